@@ -1,0 +1,32 @@
+/* Logging by topic. Nothing is printed unless SINTER_LOG names the topic; lines go to the callback
+ * of sn_set_log, by default standard error. */
+#ifndef SN_BASE_LOG_H
+#define SN_BASE_LOG_H
+
+#include <stdbool.h>
+
+/* LOG_TOPIC(identifier, name) */
+#define LOG_TOPICS(LOG_TOPIC)                                                                      \
+    LOG_TOPIC(TRACE, "trace")                                                                      \
+    LOG_TOPIC(GUARDS, "guards")                                                                    \
+    LOG_TOPIC(FUSION, "fusion")                                                                    \
+    LOG_TOPIC(CACHE, "cache")                                                                      \
+    LOG_TOPIC(CODEGEN, "codegen")                                                                  \
+    LOG_TOPIC(FALLBACK, "fallback")
+
+typedef enum LogTopic {
+#define LOG_TOPIC(id, name) LOG_##id,
+    LOG_TOPICS(LOG_TOPIC)
+#undef LOG_TOPIC
+    LOG_TOPIC_COUNT
+} LogTopic;
+
+typedef void LogSink(void *context, const char *topic, const char *text);
+
+bool log_on(LogTopic topic);
+/* printf-like; no newline at the end. Call only when log_on(topic). */
+void log_write(LogTopic topic, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Replaces the sink; NULL restores standard error. */
+void log_set_sink(LogSink *sink, void *context);
+
+#endif

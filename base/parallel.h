@@ -1,0 +1,22 @@
+/* The one parallel loop. OpenMP's threads (libgomp, shared with oneDNN) run it in ordinary builds,
+ * plain pthreads in the thread sanitizer's (libgomp makes it report races that are none). */
+#ifndef SN_BASE_PARALLEL_H
+#define SN_BASE_PARALLEL_H
+
+#include <stdint.h>
+
+/* One contiguous share [begin, end) of the items. */
+typedef void ParallelBody(void *context, int64_t begin, int64_t end, int32_t thread);
+
+/* Splits [0, count) in at most `threads` contiguous shares of nearly equal size and runs them,
+ * serially when threads ≤ 1, when called inside a parallel region, when another caller holds the
+ * pool, or in a forked child. Returns when all are done. */
+void parallel_for(int32_t threads, int64_t count, ParallelBody *body, void *context);
+/* Threads of a region by default: SINTER_THREADS, else the CPUs this process may use. */
+int32_t parallel_threads(void);
+/* Changes the default (≥ 1). */
+void parallel_set_threads(int32_t threads);
+/* Nanoseconds of a monotonic clock. */
+int64_t clock_ns(void);
+
+#endif

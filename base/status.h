@@ -1,0 +1,16 @@
+/* Filling an sn_error. Functions below the frontend return a status and fill the caller's error. */
+#ifndef SN_BASE_STATUS_H
+#define SN_BASE_STATUS_H
+
+#include <sinter/error.h>
+
+#include <stdarg.h>
+
+/* Sets `error` (may be NULL) unless it already holds one, and returns `status`. */
+sn_status error_set(sn_error *error, sn_status status, const char *format, ...) SN_PRINTF(3, 4);
+sn_status error_vset(sn_error *error, sn_status status, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
+/* The one message for a failed allocation. */
+sn_status error_memory(sn_error *error);
+
+#endif

@@ -1,0 +1,60 @@
+# Compiler flags of everything that is built here, as the interface target sinter_flags.
+option(SINTER_WERROR "Treat the warnings of gcc <= 12 and clang <= 14 as errors" OFF)
+set(SINTER_SANITIZE "" CACHE STRING "Sanitizers: address, undefined, thread, or a list of them")
+
+if(NOT CMAKE_BUILD_TYPE)
+    set(CMAKE_BUILD_TYPE Release CACHE STRING "Release or Debug" FORCE)
+endif()
+
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS OFF)
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+add_library(sinter_flags INTERFACE)
+target_compile_definitions(sinter_flags INTERFACE _GNU_SOURCE)
+# Bits are a promise: the compiler may not contract a * b + c.
+target_compile_options(sinter_flags INTERFACE
+    -ffp-contract=off -Wall -Wextra -Wpedantic -Wshadow -Wconversion)
+target_link_options(sinter_flags INTERFACE -Wl,--as-needed)
+target_include_directories(sinter_flags INTERFACE
+    ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include ${PROJECT_BINARY_DIR}/generated/include)
+# Errors with the compilers that .ci/run uses; what a newer one has to say must not stop a build.
+if(SINTER_WERROR AND
+   ((CMAKE_C_COMPILER_ID STREQUAL "GNU" AND CMAKE_C_COMPILER_VERSION VERSION_LESS 13) OR
+    (CMAKE_C_COMPILER_ID STREQUAL "Clang" AND CMAKE_C_COMPILER_VERSION VERSION_LESS 15)))
+    target_compile_options(sinter_flags INTERFACE -Werror)
+endif()
+
+string(REPLACE "," ";" SINTER_SANITIZERS "${SINTER_SANITIZE}")
+foreach(sanitizer IN LISTS SINTER_SANITIZERS)
+    target_compile_options(sinter_flags INTERFACE -fsanitize=${sanitizer})
+    target_link_options(sinter_flags INTERFACE -fsanitize=${sanitizer})
+    if(sanitizer STREQUAL "undefined")
+        target_compile_options(sinter_flags INTERFACE -fno-sanitize-recover=all)
+    endif()
+endforeach()
+
+# gcc finds more than there is in instrumented code.
+if(SINTER_SANITIZERS AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(sinter_flags INTERFACE -Wno-maybe-uninitialized)
+endif()
+
+# A shared object names all it needs; clang leaves a sanitizer's runtime to the program.
+if(NOT SINTER_SANITIZERS)
+    set(SINTER_SHARED_LINK_OPTIONS -Wl,-z,defs)
+endif()
+
+# parallel_for runs on gcc's libgomp, which oneDNN uses too. clang has its own OpenMP runtime, and
+# two in one process would fight for the cores; there, and under the thread sanitizer (libgomp makes
+# it report races that are none), it runs on pthreads.
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU" AND NOT "thread" IN_LIST SINTER_SANITIZERS)
+    set(SINTER_OPENMP_FLAGS -fopenmp)
+    set(SINTER_OPENMP_LIBRARY gomp)
+    set(SINTER_OPENMP_DEFINITIONS "")
+else()
+    set(SINTER_OPENMP_FLAGS "")
+    set(SINTER_OPENMP_LIBRARY "")
+    set(SINTER_OPENMP_DEFINITIONS SN_PARALLEL_PTHREADS)
+endif()

@@ -1,0 +1,26 @@
+# <sinter/ops.h> and the functions behind it are generated from the op table.
+set(generated ${PROJECT_BINARY_DIR}/generated)
+set(SINTER_OPS_HEADER ${generated}/include/sinter/ops.h)
+set(SINTER_OPS_SOURCE ${generated}/ops_gen.c)
+
+add_executable(sinter_gen_ops tools/gen_ops.c)
+target_link_libraries(sinter_gen_ops PRIVATE sinter_flags sinter_ir)
+add_custom_command(
+    OUTPUT ${SINTER_OPS_HEADER} ${SINTER_OPS_SOURCE}
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${generated}/include/sinter
+    COMMAND sinter_gen_ops header ${SINTER_OPS_HEADER}
+    COMMAND sinter_gen_ops source ${SINTER_OPS_SOURCE}
+    DEPENDS sinter_gen_ops
+    COMMENT "Generating sinter/ops.h and ops_gen.c from ir/op.def"
+    VERBATIM)
+add_custom_target(sinter_ops DEPENDS ${SINTER_OPS_HEADER} ${SINTER_OPS_SOURCE})
+
+# Makes sure that the header is there before `target` is compiled.
+function(sinter_needs_ops target)
+    add_dependencies(${target} sinter_ops)
+endfunction()
+
+if(SINTER_HAS_frontend)
+    target_sources(sinter_frontend PRIVATE ${SINTER_OPS_SOURCE})
+    sinter_needs_ops(sinter_frontend)
+endif()

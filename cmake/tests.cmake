@@ -1,0 +1,49 @@
+# Programs in tests/: test_NAME.c becomes the test NAME, anything else (fuzz, opinfo) a program that
+# is built only. Tests see the modules of this build and no disk cache but one they make themselves.
+sinter_programs(tests LINK sinter_internal PkgConfig::cmocka PkgConfig::cjson ZLIB::ZLIB m)
+
+if(SINTER_SANITIZERS)
+    set(timeout 900)
+else()
+    set(timeout 180)
+endif()
+set(environment
+    SINTER_MODULE_DIR=${SINTER_MODULE_DIR}
+    SINTER_CACHE_DIR=off
+    SINTER_VERIFY=1
+    LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/cmake/lsan.supp:print_suppressions=0
+    TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/cmake/tsan.supp
+    UBSAN_OPTIONS=print_stacktrace=1)
+
+# Those that start threads run under the thread sanitizer too: ctest -L concurrent.
+set(concurrent "^(threads.*|kernel_cache|memory)$")
+
+foreach(program IN LISTS SINTER_PROGRAMS)
+    if(NOT program MATCHES "^test_(.*)$")
+        continue()
+    endif()
+    set(test ${CMAKE_MATCH_1})
+    add_test(NAME ${test} COMMAND tests_${program})
+    set_tests_properties(${test} PROPERTIES
+        TIMEOUT ${timeout}
+        ENVIRONMENT "${environment}"
+        WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+    target_compile_definitions(tests_${program} PRIVATE
+        SN_TESTS_DIR="${PROJECT_SOURCE_DIR}/tests")
+    if(test MATCHES "${concurrent}")
+        set_tests_properties(${test} PROPERTIES LABELS concurrent)
+    endif()
+endforeach()
+
+# What needs no sanitizer.
+if(NOT SINTER_SANITIZERS)
+    add_test(NAME layers COMMAND ${PROJECT_SOURCE_DIR}/tools/check_layers)
+    add_test(NAME headers
+        COMMAND ${PROJECT_SOURCE_DIR}/tools/check_headers ${PROJECT_BINARY_DIR}/generated/include)
+    if(EXISTS ${PROJECT_SOURCE_DIR}/include/sinter/sinter.h)
+        add_test(NAME install_outside
+            COMMAND ${PROJECT_SOURCE_DIR}/tests/outside/run ${PROJECT_BINARY_DIR}
+                    ${CMAKE_C_COMPILER})
+        set_tests_properties(install_outside PROPERTIES TIMEOUT ${timeout})
+    endif()
+endif()

@@ -1,0 +1,395 @@
+/* From a kernel to the LLVM function: entry block, loop over items with the grid's odometer, and the
+ * walk over instructions.
+ *
+ *   entry     memory of the function, parameters; everything that is the same for all items
+ *   start     rounding mode; grid indices of the first item, by division
+ *   item      addresses of the arguments at this grid point; the kernel's instructions
+ *   advance   next block, or the next grid point, counting like an odometer
+ *   finish    rounding mode back, fence                                                          */
+#include "codegen/cpu/emit.h"
+
+#include "base/status.h"
+#include "ir/kernel_form.h"
+
+#include <string.h>
+
+enum { ARG_ARGS, ARG_PARAMS, ARG_BEGIN, ARG_END, ARG_SCRATCH, ARG_ERROR, ARG_COUNT };
+
+/* The rounding mode and masks every kernel runs with: to nearest, subnormals kept, no traps. */
+enum { MXCSR_WANTED = 0x1f80, MXCSR_FLAGS = 0x3f };
+
+/* Blocks and values of the item loop. */
+typedef struct Items {
+    LLVMBasicBlockRef item;    /* head of the loop */
+    LLVMBasicBlockRef finish;  /* behind it */
+    LLVMValueRef number;       /* phi: current item */
+    LLVMValueRef block;        /* phi: current block; NULL without a split axis */
+    LLVMValueRef blocks;       /* blocks of a grid point */
+    LLVMValueRef rank;         /* of the grid */
+    LLVMValueRef mxcsr;        /* memory: the caller's rounding mode */
+} Items;
+
+void emit_fail(Emit *e, const char *message) {
+    if (e->status == SN_OK) e->status = error_set(e->error, SN_ERROR_COMPILE, "%s", message);
+}
+
+/* ---- instructions ---------------------------------------------------------------------------- */
+
+static void emit_value(Emit *e, uint32_t at, LLVMValueRef scalar) {
+    value_set_scalar(e, at, 0, scalar);
+}
+
+static void emit_pure(Emit *e, uint32_t at, int32_t copy) {
+    const KInst *inst = &e->kernel->insts.data[at];
+    bool vector = e->vector && e->plan.insts[at].spread == SPREAD_VARYING;
+    int32_t lanes = vector ? e->lanes : 1;
+    LLVMValueRef in[3] = {NULL, NULL, NULL};
+    for (uint32_t i = 0; i < kop_row(inst->op)->n_inputs; i++)
+        in[i] = value_lanes(e, inst->in[i], copy, lanes);
+    sn_dtype in_dtype = (sn_dtype)e->kernel->insts.data[inst->in[0]].dtype;
+    LLVMValueRef x =
+        emit_prim(e, (OpCode)inst->op, (sn_dtype)inst->dtype, in_dtype, lanes, in, inst);
+    if (vector) value_set_vector(e, at, copy, x);
+    else value_set_scalar(e, at, copy, x);
+}
+
+/* Parameter words hold the value's bits in their low bytes. */
+static LLVMValueRef param_value(Emit *e, const KInst *inst) {
+    LLVMValueRef word = emit_param(e, (int32_t)inst->imm);
+    sn_dtype dtype = (sn_dtype)inst->dtype;
+    if (dtype == SN_BOOL) return LLVMBuildICmp(e->entry, LLVMIntNE, word, const_i64(e, 0), "");
+    if (sn_dtype_size(dtype) < 8)
+        word = LLVMBuildTrunc(e->entry, word, type_bits(e, dtype, 1), "");
+    return LLVMBuildBitCast(e->entry, word, type_reg(e, dtype, 1), "");
+}
+
+static LLVMValueRef grid_index(Emit *e, uint64_t dim) {
+    LLVMValueRef number = const_i64(e, (int64_t)dim);
+    LLVMValueRef at = LLVMBuildGEP2(e->b, e->i64, e->grid_index, &number, 1, "");
+    return LLVMBuildLoad2(e->b, e->i64, at, "");
+}
+
+/* Index of a loop; in a vector loop the index of the copy's lane 0. */
+static void emit_index(Emit *e, uint32_t at, int32_t copy) {
+    uint64_t axis = e->kernel->insts.data[at].imm;
+    LLVMValueRef index = e->index[axis];
+    if (copy)
+        index = LLVMBuildAdd(e->b, index, const_i64(e, (int64_t)copy * e->lanes), "");
+    value_set_scalar(e, at, copy, index);
+}
+
+static void emit_inst(Emit *e, uint32_t at, int32_t copy) {
+    const KInst *inst = &e->kernel->insts.data[at];
+    switch (kop_row(inst->op)->form) {
+    case KFORM_PRIM: emit_pure(e, at, copy); break;
+    case KFORM_CONST:
+        emit_value(e, at, const_bits(e, (sn_dtype)inst->dtype, inst->imm, 1));
+        break;
+    case KFORM_PARAM: emit_value(e, at, param_value(e, inst)); break;
+    case KFORM_INDEX: emit_index(e, at, copy); break;
+    case KFORM_GRID: emit_value(e, at, grid_index(e, inst->imm)); break;
+    case KFORM_LOAD: emit_load(e, at, copy); break;
+    case KFORM_STORE:
+        if (inst->op == OP_STORE) emit_store(e, at, copy);
+        else emit_store_add(e, at, copy);
+        break;
+    case KFORM_CHECK: emit_check(e, at, copy); break;
+    case KFORM_REDUCE:
+    case KFORM_SCAN: reduce_step(e, at, copy); break;
+    default: emit_fail(e, "an instruction that the CPU code generator does not know"); break;
+    }
+}
+
+void emit_range(Emit *e, uint32_t first, uint32_t last) {
+    for (uint32_t at = first; at < last && e->status == SN_OK; at++) {
+        if (e->kernel->insts.data[at].op == OP_LOOP) {
+            uint32_t loop = e->plan.insts[at].loop;
+            emit_loop(e, loop);
+            at = e->plan.loops[loop].end;
+            continue;
+        }
+        bool once = !e->vector || e->plan.insts[at].spread == SPREAD_UNIFORM;
+        for (int32_t c = 0; c < (once ? 1 : e->copies); c++) emit_inst(e, at, c);
+    }
+}
+
+/* ---- the function ---------------------------------------------------------------------------- */
+
+static void add_attribute(Emit *e, const char *name, const char *value) {
+    LLVMAttributeRef attribute =
+        value ? LLVMCreateStringAttribute(e->context, name, (unsigned)strlen(name), value,
+                                          (unsigned)strlen(value))
+              : LLVMCreateEnumAttribute(e->context,
+                                        LLVMGetEnumAttributeKindForName(name, strlen(name)), 0);
+    const LLVMAttributeIndex on_function = ~(LLVMAttributeIndex)0; /* LLVMAttributeFunctionIndex */
+    LLVMAddAttributeAtIndex(e->function, on_function, attribute);
+}
+
+static void declare_function(Emit *e, const char *name) {
+    LLVMTypeRef types[ARG_COUNT] = {e->ptr, e->ptr, e->i64, e->i64, e->ptr, e->ptr};
+    LLVMTypeRef type =
+        LLVMFunctionType(LLVMVoidTypeInContext(e->context), types, ARG_COUNT, false);
+    e->function = LLVMAddFunction(e->module, name, type);
+    add_attribute(e, "nounwind", NULL);
+    add_attribute(e, "prefer-vector-width", e->target->vector_bits == 512 ? "512" : "256");
+}
+
+static LLVMValueRef load_word(Emit *e, LLVMBuilderRef b, LLVMValueRef words, LLVMValueRef number) {
+    LLVMValueRef at = LLVMBuildGEP2(b, e->i64, words, &number, 1, "");
+    return LLVMBuildLoad2(b, e->i64, at, "");
+}
+
+/* Addresses of all arguments; LOCAL ones lie in scratch one behind the other. */
+static void load_arguments(Emit *e) {
+    LLVMValueRef scratch = LLVMGetParam(e->function, ARG_SCRATCH);
+    LLVMValueRef args = LLVMGetParam(e->function, ARG_ARGS);
+    for (uint32_t a = 0; a < e->kernel->args.count; a++) {
+        const KArg *arg = &e->kernel->args.data[a];
+        LLVMValueRef number = const_i64(e, a);
+        if (arg->role != KARG_LOCAL) {
+            LLVMValueRef at = LLVMBuildGEP2(e->entry, e->ptr, args, &number, 1, "");
+            e->arg_base[a] = LLVMBuildLoad2(e->entry, e->ptr, at, "");
+            continue;
+        }
+        e->arg_base[a] = scratch;
+        int64_t size = (int64_t)sn_dtype_size((sn_dtype)arg->dtype);
+        LLVMValueRef bytes = LLVMBuildMul(e->entry, emit_coef(e, arg->size), const_i64(e, size), "");
+        bytes = LLVMBuildAdd(e->entry, bytes, const_i64(e, 63), "");
+        bytes = LLVMBuildAnd(e->entry, bytes, const_i64(e, ~INT64_C(63)), "");
+        bytes = LLVMBuildAdd(e->entry, bytes, const_i64(e, 64), "");
+        scratch = LLVMBuildGEP2(e->entry, e->i8, scratch, &bytes, 1, "");
+    }
+}
+
+/* Calls stmxcsr or ldmxcsr on a word of memory. */
+static void call_mxcsr(Emit *e, const char *name, LLVMValueRef memory) {
+    emit_intrinsic(e, name, NULL, 0, &memory, 1);
+}
+
+/* Continues in a new block, after a detour through one that loads MXCSR from `memory` when the
+ * caller's differs from the one wanted. */
+static void switch_mxcsr(Emit *e, const Items *items, LLVMValueRef memory) {
+    LLVMBasicBlockRef load = emit_block(e), next = emit_block(e);
+    LLVMValueRef word = LLVMBuildLoad2(e->b, e->i32, items->mxcsr, "");
+    LLVMValueRef mode = LLVMBuildAnd(e->b, word, const_int(e->i32, (uint32_t)~MXCSR_FLAGS), "");
+    LLVMValueRef differs =
+        LLVMBuildICmp(e->b, LLVMIntNE, mode, const_int(e->i32, MXCSR_WANTED), "");
+    LLVMBuildCondBr(e->b, differs, load, next);
+    emit_at(e, load);
+    call_mxcsr(e, "llvm.x86.sse.ldmxcsr", memory);
+    LLVMBuildBr(e->b, next);
+    emit_at(e, next);
+}
+
+static void enter_rounding(Emit *e, Items *items) {
+    if (!e->plan.floats) return;
+    items->mxcsr = emit_alloca(e, e->i32, 1);
+    LLVMValueRef wanted = emit_alloca(e, e->i32, 1);
+    LLVMBuildStore(e->entry, const_int(e->i32, MXCSR_WANTED), wanted);
+    call_mxcsr(e, "llvm.x86.sse.stmxcsr", items->mxcsr);
+    switch_mxcsr(e, items, wanted);
+}
+
+/* ---- items ----------------------------------------------------------------------------------- */
+
+/* Grid indices of the first item, from the innermost dimension out. */
+static LLVMValueRef first_point(Emit *e, Items *items) {
+    LLVMValueRef params = LLVMGetParam(e->function, ARG_PARAMS);
+    LLVMValueRef begin = LLVMGetParam(e->function, ARG_BEGIN), block = NULL, point = begin;
+    if (e->plan.split_axis >= 0) {
+        point = LLVMBuildUDiv(e->b, begin, items->blocks, "");
+        LLVMValueRef before = LLVMBuildMul(e->b, point, items->blocks, "");
+        block = LLVMBuildSub(e->b, begin, before, "");
+    }
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
+    LLVMBasicBlockRef head = emit_block(e), inner = emit_block(e), done = emit_block(e);
+    LLVMBuildBr(e->b, head);
+    emit_at(e, head);
+    LLVMValueRef d = emit_phi(e, e->i64, items->rank, before);
+    LLVMValueRef rest = emit_phi(e, e->i64, point, before);
+    LLVMValueRef more = LLVMBuildICmp(e->b, LLVMIntSGT, d, const_i64(e, 1), "");
+    LLVMBuildCondBr(e->b, more, inner, done);
+    emit_at(e, inner);
+    LLVMValueRef dim = LLVMBuildSub(e->b, d, const_i64(e, 1), "");
+    LLVMValueRef word = LLVMBuildAdd(e->b, dim, const_i64(e, KPARAM_SIZES), "");
+    LLVMValueRef size = load_word(e, e->b, params, word);
+    LLVMValueRef quotient = LLVMBuildUDiv(e->b, rest, size, "");
+    LLVMValueRef index = LLVMBuildSub(e->b, rest, LLVMBuildMul(e->b, quotient, size, ""), "");
+    LLVMBuildStore(e->b, index, LLVMBuildGEP2(e->b, e->i64, e->grid_index, &dim, 1, ""));
+    phi_add(d, dim, inner);
+    phi_add(rest, quotient, inner);
+    LLVMBuildBr(e->b, head);
+    emit_at(e, done);
+    LLVMBuildStore(e->b, rest, e->grid_index);
+    return block;
+}
+
+/* Address of every argument at the current grid point: base + Σ index × stride. */
+static void locate_arguments(Emit *e, const Items *items) {
+    LLVMValueRef params = LLVMGetParam(e->function, ARG_PARAMS);
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
+    LLVMBasicBlockRef head = emit_block(e), inner = emit_block(e), done = emit_block(e);
+    uint32_t count = e->kernel->args.count;
+    LLVMBuildBr(e->b, head);
+    emit_at(e, head);
+    LLVMValueRef d = emit_phi(e, e->i64, const_i64(e, 0), before);
+    for (uint32_t a = 0; a < count; a++)
+        if (e->kernel->args.data[a].role != KARG_LOCAL)
+            e->item_base[a] = emit_phi(e, e->i64, const_i64(e, 0), before);
+    LLVMValueRef more = LLVMBuildICmp(e->b, LLVMIntSLT, d, items->rank, "");
+    LLVMBuildCondBr(e->b, more, inner, done);
+    emit_at(e, inner);
+    LLVMValueRef index = load_word(e, e->b, e->grid_index, d);
+    for (uint32_t a = 0; a < count; a++) {
+        if (e->kernel->args.data[a].role == KARG_LOCAL) continue;
+        int64_t first = KPARAM_STRIDES + SN_MAX_RANK * (int64_t)a;
+        LLVMValueRef word = LLVMBuildAdd(e->b, d, const_i64(e, first), "");
+        LLVMValueRef stride = load_word(e, e->b, params, word);
+        LLVMValueRef step = LLVMBuildMul(e->b, index, stride, "");
+        phi_add(e->item_base[a], LLVMBuildAdd(e->b, e->item_base[a], step, ""), inner);
+    }
+    phi_add(d, LLVMBuildAdd(e->b, d, const_i64(e, 1), ""), inner);
+    LLVMBuildBr(e->b, head);
+    emit_at(e, done);
+    for (uint32_t a = 0; a < count; a++) {
+        const KArg *arg = &e->kernel->args.data[a];
+        LLVMTypeRef type = type_memory(e, (sn_dtype)arg->dtype, 1);
+        e->item_base[a] = arg->role == KARG_LOCAL
+                              ? e->arg_base[a]
+                              : LLVMBuildGEP2(e->b, type, e->arg_base[a], &e->item_base[a], 1, "");
+    }
+}
+
+/* Addresses of all accesses before any loop: argument + offset. */
+static void locate_accesses(Emit *e) {
+    for (uint32_t c = 0; c < e->kernel->accesses.count; c++) {
+        const KAccess *access = &e->kernel->accesses.data[c];
+        LLVMTypeRef type =
+            type_memory(e, (sn_dtype)e->kernel->args.data[access->arg].dtype, 1);
+        LLVMValueRef offset = emit_coef(e, access->offset);
+        e->address[c] = e->item_base[access->arg];
+        if (access->offset.param >= 0 || access->offset.value)
+            e->address[c] = LLVMBuildGEP2(e->b, type, e->address[c], &offset, 1, "");
+    }
+}
+
+/* Steps the grid indices to the next point and goes on with the loop, at block 0. */
+static void advance_grid(Emit *e, const Items *items, LLVMValueRef next_item) {
+    LLVMValueRef params = LLVMGetParam(e->function, ARG_PARAMS);
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
+    LLVMBasicBlockRef digit = emit_block(e), carry = emit_block(e), done = emit_block(e);
+    LLVMBuildBr(e->b, digit);
+    emit_at(e, digit);
+    LLVMValueRef d = emit_phi(e, e->i64, items->rank, before);
+    LLVMValueRef dim = LLVMBuildSub(e->b, d, const_i64(e, 1), "");
+    LLVMValueRef at = LLVMBuildGEP2(e->b, e->i64, e->grid_index, &dim, 1, "");
+    LLVMValueRef index = LLVMBuildLoad2(e->b, e->i64, at, "");
+    index = LLVMBuildAdd(e->b, index, const_i64(e, 1), "");
+    LLVMValueRef word = LLVMBuildAdd(e->b, dim, const_i64(e, KPARAM_SIZES), "");
+    LLVMValueRef size = load_word(e, e->b, params, word);
+    LLVMValueRef fits = LLVMBuildICmp(e->b, LLVMIntSLT, index, size, "");
+    LLVMValueRef first = LLVMBuildICmp(e->b, LLVMIntSLE, dim, const_i64(e, 0), "");
+    LLVMBuildCondBr(e->b, LLVMBuildOr(e->b, fits, first, ""), done, carry);
+    emit_at(e, carry);
+    LLVMBuildStore(e->b, const_i64(e, 0), at);
+    phi_add(d, dim, carry);
+    LLVMBuildBr(e->b, digit);
+    emit_at(e, done);
+    LLVMBuildStore(e->b, index, at);
+    phi_add(items->number, next_item, done);
+    if (items->block) phi_add(items->block, const_i64(e, 0), done);
+    LLVMBuildBr(e->b, items->item);
+}
+
+static void advance_item(Emit *e, const Items *items) {
+    LLVMValueRef next = LLVMBuildAdd(e->b, items->number, const_i64(e, 1), "");
+    LLVMValueRef end = LLVMGetParam(e->function, ARG_END);
+    LLVMBasicBlockRef more = emit_block(e);
+    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, next, end, ""), more, items->finish);
+    emit_at(e, more);
+    if (items->block) {
+        LLVMBasicBlockRef wrap = emit_block(e);
+        LLVMValueRef block = LLVMBuildAdd(e->b, items->block, const_i64(e, 1), "");
+        LLVMValueRef inside = LLVMBuildICmp(e->b, LLVMIntSLT, block, items->blocks, "");
+        phi_add(items->number, next, more);
+        phi_add(items->block, block, more);
+        LLVMBuildCondBr(e->b, inside, items->item, wrap);
+        emit_at(e, wrap);
+    }
+    advance_grid(e, items, next);
+}
+
+static void emit_items(Emit *e, Items *items) {
+    LLVMValueRef begin = LLVMGetParam(e->function, ARG_BEGIN);
+    LLVMValueRef end = LLVMGetParam(e->function, ARG_END);
+    LLVMBasicBlockRef first = emit_block(e);
+    items->item = emit_block(e);
+    items->finish = emit_block(e);
+    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, begin, end, ""), first, items->finish);
+    emit_at(e, first);
+    LLVMValueRef block = first_point(e, items);
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
+    LLVMBuildBr(e->b, items->item);
+    emit_at(e, items->item);
+    items->number = emit_phi(e, e->i64, begin, before);
+    if (block) items->block = emit_phi(e, e->i64, block, before);
+    e->block = items->block;
+    locate_arguments(e, items);
+    locate_accesses(e);
+    emit_range(e, 0, e->kernel->insts.count);
+    advance_item(e, items);
+    emit_at(e, items->finish);
+}
+
+/* ---- arrays ---------------------------------------------------------------------------------- */
+
+static bool allocate(Emit *e) {
+    const Kernel *k = e->kernel;
+    size_t pointer = sizeof(LLVMValueRef);
+    size_t values = (size_t)k->insts.count * (size_t)e->plan.copies + 1;
+    e->values = arena_zalloc(&e->arena, values * sizeof *e->values);
+    e->params = arena_zalloc(&e->arena, ((size_t)k->n_params + 1) * pointer);
+    e->arg_base = arena_zalloc(&e->arena, (k->args.count + 1) * pointer);
+    e->item_base = arena_zalloc(&e->arena, (k->args.count + 1) * pointer);
+    e->address = arena_zalloc(&e->arena, (k->accesses.count + 1) * pointer);
+    e->folded = arena_zalloc(&e->arena, (k->accesses.count + 1) * sizeof *e->folded);
+    e->index = arena_zalloc(&e->arena, (k->axes.count + 1) * pointer);
+    return e->values && e->params && e->arg_base && e->item_base && e->address && e->folded &&
+           e->index;
+}
+
+static void name_types(Emit *e) {
+    e->i1 = LLVMInt1TypeInContext(e->context);
+    e->i8 = LLVMInt8TypeInContext(e->context);
+    e->i16 = LLVMInt16TypeInContext(e->context);
+    e->i32 = LLVMInt32TypeInContext(e->context);
+    e->i64 = LLVMInt64TypeInContext(e->context);
+    e->f32 = LLVMFloatTypeInContext(e->context);
+    e->f64 = LLVMDoubleTypeInContext(e->context);
+    e->ptr = LLVMPointerTypeInContext(e->context, 0);
+    e->lanes = 1;
+    e->copies = 1;
+}
+
+sn_status emit_kernel(Emit *e, const char *name) {
+    Items items = {0};
+    if (!plan_make(e) || !allocate(e)) return error_memory(e->error);
+    name_types(e);
+    declare_function(e, name);
+    LLVMBasicBlockRef entry = emit_block(e), start = emit_block(e);
+    LLVMPositionBuilderAtEnd(e->entry, entry);
+    emit_at(e, start);
+    e->grid_index = emit_alloca(e, e->i64, SN_MAX_RANK);
+    LLVMValueRef params = LLVMGetParam(e->function, ARG_PARAMS);
+    items.blocks = load_word(e, e->entry, params, const_i64(e, KPARAM_BLOCKS));
+    items.rank = load_word(e, e->entry, params, const_i64(e, KPARAM_RANK));
+    load_arguments(e);
+    enter_rounding(e, &items);
+    emit_items(e, &items);
+    if (e->plan.floats) switch_mxcsr(e, &items, items.mxcsr);
+    if (e->streamed) emit_intrinsic(e, "llvm.x86.sse.sfence", NULL, 0, NULL, 0);
+    LLVMBuildRetVoid(e->b);
+    LLVMBuildBr(e->entry, start);
+    if (e->status == SN_ERROR_MEMORY) return error_memory(e->error);
+    return e->status;
+}

@@ -1,0 +1,261 @@
+/* Inside the CPU code generator: what its files share while one kernel becomes LLVM IR. The plan
+ * (plan.c) says how each loop runs and how values spread over lanes; the emitter walks the kernel's
+ * instructions (emit.c), loop by loop (loop.c), and asks vector.c, memory.c, ops.c, cast.c and
+ * reduce.c for the pieces. */
+#ifndef SN_CODEGEN_CPU_EMIT_H
+#define SN_CODEGEN_CPU_EMIT_H
+
+#include "base/arena.h"
+#include "codegen/backend.h"
+#include "ir/dtype.h"
+
+#include <llvm-c/Core.h>
+
+enum {
+    COPIES_MOST = 8,    /* vectors that one instruction of a column loop is emitted for */
+    LANES_ROW = 32,     /* lanes of a ROW reduction */
+    LANES_MOST = 64,    /* bytes in the widest vector */
+    CHUNK_ROW = 10,     /* log2 of the elements of a chunk: 1024 */
+    CHUNK_COLUMN = 5,   /* 32 */
+    CHUNK_TREE = 0,     /* every element is a chunk */
+    CHUNK_NONE = 63,    /* free order: one chunk that never ends */
+    STACK_LEVELS = 40,  /* levels of the pairwise tree of chunks */
+    STACK_LEVELS_MEMORY = 24, /* the same where a level is 32 vectors: 2^34 elements */
+    PARTS_MOST = 4      /* values that make up the state of one reduction */
+};
+
+/* How a value differs between the lanes of its vector loop. */
+typedef enum Spread {
+    SPREAD_UNIFORM, /* the same in all: kept as a scalar */
+    SPREAD_AFFINE,  /* i64, lane 0 plus lane × a known step: kept as the scalar of lane 0 */
+    SPREAD_VARYING  /* a vector */
+} Spread;
+
+typedef enum ReduceKind {
+    RK_MERGE,   /* sums, products, integer extremes: one part, merged by an op of the table */
+    RK_EXTREME, /* float maximum and minimum: extreme of the numbers, signs, NaN seen */
+    RK_ARG,     /* best value and its index */
+    RK_SCAN     /* float SCAN_SUM: sums of earlier chunks, of runs, of this run, base (reduce.c) */
+} ReduceKind;
+
+/* A REDUCE or SCAN instruction. Its state is parts × slots values of the carry of its loop. */
+typedef struct Reduction {
+    KValue inst;      /* the instruction */
+    uint8_t kind;     /* ReduceKind */
+    uint8_t dtype;    /* of the values reduced */
+    uint8_t parts;    /* values in a state */
+    uint8_t chunk;    /* log2 of its chunk; CHUNK_NONE when the order is free */
+    bool memory;      /* ROW outside a vector loop: its 32 lanes lie in memory, not in the carry */
+    bool varying;     /* nested in a vector loop and different between its lanes */
+    uint16_t op;      /* RK_MERGE, RK_SCAN: OP_ADD, OP_MUL, OP_MAXIMUM…; OP_GT or OP_LT: which wins */
+    uint32_t first;   /* place in the loop's carry */
+} Reduction;
+
+/* How one loop runs. */
+typedef struct LoopPlan {
+    uint32_t begin;           /* the LOOP instruction */
+    uint32_t end;             /* its END */
+    uint32_t parent;          /* enclosing loop in Plan.loops; KVALUE_NONE at item level */
+    uint32_t vector_loop;     /* itself or the enclosing vector loop, in Plan.loops; or KVALUE_NONE */
+    uint32_t axis;            /* the axis */
+    uint32_t first_reduction; /* in Plan.reductions */
+    uint32_t n_reductions;    /* directly in this loop */
+    uint32_t n_carry;         /* values carried from step to step */
+    uint32_t weight;          /* instructions inside, dear ones counted several times */
+    int32_t lanes;            /* vector loop: lanes of a vector */
+    int32_t slots;            /* vector loop: accumulators of a reduction */
+    int32_t copies;           /* vector loop: vectors per step of the unmasked loop */
+    int32_t tail_copies;      /* the same of the masked loop */
+    uint8_t chunk;            /* log2 of the smallest chunk of its reductions */
+    bool vector;              /* runs on vectors */
+    bool nested;              /* holds other loops */
+    bool masked_only;         /* one masked loop instead of an unmasked one and a masked tail */
+    bool stream;              /* its stores to OUT arguments may bypass the caches */
+} LoopPlan;
+
+typedef struct InstPlan {
+    uint32_t loop;   /* enclosing loop in Plan.loops, for LOOP and END the loop itself */
+    int32_t step;    /* AFFINE: difference between neighbouring lanes */
+    uint8_t spread;  /* Spread */
+} InstPlan;
+
+typedef struct Plan {
+    InstPlan *insts;       /* one for each instruction */
+    LoopPlan *loops;       /* in program order */
+    Reduction *reductions; /* by loop */
+    uint32_t n_loops;      /* loops in the kernel */
+    uint32_t n_reductions; /* reductions in the kernel */
+    uint32_t n_carry;      /* sum over loops */
+    int32_t copies;        /* most copies of any loop */
+    bool floats;           /* computes with floats, so the rounding mode matters */
+    int32_t split_axis;    /* the axis cut in blocks, or -1 */
+} Plan;
+
+/* What an access looks like across the lanes of the current vector loop. */
+typedef enum Pattern {
+    PATTERN_UNIFORM,    /* one address */
+    PATTERN_CONTIGUOUS, /* neighbours in memory */
+    PATTERN_STRIDED,    /* a distance known before the loop */
+    PATTERN_SCATTERED   /* any addresses */
+} Pattern;
+
+/* A value of the kernel in LLVM IR. */
+typedef struct Value {
+    LLVMValueRef scalar; /* uniform value, or lane 0 of an affine one */
+    LLVMValueRef vector; /* all lanes; for scalars made when first asked for */
+    uint32_t epoch;      /* the vector loop that `vector` was made for */
+} Value;
+
+/* The loop being emitted. */
+typedef struct Frame {
+    const LoopPlan *plan;  /* its plan */
+    struct Frame *outer;   /* the enclosing loop, NULL at item level */
+    LLVMValueRef *carry;   /* current values of what it carries; NULL where nothing is */
+    LLVMValueRef *scratch; /* 4 × n_carry values for the phis of its spans and chunks */
+    LLVMValueRef *memory;  /* per reduction: lanes in memory (Reduction.memory), or NULL */
+    LLVMValueRef *stack;   /* per reduction: the tree's levels, or NULL */
+    LLVMValueRef begin;    /* first index */
+    LLVMValueRef end;      /* one past the last */
+    LLVMValueRef index;    /* current index (lane 0) */
+    int32_t slot;          /* accumulator that REDUCE uses now */
+} Frame;
+
+typedef struct Emit {
+    const Kernel *kernel;       /* the input */
+    const Target *target;       /* instruction set */
+    const Schedule *schedule;   /* choices of the launcher */
+    Plan plan;                  /* see plan.c */
+    Arena arena;                /* all arrays below */
+    sn_error *error;            /* where errors go */
+    sn_status status;           /* SN_OK until something failed */
+
+    LLVMContextRef context;     /* of this compilation only */
+    LLVMModuleRef module;       /* receives the function */
+    LLVMBuilderRef b;           /* appends to the current block */
+    LLVMBuilderRef entry;       /* appends to the entry block: allocas, loads of parameters */
+    LLVMBuilderRef side;        /* inserts elsewhere: broadcasts next to a definition */
+    LLVMValueRef function;      /* the KernelFn */
+    LLVMTypeRef i1, i8, i16, i32, i64, f32, f64, ptr; /* common types */
+
+    Value *values;              /* Plan.copies for each instruction */
+    LLVMValueRef *params;       /* parameter words loaded so far, by number */
+    LLVMValueRef *arg_base;     /* per argument: its address, before the grid offset */
+    LLVMValueRef *item_base;    /* per argument: address for the current item */
+    LLVMValueRef *address;      /* per access: address with the terms in `folded` */
+    uint64_t *folded;           /* per access: terms already in `address`, as bits */
+    LLVMValueRef *index;        /* per axis: current index, NULL when not open */
+    LLVMValueRef grid_index;    /* memory of the 8 grid indices */
+    LLVMValueRef block;         /* current block of the split axis */
+    LLVMValueRef zero_slot;     /* 64 bytes of zeros that masked lanes read */
+    LLVMValueRef sink_slot;     /* 64 bytes that masked lanes write */
+    LLVMValueRef narrow_buffer; /* a vector's worth of memory for tails of narrow types */
+
+    Frame *frame;               /* innermost loop */
+    const LoopPlan *vector;     /* the vector loop we are in, or NULL */
+    LLVMBasicBlockRef before;   /* block before that loop: broadcasts go to its end */
+    LLVMValueRef mask[COPIES_MOST];   /* by copy: active lanes, NULL when all are */
+    LLVMValueRef active[COPIES_MOST]; /* by copy: their number, below 1 when there are none */
+    int32_t lanes;              /* of that loop, 1 outside */
+    int32_t copies;             /* vectors that each instruction is emitted for */
+    uint32_t epoch;             /* counts vector loops emitted */
+    bool streaming;             /* stores bypass the caches now */
+    bool streamed;              /* some store did: a fence is needed */
+} Emit;
+
+/* ---- plan.c ---- */
+/* Analyses the kernel; arrays from the arena. False when out of memory. */
+bool plan_make(Emit *e);
+/* Lane pattern of an access in vector loop `loop` (KVALUE_NONE: outside). */
+Pattern plan_pattern(const Emit *e, uint32_t access, const LoopPlan *loop);
+
+/* ---- emit.c ---- */
+/* Emits the whole function into e->module. */
+sn_status emit_kernel(Emit *e, const char *name);
+/* Emits instructions [first, last) at the current place. */
+void emit_range(Emit *e, uint32_t first, uint32_t last);
+void emit_fail(Emit *e, const char *message);
+
+/* ---- loop.c ---- */
+void emit_loop(Emit *e, uint32_t loop);
+
+/* ---- vector.c: types, constants, lanes ---- */
+/* Type in registers (bool i1, half types i16) or in memory (bool i8); lanes 1 gives the scalar. */
+LLVMTypeRef type_reg(const Emit *e, sn_dtype dtype, int32_t lanes);
+LLVMTypeRef type_memory(const Emit *e, sn_dtype dtype, int32_t lanes);
+LLVMTypeRef type_lanes(LLVMTypeRef scalar, int32_t lanes);
+/* An integer type of as many bits as the scalar of `dtype`. */
+LLVMTypeRef type_bits(const Emit *e, sn_dtype dtype, int32_t lanes);
+LLVMValueRef const_i64(const Emit *e, int64_t value);
+LLVMValueRef const_int(LLVMTypeRef type, uint64_t value); /* scalar or vector type */
+LLVMValueRef const_float(LLVMTypeRef type, double value);
+LLVMValueRef const_bits(const Emit *e, sn_dtype dtype, uint64_t bits, int32_t lanes);
+LLVMValueRef const_lane_numbers(const Emit *e, LLVMTypeRef scalar, int32_t lanes, int64_t step);
+LLVMValueRef emit_splat(const Emit *e, LLVMBuilderRef b, LLVMValueRef scalar, int32_t lanes);
+LLVMValueRef emit_intrinsic(Emit *e, const char *name, LLVMTypeRef *types, uint32_t n_types,
+                            LLVMValueRef *args, uint32_t n_args);
+LLVMValueRef emit_select(Emit *e, LLVMValueRef condition, LLVMValueRef x, LLVMValueRef y);
+/* Elements [first, first + count) of a vector. */
+LLVMValueRef emit_part(Emit *e, LLVMValueRef vector, uint32_t first, uint32_t count);
+LLVMValueRef emit_lane(Emit *e, LLVMValueRef vector, int32_t lane);
+/* i1: is any lane of <n x i1> (or the i1) set? */
+LLVMValueRef emit_any(Emit *e, LLVMValueRef mask, int32_t lanes);
+LLVMValueRef emit_alloca(Emit *e, LLVMTypeRef type, int64_t count);
+LLVMBasicBlockRef emit_block(Emit *e);
+void emit_at(Emit *e, LLVMBasicBlockRef block);
+/* An i64 counter's loop `for (i = from; i < to; i += step)` whose body is straight code. */
+typedef struct CountLoop {
+    LLVMBasicBlockRef head, exit; /* its blocks */
+    LLVMValueRef i;               /* the counter */
+    LLVMValueRef to;              /* where it ends */
+} CountLoop;
+CountLoop count_open(Emit *e, LLVMValueRef from, LLVMValueRef to);
+void count_close(Emit *e, const CountLoop *loop, LLVMValueRef step);
+LLVMValueRef emit_phi(Emit *e, LLVMTypeRef type, LLVMValueRef value, LLVMBasicBlockRef from);
+void phi_add(LLVMValueRef phi, LLVMValueRef value, LLVMBasicBlockRef from);
+/* An operand of copy `copy` as scalar (uniform or affine values only) or as vector. */
+LLVMValueRef value_scalar(Emit *e, KValue value, int32_t copy);
+LLVMValueRef value_vector(Emit *e, KValue value, int32_t copy);
+LLVMValueRef value_lanes(Emit *e, KValue value, int32_t copy, int32_t lanes);
+void value_set_scalar(Emit *e, KValue value, int32_t copy, LLVMValueRef scalar);
+void value_set_vector(Emit *e, KValue value, int32_t copy, LLVMValueRef vector);
+LLVMValueRef emit_param(Emit *e, int32_t param);
+LLVMValueRef emit_coef(Emit *e, KCoef coef);
+
+/* ---- memory.c ---- */
+void emit_load(Emit *e, uint32_t inst, int32_t copy);
+void emit_store(Emit *e, uint32_t inst, int32_t copy);
+void emit_store_add(Emit *e, uint32_t inst, int32_t copy);
+void emit_check(Emit *e, uint32_t inst, int32_t copy);
+/* Scalar address of lane 0, copy 0 of an access. */
+LLVMValueRef emit_address(Emit *e, uint32_t access);
+/* Adds to the addresses of all accesses in `loop` the terms known by now. */
+void memory_fold(Emit *e, const LoopPlan *loop);
+/* True when stores of this instruction may bypass the caches: whole vectors, side by side, to an
+ * output, at an address known before the vector loop. *bytes is the alignment they need. */
+bool memory_streams(const Emit *e, const LoopPlan *loop, uint32_t inst, int64_t *bytes);
+
+/* ---- ops.c, cast.c, divide.c ---- */
+/* A primitive on operands of `lanes` lanes. `inst` may be NULL when no operand is a constant. */
+LLVMValueRef emit_prim(Emit *e, OpCode op, sn_dtype dtype, sn_dtype in_dtype, int32_t lanes,
+                       const LLVMValueRef in[3], const KInst *inst);
+LLVMValueRef emit_cast(Emit *e, sn_dtype to, sn_dtype from, int32_t lanes, LLVMValueRef x);
+/* Vectors of i64, y neither 0 nor -1. */
+LLVMValueRef emit_quotient_i64(Emit *e, int32_t lanes, LLVMValueRef x, LLVMValueRef y);
+LLVMValueRef emit_fmod(Emit *e, sn_dtype dtype, int32_t lanes, LLVMValueRef x, LLVMValueRef y);
+
+/* ---- reduce.c ---- */
+LLVMTypeRef reduce_part_type(const Emit *e, const Reduction *r, int32_t part, int32_t lanes);
+LLVMValueRef reduce_identity(const Emit *e, const Reduction *r, int32_t part, int32_t lanes,
+                             LLVMValueRef begin);
+/* Lanes of a reduction's accumulators in its loop. */
+int32_t reduce_lanes(const Emit *e, const Reduction *r, const LoopPlan *loop);
+/* Initial carry of a loop, memory and stacks. */
+void reduce_open(Emit *e, Frame *frame);
+/* A REDUCE or SCAN instruction. */
+void reduce_step(Emit *e, uint32_t inst, int32_t copy);
+/* End of a chunk: pushes what is complete. `done` = elements so far, a multiple of the chunk. */
+void reduce_push(Emit *e, Frame *frame, LLVMValueRef done);
+/* After the loop: the values of its reductions. */
+void reduce_close(Emit *e, Frame *frame);
+
+#endif

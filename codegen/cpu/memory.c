@@ -1,0 +1,422 @@
+/* Loads, stores and checks. An access is classified by how its address moves from lane to lane:
+ * one address, neighbours, a known stride, or anything. Lanes that are masked off touch no memory
+ * of the caller: masked instructions leave them out, and where the machine has none for the
+ * pattern or type, their address is replaced by that of a slot on the stack. */
+#include "codegen/cpu/emit.h"
+#include "ir/kernel_form.h"
+
+/* Where the lanes of one access lie. */
+typedef struct Place {
+    sn_dtype dtype;       /* in memory */
+    Pattern pattern;      /* how lanes differ */
+    LLVMTypeRef type;     /* an element in memory */
+    LLVMValueRef base;    /* address of lane 0 */
+    LLVMValueRef stride;  /* STRIDED: elements from lane to lane */
+    LLVMValueRef offsets; /* SCATTERED: elements from base, a vector */
+} Place;
+
+static sn_dtype access_dtype(const Emit *e, uint32_t access) {
+    return (sn_dtype)e->kernel->args.data[e->kernel->accesses.data[access].arg].dtype;
+}
+
+static LLVMValueRef element_at(Emit *e, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index) {
+    return LLVMBuildGEP2(e->b, type, base, &index, 1, "");
+}
+
+static bool is_zero(KCoef coef) { return coef.param < 0 && coef.value == 0; }
+static bool is_one(KCoef coef) { return coef.param < 0 && coef.value == 1; }
+
+/* ---- addresses ------------------------------------------------------------------------------- */
+
+/* Scalar (lane 0, copy 0) factor of a term; NULL while its loop is not open or when it varies. */
+static LLVMValueRef term_factor(Emit *e, const KTerm *term) {
+    return term->value == KVALUE_NONE ? e->index[term->axis] : value_scalar(e, term->value, 0);
+}
+
+static LLVMValueRef times(Emit *e, LLVMBuilderRef b, LLVMValueRef x, KCoef coef) {
+    return is_one(coef) ? x : LLVMBuildMul(b, x, emit_coef(e, coef), "");
+}
+
+static LLVMValueRef plus(LLVMBuilderRef b, LLVMValueRef sum, LLVMValueRef x) {
+    return sum ? LLVMBuildAdd(b, sum, x, "") : x;
+}
+
+LLVMValueRef emit_address(Emit *e, uint32_t access) {
+    const KAccess *a = &e->kernel->accesses.data[access];
+    LLVMValueRef sum = NULL;
+    for (uint32_t t = 0; t < a->n_terms; t++) {
+        const KTerm *term = &e->kernel->terms.data[a->first_term + t];
+        if (is_zero(term->coef) || (t < 64 && e->folded[access] >> t & 1)) continue;
+        LLVMValueRef factor = term_factor(e, term);
+        if (factor) sum = plus(e->b, sum, times(e, e->b, factor, term->coef));
+    }
+    if (!sum) return e->address[access];
+    LLVMTypeRef type = type_memory(e, access_dtype(e, access), 1);
+    return element_at(e, type, e->address[access], sum);
+}
+
+/* Adds the terms of one access that are known when `loop` opens. */
+static void fold_access(Emit *e, const LoopPlan *loop, uint32_t access) {
+    const KAccess *a = &e->kernel->accesses.data[access];
+    LLVMValueRef sum = NULL;
+    for (uint32_t t = 0; t < a->n_terms && t < 64; t++) {
+        const KTerm *term = &e->kernel->terms.data[a->first_term + t];
+        bool known = term->value == KVALUE_NONE || term->value < loop->begin;
+        if (is_zero(term->coef) || e->folded[access] >> t & 1 || !known) continue;
+        LLVMValueRef factor = term_factor(e, term);
+        if (!factor) continue;
+        e->folded[access] |= UINT64_C(1) << t;
+        sum = plus(e->b, sum, times(e, e->b, factor, term->coef));
+    }
+    if (!sum) return;
+    LLVMTypeRef type = type_memory(e, access_dtype(e, access), 1);
+    e->address[access] = element_at(e, type, e->address[access], sum);
+}
+
+void memory_fold(Emit *e, const LoopPlan *loop) {
+    for (uint32_t i = loop->begin + 1; i < loop->end; i++) {
+        const KInst *inst = &e->kernel->insts.data[i];
+        uint8_t form = kop_row(inst->op)->form;
+        if (form == KFORM_LOAD || form == KFORM_STORE) fold_access(e, loop, (uint32_t)inst->imm);
+    }
+}
+
+/* Elements from lane to lane: Σ step of the term × coefficient, computed before the loop. */
+static LLVMValueRef lane_stride(Emit *e, const KAccess *a) {
+    LLVMValueRef sum = NULL;
+    for (uint32_t t = 0; t < a->n_terms; t++) {
+        const KTerm *term = &e->kernel->terms.data[a->first_term + t];
+        int64_t step = term->axis == e->vector->axis;
+        if (term->value != KVALUE_NONE)
+            step = term->value < e->vector->begin ? 0 : e->plan.insts[term->value].step;
+        if (step == 0 || is_zero(term->coef)) continue;
+        LLVMValueRef part = const_i64(e, step);
+        if (!is_one(term->coef))
+            part = LLVMBuildMul(e->side, emit_coef(e, term->coef), part, "");
+        sum = plus(e->side, sum, part);
+    }
+    return sum;
+}
+
+/* Offsets of all lanes from lane 0's affine address. */
+static LLVMValueRef lane_offsets(Emit *e, const KAccess *a, LLVMValueRef stride, int32_t copy) {
+    LLVMValueRef sum = NULL;
+    if (stride) {
+        LLVMValueRef numbers = const_lane_numbers(e, e->i64, e->lanes, 1);
+        LLVMValueRef all = emit_splat(e, e->side, stride, e->lanes);
+        sum = LLVMBuildMul(e->side, all, numbers, "");
+    }
+    for (uint32_t t = 0; t < a->n_terms; t++) {
+        const KTerm *term = &e->kernel->terms.data[a->first_term + t];
+        if (term->value == KVALUE_NONE || is_zero(term->coef)) continue;
+        if (value_scalar(e, term->value, copy)) continue;
+        LLVMValueRef x = value_vector(e, term->value, copy);
+        if (!is_one(term->coef)) {
+            LLVMPositionBuilderBefore(e->side, LLVMGetBasicBlockTerminator(e->before));
+            LLVMValueRef coef = emit_splat(e, e->side, emit_coef(e, term->coef), e->lanes);
+            x = LLVMBuildMul(e->b, x, coef, "");
+        }
+        sum = plus(e->b, sum, x);
+    }
+    return sum;
+}
+
+static Place place_of(Emit *e, uint32_t access, int32_t copy) {
+    const KAccess *a = &e->kernel->accesses.data[access];
+    Place p = {.dtype = access_dtype(e, access),
+               .pattern = plan_pattern(e, access, e->vector),
+               .base = emit_address(e, access)};
+    p.type = type_memory(e, p.dtype, 1);
+    if (p.pattern == PATTERN_UNIFORM) return p;
+    LLVMPositionBuilderBefore(e->side, LLVMGetBasicBlockTerminator(e->before));
+    p.stride = lane_stride(e, a);
+    if (copy && p.stride) {
+        LLVMValueRef lanes = const_i64(e, (int64_t)copy * e->lanes);
+        p.base = element_at(e, p.type, p.base, LLVMBuildMul(e->side, p.stride, lanes, ""));
+    }
+    if (p.pattern == PATTERN_SCATTERED) p.offsets = lane_offsets(e, a, p.stride, copy);
+    return p;
+}
+
+/* ---- masks ----------------------------------------------------------------------------------- */
+
+/* Lanes in which the instruction acts; NULL for all. */
+static LLVMValueRef lanes_acting(Emit *e, KValue predicate, int32_t copy) {
+    if (predicate == KVALUE_NONE) return e->mask[copy];
+    LLVMValueRef mask = value_vector(e, predicate, copy);
+    return e->mask[copy] ? LLVMBuildAnd(e->b, mask, e->mask[copy], "") : mask;
+}
+
+static KValue predicate_of(const KInst *inst) {
+    return inst->flags & K_PREDICATED ? inst->in[kop_row(inst->op)->n_inputs] : KVALUE_NONE;
+}
+
+/* AVX2 masks elements of 4 and 8 bytes only. */
+static bool masks_natively(const Emit *e, sn_dtype dtype) {
+    return e->target->isa == ISA_AVX512 || sn_dtype_size(dtype) >= 4;
+}
+
+/* Single loads beat AVX2's gathers, and all gathers where addresses need no extraction from a vector
+ * and no mask. */
+static bool gathers_natively(const Emit *e, const Place *p, LLVMValueRef mask) {
+    bool worth_it = p->pattern == PATTERN_SCATTERED || mask;
+    return e->target->isa == ISA_AVX512 && sn_dtype_size(p->dtype) >= 4 && worth_it;
+}
+
+static LLVMValueRef slot_for(Emit *e, LLVMValueRef *slot) {
+    if (!*slot) {
+        *slot = emit_alloca(e, e->i64, 8);
+        LLVMValueRef zero = LLVMConstNull(LLVMVectorType(e->i64, 8));
+        LLVMSetAlignment(LLVMBuildStore(e->entry, zero, *slot), 64);
+    }
+    return *slot;
+}
+
+static LLVMValueRef buffer_for(Emit *e) {
+    if (!e->narrow_buffer) {
+        e->narrow_buffer = emit_alloca(e, e->i64, LANES_MOST / 4);
+        LLVMValueRef zero = LLVMConstNull(LLVMVectorType(e->i64, LANES_MOST / 4));
+        LLVMSetAlignment(LLVMBuildStore(e->entry, zero, e->narrow_buffer), 64);
+    }
+    return e->narrow_buffer;
+}
+
+/* Copies the active elements of a tail between memory and the buffer. */
+static void copy_active(Emit *e, LLVMTypeRef type, LLVMValueRef to, LLVMValueRef from,
+                        int32_t copy) {
+    CountLoop loop = count_open(e, const_i64(e, 0), e->active[copy]);
+    LLVMValueRef x = LLVMBuildLoad2(e->b, type, element_at(e, type, from, loop.i), "");
+    LLVMBuildStore(e->b, x, element_at(e, type, to, loop.i));
+    count_close(e, &loop, const_i64(e, 1));
+}
+
+/* Address of one lane; of `instead` when the lane does not act. */
+static LLVMValueRef lane_address(Emit *e, const Place *p, int32_t lane, LLVMValueRef mask,
+                                 LLVMValueRef instead) {
+    LLVMValueRef at = p->base;
+    if (p->pattern == PATTERN_SCATTERED) {
+        at = element_at(e, p->type, at, emit_lane(e, p->offsets, lane));
+    } else if (p->stride && lane) {
+        LLVMPositionBuilderBefore(e->side, LLVMGetBasicBlockTerminator(e->before));
+        LLVMValueRef offset = LLVMBuildMul(e->side, p->stride, const_i64(e, lane), "");
+        at = element_at(e, p->type, at, offset);
+    }
+    return mask ? emit_select(e, emit_lane(e, mask, lane), at, instead) : at;
+}
+
+/* ---- loads ----------------------------------------------------------------------------------- */
+
+static LLVMValueRef load_aligned(Emit *e, LLVMTypeRef type, LLVMValueRef at, sn_dtype dtype) {
+    LLVMValueRef x = LLVMBuildLoad2(e->b, type, at, "");
+    LLVMSetAlignment(x, (unsigned)sn_dtype_size(dtype));
+    return x;
+}
+
+static LLVMValueRef from_memory(Emit *e, sn_dtype dtype, int32_t lanes, LLVMValueRef x) {
+    if (dtype != SN_BOOL) return x;
+    return LLVMBuildICmp(e->b, LLVMIntNE, x, const_int(type_lanes(e->i8, lanes), 0), "");
+}
+
+static LLVMValueRef masked_load(Emit *e, const Place *p, LLVMValueRef mask) {
+    LLVMTypeRef vector = type_lanes(p->type, e->lanes);
+    LLVMTypeRef types[] = {vector, e->ptr};
+    LLVMValueRef align = LLVMConstInt(e->i32, sn_dtype_size(p->dtype), false);
+    LLVMValueRef args[] = {p->base, align, mask, LLVMConstNull(vector)};
+    return emit_intrinsic(e, "llvm.masked.load", types, 2, args, 4);
+}
+
+static LLVMValueRef gather(Emit *e, const Place *p, LLVMValueRef mask) {
+    LLVMTypeRef vector = type_lanes(p->type, e->lanes);
+    if (gathers_natively(e, p, mask)) {
+        LLVMValueRef offsets = p->offsets;
+        if (!offsets) {
+            LLVMPositionBuilderBefore(e->side, LLVMGetBasicBlockTerminator(e->before));
+            LLVMValueRef numbers = const_lane_numbers(e, e->i64, e->lanes, 1);
+            offsets = LLVMBuildMul(e->side, emit_splat(e, e->side, p->stride, e->lanes), numbers, "");
+        }
+        LLVMValueRef addresses = element_at(e, p->type, p->base, offsets);
+        LLVMTypeRef types[] = {vector, LLVMTypeOf(addresses)};
+        LLVMValueRef align = LLVMConstInt(e->i32, sn_dtype_size(p->dtype), false);
+        if (!mask) mask = LLVMConstAllOnes(type_lanes(e->i1, e->lanes));
+        LLVMValueRef args[] = {addresses, align, mask, LLVMConstNull(vector)};
+        return emit_intrinsic(e, "llvm.masked.gather", types, 2, args, 4);
+    }
+    LLVMValueRef x = LLVMGetPoison(vector);
+    LLVMValueRef zeros = mask ? slot_for(e, &e->zero_slot) : NULL;
+    for (int32_t l = 0; l < e->lanes; l++) {
+        LLVMValueRef at = lane_address(e, p, l, mask, zeros);
+        LLVMValueRef one = load_aligned(e, p->type, at, p->dtype);
+        x = LLVMBuildInsertElement(e->b, x, one, LLVMConstInt(e->i32, (unsigned)l, false), "");
+    }
+    return x;
+}
+
+/* One address for all lanes, but only some act. */
+static LLVMValueRef load_broadcast(Emit *e, const Place *p, LLVMValueRef mask) {
+    LLVMValueRef at = p->base;
+    if (mask)
+        at = emit_select(e, emit_any(e, mask, e->lanes), at, slot_for(e, &e->zero_slot));
+    LLVMValueRef all = emit_splat(e, e->b, load_aligned(e, p->type, at, p->dtype), e->lanes);
+    return mask ? emit_select(e, mask, all, LLVMConstNull(LLVMTypeOf(all))) : all;
+}
+
+static LLVMValueRef load_lanes(Emit *e, const Place *p, KValue predicate, int32_t copy) {
+    LLVMTypeRef vector = type_lanes(p->type, e->lanes);
+    LLVMValueRef mask = lanes_acting(e, predicate, copy);
+    if (p->pattern == PATTERN_UNIFORM) return load_broadcast(e, p, mask);
+    if (p->pattern != PATTERN_CONTIGUOUS) return gather(e, p, mask);
+    if (!mask) return load_aligned(e, vector, p->base, p->dtype);
+    if (masks_natively(e, p->dtype)) return masked_load(e, p, mask);
+    if (predicate != KVALUE_NONE) return gather(e, p, mask);
+    LLVMValueRef buffer = buffer_for(e);
+    copy_active(e, p->type, buffer, p->base, copy);
+    return load_aligned(e, vector, buffer, p->dtype);
+}
+
+static LLVMValueRef load_scalar(Emit *e, const Place *p, KValue predicate) {
+    LLVMValueRef at = p->base;
+    if (predicate != KVALUE_NONE)
+        at = emit_select(e, value_scalar(e, predicate, 0), at, slot_for(e, &e->zero_slot));
+    return load_aligned(e, p->type, at, p->dtype);
+}
+
+void emit_load(Emit *e, uint32_t at, int32_t copy) {
+    const KInst *inst = &e->kernel->insts.data[at];
+    Place p = place_of(e, (uint32_t)inst->imm, copy);
+    if (!e->vector || e->plan.insts[at].spread == SPREAD_UNIFORM) {
+        LLVMValueRef x = load_scalar(e, &p, predicate_of(inst));
+        value_set_scalar(e, at, copy, from_memory(e, p.dtype, 1, x));
+    } else {
+        LLVMValueRef x = load_lanes(e, &p, predicate_of(inst), copy);
+        value_set_vector(e, at, copy, from_memory(e, p.dtype, e->lanes, x));
+    }
+}
+
+/* ---- stores ---------------------------------------------------------------------------------- */
+
+static LLVMValueRef to_memory(Emit *e, sn_dtype dtype, int32_t lanes, LLVMValueRef x) {
+    return dtype == SN_BOOL ? LLVMBuildZExt(e->b, x, type_lanes(e->i8, lanes), "") : x;
+}
+
+static LLVMValueRef store_aligned(Emit *e, LLVMValueRef x, LLVMValueRef at, int64_t bytes) {
+    LLVMValueRef store = LLVMBuildStore(e->b, x, at);
+    LLVMSetAlignment(store, (unsigned)bytes);
+    return store;
+}
+
+static void masked_store(Emit *e, const Place *p, LLVMValueRef mask, LLVMValueRef x) {
+    LLVMTypeRef types[] = {LLVMTypeOf(x), e->ptr};
+    LLVMValueRef align = LLVMConstInt(e->i32, sn_dtype_size(p->dtype), false);
+    LLVMValueRef args[] = {x, p->base, align, mask};
+    emit_intrinsic(e, "llvm.masked.store", types, 2, args, 4);
+}
+
+/* Lane by lane in order, so that the last lane wins where two have one address. */
+static void scatter(Emit *e, const Place *p, LLVMValueRef mask, LLVMValueRef x) {
+    LLVMValueRef sink = mask ? slot_for(e, &e->sink_slot) : NULL;
+    for (int32_t l = 0; l < e->lanes; l++) {
+        LLVMValueRef at = lane_address(e, p, l, mask, sink);
+        store_aligned(e, emit_lane(e, x, l), at, (int64_t)sn_dtype_size(p->dtype));
+    }
+}
+
+bool memory_streams(const Emit *e, const LoopPlan *loop, uint32_t at, int64_t *bytes) {
+    const KInst *inst = &e->kernel->insts.data[at];
+    if (inst->op != OP_STORE || inst->flags & K_PREDICATED) return false;
+    const KAccess *a = &e->kernel->accesses.data[inst->imm];
+    if (e->kernel->args.data[a->arg].role != KARG_OUT) return false;
+    if (plan_pattern(e, (uint32_t)inst->imm, loop) != PATTERN_CONTIGUOUS) return false;
+    for (uint32_t t = 0; t < a->n_terms; t++) {
+        KValue value = e->kernel->terms.data[a->first_term + t].value;
+        if (value != KVALUE_NONE && value > loop->begin) return false;
+    }
+    enum { LEAST = 16, MOST = 64 }; /* sizes of registers that can be stored so */
+    *bytes = loop->lanes * (int64_t)sn_dtype_size((sn_dtype)inst->dtype);
+    if (*bytes > MOST) *bytes = MOST;
+    return *bytes >= LEAST;
+}
+
+static void store_vector(Emit *e, const Place *p, uint32_t at, LLVMValueRef x) {
+    int64_t bytes = 0;
+    if (!e->streaming || !memory_streams(e, e->vector, at, &bytes)) {
+        store_aligned(e, x, p->base, (int64_t)sn_dtype_size(p->dtype));
+        return;
+    }
+    LLVMValueRef store = store_aligned(e, x, p->base, bytes);
+    LLVMMetadataRef one = LLVMValueAsMetadata(LLVMConstInt(e->i32, 1, false));
+    LLVMMetadataRef node = LLVMMDNodeInContext2(e->context, &one, 1);
+    unsigned kind = LLVMGetMDKindIDInContext(e->context, "nontemporal", 11);
+    LLVMSetMetadata(store, kind, LLVMMetadataAsValue(e->context, node));
+    e->streamed = true;
+}
+
+static void store_lanes(Emit *e, const Place *p, uint32_t at, int32_t copy) {
+    const KInst *inst = &e->kernel->insts.data[at];
+    KValue predicate = predicate_of(inst);
+    LLVMValueRef mask = lanes_acting(e, predicate, copy);
+    LLVMValueRef x = value_vector(e, inst->in[0], copy);
+    x = to_memory(e, p->dtype, e->lanes, x);
+    if (p->pattern != PATTERN_CONTIGUOUS) {
+        scatter(e, p, mask, x);
+    } else if (!mask) {
+        store_vector(e, p, at, x);
+    } else if (masks_natively(e, p->dtype)) {
+        masked_store(e, p, mask, x);
+    } else if (predicate != KVALUE_NONE) {
+        scatter(e, p, mask, x);
+    } else {
+        LLVMValueRef buffer = buffer_for(e);
+        store_aligned(e, x, buffer, (int64_t)sn_dtype_size(p->dtype));
+        copy_active(e, p->type, p->base, buffer, copy);
+    }
+}
+
+/* Address of a scalar store: the sink where a predicate is false. */
+static LLVMValueRef store_address(Emit *e, const Place *p, const KInst *inst) {
+    KValue predicate = predicate_of(inst);
+    if (predicate == KVALUE_NONE) return p->base;
+    return emit_select(e, value_scalar(e, predicate, 0), p->base, slot_for(e, &e->sink_slot));
+}
+
+void emit_store(Emit *e, uint32_t at, int32_t copy) {
+    const KInst *inst = &e->kernel->insts.data[at];
+    Place p = place_of(e, (uint32_t)inst->imm, copy);
+    if (e->vector && e->plan.insts[at].spread != SPREAD_UNIFORM) {
+        store_lanes(e, &p, at, copy);
+        return;
+    }
+    LLVMValueRef x = to_memory(e, p.dtype, 1, value_scalar(e, inst->in[0], 0));
+    store_aligned(e, x, store_address(e, &p, inst), (int64_t)sn_dtype_size(p.dtype));
+}
+
+/* Stands in scalar loops only: the order of additions to one element is the program's. */
+void emit_store_add(Emit *e, uint32_t at, int32_t copy) {
+    const KInst *inst = &e->kernel->insts.data[at];
+    sn_dtype dtype = (sn_dtype)inst->dtype;
+    Place p = place_of(e, (uint32_t)inst->imm, copy);
+    LLVMValueRef address = store_address(e, &p, inst);
+    LLVMValueRef old = load_aligned(e, p.type, address, p.dtype);
+    old = emit_cast(e, dtype, p.dtype, 1, from_memory(e, p.dtype, 1, old));
+    LLVMValueRef in[3] = {old, value_scalar(e, inst->in[0], 0), NULL};
+    LLVMValueRef sum = emit_prim(e, OP_ADD, dtype, dtype, 1, in, NULL);
+    sum = to_memory(e, p.dtype, 1, emit_cast(e, p.dtype, dtype, 1, sum));
+    store_aligned(e, sum, address, (int64_t)sn_dtype_size(p.dtype));
+}
+
+/* ---- checks ---------------------------------------------------------------------------------- */
+
+void emit_check(Emit *e, uint32_t at, int32_t copy) {
+    const KInst *inst = &e->kernel->insts.data[at];
+    bool vector = e->vector && e->plan.insts[at].spread == SPREAD_VARYING;
+    int32_t lanes = vector ? e->lanes : 1;
+    LLVMValueRef holds = value_lanes(e, inst->in[0], copy, lanes);
+    LLVMValueRef fails = LLVMBuildNot(e->b, holds, "");
+    if (vector && e->mask[copy]) fails = LLVMBuildAnd(e->b, fails, e->mask[copy], "");
+    LLVMBasicBlockRef record = emit_block(e), next = emit_block(e);
+    LLVMBuildCondBr(e->b, emit_any(e, fails, lanes), record, next);
+    emit_at(e, record);
+    LLVMBuildAtomicRMW(e->b, LLVMAtomicRMWBinOpUMin, LLVMGetParam(e->function, 5),
+                       emit_param(e, (int32_t)inst->imm), LLVMAtomicOrderingMonotonic, false);
+    LLVMBuildBr(e->b, next);
+    emit_at(e, next);
+}

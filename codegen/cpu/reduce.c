@@ -1,0 +1,520 @@
+/* Reductions and scans. A loop carries their states from step to step: parts × accumulators, each a
+ * scalar or a vector. Ordered sums and products fill chunks; a full chunk goes onto a stack that
+ * works like a binary counter (level l holds 2^l merged chunks), so that chunks merge in adjacent
+ * pairs in one pass. Rows of a single chunk never touch the stack. The orders themselves are
+ * defined at the top of ir/kernel_interpret.c.
+ *
+ * Float maxima carry three parts: the largest number (x > m ? x : m, the machine's instruction, which
+ * skips NaN), the "and" of all signs (which zero wins when the largest is a zero), and whether a NaN
+ * was seen. Minima mirror that with "or". */
+#include "codegen/cpu/emit.h"
+
+#include <math.h>
+
+static bool is_largest(const Reduction *r) { return r->op == OP_GT; }
+
+/* bool is compared as u8. */
+static sn_dtype value_dtype(const Reduction *r) {
+    return r->kind == RK_ARG && r->dtype == SN_BOOL ? SN_U8 : (sn_dtype)r->dtype;
+}
+
+int32_t reduce_lanes(const Emit *e, const Reduction *r, const LoopPlan *loop) {
+    if (loop->vector) return loop->lanes;
+    return r->varying ? e->lanes : 1;
+}
+
+/* Whether NaNs are noted in an integer of the float's size: AVX2 has no mask registers. */
+static bool notes_in_int(const Emit *e, int32_t lanes) {
+    return lanes > 1 && e->target->isa != ISA_AVX512;
+}
+
+LLVMTypeRef reduce_part_type(const Emit *e, const Reduction *r, int32_t part, int32_t lanes) {
+    if (r->kind == RK_EXTREME && part == 1) return type_bits(e, (sn_dtype)r->dtype, lanes);
+    if (r->kind == RK_EXTREME && part == 2)
+        return notes_in_int(e, lanes) ? type_bits(e, (sn_dtype)r->dtype, lanes)
+                                      : type_lanes(e->i1, lanes);
+    if (r->kind == RK_ARG && part == 1) return type_lanes(e->i64, lanes);
+    return type_reg(e, value_dtype(r), lanes);
+}
+
+/* The least value of a dtype, or its largest. */
+static LLVMValueRef limit_of(const Emit *e, sn_dtype dtype, int32_t lanes, bool least) {
+    LLVMTypeRef type = type_reg(e, dtype, lanes);
+    if (dtype_is_float(dtype)) return const_float(type, least ? -INFINITY : INFINITY);
+    if (dtype == SN_BOOL) return const_int(type, !least);
+    uint64_t top = UINT64_C(1) << (8 * sn_dtype_size(dtype) - 1);
+    if (!dtype_is_signed(dtype)) return const_int(type, least ? 0 : top | (top - 1));
+    return const_int(type, least ? top : top - 1);
+}
+
+LLVMValueRef reduce_identity(const Emit *e, const Reduction *r, int32_t part, int32_t lanes,
+                             LLVMValueRef begin) {
+    LLVMTypeRef type = reduce_part_type(e, r, part, lanes);
+    sn_dtype dtype = value_dtype(r);
+    if (r->kind == RK_EXTREME || r->kind == RK_ARG) {
+        if (part == 0) return limit_of(e, dtype, lanes, is_largest(r));
+        if (r->kind == RK_ARG) return emit_splat(e, e->b, begin, lanes);
+        return part == 1 && is_largest(r) ? LLVMConstAllOnes(type) : LLVMConstNull(type);
+    }
+    if (r->op == OP_MAXIMUM || r->op == OP_MINIMUM)
+        return limit_of(e, dtype, lanes, r->op == OP_MAXIMUM);
+    if (!dtype_is_float(dtype)) return const_int(type, r->op == OP_MUL);
+    return const_float(type, r->op == OP_MUL ? 1.0 : -0.0);
+}
+
+static LLVMValueRef merge_values(Emit *e, const Reduction *r, int32_t lanes, LLVMValueRef x,
+                                 LLVMValueRef y) {
+    LLVMValueRef in[3] = {x, y, NULL};
+    sn_dtype dtype = (sn_dtype)r->dtype;
+    return emit_prim(e, (OpCode)r->op, dtype, dtype, lanes, in, NULL);
+}
+
+static const Reduction *reduction_at(const Emit *e, const LoopPlan *loop, uint32_t i) {
+    return &e->plan.reductions[loop->first_reduction + i];
+}
+
+/* Accumulators of a reduction now alive. */
+static int32_t state_count(const Emit *e, const LoopPlan *loop, const Reduction *r) {
+    return loop->vector ? loop->slots : r->varying ? e->copies : 1;
+}
+
+/* ---- 32 lanes in memory ---------------------------------------------------------------------- */
+
+static LLVMValueRef slot_at(Emit *e, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index) {
+    return LLVMBuildGEP2(e->b, type, base, &index, 1, "");
+}
+
+static void reset_memory(Emit *e, const Frame *f, const Reduction *r, LLVMValueRef memory) {
+    int32_t lanes = reduce_lanes(e, r, f->plan);
+    LLVMTypeRef type = reduce_part_type(e, r, 0, lanes);
+    CountLoop loop = count_open(e, const_i64(e, 0), const_i64(e, LANES_ROW));
+    LLVMBuildStore(e->b, reduce_identity(e, r, 0, lanes, NULL), slot_at(e, type, memory, loop.i));
+    count_close(e, &loop, const_i64(e, 1));
+}
+
+static void step_memory(Emit *e, const Frame *f, const Reduction *r, LLVMValueRef memory,
+                        LLVMValueRef x) {
+    int32_t lanes = reduce_lanes(e, r, f->plan);
+    LLVMTypeRef type = reduce_part_type(e, r, 0, lanes);
+    LLVMValueRef trip = LLVMBuildSub(e->b, f->index, f->begin, "");
+    LLVMValueRef lane = LLVMBuildAnd(e->b, trip, const_i64(e, LANES_ROW - 1), "");
+    LLVMValueRef at = slot_at(e, type, memory, lane);
+    LLVMValueRef sum = merge_values(e, r, lanes, LLVMBuildLoad2(e->b, type, at, ""), x);
+    LLVMBuildStore(e->b, sum, at);
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+void reduce_open(Emit *e, Frame *f) {
+    for (uint32_t i = 0; i < f->plan->n_reductions; i++) {
+        const Reduction *r = reduction_at(e, f->plan, i);
+        int32_t lanes = reduce_lanes(e, r, f->plan), states = state_count(e, f->plan, r);
+        LLVMTypeRef type = reduce_part_type(e, r, 0, lanes);
+        if (r->memory) {
+            f->memory[i] = emit_alloca(e, type, LANES_ROW);
+            f->stack[i] = emit_alloca(e, type, LANES_ROW * STACK_LEVELS_MEMORY);
+            reset_memory(e, f, r, f->memory[i]);
+            continue;
+        }
+        if (r->chunk != CHUNK_NONE) f->stack[i] = emit_alloca(e, type, states * STACK_LEVELS);
+        for (int32_t s = 0; s < states; s++)
+            for (int32_t p = 0; p < r->parts; p++)
+                f->carry[r->first + (uint32_t)(s * r->parts + p)] =
+                    reduce_identity(e, r, p, lanes, f->begin);
+    }
+}
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+static LLVMValueRef compare(Emit *e, LLVMRealPredicate predicate, LLVMValueRef x, LLVMValueRef y) {
+    return LLVMBuildFCmp(e->b, predicate, x, y, "");
+}
+
+static LLVMValueRef better_number(Emit *e, const Reduction *r, LLVMValueRef x, LLVMValueRef y) {
+    LLVMRealPredicate wins = is_largest(r) ? LLVMRealOGT : LLVMRealOLT;
+    return emit_select(e, compare(e, wins, x, y), x, y);
+}
+
+static LLVMValueRef join_signs(Emit *e, const Reduction *r, LLVMValueRef x, LLVMValueRef y) {
+    return is_largest(r) ? LLVMBuildAnd(e->b, x, y, "") : LLVMBuildOr(e->b, x, y, "");
+}
+
+static void step_extreme(Emit *e, const Reduction *r, int32_t lanes, LLVMValueRef *state,
+                         LLVMValueRef x) {
+    LLVMTypeRef bits = type_bits(e, (sn_dtype)r->dtype, lanes);
+    LLVMValueRef is_nan = compare(e, LLVMRealUNO, x, x);
+    if (notes_in_int(e, lanes)) is_nan = LLVMBuildSExt(e->b, is_nan, bits, "");
+    state[0] = better_number(e, r, x, state[0]);
+    state[1] = join_signs(e, r, state[1], LLVMBuildBitCast(e->b, x, bits, ""));
+    state[2] = LLVMBuildOr(e->b, state[2], is_nan, "");
+}
+
+/* True where x is strictly better than the best so far: NaN counts as the best of all. */
+static LLVMValueRef beats(Emit *e, const Reduction *r, LLVMValueRef x, LLVMValueRef best) {
+    if (dtype_is_float((sn_dtype)r->dtype)) {
+        LLVMRealPredicate wins = is_largest(r) ? LLVMRealUGT : LLVMRealULT;
+        LLVMValueRef better = compare(e, wins, x, best);
+        return LLVMBuildAnd(e->b, better, compare(e, LLVMRealORD, best, best), "");
+    }
+    bool is_signed = dtype_is_signed((sn_dtype)r->dtype);
+    LLVMIntPredicate greater = is_signed ? LLVMIntSGT : LLVMIntUGT;
+    LLVMIntPredicate less = is_signed ? LLVMIntSLT : LLVMIntULT;
+    return LLVMBuildICmp(e->b, is_largest(r) ? greater : less, x, best, "");
+}
+
+static void step_arg(Emit *e, const Frame *f, const Reduction *r, int32_t lanes,
+                     LLVMValueRef *state, LLVMValueRef x) {
+    LLVMValueRef index = emit_splat(e, e->b, f->index, lanes);
+    if (f->plan->vector)
+        index = LLVMBuildAdd(e->b, index, const_lane_numbers(e, e->i64, lanes, 1), "");
+    LLVMValueRef better = beats(e, r, x, state[0]);
+    state[0] = emit_select(e, better, x, state[0]);
+    state[1] = emit_select(e, better, index, state[1]);
+}
+
+/* Where a new run of 32 begins its predecessor's total joins the sum of runs; where a new chunk of
+ * 1024 begins that sum joins the sum of chunks. State: chunks, runs, this run, chunks + runs. */
+static LLVMValueRef step_scan(Emit *e, const Frame *f, const Reduction *r, int32_t lanes,
+                              LLVMValueRef *state, LLVMValueRef x) {
+    enum { CHUNKS, RUNS, RUN, BASE };
+    LLVMValueRef zero = reduce_identity(e, r, 0, lanes, NULL);
+    LLVMTypeRef type = LLVMTypeOf(zero);
+    LLVMValueRef trip = LLVMBuildSub(e->b, f->index, f->begin, "");
+    LLVMValueRef in_run = LLVMBuildAnd(e->b, trip, const_i64(e, 31), "");
+    LLVMValueRef in_chunk = LLVMBuildAnd(e->b, trip, const_i64(e, 1023), "");
+    LLVMValueRef none = const_i64(e, 0);
+    LLVMBasicBlockRef start = emit_block(e), join = emit_block(e);
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
+    LLVMValueRef starts = LLVMBuildAnd(
+        e->b, LLVMBuildICmp(e->b, LLVMIntEQ, in_run, none, ""),
+        LLVMBuildICmp(e->b, LLVMIntNE, trip, none, ""), "");
+    LLVMBuildCondBr(e->b, starts, start, join);
+    emit_at(e, start);
+    LLVMValueRef runs = merge_values(e, r, lanes, state[RUNS], state[RUN]);
+    LLVMValueRef chunks = merge_values(e, r, lanes, state[CHUNKS], runs);
+    LLVMValueRef full = LLVMBuildICmp(e->b, LLVMIntEQ, in_chunk, none, "");
+    chunks = emit_select(e, full, chunks, state[CHUNKS]);
+    runs = emit_select(e, full, zero, runs);
+    LLVMValueRef next[] = {chunks, runs, zero, merge_values(e, r, lanes, chunks, runs)};
+    LLVMBuildBr(e->b, join);
+    emit_at(e, join);
+    for (int32_t p = 0; p < r->parts; p++) {
+        LLVMValueRef phi = emit_phi(e, type, state[p], before);
+        phi_add(phi, next[p], start);
+        state[p] = phi;
+    }
+    state[RUN] = merge_values(e, r, lanes, state[RUN], x);
+    return merge_values(e, r, lanes, state[BASE], state[RUN]);
+}
+
+static uint32_t reduction_number(const Emit *e, const LoopPlan *loop, uint32_t inst) {
+    uint32_t i = 0;
+    while (reduction_at(e, loop, i)->inst != inst) i++;
+    return i;
+}
+
+/* The operand, with the identity in lanes that take no part. */
+static LLVMValueRef operand_of(Emit *e, const Frame *f, const Reduction *r, int32_t copy,
+                               int32_t lanes) {
+    const KInst *inst = &e->kernel->insts.data[r->inst];
+    LLVMValueRef x = value_lanes(e, inst->in[0], copy, lanes);
+    if (value_dtype(r) != r->dtype) x = LLVMBuildZExt(e->b, x, type_lanes(e->i8, lanes), "");
+    if (!f->plan->vector || !e->mask[copy]) return x;
+    return emit_select(e, e->mask[copy], x, reduce_identity(e, r, 0, lanes, f->begin));
+}
+
+void reduce_step(Emit *e, uint32_t inst, int32_t copy) {
+    Frame *f = e->frame;
+    uint32_t number = reduction_number(e, f->plan, inst);
+    const Reduction *r = reduction_at(e, f->plan, number);
+    int32_t lanes = reduce_lanes(e, r, f->plan);
+    int32_t which = f->plan->vector ? f->slot : r->varying ? copy : 0;
+    LLVMValueRef x = operand_of(e, f, r, copy, lanes);
+    if (r->memory) {
+        step_memory(e, f, r, f->memory[number], x);
+        return;
+    }
+    LLVMValueRef *state = f->carry + r->first + (uint32_t)(which * r->parts);
+    LLVMValueRef scanned = NULL;
+    switch (r->kind) {
+    case RK_EXTREME: step_extreme(e, r, lanes, state, x); break;
+    case RK_ARG: step_arg(e, f, r, lanes, state, x); break;
+    case RK_SCAN: scanned = step_scan(e, f, r, lanes, state, x); break;
+    default: scanned = state[0] = merge_values(e, r, lanes, state[0], x); break;
+    }
+    if (e->kernel->insts.data[inst].op != OP_SCAN_SUM) return;
+    if (lanes > 1) value_set_vector(e, inst, copy, scanned);
+    else value_set_scalar(e, inst, copy, scanned);
+}
+
+/* ---- the tree of chunks ---------------------------------------------------------------------- */
+
+/* The values of one reduction that go through the tree together. */
+typedef struct TreeEntry {
+    const Reduction *r;    /* the reduction */
+    LLVMTypeRef type;      /* of a value */
+    int32_t lanes;         /* in a value */
+    int32_t count;         /* values */
+    LLVMValueRef stack;    /* levels × width values */
+    int32_t width;         /* values of a level */
+    LLVMValueRef first;    /* place of the first value in its level; NULL = 0 */
+    LLVMValueRef *values;  /* replaced by the results */
+} TreeEntry;
+
+static LLVMValueRef level_slot(Emit *e, const TreeEntry *t, LLVMValueRef level, int32_t i) {
+    LLVMValueRef index = LLVMBuildMul(e->b, level, const_i64(e, t->width), "");
+    index = LLVMBuildAdd(e->b, index, t->first ? t->first : const_i64(e, i), "");
+    return slot_at(e, t->type, t->stack, index);
+}
+
+/* values = stack[level] merged with values, the earlier chunks on the left. */
+static void merge_level(Emit *e, const TreeEntry *t, LLVMValueRef level, LLVMValueRef *values) {
+    for (int32_t i = 0; i < t->count; i++) {
+        LLVMValueRef left = LLVMBuildLoad2(e->b, t->type, level_slot(e, t, level, i), "");
+        values[i] = merge_values(e, t->r, t->lanes, left, values[i]);
+    }
+}
+
+/* Adds a chunk to a tree that holds `count` of them: while a bit of the counter is set the chunk
+ * merges with that level and moves up. */
+static void tree_push(Emit *e, TreeEntry *t, LLVMValueRef count) {
+    LLVMValueRef phis[LANES_ROW];
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
+    LLVMBasicBlockRef head = emit_block(e), up = emit_block(e), done = emit_block(e);
+    LLVMBuildBr(e->b, head);
+    emit_at(e, head);
+    LLVMValueRef level = emit_phi(e, e->i64, const_i64(e, 0), before);
+    LLVMValueRef rest = emit_phi(e, e->i64, count, before);
+    for (int32_t i = 0; i < t->count; i++) phis[i] = emit_phi(e, t->type, t->values[i], before);
+    LLVMValueRef bit = LLVMBuildTrunc(e->b, rest, e->i1, "");
+    LLVMBuildCondBr(e->b, bit, up, done);
+    emit_at(e, up);
+    for (int32_t i = 0; i < t->count; i++) t->values[i] = phis[i];
+    merge_level(e, t, level, t->values);
+    for (int32_t i = 0; i < t->count; i++) phi_add(phis[i], t->values[i], up);
+    phi_add(level, LLVMBuildAdd(e->b, level, const_i64(e, 1), ""), up);
+    phi_add(rest, LLVMBuildLShr(e->b, rest, const_i64(e, 1), ""), up);
+    LLVMBuildBr(e->b, head);
+    emit_at(e, done);
+    for (int32_t i = 0; i < t->count; i++)
+        LLVMBuildStore(e->b, phis[i], level_slot(e, t, level, i));
+}
+
+/* Merges what the tree of `count` chunks holds into the last chunk, from the last to the first. */
+static void tree_collapse(Emit *e, TreeEntry *t, LLVMValueRef count) {
+    LLVMValueRef phis[LANES_ROW];
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
+    LLVMBasicBlockRef head = emit_block(e), up = emit_block(e), done = emit_block(e);
+    LLVMBuildBr(e->b, head);
+    emit_at(e, head);
+    LLVMValueRef rest = emit_phi(e, e->i64, count, before);
+    for (int32_t i = 0; i < t->count; i++) phis[i] = emit_phi(e, t->type, t->values[i], before);
+    LLVMValueRef more = LLVMBuildICmp(e->b, LLVMIntNE, rest, const_i64(e, 0), "");
+    LLVMBuildCondBr(e->b, more, up, done);
+    emit_at(e, up);
+    LLVMValueRef args[] = {rest, LLVMConstInt(e->i1, 1, false)};
+    LLVMValueRef level = emit_intrinsic(e, "llvm.cttz", &e->i64, 1, args, 2);
+    for (int32_t i = 0; i < t->count; i++) t->values[i] = phis[i];
+    merge_level(e, t, level, t->values);
+    for (int32_t i = 0; i < t->count; i++) phi_add(phis[i], t->values[i], up);
+    LLVMValueRef less = LLVMBuildSub(e->b, rest, const_i64(e, 1), "");
+    phi_add(rest, LLVMBuildAnd(e->b, rest, less, ""), up);
+    LLVMBuildBr(e->b, head);
+    emit_at(e, done);
+    for (int32_t i = 0; i < t->count; i++) t->values[i] = phis[i];
+}
+
+static TreeEntry tree_entry(Emit *e, const Frame *f, uint32_t number, LLVMValueRef *values) {
+    const Reduction *r = reduction_at(e, f->plan, number);
+    int32_t lanes = reduce_lanes(e, r, f->plan);
+    int32_t states = r->memory ? 1 : state_count(e, f->plan, r);
+    return (TreeEntry){.r = r, .type = reduce_part_type(e, r, 0, lanes), .lanes = lanes,
+                       .count = states, .stack = f->stack[number],
+                       .width = r->memory ? LANES_ROW : states, .values = values};
+}
+
+/* Runs `act` on each of the 32 lanes in memory. */
+static void each_memory_lane(Emit *e, const Frame *f, uint32_t number, LLVMValueRef count,
+                             void (*act)(Emit *, TreeEntry *, LLVMValueRef), bool reset) {
+    LLVMValueRef value;
+    TreeEntry t = tree_entry(e, f, number, &value);
+    CountLoop loop = count_open(e, const_i64(e, 0), const_i64(e, LANES_ROW));
+    LLVMValueRef at = slot_at(e, t.type, f->memory[number], loop.i);
+    value = LLVMBuildLoad2(e->b, t.type, at, "");
+    t.first = loop.i;
+    act(e, &t, count);
+    if (reset) value = reduce_identity(e, t.r, 0, t.lanes, NULL);
+    LLVMBuildStore(e->b, value, at);
+    count_close(e, &loop, const_i64(e, 1));
+}
+
+static void push_one(Emit *e, Frame *f, uint32_t number, LLVMValueRef done) {
+    const Reduction *r = reduction_at(e, f->plan, number);
+    LLVMValueRef chunks = LLVMBuildLShr(e->b, done, const_i64(e, r->chunk), "");
+    LLVMValueRef count = LLVMBuildSub(e->b, chunks, const_i64(e, 1), "");
+    if (r->memory) {
+        each_memory_lane(e, f, number, count, tree_push, true);
+        return;
+    }
+    TreeEntry t = tree_entry(e, f, number, f->carry + r->first);
+    tree_push(e, &t, count);
+    for (int32_t i = 0; i < t.count; i++)
+        t.values[i] = reduce_identity(e, r, 0, t.lanes, f->begin);
+}
+
+/* Pushes only where a chunk of this reduction, larger than the loop's, is complete. */
+static void push_if_complete(Emit *e, Frame *f, uint32_t number, LLVMValueRef done) {
+    const Reduction *r = reduction_at(e, f->plan, number);
+    int32_t states = r->memory ? 0 : state_count(e, f->plan, r);
+    LLVMValueRef kept[LANES_ROW], pushed[LANES_ROW];
+    LLVMValueRef *carry = f->carry + r->first;
+    for (int32_t i = 0; i < states; i++) kept[i] = carry[i];
+    LLVMValueRef open = LLVMBuildAnd(e->b, done, const_i64(e, (INT64_C(1) << r->chunk) - 1), "");
+    LLVMValueRef complete = LLVMBuildICmp(e->b, LLVMIntEQ, open, const_i64(e, 0), "");
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b), push = emit_block(e), next = emit_block(e);
+    LLVMBuildCondBr(e->b, complete, push, next);
+    emit_at(e, push);
+    push_one(e, f, number, done);
+    for (int32_t i = 0; i < states; i++) pushed[i] = carry[i];
+    LLVMBasicBlockRef end = LLVMGetInsertBlock(e->b);
+    LLVMBuildBr(e->b, next);
+    emit_at(e, next);
+    for (int32_t i = 0; i < states; i++) {
+        carry[i] = emit_phi(e, LLVMTypeOf(kept[i]), kept[i], before);
+        phi_add(carry[i], pushed[i], end);
+    }
+}
+
+void reduce_push(Emit *e, Frame *f, LLVMValueRef done) {
+    for (uint32_t i = 0; i < f->plan->n_reductions; i++) {
+        const Reduction *r = reduction_at(e, f->plan, i);
+        if (r->chunk == f->plan->chunk) push_one(e, f, i, done);
+        else if (r->chunk != CHUNK_NONE) push_if_complete(e, f, i, done);
+    }
+}
+
+/* ---- closing --------------------------------------------------------------------------------- */
+
+/* a = a merged with b; a holds the earlier lanes. */
+static void merge_states(Emit *e, const Reduction *r, int32_t lanes, LLVMValueRef *a,
+                         const LLVMValueRef *b) {
+    if (r->kind == RK_EXTREME) {
+        a[0] = better_number(e, r, b[0], a[0]);
+        a[1] = join_signs(e, r, a[1], b[1]);
+        a[2] = LLVMBuildOr(e->b, a[2], b[2], "");
+    } else if (r->kind == RK_ARG) {
+        LLVMValueRef wins = beats(e, r, b[0], a[0]), loses = beats(e, r, a[0], b[0]);
+        LLVMValueRef tie = LLVMBuildNot(e->b, LLVMBuildOr(e->b, wins, loses, ""), "");
+        LLVMValueRef earlier = LLVMBuildICmp(e->b, LLVMIntSLT, b[1], a[1], "");
+        wins = LLVMBuildOr(e->b, wins, LLVMBuildAnd(e->b, tie, earlier, ""), "");
+        a[0] = emit_select(e, wins, b[0], a[0]);
+        a[1] = emit_select(e, wins, b[1], a[1]);
+    } else {
+        a[0] = merge_values(e, r, lanes, a[0], b[0]);
+    }
+}
+
+/* Halves accumulators, then lanes, until one scalar state is left in state[0 … parts). */
+static void halve_lanes(Emit *e, const Reduction *r, int32_t slots, int32_t lanes,
+                        LLVMValueRef *state) {
+    for (int32_t half = slots / 2; half; half /= 2)
+        for (int32_t s = 0; s < half; s++)
+            merge_states(e, r, lanes, state + s * r->parts, state + (s + half) * r->parts);
+    for (int32_t half = lanes / 2; half; half /= 2) {
+        LLVMValueRef upper[PARTS_MOST];
+        for (int32_t p = 0; p < r->parts; p++) {
+            upper[p] = emit_part(e, state[p], (uint32_t)half, (uint32_t)half);
+            state[p] = emit_part(e, state[p], 0, (uint32_t)half);
+        }
+        merge_states(e, r, half, state, upper);
+    }
+}
+
+/* The same for lanes in memory. */
+static LLVMValueRef halve_memory(Emit *e, const Frame *f, uint32_t number) {
+    const Reduction *r = reduction_at(e, f->plan, number);
+    int32_t lanes = reduce_lanes(e, r, f->plan);
+    LLVMTypeRef type = reduce_part_type(e, r, 0, lanes);
+    LLVMValueRef memory = f->memory[number];
+    for (int32_t half = LANES_ROW / 2; half; half /= 2) {
+        CountLoop loop = count_open(e, const_i64(e, 0), const_i64(e, half));
+        LLVMValueRef at = slot_at(e, type, memory, loop.i);
+        LLVMValueRef far = LLVMBuildAdd(e->b, loop.i, const_i64(e, half), "");
+        LLVMValueRef x = LLVMBuildLoad2(e->b, type, at, "");
+        LLVMValueRef y = LLVMBuildLoad2(e->b, type, slot_at(e, type, memory, far), "");
+        LLVMBuildStore(e->b, merge_values(e, r, lanes, x, y), at);
+        count_close(e, &loop, const_i64(e, 1));
+    }
+    return LLVMBuildLoad2(e->b, type, memory, "");
+}
+
+static LLVMValueRef finish_extreme(Emit *e, const Reduction *r, int32_t lanes,
+                                   const LLVMValueRef *state) {
+    sn_dtype dtype = (sn_dtype)r->dtype;
+    LLVMTypeRef type = type_reg(e, dtype, lanes), bits = type_bits(e, dtype, lanes);
+    uint64_t sign = UINT64_C(1) << (8 * sn_dtype_size(dtype) - 1);
+    LLVMValueRef zero = LLVMBuildAnd(e->b, state[1], const_int(bits, sign), "");
+    LLVMValueRef is_zero = compare(e, LLVMRealOEQ, state[0], const_float(type, 0));
+    LLVMValueRef x = emit_select(e, is_zero, LLVMBuildBitCast(e->b, zero, type, ""), state[0]);
+    LLVMValueRef nan = state[2];
+    if (notes_in_int(e, lanes)) nan = LLVMBuildICmp(e->b, LLVMIntNE, nan, LLVMConstNull(bits), "");
+    return emit_select(e, nan, const_float(type, NAN), x);
+}
+
+/* A loop without trips sums to +0 and has index 0. */
+static LLVMValueRef unless_empty(Emit *e, const Frame *f, const Reduction *r, LLVMValueRef x) {
+    if (r->kind != RK_ARG && r->op != OP_ADD) return x;
+    LLVMValueRef empty = LLVMBuildICmp(e->b, LLVMIntSGE, f->begin, f->end, "");
+    return emit_select(e, empty, LLVMConstNull(LLVMTypeOf(x)), x);
+}
+
+static LLVMValueRef finish(Emit *e, const Frame *f, const Reduction *r, int32_t lanes,
+                           const LLVMValueRef *state) {
+    LLVMValueRef x = r->kind == RK_EXTREME ? finish_extreme(e, r, lanes, state)
+                     : r->kind == RK_ARG   ? state[1]
+                                           : state[0];
+    return unless_empty(e, f, r, x);
+}
+
+/* After a vector loop lanes are halved as scalars of lanes 1; notes of NaN change type with them. */
+static LLVMValueRef close_vector(Emit *e, const Frame *f, const Reduction *r) {
+    LLVMValueRef *state = f->carry + r->first;
+    halve_lanes(e, r, f->plan->slots, f->plan->lanes, state);
+    if (r->kind == RK_EXTREME && notes_in_int(e, f->plan->lanes))
+        state[2] = LLVMBuildTrunc(e->b, state[2], e->i1, "");
+    return finish(e, f, r, 1, state);
+}
+
+static void close_one(Emit *e, Frame *f, uint32_t number, LLVMValueRef last) {
+    const Reduction *r = reduction_at(e, f->plan, number);
+    int32_t lanes = reduce_lanes(e, r, f->plan);
+    LLVMValueRef *state = f->carry + r->first;
+    if (r->chunk != CHUNK_NONE) {
+        LLVMValueRef count = LLVMBuildAShr(e->b, last, const_i64(e, r->chunk), "");
+        LLVMValueRef none = LLVMBuildICmp(e->b, LLVMIntSLT, count, const_i64(e, 0), "");
+        count = emit_select(e, none, const_i64(e, 0), count);
+        TreeEntry t = tree_entry(e, f, number, state);
+        if (r->memory) each_memory_lane(e, f, number, count, tree_collapse, false);
+        else tree_collapse(e, &t, count);
+    }
+    if (f->plan->vector) {
+        value_set_scalar(e, r->inst, 0, close_vector(e, f, r));
+        return;
+    }
+    int32_t states = r->memory ? 1 : state_count(e, f->plan, r);
+    for (int32_t s = 0; s < states; s++) {
+        LLVMValueRef x = r->memory
+                             ? unless_empty(e, f, r, halve_memory(e, f, number))
+                             : finish(e, f, r, lanes, state + s * r->parts);
+        if (lanes > 1) value_set_vector(e, r->inst, s, x);
+        else value_set_scalar(e, r->inst, s, x);
+    }
+}
+
+void reduce_close(Emit *e, Frame *f) {
+    LLVMValueRef trips = LLVMBuildSub(e->b, f->end, f->begin, "");
+    LLVMValueRef last = LLVMBuildSub(e->b, trips, const_i64(e, 1), "");
+    for (uint32_t i = 0; i < f->plan->n_reductions; i++)
+        if (e->kernel->insts.data[reduction_at(e, f->plan, i)->inst].op != OP_SCAN_SUM)
+            close_one(e, f, i, last);
+}

@@ -1,0 +1,113 @@
+/* sn_apply and sn_op_info: the op table for language bindings; see sinter/binding.h. */
+#include "frontend/compiled.h"
+#include "frontend/dispatch.h"
+
+#include "base/status.h"
+
+bool sn_op_info(int32_t op, sn_op_description *description) {
+    if (op < 0 || op >= OP_COUNT || !description) return false;
+    const OpInfo *info = &op_info[op];
+    *description = (sn_op_description){.name = info->name,
+                                       .signature = info->signature,
+                                       .about = info->about,
+                                       .is_public = op_has((OpCode)op, F_PUBLIC),
+                                       .in_place = op_has((OpCode)op, F_INPLACE)};
+    return true;
+}
+
+/* Operands and attributes of an op as they are collected from values. */
+typedef struct ApplyArgs {
+    sn_tensor *const *tensors;           /* t*: the caller's array */
+    sn_tensor *few[OP_MOST_PARAMS];      /* t, t? */
+    int32_t n_tensors;                   /* operands */
+    AttrList attrs;                      /* attributes */
+    sn_rng *generator;                   /* r */
+} ApplyArgs;
+
+static bool take_tensor(const OpParam *param, const sn_value *value, ApplyArgs *args) {
+    if (param->suffix == '*') {
+        if (value->kind != SN_VALUE_TENSORS || value->count < 0) return false;
+        args->tensors = value->as.tensors;
+        args->n_tensors = value->count;
+        return true;
+    }
+    if (value->kind == SN_VALUE_NONE && param->suffix == '?')
+        args->few[args->n_tensors++] = SN_NONE;
+    else if (value->kind == SN_VALUE_TENSOR)
+        args->few[args->n_tensors++] = value->as.tensor;
+    else
+        return false;
+    return true;
+}
+
+static bool take_value(const OpParam *param, const sn_value *value, ApplyArgs *args) {
+    switch (param->kind) {
+    case 't': return take_tensor(param, value, args);
+    case 'd':
+        if (value->kind != SN_VALUE_FLOAT) return false;
+        attr_double(&args->attrs, value->as.real);
+        return true;
+    case 'L':
+        if (value->kind != SN_VALUE_INTS) return false;
+        attr_list(&args->attrs, value->as.integers, value->count);
+        return true;
+    case 'r':
+        args->generator = value->as.generator;
+        return value->kind == SN_VALUE_RNG;
+    default:
+        if (value->kind != SN_VALUE_INT && value->kind != SN_VALUE_BOOL) return false;
+        attr_int(&args->attrs, value->as.integer);
+        return true;
+    }
+}
+
+static sn_status collect(OpCode op, const sn_value *inputs, int32_t n_inputs, ApplyArgs *args,
+                         sn_error *error) {
+    int32_t n_params, at = 0;
+    const OpParam *params = op_params(op, &n_params);
+    *args = (ApplyArgs){.tensors = args->few};
+    for (int32_t i = 0; i < n_params; i++) {
+        if (params[i].kind == 'h') {
+            attr_int(&args->attrs, 0);
+            continue;
+        }
+        if (at >= n_inputs || !take_value(&params[i], &inputs[at], args))
+            return error_set(error, SN_ERROR_SIGNATURE, "%s: argument %d (%s) is missing or of another kind",
+                             op_info[op].name, (int)at + 1, params[i].name);
+        at++;
+    }
+    if (at == n_inputs) return SN_OK;
+    return error_set(error, SN_ERROR_SIGNATURE, "%s: takes %d arguments, %d were given", op_info[op].name,
+                     (int)at, (int)n_inputs);
+}
+
+sn_status sn_apply(int32_t op, const sn_value *inputs, int32_t n_inputs, sn_tensor **outputs,
+                   int32_t capacity, int32_t *n_outputs, const sn_call_options *options,
+                   sn_error *error) {
+    sn_error own = {0};
+    ApplyArgs args;
+    (void)options;
+    if (n_outputs) *n_outputs = 0;
+    sn_status status = SN_OK;
+    if (op < 0 || op >= OP_COUNT || !op_has((OpCode)op, F_PUBLIC))
+        status = error_set(&own, SN_ERROR_ARGUMENT, "apply: %d is no public op", (int)op);
+    else if (capacity < 1 || !outputs)
+        status = error_set(&own, SN_ERROR_ARGUMENT, "apply: there is no room for the result");
+    else
+        status = collect((OpCode)op, inputs, n_inputs, &args, &own);
+    if (status == SN_OK) {
+        ThreadState *state = thread_state();
+        sn_error pending = state->error;
+        state->error = (sn_error){0};
+        sn_scope scope = sn_scope_begin();
+        outputs[0] = dispatch_op((OpCode)op, args.tensors, args.n_tensors, &args.attrs, args.generator,
+                                 (Site){0});
+        sn_retain(outputs[0]);
+        status = sn_error_take(&own);
+        sn_scope_end(scope, NULL);
+        state->error = pending;
+        if (status == SN_OK && n_outputs) *n_outputs = 1;
+    }
+    if (error) *error = own;
+    return status;
+}

@@ -1,0 +1,748 @@
+/* Calls of compiled functions: flatten the arguments, pack the guard key, run the entry it leads to,
+ * or trace. */
+#include "frontend/compiled.h"
+#include "frontend/dispatch.h"
+
+#include "base/log.h"
+#include "base/parallel.h"
+#include "base/status.h"
+#include "ir/dtype.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { KEY_MOST_WORDS = 8192, KEY_FEW_WORDS = 512, CALL_FEW = 32 };
+
+bool tensors_overlap(const sn_tensor *x, const sn_tensor *y) {
+    int64_t first, end;
+    if (!x->storage || !y->storage) return false;
+    int64_t sx = (int64_t)sn_dtype_size((sn_dtype)x->dtype), sy = (int64_t)sn_dtype_size((sn_dtype)y->dtype);
+    tensor_extent(x, &first, &end);
+    const char *x_first = tensor_data(x) + first * sx, *x_end = tensor_data(x) + end * sx;
+    tensor_extent(y, &first, &end);
+    const char *y_first = tensor_data(y) + first * sy, *y_end = tensor_data(y) + end * sy;
+    return x_first < y_end && y_first < x_end && x_first != x_end && y_first != y_end;
+}
+
+/* ---- flattening ---------------------------------------------------------------------------------------------- */
+
+static bool add_tensor(CallArgs *args, sn_tensor *tensor, bool optional, const char *what) {
+    Site nowhere = {0};
+    if (!tensor_check(tensor, "call", what, nowhere)) return false;
+    if (tensor->kind == TENSOR_NONE && !optional)
+        return raise(SN_ERROR_ARGUMENT, nowhere, "call: %s is SN_NONE, but is not optional", what) != NULL;
+    if (args->n_tensors == SIGNATURE_MOST_TENSORS)
+        return raise(SN_ERROR_ARGUMENT, nowhere, "call: more than %d tensors", SIGNATURE_MOST_TENSORS) !=
+               NULL;
+    if (tensor->kind == TENSOR_WEAK) { /* as an argument, a scalar is a tensor like any other */
+        tensor = tensor_realize(tensor, "call", nowhere);
+        if (!tensor) return false;
+    }
+    args->tensors[args->n_tensors++] = tensor;
+    return true;
+}
+
+static int32_t field_count(const sn_field *field, const char *data) {
+    int32_t count = field->count ? (int32_t)field->count : 1;
+    if (!field->counted) return count;
+    int32_t used;
+    memcpy(&used, data + field->count_offset, sizeof used);
+    return used < 0 ? 0 : used < count ? used : count;
+}
+
+static bool add_tree(CallArgs *args, const sn_tree *tree, const char *data) {
+    for (int32_t i = 0; i < tree->n_fields; i++) {
+        const sn_field *field = &tree->fields[i];
+        int32_t count = field_count(field, data);
+        for (int32_t j = 0; j < count; j++) {
+            const char *at = data + field->offset + (size_t)j * field->bytes;
+            if (field->kind == SN_FIELD_STRUCT && !add_tree(args, field->nested, at)) return false;
+            if (field->kind != SN_FIELD_TENSOR) continue;
+            sn_tensor *tensor;
+            memcpy(&tensor, at, sizeof tensor);
+            if (!add_tensor(args, tensor, true, field->name ? field->name : "a field")) return false;
+        }
+    }
+    return true;
+}
+
+static bool flatten(const sn_compiled *c, const sn_value *values, CallArgs *args) {
+    char name[32];
+    args->n_tensors = args->n_generators = 0;
+    args->values = values;
+    for (int32_t i = 0; i < c->signature.n_params; i++) {
+        const ParamSpec *param = &c->signature.params[i];
+        const sn_value *value = &values[i];
+        if (param->kind == 't' && param->array) {
+            for (int32_t j = 0; j < value->count; j++)
+                if (!add_tensor(args, value->as.tensors[j], false, "an array's tensor")) return false;
+        } else if (param->kind == 't') {
+            sn_tensor *tensor = value->kind == SN_VALUE_NONE ? SN_NONE : value->as.tensor;
+            if (!tensor || tensor->magic != TENSOR_ALIVE || tensor->kind == TENSOR_NONE)
+                snprintf(name, sizeof name, "argument %d", (int)i + 1);
+            if (!add_tensor(args, tensor, param->optional, name)) return false;
+        } else if (param->kind == 'r') {
+            if (!value->as.generator)
+                return raise(SN_ERROR_ARGUMENT, (Site){0}, "call: argument %d, a generator, is NULL",
+                             (int)i + 1) != NULL;
+            args->generators[args->n_generators++] = value->as.generator;
+        } else if (param->kind == 'S') {
+            if (!value->as.pointer)
+                return raise(SN_ERROR_ARGUMENT, (Site){0}, "call: argument %d, a struct, is NULL",
+                             (int)i + 1) != NULL;
+            if (!add_tree(args, param->tree, value->as.pointer)) return false;
+        }
+    }
+    return true;
+}
+
+/* ---- the guard key --------------------------------------------------------------------------------------------- */
+
+/* A key being packed; `at` may pass the end, which is checked once. */
+typedef struct Key {
+    uint64_t *words;    /* room for `capacity` */
+    uint32_t at;        /* words packed */
+    uint32_t capacity;  /* see words */
+} Key;
+
+static inline void put(Key *key, uint64_t word) {
+    if (key->at < key->capacity) key->words[key->at] = word;
+    key->at++;
+}
+
+static void put_bytes(Key *key, const void *data, size_t bytes) {
+    const char *at = data;
+    for (; bytes >= 8; bytes -= 8, at += 8) {
+        uint64_t word;
+        memcpy(&word, at, 8);
+        put(key, word);
+    }
+    if (!bytes) return;
+    uint64_t word = 0;
+    memcpy(&word, at, bytes);
+    put(key, word);
+}
+
+static inline void put_tensor(Key *key, const CallArgs *args, int32_t i) {
+    const sn_tensor *t = args->tensors[i];
+    uint64_t shares = 0; /* 1 + an earlier tensor with the same storage, and whether it is the same */
+    for (int32_t j = 0; j < i; j++) {
+        const sn_tensor *earlier = args->tensors[j];
+        if (!t->storage || earlier->storage != t->storage) continue;
+        shares = (uint64_t)(j + 1) << 1 | (uint64_t)(earlier->offset == t->offset);
+        break;
+    }
+    put(key, (uint64_t)t->kind | (uint64_t)t->dtype << 8 | (uint64_t)t->rank << 16 | shares << 24);
+    if (t->kind == TENSOR_NONE) return;
+    for (int32_t d = 0; d < t->rank; d++) {
+        put(key, (uint64_t)t->dims[d]);
+        put(key, (uint64_t)t->strides[d]);
+    }
+}
+
+/* Scalars of a described struct; its tensors are among the flattened ones. */
+static void put_tree(Key *key, const sn_tree *tree, const char *data) {
+    for (int32_t i = 0; i < tree->n_fields; i++) {
+        const sn_field *field = &tree->fields[i];
+        int32_t count = field_count(field, data);
+        const char *at = data + field->offset;
+        if (field->kind == SN_FIELD_SCALAR) put_bytes(key, at, field->bytes * (size_t)count);
+        if (field->counted) put(key, (uint64_t)count);
+        for (int32_t j = 0; field->kind == SN_FIELD_STRUCT && j < count; j++)
+            put_tree(key, field->nested, at + (size_t)j * field->bytes);
+    }
+}
+
+static void put_scalar(Key *key, char kind, const sn_value *value, const ParamSpec *param) {
+    uint64_t bits;
+    switch (kind) {
+    case 'b':
+    case 'i':
+    case 'l': put(key, (uint64_t)value->as.integer); return;
+    case 'f':
+    case 'd':
+        memcpy(&bits, &value->as.real, sizeof bits);
+        put(key, bits);
+        return;
+    case 'S': put_tree(key, param->tree, value->as.pointer); return;
+    case 't': put(key, (uint64_t)value->count); return; /* of an array */
+    default: return;
+    }
+}
+
+static void pack_key(const sn_compiled *c, const CallArgs *args, Key *key) {
+    for (int32_t i = 0; i < args->n_tensors; i++) put_tensor(key, args, i);
+    for (int32_t i = 0; i < c->signature.n_params; i++) {
+        const ParamSpec *param = &c->signature.params[i];
+        if (param->kind == 't' && !param->array) continue;
+        put_scalar(key, param->kind, &args->values[i], param);
+    }
+    for (int32_t i = 0; i < args->n_generators; i++) /* the same one twice? */
+        for (int32_t j = 0; j < i; j++) put(key, args->generators[i] == args->generators[j]);
+    for (int32_t i = 0; i < c->n_watch; i++) put_bytes(key, c->watch[i].data, c->watch[i].bytes);
+}
+
+/* ---- entries ------------------------------------------------------------------------------------------------------ */
+
+typedef struct EntryKey {
+    const sn_compiled *c;
+    const Key *key;
+} EntryKey;
+
+static bool key_equal(const Entry *entry, const Key *key) {
+    return entry->key_words == key->at && memcmp(entry->key, key->words, key->at * sizeof(uint64_t)) == 0;
+}
+
+static bool entry_equal(const void *context, uint32_t index) {
+    const EntryKey *wanted = context;
+    return key_equal(wanted->c->entries.data[index], wanted->key);
+}
+
+static Entry *find_entry(sn_compiled *c, const Key *key) {
+    Entry *last = atomic_load_explicit(&c->last, memory_order_acquire);
+    if (last && key_equal(last, key)) return last;
+    uint64_t hash = hash_bytes(key->words, key->at * sizeof(uint64_t), 0);
+    EntryKey wanted = {c, key};
+    pthread_mutex_lock(&c->lock);
+    int64_t index = map_find(&c->entry_map, hash, entry_equal, &wanted);
+    Entry *entry = index == MAP_NONE ? NULL : c->entries.data[index];
+    pthread_mutex_unlock(&c->lock);
+    if (entry) atomic_store_explicit(&c->last, entry, memory_order_release);
+    return entry;
+}
+
+static void free_entry(Entry *entry) {
+    if (!entry) return;
+    mem_free(entry->key);
+    mem_free(entry->outputs);
+    mem_free(entry->sources);
+    mem_free(entry->drawn);
+    mem_free(entry);
+}
+
+/* ---- running an entry ------------------------------------------------------------------------------------------------ */
+
+/* Memory of one guarded call. */
+typedef struct EntryMemory {
+    void *few_inputs[CALL_FEW];     /* addresses of graph inputs */
+    Storage *few_storages[CALL_FEW]; /* results by number */
+    void *few_outputs[CALL_FEW];    /* their addresses */
+    int64_t states[SIGNATURE_MOST_PARAMS][2]; /* generators */
+    void **inputs;
+    Storage **storages;
+    void **outputs;
+    void *block;                    /* allocation behind them when they are many */
+} EntryMemory;
+
+static bool entry_memory(EntryMemory *m, uint32_t n_inputs, int32_t n_outputs) {
+    m->inputs = m->few_inputs;
+    m->storages = m->few_storages;
+    m->outputs = m->few_outputs;
+    m->block = NULL;
+    if (n_inputs <= CALL_FEW && n_outputs <= CALL_FEW) return true;
+    size_t count = n_inputs + 2 * (size_t)n_outputs;
+    m->block = mem_alloc(count * sizeof(void *));
+    if (!m->block) return false;
+    m->inputs = m->block;
+    m->storages = (Storage **)(m->inputs + n_inputs);
+    m->outputs = (void **)(m->storages + n_outputs);
+    return true;
+}
+
+static void resolve_inputs(const Entry *entry, const CallArgs *args, EntryMemory *m) {
+    for (uint32_t i = 0; i < entry->graph->graph.inputs.count; i++) {
+        int32_t source = entry->sources[i];
+        if (source >= 0) {
+            m->inputs[i] = tensor_data(args->tensors[source]);
+            continue;
+        }
+        const sn_rng *generator = args->generators[-1 - source];
+        m->states[-1 - source][0] = (int64_t)generator->seed;
+        m->states[-1 - source][1] = (int64_t)generator->counter;
+        m->inputs[i] = m->states[-1 - source];
+    }
+}
+
+static int32_t allocate_results(const Program *program, EntryMemory *m) {
+    int32_t made = 0;
+    for (uint32_t b = (uint32_t)program->n_inputs; made < program->n_outputs; b++, made++) {
+        /* OUTPUT buffers follow the inputs, in order of their numbers. */
+        const Buffer *buffer = &program->buffers.data[b];
+        Storage *storage =
+            storage_new((size_t)buffer->elements * sn_dtype_size((sn_dtype)buffer->dtype));
+        if (!storage) break;
+        m->storages[made] = storage;
+        m->outputs[made] = storage->data;
+    }
+    return made;
+}
+
+static sn_tensor *make_output(const OutputSpec *spec, const Entry *entry, const CallArgs *args,
+                              const EntryMemory *m, bool owned) {
+    Storage *storage;
+    int64_t offset = spec->offset;
+    if (spec->input >= 0) {
+        const sn_tensor *source = args->tensors[entry->sources[spec->input]];
+        storage = source->storage;
+        offset += source->offset;
+    } else {
+        storage = m->storages[spec->output];
+    }
+    storage_retain(storage);
+    sn_tensor *tensor = owned ? tensor_detached(storage, &spec->type, spec->strides, offset)
+                              : tensor_real(storage, &spec->type, spec->strides, offset, (Site){0});
+    if (!tensor && owned) {
+        storage_release(storage);
+        raise(SN_ERROR_MEMORY, (Site){0}, "out of memory");
+    }
+    return tensor;
+}
+
+static void commit_entry(const Entry *entry, const CallArgs *args) {
+    for (int32_t i = 0; i < args->n_generators; i++)
+        args->generators[i]->counter += (uint64_t)entry->drawn[i];
+    if (!entry->writes) return;
+    for (uint32_t i = 0; i < entry->graph->graph.outputs.count; i++) {
+        int32_t written = entry->graph->graph.outputs.data[i].writes_input;
+        if (written < 0) continue;
+        Storage *storage = args->tensors[entry->sources[written]]->storage;
+        atomic_fetch_add_explicit(&storage->version, 1, memory_order_relaxed);
+    }
+}
+
+static sn_status run_entry(const sn_compiled *c, const Entry *entry, const CallArgs *args,
+                           sn_tensor **outputs, bool owned) {
+    const Executable *executable = entry->graph->executable;
+    const Program *program = executable_program(executable);
+    EntryMemory memory;
+    sn_error error = {0};
+    uint64_t code = UINT64_MAX;
+    if (!entry_memory(&memory, entry->graph->graph.inputs.count, program->n_outputs)) {
+        raise(SN_ERROR_MEMORY, (Site){0}, "out of memory");
+        return SN_ERROR_MEMORY;
+    }
+    resolve_inputs(entry, args, &memory);
+    int32_t made = allocate_results(program, &memory);
+    sn_status status = made == program->n_outputs ? SN_OK : error_memory(&error);
+    if (status == SN_OK)
+        status = executable_run(executable, memory.inputs, memory.outputs, parallel_threads(), &code,
+                                &error);
+    Site site = {0};
+    if (status == SN_OK && code != UINT64_MAX) status = data_error(program, code, &error, &site);
+    if (status == SN_OK) commit_entry(entry, args);
+    for (int32_t i = 0; status == SN_OK && i < c->signature.n_outputs; i++) {
+        const OutputSpec *spec = &entry->outputs[i];
+        bool none = spec->input < 0 && spec->output < 0;
+        outputs[i] = none ? NULL : make_output(spec, entry, args, &memory, owned);
+        if (!none && !outputs[i]) status = SN_ERROR_MEMORY;
+    }
+    for (int32_t i = 0; i < made; i++) storage_release(memory.storages[i]);
+    mem_free(memory.block);
+    if (status != SN_OK) raise_error(&error, site);
+    return status;
+}
+
+/* An entry that writes an input must not meet a second tensor in the same memory, unless that was so
+ * when it was traced (then the key says so). */
+static bool memory_is_apart(const Entry *entry, const CallArgs *args) {
+    for (uint32_t i = 0; i < entry->graph->graph.outputs.count; i++) {
+        int32_t written = entry->graph->graph.outputs.data[i].writes_input;
+        if (written < 0) continue;
+        const sn_tensor *target = args->tensors[entry->sources[written]];
+        for (int32_t j = 0; j < args->n_tensors; j++) {
+            const sn_tensor *other = args->tensors[j];
+            bool same = other->storage == target->storage && other->offset == target->offset;
+            if (j != entry->sources[written] && !same && tensors_overlap(target, other)) return false;
+        }
+    }
+    return true;
+}
+
+/* ---- calling the program's function ------------------------------------------------------------------------------------ */
+
+/* The values of a call with the tensors replaced (by proxies), in memory of this struct. */
+typedef struct Substituted {
+    sn_value values[SIGNATURE_MOST_PARAMS];       /* for the function */
+    sn_tensor *arrays[SIGNATURE_MOST_TENSORS];    /* elements of t* */
+    char *structs[SIGNATURE_MOST_PARAMS];         /* copies of described structs */
+} Substituted;
+
+static sn_tensor *const *replace_tree(const sn_tree *tree, char *data, sn_tensor *const *next) {
+    for (int32_t i = 0; i < tree->n_fields; i++) {
+        const sn_field *field = &tree->fields[i];
+        int32_t count = field_count(field, data);
+        for (int32_t j = 0; j < count; j++) {
+            char *at = data + field->offset + (size_t)j * field->bytes;
+            if (field->kind == SN_FIELD_STRUCT) next = replace_tree(field->nested, at, next);
+            if (field->kind == SN_FIELD_TENSOR) memcpy(at, next++, sizeof *next);
+        }
+    }
+    return next;
+}
+
+static bool substitute(const sn_compiled *c, const CallArgs *args, sn_tensor *const *tensors,
+                       Substituted *s) {
+    sn_tensor *const *next = tensors;
+    int32_t n_array = 0;
+    for (int32_t i = 0; i < c->signature.n_params; i++) {
+        const ParamSpec *param = &c->signature.params[i];
+        s->values[i] = args->values[i];
+        s->structs[i] = NULL;
+        if (param->kind == 't' && param->array) {
+            s->values[i].as.tensors = s->arrays + n_array;
+            for (int32_t j = 0; j < args->values[i].count; j++) s->arrays[n_array++] = *next++;
+        } else if (param->kind == 't') {
+            s->values[i].kind = SN_VALUE_TENSOR;
+            s->values[i].as.tensor = *next++;
+        } else if (param->kind == 'S') {
+            s->structs[i] = mem_alloc(param->tree->bytes);
+            if (!s->structs[i]) return false;
+            memcpy(s->structs[i], args->values[i].as.pointer, param->tree->bytes);
+            next = replace_tree(param->tree, s->structs[i], next);
+            s->values[i].as.pointer = s->structs[i];
+        }
+    }
+    return true;
+}
+
+static void free_substituted(const sn_compiled *c, Substituted *s) {
+    for (int32_t i = 0; i < c->signature.n_params; i++) mem_free(s->structs[i]);
+}
+
+/* C values of the parameters, for libffi. */
+typedef union CArgument {
+    void *pointer;
+    uint8_t boolean;
+    int32_t i32;
+    int64_t i64;
+    float f32;
+    double f64;
+} CArgument;
+
+static void set_argument(CArgument *slot, char kind, const sn_value *value) {
+    switch (kind) {
+    case 'b': slot->boolean = value->as.integer != 0; return;
+    case 'i': slot->i32 = (int32_t)value->as.integer; return;
+    case 'l': slot->i64 = value->as.integer; return;
+    case 'f': slot->f32 = (float)value->as.real; return;
+    case 'd': slot->f64 = value->as.real; return;
+    case 'r': slot->pointer = value->as.generator; return;
+    case 't': slot->pointer = value->kind == SN_VALUE_NONE ? SN_NONE : value->as.tensor; return;
+    default: slot->pointer = value->as.pointer; return;
+    }
+}
+
+static sn_status invoke_function(sn_compiled *c, const sn_value *values, sn_tensor **outputs) {
+    const Signature *s = &c->signature;
+    CArgument slots[3 * SIGNATURE_MOST_PARAMS];
+    void *pointers[3 * SIGNATURE_MOST_PARAMS];
+    int32_t at = 0;
+    for (int32_t i = 0; i < s->n_params; i++) {
+        if (s->params[i].array) {
+            slots[at++].pointer = (void *)(uintptr_t)values[i].as.tensors;
+            slots[at++].i32 = values[i].count;
+        } else {
+            set_argument(&slots[at++], s->params[i].kind, &values[i]);
+        }
+    }
+    for (int32_t i = 0; !s->returns_tensor && i < s->n_outputs; i++) slots[at++].pointer = &outputs[i];
+    for (int32_t i = 0; i < at; i++) pointers[i] = &slots[i];
+    union {
+        ffi_arg word;
+        sn_tensor *tensor;
+    } result = {0};
+    ffi_call(&c->cif, FFI_FN(c->function), &result, pointers);
+    if (s->returns_tensor) outputs[0] = result.tensor;
+    return s->returns_tensor ? SN_OK : (sn_status)result.word;
+}
+
+sn_status compiled_invoke(sn_compiled *c, const sn_value *values, sn_tensor **outputs) {
+    for (int32_t i = 0; i < c->signature.n_outputs; i++) outputs[i] = NULL;
+    sn_status status;
+    if (c->payload_function) {
+        sn_outputs results = {outputs, c->signature.n_outputs, 0};
+        status = c->payload_function(c->payload, values, c->signature.n_params, &results);
+    } else {
+        status = invoke_function(c, values, outputs);
+    }
+    if (error_pending(thread_state())) return sn_error_status();
+    if (status == SN_OK)
+        for (int32_t i = 0; i < c->signature.n_outputs; i++)
+            if (!outputs[i])
+                return raise(SN_ERROR_ARGUMENT, c->site, "%s returned NULL without an error", c->name),
+                       SN_ERROR_ARGUMENT;
+    if (status != SN_OK) raise(status, c->site, "%s returned an error: %s", c->name, sn_status_name(status));
+    return status;
+}
+
+/* ---- tracing ---------------------------------------------------------------------------------------------------------------- */
+
+static void mark_impure(sn_compiled *c, const char *reason) {
+    if (atomic_exchange(&c->impure, true)) return;
+    c->impure_reason = reason;
+    if (log_on(LOG_TRACE)) log_write(LOG_TRACE, "%s is run on every call: %s", c->name, reason);
+}
+
+static bool make_proxies(Trace *trace, const CallArgs *args, sn_tensor **proxies) {
+    for (int32_t i = 0; i < args->n_tensors; i++) {
+        proxies[i] = args->tensors[i]->kind == TENSOR_NONE ? SN_NONE
+                                                           : trace_argument(trace, args->tensors[i]);
+        if (!proxies[i]) return false;
+    }
+    return true;
+}
+
+/* Runs the function on proxies inside a scope of its own; outputs keep one reference each. */
+static sn_status record(sn_compiled *c, Trace *trace, const CallArgs *args, sn_tensor **outputs) {
+    ThreadState *state = thread_state();
+    sn_tensor *proxies[SIGNATURE_MOST_TENSORS];
+    Substituted s = {.structs = {0}};
+    trace->outer = state->trace;
+    trace->fullgraph = c->fullgraph;
+    trace->scope = sn_scope_begin();
+    state->trace = trace;
+    sn_status status = SN_OK;
+    if (!make_proxies(trace, args, proxies))
+        status = sn_error_status();
+    else if (!substitute(c, args, proxies, &s))
+        status = (raise(SN_ERROR_MEMORY, c->site, "out of memory"), SN_ERROR_MEMORY);
+    if (status == SN_OK) status = compiled_invoke(c, s.values, outputs);
+    free_substituted(c, &s);
+    for (int32_t i = 0; status == SN_OK && i < c->signature.n_outputs; i++) {
+        sn_tensor *out = outputs[i];
+        if (!tensor_check(out, c->name, "the result", c->site)) status = sn_error_status();
+        else if (out->kind == TENSOR_NONE)
+            status = (raise(SN_ERROR_ARGUMENT, c->site, "%s returned SN_NONE", c->name), SN_ERROR_ARGUMENT);
+    }
+    for (int32_t i = 0; status == SN_OK && i < c->signature.n_outputs; i++) {
+        if (outputs[i]->kind == TENSOR_WEAK) { /* a constant: a value of its own */
+            outputs[i] = sn_clone_at(outputs[i], c->site.file, c->site.line);
+            if (!outputs[i]) status = sn_error_status();
+        }
+        if (outputs[i]) atomic_fetch_add_explicit(&outputs[i]->refs, 1, memory_order_relaxed);
+        if (status != SN_OK)
+            for (int32_t j = 0; j < i; j++) tensor_unref(outputs[j]);
+    }
+    sn_scope_end(trace->scope, NULL);
+    state->trace = trace->outer;
+    return status;
+}
+
+/* What each result is, before proxies turn real. */
+static bool describe_outputs(const sn_compiled *c, const Trace *trace, sn_tensor *const *outputs,
+                             OutputSpec *specs, uint32_t *roots) {
+    for (int32_t i = 0; i < c->signature.n_outputs; i++) {
+        const sn_tensor *out = outputs[i];
+        if (out->kind != TENSOR_PROXY) return false;
+        OutputSpec *spec = &specs[i];
+        *spec = (OutputSpec){.input = -1, .output = -1, .type = tensor_type(out), .offset = out->offset};
+        memcpy(spec->strides, out->strides, sizeof(int64_t) * out->rank);
+        roots[i] = trace->views.data[out->record].root;
+        spec->input = trace->roots.data[roots[i]].input;
+        if (spec->input >= 0) spec->offset -= trace->inputs.data[spec->input].tensor->offset;
+    }
+    return true;
+}
+
+static void number_outputs(const sn_compiled *c, const CompiledGraph *graph, const RootOutputs *made,
+                           OutputSpec *specs, const uint32_t *roots) {
+    if (!graph->executable) return;
+    const Program *program = executable_program(graph->executable);
+    for (int32_t i = 0; i < c->signature.n_outputs; i++)
+        for (uint32_t j = 0; specs[i].input < 0 && j < made->count; j++) {
+            if (made->data[j].root != roots[i]) continue;
+            uint32_t buffer = program->outputs.data[made->data[j].output].buffer;
+            specs[i].output = program->buffers.data[buffer].number;
+        }
+}
+
+static bool fill_sources(Entry *entry, const Trace *trace, const CallArgs *args) {
+    for (uint32_t i = 0; i < trace->inputs.count; i++) {
+        const TraceInput *input = &trace->inputs.data[i];
+        int32_t source = -1;
+        bool found = false;
+        for (int32_t j = 0; !found && input->tensor && j < args->n_tensors; j++) {
+            found = args->tensors[j] == input->tensor;
+            source = j;
+        }
+        for (int32_t j = 0; !found && input->generator && j < args->n_generators; j++) {
+            found = args->generators[j] == input->generator;
+            source = -1 - j;
+        }
+        if (!found) return false;
+        entry->sources[i] = source;
+    }
+    return true;
+}
+
+/* Remembers what the key leads to. A failure only means that the next call traces again. */
+static void keep_entry(sn_compiled *c, const Key *key, const Trace *trace, const CallArgs *args,
+                       CompiledGraph *graph, const OutputSpec *specs, const int64_t *drawn) {
+    Entry *entry = mem_calloc(1, sizeof *entry);
+    if (!entry) return;
+    entry->hash = hash_bytes(key->words, key->at * sizeof(uint64_t), 0);
+    entry->graph = graph;
+    entry->key_words = key->at;
+    entry->key = mem_alloc(key->at * sizeof(uint64_t) + 1);
+    entry->outputs = mem_calloc((size_t)c->signature.n_outputs + 1, sizeof *entry->outputs);
+    entry->sources = mem_calloc(trace->inputs.count + 1, sizeof *entry->sources);
+    entry->drawn = mem_calloc((size_t)args->n_generators + 1, sizeof *entry->drawn);
+    bool ok = entry->key && entry->outputs && entry->sources && entry->drawn &&
+              fill_sources(entry, trace, args);
+    if (ok) {
+        memcpy(entry->key, key->words, key->at * sizeof(uint64_t));
+        memcpy(entry->outputs, specs, sizeof *specs * (size_t)c->signature.n_outputs);
+        memcpy(entry->drawn, drawn, sizeof *drawn * (size_t)args->n_generators);
+        for (uint32_t i = 0; i < graph->graph.outputs.count; i++)
+            entry->writes = entry->writes || graph->graph.outputs.data[i].writes_input >= 0;
+        atomic_store(&entry->calls, 1);
+    }
+    EntryKey wanted = {c, key};
+    pthread_mutex_lock(&c->lock);
+    ok = ok && map_find(&c->entry_map, entry->hash, entry_equal, &wanted) == MAP_NONE &&
+         vec_push(&c->entries, entry);
+    if (ok && !map_insert(&c->entry_map, entry->hash, c->entries.count - 1)) {
+        c->entries.count--;
+        ok = false;
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (!ok) free_entry(entry);
+}
+
+static bool same_outputs(const sn_compiled *c, const Entry *entry, const OutputSpec *specs) {
+    for (int32_t i = 0; i < c->signature.n_outputs; i++) {
+        const OutputSpec *x = &entry->outputs[i], *y = &specs[i];
+        if (x->input != y->input || x->output != y->output || x->offset != y->offset ||
+            x->type.dtype != y->type.dtype || x->type.rank != y->type.rank ||
+            memcmp(x->type.dims, y->type.dims, sizeof(int64_t) * y->type.rank) != 0 ||
+            memcmp(x->strides, y->strides, sizeof(int64_t) * y->type.rank) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* Gives the results, which hold one reference each, to the caller. */
+static sn_status hand_over(const sn_compiled *c, sn_tensor **outputs, bool owned) {
+    ThreadState *state = thread_state();
+    for (int32_t i = 0; i < c->signature.n_outputs; i++) {
+        sn_tensor *out = outputs[i];
+        if (owned) {
+            atomic_fetch_add_explicit(&out->retains, 1, memory_order_relaxed);
+            continue;
+        }
+        if (state->depth == 0 || !vec_reserve(&state->held, 1)) {
+            tensor_unref(out);
+            outputs[i] = NULL;
+            raise(state->depth ? SN_ERROR_MEMORY : SN_ERROR_SCOPE, (Site){0},
+                  state->depth ? "out of memory" : "no scope is open on this thread");
+            continue;
+        }
+        out->slot = state->held.count;
+        state->held.data[state->held.count++] = out;
+    }
+    return sn_error_status();
+}
+
+/* Reasons, read off a finished trace, for which the function must be run on every call. */
+static const char *impurity(const sn_compiled *c, const Trace *trace) {
+    if (trace->host_reads) return "it reads values on the host";
+    if (trace->impure) return "it reaches tensors or generators that are not its arguments";
+    /* All proxies but the results are gone, unless the program kept one. */
+    int32_t live = 0;
+    for (const sn_tensor *t = trace->live; t; t = t->next) live++;
+    return live > c->signature.n_outputs ? "a tensor made in it was kept" : NULL;
+}
+
+static void note_trace(sn_compiled *c, const Trace *trace, CompiledGraph *graph, int64_t ns) {
+    graph->trace_ns = ns;
+    pthread_mutex_lock(&c->lock);
+    c->latest = graph;
+    c->host_reads = trace->host_reads;
+    c->read_site = trace->read_site;
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* The call by way of a trace. `seen` is the entry that the key led to, to be checked, or NULL. */
+static sn_status trace_call(sn_compiled *c, const CallArgs *args, const Key *key, Entry *seen,
+                            sn_tensor **outputs, bool owned) {
+    Trace trace;
+    sn_error error = {0};
+    RootOutputs made = {0};
+    OutputSpec specs[SIGNATURE_MOST_PARAMS];
+    uint32_t roots[SIGNATURE_MOST_PARAMS];
+    int64_t drawn[SIGNATURE_MOST_PARAMS] = {0};
+    trace_init(&trace, c, c->name);
+    COUNT(traces);
+    int64_t begin = clock_ns();
+    sn_status status = record(c, &trace, args, outputs);
+    int64_t trace_ns = clock_ns() - begin;
+    atomic_fetch_add_explicit(&frontend_counters.trace_ns, trace_ns, memory_order_relaxed);
+    bool recorded = status == SN_OK;
+    bool pure_outputs = recorded && describe_outputs(c, &trace, outputs, specs, roots);
+    const char *reason = recorded ? impurity(c, &trace) : NULL;
+    for (uint32_t i = 0; i < trace.inputs.count; i++)
+        for (int32_t j = 0; j < args->n_generators; j++)
+            if (trace.inputs.data[i].generator == args->generators[j])
+                drawn[j] = trace.inputs.data[i].drawn;
+    CompiledGraph *graph = NULL;
+    if (recorded && !trace.eager) {
+        if (segment_declare(&trace, &made, &error)) graph = segment_compile(c, &trace, &error);
+        status = graph ? segment_run(&trace, graph, &made, &error) : error.status;
+    }
+    if (status != SN_OK && recorded) {
+        raise_error(&error, (Site){error.file, error.line});
+        for (int32_t i = 0; i < c->signature.n_outputs; i++) tensor_unref(outputs[i]);
+    }
+    if (status == SN_OK && graph) {
+        note_trace(c, &trace, graph, trace_ns);
+        if (reason) mark_impure(c, reason);
+        if (pure_outputs) number_outputs(c, graph, &made, specs, roots);
+        bool keeps = !reason && pure_outputs && !atomic_load(&c->impure) && graph->executable;
+        if (seen && (!keeps || seen->graph != graph || !same_outputs(c, seen, specs)))
+            mark_impure(c, "a second call with equal arguments recorded other ops");
+        if (!seen && keeps) keep_entry(c, key, &trace, args, graph, specs, drawn);
+    }
+    while (trace.live) trace_forget(trace.live); /* unusable from here on */
+    vec_free(&made);
+    trace_free(&trace);
+    if (status != SN_OK)
+        for (int32_t i = 0; i < c->signature.n_outputs; i++) outputs[i] = NULL;
+    return status == SN_OK ? hand_over(c, outputs, owned) : status;
+}
+
+/* Inside a trace the function is inlined: its ops are recorded with the caller's. */
+static sn_status inline_call(sn_compiled *c, const sn_value *values, sn_tensor **outputs) {
+    if (atomic_load(&c->impure)) thread_state()->trace->impure = true;
+    return compiled_invoke(c, values, outputs);
+}
+
+sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outputs, bool owned) {
+    ThreadState *state = thread_state();
+    if (error_pending(state)) return state->error.status;
+    if (state->trace) return inline_call(c, values, outputs);
+    CallArgs args;
+    if (!flatten(c, values, &args)) return sn_error_status();
+    uint64_t few[KEY_FEW_WORDS];
+    Key key = {few, 0, KEY_FEW_WORDS};
+    pack_key(c, &args, &key);
+    if (key.at > KEY_FEW_WORDS) { /* once more, with room */
+        key = (Key){mem_alloc(sizeof(uint64_t) * key.at), 0, key.at};
+        if (!key.words) return raise(SN_ERROR_MEMORY, c->site, "out of memory"), SN_ERROR_MEMORY;
+        pack_key(c, &args, &key);
+    }
+    sn_status status;
+    bool rerun = atomic_load_explicit(&c->impure, memory_order_relaxed);
+    Entry *entry = rerun ? NULL : find_entry(c, &key);
+    if (entry && atomic_load_explicit(&entry->calls, memory_order_relaxed) > 1 &&
+        (!entry->writes || memory_is_apart(entry, &args))) {
+        COUNT(guard_hits);
+        status = run_entry(c, entry, &args, outputs, owned);
+    } else {
+        if (rerun) COUNT(reruns);
+        else if (!entry) COUNT(guard_misses);
+        status = trace_call(c, &args, &key, entry, outputs, owned);
+        if (entry && status == SN_OK) atomic_store_explicit(&entry->calls, 2, memory_order_relaxed);
+    }
+    if (key.words != few) mem_free(key.words);
+    return status;
+}

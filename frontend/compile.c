@@ -1,0 +1,322 @@
+/* sn_compile: making, calling through a closure, and releasing compiled functions. */
+#include "frontend/compiled.h"
+
+#include "base/log.h"
+#include "base/status.h"
+
+static bool is_argument_generator(const sn_value *values, const Signature *s, const sn_rng *generator) {
+    for (int32_t i = 0; i < s->n_params; i++)
+        if (s->params[i].kind == 'r' && values[i].as.generator == generator) return true;
+    return false;
+}
+
+/* Arguments of the call that this thread is tracing. */
+static _Thread_local const sn_value *traced_values;
+
+bool compiled_has_generator(const sn_compiled *c, const sn_rng *generator) {
+    return traced_values && is_argument_generator(traced_values, &c->signature, generator);
+}
+
+void compiled_count_fallback(sn_compiled *c, const char *reason) {
+    COUNT(fallbacks);
+    pthread_mutex_lock(&c->lock);
+    c->fallbacks++;
+    pthread_mutex_unlock(&c->lock);
+    if (log_on(LOG_FALLBACK)) log_write(LOG_FALLBACK, "%s runs node by node: %s", c->name, reason);
+}
+
+/* ---- making ------------------------------------------------------------------------------------------------- */
+
+static void free_compiled(sn_compiled *c) {
+    if (!c) return;
+    for (uint32_t i = 0; i < c->entries.count; i++) {
+        Entry *entry = c->entries.data[i];
+        mem_free(entry->key);
+        mem_free(entry->outputs);
+        mem_free(entry->sources);
+        mem_free(entry->drawn);
+        mem_free(entry);
+    }
+    for (uint32_t i = 0; i < c->graphs.count; i++) {
+        CompiledGraph *graph = c->graphs.data[i];
+        executable_release(graph->executable);
+        graph_free(&graph->graph);
+        mem_free(graph->failure);
+        mem_free(graph);
+    }
+    vec_free(&c->entries);
+    vec_free(&c->graphs);
+    map_free(&c->entry_map);
+    if (c->closure) ffi_closure_free(c->closure);
+    pthread_mutex_destroy(&c->lock);
+    mem_free(c->name);
+    mem_free(c->signature_text);
+    mem_free(c->watch);
+    mem_free(c);
+}
+
+static sn_status copy_options(sn_compiled *c, const sn_compile_options *options, sn_error *error) {
+    if (!options) return SN_OK;
+    if (options->size && options->size < sizeof *options)
+        return error_set(error, SN_ERROR_ARGUMENT, "compile: options.size is %zu, expected %zu",
+                         options->size, sizeof *options);
+    if (options->n_watch < 0 || (options->n_watch && !options->watch))
+        return error_set(error, SN_ERROR_ARGUMENT, "compile: options.watch is NULL");
+    c->fullgraph = options->fullgraph;
+    c->fast = options->numerics == SN_NUMERICS_FAST;
+    c->progress = options->progress;
+    c->progress_context = options->progress_context;
+    if (options->rerun == SN_RERUN_ALWAYS) {
+        atomic_store(&c->impure, true);
+        c->impure_reason = "it was compiled with SN_RERUN_ALWAYS";
+    }
+    if (options->n_watch) {
+        c->watch = mem_alloc(sizeof *c->watch * (size_t)options->n_watch);
+        if (!c->watch) return error_memory(error);
+        memcpy(c->watch, options->watch, sizeof *c->watch * (size_t)options->n_watch);
+        c->n_watch = options->n_watch;
+    }
+    return SN_OK;
+}
+
+static sn_status prepare(sn_compiled *c, const char *signature, const sn_compile_options *options,
+                         sn_error *error) {
+    sn_status status = copy_options(c, options, error);
+    if (status == SN_OK)
+        status = signature_parse(signature, options ? options->trees : NULL,
+                                 options ? options->n_trees : 0, &c->signature, error);
+    if (status != SN_OK) return status;
+    if (c->signature.opaque && !atomic_load(&c->impure)) {
+        atomic_store(&c->impure, true);
+        c->impure_reason = "it takes an opaque pointer";
+    }
+    if (ffi_prep_cif(&c->cif, FFI_DEFAULT_ABI, (unsigned)c->signature.n_arguments, c->signature.result,
+                     c->signature.types) != FFI_OK)
+        return error_set(error, SN_ERROR_SIGNATURE, "signature \"%.80s\" cannot be called", signature);
+    return SN_OK;
+}
+
+static sn_compiled *make(const char *name, const char *signature, const sn_compile_options *options,
+                         Site site, sn_error *error) {
+    sn_compiled *c = mem_calloc(1, sizeof *c);
+    if (!c) {
+        error_memory(error);
+        return NULL;
+    }
+    pthread_mutex_init(&c->lock, NULL);
+    atomic_init(&c->refs, 1);
+    c->site = site;
+    c->name = mem_strdup(name ? name : "function");
+    c->signature_text = mem_strdup(signature ? signature : "");
+    sn_status status = c->name && c->signature_text ? prepare(c, signature, options, error)
+                                                    : error_memory(error);
+    if (status == SN_OK) return c;
+    free_compiled(c);
+    return NULL;
+}
+
+sn_compiled *sn_compile_at(sn_function function, const char *name, const char *signature,
+                           const sn_compile_options *options, const char *file, int32_t line) {
+    Site site = {file, line};
+    sn_error error = {0};
+    if (error_pending(thread_state())) return NULL;
+    if (!function) return raise(SN_ERROR_ARGUMENT, site, "compile: the function is NULL");
+    sn_compiled *c = make(name, signature, options, site, &error);
+    if (!c) return raise_error(&error, site);
+    c->function = function;
+    return c;
+}
+
+sn_compiled *sn_compile_payload(sn_payload_function *function, void *payload,
+                                void (*destroy)(void *payload), const char *name,
+                                const char *signature, const sn_compile_options *options,
+                                sn_error *error) {
+    sn_error own = {0};
+    if (error) error->status = SN_OK;
+    sn_compiled *c = NULL;
+    if (!function)
+        error_set(&own, SN_ERROR_ARGUMENT, "compile: the function is NULL");
+    else
+        c = make(name, signature, options, (Site){0}, &own);
+    if (!c) {
+        if (destroy) destroy(payload);
+        if (error) *error = own;
+        return NULL;
+    }
+    c->payload_function = function;
+    c->payload = payload;
+    c->destroy = destroy;
+    return c;
+}
+
+void sn_compiled_release(sn_compiled *c) {
+    if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1) return;
+    void (*destroy)(void *) = c->destroy;
+    void *payload = c->payload;
+    free_compiled(c);
+    if (destroy) destroy(payload);
+}
+
+/* ---- calling --------------------------------------------------------------------------------------------------- */
+
+/* The call, holding the handle: a release on another thread ends it only afterwards. */
+static sn_status guarded_call(sn_compiled *c, const sn_value *values, sn_tensor **outputs, bool owned) {
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    const sn_value *outer = traced_values;
+    if (!thread_state()->trace) traced_values = values;
+    sn_status status = compiled_call(c, values, outputs, owned);
+    traced_values = outer;
+    sn_compiled_release(c);
+    return status;
+}
+
+static void get_value(char kind, const void *argument, sn_value *value) {
+    union {
+        uint8_t boolean;
+        int32_t i32;
+        float f32;
+    } small;
+    *value = (sn_value){.kind = SN_VALUE_INT};
+    switch (kind) {
+    case 'b':
+        memcpy(&small.boolean, argument, sizeof small.boolean);
+        value->kind = SN_VALUE_BOOL;
+        value->as.integer = small.boolean != 0;
+        return;
+    case 'i':
+        memcpy(&small.i32, argument, sizeof small.i32);
+        value->as.integer = small.i32;
+        return;
+    case 'l': memcpy(&value->as.integer, argument, sizeof value->as.integer); return;
+    case 'f':
+        memcpy(&small.f32, argument, sizeof small.f32);
+        value->kind = SN_VALUE_FLOAT;
+        value->as.real = (double)small.f32;
+        return;
+    case 'd':
+        value->kind = SN_VALUE_FLOAT;
+        memcpy(&value->as.real, argument, sizeof value->as.real);
+        return;
+    case 't': value->kind = SN_VALUE_TENSOR; break;
+    case 'r': value->kind = SN_VALUE_RNG; break;
+    default: value->kind = SN_VALUE_POINTER;
+    }
+    memcpy(&value->as.pointer, argument, sizeof value->as.pointer);
+}
+
+/* What a pointer from sn_compiled_fn runs: C arguments to values, the call, results back. */
+static void closure_entry(ffi_cif *cif, void *result, void **arguments, void *user) {
+    sn_compiled *c = user;
+    const Signature *s = &c->signature;
+    sn_value values[SIGNATURE_MOST_PARAMS];
+    sn_tensor *outputs[SIGNATURE_MOST_PARAMS];
+    int32_t at = 0;
+    (void)cif;
+    for (int32_t i = 0; i < s->n_params; i++) {
+        get_value(s->params[i].kind, arguments[at++], &values[i]);
+        if (!s->params[i].array) continue;
+        values[i].kind = SN_VALUE_TENSORS;
+        memcpy(&values[i].count, arguments[at++], sizeof values[i].count);
+    }
+    for (int32_t i = 0; i < s->n_outputs; i++) outputs[i] = NULL;
+    sn_status status = guarded_call(c, values, outputs, false);
+    if (s->returns_tensor) {
+        sn_tensor *tensor = status == SN_OK ? outputs[0] : NULL;
+        memcpy(result, &tensor, sizeof tensor);
+        return;
+    }
+    for (int32_t i = 0; i < s->n_outputs; i++) {
+        sn_tensor **target;
+        memcpy(&target, arguments[at++], sizeof target);
+        if (target) *target = status == SN_OK ? outputs[i] : NULL;
+    }
+    ffi_arg word = (ffi_arg)status;
+    memcpy(result, &word, sizeof word);
+}
+
+sn_function sn_compiled_fn(sn_compiled *c) {
+    if (error_pending(thread_state())) return NULL;
+    if (!c) return (sn_function)(uintptr_t)raise(SN_ERROR_ARGUMENT, (Site){0}, "compiled_fn: the handle is NULL");
+    if (c->payload_function)
+        return (sn_function)(uintptr_t)raise(SN_ERROR_ARGUMENT, c->site,
+                                             "compiled_fn: %s is a payload function; use sn_call", c->name);
+    pthread_mutex_lock(&c->lock);
+    if (!c->closure) {
+        c->closure = ffi_closure_alloc(sizeof(ffi_closure), &c->closure_code);
+        if (c->closure && ffi_prep_closure_loc(c->closure, &c->cif, closure_entry, c, c->closure_code) !=
+                              FFI_OK) {
+            ffi_closure_free(c->closure);
+            c->closure = NULL;
+        }
+    }
+    void *code = c->closure ? c->closure_code : NULL;
+    pthread_mutex_unlock(&c->lock);
+    if (!code)
+        raise(SN_ERROR_UNSUPPORTED, c->site,
+              "compiled_fn: executable memory is denied on this system; sn_call works without it");
+    sn_function function;
+    memcpy(&function, &code, sizeof function);
+    return function;
+}
+
+/* ---- values ------------------------------------------------------------------------------------------------------ */
+
+/* Does a value have the kind that a signature letter takes? */
+static bool value_fits(const ParamSpec *param, const sn_value *value) {
+    switch (param->kind) {
+    case 't':
+        if (param->array)
+            return value->kind == SN_VALUE_TENSORS && value->count >= 0 &&
+                   (!value->count || value->as.tensors);
+        return value->kind == SN_VALUE_TENSOR || (param->optional && value->kind == SN_VALUE_NONE);
+    case 'b': return value->kind == SN_VALUE_BOOL || value->kind == SN_VALUE_INT;
+    case 'i':
+        return value->kind == SN_VALUE_INT && value->as.integer >= INT32_MIN &&
+               value->as.integer <= INT32_MAX;
+    case 'l': return value->kind == SN_VALUE_INT;
+    case 'f':
+    case 'd': return value->kind == SN_VALUE_FLOAT;
+    case 'r': return value->kind == SN_VALUE_RNG;
+    default: return value->kind == SN_VALUE_POINTER;
+    }
+}
+
+static sn_status check_values(const sn_compiled *c, const sn_value *inputs, int32_t n_inputs,
+                              sn_tensor *const *outputs, int32_t capacity, sn_error *error) {
+    if (!c) return error_set(error, SN_ERROR_ARGUMENT, "call: the handle is NULL");
+    if (n_inputs != c->signature.n_params || (n_inputs && !inputs))
+        return error_set(error, SN_ERROR_SIGNATURE, "call: %s takes %d arguments (\"%s\"), %d were given",
+                         c->name, (int)c->signature.n_params, c->signature_text, (int)n_inputs);
+    if (capacity < c->signature.n_outputs || (capacity && !outputs))
+        return error_set(error, SN_ERROR_ARGUMENT, "call: %s has %d results, there is room for %d", c->name,
+                         (int)c->signature.n_outputs, (int)capacity);
+    for (int32_t i = 0; i < n_inputs; i++)
+        if (!value_fits(&c->signature.params[i], &inputs[i]))
+            return error_set(error, SN_ERROR_SIGNATURE,
+                             "call: argument %d of %s does not fit the signature's '%c'", (int)i + 1,
+                             c->name, c->signature.params[i].kind);
+    return SN_OK;
+}
+
+sn_status sn_call(sn_compiled *c, const sn_value *inputs, int32_t n_inputs, sn_tensor **outputs,
+                  int32_t capacity, int32_t *n_outputs, const sn_call_options *options,
+                  sn_error *error) {
+    sn_error own = {0};
+    (void)options; /* threads come from the process for now */
+    if (n_outputs) *n_outputs = 0;
+    sn_status status = check_values(c, inputs, n_inputs, outputs, capacity, &own);
+    if (status == SN_OK) {
+        /* The thread's own error is none of this call's business. */
+        ThreadState *state = thread_state();
+        sn_error pending = state->error;
+        state->error = (sn_error){0};
+        sn_scope scope = sn_scope_begin();
+        status = guarded_call(c, inputs, outputs, true);
+        sn_scope_end(scope, NULL);
+        if (status != SN_OK) sn_error_take(&own);
+        state->error = pending;
+    }
+    if (status == SN_OK && n_outputs) *n_outputs = c->signature.n_outputs;
+    if (error) *error = own;
+    return status;
+}

@@ -1,0 +1,170 @@
+/* Compiled functions: the handle, its signature, its cache of graphs and guarded entries. */
+#ifndef SN_FRONTEND_COMPILED_H
+#define SN_FRONTEND_COMPILED_H
+
+#include "frontend/trace.h"
+#include "runtime/executable.h"
+
+#include <sinter/binding.h>
+
+#include <ffi.h>
+#include <pthread.h>
+
+/* ---- graphs (frontend/graph_cache.c) ----------------------------------------------------------------- */
+
+/* A recorded graph and what runs it; lives as long as the function it belongs to. */
+typedef struct CompiledGraph {
+    uint64_t hash;          /* of the graph */
+    Graph graph;            /* as recorded; input layouts included */
+    Executable *executable; /* NULL: run node by node */
+    char *failure;          /* why, or NULL */
+    int64_t trace_ns;       /* spent recording */
+    int64_t plan_ns;        /* spent in passes */
+    int64_t load_ns;        /* spent loading or compiling kernels */
+} CompiledGraph;
+
+/* Passes and kernels for a graph. */
+sn_status compile_graph(const Graph *graph, bool fast, bool explain, Executable **out,
+                        int64_t *plan_ns, int64_t *load_ns, sn_error *error);
+
+/* ---- signatures (frontend/signature.c) ----------------------------------------------------------------- */
+
+enum { SIGNATURE_MOST_PARAMS = 64, SIGNATURE_MOST_TENSORS = 256 };
+
+typedef struct ParamSpec {
+    char kind;            /* t b i l f d r S p */
+    bool optional;        /* t? */
+    bool array;           /* t*: two C parameters */
+    const sn_tree *tree;  /* S: its layout */
+} ParamSpec;
+
+typedef struct Signature {
+    ParamSpec params[SIGNATURE_MOST_PARAMS]; /* in order */
+    int32_t n_params;                        /* how many */
+    int32_t n_outputs;                       /* tensors returned */
+    bool returns_tensor;                     /* exactly one: it is the return value */
+    bool opaque;                             /* has a p: always run */
+    int32_t n_arguments;                     /* C parameters, outputs included */
+    ffi_type *types[2 * SIGNATURE_MOST_PARAMS + SIGNATURE_MOST_PARAMS]; /* of them */
+    ffi_type *result;                        /* of the function */
+} Signature;
+
+sn_status signature_parse(const char *text, const sn_tree *const *trees, int32_t n_trees,
+                          Signature *signature, sn_error *error);
+/* Letters of the signature, for messages: "tt?l:t". */
+sn_status tree_check(const sn_tree *tree, sn_error *error);
+
+/* ---- calls (frontend/call.c) ------------------------------------------------------------------------------ */
+
+/* The arguments of one call, flattened. */
+typedef struct CallArgs {
+    sn_tensor *tensors[SIGNATURE_MOST_TENSORS]; /* SN_NONE where absent */
+    int32_t n_tensors;                          /* in use */
+    sn_rng *generators[SIGNATURE_MOST_PARAMS];  /* r */
+    int32_t n_generators;                       /* in use */
+    const sn_value *values;                     /* one a parameter */
+} CallArgs;
+
+/* A result as a guarded entry makes it. */
+typedef struct OutputSpec {
+    int32_t input;                /* ≥ 0: shares the memory of this graph input */
+    int32_t output;               /* else: the executable's result of this number; -1 = NULL or none */
+    TensorType type;              /* dtype and dims */
+    int64_t strides[SN_MAX_RANK]; /* in elements */
+    int64_t offset;               /* in elements; from the input's element 0, or from the result's */
+} OutputSpec;
+
+/* What a guard key leads to. Immutable but for `calls`. */
+typedef struct Entry {
+    uint64_t hash;           /* of the key */
+    uint64_t *key;           /* the guard, packed */
+    uint32_t key_words;      /* its length */
+    CompiledGraph *graph;    /* what runs */
+    OutputSpec *outputs;     /* results in the signature's order */
+    int32_t *sources;        /* by graph input: flattened tensor ≥ 0, or -1 - generator */
+    int64_t *drawn;          /* by generator: numbers drawn */
+    bool writes;             /* some input is written */
+    _Atomic int64_t calls;   /* so far, saturating: the second one is checked */
+} Entry;
+
+struct sn_compiled {
+    _Atomic int64_t refs;           /* the program's and calls in flight */
+    sn_function function;           /* the program's; NULL for a payload */
+    sn_payload_function *payload_function; /* of a binding */
+    void *payload;                  /* its closure */
+    void (*destroy)(void *);        /* of the closure */
+    char *name;                     /* for dumps */
+    Site site;                      /* of sn_compile */
+    Signature signature;            /* parsed */
+    char *signature_text;           /* as given */
+    sn_watch *watch;                /* declared memory */
+    int32_t n_watch;                /* how many */
+    size_t watch_words;             /* of the key */
+    bool fullgraph, fast;           /* options */
+    bool (*progress)(void *, const char *, int32_t, int32_t); /* option */
+    void *progress_context;         /* option */
+    _Atomic bool impure;            /* the function is run on every call */
+    const char *impure_reason;      /* why; a static string */
+    ffi_cif cif;                    /* how it is called */
+    ffi_closure *closure;           /* sn_compiled_fn; NULL until asked for */
+    void *closure_code;             /* its address */
+    pthread_mutex_t lock;           /* of the following */
+    VEC(CompiledGraph *) graphs;    /* all graphs */
+    VEC(Entry *) entries;           /* all entries */
+    Map entry_map;                  /* hash → entry */
+    Entry *_Atomic last;            /* hit last; tried first, without the lock */
+    int32_t host_reads;             /* of the latest trace */
+    Site read_site;                 /* of its first host read */
+    CompiledGraph *latest;          /* latest graph that ran in a trace */
+    int64_t fallbacks;              /* graphs that ran node by node */
+};
+
+/* The call itself. Outputs receive handles of the current scope, or owned references. */
+sn_status compiled_call(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs,
+                        bool owned);
+/* The program's function, by values. Outputs are handles of the current scope. */
+sn_status compiled_invoke(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs);
+/* Is the generator one of the arguments of the call being traced? */
+bool compiled_has_generator(const sn_compiled *compiled, const sn_rng *generator);
+void compiled_count_fallback(sn_compiled *compiled, const char *reason);
+bool tensors_overlap(const sn_tensor *x, const sn_tensor *y);
+
+/* ---- running recorded graphs (frontend/segment.c) ----------------------------------------------------------- */
+
+/* Which output of the executable holds a root. */
+typedef struct RootOutput {
+    uint32_t root;   /* in the trace */
+    int32_t output;  /* number of the graph's output */
+} RootOutput;
+typedef VEC(RootOutput) RootOutputs;
+
+/* Declares the trace's results in its graph: the roots of live proxies, then written inputs. */
+bool segment_declare(Trace *trace, RootOutputs *roots, sn_error *error);
+/* The function's compiled form of the trace's graph, found or made. NULL when out of memory. */
+CompiledGraph *segment_compile(sn_compiled *owner, const Trace *trace, sn_error *error);
+/* Runs it on the trace's inputs, commits writes and generators, and turns live proxies real. */
+sn_status segment_run(Trace *trace, const CompiledGraph *compiled, const RootOutputs *roots,
+                      sn_error *error);
+/* Message of a data error. */
+sn_status data_error(const Program *program, uint64_t code, sn_error *error, Site *site);
+
+/* ---- eager (frontend/eager.c) --------------------------------------------------------------------------------- */
+
+/* Runs one op now. With `target`, the result is written into it and returned. */
+sn_tensor *eager_op(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, const AttrList *attrs,
+                    sn_rng *generator, sn_tensor *target, Site site);
+sn_tensor *eager_view(OpCode op, sn_tensor *x, const AttrList *attrs, Site site);
+/* Runs a graph node by node on real inputs; outputs (one a graph output that writes no input) are
+ * handles of the current scope, dense. */
+sn_status eager_graph(const Graph *graph, sn_tensor *const *inputs, sn_tensor **outputs,
+                      sn_error *error);
+
+/* Process-wide counters of the frontend. */
+typedef struct FrontendCounters {
+    _Atomic int64_t traces, guard_hits, guard_misses, recompiles, fallbacks, host_reads, reruns;
+    _Atomic int64_t trace_ns, plan_ns;
+} FrontendCounters;
+extern FrontendCounters frontend_counters;
+#define COUNT(name) atomic_fetch_add_explicit(&frontend_counters.name, 1, memory_order_relaxed)
+
+#endif

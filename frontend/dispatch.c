@@ -1,0 +1,262 @@
+/* Dispatch of ops; see dispatch.h. Also the public functions over views and writes that are not rows
+ * of the op table. */
+#include "frontend/dispatch.h"
+
+#include "frontend/compiled.h"
+#include "frontend/trace.h"
+
+#undef sn_index
+#undef sn_split
+#undef sn_contiguous
+#undef sn_copy_
+#undef sn_fill_
+
+/* The current trace, unless it has ended and ops run at once. */
+static Trace *recording(ThreadState *state) {
+    return state->trace && !state->trace->eager ? state->trace : NULL;
+}
+
+static bool check_inputs(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, Site site) {
+    int32_t n_params;
+    const OpParam *params = op_params(op, &n_params);
+    int32_t at = 0;
+    for (int32_t p = 0; p < n_params; p++) {
+        if (params[p].kind != 't') continue;
+        int32_t count = params[p].suffix == '*' ? n_inputs - at : 1;
+        for (int32_t i = 0; i < count && at < n_inputs; i++, at++) {
+            if (!inputs) return raise(SN_ERROR_ARGUMENT, site, "%s: %s is NULL", op_info[op].name,
+                                      params[p].name) != NULL;
+            if (!tensor_check(inputs[at], op_info[op].name, params[p].name, site)) return false;
+            if (inputs[at]->kind != TENSOR_NONE || params[p].suffix == '?') continue;
+            raise(SN_ERROR_ARGUMENT, site, "%s: %s is SN_NONE, but is not optional", op_info[op].name,
+                  params[p].name);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool check_generator(OpCode op, const sn_rng *generator, Site site) {
+    if (!op_is(op, CLASS_RANDOM) || generator) return true;
+    raise(SN_ERROR_ARGUMENT, site, "%s: generator is NULL", op_info[op].name);
+    return false;
+}
+
+static bool attrs_fit(OpCode op, const AttrList *attrs, Site site) {
+    if (attrs->count >= 0 && attrs->count <= ATTR_MOST) return true;
+    raise(SN_ERROR_ARGUMENT, site, "%s: a list is too long, negative, or NULL", op_info[op].name);
+    return false;
+}
+
+sn_tensor *dispatch_op(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, const AttrList *attrs,
+                       sn_rng *generator, Site site) {
+    ThreadState *state = thread_state();
+    if (error_pending(state)) return NULL;
+    if (!check_inputs(op, inputs, n_inputs, site) || !check_generator(op, generator, site) ||
+        !attrs_fit(op, attrs, site))
+        return NULL;
+    Trace *trace = recording(state);
+    if (op_is(op, CLASS_VIEW))
+        return trace ? trace_view(trace, op, inputs[0], attrs, site)
+                     : eager_view(op, inputs[0], attrs, site);
+    return trace ? trace_op(trace, op, inputs, n_inputs, attrs, generator, site)
+                 : eager_op(op, inputs, n_inputs, attrs, generator, NULL, site);
+}
+
+sn_tensor *dispatch_inplace(OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
+                            const AttrList *attrs, sn_rng *generator, Site site) {
+    ThreadState *state = thread_state();
+    if (error_pending(state)) return NULL;
+    for (int32_t i = 0; i < n_inputs; i++)
+        if (!tensor_check(inputs[i], op_info[op].name, i ? "an operand" : "x", site)) return NULL;
+    if (op != OP_CLONE && !check_inputs(op, inputs, n_inputs, site)) return NULL;
+    if (!check_generator(op, generator, site) || !attrs_fit(op, attrs, site)) return NULL;
+    Trace *trace = recording(state);
+    if (trace)
+        return trace_inplace(trace, op, inputs, n_inputs, attrs, generator, site) ? inputs[0] : NULL;
+    return eager_op(op, inputs, n_inputs, attrs, generator, inputs[0], site);
+}
+
+sn_tensor *dispatch_list(OpCode op, sn_tensor *x, const int64_t *list, int32_t count, Site site) {
+    AttrList attrs = {.count = 0};
+    attr_list(&attrs, list, count);
+    return dispatch_op(op, &x, 1, &attrs, NULL, site);
+}
+
+/* ---- writes ---------------------------------------------------------------------------------------------- */
+
+sn_tensor *sn_copy_at_(sn_tensor *x, sn_tensor *source, const char *file, int32_t line) {
+    AttrList none = {.count = 0};
+    return dispatch_inplace(OP_CLONE, (sn_tensor *[]){x, source}, 2, &none, NULL, (Site){file, line});
+}
+
+sn_tensor *sn_copy_(sn_tensor *x, sn_tensor *source) {
+    return sn_copy_at_(x, source, NULL, 0);
+}
+
+sn_tensor *sn_fill_at_(sn_tensor *x, double value, const char *file, int32_t line) {
+    sn_tensor *scalar = sn_c(value);
+    return scalar ? sn_copy_at_(x, scalar, file, line) : NULL;
+}
+
+sn_tensor *sn_fill_(sn_tensor *x, double value) {
+    return sn_fill_at_(x, value, NULL, 0);
+}
+
+/* ---- indexing ---------------------------------------------------------------------------------------------- */
+
+/* NumPy's clamping of start:stop:step to an axis; the first index and the number of them. */
+static void clamp_range(const sn_index_item *item, int64_t size, int64_t *first, int64_t *count) {
+    int64_t step = item->step, start = item->start, stop = item->stop;
+    int64_t low = step > 0 ? 0 : -1, high = step > 0 ? size : size - 1;
+    if (step < 0 && start == SN_END) start = size - 1;
+    if (stop == SN_END) {
+        stop = high;
+        if (step < 0) stop = -1;
+    } else if (stop < 0) {
+        stop += size;
+    }
+    if (start < 0) start += size;
+    start = start < low ? low : start > high ? high : start;
+    stop = stop < low ? low : stop > high ? high : stop;
+    int64_t span = step > 0 ? stop - start : start - stop;
+    int64_t stride = step > 0 ? step : -step;
+    *count = span > 0 ? (span - 1) / stride + 1 : 0;
+    *first = *count ? start : 0;
+}
+
+/* What sn_index does in turn: a slice of all axes, then the axes that go or come. */
+typedef struct IndexPlan {
+    int64_t starts[SN_MAX_RANK], steps[SN_MAX_RANK], dims[SN_MAX_RANK]; /* of the slice */
+    int64_t result[SN_MAX_RANK];  /* dims of the result */
+    int32_t rank;                 /* of the result */
+} IndexPlan;
+
+static bool plan_item(const sn_index_item *item, int32_t axis, const sn_tensor *x, IndexPlan *plan,
+                      Site site) {
+    int64_t size = x->dims[axis], first = 0, count = size, step = 1;
+    bool keeps = true;
+    if (item && item->kind == SN_INDEX_AT) {
+        first = item->start < 0 ? item->start + size : item->start;
+        if (first < 0 || first >= size) {
+            raise(SN_ERROR_INDEX, site, "index: %lld is out of range for axis %d of size %lld",
+                  (long long)item->start, (int)axis, (long long)size);
+            return false;
+        }
+        count = 1;
+        keeps = false;
+    } else if (item && item->kind == SN_INDEX_RANGE) {
+        if (item->step == 0 || item->step == INT64_MIN) {
+            raise(SN_ERROR_ARGUMENT, site, "index: the step of axis %d is %s", (int)axis,
+                  item->step ? "too large" : "0");
+            return false;
+        }
+        clamp_range(item, size, &first, &count);
+        step = item->step;
+    }
+    plan->starts[axis] = first;
+    plan->steps[axis] = step;
+    plan->dims[axis] = count;
+    if (!keeps) return true;
+    if (plan->rank == SN_MAX_RANK) {
+        raise(SN_ERROR_SHAPE, site, "index: more than %d dims", SN_MAX_RANK);
+        return false;
+    }
+    plan->result[plan->rank++] = count;
+    return true;
+}
+
+static bool plan_index(const sn_tensor *x, const sn_index_item *items, int32_t count, IndexPlan *plan,
+                       Site site) {
+    int32_t axis = 0;
+    for (int32_t i = 0; i < count; i++) {
+        if (items[i].kind == SN_INDEX_NEW) {
+            if (plan->rank == SN_MAX_RANK)
+                return raise(SN_ERROR_SHAPE, site, "index: more than %d dims", SN_MAX_RANK) != NULL;
+            plan->result[plan->rank++] = 1;
+            continue;
+        }
+        if (axis == x->rank || (uint32_t)items[i].kind > SN_INDEX_NEW)
+            return raise(SN_ERROR_INDEX, site, "index: too many items for a tensor of rank %d",
+                         (int)x->rank) != NULL;
+        if (!plan_item(&items[i], axis++, x, plan, site)) return false;
+    }
+    for (; axis < x->rank; axis++)
+        if (!plan_item(NULL, axis, x, plan, site)) return false;
+    return true;
+}
+
+sn_tensor *sn_index_at(sn_tensor *x, const sn_index_item *items, int32_t count, const char *file,
+                       int32_t line) {
+    Site site = {file, line};
+    if (error_pending(thread_state()) || !tensor_check(x, "index", "x", site)) return NULL;
+    if (x->kind == TENSOR_NONE || count < 0 || (count && !items))
+        return raise(SN_ERROR_ARGUMENT, site, "index: x is SN_NONE or items is NULL");
+    IndexPlan plan = {.rank = 0};
+    if (!plan_index(x, items, count, &plan, site)) return NULL;
+    AttrList attrs = {.count = 0};
+    attr_list(&attrs, plan.starts, x->rank);
+    attr_list(&attrs, plan.steps, x->rank);
+    attr_list(&attrs, plan.dims, x->rank);
+    sn_tensor *part = dispatch_op(OP_SLICE, &x, 1, &attrs, NULL, site);
+    bool same = part && plan.rank == part->rank;
+    for (int32_t i = 0; same && i < plan.rank; i++) same = plan.result[i] == part->dims[i];
+    if (!part || same) return part;
+    return dispatch_list(OP_RESHAPE, part, plan.result, plan.rank, site);
+}
+
+sn_tensor *sn_index(sn_tensor *x, const sn_index_item *items, int32_t count) {
+    return sn_index_at(x, items, count, NULL, 0);
+}
+
+bool sn_split_at(sn_tensor *x, const int64_t *sizes, int32_t count, int64_t axis, sn_tensor **parts,
+                 const char *file, int32_t line) {
+    Site site = {file, line};
+    for (int32_t i = 0; parts && i < count; i++) parts[i] = NULL;
+    if (error_pending(thread_state()) || !tensor_check(x, "split", "x", site)) return false;
+    int64_t own = axis < 0 ? axis + x->rank : axis, sum = 0;
+    if (x->kind == TENSOR_NONE || count < 0 || (count && (!sizes || !parts)) || own < 0 ||
+        own >= x->rank) {
+        raise(own < 0 || own >= x->rank ? SN_ERROR_INDEX : SN_ERROR_ARGUMENT, site,
+              "split: axis %lld is out of range, or an argument is NULL", (long long)axis);
+        return false;
+    }
+    for (int32_t i = 0; i < count; i++) {
+        if (sizes[i] < 0 || sizes[i] > x->dims[own] - sum) {
+            raise(SN_ERROR_SHAPE, site, "split: the sizes do not add up to axis %lld of size %lld",
+                  (long long)axis, (long long)x->dims[own]);
+            return false;
+        }
+        sum += sizes[i];
+    }
+    if (sum != x->dims[own]) {
+        raise(SN_ERROR_SHAPE, site, "split: the sizes add up to %lld, axis %lld has size %lld",
+              (long long)sum, (long long)axis, (long long)x->dims[own]);
+        return false;
+    }
+    int64_t start = 0;
+    for (int32_t i = 0; i < count; i++) {
+        parts[i] = sn_narrow_at(x, own, start, sizes[i], file, line);
+        if (!parts[i]) {
+            for (int32_t j = 0; j < i; j++) parts[j] = NULL;
+            return false;
+        }
+        start += sizes[i];
+    }
+    return true;
+}
+
+bool sn_split(sn_tensor *x, const int64_t *sizes, int32_t count, int64_t axis, sn_tensor **parts) {
+    return sn_split_at(x, sizes, count, axis, parts, NULL, 0);
+}
+
+sn_tensor *sn_contiguous_at(sn_tensor *x, const char *file, int32_t line) {
+    Site site = {file, line};
+    if (error_pending(thread_state()) || !tensor_check(x, "contiguous", "x", site)) return NULL;
+    if (x->kind == TENSOR_WEAK || (x->kind != TENSOR_NONE && tensor_is_dense(x))) return x;
+    return sn_clone_at(x, file, line);
+}
+
+sn_tensor *sn_contiguous(sn_tensor *x) {
+    return sn_contiguous_at(x, NULL, 0);
+}

@@ -1,0 +1,21 @@
+/* The one way into an op: checks, then the eager run or the trace's record. Called by the generated
+ * functions of ops.h. */
+#ifndef SN_FRONTEND_DISPATCH_H
+#define SN_FRONTEND_DISPATCH_H
+
+#include "frontend/tensor.h"
+
+#include <sinter/ops.h>
+
+/* Result of an op; NULL with the thread's error. Inputs in signature order, without the generator. */
+sn_tensor *dispatch_op(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, const AttrList *attrs,
+                       sn_rng *generator, Site site);
+/* inputs[0] = op(inputs…), converted to its dtype; returns inputs[0]. */
+sn_tensor *dispatch_inplace(OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
+                            const AttrList *attrs, sn_rng *generator, Site site);
+/* target = value, of equal dims and dtype, or broadcast and converted. */
+sn_tensor *dispatch_write(sn_tensor *target, sn_tensor *value, const char *op, Site site);
+/* An op of the table by name, for the entry points that are not generated. */
+sn_tensor *dispatch_list(OpCode op, sn_tensor *x, const int64_t *list, int32_t count, Site site);
+
+#endif

@@ -1,0 +1,428 @@
+/* Eager ops: one-op graphs through the same passes and code generation as compiled functions. What
+ * an op came to for given shapes is kept by each thread in a direct-mapped table, so that the next
+ * equal call only looks up, allocates and launches. */
+#include "frontend/compiled.h"
+#include "frontend/dispatch.h"
+#include "frontend/trace.h"
+
+#include "base/parallel.h"
+#include "base/status.h"
+#include "ir/dtype.h"
+
+enum {
+    EAGER_SLOTS = 1024,    /* plans that a thread keeps */
+    EAGER_MOST_WORDS = 512, /* of a key; longer calls are not kept */
+    EAGER_FEW_INPUTS = 16
+};
+
+/* A kept plan. */
+typedef struct EagerPlan {
+    uint64_t hash;          /* of the key */
+    uint64_t *key;          /* what it holds for */
+    uint32_t words;         /* of the key */
+    Executable *executable; /* NULL = free */
+    TensorType result;      /* dtype and dims */
+} EagerPlan;
+
+static _Thread_local EagerPlan *table;
+static pthread_key_t table_key;
+static pthread_once_t table_once = PTHREAD_ONCE_INIT;
+
+static void drop(EagerPlan *plan) {
+    executable_release(plan->executable);
+    mem_free(plan->key);
+    *plan = (EagerPlan){0};
+}
+
+static void free_table(void *data) {
+    EagerPlan *plans = data;
+    for (int32_t i = 0; i < EAGER_SLOTS; i++) drop(&plans[i]);
+    mem_free(plans);
+    table = NULL;
+}
+
+static void make_table_key(void) {
+    pthread_key_create(&table_key, free_table);
+}
+
+static EagerPlan *slot_for(uint64_t hash) {
+    if (!table) {
+        pthread_once(&table_once, make_table_key);
+        table = mem_calloc(EAGER_SLOTS, sizeof *table);
+        if (!table) return NULL;
+        pthread_setspecific(table_key, table);
+    }
+    return &table[hash % EAGER_SLOTS];
+}
+
+/* ---- the call ------------------------------------------------------------------------------------------ */
+
+/* One eager call. */
+typedef struct EagerCall {
+    OpCode op;                /* what is run */
+    sn_tensor *const *inputs; /* operands */
+    int32_t n_inputs;         /* how many */
+    const AttrList *attrs;    /* as given */
+    sn_rng *generator;        /* or NULL */
+    sn_tensor *target;        /* what the result is written into, or NULL */
+    sn_dtype weak_dtype;      /* in which weak scalars take part */
+    Site site;                /* of the call */
+} EagerCall;
+
+/* The dtype in which operands meet: weak scalars are converted to it before the op. */
+static sn_dtype meeting_dtype(const EagerCall *call) {
+    Promotion promotion = {0};
+    bool any = false;
+    for (int32_t i = call->op == OP_WHERE ? 1 : 0; i < call->n_inputs; i++) {
+        const sn_tensor *x = call->inputs[i];
+        if (x->kind == TENSOR_NONE) continue;
+        TensorType type = tensor_type(x);
+        promotion_add(&promotion, (sn_dtype)type.dtype, (DtypeStrength)type.strength);
+        any = true;
+    }
+    return any ? promotion_result(&promotion) : SN_F32;
+}
+
+static bool has_weak(const EagerCall *call) {
+    for (int32_t i = 0; i < call->n_inputs; i++)
+        if (call->inputs[i]->kind == TENSOR_WEAK) return true;
+    return false;
+}
+
+/* What the plan depends on, packed. 0 words: too long. */
+static uint32_t pack_key(const EagerCall *call, uint64_t *key) {
+    uint32_t at = 0;
+    uint32_t need = 4 + (uint32_t)call->attrs->count + (uint32_t)call->n_inputs * (1 + 2 * SN_MAX_RANK);
+    if (need > EAGER_MOST_WORDS) return 0;
+    key[at++] = (uint64_t)call->op | (uint64_t)(call->target != NULL) << 32 |
+                (uint64_t)(uint32_t)call->n_inputs << 33;
+    for (int32_t i = 0; i < call->attrs->count; i++) key[at++] = (uint64_t)call->attrs->words[i];
+    for (int32_t i = 0; i < call->n_inputs; i++) {
+        const sn_tensor *x = call->inputs[i];
+        uint8_t dtype = x->kind == TENSOR_WEAK ? (uint8_t)call->weak_dtype : x->dtype;
+        key[at++] = (uint64_t)x->kind | (uint64_t)dtype << 8 | (uint64_t)x->rank << 16;
+        if (x->kind != TENSOR_REAL) continue;
+        for (int32_t d = 0; d < x->rank; d++) {
+            key[at++] = (uint64_t)x->dims[d];
+            key[at++] = (uint64_t)x->strides[d];
+        }
+    }
+    return at;
+}
+
+/* The graph of the call. Weak scalars are inputs, so that their values make no new plan. */
+static sn_status build_graph(const EagerCall *call, Graph *graph, TensorType *result,
+                             sn_error *error) {
+    NodeId few[EAGER_FEW_INPUTS + 1], *nodes = few;
+    if (call->n_inputs > EAGER_FEW_INPUTS) nodes = mem_alloc(sizeof *nodes * (size_t)(call->n_inputs + 1));
+    if (!nodes) return error_memory(error);
+    sn_status status = SN_OK;
+    int32_t count = 0;
+    for (int32_t i = 0; i < call->n_inputs && status == SN_OK; i++) {
+        const sn_tensor *x = call->inputs[i];
+        nodes[count] = NODE_NONE;
+        if (x->kind != TENSOR_NONE) {
+            TensorType type = tensor_type(x);
+            if (x->kind == TENSOR_WEAK) type.dtype = (uint8_t)call->weak_dtype;
+            const int64_t *strides =
+                x->kind == TENSOR_REAL && !tensor_is_dense(x) ? x->strides : NULL;
+            nodes[count] = graph_input(graph, &type, strides, call->site, error);
+            if (nodes[count] == NODE_NONE) status = error_memory(error);
+        }
+        count++;
+    }
+    if (call->generator && status == SN_OK) {
+        TensorType type = {.dtype = SN_I64, .rank = 1, .strength = STRENGTH_FULL, .dims = {2}};
+        nodes[count] = graph_input(graph, &type, NULL, call->site, error);
+        if (nodes[count++] == NODE_NONE) status = error_memory(error);
+    }
+    NodeId node = NODE_NONE;
+    bool copies = call->op == OP_CLONE && call->target;
+    if (status == SN_OK && copies) node = nodes[1];
+    if (status == SN_OK && !copies)
+        node = graph_emit(graph, call->op, nodes, count, call->attrs, call->site, error);
+    if (status == SN_OK && node != NODE_NONE && call->target) {
+        TensorType wanted = tensor_type(call->target);
+        node = graph_fit(graph, node, &wanted, call->op, call->site, error);
+    }
+    if (node == NODE_NONE && status == SN_OK)
+        status = error->status ? error->status : error_memory(error);
+    if (status == SN_OK) {
+        *result = node_type(graph, node);
+        if (!graph_output(graph, node, call->target ? 0 : -1)) status = error_memory(error);
+    }
+    if (nodes != few) mem_free(nodes);
+    return status;
+}
+
+static sn_status make_plan(const EagerCall *call, Executable **out, TensorType *result,
+                           sn_error *error) {
+    Graph graph;
+    graph_init(&graph, op_info[call->op].name);
+    graph.no_fold = true;
+    sn_status status = build_graph(call, &graph, result, error);
+    int64_t plan_ns, load_ns;
+    if (status == SN_OK) status = compile_graph(&graph, false, false, out, &plan_ns, &load_ns, error);
+    graph_free(&graph);
+    return status;
+}
+
+/* The plan, kept or made; the caller gets a reference. */
+static sn_status find_plan(const EagerCall *call, Executable **out, TensorType *result,
+                           sn_error *error) {
+    uint64_t key[EAGER_MOST_WORDS];
+    uint32_t words = pack_key(call, key);
+    uint64_t hash = hash_bytes(key, words * sizeof *key, 0);
+    EagerPlan *slot = words ? slot_for(hash) : NULL;
+    if (slot && slot->executable && slot->hash == hash && slot->words == words &&
+        memcmp(slot->key, key, words * sizeof *key) == 0) {
+        *out = executable_retain(slot->executable);
+        *result = slot->result;
+        return SN_OK;
+    }
+    sn_status status = make_plan(call, out, result, error);
+    if (status != SN_OK || !slot) return status;
+    uint64_t *copy = mem_alloc(words * sizeof *copy);
+    if (!copy) return SN_OK; /* it runs; it is only not kept */
+    memcpy(copy, key, words * sizeof *copy);
+    drop(slot);
+    *slot = (EagerPlan){hash, copy, words, executable_retain(*out), *result};
+    return SN_OK;
+}
+
+/* ---- running --------------------------------------------------------------------------------------------- */
+
+/* Memory that inputs point to while the call runs. */
+typedef struct EagerMemory {
+    void *few[EAGER_FEW_INPUTS + 1];      /* addresses */
+    uint64_t scalars[EAGER_FEW_INPUTS + 1]; /* weak scalars */
+    int64_t state[2];                     /* of the generator */
+    void **inputs;                        /* few, or an allocation */
+    uint64_t *weak;                       /* scalars, or an allocation */
+} EagerMemory;
+
+static bool point_inputs(const EagerCall *call, EagerMemory *m) {
+    m->inputs = m->few;
+    m->weak = m->scalars;
+    if (call->n_inputs > EAGER_FEW_INPUTS) {
+        size_t count = (size_t)call->n_inputs + 1;
+        m->inputs = mem_alloc(sizeof *m->inputs * count);
+        m->weak = m->inputs ? mem_alloc(sizeof *m->weak * count) : NULL;
+        if (!m->weak) return false;
+    }
+    int32_t at = 0;
+    for (int32_t i = 0; i < call->n_inputs; i++) {
+        const sn_tensor *x = call->inputs[i];
+        if (x->kind == TENSOR_REAL) m->inputs[at++] = tensor_data(x);
+        if (x->kind != TENSOR_WEAK) continue;
+        uint64_t bits = dtype_bits_cast(call->weak_dtype, (sn_dtype)x->dtype, x->bits);
+        dtype_store(call->weak_dtype, &m->weak[i], bits);
+        m->inputs[at++] = &m->weak[i];
+    }
+    if (call->generator) {
+        m->state[0] = (int64_t)call->generator->seed;
+        m->state[1] = (int64_t)call->generator->counter;
+        m->inputs[at] = m->state;
+    }
+    return true;
+}
+
+static void release_memory(EagerMemory *m) {
+    if (m->inputs != m->few) mem_free(m->inputs);
+    if (m->weak != m->scalars) mem_free(m->weak);
+}
+
+static sn_status launch(const EagerCall *call, const Executable *executable, Storage *storage,
+                        Site *site, sn_error *error) {
+    EagerMemory memory;
+    uint64_t code = UINT64_MAX;
+    void *output = storage ? storage->data : NULL;
+    sn_status status = point_inputs(call, &memory) ? SN_OK : error_memory(error);
+    if (status == SN_OK)
+        status = executable_run(executable, memory.inputs, &output, parallel_threads(), &code, error);
+    release_memory(&memory);
+    if (status == SN_OK && code != UINT64_MAX)
+        status = data_error(executable_program(executable), code, error, site);
+    return status;
+}
+
+/* Operands that share memory with the target in part are copied first: the op must read them as they
+ * were. The copy belongs to the scope. */
+static bool separate(EagerCall *call, sn_tensor **copies) {
+    for (int32_t i = 0; i < call->n_inputs; i++) copies[i] = call->inputs[i];
+    for (int32_t i = 1; i < call->n_inputs; i++) {
+        const sn_tensor *x = copies[i], *t = call->target;
+        if (x->kind != TENSOR_REAL) continue;
+        bool same = x->storage == t->storage && x->offset == t->offset && x->rank == t->rank &&
+                    memcmp(x->dims, t->dims, sizeof(int64_t) * x->rank) == 0 &&
+                    memcmp(x->strides, t->strides, sizeof(int64_t) * x->rank) == 0;
+        if (same || !tensors_overlap(x, t)) continue;
+        AttrList none = {.count = 0};
+        copies[i] = eager_op(OP_CLONE, &copies[i], 1, &none, NULL, NULL, call->site);
+        if (!copies[i]) return false;
+    }
+    call->inputs = copies;
+    return true;
+}
+
+static void advance(const EagerCall *call, const TensorType *result) {
+    if (call->generator)
+        call->generator->counter += (uint64_t)dims_count(result->dims, result->rank);
+}
+
+static sn_tensor *run_new(const EagerCall *call, const Executable *executable,
+                          const TensorType *result) {
+    sn_error error = {0};
+    Site site = call->site;
+    size_t bytes = (size_t)dims_count(result->dims, result->rank) * sn_dtype_size((sn_dtype)result->dtype);
+    Storage *storage = storage_new(bytes);
+    if (!storage) return raise(SN_ERROR_MEMORY, site, "%s: out of memory", op_info[call->op].name);
+    if (launch(call, executable, storage, &site, &error) != SN_OK) {
+        storage_release(storage);
+        return raise_error(&error, site);
+    }
+    advance(call, result);
+    return tensor_real(storage, result, NULL, 0, call->site);
+}
+
+static sn_tensor *run_into_target(const EagerCall *call, const Executable *executable,
+                                  const TensorType *result) {
+    sn_error error = {0};
+    Site site = call->site;
+    if (launch(call, executable, NULL, &site, &error) != SN_OK) return raise_error(&error, site);
+    advance(call, result);
+    atomic_fetch_add_explicit(&call->target->storage->version, 1, memory_order_relaxed);
+    return call->target;
+}
+
+static sn_tensor *run_call(EagerCall *call) {
+    Executable *executable = NULL;
+    TensorType result = {0};
+    sn_error error = {0};
+    if (has_weak(call)) call->weak_dtype = meeting_dtype(call);
+    if (find_plan(call, &executable, &result, &error) != SN_OK) return raise_error(&error, call->site);
+    sn_tensor *tensor = call->target ? run_into_target(call, executable, &result)
+                                     : run_new(call, executable, &result);
+    executable_release(executable);
+    return tensor;
+}
+
+sn_tensor *eager_op(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, const AttrList *attrs,
+                    sn_rng *generator, sn_tensor *target, Site site) {
+    EagerCall call = {op, inputs, n_inputs, attrs, generator, target, SN_F32, site};
+    if (!target) {
+        if (thread_state()->depth == 0) /* before any work is done */
+            return tensor_new(TENSOR_REAL, &(TensorType){.rank = 0}, site);
+        return run_call(&call);
+    }
+    if (target->kind != TENSOR_REAL)
+        return raise(SN_ERROR_ARGUMENT, site, "%s_: a scalar constant cannot be written",
+                     op_info[op].name);
+    if (tensor_overlaps_itself(target))
+        return raise(SN_ERROR_ALIAS, site,
+                     "%s_: the tensor names one element more than once (it was expanded)",
+                     op_info[op].name);
+    sn_tensor *few[EAGER_FEW_INPUTS];
+    if (n_inputs > EAGER_FEW_INPUTS)
+        return raise(SN_ERROR_ARGUMENT, site, "%s_: too many operands", op_info[op].name);
+    return separate(&call, few) ? run_call(&call) : NULL;
+}
+
+/* ---- views --------------------------------------------------------------------------------------------------- */
+
+static sn_tensor *apply_view(OpCode op, sn_tensor *x, const AttrList *attrs, const TensorType *type,
+                             Site site) {
+    int64_t strides[SN_MAX_RANK], offset;
+    if (!view_apply(op, attrs, x, type, strides, &offset)) {
+        AttrList none = {.count = 0};
+        x = eager_op(OP_CLONE, &x, 1, &none, NULL, NULL, site);
+        if (!x) return NULL;
+        view_apply(op, attrs, x, type, strides, &offset);
+    }
+    return tensor_real(storage_retain(x->storage), type, strides, offset, site);
+}
+
+sn_tensor *eager_view(OpCode op, sn_tensor *x, const AttrList *attrs, Site site) {
+    sn_error error = {0};
+    if (x->kind == TENSOR_WEAK) { /* as the op would see it alone */
+        x = eager_op(OP_CLONE, &x, 1, &(AttrList){.count = 0}, NULL, NULL, site);
+        if (!x) return NULL;
+    }
+    TensorType from = tensor_type(x), type;
+    AttrList own = {.count = attrs->count};
+    memcpy(own.words, attrs->words, sizeof(int64_t) * (size_t)attrs->count);
+    if (op_infer(op, &from, 1, &own, &type, &error) != SN_OK) return raise_error(&error, site);
+    return apply_view(op, x, &own, &type, site);
+}
+
+/* ---- graphs, node by node --------------------------------------------------------------------------------------- */
+
+static sn_tensor *run_node(const Graph *graph, NodeId id, sn_tensor *const *values, Site site) {
+    const Node *node = graph_node(graph, id);
+    AttrList attrs = {.count = node->n_attrs};
+    memcpy(attrs.words, node_attrs(graph, node), sizeof(int64_t) * node->n_attrs);
+    if (node->op == OP_CONST) {
+        TensorType type = {.dtype = node->dtype, .rank = 0};
+        bool weak = attrs.words[2] != 0;
+        sn_tensor *scalar = tensor_new(TENSOR_WEAK, &type, site);
+        if (scalar) scalar->bits = (uint64_t)attrs.words[0];
+        return !scalar || weak ? scalar : tensor_realize(scalar, "const", site);
+    }
+    sn_tensor *few[EAGER_FEW_INPUTS], **operands = few;
+    if (node->n_inputs > EAGER_FEW_INPUTS) operands = mem_alloc(sizeof *operands * node->n_inputs);
+    if (!operands) return raise(SN_ERROR_MEMORY, site, "out of memory");
+    for (uint32_t i = 0; i < node->n_inputs; i++) {
+        NodeId input = node_inputs(graph, node)[i];
+        operands[i] = input == NODE_NONE ? SN_NONE : values[input];
+    }
+    sn_tensor *result =
+        op_is((OpCode)node->op, CLASS_VIEW)
+            ? eager_view((OpCode)node->op, operands[0], &attrs, site)
+            : eager_op((OpCode)node->op, operands, node->n_inputs, &attrs, NULL, NULL, site);
+    if (operands != few) mem_free(operands);
+    return result;
+}
+
+/* Writes the results that belong to inputs, after all of them were computed. */
+static bool write_inputs(const Graph *graph, sn_tensor *const *inputs, sn_tensor *const *values) {
+    AttrList none = {.count = 0};
+    for (uint32_t i = 0; i < graph->outputs.count; i++) {
+        GraphOutput output = graph->outputs.data[i];
+        if (output.writes_input < 0) continue;
+        sn_tensor *target = inputs[output.writes_input];
+        sn_tensor *pair[2] = {target, values[output.node]};
+        if (!eager_op(OP_CLONE, pair, 2, &none, NULL, target, (Site){0})) return false;
+    }
+    return true;
+}
+
+sn_status eager_graph(const Graph *graph, sn_tensor *const *inputs, sn_tensor **outputs,
+                      sn_error *error) {
+    ThreadState *state = thread_state();
+    Trace *trace = state->trace;
+    state->trace = NULL;
+    sn_tensor **values = mem_calloc(graph->nodes.count + 1, sizeof *values);
+    bool ok = values != NULL;
+    for (NodeId id = 0; ok && id < graph->nodes.count; id++) {
+        const Node *node = graph_node(graph, id);
+        if (node->op == OP_INPUT)
+            values[id] = inputs[node_attrs(graph, node)[0]];
+        else
+            values[id] = run_node(graph, id, values, graph->sites.data[node->site]);
+        ok = values[id] != NULL;
+    }
+    AttrList none = {.count = 0};
+    for (uint32_t i = 0, at = 0; ok && i < graph->outputs.count; i++) {
+        if (graph->outputs.data[i].writes_input >= 0) continue;
+        sn_tensor *value = values[graph->outputs.data[i].node];
+        outputs[at] = eager_op(OP_CLONE, &value, 1, &none, NULL, NULL, (Site){0});
+        ok = outputs[at++] != NULL;
+    }
+    if (ok) ok = write_inputs(graph, inputs, values);
+    mem_free(values);
+    state->trace = trace;
+    if (ok) return SN_OK;
+    if (!error_pending(state)) return error_memory(error);
+    sn_error_take(error);
+    return error->status;
+}

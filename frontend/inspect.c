@@ -1,0 +1,449 @@
+/* Explanations and dumps of compiled functions and of graphs as text; see sinter/inspect.h. */
+#include "frontend/compiled.h"
+
+#include "base/parallel.h"
+#include "base/status.h"
+#include "passes/pass.h"
+#include "runtime/backend.h"
+
+#include <sinter/inspect.h>
+
+#include <stdio.h>
+
+struct sn_graph {
+    Graph graph; /* the parsed graph */
+};
+
+void sn_text_free(char *text) {
+    mem_free(text);
+}
+
+/* ---- stages ---------------------------------------------------------------------------------------------------- */
+
+/* Text of the stages of one compilation, as the observer sees them. */
+typedef struct StageDump {
+    const char *wanted; /* pass name */
+    StrBuf *out;        /* where to */
+    bool found;         /* the pass was run */
+} StageDump;
+
+static void print_groups(const PassContext *context, StrBuf *out) {
+    const Fusion *fusion = &context->fusion;
+    for (uint32_t i = 0; i < fusion->order.count; i++) {
+        const Group *group = &fusion->groups.data[fusion->order.data[i]];
+        strbuf_addf(out, "  %s %u [%lld, %lld, %lld]:", group->is_extern ? "extern" : "kernel", i,
+                    (long long)group->a, (long long)group->k, (long long)group->b);
+        for (uint32_t m = 0; m < group->members.count; m++) {
+            NodeId id = group->members.data[m];
+            strbuf_addf(out, " %%%u%s", id, fusion->materialized[id] ? "!" : "");
+        }
+        strbuf_add_char(out, '\n');
+    }
+    strbuf_add(out, "  (! = stored in memory)\n");
+}
+
+static void observe_stage(void *user, const char *pass, const PassContext *context) {
+    StageDump *dump = user;
+    bool all = strcmp(dump->wanted, "all") == 0;
+    if (!all && strcmp(dump->wanted, pass) != 0) return;
+    dump->found = true;
+    strbuf_addf(dump->out, "%s--- after %s ---\n", dump->out->length ? "\n" : "", pass);
+    if (strcmp(pass, "plan") == 0 || strcmp(pass, "lower") == 0)
+        program_print(context->program, dump->out);
+    else
+        graph_print(&context->graph, dump->out);
+    if (strcmp(pass, "fuse") == 0) print_groups(context, dump->out);
+}
+
+static sn_status run_pipeline(const Graph *graph, bool fast, StageDump *dump, Program *program,
+                              sn_error *error) {
+    PipelineOptions options = {.target = target_host(),
+                               .threads = parallel_threads(),
+                               .fast = fast,
+                               .explain = true,
+                               .observer = dump ? observe_stage : NULL,
+                               .user = dump};
+    return pipeline_run(graph, &options, program, error);
+}
+
+static sn_status print_code(const Program *program, const char *backend, BackendStage stage,
+                            StrBuf *out, sn_error *error) {
+    const Backend *b = backend_load(backend, error);
+    if (!b) return error->status;
+    for (uint32_t i = 0; i < program->steps.count; i++) {
+        const Step *step = &program->steps.data[i];
+        if (step->kind != STEP_KERNEL) continue;
+        Schedule schedule = {.stream_stores = step->launch.stream_stores};
+        char name[32];
+        snprintf(name, sizeof name, "kernel_%u", i);
+        strbuf_addf(out, "; kernel %u: %s\n", i, step->label);
+        sn_status status =
+            b->print(&step->launch.kernel, target_host(), &schedule, name, stage, out, error);
+        if (status != SN_OK) return status;
+        strbuf_add_char(out, '\n');
+    }
+    return SN_OK;
+}
+
+static void print_kernels(const Program *program, StrBuf *out) {
+    for (uint32_t i = 0; i < program->steps.count; i++) {
+        const Step *step = &program->steps.data[i];
+        if (step->kind != STEP_KERNEL) continue;
+        strbuf_addf(out, "; kernel %u: %s\n", i, step->label);
+        kernel_print(&step->launch.kernel, out, program->sites.data);
+    }
+}
+
+/* Stages of code: (name, backend, stage). */
+static const struct CodeStage {
+    const char *name;
+    const char *backend;
+    BackendStage stage;
+} code_stages[] = {
+    {"llvm", "cpu", STAGE_SOURCE},
+    {"asm", "cpu", STAGE_ASSEMBLY},
+    {"cuda", "cuda", STAGE_SOURCE},
+    {"ptx", "cuda", STAGE_ASSEMBLY},
+};
+
+static const char stage_names[] = "graph, dot, decompose, simplify, split_reductions, layout, fuse, plan, "
+                                  "lower, program, kernels, llvm, asm, cuda, ptx, all";
+
+static sn_status dump_stage(const Graph *graph, bool fast, const char *stage, StrBuf *out,
+                            sn_error *error) {
+    if (strcmp(stage, "graph") == 0) return graph_print(graph, out), SN_OK;
+    if (strcmp(stage, "dot") == 0) return graph_print_dot(graph, out), SN_OK;
+    Program program;
+    program_init(&program);
+    StageDump dump = {stage, out, false};
+    if (strcmp(stage, "all") == 0) {
+        strbuf_add(out, "--- as recorded ---\n");
+        graph_print(graph, out);
+    }
+    sn_status status = run_pipeline(graph, fast, &dump, &program, error);
+    bool known = dump.found;
+    if (status == SN_OK && (strcmp(stage, "kernels") == 0 || strcmp(stage, "all") == 0)) {
+        print_kernels(&program, out);
+        known = true;
+    }
+    if (status == SN_OK && strcmp(stage, "program") == 0) {
+        program_print(&program, out);
+        known = true;
+    }
+    for (size_t i = 0; status == SN_OK && i < sizeof code_stages / sizeof code_stages[0]; i++) {
+        if (strcmp(stage, code_stages[i].name) != 0) continue;
+        status = print_code(&program, code_stages[i].backend, code_stages[i].stage, out, error);
+        known = true;
+    }
+    program_free(&program);
+    if (status == SN_OK && !known)
+        return error_set(error, SN_ERROR_ARGUMENT, "dump: unknown stage \"%.40s\"; stages: %s", stage,
+                         stage_names);
+    return status;
+}
+
+static char *finish_text(StrBuf *text, sn_status status, sn_error *error) {
+    if (status != SN_OK) {
+        strbuf_free(text);
+        return NULL;
+    }
+    char *result = strbuf_take(text);
+    if (!result) error_memory(error);
+    return result;
+}
+
+/* ---- compiled functions ------------------------------------------------------------------------------------------- */
+
+static CompiledGraph *latest_graph(sn_compiled *c) {
+    pthread_mutex_lock(&c->lock);
+    CompiledGraph *graph = c->latest;
+    pthread_mutex_unlock(&c->lock);
+    return graph;
+}
+
+static int64_t node_bytes(const Graph *graph, NodeId id) {
+    return node_count(graph, id) * (int64_t)sn_dtype_size((sn_dtype)graph_node(graph, id)->dtype);
+}
+
+/* Bytes that the ops move when each one reads its operands and writes its result. */
+static int64_t unfused_bytes(const Graph *graph) {
+    int64_t bytes = 0;
+    for (NodeId i = 0; i < graph->nodes.count; i++) {
+        const Node *node = graph_node(graph, i);
+        if (op_is((OpCode)node->op, CLASS_SOURCE) || op_is((OpCode)node->op, CLASS_VIEW)) continue;
+        bytes += node_bytes(graph, i);
+        for (uint32_t j = 0; j < node->n_inputs; j++)
+            if (node_inputs(graph, node)[j] != NODE_NONE)
+                bytes += node_bytes(graph, node_inputs(graph, node)[j]);
+    }
+    return bytes;
+}
+
+static int32_t count_ops(const Graph *graph) {
+    int32_t ops = 0;
+    for (NodeId i = 0; i < graph->nodes.count; i++)
+        ops += !op_is((OpCode)graph_node(graph, i)->op, CLASS_SOURCE);
+    return ops;
+}
+
+sn_status sn_explain(sn_compiled *c, sn_explanation *out) {
+    if (!c || !out) return SN_ERROR_ARGUMENT;
+    sn_explanation e = {.size = sizeof e, .rerun = atomic_load(&c->impure)};
+    pthread_mutex_lock(&c->lock);
+    e.entries = (int32_t)c->entries.count;
+    e.graphs = (int32_t)c->graphs.count;
+    e.host_reads = c->host_reads;
+    e.fallbacks = (int32_t)c->fallbacks;
+    pthread_mutex_unlock(&c->lock);
+    const CompiledGraph *graph = latest_graph(c);
+    if (graph) {
+        e.ops = count_ops(&graph->graph);
+        e.trace_ns = graph->trace_ns;
+        e.plan_ns = graph->plan_ns;
+        e.compile_ns = graph->load_ns;
+        e.bytes_unfused = unfused_bytes(&graph->graph);
+    }
+    if (graph && graph->executable) {
+        const Program *program = executable_program(graph->executable);
+        for (uint32_t i = 0; i < program->steps.count; i++) {
+            const Step *step = &program->steps.data[i];
+            if (step->kind == STEP_KERNEL) e.kernels++;
+            else e.extern_calls++;
+            e.bytes += step->bytes;
+            e.flops += step->flops;
+        }
+        e.reorders = program->reorders;
+        e.peak_bytes = program->peak_bytes;
+    }
+    size_t size = out->size ? out->size : sizeof e;
+    memcpy(out, &e, size < sizeof e ? size : sizeof e);
+    return SN_OK;
+}
+
+static void print_guards(sn_compiled *c, StrBuf *out) {
+    pthread_mutex_lock(&c->lock);
+    for (uint32_t i = 0; i < c->entries.count; i++) {
+        const Entry *entry = c->entries.data[i];
+        strbuf_addf(out, "  entry %u (%u words): ", i, entry->key_words);
+        const Graph *graph = &entry->graph->graph;
+        for (uint32_t j = 0; j < graph->inputs.count; j++) {
+            TensorType type = node_type(graph, graph->inputs.data[j]);
+            strbuf_addf(out, "%s%%%u: ", j ? ", " : "", graph->inputs.data[j]);
+            type_print(out, &type);
+        }
+        strbuf_addf(out, "; dtypes, ranks, sizes, strides, sharing%s%s\n",
+                    c->n_watch ? ", declared memory" : "",
+                    entry->writes ? ", no overlap with what is written" : "");
+    }
+    if (!c->entries.count) strbuf_add(out, "  none: the function is run on every call\n");
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void print_summary(sn_compiled *c, const sn_explanation *e, StrBuf *out) {
+    strbuf_addf(out, "%s: %d ops, %d kernels, %d extern calls", c->name, e->ops, e->kernels,
+                e->extern_calls);
+    if (e->reorders) strbuf_addf(out, ", %d reorders", e->reorders);
+    strbuf_addf(out, "; %d entries, %d graphs, %d host reads, %d fallbacks\n", e->entries, e->graphs,
+                e->host_reads, e->fallbacks);
+    if (e->rerun)
+        strbuf_addf(out, "  run on every call: %s\n", c->impure_reason ? c->impure_reason : "");
+    if (e->host_reads && c->read_site.file)
+        strbuf_addf(out, "  first host read: %s:%d\n", c->read_site.file, (int)c->read_site.line);
+    strbuf_addf(out, "  trace %.3f ms, passes %.3f ms, kernels %.3f ms\n", (double)e->trace_ns * 1e-6,
+                (double)e->plan_ns * 1e-6, (double)e->compile_ns * 1e-6);
+    strbuf_addf(out, "  bytes moved %lld (op by op %lld), peak memory %lld\n", (long long)e->bytes,
+                (long long)e->bytes_unfused, (long long)e->peak_bytes);
+}
+
+static void print_steps(const CompiledGraph *graph, StrBuf *out) {
+    const Program *program = executable_program(graph->executable);
+    for (uint32_t i = 0; i < program->steps.count; i++) {
+        const Step *step = &program->steps.data[i];
+        const LoadedKernel *kernel = executable_kernel(graph->executable, i);
+        static const char *const sources[] = {"memory", "pack", "disk", "compiled"};
+        strbuf_addf(out, "  %s %s: %s, %lld bytes%s%s\n", kernel ? "kernel" : "extern",
+                    kernel ? kernel->name : "gemm", step->label, (long long)step->bytes,
+                    kernel ? ", " : "", kernel ? sources[kernel->source] : "");
+    }
+    for (uint32_t i = 0; i < program->notes.count; i++)
+        strbuf_addf(out, "  not fused: %s\n", program->notes.data[i]);
+}
+
+char *sn_explain_text(sn_compiled *c) {
+    sn_explanation e = {.size = sizeof e};
+    StrBuf text = {0};
+    if (sn_explain(c, &e) != SN_OK) return NULL;
+    print_summary(c, &e, &text);
+    const CompiledGraph *graph = latest_graph(c);
+    if (graph && graph->failure) strbuf_addf(&text, "  not compiled: %s\n", graph->failure);
+    strbuf_add(&text, "guards\n");
+    print_guards(c, &text);
+    if (graph && graph->executable) {
+        strbuf_add(&text, "kernels\n");
+        print_steps(graph, &text);
+    }
+    return strbuf_take(&text);
+}
+
+char *sn_dump(sn_compiled *c, const char *stage, sn_error *error) {
+    sn_error own = {0};
+    if (!error) error = &own;
+    *error = (sn_error){0};
+    const CompiledGraph *graph = c ? latest_graph(c) : NULL;
+    if (!graph || !stage) {
+        error_set(error, SN_ERROR_ARGUMENT, "dump: %s", !c || !stage ? "an argument is NULL"
+                                                                     : "the function was not called yet");
+        return NULL;
+    }
+    StrBuf text = {0};
+    if (strcmp(stage, "guards") == 0) {
+        print_guards(c, &text);
+        return finish_text(&text, SN_OK, error);
+    }
+    return finish_text(&text, dump_stage(&graph->graph, c->fast, stage, &text, error), error);
+}
+
+double sn_kernel_seconds(sn_compiled *c, const sn_value *inputs, int32_t n_inputs, int32_t calls) {
+    const CompiledGraph *graph = c ? latest_graph(c) : NULL;
+    if (!graph || !graph->executable || calls < 1) return -1;
+    const Program *program = executable_program(graph->executable);
+    void **addresses = mem_calloc((size_t)n_inputs + 1, sizeof *addresses);
+    void **outputs = mem_calloc((size_t)program->n_outputs + 1, sizeof *outputs);
+    Storage **storages = mem_calloc((size_t)program->n_outputs + 1, sizeof *storages);
+    double seconds = -1;
+    bool ok = addresses && outputs && storages && n_inputs == program->n_inputs;
+    for (int32_t i = 0; ok && i < n_inputs; i++) {
+        ok = inputs[i].kind == SN_VALUE_TENSOR && inputs[i].as.tensor->kind == TENSOR_REAL;
+        if (ok) addresses[i] = tensor_data(inputs[i].as.tensor);
+    }
+    for (uint32_t b = 0; ok && b < program->buffers.count; b++) {
+        const Buffer *buffer = &program->buffers.data[b];
+        if (buffer->kind != BUFFER_OUTPUT) continue;
+        storages[buffer->number] =
+            storage_new((size_t)buffer->elements * sn_dtype_size((sn_dtype)buffer->dtype));
+        ok = storages[buffer->number] != NULL;
+        if (ok) outputs[buffer->number] = storages[buffer->number]->data;
+    }
+    if (ok) {
+        uint64_t code;
+        int64_t begin = clock_ns();
+        for (int32_t i = 0; i < calls; i++)
+            executable_run(graph->executable, addresses, outputs, parallel_threads(), &code, NULL);
+        seconds = (double)(clock_ns() - begin) * 1e-9 / calls;
+    }
+    for (int32_t i = 0; storages && i < program->n_outputs; i++) storage_release(storages[i]);
+    mem_free(storages);
+    mem_free(outputs);
+    mem_free(addresses);
+    return seconds;
+}
+
+/* ---- graphs as text ----------------------------------------------------------------------------------------------- */
+
+sn_graph *sn_graph_parse(const char *text, size_t length, sn_error *error) {
+    sn_error own = {0};
+    if (!error) error = &own;
+    *error = (sn_error){0};
+    if (!text) {
+        error_set(error, SN_ERROR_ARGUMENT, "graph_parse: the text is NULL");
+        return NULL;
+    }
+    sn_graph *graph = mem_calloc(1, sizeof *graph);
+    if (!graph) {
+        error_memory(error);
+        return NULL;
+    }
+    graph_init(&graph->graph, "graph");
+    if (graph_parse(&graph->graph, text, length, error) == SN_OK) return graph;
+    sn_graph_free(graph);
+    return NULL;
+}
+
+char *sn_graph_print(const sn_graph *graph) {
+    StrBuf text = {0};
+    graph_print(&graph->graph, &text);
+    return strbuf_take(&text);
+}
+
+char *sn_graph_dump(const sn_graph *graph, const char *stage, sn_error *error) {
+    sn_error own = {0};
+    if (!error) error = &own;
+    *error = (sn_error){0};
+    StrBuf text = {0};
+    return finish_text(&text, dump_stage(&graph->graph, false, stage, &text, error), error);
+}
+
+/* A graph from text is run through a function that replays it; here directly. */
+static sn_status run_graph(const Graph *graph, sn_tensor *const *inputs, sn_tensor **outputs,
+                           sn_error *error) {
+    Executable *executable = NULL;
+    int64_t plan_ns, load_ns;
+    sn_status status = compile_graph(graph, false, false, &executable, &plan_ns, &load_ns, error);
+    if (status != SN_OK) return status;
+    const Program *program = executable_program(executable);
+    void **addresses = mem_calloc(graph->inputs.count + 1, sizeof *addresses);
+    void **memory = mem_calloc((size_t)program->n_outputs + 1, sizeof *memory);
+    Storage **storages = mem_calloc((size_t)program->n_outputs + 1, sizeof *storages);
+    if (!addresses || !memory || !storages) status = error_memory(error);
+    for (uint32_t i = 0; status == SN_OK && i < graph->inputs.count; i++)
+        addresses[i] = tensor_data(inputs[i]);
+    for (uint32_t b = 0; status == SN_OK && b < program->buffers.count; b++) {
+        const Buffer *buffer = &program->buffers.data[b];
+        if (buffer->kind != BUFFER_OUTPUT) continue;
+        Storage *s = storage_new((size_t)buffer->elements * sn_dtype_size((sn_dtype)buffer->dtype));
+        storages[buffer->number] = s;
+        if (!s) status = error_memory(error);
+        else memory[buffer->number] = s->data;
+    }
+    uint64_t code = UINT64_MAX;
+    Site site;
+    if (status == SN_OK)
+        status = executable_run(executable, addresses, memory, parallel_threads(), &code, error);
+    if (status == SN_OK && code != UINT64_MAX) status = data_error(program, code, error, &site);
+    for (uint32_t i = 0, at = 0; status == SN_OK && i < program->outputs.count; i++) {
+        const ProgramOutput *o = &program->outputs.data[i];
+        if (o->writes_input >= 0) continue;
+        Storage *s = storages[program->buffers.data[o->buffer].number];
+        outputs[at] = tensor_detached(storage_retain(s), &o->type, o->strides, o->offset);
+        if (!outputs[at++]) status = error_memory(error);
+    }
+    for (int32_t i = 0; storages && i < program->n_outputs; i++) storage_release(storages[i]);
+    mem_free(addresses);
+    mem_free(memory);
+    mem_free(storages);
+    executable_release(executable);
+    return status;
+}
+
+sn_status sn_graph_run(const sn_graph *graph, sn_tensor *const *inputs, int32_t n_inputs,
+                       sn_tensor **outputs, int32_t capacity, int32_t *n_outputs, sn_error *error) {
+    sn_error own = {0};
+    if (!error) error = &own;
+    *error = (sn_error){0};
+    const Graph *g = &graph->graph;
+    int32_t results = 0;
+    for (uint32_t i = 0; i < g->outputs.count; i++) results += g->outputs.data[i].writes_input < 0;
+    if (n_inputs != (int32_t)g->inputs.count || capacity < results)
+        return error_set(error, SN_ERROR_ARGUMENT, "graph_run: %u inputs and room for %d results are needed",
+                         g->inputs.count, (int)results);
+    for (int32_t i = 0; i < n_inputs; i++) {
+        TensorType wanted = node_type(g, g->inputs.data[i]);
+        const sn_tensor *t = inputs[i];
+        int32_t n;
+        const int64_t *strides = node_attr_list(g, g->inputs.data[i], "strides", &n);
+        bool fits = t && t->kind == TENSOR_REAL && t->dtype == wanted.dtype && t->rank == wanted.rank &&
+                    memcmp(t->dims, wanted.dims, sizeof(int64_t) * t->rank) == 0 &&
+                    (n ? memcmp(t->strides, strides, sizeof(int64_t) * t->rank) == 0 : tensor_is_dense(t));
+        if (!fits)
+            return error_set(error, SN_ERROR_SHAPE, "graph_run: input %d does not have the graph's type",
+                             (int)i);
+    }
+    if (n_outputs) *n_outputs = results;
+    return run_graph(g, inputs, outputs, error);
+}
+
+void sn_graph_free(sn_graph *graph) {
+    if (!graph) return;
+    graph_free(&graph->graph);
+    mem_free(graph);
+}

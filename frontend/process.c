@@ -1,0 +1,107 @@
+/* The process-wide part of the API: threads, memory, log, counters, launch history, test hooks. */
+#include "frontend/compiled.h"
+
+#include "base/log.h"
+#include "base/parallel.h"
+#include "runtime/memory.h"
+#include "runtime/pack.h"
+
+#include <sinter/inspect.h>
+#include <sinter/runtime.h>
+
+#include <stdio.h>
+
+void sn_set_threads(int32_t threads) {
+    parallel_set_threads(threads);
+}
+
+int32_t sn_threads(void) {
+    return parallel_threads();
+}
+
+sn_memory_info sn_memory(void) {
+    MemoryStats stats;
+    memory_stats(&stats);
+    return (sn_memory_info){(int64_t)stats.live, (int64_t)stats.peak, (int64_t)stats.cached};
+}
+
+void sn_memory_reset_peak(void) {
+    memory_reset_peak();
+}
+
+void sn_memory_trim(void) {
+    memory_trim();
+}
+
+void sn_memory_set_limit(int64_t bytes) {
+    memory_set_limit(bytes > 0 ? (size_t)bytes : 0);
+}
+
+void sn_set_log(void (*sink)(void *context, const char *topic, const char *text), void *context) {
+    log_set_sink(sink, context);
+}
+
+void sn_test_fail_allocation(int64_t n, bool sticky) {
+    mem_fail_after(n, sticky);
+}
+
+int64_t sn_test_allocations(void) {
+    return mem_request_count();
+}
+
+void sn_counters_get(sn_counters *out) {
+    CacheCounters cache;
+    LaunchCounters launches;
+    kernel_cache_counters(&cache);
+    launch_counters(&launches);
+    size_t size = out->size ? out->size : sizeof *out;
+    sn_counters c = {
+        .size = size,
+        .traces = frontend_counters.traces,
+        .guard_hits = frontend_counters.guard_hits,
+        .guard_misses = frontend_counters.guard_misses,
+        .recompiles = frontend_counters.recompiles,
+        .fallbacks = frontend_counters.fallbacks,
+        .host_reads = frontend_counters.host_reads,
+        .reruns = frontend_counters.reruns,
+        .kernels = launches.kernels,
+        .extern_calls = launches.extern_calls,
+        .compiles = cache.compiles,
+        .cache_memory_hits = cache.memory_hits,
+        .cache_pack_hits = cache.pack_hits,
+        .cache_disk_hits = cache.disk_hits,
+        .cache_disk_misses = cache.disk_misses,
+        .cache_corrupt = cache.corrupt_entries,
+        .trace_ns = frontend_counters.trace_ns,
+        .plan_ns = frontend_counters.plan_ns,
+        .compile_ns = cache.compile_ns,
+        .llvm_load_ns = cache.llvm_load_ns,
+        .disk_load_ns = cache.disk_load_ns,
+    };
+    memcpy(out, &c, size < sizeof c ? size : sizeof c);
+}
+
+/* ---- launch history ---------------------------------------------------------------------------------------- */
+
+static _Thread_local VEC(sn_launch_record) history;
+
+static void record_launch(void *context, const LaunchRecord *launch) {
+    (void)context;
+    sn_launch_record record = {.items = launch->items, .bytes = launch->bytes};
+    snprintf(record.name, sizeof record.name, "%s", launch->name);
+    snprintf(record.label, sizeof record.label, "%.54s", launch->label);
+    (void)vec_push(&history, record); /* a record that finds no memory is lost */
+}
+
+void sn_history_begin(void) {
+    history.count = 0;
+    executable_observe(record_launch, NULL);
+}
+
+int32_t sn_history_end(sn_launch_record *records, int32_t capacity) {
+    executable_observe(NULL, NULL);
+    int32_t count = (int32_t)history.count;
+    for (int32_t i = 0; records && i < count && i < capacity; i++) records[i] = history.data[i];
+    vec_free(&history);
+    return count;
+}

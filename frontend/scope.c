@@ -1,0 +1,51 @@
+/* Scopes: a stack of marks in the thread's list of handles; see sinter/scope.h. */
+#include "frontend/tensor.h"
+#include "frontend/trace.h"
+
+sn_scope sn_scope_begin(void) {
+    ThreadState *state = thread_state();
+    return (sn_scope){state->depth++, state->held.count};
+}
+
+/* Releases the handles from `first` on. */
+static void release_from(ThreadState *state, uint32_t first) {
+    while (state->held.count > first) {
+        sn_tensor *tensor = state->held.data[--state->held.count];
+        if (tensor) tensor_unref(tensor);
+    }
+}
+
+static bool holds(const ThreadState *state, const sn_tensor *tensor, uint32_t first) {
+    return tensor->slot >= first && tensor->slot < state->held.count &&
+           state->held.data[tensor->slot] == tensor;
+}
+
+sn_tensor *sn_scope_end(sn_scope scope, sn_tensor *result) {
+    ThreadState *state = thread_state();
+    if (scope.depth >= state->depth || scope.first > state->held.count)
+        return raise(SN_ERROR_SCOPE, (Site){0}, "scope_end: the scope is not open on this thread");
+    bool moves = result && result->kind != TENSOR_NONE && holds(state, result, scope.first);
+    if (moves) state->held.data[result->slot] = NULL;
+    release_from(state, scope.first);
+    state->depth = scope.depth;
+    if (!moves) return result;
+    if (state->depth == 0) {
+        atomic_fetch_add_explicit(&result->retains, 1, memory_order_relaxed);
+        return result;
+    }
+    result->slot = state->held.count; /* a place that release_from has just freed */
+    state->held.data[state->held.count++] = result;
+    return result;
+}
+
+sn_mark_t sn_mark(void) {
+    ThreadState *state = thread_state();
+    return (sn_mark_t){state->depth, state->held.count, state->trace};
+}
+
+void sn_unwind(sn_mark_t mark) {
+    ThreadState *state = thread_state();
+    while (state->trace && state->trace != mark.trace) trace_abandon(state->trace);
+    if (mark.first <= state->held.count) release_from(state, mark.first);
+    if (mark.depth <= state->depth) state->depth = mark.depth;
+}

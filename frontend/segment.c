@@ -1,0 +1,331 @@
+/* Running what a trace recorded: at the end of the function, or before it when a value is needed on
+ * the host. The live proxies' storages are the results; each proxy becomes a real tensor. */
+#include "frontend/compiled.h"
+
+#include "base/log.h"
+#include "base/parallel.h"
+#include "base/status.h"
+#include "frontend/trace.h"
+#include "ir/dtype.h"
+
+#include <stdio.h>
+
+FrontendCounters frontend_counters;
+
+/* ---- what is wanted ------------------------------------------------------------------------------------ */
+
+static bool declare_root(Trace *trace, uint32_t root, RootOutputs *roots, sn_error *error) {
+    if (trace->roots.data[root].input >= 0) return true; /* an alias of the input */
+    for (uint32_t i = 0; i < roots->count; i++)
+        if (roots->data[i].root == root) return true;
+    RootOutput output = {root, (int32_t)trace->graph.outputs.count};
+    if (vec_push(roots, output) && graph_output(&trace->graph, trace->roots.data[root].node, -1))
+        return true;
+    error_memory(error);
+    return false;
+}
+
+bool segment_declare(Trace *trace, RootOutputs *roots, sn_error *error) {
+    trace->graph.outputs.count = 0;
+    /* Oldest first: the order in which the program made them. */
+    const sn_tensor *proxy = trace->live;
+    while (proxy && proxy->next) proxy = proxy->next;
+    for (; proxy; proxy = proxy->previous)
+        if (!declare_root(trace, trace->views.data[proxy->record].root, roots, error)) return false;
+    for (uint32_t i = 0; i < trace->roots.count; i++) {
+        const TraceRoot *root = &trace->roots.data[i];
+        if (root->input < 0 || root->version == 0) continue;
+        if (!graph_output(&trace->graph, root->node, root->input)) {
+            error_memory(error);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- compiled forms --------------------------------------------------------------------------------------- */
+
+static CompiledGraph *find_graph(sn_compiled *owner, const Graph *graph, uint64_t hash) {
+    for (uint32_t i = owner->graphs.count; i-- > 0;) {
+        CompiledGraph *known = owner->graphs.data[i];
+        if (known->hash == hash && graph_equal(&known->graph, graph)) return known;
+    }
+    return NULL;
+}
+
+static bool copy_graph(const Graph *from, Graph *to) {
+    graph_init(to, from->name);
+    to->no_fold = true;
+    NodeId *map = mem_alloc(sizeof *map * (from->nodes.count + 1));
+    /* A plain copy of the arrays: the same numbers, the same nodes. */
+    bool ok = map != NULL;
+#define COPY(field)                                                                                \
+    if (ok && from->field.count) {                                                                 \
+        ok = vec_reserve(&to->field, from->field.count - to->field.count);                         \
+        if (ok) memcpy(to->field.data, from->field.data, from->field.count * sizeof *from->field.data); \
+        if (ok) to->field.count = from->field.count;                                               \
+    }
+    COPY(nodes)
+    COPY(operands)
+    COPY(words)
+    COPY(sites)
+    COPY(inputs)
+    COPY(outputs)
+#undef COPY
+    mem_free(map);
+    return ok;
+}
+
+static void compile_into(sn_compiled *owner, CompiledGraph *made) {
+    sn_error error = {0};
+    bool go = !owner->progress || owner->progress(owner->progress_context, "compile", 0, 1);
+    if (!go) error_set(&error, SN_ERROR_CANCELLED, "compiling was cancelled");
+    if (go)
+        compile_graph(&made->graph, owner->fast, true, &made->executable, &made->plan_ns,
+                      &made->load_ns, &error);
+    atomic_fetch_add_explicit(&frontend_counters.plan_ns, made->plan_ns, memory_order_relaxed);
+    if (owner->progress) owner->progress(owner->progress_context, "compile", 1, 1);
+    if (!made->executable) made->failure = mem_strdup(error.text);
+}
+
+CompiledGraph *segment_compile(sn_compiled *owner, const Trace *trace, sn_error *error) {
+    uint64_t hash = graph_hash(&trace->graph);
+    pthread_mutex_lock(&owner->lock);
+    CompiledGraph *found = find_graph(owner, &trace->graph, hash);
+    bool again = owner->graphs.count > 0;
+    pthread_mutex_unlock(&owner->lock);
+    if (found) return found;
+    CompiledGraph *made = mem_calloc(1, sizeof *made);
+    if (!made || !copy_graph(&trace->graph, &made->graph)) {
+        if (made) graph_free(&made->graph);
+        mem_free(made);
+        error_memory(error);
+        return NULL;
+    }
+    made->hash = hash;
+    compile_into(owner, made);
+    if (again) COUNT(recompiles);
+    pthread_mutex_lock(&owner->lock);
+    found = find_graph(owner, &trace->graph, hash); /* another thread may have been faster */
+    bool kept = !found && vec_push(&owner->graphs, made);
+    pthread_mutex_unlock(&owner->lock);
+    if (kept) return made;
+    executable_release(made->executable);
+    graph_free(&made->graph);
+    mem_free(made->failure);
+    mem_free(made);
+    if (!found) error_memory(error);
+    return found;
+}
+
+/* ---- running ------------------------------------------------------------------------------------------------ */
+
+sn_status data_error(const Program *program, uint64_t code, sn_error *error, Site *site) {
+    for (uint32_t i = 0; i < program->checks.count; i++) {
+        const ProgramCheck *check = &program->checks.data[i];
+        if (check->code != code) continue;
+        if (check->site < program->sites.count) *site = program->sites.data[check->site];
+        const char *name = check->op == OP_INDEX_SELECT ? "index" : op_info[check->op].name;
+        return error_set(error, SN_ERROR_INDEX, "%s: an index is out of range for an axis of size %lld",
+                         name, (long long)check->limit);
+    }
+    return error_set(error, SN_ERROR_INDEX, "an index is out of range");
+}
+
+/* Memory of one run. */
+typedef struct SegmentMemory {
+    void **inputs;        /* addresses, by graph input */
+    int64_t (*states)[2]; /* generators' words, by graph input */
+    Storage **storages;   /* results, by number */
+    void **outputs;       /* their addresses */
+    int32_t n_outputs;    /* how many */
+} SegmentMemory;
+
+static void free_memory(SegmentMemory *m) {
+    for (int32_t i = 0; m->storages && i < m->n_outputs; i++) storage_release(m->storages[i]);
+    mem_free(m->inputs);
+    mem_free(m->states);
+    mem_free(m->storages);
+    mem_free(m->outputs);
+}
+
+static sn_status make_memory(const Trace *trace, const Program *program, SegmentMemory *m,
+                             sn_error *error) {
+    uint32_t n_inputs = trace->inputs.count;
+    m->inputs = mem_calloc(n_inputs + 1, sizeof *m->inputs);
+    m->states = mem_calloc(n_inputs + 1, sizeof *m->states);
+    m->storages = mem_calloc((size_t)program->n_outputs + 1, sizeof *m->storages);
+    m->outputs = mem_calloc((size_t)program->n_outputs + 1, sizeof *m->outputs);
+    if (!m->inputs || !m->states || !m->storages || !m->outputs) return error_memory(error);
+    for (uint32_t i = 0; i < n_inputs; i++) {
+        const TraceInput *input = &trace->inputs.data[i];
+        if (input->tensor) {
+            m->inputs[i] = tensor_data(input->tensor);
+            continue;
+        }
+        m->states[i][0] = (int64_t)input->generator->seed;
+        m->states[i][1] = (int64_t)input->generator->counter;
+        m->inputs[i] = m->states[i];
+    }
+    for (uint32_t b = 0; b < program->buffers.count; b++) {
+        const Buffer *buffer = &program->buffers.data[b];
+        if (buffer->kind != BUFFER_OUTPUT) continue;
+        size_t bytes = (size_t)buffer->elements * sn_dtype_size((sn_dtype)buffer->dtype);
+        m->storages[buffer->number] = storage_new(bytes);
+        if (!m->storages[buffer->number]) return error_memory(error);
+        m->outputs[buffer->number] = m->storages[buffer->number]->data;
+        m->n_outputs = program->n_outputs;
+    }
+    return SN_OK;
+}
+
+/* A proxy becomes real: of the input's storage, or of its root's. */
+static void make_real(sn_tensor *proxy, Storage *storage) {
+    trace_forget(proxy);
+    proxy->kind = TENSOR_REAL;
+    proxy->storage = storage_retain(storage);
+}
+
+static void make_all_real(Trace *trace, const Program *program, const SegmentMemory *m,
+                          const RootOutputs *roots) {
+    while (trace->live) {
+        sn_tensor *proxy = trace->live;
+        uint32_t root = trace->views.data[proxy->record].root;
+        int32_t input = trace->roots.data[root].input;
+        Storage *storage = NULL;
+        if (input >= 0) storage = trace->inputs.data[input].tensor->storage;
+        for (uint32_t i = 0; !storage && i < roots->count; i++) {
+            if (roots->data[i].root != root) continue;
+            uint32_t buffer = program->outputs.data[roots->data[i].output].buffer;
+            storage = m->storages[program->buffers.data[buffer].number];
+        }
+        make_real(proxy, storage);
+    }
+}
+
+static void commit(Trace *trace) {
+    for (uint32_t i = 0; i < trace->inputs.count; i++) {
+        TraceInput *input = &trace->inputs.data[i];
+        if (input->generator) input->generator->counter += (uint64_t)input->drawn;
+        input->drawn = 0;
+    }
+    for (uint32_t i = 0; i < trace->roots.count; i++) {
+        const TraceRoot *root = &trace->roots.data[i];
+        if (root->input < 0 || root->version == 0) continue;
+        Storage *storage = trace->inputs.data[root->input].tensor->storage;
+        atomic_fetch_add_explicit(&storage->version, 1, memory_order_relaxed);
+    }
+}
+
+static sn_status run_compiled(Trace *trace, const CompiledGraph *compiled, const RootOutputs *roots,
+                              sn_error *error) {
+    const Program *program = executable_program(compiled->executable);
+    SegmentMemory memory = {0};
+    uint64_t code = UINT64_MAX;
+    sn_status status = make_memory(trace, program, &memory, error);
+    if (status == SN_OK)
+        status = executable_run(compiled->executable, memory.inputs, memory.outputs,
+                                parallel_threads(), &code, error);
+    if (status == SN_OK && code != UINT64_MAX) {
+        Site site = {0};
+        status = data_error(program, code, error, &site);
+        error->file = site.file;
+        error->line = site.line;
+    }
+    if (status == SN_OK) {
+        commit(trace);
+        make_all_real(trace, program, &memory, roots);
+    }
+    free_memory(&memory);
+    return status;
+}
+
+/* Node by node, for a graph that could not be compiled. */
+static sn_status run_nodes(Trace *trace, const RootOutputs *roots, sn_error *error) {
+    sn_scope scope = sn_scope_begin();
+    uint32_t n_inputs = trace->inputs.count;
+    sn_tensor **inputs = mem_calloc(n_inputs + 1, sizeof *inputs);
+    sn_tensor **outputs = mem_calloc(trace->graph.outputs.count + 1, sizeof *outputs);
+    sn_status status = inputs && outputs ? SN_OK : error_memory(error);
+    for (uint32_t i = 0; status == SN_OK && i < n_inputs; i++) {
+        const TraceInput *input = &trace->inputs.data[i];
+        inputs[i] = input->tensor;
+        if (input->tensor) continue;
+        int64_t words[2] = {(int64_t)input->generator->seed, (int64_t)input->generator->counter};
+        inputs[i] = sn_from_copy(words, sizeof words, (const int64_t[]){2}, 1, SN_I64);
+        if (!inputs[i]) status = sn_error_take(error);
+    }
+    if (status == SN_OK) status = eager_graph(&trace->graph, inputs, outputs, error);
+    if (status == SN_OK) {
+        commit(trace);
+        while (trace->live) {
+            sn_tensor *proxy = trace->live;
+            uint32_t root = trace->views.data[proxy->record].root;
+            int32_t input = trace->roots.data[root].input;
+            Storage *storage = input >= 0 ? inputs[input]->storage : NULL;
+            for (uint32_t i = 0; !storage && i < roots->count; i++)
+                if (roots->data[i].root == root) storage = outputs[roots->data[i].output]->storage;
+            make_real(proxy, storage);
+        }
+    }
+    mem_free(inputs);
+    mem_free(outputs);
+    sn_scope_end(scope, NULL);
+    return status;
+}
+
+sn_status segment_run(Trace *trace, const CompiledGraph *compiled, const RootOutputs *roots,
+                      sn_error *error) {
+    if (compiled->executable) return run_compiled(trace, compiled, roots, error);
+    compiled_count_fallback(trace->owner, compiled->failure ? compiled->failure : "out of memory");
+    return run_nodes(trace, roots, error);
+}
+
+/* ---- flushing --------------------------------------------------------------------------------------------------- */
+
+/* An empty trace again; what was recorded is part of the past. */
+static void restart(Trace *trace) {
+    graph_clear(&trace->graph);
+    trace->roots.count = 0;
+    trace->views.count = 0;
+    trace->words.count = 0;
+    for (uint32_t i = 0; i < trace->inputs.count; i++)
+        if (trace->inputs.data[i].tensor) tensor_unref(trace->inputs.data[i].tensor);
+    trace->inputs.count = 0;
+}
+
+bool trace_flush(Trace *trace, Site site) {
+    RootOutputs roots = {0};
+    sn_error error = {0};
+    trace->impure = true;
+    bool ok = segment_declare(trace, &roots, &error);
+    CompiledGraph *compiled = ok ? segment_compile(trace->owner, trace, &error) : NULL;
+    ok = compiled && segment_run(trace, compiled, &roots, &error) == SN_OK;
+    vec_free(&roots);
+    if (ok)
+        restart(trace);
+    else
+        raise_error(&error, error.file ? (Site){error.file, error.line} : site);
+    return ok;
+}
+
+bool trace_host_read(Trace *trace, const char *op, Site site) {
+    if (trace->fullgraph) {
+        raise(SN_ERROR_GRAPH_BREAK, site,
+              "%s: a value is read on the host inside %s, which was compiled with fullgraph", op,
+              trace->graph.name);
+        return false;
+    }
+    if (trace->host_reads++ == 0) trace->read_site = site;
+    COUNT(host_reads);
+    return trace_flush(trace, site);
+}
+
+void trace_abandon(Trace *trace) {
+    ThreadState *state = thread_state();
+    while (trace->live) {
+        sn_tensor *proxy = trace->live;
+        trace_forget(proxy);
+    }
+    state->trace = trace->outer;
+}

@@ -1,0 +1,483 @@
+/* Storage and handles; data in and out of tensors; see tensor.h. */
+#include "frontend/tensor.h"
+
+#include "base/status.h"
+#include "frontend/dispatch.h"
+#include "frontend/trace.h"
+#include "ir/dtype.h"
+#include "runtime/memory.h"
+
+enum { MOST_FREE_HANDLES = 256 };
+
+static const Site no_site = {NULL, 0};
+
+static sn_tensor none_tensor = {.magic = TENSOR_ALIVE, .kind = TENSOR_NONE, .refs = 1};
+sn_tensor *const sn_none_tensor = &none_tensor;
+
+/* ---- storage -------------------------------------------------------------------------------------- */
+
+static Storage *storage_make(void *data, size_t bytes) {
+    Storage *storage = memory_alloc(sizeof *storage);
+    if (!storage) return NULL;
+    *storage = (Storage){.data = data, .bytes = bytes};
+    atomic_init(&storage->refs, 1);
+    return storage;
+}
+
+Storage *storage_new(size_t bytes) {
+    void *data = memory_alloc(bytes);
+    if (!data) return NULL;
+    Storage *storage = storage_make(data, bytes);
+    if (!storage) memory_free(data, bytes);
+    return storage;
+}
+
+Storage *storage_borrow(void *data, size_t bytes, void (*release)(void *), void *context) {
+    Storage *storage = storage_make(data, bytes);
+    if (!storage) return NULL;
+    storage->borrowed = true;
+    storage->release = release;
+    storage->context = context;
+    return storage;
+}
+
+Storage *storage_retain(Storage *storage) {
+    atomic_fetch_add_explicit(&storage->refs, 1, memory_order_relaxed);
+    return storage;
+}
+
+void storage_release(Storage *storage) {
+    if (!storage || atomic_fetch_sub_explicit(&storage->refs, 1, memory_order_acq_rel) != 1) return;
+    if (!storage->borrowed)
+        memory_free(storage->data, storage->bytes);
+    else if (storage->release)
+        storage->release(storage->context);
+    memory_free(storage, sizeof *storage);
+}
+
+/* ---- handles --------------------------------------------------------------------------------------- */
+
+static sn_tensor *handle_make(TensorKind kind, const TensorType *type) {
+    ThreadState *state = thread_state();
+    sn_tensor *tensor = state->free_list;
+    if (tensor && mem_fault_point()) {
+        state->free_list = tensor->next;
+        state->free_count--;
+    } else {
+        tensor = tensor ? NULL : mem_alloc(sizeof *tensor);
+    }
+    if (!tensor) return NULL;
+    tensor->magic = TENSOR_ALIVE;
+    tensor->kind = (uint8_t)kind;
+    tensor->dtype = type->dtype;
+    tensor->rank = type->rank;
+    atomic_init(&tensor->refs, 1);
+    atomic_init(&tensor->retains, 0);
+    memcpy(tensor->dims, type->dims, sizeof(int64_t) * type->rank);
+    tensor->offset = 0;
+    tensor->storage = NULL;
+    tensor->trace = NULL;
+    tensor->next = tensor->previous = NULL;
+    return tensor;
+}
+
+sn_tensor *tensor_new(TensorKind kind, const TensorType *type, Site site) {
+    ThreadState *state = thread_state();
+    if (state->depth == 0)
+        return raise(SN_ERROR_SCOPE, site,
+                     "no scope is open on this thread: call sn_scope_begin() first, it owns results");
+    if (!vec_reserve(&state->held, 1)) return raise(SN_ERROR_MEMORY, site, "out of memory");
+    sn_tensor *tensor = handle_make(kind, type);
+    if (!tensor) return raise(SN_ERROR_MEMORY, site, "out of memory");
+    tensor->slot = state->held.count;
+    state->held.data[state->held.count++] = tensor;
+    return tensor;
+}
+
+void dense_strides(const int64_t *dims, int32_t rank, int64_t *strides) {
+    int64_t stride = 1;
+    for (int32_t i = rank - 1; i >= 0; i--) {
+        strides[i] = stride;
+        stride *= dims[i] > 1 ? dims[i] : 1;
+    }
+}
+
+static void set_layout(sn_tensor *tensor, Storage *storage, const int64_t *strides, int64_t offset) {
+    tensor->storage = storage;
+    tensor->offset = offset;
+    if (strides)
+        memcpy(tensor->strides, strides, sizeof(int64_t) * tensor->rank);
+    else
+        dense_strides(tensor->dims, tensor->rank, tensor->strides);
+}
+
+sn_tensor *tensor_real(Storage *storage, const TensorType *type, const int64_t *strides,
+                       int64_t offset, Site site) {
+    sn_tensor *tensor = tensor_new(TENSOR_REAL, type, site);
+    if (tensor)
+        set_layout(tensor, storage, strides, offset);
+    else
+        storage_release(storage);
+    return tensor;
+}
+
+sn_tensor *tensor_detached(Storage *storage, const TensorType *type, const int64_t *strides,
+                           int64_t offset) {
+    sn_tensor *tensor = handle_make(TENSOR_REAL, type);
+    if (!tensor) return NULL;
+    atomic_store_explicit(&tensor->retains, 1, memory_order_relaxed);
+    set_layout(tensor, storage, strides, offset);
+    return tensor;
+}
+
+void tensor_unref(sn_tensor *tensor) {
+    if (atomic_fetch_sub_explicit(&tensor->refs, 1, memory_order_acq_rel) != 1) return;
+    if (tensor->kind == TENSOR_PROXY) trace_forget(tensor);
+    storage_release(tensor->storage);
+    tensor->storage = NULL;
+    tensor->magic = TENSOR_DEAD;
+    ThreadState *state = thread_state();
+    if (state->free_count >= MOST_FREE_HANDLES) {
+        mem_free(tensor);
+        return;
+    }
+    tensor->next = state->free_list;
+    state->free_list = tensor;
+    state->free_count++;
+}
+
+sn_tensor *sn_retain(sn_tensor *tensor) {
+    if (!tensor || tensor->kind == TENSOR_NONE) return tensor;
+    if (tensor->magic != TENSOR_ALIVE)
+        return raise(SN_ERROR_HANDLE, no_site, "retain: the tensor was released already");
+    atomic_fetch_add_explicit(&tensor->retains, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&tensor->refs, 1, memory_order_relaxed);
+    return tensor;
+}
+
+void sn_release(sn_tensor *tensor) {
+    if (!tensor || tensor->kind == TENSOR_NONE) return;
+    if (tensor->magic != TENSOR_ALIVE) {
+        raise(SN_ERROR_HANDLE, no_site, "release: the tensor was released already");
+        return;
+    }
+    if (atomic_fetch_sub_explicit(&tensor->retains, 1, memory_order_relaxed) <= 0) {
+        atomic_fetch_add_explicit(&tensor->retains, 1, memory_order_relaxed);
+        raise(SN_ERROR_HANDLE, no_site, "release: the tensor was not retained; its scope owns it");
+        return;
+    }
+    tensor_unref(tensor);
+}
+
+TensorType tensor_type(const sn_tensor *tensor) {
+    TensorType type = {.dtype = tensor->dtype,
+                       .rank = tensor->rank,
+                       .strength = (uint8_t)(tensor->kind == TENSOR_WEAK ? STRENGTH_WEAK
+                                             : tensor->rank == 0         ? STRENGTH_ZERO_DIM
+                                                                         : STRENGTH_FULL)};
+    memcpy(type.dims, tensor->dims, sizeof(int64_t) * tensor->rank);
+    return type;
+}
+
+bool tensor_is_dense(const sn_tensor *tensor) {
+    int64_t stride = 1;
+    for (int32_t i = tensor->rank - 1; i >= 0; i--) {
+        if (tensor->dims[i] == 0) return true;
+        if (tensor->dims[i] != 1 && tensor->strides[i] != stride) return false;
+        stride *= tensor->dims[i];
+    }
+    return true;
+}
+
+void tensor_extent(const sn_tensor *tensor, int64_t *first, int64_t *end) {
+    *first = 0;
+    *end = 1;
+    for (int32_t i = 0; i < tensor->rank; i++) {
+        if (tensor->dims[i] == 0) *end = *first;
+        if (tensor->dims[i] == 0) return;
+        int64_t reach = (tensor->dims[i] - 1) * tensor->strides[i];
+        if (reach < 0)
+            *first += reach;
+        else
+            *end += reach;
+    }
+}
+
+bool tensor_overlaps_itself(const sn_tensor *tensor) {
+    /* Enough for what views can make: expanded axes, or axes (by falling stride) that do not nest. */
+    int64_t strides[SN_MAX_RANK], dims[SN_MAX_RANK];
+    int32_t n = 0;
+    for (int32_t i = 0; i < tensor->rank; i++) {
+        if (tensor->dims[i] == 0) return false;
+        if (tensor->dims[i] == 1) continue;
+        int64_t stride = tensor->strides[i] < 0 ? -tensor->strides[i] : tensor->strides[i];
+        int32_t at = n++;
+        for (; at > 0 && strides[at - 1] > stride; at--) {
+            strides[at] = strides[at - 1];
+            dims[at] = dims[at - 1];
+        }
+        strides[at] = stride;
+        dims[at] = tensor->dims[i];
+    }
+    int64_t reach = 0;
+    for (int32_t i = 0; i < n; i++) {
+        if (strides[i] <= reach) return true;
+        reach += strides[i] * (dims[i] - 1);
+    }
+    return false;
+}
+
+bool tensor_check(const sn_tensor *tensor, const char *op, const char *name, Site site) {
+    if (!tensor) {
+        raise(SN_ERROR_ARGUMENT, site, "%s: %s is NULL", op, name);
+        return false;
+    }
+    if (tensor->magic != TENSOR_ALIVE) {
+        raise(SN_ERROR_HANDLE, site, "%s: %s was released already, or is no tensor", op, name);
+        return false;
+    }
+    if (tensor->kind == TENSOR_PROXY && tensor->trace != thread_state()->trace) {
+        raise(SN_ERROR_HANDLE, site, "%s: %s belongs to a function that is being traced elsewhere", op,
+              name);
+        return false;
+    }
+    return true;
+}
+
+sn_tensor *tensor_realize(sn_tensor *tensor, const char *op, Site site) {
+    if (error_pending(thread_state()) || !tensor_check(tensor, op, "tensor", site)) return NULL;
+    if (tensor->kind == TENSOR_NONE)
+        return raise(SN_ERROR_ARGUMENT, site, "%s: tensor is SN_NONE", op);
+    if (tensor->kind == TENSOR_WEAK) {
+        TensorType type = {.dtype = tensor->dtype, .rank = 0};
+        Storage *storage = storage_new(sizeof(uint64_t));
+        if (!storage) return raise(SN_ERROR_MEMORY, site, "%s: out of memory", op);
+        dtype_store((sn_dtype)tensor->dtype, storage->data, tensor->bits);
+        return tensor_real(storage, &type, NULL, 0, site);
+    }
+    if (tensor->kind == TENSOR_PROXY && !trace_host_read(tensor->trace, op, site)) return NULL;
+    return tensor;
+}
+
+/* ---- data in ------------------------------------------------------------------------------------------ */
+
+static bool make_type(const int64_t *dims, int32_t rank, sn_dtype dtype, const char *op,
+                      TensorType *type) {
+    if (rank < 0 || rank > SN_MAX_RANK || (rank && !dims)) {
+        raise(SN_ERROR_SHAPE, no_site, "%s: rank %d is not in 0 … %d, or dims is NULL", op, (int)rank,
+              SN_MAX_RANK);
+        return false;
+    }
+    if ((uint32_t)dtype >= SN_DTYPE_COUNT) {
+        raise(SN_ERROR_DTYPE, no_site, "%s: %d is no dtype", op, (int)dtype);
+        return false;
+    }
+    *type = (TensorType){.dtype = (uint8_t)dtype, .rank = (uint8_t)rank};
+    for (int32_t i = 0; i < rank; i++) {
+        type->dims[i] = dims[i];
+        if (dims[i] < 0) {
+            raise(SN_ERROR_SHAPE, no_site, "%s: dim %d is negative: %lld", op, (int)i,
+                  (long long)dims[i]);
+            return false;
+        }
+    }
+    if (dims_count(dims, rank) < 0) {
+        raise(SN_ERROR_MEMORY, no_site, "%s: too many elements", op);
+        return false;
+    }
+    return true;
+}
+
+static size_t type_bytes(const TensorType *type) {
+    return (size_t)dims_count(type->dims, type->rank) * sn_dtype_size((sn_dtype)type->dtype);
+}
+
+sn_tensor *sn_from_copy(const void *data, size_t bytes, const int64_t *dims, int32_t rank,
+                        sn_dtype dtype) {
+    TensorType type;
+    if (error_pending(thread_state()) || !make_type(dims, rank, dtype, "from_copy", &type)) return NULL;
+    size_t wanted = type_bytes(&type);
+    if (bytes != wanted || (bytes && !data))
+        return raise(SN_ERROR_ARGUMENT, no_site, "from_copy: %zu bytes given, the shape needs %zu%s",
+                     bytes, wanted, data ? "" : " (data is NULL)");
+    Storage *storage = storage_new(wanted);
+    if (!storage) return raise(SN_ERROR_MEMORY, no_site, "from_copy: out of memory");
+    if (wanted) memcpy(storage->data, data, wanted);
+    return tensor_real(storage, &type, NULL, 0, no_site);
+}
+
+sn_tensor *sn_from_borrow(void *data, size_t bytes, const int64_t *dims, int32_t rank, sn_dtype dtype,
+                          void (*release)(void *context), void *context) {
+    TensorType type;
+    if (error_pending(thread_state()) || !make_type(dims, rank, dtype, "from_borrow", &type))
+        return NULL;
+    size_t wanted = type_bytes(&type);
+    if (bytes < wanted || (wanted && !data))
+        return raise(SN_ERROR_ARGUMENT, no_site, "from_borrow: %zu bytes given, the shape needs %zu%s",
+                     bytes, wanted, data ? "" : " (data is NULL)");
+    if ((uintptr_t)data % sn_dtype_size(dtype))
+        return raise(SN_ERROR_ARGUMENT, no_site, "from_borrow: data is not aligned to %zu bytes",
+                     sn_dtype_size(dtype));
+    Storage *storage = storage_borrow(data, wanted, NULL, NULL);
+    if (!storage) return raise(SN_ERROR_MEMORY, no_site, "from_borrow: out of memory");
+    sn_tensor *tensor = tensor_real(storage, &type, NULL, 0, no_site);
+    if (!tensor) return NULL;
+    storage->release = release;
+    storage->context = context;
+    return tensor;
+}
+
+static sn_tensor *scalar(sn_dtype dtype, uint64_t bits) {
+    if (error_pending(thread_state())) return NULL;
+    TensorType type = {.dtype = (uint8_t)dtype, .rank = 0};
+    sn_tensor *tensor = tensor_new(TENSOR_WEAK, &type, no_site);
+    if (tensor) tensor->bits = bits;
+    return tensor;
+}
+
+sn_tensor *sn_c(double value) {
+    return scalar(SN_F64, dtype_bits_from_double(SN_F64, value));
+}
+
+sn_tensor *sn_ci(int64_t value) {
+    return scalar(SN_I64, (uint64_t)value);
+}
+
+sn_tensor *sn_zeros(const int64_t *dims, int32_t rank, sn_dtype dtype) {
+    return sn_full_at(dims, rank, 0, dtype, NULL, 0);
+}
+
+sn_tensor *sn_ones(const int64_t *dims, int32_t rank, sn_dtype dtype) {
+    return sn_full_at(dims, rank, 1, dtype, NULL, 0);
+}
+
+/* ---- data out ------------------------------------------------------------------------------------------ */
+
+/* Walks all elements in row-major order. */
+typedef struct Walker {
+    const sn_tensor *tensor;       /* what is walked */
+    int64_t index[SN_MAX_RANK];    /* where it is */
+    const char *at;                /* the element there */
+} Walker;
+
+static void walker_next(Walker *w) {
+    const sn_tensor *t = w->tensor;
+    int64_t size = (int64_t)sn_dtype_size((sn_dtype)t->dtype);
+    for (int32_t d = t->rank - 1; d >= 0; d--) {
+        w->at += t->strides[d] * size;
+        if (++w->index[d] < t->dims[d]) return;
+        w->at -= t->strides[d] * t->dims[d] * size;
+        w->index[d] = 0;
+    }
+}
+
+bool sn_read(sn_tensor *tensor, sn_dtype dtype, void *destination, size_t bytes) {
+    sn_tensor *real = tensor_realize(tensor, "read", no_site);
+    if (!real) return false;
+    int64_t count = dims_count(real->dims, real->rank);
+    size_t wanted = (size_t)count * sn_dtype_size(dtype);
+    if ((uint32_t)dtype >= SN_DTYPE_COUNT || bytes != wanted || (wanted && !destination)) {
+        raise(SN_ERROR_ARGUMENT, no_site, "read: %zu bytes given for %lld elements of %s, %zu are needed",
+              bytes, (long long)count, sn_dtype_name(dtype), wanted);
+        return false;
+    }
+    if (count == 0) return true;
+    if (dtype == real->dtype && tensor_is_dense(real)) {
+        memcpy(destination, tensor_data(real), wanted);
+        return true;
+    }
+    Walker walker = {.tensor = real, .at = tensor_data(real)};
+    char *out = destination;
+    for (int64_t i = 0; i < count; i++, walker_next(&walker)) {
+        uint64_t bits = dtype_load((sn_dtype)real->dtype, walker.at);
+        dtype_store(dtype, out, dtype_bits_cast(dtype, (sn_dtype)real->dtype, bits));
+        out += sn_dtype_size(dtype);
+    }
+    return true;
+}
+
+static bool item_bits(sn_tensor *tensor, sn_dtype dtype, uint64_t *bits) {
+    *bits = 0;
+    if (tensor && tensor->magic == TENSOR_ALIVE && tensor->kind == TENSOR_WEAK) {
+        *bits = dtype_bits_cast(dtype, (sn_dtype)tensor->dtype, tensor->bits);
+        return true;
+    }
+    sn_tensor *real = tensor_realize(tensor, "item", no_site);
+    if (!real) return false;
+    if (dims_count(real->dims, real->rank) != 1) {
+        raise(SN_ERROR_SHAPE, no_site, "item: the tensor has %lld elements, not one",
+              (long long)dims_count(real->dims, real->rank));
+        return false;
+    }
+    uint64_t own = dtype_load((sn_dtype)real->dtype, tensor_data(real));
+    *bits = dtype_bits_cast(dtype, (sn_dtype)real->dtype, own);
+    return true;
+}
+
+double sn_item(sn_tensor *tensor) {
+    uint64_t bits;
+    return item_bits(tensor, SN_F64, &bits) ? dtype_bits_to_double(SN_F64, bits) : 0;
+}
+
+int64_t sn_item_int(sn_tensor *tensor) {
+    uint64_t bits;
+    return item_bits(tensor, SN_I64, &bits) ? (int64_t)bits : 0;
+}
+
+void *sn_map(sn_tensor *tensor) {
+    sn_tensor *real = tensor_realize(tensor, "map", no_site);
+    return real ? tensor_data(real) : NULL;
+}
+
+void sn_unmap(sn_tensor *tensor) {
+    if (tensor && tensor->magic == TENSOR_ALIVE && tensor->storage)
+        atomic_fetch_add_explicit(&tensor->storage->version, 1, memory_order_relaxed);
+}
+
+/* ---- shape --------------------------------------------------------------------------------------------- */
+
+static bool readable(const sn_tensor *tensor, const char *op) {
+    return tensor_check(tensor, op, "tensor", no_site);
+}
+
+sn_dtype sn_dtype_of(const sn_tensor *tensor) {
+    return readable(tensor, "dtype_of") ? (sn_dtype)tensor->dtype : SN_BOOL;
+}
+
+int32_t sn_rank(const sn_tensor *tensor) {
+    return readable(tensor, "rank") ? tensor->rank : 0;
+}
+
+static int32_t find_axis(const sn_tensor *tensor, int32_t axis, const char *op) {
+    if (!readable(tensor, op)) return -1;
+    int32_t own = axis < 0 ? axis + tensor->rank : axis;
+    if (own >= 0 && own < tensor->rank) return own;
+    raise(SN_ERROR_INDEX, no_site, "%s: axis %d is out of range for a tensor of rank %d", op, (int)axis,
+          (int)tensor->rank);
+    return -1;
+}
+
+int64_t sn_size(const sn_tensor *tensor, int32_t axis) {
+    int32_t own = find_axis(tensor, axis, "size");
+    return own < 0 ? 0 : tensor->dims[own];
+}
+
+int64_t sn_stride(const sn_tensor *tensor, int32_t axis) {
+    int32_t own = find_axis(tensor, axis, "stride");
+    return own < 0 ? 0 : tensor->strides[own];
+}
+
+int64_t sn_count(const sn_tensor *tensor) {
+    return readable(tensor, "count") ? dims_count(tensor->dims, tensor->rank) : 0;
+}
+
+int32_t sn_shape(const sn_tensor *tensor, int64_t *dims, int64_t *strides) {
+    if (!readable(tensor, "shape")) return 0;
+    if (dims) memcpy(dims, tensor->dims, sizeof(int64_t) * tensor->rank);
+    if (strides) memcpy(strides, tensor->strides, sizeof(int64_t) * tensor->rank);
+    return tensor->rank;
+}
+
+bool sn_is_contiguous(const sn_tensor *tensor) {
+    return readable(tensor, "is_contiguous") && tensor_is_dense(tensor);
+}

@@ -1,0 +1,452 @@
+/* Recording ops; see trace.h. */
+#include "frontend/trace.h"
+
+#include "base/status.h"
+#include "frontend/compiled.h"
+#include "frontend/dispatch.h"
+#include "ir/dtype.h"
+
+void trace_init(Trace *trace, sn_compiled *owner, const char *name) {
+    *trace = (Trace){.owner = owner};
+    graph_init(&trace->graph, name);
+    trace->graph.no_fold = true;
+}
+
+static void release_inputs(Trace *trace) {
+    for (uint32_t i = 0; i < trace->inputs.count; i++)
+        if (trace->inputs.data[i].tensor) tensor_unref(trace->inputs.data[i].tensor);
+    trace->inputs.count = 0;
+}
+
+void trace_free(Trace *trace) {
+    release_inputs(trace);
+    graph_free(&trace->graph);
+    vec_free(&trace->roots);
+    vec_free(&trace->views);
+    vec_free(&trace->words);
+    vec_free(&trace->inputs);
+}
+
+/* ---- proxies ------------------------------------------------------------------------------------------ */
+
+static void link_live(Trace *trace, sn_tensor *proxy) {
+    proxy->trace = trace;
+    proxy->previous = NULL;
+    proxy->next = trace->live;
+    if (trace->live) trace->live->previous = proxy;
+    trace->live = proxy;
+}
+
+void trace_forget(sn_tensor *proxy) {
+    Trace *trace = proxy->trace;
+    if (!trace) return;
+    if (proxy->previous)
+        proxy->previous->next = proxy->next;
+    else
+        trace->live = proxy->next;
+    if (proxy->next) proxy->next->previous = proxy->previous;
+    proxy->next = proxy->previous = NULL;
+    proxy->trace = NULL;
+}
+
+static sn_tensor *new_proxy(Trace *trace, const TensorType *type, uint32_t record,
+                            const int64_t *strides, int64_t offset, Site site) {
+    sn_tensor *proxy = tensor_new(TENSOR_PROXY, type, site);
+    if (!proxy) return NULL;
+    proxy->record = record;
+    proxy->offset = offset;
+    if (strides)
+        memcpy(proxy->strides, strides, sizeof(int64_t) * type->rank);
+    else
+        dense_strides(proxy->dims, type->rank, proxy->strides);
+    link_live(trace, proxy);
+    return proxy;
+}
+
+/* A root and the view that is all of it; the view's index, or -1. */
+static int64_t new_root(Trace *trace, NodeId node, int32_t input, const TensorType *type) {
+    TraceRoot root = {.node = node, .input = input, .type = *type};
+    TraceView whole = {.root = trace->roots.count, .parent = -1, .node = node, .type = *type};
+    if (!vec_push(&trace->roots, root) || !vec_push(&trace->views, whole)) return -1;
+    return (int64_t)trace->views.count - 1;
+}
+
+static sn_tensor *root_proxy(Trace *trace, NodeId node, Site site) {
+    TensorType type = node_type(&trace->graph, node);
+    int64_t view = new_root(trace, node, -1, &type);
+    if (view < 0) return raise(SN_ERROR_MEMORY, site, "out of memory");
+    return new_proxy(trace, &type, (uint32_t)view, NULL, 0, site);
+}
+
+/* ---- inputs --------------------------------------------------------------------------------------------- */
+
+static bool same_memory(const sn_tensor *x, const sn_tensor *y) {
+    return x->storage == y->storage && x->offset == y->offset && x->dtype == y->dtype &&
+           x->rank == y->rank && memcmp(x->dims, y->dims, sizeof(int64_t) * x->rank) == 0 &&
+           memcmp(x->strides, y->strides, sizeof(int64_t) * x->rank) == 0;
+}
+
+/* The view of a real tensor that is an input of the graph already, or -1. */
+static int64_t known_input(const Trace *trace, const sn_tensor *real) {
+    for (uint32_t v = 0; v < trace->views.count; v++) {
+        const TraceView *view = &trace->views.data[v];
+        int32_t input = trace->roots.data[view->root].input;
+        if (view->parent >= 0 || input < 0) continue;
+        const sn_tensor *known = trace->inputs.data[input].tensor;
+        if (known && same_memory(known, real)) return v;
+    }
+    return -1;
+}
+
+static int64_t add_input(Trace *trace, TraceInputKind kind, sn_tensor *real, Site site) {
+    TensorType type = tensor_type(real);
+    sn_error error = {0};
+    const int64_t *strides = tensor_is_dense(real) ? NULL : real->strides;
+    TraceInput input = {.kind = (uint8_t)kind, .tensor = real};
+    if (!vec_reserve(&trace->inputs, 1)) return -1;
+    NodeId node = graph_input(&trace->graph, &type, strides, site, &error);
+    if (node == NODE_NONE) return -1;
+    atomic_fetch_add_explicit(&real->refs, 1, memory_order_relaxed);
+    trace->inputs.data[trace->inputs.count++] = input;
+    return new_root(trace, node, (int32_t)trace->inputs.count - 1, &type);
+}
+
+sn_tensor *trace_argument(Trace *trace, sn_tensor *real) {
+    Site nowhere = {0};
+    int64_t view = known_input(trace, real);
+    if (view < 0) view = add_input(trace, INPUT_ARGUMENT, real, nowhere);
+    if (view < 0) return raise(SN_ERROR_MEMORY, nowhere, "out of memory");
+    TensorType type = tensor_type(real);
+    return new_proxy(trace, &type, (uint32_t)view, real->strides, real->offset, nowhere);
+}
+
+static NodeId capture(Trace *trace, sn_tensor *real, Site site) {
+    int64_t view = known_input(trace, real);
+    if (view < 0) {
+        view = add_input(trace, INPUT_CAPTURE, real, site);
+        trace->impure = true;
+    }
+    if (view < 0) {
+        raise(SN_ERROR_MEMORY, site, "out of memory");
+        return NODE_NONE;
+    }
+    return trace->roots.data[trace->views.data[view].root].node;
+}
+
+static NodeId generator_node(Trace *trace, sn_rng *generator, int64_t *drawn, int64_t count) {
+    for (uint32_t i = 0; i < trace->inputs.count; i++) {
+        TraceInput *input = &trace->inputs.data[i];
+        if (input->generator != generator) continue;
+        *drawn = input->drawn;
+        input->drawn += count;
+        return trace->graph.inputs.data[i];
+    }
+    TensorType type = {.dtype = SN_I64, .rank = 1, .strength = STRENGTH_FULL, .dims = {2}};
+    TraceInput input = {.kind = INPUT_GENERATOR, .generator = generator, .drawn = count};
+    *drawn = 0;
+    if (!vec_reserve(&trace->inputs, 1)) return NODE_NONE;
+    NodeId node = graph_input(&trace->graph, &type, NULL, (Site){0}, NULL);
+    if (node != NODE_NONE) trace->inputs.data[trace->inputs.count++] = input;
+    if (node != NODE_NONE && !compiled_has_generator(trace->owner, generator)) trace->impure = true;
+    return node;
+}
+
+/* ---- values ----------------------------------------------------------------------------------------------- */
+
+/* A view's value: what was recorded, or, after a write to its root, derived anew. */
+static NodeId view_node(Trace *trace, uint32_t record, Site site, sn_error *error) {
+    TraceView *view = &trace->views.data[record];
+    const TraceRoot *root = &trace->roots.data[view->root];
+    if (view->node != NODE_NONE && view->version == root->version) return view->node;
+    NodeId node = root->node;
+    if (view->parent >= 0) {
+        NodeId parent = view_node(trace, (uint32_t)view->parent, site, error);
+        if (parent == NODE_NONE) return NODE_NONE;
+        AttrList attrs = {.count = (int32_t)view->n_attrs};
+        memcpy(attrs.words, trace->words.data + view->attrs, sizeof(int64_t) * view->n_attrs);
+        node = graph_emit(&trace->graph, (OpCode)view->op, &parent, 1, &attrs, site, error);
+        if (node == NODE_NONE) return NODE_NONE;
+    }
+    view->node = node;
+    view->version = root->version;
+    return node;
+}
+
+NodeId trace_node(Trace *trace, sn_tensor *tensor, Site site) {
+    sn_error error = {0};
+    NodeId node = NODE_NONE;
+    switch (tensor->kind) {
+    case TENSOR_NONE: return NODE_NONE;
+    case TENSOR_REAL: return capture(trace, tensor, site);
+    case TENSOR_WEAK:
+        node = graph_const(&trace->graph, (sn_dtype)tensor->dtype, tensor->bits, true, true, site,
+                           &error);
+        break;
+    default: node = view_node(trace, tensor->record, site, &error);
+    }
+    if (node == NODE_NONE) raise_error(&error, site);
+    return node;
+}
+
+/* Operands as nodes; the generator's state is the last one. */
+static bool operand_nodes(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs, NodeId *nodes,
+                          Site site) {
+    for (int32_t i = 0; i < n_inputs; i++) {
+        nodes[i] = trace_node(trace, inputs[i], site);
+        if (nodes[i] == NODE_NONE && inputs[i]->kind != TENSOR_NONE) return false;
+    }
+    return true;
+}
+
+/* Numbers that a random op draws. */
+static int64_t draws_of(OpCode op, sn_tensor *const *inputs, const AttrList *attrs) {
+    if (op == OP_DROPOUT) return dims_count(inputs[0]->dims, inputs[0]->rank);
+    int64_t count = dims_count(attrs->words + 1, (int32_t)attrs->words[0]);
+    return count < 0 ? 0 : count;
+}
+
+static NodeId emit(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
+                   const AttrList *attrs, sn_rng *generator, Site site) {
+    NodeId few[16];
+    NodeId *nodes = few;
+    NodeId result = NODE_NONE;
+    sn_error error = {0};
+    if (n_inputs + 1 > 16) nodes = mem_alloc(sizeof *nodes * (size_t)(n_inputs + 1));
+    if (!nodes) {
+        raise(SN_ERROR_MEMORY, site, "%s: out of memory", op_info[op].name);
+        return NODE_NONE;
+    }
+    if (operand_nodes(trace, inputs, n_inputs, nodes, site)) {
+        AttrList own = {.count = attrs->count};
+        memcpy(own.words, attrs->words, sizeof(int64_t) * (size_t)attrs->count);
+        if (generator) {
+            int64_t drawn;
+            nodes[n_inputs] = generator_node(trace, generator, &drawn, draws_of(op, inputs, attrs));
+            if (nodes[n_inputs++] == NODE_NONE) error_memory(&error);
+            own.words[own.count - 1] = drawn; /* the hidden attribute `offset` */
+        }
+        if (error.status == SN_OK)
+            result = graph_emit(&trace->graph, op, nodes, n_inputs, &own, site, &error);
+        if (result == NODE_NONE) raise_error(&error, site);
+    }
+    if (nodes != few) mem_free(nodes);
+    trace->ops++;
+    return result;
+}
+
+sn_tensor *trace_op(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
+                    const AttrList *attrs, sn_rng *generator, Site site) {
+    NodeId node = emit(trace, op, inputs, n_inputs, attrs, generator, site);
+    return node == NODE_NONE ? NULL : root_proxy(trace, node, site);
+}
+
+/* ---- views ---------------------------------------------------------------------------------------------------- */
+
+/* The row of the table of views that an operand has; a captured or weak one gets one. */
+static int64_t record_of(Trace *trace, sn_tensor *x, Site site) {
+    if (x->kind == TENSOR_PROXY) return x->record;
+    NodeId node = trace_node(trace, x, site);
+    if (node == NODE_NONE) return -1;
+    if (x->kind == TENSOR_REAL) return known_input(trace, x);
+    TensorType type = node_type(&trace->graph, node);
+    return new_root(trace, node, -1, &type);
+}
+
+sn_tensor *trace_view(Trace *trace, OpCode op, sn_tensor *x, const AttrList *attrs, Site site) {
+    sn_error error = {0};
+    TensorType from = tensor_type(x), type;
+    AttrList own = {.count = attrs->count};
+    memcpy(own.words, attrs->words, sizeof(int64_t) * (size_t)attrs->count);
+    if (op_infer(op, &from, 1, &own, &type, &error) != SN_OK) return raise_error(&error, site);
+    int64_t strides[SN_MAX_RANK], offset;
+    if (!view_apply(op, &own, x, &type, strides, &offset)) {
+        AttrList none = {.count = 0};
+        x = trace_op(trace, OP_CLONE, &x, 1, &none, NULL, site);
+        if (!x) return NULL;
+        view_apply(op, &own, x, &type, strides, &offset);
+    }
+    int64_t parent = record_of(trace, x, site);
+    if (parent < 0) return NULL;
+    TraceView view = {.root = trace->views.data[parent].root,
+                      .parent = (int32_t)parent,
+                      .op = (uint16_t)op,
+                      .attrs = trace->words.count,
+                      .n_attrs = (uint32_t)own.count,
+                      .node = NODE_NONE,
+                      .type = type};
+    for (int32_t i = 0; i < own.count; i++)
+        if (!vec_push(&trace->words, own.words[i]))
+            return raise(SN_ERROR_MEMORY, site, "%s: out of memory", op_info[op].name);
+    if (!vec_push(&trace->views, view))
+        return raise(SN_ERROR_MEMORY, site, "%s: out of memory", op_info[op].name);
+    uint32_t record = trace->views.count - 1;
+    /* The node now, so that the dump has it at the line where it was written. */
+    if (view_node(trace, record, site, &error) == NODE_NONE) return raise_error(&error, site);
+    trace->ops++;
+    return new_proxy(trace, &type, record, strides, offset, site);
+}
+
+/* ---- writes ------------------------------------------------------------------------------------------------------ */
+
+static NodeId emit1(Trace *trace, OpCode op, NodeId x, const AttrList *attrs, Site site,
+                    sn_error *error) {
+    if (x == NODE_NONE) return x;
+    return graph_emit(&trace->graph, op, &x, 1, attrs, site, error);
+}
+
+static NodeId reshape_to(Trace *trace, NodeId x, const TensorType *type, Site site, sn_error *error) {
+    AttrList attrs = {.count = 0};
+    attr_list(&attrs, type->dims, type->rank);
+    return emit1(trace, OP_RESHAPE, x, &attrs, site, error);
+}
+
+/* A slice-like view as starts and steps on its parent, and the dims of the written part there. */
+static void as_slice(const Trace *trace, const TraceView *view, const TensorType *parent,
+                     int64_t *starts, int64_t *steps, TensorType *part) {
+    const int64_t *words = trace->words.data + view->attrs;
+    *part = *parent;
+    for (int32_t i = 0; i < parent->rank; i++) {
+        starts[i] = 0;
+        steps[i] = 1;
+    }
+    switch (view->op) {
+    case OP_SLICE:
+        memcpy(starts, words + 1, sizeof(int64_t) * parent->rank);
+        memcpy(steps, words + 2 + parent->rank, sizeof(int64_t) * parent->rank);
+        memcpy(part->dims, view->type.dims, sizeof(int64_t) * parent->rank);
+        return;
+    case OP_SELECT:
+        starts[words[0]] = words[1];
+        part->dims[words[0]] = 1;
+        return;
+    case OP_NARROW:
+        starts[words[0]] = words[1];
+        part->dims[words[0]] = words[2];
+        return;
+    default: /* flip */
+        for (int64_t j = 0; j < words[0]; j++) {
+            int64_t axis = words[1 + j];
+            if (parent->dims[axis] == 0) continue;
+            starts[axis] = parent->dims[axis] - 1;
+            steps[axis] = -1;
+        }
+    }
+}
+
+static NodeId put_slice(Trace *trace, const TraceView *view, NodeId parent_node,
+                        const TensorType *parent, NodeId value, Site site, sn_error *error) {
+    int64_t starts[SN_MAX_RANK], steps[SN_MAX_RANK];
+    TensorType part;
+    as_slice(trace, view, parent, starts, steps, &part);
+    if (part.rank != view->type.rank) value = reshape_to(trace, value, &part, site, error);
+    if (value == NODE_NONE) return NODE_NONE;
+    AttrList attrs = {.count = 0};
+    attr_list(&attrs, starts, parent->rank);
+    attr_list(&attrs, steps, parent->rank);
+    return graph_emit(&trace->graph, OP_PUT_SLICE, (NodeId[]){parent_node, value}, 2, &attrs, site,
+                      error);
+}
+
+static NodeId unpermute(Trace *trace, const TraceView *view, NodeId value, Site site,
+                        sn_error *error) {
+    int64_t inverse[SN_MAX_RANK];
+    const int64_t *words = trace->words.data + view->attrs;
+    for (int64_t i = 0; i < words[0]; i++) inverse[words[1 + i]] = i;
+    AttrList attrs = {.count = 0};
+    attr_list(&attrs, inverse, (int32_t)words[0]);
+    return emit1(trace, OP_PERMUTE, value, &attrs, site, error);
+}
+
+/* The parent's content after `value` was written through the view. */
+static NodeId write_through(Trace *trace, const TraceView *view, const TraceView *parent,
+                            NodeId parent_node, NodeId value, Site site, sn_error *error) {
+    AttrList attrs = {.count = (int32_t)view->n_attrs};
+    memcpy(attrs.words, trace->words.data + view->attrs, sizeof(int64_t) * view->n_attrs);
+    switch (view->op) {
+    case OP_PERMUTE: return unpermute(trace, view, value, site, error);
+    case OP_TRANSPOSE: return emit1(trace, OP_TRANSPOSE, value, &attrs, site, error);
+    case OP_RESHAPE:
+    case OP_SQUEEZE:
+    case OP_UNSQUEEZE:
+    case OP_EXPAND: /* only one that repeats nothing gets here */
+        return reshape_to(trace, value, &parent->type, site, error);
+    case OP_DIAGONAL:
+        return graph_emit(&trace->graph, OP_PUT_DIAGONAL, (NodeId[]){parent_node, value}, 2, &attrs,
+                          site, error);
+    default:
+        return put_slice(trace, view, parent_node, &parent->type, value, site, error);
+    }
+}
+
+/* The root's content becomes that with `value` written through view `record`. */
+static bool write_view(Trace *trace, uint32_t record, NodeId value, Site site, sn_error *error) {
+    uint32_t root_index = trace->views.data[record].root;
+    NodeId written = value;
+    for (uint32_t at = record; trace->views.data[at].parent >= 0;) {
+        uint32_t parent = (uint32_t)trace->views.data[at].parent;
+        NodeId parent_node = view_node(trace, parent, site, error);
+        if (parent_node == NODE_NONE) return false;
+        TraceView view = trace->views.data[at], above = trace->views.data[parent];
+        value = write_through(trace, &view, &above, parent_node, value, site, error);
+        if (value == NODE_NONE) return false;
+        at = parent;
+    }
+    TraceRoot *root = &trace->roots.data[root_index];
+    root->node = value;
+    root->version++;
+    trace->views.data[record].node = written;
+    trace->views.data[record].version = root->version;
+    return true;
+}
+
+/* A write to memory that another input shares in part cannot be recorded: from here on ops run at
+ * once, on real memory. */
+static bool leave_if_overlapping(Trace *trace, const sn_tensor *target, Site site, bool *left) {
+    *left = false;
+    int32_t own = trace->roots.data[trace->views.data[target->record].root].input;
+    if (own < 0) return true;
+    const sn_tensor *written = trace->inputs.data[own].tensor;
+    for (uint32_t i = 0; i < trace->inputs.count; i++) {
+        const sn_tensor *other = trace->inputs.data[i].tensor;
+        if ((int32_t)i == own || !other || !tensors_overlap(written, other)) continue;
+        *left = true;
+        compiled_count_fallback(trace->owner, "an input that is written shares memory with another");
+        if (!trace_flush(trace, site)) return false;
+        trace->eager = true;
+        return true;
+    }
+    return true;
+}
+
+bool trace_inplace(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
+                   const AttrList *attrs, sn_rng *generator, Site site) {
+    sn_tensor *target = inputs[0];
+    if (target->kind == TENSOR_WEAK || target->kind == TENSOR_NONE) {
+        raise(SN_ERROR_ARGUMENT, site, "%s_: a scalar constant cannot be written", op_info[op].name);
+        return false;
+    }
+    if (tensor_overlaps_itself(target)) {
+        raise(SN_ERROR_ALIAS, site, "%s_: the tensor names one element more than once (it was expanded)",
+              op_info[op].name);
+        return false;
+    }
+    int64_t record = record_of(trace, target, site);
+    if (record < 0) return false;
+    bool left = false;
+    if (target->kind == TENSOR_PROXY && !leave_if_overlapping(trace, target, site, &left)) return false;
+    if (left) return dispatch_inplace(op, inputs, n_inputs, attrs, generator, site) != NULL;
+    /* copy_: the source alone is the value. */
+    bool copies = op == OP_CLONE;
+    NodeId value = copies ? trace_node(trace, inputs[1], site)
+                          : emit(trace, op, inputs, n_inputs, attrs, generator, site);
+    if (value == NODE_NONE) return false;
+    sn_error error = {0};
+    TensorType wanted = tensor_type(target);
+    value = graph_fit(&trace->graph, value, &wanted, op, site, &error);
+    if (value == NODE_NONE || !write_view(trace, (uint32_t)record, value, site, &error)) {
+        raise_error(&error, site);
+        return false;
+    }
+    trace->ops++;
+    return true;
+}

@@ -1,0 +1,100 @@
+/* The tracer: records ops on proxies in a graph. Values are SSA nodes; tensors that share storage
+ * share a root, whose current node is replaced by every write, and a view remembers how it derives
+ * from its parent, so that it can be derived anew from the root after a write. */
+#ifndef SN_FRONTEND_TRACE_H
+#define SN_FRONTEND_TRACE_H
+
+#include "frontend/tensor.h"
+
+#include <sinter/compile.h>
+
+/* What a graph input stands for. */
+typedef enum TraceInputKind {
+    INPUT_ARGUMENT, /* an argument of the function */
+    INPUT_CAPTURE,  /* a tensor that the function reached by itself */
+    INPUT_GENERATOR /* a random generator's state */
+} TraceInputKind;
+
+typedef struct TraceInput {
+    uint8_t kind;       /* TraceInputKind */
+    sn_tensor *tensor;  /* ARGUMENT, CAPTURE: the real tensor; a reference is held */
+    sn_rng *generator;  /* GENERATOR: the program's */
+    int64_t drawn;      /* GENERATOR: numbers drawn so far */
+} TraceInput;
+
+/* Storage as the trace sees it. */
+typedef struct TraceRoot {
+    NodeId node;      /* its current content */
+    uint32_t version; /* writes so far */
+    int32_t input;    /* graph input whose memory it is; -1 = made in the trace */
+    TensorType type;  /* dtype and dims of the whole */
+} TraceRoot;
+
+/* A way of looking at a root. */
+typedef struct TraceView {
+    uint32_t root;    /* its storage */
+    int32_t parent;   /* the view it was made from; -1 = the root itself */
+    uint16_t op;      /* view op */
+    uint32_t attrs;   /* its attribute words, in Trace.words */
+    uint32_t n_attrs; /* how many */
+    NodeId node;      /* its value … */
+    uint32_t version; /* … at this version of the root */
+    TensorType type;  /* dtype and dims */
+} TraceView;
+
+
+struct Trace {
+    Graph graph;              /* what was recorded since the last flush */
+    sn_compiled *owner;       /* the function that is traced */
+    Trace *outer;             /* the trace that was current before */
+    VEC(TraceRoot) roots;     /* storages */
+    VEC(TraceView) views;     /* views; a proxy's record is an index here */
+    VEC(int64_t) words;       /* attributes of views */
+    VEC(TraceInput) inputs;   /* graph inputs */
+    sn_tensor *live;          /* proxies that are still referenced */
+    bool fullgraph;           /* a host read is an error */
+    bool eager;               /* recording has ended: ops run at once */
+    bool impure;              /* captures, host reads, escapes: the function must be run every call */
+    int32_t host_reads;       /* flushes so far */
+    int32_t ops;              /* ops recorded, over all segments */
+    Site read_site;           /* of the first host read */
+    sn_scope scope;           /* the scope around the function */
+};
+
+/* ---- recording (frontend/trace.c) ------------------------------------------------------------------ */
+
+void trace_init(Trace *trace, sn_compiled *owner, const char *name);
+void trace_free(Trace *trace);
+/* A proxy for an argument; the same proxy root for one that is exactly the same memory. */
+sn_tensor *trace_argument(Trace *trace, sn_tensor *real);
+/* Records an op. */
+sn_tensor *trace_op(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
+                    const AttrList *attrs, sn_rng *generator, Site site);
+/* Records a view op. */
+sn_tensor *trace_view(Trace *trace, OpCode op, sn_tensor *x, const AttrList *attrs, Site site);
+/* Records target = op(inputs…). */
+bool trace_inplace(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
+                   const AttrList *attrs, sn_rng *generator, Site site);
+/* A proxy's last reference went. */
+void trace_forget(sn_tensor *proxy);
+/* The value of a handle as a node. */
+NodeId trace_node(Trace *trace, sn_tensor *tensor, Site site);
+
+/* ---- in-place values (frontend/fit.c) ------------------------------------------------------------------ */
+
+/* `value` in the dtype and dims of what an in-place op writes; NODE_NONE with the error set if it does
+ * not fit. OP_CLONE stands for copy_, which broadcasts and converts. */
+NodeId graph_fit(Graph *graph, NodeId value, const TensorType *wanted, OpCode op, Site site,
+                 sn_error *error);
+
+/* ---- flushing (frontend/segment.c) ------------------------------------------------------------------- */
+
+/* A value is needed on the host: runs what was recorded; all live proxies become real. False with the
+ * error raised (always in a full-graph function). */
+bool trace_host_read(Trace *trace, const char *op, Site site);
+/* Runs what was recorded and turns every live proxy into a real tensor. */
+bool trace_flush(Trace *trace, Site site);
+/* Ends a trace without running it; live proxies become unusable. Pops it from the thread. */
+void trace_abandon(Trace *trace);
+
+#endif

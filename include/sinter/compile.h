@@ -1,0 +1,117 @@
+/** @file compile.h
+ *  Compiled functions. sn_compile wraps a C function over tensors; the first call with new shapes
+ *  runs it on proxies, records its ops, fuses and compiles them; later calls go straight to the
+ *  kernels while the guards hold.
+ *
+ *  What a compiled function may depend on: its arguments, tensors it reads through sn_ calls, and
+ *  memory declared in sn_compile_options.watch. A function that looks at other C state is compiled
+ *  with .rerun = SN_RERUN_ALWAYS. */
+#ifndef SINTER_COMPILE_H
+#define SINTER_COMPILE_H
+
+#include <sinter/scope.h>
+
+SN_BEGIN_DECLS
+
+typedef struct sn_compiled sn_compiled;
+/** Any function pointer; cast back before a call. */
+typedef void (*sn_function)(void);
+
+typedef enum sn_rerun {
+    SN_RERUN_AUTO = 0,  /**< skip the function while guards hold; the second call checks it */
+    SN_RERUN_ALWAYS = 1 /**< run it on proxies on every call and match what it records */
+} sn_rerun;
+
+typedef enum sn_numerics {
+    SN_NUMERICS_EXACT = 0, /**< the same bits as eager */
+    SN_NUMERICS_FAST = 1   /**< contraction and reassociation allowed; at most twice eager's error */
+} sn_numerics;
+
+/** Memory of the program that the function reads. */
+typedef struct sn_watch {
+    const void *data; /**< compared on every call */
+    size_t bytes;     /**< its size */
+} sn_watch;
+
+/** A described field of a struct argument (signature letter S). Every byte of the struct is in one
+ *  field or in one that is ignored. */
+typedef enum sn_field_kind {
+    SN_FIELD_TENSOR = 0, /**< sn_tensor * */
+    SN_FIELD_SCALAR = 1, /**< plain data, compared by bytes */
+    SN_FIELD_STRUCT = 2, /**< a nested struct of layout `nested` */
+    SN_FIELD_IGNORED = 3 /**< padding, or data that the function does not read */
+} sn_field_kind;
+typedef struct sn_tree sn_tree;
+typedef struct sn_field {
+    const char *name;       /**< for messages */
+    sn_field_kind kind;     /**< see above */
+    size_t offset;          /**< bytes from the struct's start */
+    size_t bytes;           /**< of one element: sizeof(sn_tensor *) for a tensor */
+    size_t count;           /**< elements of a fixed array; 0 means 1 */
+    size_t count_offset;    /**< with `counted`: offset of an int32_t that counts the used ones */
+    bool counted;           /**< only that many of `count` are used */
+    const sn_tree *nested;  /**< STRUCT: its layout */
+} sn_field;
+struct sn_tree {
+    size_t bytes;           /**< sizeof the struct */
+    const sn_field *fields; /**< by ascending offset */
+    int32_t n_fields;       /**< how many */
+};
+
+typedef struct sn_compile_options {
+    size_t size;             /**< sizeof(sn_compile_options), or 0 */
+    sn_rerun rerun;          /**< whether the function may be skipped */
+    bool fullgraph;          /**< a host read is an error with its source line */
+    sn_numerics numerics;    /**< exact by default */
+    const sn_watch *watch;   /**< memory the function reads; copied */
+    int32_t n_watch;         /**< how many */
+    const sn_tree *const *trees; /**< layouts of the S arguments, in order */
+    int32_t n_trees;         /**< how many */
+    bool (*progress)(void *context, const char *stage, int32_t done, int32_t total);
+                             /**< called while compiling; false cancels. May be NULL */
+    void *progress_context;  /**< handed to it */
+} sn_compile_options;
+
+/** Wraps `function`. Signature letters: t tensor, t? may be SN_NONE, t* array with an int32_t count
+ *  behind it, b bool, i int32_t, l int64_t, f float, d double, r sn_rng *, S pointer to a described
+ *  struct, p opaque pointer; after the colon the outputs: one t is the return value; several are
+ *  trailing sn_tensor ** parameters and the function returns sn_status; none returns sn_status.
+ *  Returns a handle that the caller releases, or NULL and the thread's error. `options` may be
+ *  NULL. Thread-safe. */
+SN_API sn_compiled *sn_compile_at(sn_function function, const char *name, const char *signature,
+                                  const sn_compile_options *options, const char *file,
+                                  int32_t line);
+#define sn_compile(function, signature, options)                                                   \
+    sn_compile_at((sn_function)(function), #function, (signature), (options), __FILE__, __LINE__)
+
+/** A function pointer of the wrapped function's type that calls the compiled code; NULL and the
+ *  thread's error where executable memory is denied. Lives as long as the handle. */
+SN_API sn_function sn_compiled_fn(sn_compiled *compiled);
+#if defined(__GNUC__)
+#define SN_FN(compiled, function) ((__typeof__(&*(function)))sn_compiled_fn(compiled))
+#endif
+
+/** Gives the handle back; calls in flight end first, function pointers from it become invalid. */
+SN_API void sn_compiled_release(sn_compiled *compiled);
+
+#if !defined(__cplusplus)
+/** Signature of an all-tensor function of up to eight arguments with one result. */
+#define SN_SIG(f)                                                                                  \
+    _Generic((f),                                                                                  \
+        sn_tensor * (*)(sn_tensor *) : "t:t",                                                      \
+        sn_tensor * (*)(sn_tensor *, sn_tensor *) : "tt:t",                                        \
+        sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *) : "ttt:t",                          \
+        sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *) : "tttt:t",            \
+        sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *)           \
+            : "ttttt:t",                                                                           \
+        sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *,           \
+                        sn_tensor *) : "tttttt:t",                                                 \
+        sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *,           \
+                        sn_tensor *, sn_tensor *) : "ttttttt:t",                                   \
+        sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *,           \
+                        sn_tensor *, sn_tensor *, sn_tensor *) : "tttttttt:t")
+#endif
+
+SN_END_DECLS
+
+#endif

@@ -1,0 +1,273 @@
+/* The fold stage of graph_emit, between inference and value numbering. A rewrite stands here only
+ * if it is exact in every bit for every input, -0, subnormals, infinities and NaN included (NaN
+ * payloads aside), and leaves dtype and shape alone. Whatever needs judgement is a pass. Hoisted
+ * constants have no value here: theirs arrives with each call. */
+#include "ir/fold.h"
+
+#include "ir/dtype.h"
+#include "ir/kernel.h"
+
+#include <math.h>
+
+typedef NodeId FoldFunction(const FoldCase *c);
+
+/* ---- questions about operands --------------------------------------------------------------- */
+
+static const Node *operand(const FoldCase *c, int32_t i) {
+    return graph_node(c->graph, c->inputs[i]);
+}
+
+static bool same_dims(const TensorType *a, const TensorType *b) {
+    return a->rank == b->rank && memcmp(a->dims, b->dims, sizeof a->dims[0] * a->rank) == 0;
+}
+
+/* Operand i, when it can stand for the result: same dtype and dims, and not a weak constant, which
+ * would count less in a later promotion. */
+static NodeId keep(const FoldCase *c, int32_t i) {
+    const TensorType *type = &c->types[i];
+    bool same = type->dtype == c->result->dtype && same_dims(type, c->result);
+    return same && type->strength != STRENGTH_WEAK ? c->inputs[i] : NODE_NONE;
+}
+
+/* Bits of operand i when it is a constant that is not hoisted. */
+static bool constant(const FoldCase *c, int32_t i, uint64_t *bits) {
+    const Node *node = operand(c, i);
+    const int64_t *attrs = node_attrs(c->graph, node);
+    if (node->op != OP_CONST || attrs[1]) return false;
+    *bits = (uint64_t)attrs[0];
+    return true;
+}
+
+/* The same as a number. Integers far from 0 may round, which no caller here minds. */
+static bool number(const FoldCase *c, int32_t i, double *value) {
+    uint64_t bits;
+    if (!constant(c, i, &bits)) return false;
+    *value = dtype_bits_to_double((sn_dtype)c->types[i].dtype, bits);
+    return true;
+}
+
+/* ---- constants ------------------------------------------------------------------------------ */
+
+enum { FLOATS = 1, INTS = 2, BOOLS = 4 };
+
+/* Primitives that are evaluated when all operands are constants of one dtype, by its category. */
+static const uint8_t evaluated[OP_COUNT] = {
+    [OP_NEG] = FLOATS | INTS,
+    [OP_ABS] = FLOATS | INTS,
+    [OP_SQRT] = FLOATS,
+    [OP_FLOOR] = FLOATS,
+    [OP_CEIL] = FLOATS,
+    [OP_ROUND] = FLOATS,
+    [OP_TRUNC] = FLOATS,
+    [OP_ADD] = FLOATS | INTS,
+    [OP_SUB] = FLOATS | INTS,
+    [OP_MUL] = FLOATS | INTS,
+    [OP_DIV] = FLOATS,
+    [OP_FMOD] = FLOATS | INTS,
+    [OP_MAXIMUM] = FLOATS | INTS,
+    [OP_MINIMUM] = FLOATS | INTS,
+    [OP_COPYSIGN] = FLOATS,
+    [OP_EQ] = FLOATS | INTS | BOOLS,
+    [OP_NE] = FLOATS | INTS | BOOLS,
+    [OP_LT] = FLOATS | INTS | BOOLS,
+    [OP_LE] = FLOATS | INTS | BOOLS,
+    [OP_GT] = FLOATS | INTS | BOOLS,
+    [OP_GE] = FLOATS | INTS | BOOLS,
+    [OP_BITWISE_AND] = INTS | BOOLS,
+    [OP_BITWISE_OR] = INTS | BOOLS,
+    [OP_BITWISE_XOR] = INTS | BOOLS,
+    [OP_SHIFT_LEFT] = INTS,
+    [OP_SHIFT_RIGHT] = INTS,
+    [OP_CAST] = FLOATS | INTS | BOOLS,
+};
+
+/* Half types are evaluated in f32 and rounded at the end, as everywhere. */
+static uint64_t evaluate(const FoldCase *c, uint64_t bits[3]) {
+    sn_dtype from = (sn_dtype)c->types[0].dtype, to = (sn_dtype)c->result->dtype;
+    if (c->op == OP_CAST) return scalar_eval(OP_CAST, to, from, bits);
+    sn_dtype in = dtype_compute(from);
+    for (int32_t i = 0; i < c->n_inputs; i++) bits[i] = dtype_bits_cast(in, from, bits[i]);
+    uint64_t value = scalar_eval(c->op, dtype_compute(to), in, bits);
+    return dtype_bits_cast(to, dtype_compute(to), value);
+}
+
+/* Operands of one dtype only, and no weak ones: conversions between operands are not done here. */
+static NodeId fold_constants(const FoldCase *c) {
+    uint64_t bits[3] = {0};
+    sn_dtype dtype = (sn_dtype)c->types[0].dtype;
+    int category = dtype_is_float(dtype) ? FLOATS : dtype_is_int(dtype) ? INTS : BOOLS;
+    if (!(evaluated[c->op] & category) || c->result->rank != 0) return NODE_NONE;
+    for (int32_t i = 0; i < c->n_inputs; i++) {
+        if (!constant(c, i, &bits[i]) || c->types[i].dtype != dtype) return NODE_NONE;
+        if (c->op != OP_CAST && c->types[i].strength == STRENGTH_WEAK) return NODE_NONE;
+    }
+    if (op_info[c->op].dtype_rule != DTYPE_BOOL && c->op != OP_CAST && c->result->dtype != dtype)
+        return NODE_NONE;
+    return graph_const(c->graph, (sn_dtype)c->result->dtype, evaluate(c, bits), false, false,
+                       c->site, NULL);
+}
+
+/* ---- pointwise identities ------------------------------------------------------------------- */
+
+/* What a dtype can hold; enough to tell which conversions lose nothing. */
+typedef struct DtypeRange {
+    uint8_t digits;    /* binary digits of the largest integer, or of a float's significand */
+    uint16_t exponent; /* floats: largest exponent */
+} DtypeRange;
+
+static const DtypeRange ranges[SN_DTYPE_COUNT] = {
+    [SN_BOOL] = {1, 0},   [SN_U8] = {8, 0},      [SN_I8] = {7, 0},    [SN_I16] = {15, 0},
+    [SN_I32] = {31, 0},   [SN_I64] = {63, 0},    [SN_F16] = {11, 15}, [SN_BF16] = {8, 127},
+    [SN_F32] = {24, 127}, [SN_F64] = {53, 1023},
+};
+
+/* True when every value of `from` is a value of `to`. */
+static bool cast_is_exact(sn_dtype from, sn_dtype to) {
+    if (from == to || from == SN_BOOL) return true;
+    if (dtype_is_float(from) != dtype_is_float(to)) {
+        /* The least signed integer is a power of two, so it needs no digit more. */
+        return dtype_is_float(to) && ranges[from].digits <= ranges[to].digits;
+    }
+    if (dtype_is_signed(from) && !dtype_is_signed(to)) return false;
+    return ranges[from].digits <= ranges[to].digits && ranges[from].exponent <= ranges[to].exponent;
+}
+
+/* cast(cast(x)) is one cast when the inner one is exact and the outer one follows the same rule
+ * from x's own dtype: integers wrap into narrower integers but saturate when they come from a
+ * float. */
+static NodeId fold_cast(const FoldCase *c) {
+    NodeId same = keep(c, 0);
+    const Node *inner = operand(c, 0);
+    if (same != NODE_NONE || inner->op != OP_CAST) return same;
+    NodeId x = node_inputs(c->graph, inner)[0];
+    sn_dtype from = (sn_dtype)graph_node(c->graph, x)->dtype;
+    sn_dtype middle = (sn_dtype)inner->dtype, to = (sn_dtype)c->result->dtype;
+    if (!cast_is_exact(from, middle)) return NODE_NONE;
+    if (dtype_is_int(from) && dtype_is_float(middle) && dtype_is_int(to) &&
+        !cast_is_exact(from, to))
+        return NODE_NONE;
+    return graph_emit(c->graph, OP_CAST, &x, 1, c->attrs, c->site, NULL);
+}
+
+static NodeId fold_neg(const FoldCase *c) {
+    const Node *inner = operand(c, 0);
+    if (inner->op != OP_NEG) return NODE_NONE;
+    NodeId x = node_inputs(c->graph, inner)[0];
+    return node_type(c->graph, x).strength == STRENGTH_WEAK ? NODE_NONE : x;
+}
+
+static NodeId fold_mul(const FoldCase *c) {
+    double value;
+    for (int32_t i = 0; i < 2; i++)
+        if (number(c, i, &value) && value == 1.0 && keep(c, 1 - i) != NODE_NONE)
+            return c->inputs[1 - i];
+    return NODE_NONE;
+}
+
+static NodeId fold_div(const FoldCase *c) {
+    double value;
+    return number(c, 1, &value) && value == 1.0 ? keep(c, 0) : NODE_NONE;
+}
+
+/* True when operand i is the zero that changes no x it is added to: -0.0, since 0.0 + -0.0 is 0.0,
+ * or 0 in integers. With `negated`, the one that changes no x it is taken from. */
+static bool is_neutral_zero(const FoldCase *c, int32_t i, bool negated) {
+    double value;
+    if (!number(c, i, &value) || value != 0) return false;
+    return !dtype_is_float((sn_dtype)c->result->dtype) || (signbit(value) != 0) != negated;
+}
+
+static NodeId fold_add(const FoldCase *c) {
+    for (int32_t i = 0; i < 2; i++)
+        if (is_neutral_zero(c, i, false) && keep(c, 1 - i) != NODE_NONE) return c->inputs[1 - i];
+    return NODE_NONE;
+}
+
+static NodeId fold_sub(const FoldCase *c) {
+    return is_neutral_zero(c, 1, true) ? keep(c, 0) : NODE_NONE;
+}
+
+static NodeId fold_where(const FoldCase *c) {
+    uint64_t bits;
+    if (!constant(c, 0, &bits)) return NODE_NONE;
+    bool chosen = dtype_bits_cast(SN_BOOL, (sn_dtype)c->types[0].dtype, bits) != 0;
+    return keep(c, chosen ? 1 : 2);
+}
+
+/* ---- views ---------------------------------------------------------------------------------- */
+
+/* Views that keep the order of elements: the same dims mean the same value. */
+static NodeId fold_same_dims(const FoldCase *c) {
+    return keep(c, 0);
+}
+
+static NodeId fold_reshape(const FoldCase *c) {
+    NodeId same = keep(c, 0);
+    const Node *inner = operand(c, 0);
+    if (same != NODE_NONE || inner->op != OP_RESHAPE) return same;
+    NodeId x = node_inputs(c->graph, inner)[0];
+    return graph_emit(c->graph, OP_RESHAPE, &x, 1, c->attrs, c->site, NULL);
+}
+
+/* Attributes of permute: a count, then for each axis of the result the one it was before. */
+static NodeId fold_permute(const FoldCase *c) {
+    const int64_t *axes = c->attrs->words + 1;
+    int32_t rank = c->result->rank;
+    const Node *inner = operand(c, 0);
+    bool merge = inner->op == OP_PERMUTE;
+    const int64_t *inner_axes = node_attrs(c->graph, inner) + 1;
+    AttrList merged = {.count = 0};
+    int64_t total[SN_MAX_RANK];
+    bool identity = true;
+    for (int32_t i = 0; i < rank; i++) {
+        total[i] = merge ? inner_axes[axes[i]] : axes[i];
+        identity = identity && total[i] == i;
+    }
+    NodeId x = merge ? node_inputs(c->graph, inner)[0] : c->inputs[0];
+    if (identity) return node_type(c->graph, x).strength == STRENGTH_WEAK ? NODE_NONE : x;
+    if (!merge) return NODE_NONE;
+    attr_list(&merged, total, rank);
+    return graph_emit(c->graph, OP_PERMUTE, &x, 1, &merged, c->site, NULL);
+}
+
+/* Attributes of transpose: the two axes. */
+static NodeId fold_transpose(const FoldCase *c) {
+    const int64_t *axes = c->attrs->words;
+    if (axes[0] == axes[1]) return keep(c, 0);
+    const Node *inner = operand(c, 0);
+    if (inner->op != OP_TRANSPOSE) return NODE_NONE;
+    const int64_t *before = node_attrs(c->graph, inner);
+    bool undone = (axes[0] == before[0] && axes[1] == before[1]) ||
+                  (axes[0] == before[1] && axes[1] == before[0]);
+    return undone ? node_inputs(c->graph, inner)[0] : NODE_NONE;
+}
+
+/* Attributes of slice: starts, steps, dims, each a count and one word an axis. */
+static NodeId fold_slice(const FoldCase *c) {
+    const int64_t *starts = c->attrs->words + 1;
+    const int64_t *steps = starts + c->result->rank + 1;
+    for (int32_t i = 0; i < c->result->rank; i++)
+        if (starts[i] != 0 || steps[i] != 1) return NODE_NONE;
+    return keep(c, 0);
+}
+
+/* ---- the table ------------------------------------------------------------------------------ */
+
+static FoldFunction *const fold_functions[OP_COUNT] = {
+    [OP_CAST] = fold_cast,        [OP_NEG] = fold_neg,
+    [OP_MUL] = fold_mul,          [OP_DIV] = fold_div,
+    [OP_ADD] = fold_add,          [OP_SUB] = fold_sub,
+    [OP_WHERE] = fold_where,      [OP_RESHAPE] = fold_reshape,
+    [OP_PERMUTE] = fold_permute,  [OP_TRANSPOSE] = fold_transpose,
+    [OP_EXPAND] = fold_same_dims, [OP_SQUEEZE] = fold_same_dims,
+    [OP_NARROW] = fold_same_dims, [OP_SLICE] = fold_slice,
+};
+
+NodeId fold_node(const FoldCase *c) {
+    if (evaluated[c->op]) {
+        NodeId value = fold_constants(c);
+        if (value != NODE_NONE) return value;
+    }
+    FoldFunction *fold = fold_functions[c->op];
+    return fold ? fold(c) : NODE_NONE;
+}

@@ -1,0 +1,164 @@
+/* Graph IR: a tensor program as SSA nodes in an arena of flat arrays. A node is an index; its
+ * inputs always have lower indices. Every node enters through graph_emit: infer → fold →
+ * value-number → append, so a graph is canonical by construction. */
+#ifndef SN_IR_GRAPH_H
+#define SN_IR_GRAPH_H
+
+#include "base/map.h"
+#include "base/strbuf.h"
+#include "base/vec.h"
+#include "ir/op.h"
+
+#include <sinter/error.h>
+
+typedef uint32_t NodeId;
+#define NODE_NONE UINT32_MAX /* an absent optional input */
+
+enum { ATTR_MOST = 64 }; /* words of attributes a node can have */
+
+/* Order in which a sum or product is carried out (design, "Numerics"). By position: ROW when the
+ * last logical axis is among the reduced ones, else COLUMN. */
+typedef enum ReduceOrder {
+    REDUCE_BY_POSITION, /* not yet chosen; graph_emit replaces it */
+    REDUCE_ROW,         /* chunks of 1024 = 32 lanes × 32 steps, pairwise tree, lanes halved last */
+    REDUCE_COLUMN,      /* chunks of 32 in sequence, pairwise tree of chunks */
+    REDUCE_TREE,        /* pairwise tree of elements: joins partial results of COLUMN chunks */
+    REDUCE_FREE         /* order cannot matter (max, min, any, all, integers) */
+} ReduceOrder;
+
+/* dtype and shape of a value, and how strongly it counts in dtype promotion. */
+typedef struct TensorType {
+    uint8_t dtype;             /* sn_dtype */
+    uint8_t rank;              /* 0 … SN_MAX_RANK */
+    uint8_t strength;          /* DtypeStrength */
+    int64_t dims[SN_MAX_RANK]; /* sizes; [rank …] unused */
+} TensorType;
+
+/* Attribute words in the order of the op's signature: l d b y e h one word each (doubles as their
+ * IEEE bits), L a count and that many words. */
+typedef struct AttrList {
+    int32_t count;            /* words in use */
+    int64_t words[ATTR_MOST]; /* the words */
+} AttrList;
+
+typedef struct Node {
+    uint16_t op;       /* OpCode */
+    uint8_t dtype;     /* sn_dtype of the result */
+    uint8_t rank;      /* dims of the result */
+    uint16_t n_inputs; /* operands, absent ones included */
+    uint16_t n_attrs;  /* attribute words */
+    uint32_t inputs;   /* first operand, in Graph.operands */
+    uint32_t dims;     /* first dim, in Graph.words */
+    uint32_t attrs;    /* first attribute word, in Graph.words */
+    uint32_t site;     /* source line, in Graph.sites; 0 = none */
+    uint64_t hash;     /* of op, dtype, dims, inputs and attributes */
+} Node;
+_Static_assert(sizeof(Node) <= 40, "a node stays small: graphs are walked node by node");
+
+/* A line of the user's program. */
+typedef struct Site {
+    const char *file; /* __FILE__ of the call; a static string, or one the graph owns */
+    int32_t line;     /* __LINE__ of the call */
+} Site;
+
+/* What a returned value is besides its node. */
+typedef struct GraphOutput {
+    NodeId node;          /* the value */
+    int32_t writes_input; /* ≥ 0: the value is written into this input's memory; -1: a new tensor */
+} GraphOutput;
+
+typedef struct Graph {
+    const char *name;           /* the user's function, or the op's name; not owned */
+    VEC(Node) nodes;            /* in topological order */
+    VEC(NodeId) operands;       /* inputs of all nodes */
+    VEC(int64_t) words;         /* dims and attributes of all nodes */
+    VEC(Site) sites;            /* sites[0] is the unknown one */
+    VEC(NodeId) inputs;         /* INPUT nodes by number */
+    VEC(GraphOutput) outputs;   /* results, then written inputs */
+    VEC(char *) owned;          /* strings of a parsed graph, freed with it */
+    Map numbering;              /* hash → node, for value numbering */
+    bool no_fold;               /* record nodes as written: the fold stage is skipped */
+} Graph;
+
+void graph_init(Graph *graph, const char *name);
+void graph_free(Graph *graph);
+/* Empties the graph but keeps its memory, name and no_fold: recording again allocates nothing. */
+void graph_clear(Graph *graph);
+
+/* Appends (or finds) a node. Inputs may be NODE_NONE where the signature says t?. Attributes are
+ * checked and normalised (negative axes, -1 dims, reduction order) and dtype and shape inferred;
+ * bad ones give an error that names the op and its operands. NODE_NONE on failure. */
+NodeId graph_emit(Graph *graph, OpCode op, const NodeId *inputs, int32_t n_inputs,
+                  const AttrList *attrs, Site site, sn_error *error);
+/* The next INPUT node, of this type; strides in elements, NULL for dense row-major. */
+NodeId graph_input(Graph *graph, const TensorType *type, const int64_t *strides, Site site,
+                   sn_error *error);
+/* A scalar constant from its bits. A hoisted one becomes a kernel argument; a weak one yields in
+ * promotion. */
+NodeId graph_const(Graph *graph, sn_dtype dtype, uint64_t bits, bool hoist, bool weak, Site site,
+                   sn_error *error);
+bool graph_output(Graph *graph, NodeId node, int32_t writes_input);
+
+static inline const Node *graph_node(const Graph *g, NodeId id) { return &g->nodes.data[id]; }
+static inline const NodeId *node_inputs(const Graph *g, const Node *n) {
+    return g->operands.data + n->inputs;
+}
+static inline const int64_t *node_dims(const Graph *g, const Node *n) {
+    return g->words.data + n->dims;
+}
+static inline const int64_t *node_attrs(const Graph *g, const Node *n) {
+    return g->words.data + n->attrs;
+}
+/* Type of a node; weak constants are STRENGTH_WEAK, rank 0 is STRENGTH_ZERO_DIM. */
+TensorType node_type(const Graph *graph, NodeId id);
+/* Elements of a node. */
+int64_t node_count(const Graph *graph, NodeId id);
+
+/* Reading attributes by the parameter's name ("axis"); the name must be in the signature. */
+int64_t node_attr_int(const Graph *graph, NodeId id, const char *name);
+double node_attr_double(const Graph *graph, NodeId id, const char *name);
+const int64_t *node_attr_list(const Graph *graph, NodeId id, const char *name, int32_t *count);
+
+/* Building attribute lists in signature order. Overlong lists set count to ATTR_MOST + 1, which
+ * graph_emit refuses. */
+void attr_int(AttrList *attrs, int64_t value);
+void attr_double(AttrList *attrs, double value);
+void attr_list(AttrList *attrs, const int64_t *values, int32_t count);
+
+/* ---- inference (ir/infer.c, ir/shape.c) ----------------------------------------------------- */
+
+/* Result type of an op, attributes normalised in place. An absent input has rank 255. The error's
+ * text begins with the op's name: "matmul: inner sizes differ: x is f32[32,768], y is f32[512,3072]". */
+sn_status op_infer(OpCode op, const TensorType *inputs, int32_t n_inputs, AttrList *attrs,
+                   TensorType *result, sn_error *error);
+enum { RANK_ABSENT = 255 };
+/* Elements of dims; -1 when the product (or its size in bytes for 8-byte elements) overflows. */
+int64_t dims_count(const int64_t *dims, int32_t rank);
+/* "f32[2,3]" */
+void type_print(StrBuf *out, const TensorType *type);
+
+/* ---- text form (ir/graph_print.c, ir/graph_parse.c), equality, verifier ---------------------- */
+
+/* Prints
+ *   graph NAME(%0: f32[2,3], %1: i64[2]) {
+ *     %2 = const 0.5 {weak=1}          : f32[]
+ *     %3 = mul %0, %2                  : f32[2,3]  ; model.c:12
+ *     %4 = sum %3 {axes=[1], order=1}  : f32[2]    ; model.c:13
+ *     return %4, %3 -> %0
+ *   }
+ * where the number after % is the node's id and `-> %0` marks a value written into an input. An
+ * input that is not dense has strides behind its type: `%0: f32[2,3]{1,2}`.
+ * Attributes whose words are all 0 are left out; absent inputs print as `none`. */
+void graph_print(const Graph *graph, StrBuf *out);
+/* Reads that form back into an initialised empty graph (left empty on failure). Ids may have gaps
+ * but must ascend; a comment is `; text`. Errors name line and column. */
+sn_status graph_parse(Graph *graph, const char *text, size_t length, sn_error *error);
+/* Same nodes, inputs and outputs; source lines do not count. */
+bool graph_equal(const Graph *a, const Graph *b);
+uint64_t graph_hash(const Graph *graph);
+/* Every rule of the op table: operand count, order, inferred type equal to the stored one, outputs. */
+sn_status graph_verify(const Graph *graph, sn_error *error);
+/* Graphviz. */
+void graph_print_dot(const Graph *graph, StrBuf *out);
+
+#endif

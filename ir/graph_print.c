@@ -1,0 +1,191 @@
+/* Graph → text, in the form that graph_parse reads back; see graph.h. A node's line has three
+ * columns, what it computes, its type and its source line; a first walk measures them. */
+#include "ir/graph.h"
+#include "ir/literal.h"
+
+enum {
+    WIDEST_CODE = 72, /* lines that are longer do not push the columns of the others */
+    WIDEST_TYPE = 32
+};
+
+static void print_id(StrBuf *out, NodeId id) {
+    if (id == NODE_NONE) {
+        strbuf_add(out, "none");
+        return;
+    }
+    strbuf_add_char(out, '%');
+    strbuf_add_int(out, id);
+}
+
+static void print_type(StrBuf *out, const Graph *graph, NodeId id) {
+    TensorType type = node_type(graph, id);
+    type_print(out, &type);
+}
+
+static void print_list(StrBuf *out, const int64_t *values, int64_t count) {
+    strbuf_add_char(out, '[');
+    for (int64_t i = 0; i < count; i++) {
+        if (i) strbuf_add_char(out, ',');
+        strbuf_add_int(out, values[i]);
+    }
+    strbuf_add_char(out, ']');
+}
+
+/* One attribute's value; `word` points at its first word. */
+static void print_value(StrBuf *out, char kind, const int64_t *word) {
+    switch (kind) {
+    case 'L':
+        print_list(out, word + 1, *word);
+        break;
+    case 'd':
+        literal_print(out, SN_F64, (uint64_t)*word);
+        break;
+    case 'y':
+        strbuf_add(out, sn_dtype_name((sn_dtype)*word));
+        break;
+    default:
+        strbuf_add_int(out, *word);
+        break;
+    }
+}
+
+/* " {axes=[0,1], keepdim=1}"; what is 0 or empty is left out, but for dtypes. A constant's value is
+ * printed in front instead. */
+static void print_attrs(StrBuf *out, const Graph *graph, const Node *node) {
+    int32_t count;
+    const OpParam *params = op_params((OpCode)node->op, &count);
+    const int64_t *word = node_attrs(graph, node);
+    bool open = false;
+    for (int32_t i = 0; i < count; i++) {
+        char kind = params[i].kind;
+        if (kind == 't' || kind == 'r') continue;
+        bool shown = (*word != 0 || kind == 'y') && !(node->op == OP_CONST && i == 0);
+        if (shown) {
+            strbuf_add(out, open ? ", " : " {");
+            strbuf_add(out, params[i].name);
+            strbuf_add_char(out, '=');
+            print_value(out, kind, word);
+            open = true;
+        }
+        word += kind == 'L' ? 1 + *word : 1;
+    }
+    if (open) strbuf_add_char(out, '}');
+}
+
+/* "  %3 = sum %2 {axes=[1]}" */
+static void print_code(StrBuf *out, const Graph *graph, NodeId id) {
+    const Node *node = graph_node(graph, id);
+    const NodeId *inputs = node_inputs(graph, node);
+    strbuf_add(out, "  ");
+    print_id(out, id);
+    strbuf_add(out, " = ");
+    strbuf_add(out, op_info[node->op].name);
+    if (node->op == OP_CONST) {
+        strbuf_add_char(out, ' ');
+        literal_print(out, (sn_dtype)node->dtype, (uint64_t)*node_attrs(graph, node));
+    }
+    for (uint32_t i = 0; i < node->n_inputs; i++) {
+        strbuf_add(out, i ? ", " : " ");
+        print_id(out, inputs[i]);
+    }
+    print_attrs(out, graph, node);
+}
+
+/* "  ; model.c:12"; control characters in a file's name would end the line. */
+static void print_site(StrBuf *out, const Graph *graph, const Node *node, size_t column) {
+    Site site = graph->sites.data[node->site];
+    if (!site.file || !*site.file) return;
+    strbuf_pad_to(out, column);
+    strbuf_add(out, "  ; ");
+    for (const char *p = site.file; *p; p++)
+        strbuf_add_char(out, (unsigned char)*p < ' ' ? '?' : *p);
+    strbuf_add_char(out, ':');
+    strbuf_add_int(out, site.line);
+}
+
+/* Columns of the text. */
+typedef struct Columns {
+    size_t type; /* where " : type" begins */
+    size_t site; /* where "  ; site" begins */
+} Columns;
+
+static Columns measure(const Graph *graph, StrBuf *out) {
+    StrBuf line = {0};
+    size_t code = 0, type = 0;
+    for (NodeId id = 0; id < graph->nodes.count; id++) {
+        if (graph_node(graph, id)->op == OP_INPUT) continue;
+        strbuf_clear(&line);
+        print_code(&line, graph, id);
+        if (line.length > code && line.length <= WIDEST_CODE) code = line.length;
+        strbuf_clear(&line);
+        print_type(&line, graph, id);
+        if (line.length > type && line.length <= WIDEST_TYPE) type = line.length;
+    }
+    if (line.failed) out->failed = true;
+    strbuf_free(&line);
+    return (Columns){code, code + 3 + type};
+}
+
+/* The name as one word; characters that would not read back become '_'. */
+static void print_name(StrBuf *out, const char *name) {
+    if (!name || !*name) name = "graph";
+    for (; *name; name++) {
+        char c = *name;
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     c == '_' || c == '.';
+        strbuf_add_char(out, plain ? c : '_');
+    }
+}
+
+static void print_return(StrBuf *out, const Graph *graph) {
+    strbuf_add(out, "  return");
+    for (uint32_t i = 0; i < graph->outputs.count; i++) {
+        GraphOutput output = graph->outputs.data[i];
+        strbuf_add(out, i ? ", " : " ");
+        print_id(out, output.node);
+        if (output.writes_input >= 0) {
+            strbuf_add(out, " -> ");
+            print_id(out, graph->inputs.data[output.writes_input]);
+        }
+    }
+    strbuf_add_char(out, '\n');
+}
+
+/* "{4,1}" behind the type of an input that is not dense. */
+static void print_strides(StrBuf *out, const Graph *graph, NodeId id) {
+    int32_t count;
+    const int64_t *strides = node_attr_list(graph, id, "strides", &count);
+    if (!count) return;
+    for (int32_t i = 0; i < count; i++) {
+        strbuf_add_char(out, i ? ',' : '{');
+        strbuf_add_int(out, strides[i]);
+    }
+    strbuf_add_char(out, '}');
+}
+
+void graph_print(const Graph *graph, StrBuf *out) {
+    Columns columns = measure(graph, out);
+    strbuf_add(out, "graph ");
+    print_name(out, graph->name);
+    strbuf_add_char(out, '(');
+    for (uint32_t i = 0; i < graph->inputs.count; i++) {
+        if (i) strbuf_add(out, ", ");
+        print_id(out, graph->inputs.data[i]);
+        strbuf_add(out, ": ");
+        print_type(out, graph, graph->inputs.data[i]);
+        print_strides(out, graph, graph->inputs.data[i]);
+    }
+    strbuf_add(out, ") {\n");
+    for (NodeId id = 0; id < graph->nodes.count; id++) {
+        const Node *node = graph_node(graph, id);
+        if (node->op == OP_INPUT) continue;
+        print_code(out, graph, id);
+        strbuf_pad_to(out, columns.type);
+        strbuf_add(out, " : ");
+        print_type(out, graph, id);
+        print_site(out, graph, node, columns.site);
+        strbuf_add_char(out, '\n');
+    }
+    print_return(out, graph);
+    strbuf_add(out, "}\n");
+}

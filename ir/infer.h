@@ -1,0 +1,91 @@
+/* Inside inference: the call that op_infer works on, and the helpers that its shape rules share.
+ * infer.c drives and checks dtypes, shape.c and shape_view.c hold one function a shape rule. */
+#ifndef SN_IR_INFER_H
+#define SN_IR_INFER_H
+
+#include "base/status.h"
+#include "ir/graph.h"
+
+/* One call of op_infer. */
+typedef struct Infer {
+    OpCode op;                         /* the op */
+    int32_t n_params;                  /* parameters of its signature */
+    int32_t n_inputs;                  /* operands */
+    const OpParam *params;             /* its signature */
+    const TensorType *inputs;          /* types of the operands */
+    AttrList *attrs;                   /* attributes, normalised in place */
+    int32_t attr_word[OP_MOST_PARAMS]; /* first word of each parameter's attribute */
+    TensorType result;                 /* dtype first, then rank and dims are filled in */
+    sn_error *error;                   /* where a refusal goes */
+} Infer;
+
+typedef sn_status InferRule(Infer *call);
+
+/* Returns from the enclosing function when the expression is an error. */
+#define INFER_TRY(expression)                                                                      \
+    do {                                                                                           \
+        sn_status infer_try_status = (expression);                                                 \
+        if (infer_try_status != SN_OK) return infer_try_status;                                    \
+    } while (0)
+
+/* Refuses the call with "NAME: TEXT"; the second form appends ": x is f32[2,3], y is f32[4]". */
+sn_status infer_refuse(const Infer *call, sn_status status, const char *format, ...)
+    SN_PRINTF(3, 4);
+sn_status infer_refuse_types(const Infer *call, sn_status status, const char *format, ...)
+    SN_PRINTF(3, 4);
+
+/* A type as text, for messages. */
+typedef struct TypeText {
+    char text[192]; /* NUL-terminated */
+} TypeText;
+TypeText type_text(const TensorType *type);
+/* Name of an operand: "x", or "xs[2]" in an array. */
+typedef struct InputName {
+    char text[32]; /* NUL-terminated */
+} InputName;
+InputName infer_input_name(const Infer *call, int32_t input);
+
+static inline const TensorType *infer_input(const Infer *call, int32_t input) {
+    return &call->inputs[input];
+}
+static inline bool type_absent(const TensorType *type) {
+    return type->rank == RANK_ABSENT;
+}
+
+/* Word of an attribute by its name; the words of a list, and its length. */
+int64_t *infer_attr(const Infer *call, const char *name);
+double infer_attr_double(const Infer *call, const char *name);
+int64_t *infer_list(const Infer *call, const char *name, int32_t *count);
+/* Replaces a list by another, of at most SN_MAX_RANK words. */
+sn_status infer_set_list(Infer *call, const char *name, const int64_t *values, int32_t count);
+
+/* Makes an axis of operand `input` non-negative, `rank` being the number of axes to choose from.
+ * As in PyTorch a rank of 0 has the one axis 0. */
+sn_status infer_axis_of(const Infer *call, int64_t *axis, int32_t rank, int32_t input);
+/* The same for the attribute `name` and operand 0. */
+sn_status infer_axis(const Infer *call, const char *name, int64_t *axis);
+/* Normalises the list of distinct axes `name` of operand 0 to ascending order, and gives it as a bit
+ * mask; of rank 0 it leaves nothing. */
+sn_status infer_axes(Infer *call, const char *name, uint32_t *mask);
+sn_status infer_set_axes(Infer *call, const char *name, uint32_t mask);
+
+/* Refuses a negative size and more than SN_MAX_RANK dims, in the list attribute `name`. */
+sn_status infer_check_dims(const Infer *call, const char *name, const int64_t *dims, int32_t count);
+/* result.dims := dims; refuses more than SN_MAX_RANK. */
+sn_status infer_set_dims(Infer *call, const int64_t *dims, int32_t rank);
+/* Broadcasts `dims` into result.dims; false when they do not fit. */
+bool infer_broadcast(Infer *call, const int64_t *dims, int32_t rank);
+bool dims_equal(const int64_t *a, const int64_t *b, int32_t rank);
+
+/* Shape rules, by file. `shape_rules` is indexed by ShapeRule. */
+extern InferRule *const shape_rules[SHAPE_RULE_COUNT];
+InferRule shape_reshape, shape_permute, shape_transpose, shape_expand, shape_squeeze,
+    shape_unsqueeze, shape_slice, shape_select, shape_flip, shape_diagonal, shape_narrow, shape_cat,
+    shape_stack, shape_pad, shape_gather, shape_index_select, shape_embedding, shape_one_hot;
+/* Length of the diagonal of two axes, and the other dims in front of it: of operand 0. */
+sn_status infer_diagonal(Infer *call, TensorType *diagonal);
+/* What an op asks for beyond its shape rule; NULL for most. */
+InferRule *infer_extra(OpCode op);
+InferRule check_put_slice, check_put_diagonal, check_scatter_add, check_index_copy;
+
+#endif

@@ -1,0 +1,261 @@
+/* Helpers of the shape rules: refusals with the op's and operands' names, attributes by name, axes
+ * and lists of them, dims. See infer.h. */
+#include "ir/infer.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ir/dtype.h"
+
+/* ---- types as text -------------------------------------------------------------------------- */
+
+_Static_assert(sizeof((TypeText){0}.text) >= sizeof "bf16[]" + SN_MAX_RANK * 21,
+               "the longest type must fit");
+
+TypeText type_text(const TensorType *type) {
+    TypeText out;
+    size_t size = sizeof out.text;
+    if (type_absent(type)) {
+        snprintf(out.text, size, "absent");
+        return out;
+    }
+    size_t length = (size_t)snprintf(out.text, size, "%s[", sn_dtype_name((sn_dtype)type->dtype));
+    for (int32_t i = 0; i < type->rank && i < SN_MAX_RANK; i++)
+        length += (size_t)snprintf(out.text + length, size - length, "%s%lld", i ? "," : "",
+                                   (long long)type->dims[i]);
+    snprintf(out.text + length, size - length, "]");
+    return out;
+}
+
+void type_print(StrBuf *out, const TensorType *type) {
+    TypeText text = type_text(type);
+    strbuf_add(out, text.text);
+}
+
+/* ---- refusals ------------------------------------------------------------------------------- */
+
+/* The parameter that operand `input` belongs to, and its position in an array. */
+static const OpParam *input_param(const Infer *call, int32_t input, int32_t *position) {
+    int32_t tensors = 0;
+    for (int32_t i = 0; i < call->n_params; i++)
+        tensors += call->params[i].kind == 't' || call->params[i].kind == 'r';
+    int32_t extra = call->n_inputs - tensors; /* operands of an array beyond its first */
+    *position = 0;
+    for (int32_t i = 0; i < call->n_params; i++) {
+        const OpParam *param = &call->params[i];
+        if (param->kind != 't' && param->kind != 'r') continue;
+        int32_t span = param->suffix == '*' ? 1 + extra : 1;
+        if (input < span) {
+            *position = input;
+            return param;
+        }
+        input -= span;
+    }
+    return NULL;
+}
+
+InputName infer_input_name(const Infer *call, int32_t input) {
+    InputName out;
+    int32_t position = 0;
+    const OpParam *param = input_param(call, input, &position);
+    const char *name = param ? param->name : "?";
+    if (param && param->suffix == '*')
+        snprintf(out.text, sizeof out.text, "%s[%d]", name, (int)position);
+    else
+        snprintf(out.text, sizeof out.text, "%s", name);
+    return out;
+}
+
+/* What fits of an error's text. */
+typedef struct Message {
+    char text[480]; /* NUL-terminated */
+    size_t length;  /* bytes before the NUL */
+} Message;
+
+__attribute__((format(printf, 2, 0))) static void message_vadd(Message *message, const char *format,
+                                                               va_list args) {
+    size_t room = sizeof message->text - message->length;
+    int length = vsnprintf(message->text + message->length, room, format, args);
+    if (length < 0) return;
+    message->length += (size_t)length < room ? (size_t)length : room - 1;
+}
+
+SN_PRINTF(2, 3) static void message_add(Message *message, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    message_vadd(message, format, args);
+    va_end(args);
+}
+
+sn_status infer_refuse(const Infer *call, sn_status status, const char *format, ...) {
+    Message message = {.length = 0};
+    message_add(&message, "%s: ", op_info[call->op].name);
+    va_list args;
+    va_start(args, format);
+    message_vadd(&message, format, args);
+    va_end(args);
+    return error_set(call->error, status, "%s", message.text);
+}
+
+sn_status infer_refuse_types(const Infer *call, sn_status status, const char *format, ...) {
+    Message message = {.length = 0};
+    message_add(&message, "%s: ", op_info[call->op].name);
+    va_list args;
+    va_start(args, format);
+    message_vadd(&message, format, args);
+    va_end(args);
+    const char *before = ":";
+    for (int32_t i = 0; i < call->n_inputs; i++) {
+        if (type_absent(infer_input(call, i))) continue;
+        message_add(&message, "%s %s is %s", before, infer_input_name(call, i).text,
+                    type_text(infer_input(call, i)).text);
+        before = ",";
+        if (message.length + 1 == sizeof message.text) break;
+    }
+    return error_set(call->error, status, "%s", message.text);
+}
+
+/* ---- attributes ----------------------------------------------------------------------------- */
+
+int64_t *infer_attr(const Infer *call, const char *name) {
+    for (int32_t i = 0; i < call->n_params; i++)
+        if (strcmp(call->params[i].name, name) == 0) return &call->attrs->words[call->attr_word[i]];
+    return NULL;
+}
+
+double infer_attr_double(const Infer *call, const char *name) {
+    double value;
+    memcpy(&value, infer_attr(call, name), sizeof value);
+    return value;
+}
+
+int64_t *infer_list(const Infer *call, const char *name, int32_t *count) {
+    int64_t *words = infer_attr(call, name);
+    *count = (int32_t)words[0];
+    return words + 1;
+}
+
+sn_status infer_set_list(Infer *call, const char *name, const int64_t *values, int32_t count) {
+    AttrList *attrs = call->attrs;
+    int32_t old_count;
+    int64_t *list = infer_list(call, name, &old_count);
+    int32_t begin = (int32_t)(list - attrs->words), shift = count - old_count;
+    if (attrs->count + shift > ATTR_MOST)
+        return infer_refuse(call, SN_ERROR_ARGUMENT, "more than %d attribute words", ATTR_MOST);
+    int32_t behind = attrs->count - begin - old_count;
+    memmove(list + count, list + old_count, (size_t)behind * sizeof *list);
+    memcpy(list, values, (size_t)count * sizeof *list);
+    list[-1] = count;
+    attrs->count += shift;
+    for (int32_t i = 0; i < call->n_params; i++)
+        if (call->attr_word[i] >= begin) call->attr_word[i] += shift;
+    return SN_OK;
+}
+
+/* ---- axes ----------------------------------------------------------------------------------- */
+
+sn_status infer_axis_of(const Infer *call, int64_t *axis, int32_t rank, int32_t input) {
+    int64_t limit = rank > 0 ? rank : 1;
+    if (*axis < -limit || *axis >= limit)
+        return infer_refuse(call, SN_ERROR_INDEX, "axis %lld is out of range for %s, which is %s",
+                            (long long)*axis, infer_input_name(call, input).text,
+                            type_text(infer_input(call, input)).text);
+    if (*axis < 0) *axis += limit;
+    return SN_OK;
+}
+
+sn_status infer_axis(const Infer *call, const char *name, int64_t *axis) {
+    int64_t *word = infer_attr(call, name);
+    INFER_TRY(infer_axis_of(call, word, infer_input(call, 0)->rank, 0));
+    *axis = *word;
+    return SN_OK;
+}
+
+sn_status infer_set_axes(Infer *call, const char *name, uint32_t mask) {
+    int64_t axes[SN_MAX_RANK];
+    int32_t count = 0;
+    for (int32_t axis = 0; axis < SN_MAX_RANK; axis++)
+        if (mask >> axis & 1) axes[count++] = axis;
+    return infer_set_list(call, name, axes, count);
+}
+
+sn_status infer_axes(Infer *call, const char *name, uint32_t *mask) {
+    int32_t count;
+    int64_t *axes = infer_list(call, name, &count);
+    int32_t rank = infer_input(call, 0)->rank;
+    *mask = 0;
+    for (int32_t i = 0; i < count; i++) {
+        int64_t axis = axes[i];
+        INFER_TRY(infer_axis_of(call, &axis, rank, 0));
+        if (*mask >> axis & 1)
+            return infer_refuse(call, SN_ERROR_ARGUMENT, "axis %lld is listed twice",
+                                (long long)axis);
+        *mask |= 1u << axis;
+    }
+    if (rank == 0) *mask = 0;
+    return infer_set_axes(call, name, *mask);
+}
+
+/* ---- dims ----------------------------------------------------------------------------------- */
+
+bool dims_equal(const int64_t *a, const int64_t *b, int32_t rank) {
+    for (int32_t i = 0; i < rank; i++)
+        if (a[i] != b[i]) return false;
+    return true;
+}
+
+int64_t dims_count(const int64_t *dims, int32_t rank) {
+    const int64_t most = INT64_MAX / 8; /* elements of 8 bytes */
+    int64_t count = 1;
+    bool empty = false;
+    for (int32_t i = 0; i < rank; i++) {
+        if (dims[i] < 0) return -1;
+        if (dims[i] == 0)
+            empty = true;
+        else if (count > most / dims[i])
+            return -1;
+        else
+            count *= dims[i];
+    }
+    return empty ? 0 : count;
+}
+
+sn_status infer_check_dims(const Infer *call, const char *name, const int64_t *dims,
+                           int32_t count) {
+    if (count > SN_MAX_RANK)
+        return infer_refuse(call, SN_ERROR_SHAPE, "%s has %d sizes, but a tensor has at most %d",
+                            name, (int)count, SN_MAX_RANK);
+    for (int32_t i = 0; i < count; i++)
+        if (dims[i] < 0)
+            return infer_refuse(call, SN_ERROR_SHAPE, "%s[%d] is %lld, a negative size", name,
+                                (int)i, (long long)dims[i]);
+    return SN_OK;
+}
+
+sn_status infer_set_dims(Infer *call, const int64_t *dims, int32_t rank) {
+    if (rank > SN_MAX_RANK)
+        return infer_refuse_types(call, SN_ERROR_SHAPE,
+                                  "the result would have %d dims, but a tensor has at most %d",
+                                  (int)rank, SN_MAX_RANK);
+    call->result.rank = (uint8_t)rank;
+    for (int32_t i = 0; i < rank; i++) call->result.dims[i] = dims[i];
+    return SN_OK;
+}
+
+bool infer_broadcast(Infer *call, const int64_t *dims, int32_t rank) {
+    TensorType *result = &call->result;
+    if (rank > result->rank) { /* make room in front */
+        int32_t extra = rank - result->rank;
+        memmove(result->dims + extra, result->dims, result->rank * sizeof *dims);
+        for (int32_t i = 0; i < extra; i++) result->dims[i] = 1;
+        result->rank = (uint8_t)rank;
+    }
+    int64_t *last = result->dims + (result->rank - rank);
+    for (int32_t i = 0; i < rank; i++) {
+        if (last[i] == dims[i] || dims[i] == 1) continue;
+        if (last[i] != 1) return false;
+        last[i] = dims[i];
+    }
+    return true;
+}

@@ -1,0 +1,590 @@
+/* The kernel builder. Instructions are appended to regions and joined by kbuilder_finish, which
+ * drops what no store needs. Emitting is already optimising: fold → find an equal value in scope →
+ * append.
+ *
+ * Constants, parameters and grid indices stand in region 0, the prologue, whose code comes first:
+ * so there is one of each, visible everywhere. Region 1 is an item level for builders that make
+ * none.
+ *
+ * A scope is a stretch of a region inside or outside a loop. Values are visible in the scope where
+ * they stand and in those inside it. */
+#include "base/status.h"
+#include "ir/kernel.h"
+#include "ir/kernel_form.h"
+
+enum { PROLOGUE = 0, FIRST_REGION = 1 };
+#define NONE UINT32_MAX
+
+typedef struct BuildInst {
+    KInst inst;      /* operands are builder values */
+    uint32_t region; /* where it stands */
+    uint32_t scope;  /* scope in which its value lives */
+    uint32_t item;   /* its entry in KBuilder.items */
+} BuildInst;
+
+/* An instruction or a placed region; the items of a region form a list. */
+typedef struct Item {
+    uint32_t index; /* of the instruction or region */
+    uint32_t next;  /* next item of the same region, NONE at the end */
+    bool is_region; /* which of the two it is */
+} Item;
+
+typedef struct Region {
+    uint32_t parent; /* region around it; the prologue for item levels */
+    uint32_t scope;  /* scope at its current end */
+    uint32_t first;  /* first item, NONE when empty */
+    uint32_t last;   /* last item */
+    uint32_t placed; /* its item in the parent, NONE until placed */
+} Region;
+
+struct KBuilder {
+    VEC(BuildInst) insts; /* by KValue */
+    VEC(Item) items;      /* of all regions, in order of arrival */
+    VEC(Region) regions;  /* by region number */
+    VEC(uint32_t) scopes; /* parent of each scope; scope 0 is the prologue's */
+    Map numbering;        /* hash of an instruction → KValue */
+    uint32_t current;     /* region of emits */
+    const Kernel *kernel; /* where loads of IN arguments are recognised, or NULL */
+    sn_status status;     /* SN_OK until something failed */
+    sn_error error;       /* what failed first */
+};
+
+static void fail_memory(KBuilder *b) {
+    if (b->status == SN_OK) b->status = error_memory(&b->error);
+}
+
+static void fail_use(KBuilder *b, const char *what, uint32_t op) {
+    if (b->status != SN_OK) return;
+    b->status = error_set(&b->error, SN_ERROR_INTERNAL, "kernel builder: %s: %s",
+                          op < OP_COUNT ? op_info[op].name : "region", what);
+}
+
+/* ---- regions --------------------------------------------------------------------------------- */
+
+static uint32_t new_scope(KBuilder *b, uint32_t parent) {
+    if (!vec_push(&b->scopes, parent)) {
+        fail_memory(b);
+        return 0;
+    }
+    return b->scopes.count - 1;
+}
+
+uint32_t kbuilder_region(KBuilder *b, uint32_t parent) {
+    if (b->status != SN_OK) return FIRST_REGION;
+    if (parent == NONE) parent = PROLOGUE;
+    if (parent >= b->regions.count) {
+        fail_use(b, "unknown parent", OP_COUNT);
+        return FIRST_REGION;
+    }
+    uint32_t scope = new_scope(b, b->regions.data[parent].scope);
+    if (!vec_push(&b->regions, ((Region){parent, scope, NONE, NONE, NONE}))) {
+        fail_memory(b);
+        return FIRST_REGION;
+    }
+    return b->regions.count - 1;
+}
+
+KBuilder *kbuilder_new(void) {
+    KBuilder *b = mem_calloc(1, sizeof *b);
+    if (!b) return NULL;
+    new_scope(b, 0);
+    if (!vec_push(&b->regions, ((Region){PROLOGUE, 0, NONE, NONE, NONE}))) fail_memory(b);
+    b->current = kbuilder_region(b, NONE);
+    if (b->status != SN_OK) {
+        kbuilder_free(b);
+        return NULL;
+    }
+    return b;
+}
+
+void kbuilder_free(KBuilder *b) {
+    if (!b) return;
+    vec_free(&b->insts);
+    vec_free(&b->items);
+    vec_free(&b->regions);
+    vec_free(&b->scopes);
+    map_free(&b->numbering);
+    mem_free(b);
+}
+
+void kbuilder_number_loads(KBuilder *b, const Kernel *kernel) {
+    b->kernel = kernel;
+}
+
+void kbuilder_at(KBuilder *b, uint32_t region) {
+    if (region != PROLOGUE && region < b->regions.count)
+        b->current = region;
+    else
+        fail_use(b, "unknown", OP_COUNT);
+}
+
+uint32_t kbuilder_current(const KBuilder *b) {
+    return b->current;
+}
+
+/* Index of the new item at the end of `region`, NONE when out of memory. */
+static uint32_t append_item(KBuilder *b, uint32_t region, uint32_t index, bool is_region) {
+    if (!vec_push(&b->items, ((Item){index, NONE, is_region}))) {
+        fail_memory(b);
+        return NONE;
+    }
+    uint32_t item = b->items.count - 1;
+    Region *r = &b->regions.data[region];
+    if (r->last == NONE)
+        r->first = item;
+    else
+        b->items.data[r->last].next = item;
+    r->last = item;
+    return item;
+}
+
+void kb_place(KBuilder *b, uint32_t outer, uint32_t inner) {
+    if (b->status != SN_OK) return;
+    if (inner >= b->regions.count || outer >= b->regions.count || inner <= FIRST_REGION ||
+        b->regions.data[inner].parent != outer || b->regions.data[inner].placed != NONE) {
+        fail_use(b, "placed twice, or not in its parent", OP_COUNT);
+        return;
+    }
+    b->regions.data[inner].placed = append_item(b, outer, inner, true);
+}
+
+/* ---- value numbering ------------------------------------------------------------------------- */
+
+/* True when value `v` may be used at the current point: it stands in this or an enclosing region
+ * before the inner code, and no loop that it is in was closed. */
+static bool visible(const KBuilder *b, uint32_t v) {
+    const BuildInst *found = &b->insts.data[v];
+    uint32_t region = b->current;
+    uint32_t placed = NONE;
+    while (region != found->region) {
+        if (region == PROLOGUE) return false;
+        placed = b->regions.data[region].placed;
+        region = b->regions.data[region].parent;
+    }
+    if (placed < found->item) return false;
+    uint32_t scope = b->regions.data[b->current].scope;
+    while (scope != found->scope && scope) scope = b->scopes.data[scope];
+    return scope == found->scope;
+}
+
+typedef struct Wanted {
+    const KBuilder *builder; /* where to look */
+    const KInst *inst;       /* the instruction to find */
+} Wanted;
+
+static bool same_operands(const KInst *a, const KInst *b) {
+    if (a->in[2] != b->in[2]) return false;
+    if (a->in[0] == b->in[0] && a->in[1] == b->in[1]) return true;
+    return op_has(a->op, F_COMMUTES) && a->in[0] == b->in[1] && a->in[1] == b->in[0];
+}
+
+static bool equals_wanted(const void *context, uint32_t index) {
+    const Wanted *wanted = context;
+    const KBuilder *b = wanted->builder;
+    const KInst *x = wanted->inst;
+    const BuildInst *found = &b->insts.data[index];
+    const KInst *y = &found->inst;
+    if (x->op != y->op || x->dtype != y->dtype || x->order != y->order || x->flags != y->flags ||
+        x->imm != y->imm || !same_operands(x, y))
+        return false;
+    /* A reduction's value belongs to one loop, so only the same straight code may share it. */
+    if (kop_row(x->op)->form == KFORM_REDUCE)
+        return found->region == b->current && found->scope == b->regions.data[b->current].scope;
+    return visible(b, index);
+}
+
+static uint64_t hash_inst(const KInst *inst) {
+    uint64_t low = inst->in[0], high = inst->in[1];
+    if (op_has(inst->op, F_COMMUTES) && low > high) {
+        low = inst->in[1];
+        high = inst->in[0];
+    }
+    uint64_t head = (uint64_t)inst->op << 48 | (uint64_t)inst->dtype << 40 |
+                    (uint64_t)inst->order << 32 | inst->flags;
+    return hash_mix(hash_mix(head, inst->imm), hash_mix(low << 32 | high, inst->in[2]));
+}
+
+static bool is_numbered(const KBuilder *b, const KInst *inst) {
+    switch (kop_row(inst->op)->form) {
+    case KFORM_NONE:
+    case KFORM_STORE:
+    case KFORM_CHECK:
+    case KFORM_LOOP:
+    case KFORM_END:
+        return false;
+    case KFORM_LOAD: {
+        const Kernel *k = b->kernel;
+        if (!k || inst->imm >= k->accesses.count) return false;
+        uint32_t arg = k->accesses.data[inst->imm].arg;
+        return arg < k->args.count && k->args.data[arg].role == KARG_IN;
+    }
+    default:
+        return true;
+    }
+}
+
+static uint32_t home_region(const KBuilder *b, const KInst *inst) {
+    uint8_t form = kop_row(inst->op)->form;
+    bool item_wide = form == KFORM_CONST || form == KFORM_PARAM || form == KFORM_GRID;
+    return item_wide ? PROLOGUE : b->current;
+}
+
+/* Loops open and close scopes of the region that they stand in. */
+static void step_scope(KBuilder *b, uint32_t region, uint32_t op) {
+    uint32_t scope = b->regions.data[region].scope;
+    if (op == OP_LOOP) scope = new_scope(b, scope);
+    if (op == OP_END) scope = b->scopes.data[scope];
+    b->regions.data[region].scope = scope;
+}
+
+KValue kb_inst(KBuilder *b, KInst inst) {
+    if (b->status != SN_OK) return KVALUE_NONE;
+    if (kop_row(inst.op)->form == KFORM_NONE) {
+        fail_use(b, "no op of kernel IR", inst.op);
+        return KVALUE_NONE;
+    }
+    bool numbered = is_numbered(b, &inst);
+    uint64_t hash = numbered ? hash_inst(&inst) : 0;
+    if (numbered) {
+        int64_t found = map_find(&b->numbering, hash, equals_wanted, &(Wanted){b, &inst});
+        if (found != MAP_NONE) return (KValue)found;
+    }
+    uint32_t region = home_region(b, &inst);
+    uint32_t value = b->insts.count;
+    step_scope(b, region, inst.op);
+    uint32_t item = append_item(b, region, value, false);
+    uint32_t scope = b->regions.data[region].scope;
+    if (item == NONE || !vec_push(&b->insts, ((BuildInst){inst, region, scope, item})) ||
+        (numbered && !map_insert(&b->numbering, hash, value))) {
+        fail_memory(b);
+        return KVALUE_NONE;
+    }
+    return value;
+}
+
+/* ---- emitting -------------------------------------------------------------------------------- */
+
+static KInst plain_inst(uint32_t op, sn_dtype dtype) {
+    return (KInst){
+        .op = (uint16_t)op, .dtype = (uint8_t)dtype, .in = {KVALUE_NONE, KVALUE_NONE, KVALUE_NONE}};
+}
+
+KValue kb_const(KBuilder *b, sn_dtype dtype, uint64_t bits) {
+    KInst inst = plain_inst(OP_CONST, dtype);
+    inst.imm = scalar_canonical(dtype, bits);
+    return kb_inst(b, inst);
+}
+
+KValue kb_float(KBuilder *b, sn_dtype dtype, double value) {
+    return kb_const(b, dtype, dtype_bits_from_double(dtype, value));
+}
+
+KValue kb_int(KBuilder *b, sn_dtype dtype, int64_t value) {
+    return kb_const(b, dtype, dtype_bits_from_int(dtype, value));
+}
+
+sn_dtype kb_dtype(const KBuilder *b, KValue x) {
+    return x < b->insts.count ? (sn_dtype)b->insts.data[x].inst.dtype : SN_F32;
+}
+
+bool kb_is_const(const KBuilder *b, KValue x, uint64_t *bits) {
+    if (x >= b->insts.count || b->insts.data[x].inst.op != OP_CONST) return false;
+    *bits = b->insts.data[x].inst.imm;
+    return true;
+}
+
+/* Operands that leave the other one as it is, exactly and for every dtype of the row. */
+typedef struct Neutral {
+    uint16_t op;  /* OpCode */
+    bool either;  /* the neutral operand may also be the first */
+    bool floats;  /* holds for floats too */
+    int8_t value; /* the neutral operand */
+} Neutral;
+
+static const Neutral neutrals[] = {
+    {OP_MUL, true, true, 1},          {OP_DIV, false, true, 1},
+    {OP_ADD, true, false, 0},         {OP_SUB, false, false, 0},
+    {OP_INT_DIV, false, false, 1},    {OP_BITWISE_OR, true, false, 0},
+    {OP_BITWISE_XOR, true, false, 0},
+};
+
+static KValue drop_neutral(const KBuilder *b, OpCode op, KValue x, KValue y) {
+    sn_dtype dtype = kb_dtype(b, x);
+    uint64_t bits;
+    for (size_t i = 0; i < sizeof neutrals / sizeof *neutrals; i++) {
+        const Neutral *n = &neutrals[i];
+        if (n->op != op || (dtype_is_float(dtype) && !n->floats)) continue;
+        uint64_t neutral = dtype_bits_from_int(dtype, n->value);
+        if (kb_is_const(b, y, &bits) && bits == neutral) return x;
+        if (n->either && kb_is_const(b, x, &bits) && bits == neutral) return y;
+    }
+    return KVALUE_NONE;
+}
+
+/* The operand that the result is known to be, or KVALUE_NONE. */
+static KValue simplify(const KBuilder *b, const KInst *inst) {
+    uint64_t bits;
+    if (inst->op == OP_WHERE) {
+        if (kb_is_const(b, inst->in[0], &bits)) return bits ? inst->in[1] : inst->in[2];
+        if (inst->in[1] == inst->in[2]) return inst->in[1];
+    }
+    if (kop_row(inst->op)->n_inputs == 2)
+        return drop_neutral(b, inst->op, inst->in[0], inst->in[1]);
+    return KVALUE_NONE;
+}
+
+static bool fold(KBuilder *b, const KInst *inst, KValue *folded) {
+    uint64_t in[3] = {0};
+    for (uint32_t i = 0; i < kop_row(inst->op)->n_inputs; i++)
+        if (!kb_is_const(b, inst->in[i], &in[i])) return false;
+    uint64_t bits = scalar_eval(inst->op, inst->dtype, kb_dtype(b, inst->in[0]), in);
+    *folded = kb_const(b, inst->dtype, bits);
+    return true;
+}
+
+/* Operands of one op have one dtype, but for WHERE's condition. */
+static bool operands_fit(KBuilder *b, const KInst *inst) {
+    const KOpRow *row = kop_row(inst->op);
+    uint32_t first = inst->op == OP_WHERE ? 1 : 0;
+    for (uint32_t i = 0; i < row->n_inputs; i++) {
+        if (inst->in[i] >= b->insts.count) {
+            fail_use(b, "no such operand", inst->op);
+            return false;
+        }
+        sn_dtype dtype = kb_dtype(b, inst->in[i]);
+        sn_dtype wanted = i < first ? SN_BOOL : kb_dtype(b, inst->in[first]);
+        if (dtype == wanted && (row->inputs >> dtype & 1)) continue;
+        b->status = error_set(&b->error, SN_ERROR_INTERNAL, "kernel builder: %s: operand %u is %s",
+                              op_info[inst->op].name, i, sn_dtype_name(dtype));
+        return false;
+    }
+    return true;
+}
+
+static KValue emit_prim(KBuilder *b, KInst inst) {
+    if (b->status != SN_OK) return KVALUE_NONE;
+    const KOpRow *row = kop_row(inst.op);
+    if (!operands_fit(b, &inst)) return KVALUE_NONE;
+    if (row->result == KRESULT_BOOL) inst.dtype = SN_BOOL;
+    if (row->result == KRESULT_SAME) inst.dtype = (uint8_t)kb_dtype(b, inst.in[0]);
+    if (row->result == KRESULT_TAIL) inst.dtype = (uint8_t)kb_dtype(b, inst.in[1]);
+    KValue known;
+    if (fold(b, &inst, &known)) return known;
+    known = simplify(b, &inst);
+    return known != KVALUE_NONE ? known : kb_inst(b, inst);
+}
+
+static KValue emit_op(KBuilder *b, OpCode op, uint32_t count, KValue x, KValue y, KValue z) {
+    KInst inst = plain_inst(op, SN_BOOL);
+    if (kop_row(op)->form != KFORM_PRIM) fail_use(b, "no scalar primitive", op);
+    if (kop_row(op)->n_inputs != count) fail_use(b, "wrong number of operands", op);
+    inst.in[0] = x;
+    inst.in[1] = y;
+    inst.in[2] = z;
+    return emit_prim(b, inst);
+}
+
+KValue kb_op1(KBuilder *b, OpCode op, KValue x) {
+    return emit_op(b, op, 1, x, KVALUE_NONE, KVALUE_NONE);
+}
+
+KValue kb_op2(KBuilder *b, OpCode op, KValue x, KValue y) {
+    return emit_op(b, op, 2, x, y, KVALUE_NONE);
+}
+
+KValue kb_op3(KBuilder *b, OpCode op, KValue x, KValue y, KValue z) {
+    return emit_op(b, op, 3, x, y, z);
+}
+
+KValue kb_cast(KBuilder *b, sn_dtype dtype, KValue x) {
+    if (kb_dtype(b, x) == dtype && x < b->insts.count) return x;
+    KInst inst = plain_inst(OP_CAST, dtype);
+    inst.in[0] = x;
+    return emit_prim(b, inst);
+}
+
+KValue kb_bitcast(KBuilder *b, sn_dtype dtype, KValue x) {
+    sn_dtype from = kb_dtype(b, x);
+    if (from == dtype && x < b->insts.count) return x;
+    if (sn_dtype_size(from) != sn_dtype_size(dtype)) fail_use(b, "sizes differ", OP_BITCAST);
+    KInst inst = plain_inst(OP_BITCAST, dtype);
+    inst.in[0] = x;
+    return emit_prim(b, inst);
+}
+
+/* ---- joining --------------------------------------------------------------------------------- */
+
+typedef struct Join {
+    KBuilder *builder;   /* what is joined */
+    Kernel *kernel;      /* where it goes */
+    VEC(uint32_t) order; /* instructions in program order */
+    VEC(KTerm) terms;    /* terms of the accesses that stay */
+    uint8_t *live;       /* by builder value: it is kept */
+    uint32_t *numbers;   /* by builder value: its place in the kernel, NONE when dropped */
+    uint32_t *accesses;  /* by access: its new number, NONE when unused */
+} Join;
+
+static bool flatten(Join *j, uint32_t region) {
+    const KBuilder *b = j->builder;
+    for (uint32_t i = b->regions.data[region].first; i != NONE; i = b->items.data[i].next) {
+        const Item *item = &b->items.data[i];
+        if (item->is_region ? !flatten(j, item->index) : !vec_push(&j->order, item->index))
+            return false;
+    }
+    return true;
+}
+
+static void mark(Join *j, KValue value) {
+    if (value < j->builder->insts.count) j->live[value] = 1;
+}
+
+static bool uses_access(uint32_t op) {
+    uint8_t form = kop_row(op)->form;
+    return form == KFORM_LOAD || form == KFORM_STORE;
+}
+
+static sn_status mark_access(Join *j, const KInst *inst) {
+    if (inst->imm >= j->kernel->accesses.count)
+        return error_set(&j->builder->error, SN_ERROR_INTERNAL, "kernel builder: no such access");
+    const KAccess *access = &j->kernel->accesses.data[inst->imm];
+    j->accesses[inst->imm] = 0;
+    for (uint32_t t = 0; t < access->n_terms; t++)
+        mark(j, j->kernel->terms.data[access->first_term + t].value);
+    return SN_OK;
+}
+
+/* Operands stand before their uses, so one walk backwards finds all that is live. */
+static sn_status mark_live(Join *j) {
+    for (uint32_t i = j->order.count; i-- > 0;) {
+        const KInst *inst = &j->builder->insts.data[j->order.data[i]].inst;
+        uint8_t form = kop_row(inst->op)->form;
+        if (form == KFORM_STORE || form == KFORM_CHECK) j->live[j->order.data[i]] = 1;
+        if (!j->live[j->order.data[i]]) continue;
+        for (uint32_t k = 0; k < 3; k++) mark(j, inst->in[k]);
+        if (uses_access(inst->op) && mark_access(j, inst) != SN_OK) return SN_ERROR_INTERNAL;
+    }
+    return SN_OK;
+}
+
+/* Keeps the loops that hold something live. `numbers` serves as the stack of open loops. */
+static sn_status mark_loops(Join *j) {
+    uint32_t depth = 0;
+    uint32_t kept = 0; /* the outermost `kept` open loops are known to be live */
+    for (uint32_t i = 0; i < j->order.count; i++) {
+        uint32_t value = j->order.data[i];
+        uint16_t op = j->builder->insts.data[value].inst.op;
+        if (op == OP_LOOP) {
+            j->numbers[depth++] = value;
+        } else if (op == OP_END) {
+            if (!depth) break;
+            depth--;
+            j->live[value] = j->live[j->numbers[depth]];
+            if (kept > depth) kept = depth;
+        } else if (j->live[value]) {
+            while (kept < depth) j->live[j->numbers[kept++]] = 1;
+        }
+        if (i + 1 == j->order.count && depth == 0) return SN_OK;
+    }
+    if (!j->order.count) return SN_OK;
+    return error_set(&j->builder->error, SN_ERROR_INTERNAL, "kernel builder: loops do not match");
+}
+
+static sn_status renumber(Join *j, KValue *value) {
+    if (*value == KVALUE_NONE) return SN_OK;
+    uint32_t number = *value < j->builder->insts.count ? j->numbers[*value] : NONE;
+    if (number == NONE)
+        return error_set(&j->builder->error, SN_ERROR_INTERNAL,
+                         "kernel builder: a value is used before or outside its region");
+    *value = number;
+    return SN_OK;
+}
+
+/* Appends the terms of one access, renumbered, to j->terms. */
+static sn_status join_terms(Join *j, KAccess *access) {
+    uint32_t first = j->terms.count;
+    if (!vec_reserve(&j->terms, access->n_terms)) return error_memory(&j->builder->error);
+    for (uint32_t t = 0; t < access->n_terms; t++) {
+        KTerm term = j->kernel->terms.data[access->first_term + t];
+        if (renumber(j, &term.value) != SN_OK) return SN_ERROR_INTERNAL;
+        j->terms.data[j->terms.count++] = term;
+    }
+    access->first_term = first;
+    return SN_OK;
+}
+
+/* Drops accesses that nothing uses and renumbers the values in the terms of the others. */
+static sn_status join_accesses(Join *j) {
+    Kernel *k = j->kernel;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < k->accesses.count; i++) {
+        if (j->accesses[i] == NONE) continue;
+        KAccess access = k->accesses.data[i];
+        sn_status status = join_terms(j, &access);
+        if (status != SN_OK) return status;
+        j->accesses[i] = n;
+        k->accesses.data[n++] = access;
+    }
+    k->accesses.count = n;
+    vec_free(&k->terms);
+    k->terms.data = j->terms.data;
+    k->terms.count = j->terms.count;
+    k->terms.capacity = j->terms.capacity;
+    j->terms.data = NULL;
+    return SN_OK;
+}
+
+static sn_status join_insts(Join *j) {
+    Kernel *k = j->kernel;
+    uint32_t n = 0;
+    memset(j->numbers, 0xff, j->builder->insts.count * sizeof *j->numbers);
+    if (!vec_reserve(&k->insts, j->order.count)) return error_memory(&j->builder->error);
+    for (uint32_t i = 0; i < j->order.count; i++) {
+        uint32_t value = j->order.data[i];
+        if (!j->live[value]) continue;
+        KInst inst = j->builder->insts.data[value].inst;
+        for (uint32_t t = 0; t < 3; t++)
+            if (renumber(j, &inst.in[t]) != SN_OK) return SN_ERROR_INTERNAL;
+        j->numbers[value] = n;
+        k->insts.data[n++] = inst;
+    }
+    sn_status status = join_accesses(j);
+    if (status != SN_OK) return status;
+    k->insts.count = n;
+    for (uint32_t i = 0; i < n; i++) {
+        KInst *inst = &k->insts.data[i];
+        if (uses_access(inst->op)) inst->imm = j->accesses[inst->imm];
+    }
+    return SN_OK;
+}
+
+static sn_status join(Join *j) {
+    KBuilder *b = j->builder;
+    uint32_t n_accesses = j->kernel->accesses.count;
+    j->live = mem_calloc(b->insts.count + 1, sizeof *j->live);
+    j->numbers = mem_alloc((b->insts.count + 1) * sizeof *j->numbers);
+    j->accesses = mem_alloc((n_accesses + 1) * sizeof *j->accesses);
+    if (!j->live || !j->numbers || !j->accesses) return error_memory(&b->error);
+    memset(j->accesses, 0xff, n_accesses * sizeof *j->accesses);
+    for (uint32_t r = 0; r < b->regions.count; r++)
+        if ((r == PROLOGUE || b->regions.data[r].parent == PROLOGUE) && !flatten(j, r))
+            return error_memory(&b->error);
+    sn_status status = mark_live(j);
+    if (status == SN_OK) status = mark_loops(j);
+    if (status == SN_OK) status = join_insts(j);
+    return status;
+}
+
+sn_status kbuilder_finish(KBuilder *b, Kernel *kernel, sn_error *error) {
+    if (b->status == SN_OK && kernel->insts.count)
+        fail_use(b, "the kernel has instructions already", OP_COUNT);
+    if (b->status == SN_OK) {
+        Join j = {.builder = b, .kernel = kernel};
+        b->status = join(&j);
+        vec_free(&j.order);
+        vec_free(&j.terms);
+        mem_free(j.live);
+        mem_free(j.numbers);
+        mem_free(j.accesses);
+    }
+    return b->status == SN_OK ? SN_OK : error_set(error, b->status, "%s", b->error.text);
+}

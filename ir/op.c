@@ -1,0 +1,75 @@
+/* The op table expanded from op.def, its signatures parsed once, and look-up of ops by name. */
+#include "ir/op.h"
+
+#include <pthread.h>
+#include <string.h>
+
+const OpInfo op_info[OP_COUNT] = {
+#define OP(id, name, klass, signature, dtype_rule, shape_rule, flags, about)                       \
+    {name, signature, about, CLASS_##klass, DTYPE_##dtype_rule, SHAPE_##shape_rule, flags},
+#include "ir/op.def"
+#undef OP
+};
+
+enum { NAME_SLOTS = 1024 };
+_Static_assert((int)OP_COUNT * 2 <= (int)NAME_SLOTS, "the name table must stay half empty");
+
+/* Written once by parse_table under table_once, read only afterwards. */
+static OpParam params[OP_COUNT][OP_MOST_PARAMS];
+static int32_t param_counts[OP_COUNT];
+static uint16_t name_slots[NAME_SLOTS]; /* op + 1 by hash of its name; 0 = free slot */
+static pthread_once_t table_once = PTHREAD_ONCE_INIT;
+
+/* FNV-1a. */
+static uint32_t name_hash(const char *name, size_t length) {
+    uint32_t hash = 2166136261u;
+    for (size_t i = 0; i < length; i++) hash = (hash ^ (uint8_t)name[i]) * 16777619u;
+    return hash ^ (hash >> 15);
+}
+
+/* One "name:kind" with an optional suffix; returns the text behind it. */
+static const char *parse_param(const char *text, OpParam *param) {
+    size_t length = strcspn(text, ":");
+    size_t kept = length < sizeof param->name ? length : sizeof param->name - 1;
+    memcpy(param->name, text, kept);
+    text += length;
+    if (*text == ':') text++;
+    if (*text) param->kind = *text++;
+    if (*text == '?' || *text == '*') param->suffix = *text++;
+    return text;
+}
+
+static int32_t parse_signature(const char *text, OpParam *out) {
+    int32_t count = 0;
+    while (*text && count < OP_MOST_PARAMS) {
+        text = parse_param(text, &out[count++]);
+        text += strspn(text, " ");
+    }
+    return count;
+}
+
+static void parse_table(void) {
+    for (uint32_t op = 0; op < OP_COUNT; op++) {
+        param_counts[op] = parse_signature(op_info[op].signature, params[op]);
+        uint32_t slot = name_hash(op_info[op].name, strlen(op_info[op].name)) % NAME_SLOTS;
+        while (name_slots[slot]) slot = (slot + 1) % NAME_SLOTS;
+        name_slots[slot] = (uint16_t)(op + 1);
+    }
+}
+
+const OpParam *op_params(OpCode op, int32_t *count) {
+    pthread_once(&table_once, parse_table);
+    *count = param_counts[op];
+    return params[op];
+}
+
+OpCode op_find(const char *name, size_t length) {
+    pthread_once(&table_once, parse_table);
+    uint32_t slot = name_hash(name, length) % NAME_SLOTS;
+    for (; name_slots[slot]; slot = (slot + 1) % NAME_SLOTS) {
+        const char *candidate = op_info[name_slots[slot] - 1].name;
+        if (strncmp(candidate, name, length) == 0 && candidate[length] == 0)
+            return (OpCode)(name_slots[slot] - 1);
+    }
+    return OP_COUNT;
+}

@@ -1,0 +1,85 @@
+/* The op table in memory: identifiers, classes, rules and flags, expanded from op.def. */
+#ifndef SN_IR_OP_H
+#define SN_IR_OP_H
+
+#include <sinter/base.h>
+
+typedef enum OpCode {
+#define OP(id, name, klass, signature, dtype_rule, shape_rule, flags, about) OP_##id,
+#include "ir/op.def"
+#undef OP
+    OP_COUNT
+} OpCode;
+
+typedef enum OpClass {
+    CLASS_SOURCE,    /* no tensor computed from others */
+    CLASS_POINTWISE, /* element by element, inputs broadcast */
+    CLASS_REDUCE,    /* over axes */
+    CLASS_SCAN,      /* prefix along an axis */
+    CLASS_VIEW,      /* the same elements under another index */
+    CLASS_INDEX,     /* elements of input 0 at computed positions */
+    CLASS_UPDATE,    /* input 0 with some elements replaced */
+    CLASS_CONTRACT,  /* matrix products */
+    CLASS_RANDOM,    /* draws */
+    CLASS_COMPOSITE, /* replaced by simpler ops in passes/decompose.c */
+    CLASS_KERNEL     /* kernel IR only */
+} OpClass;
+
+typedef enum DtypeRule {
+    DTYPE_PROMOTE, DTYPE_FLOAT, DTYPE_BOOL, DTYPE_SAME, DTYPE_TAIL,
+    DTYPE_SUM, DTYPE_I64, DTYPE_ATTR, DTYPE_FLOATING, DTYPE_INTEGRAL
+} DtypeRule;
+
+typedef enum ShapeRule {
+    SHAPE_NONE, SHAPE_DIMS, SHAPE_SAME, SHAPE_BROADCAST, SHAPE_REDUCE, SHAPE_REDUCE_NONEMPTY,
+    SHAPE_AXIS, SHAPE_RESHAPE, SHAPE_PERMUTE, SHAPE_TRANSPOSE, SHAPE_EXPAND, SHAPE_SQUEEZE,
+    SHAPE_UNSQUEEZE, SHAPE_SLICE, SHAPE_SELECT, SHAPE_FLIP, SHAPE_DIAGONAL, SHAPE_NARROW,
+    SHAPE_CAT, SHAPE_STACK, SHAPE_PAD, SHAPE_GATHER, SHAPE_INDEX_SELECT, SHAPE_EMBEDDING,
+    SHAPE_ARANGE, SHAPE_ONE_HOT, SHAPE_MATMUL, SHAPE_GEMM, SHAPE_NORM, SHAPE_CROSS_ENTROPY,
+    SHAPE_LINEAR, SHAPE_ATTENTION, SHAPE_RULE_COUNT
+} ShapeRule;
+
+enum OpFlags {
+    F_COMMUTES = 1, /* inputs 0 and 1 may be exchanged */
+    F_PRIM = 2,     /* a scalar primitive: every back end and the evaluator emit it directly */
+    F_INPLACE = 4,  /* has a public in-place form, sn_NAME_ */
+    F_FAILS = 8,    /* can fail on data: never dead code */
+    F_PUBLIC = 16,  /* declared in ops.h */
+    F_NO_VN = 32    /* two equal nodes are not the same value */
+};
+
+enum { OP_MOST_PARAMS = 8 };
+
+/* One parameter of an op's signature. */
+typedef struct OpParam {
+    char name[14]; /* its name in C and in dumps */
+    char kind;     /* t l L d b y e r */
+    char suffix;   /* 0, '?' for t?, '*' for t* */
+} OpParam;
+
+typedef struct OpInfo {
+    const char *name;      /* the op's name, and after sn_ the function's */
+    const char *signature; /* see op.def */
+    const char *about;     /* one line of documentation */
+    uint8_t klass;         /* OpClass */
+    uint8_t dtype_rule;    /* DtypeRule */
+    uint8_t shape_rule;    /* ShapeRule */
+    uint8_t flags;         /* OpFlags */
+} OpInfo;
+
+/* The table. */
+extern const OpInfo op_info[OP_COUNT];
+
+/* The parsed signature; `*count` parameters. Never fails: the table is checked by a test. */
+const OpParam *op_params(OpCode op, int32_t *count);
+/* Op with this name, or OP_COUNT. */
+OpCode op_find(const char *name, size_t length);
+
+static inline bool op_is(OpCode op, OpClass klass) {
+    return op_info[op].klass == klass;
+}
+static inline bool op_has(OpCode op, int flags) {
+    return (op_info[op].flags & flags) == flags;
+}
+
+#endif

@@ -1,0 +1,251 @@
+/* decompose: replaces composite ops by simpler ones and makes every conversion and rounding an
+ * explicit cast, so that what follows sees a small set of ops on equal dtypes:
+ *   pointwise ops on f32, f64, integers and bool (never on half types)
+ *   reductions over one run of adjacent axes, kept as size 1
+ *   views reshape, permute, expand, slice, diagonal
+ *   pad, gather, index_select, one_hot, updates, gemm, rand, randn, cumsum. */
+#include "passes/decompose.h"
+
+#include "base/status.h"
+
+NodeId rw_input(const Rewrite *r, int32_t i) {
+    NodeId input = node_inputs(r->from, r->node)[i];
+    return input == NODE_NONE ? NODE_NONE : r->map[input];
+}
+
+TensorType rw_type(const Rewrite *r, NodeId x) {
+    if (x == NODE_NONE) return (TensorType){.rank = 0, .dtype = SN_F32};
+    return node_type(r->to, x);
+}
+
+NodeId rw_emit(Rewrite *r, OpCode op, const NodeId *inputs, int32_t n, const AttrList *attrs) {
+    static const AttrList none = {0};
+    if (r->error && r->error->status != SN_OK) return NODE_NONE;
+    return graph_emit(r->to, op, inputs, n, attrs ? attrs : &none, r->site, r->error);
+}
+
+NodeId rw_op1(Rewrite *r, OpCode op, NodeId x) {
+    return rw_emit(r, op, &x, 1, NULL);
+}
+
+NodeId rw_op2(Rewrite *r, OpCode op, NodeId x, NodeId y) {
+    return rw_emit(r, op, (NodeId[]){x, y}, 2, NULL);
+}
+
+NodeId rw_op3(Rewrite *r, OpCode op, NodeId x, NodeId y, NodeId z) {
+    return rw_emit(r, op, (NodeId[]){x, y, z}, 3, NULL);
+}
+
+NodeId rw_cast(Rewrite *r, sn_dtype dtype, NodeId x) {
+    if (x == NODE_NONE || rw_type(r, x).dtype == dtype) return x;
+    AttrList attrs = {.count = 0};
+    attr_int(&attrs, dtype);
+    return rw_emit(r, OP_CAST, &x, 1, &attrs);
+}
+
+NodeId rw_widen(Rewrite *r, NodeId x) {
+    if (x == NODE_NONE) return x;
+    return rw_cast(r, dtype_compute((sn_dtype)rw_type(r, x).dtype), x);
+}
+
+static NodeId scalar(Rewrite *r, sn_dtype dtype, double value, bool hoist) {
+    if (r->error && r->error->status != SN_OK) return NODE_NONE;
+    uint64_t bits = dtype_bits_from_double(dtype, value);
+    return graph_const(r->to, dtype, bits, hoist, false, r->site, r->error);
+}
+
+NodeId rw_literal(Rewrite *r, sn_dtype dtype, double value) {
+    return scalar(r, dtype, value, false);
+}
+
+NodeId rw_hoisted(Rewrite *r, sn_dtype dtype, double value) {
+    return scalar(r, dtype, value, true);
+}
+
+static NodeId with_list(Rewrite *r, OpCode op, NodeId x, const int64_t *list, int32_t count) {
+    AttrList attrs = {.count = 0};
+    attr_list(&attrs, list, count);
+    return rw_emit(r, op, &x, 1, &attrs);
+}
+
+NodeId rw_reshape(Rewrite *r, NodeId x, const int64_t *dims, int32_t rank) {
+    TensorType type = rw_type(r, x);
+    if (type.rank == rank && memcmp(type.dims, dims, sizeof *dims * (size_t)rank) == 0) return x;
+    return with_list(r, OP_RESHAPE, x, dims, rank);
+}
+
+NodeId rw_expand(Rewrite *r, NodeId x, const int64_t *dims, int32_t rank) {
+    TensorType type = rw_type(r, x);
+    if (type.rank == rank && memcmp(type.dims, dims, sizeof *dims * (size_t)rank) == 0) return x;
+    return with_list(r, OP_EXPAND, x, dims, rank);
+}
+
+NodeId rw_permute(Rewrite *r, NodeId x, const int64_t *axes, int32_t rank) {
+    return with_list(r, OP_PERMUTE, x, axes, rank);
+}
+
+NodeId rw_transpose(Rewrite *r, NodeId x, int32_t axis0, int32_t axis1) {
+    int64_t axes[SN_MAX_RANK];
+    int32_t rank = rw_type(r, x).rank;
+    for (int32_t i = 0; i < rank; i++) axes[i] = i;
+    axes[axis0] = axis1;
+    axes[axis1] = axis0;
+    return rw_permute(r, x, axes, rank);
+}
+
+NodeId rw_iota(Rewrite *r, const int64_t *dims, int32_t rank, int32_t axis) {
+    AttrList attrs = {.count = 0};
+    attr_list(&attrs, dims, rank);
+    attr_int(&attrs, axis);
+    return rw_emit(r, OP_IOTA, NULL, 0, &attrs);
+}
+
+NodeId rw_reduce(Rewrite *r, OpCode op, NodeId x, uint32_t mask) {
+    int32_t rank = rw_type(r, x).rank;
+    for (int32_t last = rank - 1; last >= 0; last--) {
+        if (!(mask >> last & 1)) continue;
+        int32_t first = last;
+        while (first > 0 && (mask >> (first - 1) & 1)) first--;
+        int64_t axes[SN_MAX_RANK];
+        for (int32_t i = first; i <= last; i++) axes[i - first] = i;
+        AttrList attrs = {.count = 0};
+        attr_list(&attrs, axes, last - first + 1);
+        attr_int(&attrs, 1);
+        if (op == OP_SUM || op == OP_PROD) attr_int(&attrs, REDUCE_BY_POSITION);
+        x = rw_emit(r, op, &x, 1, &attrs);
+        last = first;
+    }
+    return x;
+}
+
+int64_t rw_reduced_count(const Rewrite *r, NodeId x, uint32_t mask) {
+    TensorType type = rw_type(r, x);
+    int64_t count = 1;
+    for (int32_t i = 0; i < type.rank; i++)
+        if (mask >> i & 1) count *= type.dims[i];
+    return count;
+}
+
+/* A node that stays as it is, in the new graph. */
+static NodeId keep(Rewrite *r) {
+    return graph_copy_node(r->from, r->id, r->to, r->map, r->error);
+}
+
+static NodeId replace(Rewrite *r) {
+    OpCode op = (OpCode)r->node->op;
+    RewriteRule *rule = rewrite_rules[op];
+    if (!rule && op_is(op, CLASS_POINTWISE)) rule = rule_pointwise;
+    return rule ? rule(r) : keep(r);
+}
+
+/* The replacement must have the type of what it replaces; the rules are only as good as this. */
+static bool same_type(const Rewrite *r, NodeId id) {
+    TensorType was = node_type(r->from, r->id), is = node_type(r->to, id);
+    return was.dtype == is.dtype && was.rank == is.rank &&
+           memcmp(was.dims, is.dims, sizeof(int64_t) * was.rank) == 0;
+}
+
+static sn_status decompose_into(PassContext *context, Graph *to, NodeId *map) {
+    const Graph *from = &context->graph;
+    Rewrite r = {.from = from, .to = to, .map = map, .fast = context->fast,
+                 .error = context->error};
+    for (NodeId i = 0; i < from->nodes.count; i++) {
+        r.id = i;
+        r.node = graph_node(from, i);
+        r.site = from->sites.data[r.node->site];
+        map[i] = replace(&r);
+        if (map[i] == NODE_NONE)
+            return context->error->status ? context->error->status : error_memory(context->error);
+        if (!same_type(&r, map[i]))
+            return error_set(context->error, SN_ERROR_INTERNAL, "decompose: %s changes its type",
+                             op_info[r.node->op].name);
+    }
+    for (uint32_t i = 0; i < from->outputs.count; i++) {
+        GraphOutput output = from->outputs.data[i];
+        if (!graph_output(to, map[output.node], output.writes_input))
+            return error_memory(context->error);
+    }
+    return SN_OK;
+}
+
+/* True while a rule has emitted an op that is itself to be replaced (attention emits a softmax). */
+static bool holds_composites(const Graph *graph) {
+    for (NodeId i = 0; i < graph->nodes.count; i++) {
+        OpCode op = (OpCode)graph_node(graph, i)->op;
+        if (op == OP_MATMUL || (op_is(op, CLASS_COMPOSITE) && op != OP_ONE_HOT)) return true;
+    }
+    return false;
+}
+
+static sn_status decompose_once(PassContext *context) {
+    Graph simple;
+    graph_init(&simple, context->graph.name);
+    NodeId *map = arena_alloc(&context->arena, sizeof(NodeId) * (context->graph.nodes.count + 1));
+    sn_status status =
+        map ? decompose_into(context, &simple, map) : error_memory(context->error);
+    if (status != SN_OK) {
+        graph_free(&simple);
+        return status;
+    }
+    graph_free(&context->graph);
+    context->graph = simple;
+    return SN_OK;
+}
+
+sn_status pass_decompose(PassContext *context) {
+    sn_status status = decompose_once(context);
+    while (status == SN_OK && holds_composites(&context->graph)) status = decompose_once(context);
+    return status;
+}
+
+RewriteRule *const rewrite_rules[OP_COUNT] = {
+    [OP_CAST] = rule_cast,
+    [OP_WHERE] = rule_where,
+    [OP_LEAKY_RELU] = rule_leaky_relu,
+    [OP_ELU] = rule_elu,
+    [OP_HARDTANH] = rule_hardtanh,
+    [OP_SOFTPLUS] = rule_softplus,
+    [OP_ADDCMUL] = rule_addcmul,
+    [OP_SUM] = rule_sum,
+    [OP_PROD] = rule_prod,
+    [OP_MEAN] = rule_mean,
+    [OP_MAX] = rule_extremum,
+    [OP_MIN] = rule_extremum,
+    [OP_ARGMAX] = rule_arg,
+    [OP_ARGMIN] = rule_arg,
+    [OP_ANY] = rule_any,
+    [OP_ALL] = rule_all,
+    [OP_VAR] = rule_var,
+    [OP_LOGSUMEXP] = rule_logsumexp,
+    [OP_CUMSUM] = rule_cumsum,
+    [OP_TRANSPOSE] = rule_transpose,
+    [OP_SQUEEZE] = rule_squeeze,
+    [OP_UNSQUEEZE] = rule_squeeze,
+    [OP_SELECT] = rule_select,
+    [OP_FLIP] = rule_flip,
+    [OP_NARROW] = rule_narrow,
+    [OP_CAT] = rule_cat,
+    [OP_STACK] = rule_stack,
+    [OP_PAD] = rule_pad,
+    [OP_GATHER] = rule_gather,
+    [OP_INDEX_SELECT] = rule_index_select,
+    [OP_EMBEDDING] = rule_embedding,
+    [OP_TRIL] = rule_tri,
+    [OP_TRIU] = rule_tri,
+    [OP_ARANGE] = rule_arange,
+    [OP_FULL] = rule_full,
+    [OP_ONE_HOT] = rule_one_hot,
+    [OP_SCATTER_ADD] = rule_scatter,
+    [OP_INDEX_COPY] = rule_scatter,
+    [OP_MATMUL] = rule_matmul,
+    [OP_LINEAR] = rule_linear,
+    [OP_RAND] = rule_random,
+    [OP_RANDN] = rule_random,
+    [OP_DROPOUT] = rule_dropout,
+    [OP_SOFTMAX] = rule_softmax,
+    [OP_LOG_SOFTMAX] = rule_log_softmax,
+    [OP_LAYER_NORM] = rule_layer_norm,
+    [OP_RMS_NORM] = rule_rms_norm,
+    [OP_CROSS_ENTROPY] = rule_cross_entropy,
+    [OP_ATTENTION] = rule_attention,
+};

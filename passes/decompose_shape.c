@@ -1,0 +1,276 @@
+/* decompose, ops that move elements: views in terms of slice, permute and reshape; joins as writes
+ * into uninitialised memory; indexing with i64 indices; generated tensors. */
+#include "passes/decompose.h"
+
+#include "base/status.h"
+
+static NodeId finish_dims(Rewrite *r, NodeId x) {
+    TensorType type = node_type(r->from, r->id);
+    return rw_reshape(r, x, type.dims, type.rank);
+}
+
+NodeId rule_transpose(Rewrite *r) {
+    int32_t axis0 = (int32_t)node_attr_int(r->from, r->id, "axis0");
+    int32_t axis1 = (int32_t)node_attr_int(r->from, r->id, "axis1");
+    return axis0 == axis1 ? rw_input(r, 0) : rw_transpose(r, rw_input(r, 0), axis0, axis1);
+}
+
+/* squeeze and unsqueeze: only size-1 dims come or go. */
+NodeId rule_squeeze(Rewrite *r) {
+    return finish_dims(r, rw_input(r, 0));
+}
+
+/* x[start + i * step], i < dim, along every axis. */
+static NodeId slice(Rewrite *r, NodeId x, const int64_t *starts, const int64_t *steps,
+                    const int64_t *dims) {
+    int32_t rank = rw_type(r, x).rank;
+    AttrList attrs = {.count = 0};
+    attr_list(&attrs, starts, rank);
+    attr_list(&attrs, steps, rank);
+    attr_list(&attrs, dims, rank);
+    return rw_emit(r, OP_SLICE, &x, 1, &attrs);
+}
+
+static NodeId slice_axis(Rewrite *r, NodeId x, int32_t axis, int64_t start, int64_t length) {
+    TensorType type = rw_type(r, x);
+    int64_t starts[SN_MAX_RANK] = {0}, steps[SN_MAX_RANK];
+    for (int32_t i = 0; i < type.rank; i++) steps[i] = 1;
+    starts[axis] = start;
+    type.dims[axis] = length;
+    return slice(r, x, starts, steps, type.dims);
+}
+
+NodeId rule_select(Rewrite *r) {
+    int32_t axis = (int32_t)node_attr_int(r->from, r->id, "axis");
+    int64_t index = node_attr_int(r->from, r->id, "index");
+    return finish_dims(r, slice_axis(r, rw_input(r, 0), axis, index, 1));
+}
+
+NodeId rule_narrow(Rewrite *r) {
+    int32_t axis = (int32_t)node_attr_int(r->from, r->id, "axis");
+    return slice_axis(r, rw_input(r, 0), axis, node_attr_int(r->from, r->id, "start"),
+                      node_attr_int(r->from, r->id, "length"));
+}
+
+NodeId rule_flip(Rewrite *r) {
+    NodeId x = rw_input(r, 0);
+    TensorType type = rw_type(r, x);
+    int64_t starts[SN_MAX_RANK] = {0}, steps[SN_MAX_RANK];
+    int32_t count;
+    const int64_t *axes = node_attr_list(r->from, r->id, "axes", &count);
+    for (int32_t i = 0; i < type.rank; i++) steps[i] = 1;
+    for (int32_t i = 0; i < count; i++) {
+        if (type.dims[axes[i]] == 0) continue;
+        starts[axes[i]] = type.dims[axes[i]] - 1;
+        steps[axes[i]] = -1;
+    }
+    return slice(r, x, starts, steps, type.dims);
+}
+
+static NodeId empty(Rewrite *r, const TensorType *type) {
+    AttrList attrs = {.count = 0};
+    attr_list(&attrs, type->dims, type->rank);
+    attr_int(&attrs, type->dtype);
+    return rw_emit(r, OP_EMPTY, NULL, 0, &attrs);
+}
+
+/* Writes `part` into `whole` at `start` of `axis`. */
+static NodeId put(Rewrite *r, NodeId whole, NodeId part, int32_t axis, int64_t start) {
+    int32_t rank = rw_type(r, whole).rank;
+    int64_t starts[SN_MAX_RANK] = {0}, steps[SN_MAX_RANK];
+    for (int32_t i = 0; i < rank; i++) steps[i] = 1;
+    starts[axis] = start;
+    AttrList attrs = {.count = 0};
+    attr_list(&attrs, starts, rank);
+    attr_list(&attrs, steps, rank);
+    return rw_emit(r, OP_PUT_SLICE, (NodeId[]){whole, part}, 2, &attrs);
+}
+
+/* cat and stack: each part becomes a write. A single part is a copy. */
+static NodeId join(Rewrite *r, bool stack) {
+    TensorType type = node_type(r->from, r->id);
+    int32_t axis = (int32_t)node_attr_int(r->from, r->id, "axis");
+    NodeId whole = empty(r, &type);
+    int64_t start = 0;
+    for (int32_t i = 0; i < r->node->n_inputs; i++) {
+        NodeId part = rw_cast(r, (sn_dtype)type.dtype, rw_input(r, i));
+        TensorType shape = rw_type(r, part);
+        if (stack) {
+            shape = type;
+            shape.dims[axis] = 1;
+            part = rw_reshape(r, part, shape.dims, shape.rank);
+        } else if (shape.rank != type.rank) {
+            continue; /* the 1-d empty tensor that cat skips */
+        }
+        if (dims_count(shape.dims, shape.rank) == 0) continue;
+        whole = put(r, whole, part, axis, start);
+        start += shape.dims[axis];
+    }
+    return whole;
+}
+
+NodeId rule_cat(Rewrite *r) {
+    return join(r, false);
+}
+
+NodeId rule_stack(Rewrite *r) {
+    return join(r, true);
+}
+
+/* Crops first, so that what stays of pad only grows. */
+NodeId rule_pad(Rewrite *r) {
+    NodeId x = rw_widen(r, rw_input(r, 0));
+    TensorType type = rw_type(r, x);
+    int32_t count;
+    const int64_t *pads = node_attr_list(r->from, r->id, "pads", &count);
+    int64_t grow[2 * SN_MAX_RANK], starts[SN_MAX_RANK] = {0}, steps[SN_MAX_RANK];
+    bool crops = false, grows = false;
+    for (int32_t i = 0; i < type.rank; i++) steps[i] = 1;
+    for (int32_t i = 0; i < count; i += 2) {
+        int32_t axis = type.rank - 1 - i / 2;
+        int64_t before = pads[i], after = pads[i + 1];
+        if (before < 0) starts[axis] = -before;
+        type.dims[axis] += (before < 0 ? before : 0) + (after < 0 ? after : 0);
+        if (type.dims[axis] < 0) type.dims[axis] = 0;
+        grow[i] = before > 0 ? before : 0;
+        grow[i + 1] = after > 0 ? after : 0;
+        crops = crops || before < 0 || after < 0;
+        grows = grows || grow[i] || grow[i + 1];
+    }
+    if (crops) x = slice(r, x, starts, steps, type.dims);
+    sn_dtype result = (sn_dtype)r->node->dtype;
+    if (!grows) return rw_op1(r, OP_CLONE, rw_cast(r, result, x));
+    AttrList attrs = {.count = 0};
+    attr_list(&attrs, grow, count);
+    attr_double(&attrs, node_attr_double(r->from, r->id, "value"));
+    return rw_cast(r, result, rw_emit(r, OP_PAD, &x, 1, &attrs));
+}
+
+static NodeId with_axis(Rewrite *r, OpCode op, NodeId x, int64_t axis, NodeId index) {
+    AttrList attrs = {.count = 0};
+    attr_int(&attrs, axis);
+    return rw_emit(r, op, (NodeId[]){x, rw_cast(r, SN_I64, index)}, 2, &attrs);
+}
+
+NodeId rule_gather(Rewrite *r) {
+    int64_t axis = node_attr_int(r->from, r->id, "axis");
+    NodeId x = rw_input(r, 0), index = rw_input(r, 1);
+    if (rw_type(r, x).rank == 0) { /* as 1-d tensors of one element */
+        int64_t one = 1;
+        x = rw_reshape(r, x, &one, 1);
+        int64_t count = dims_count(rw_type(r, index).dims, rw_type(r, index).rank);
+        index = rw_reshape(r, index, &count, 1);
+    } else if (rw_type(r, index).rank == 0) {
+        int64_t one = 1;
+        index = rw_reshape(r, index, &one, 1);
+    }
+    return finish_dims(r, with_axis(r, OP_GATHER, x, axis, index));
+}
+
+NodeId rule_index_select(Rewrite *r) {
+    NodeId x = rw_input(r, 0), index = rw_input(r, 1);
+    int64_t one = 1;
+    if (rw_type(r, x).rank == 0) x = rw_reshape(r, x, &one, 1);
+    if (rw_type(r, index).rank == 0) index = rw_reshape(r, index, &one, 1);
+    int64_t axis = node_attr_int(r->from, r->id, "axis");
+    return finish_dims(r, with_axis(r, OP_INDEX_SELECT, x, axis, index));
+}
+
+NodeId rule_embedding(Rewrite *r) {
+    NodeId index = rw_input(r, 1);
+    TensorType type = rw_type(r, index);
+    int64_t count = dims_count(type.dims, type.rank);
+    index = rw_reshape(r, index, &count, 1);
+    return finish_dims(r, with_axis(r, OP_INDEX_SELECT, rw_input(r, 0), 0, index));
+}
+
+NodeId rule_tri(Rewrite *r) {
+    NodeId x = rw_input(r, 0);
+    TensorType type = rw_type(r, x);
+    const int64_t *dims = type.dims + type.rank - 2;
+    double diagonal = (double)node_attr_int(r->from, r->id, "diagonal");
+    NodeId row = rw_iota(r, dims, 2, 0), column = rw_iota(r, dims, 2, 1);
+    NodeId limit = rw_op2(r, OP_ADD, row, rw_hoisted(r, SN_I64, diagonal));
+    OpCode kept = r->node->op == OP_TRIL ? OP_GE : OP_LE;
+    NodeId y = rw_widen(r, x);
+    NodeId zero = rw_literal(r, (sn_dtype)rw_type(r, y).dtype, 0);
+    y = rw_op3(r, OP_WHERE, rw_op2(r, kept, limit, column), y, zero);
+    return rw_cast(r, (sn_dtype)type.dtype, y);
+}
+
+NodeId rule_arange(Rewrite *r) {
+    TensorType type = node_type(r->from, r->id);
+    sn_dtype dtype = dtype_is_float((sn_dtype)type.dtype) ? SN_F64 : SN_I64;
+    NodeId start = rw_hoisted(r, dtype, node_attr_double(r->from, r->id, "start"));
+    NodeId step = rw_hoisted(r, dtype, node_attr_double(r->from, r->id, "step"));
+    NodeId index = rw_cast(r, dtype, rw_iota(r, type.dims, 1, 0));
+    NodeId y = rw_op2(r, OP_ADD, start, rw_op2(r, OP_MUL, index, step));
+    return rw_cast(r, (sn_dtype)type.dtype, y);
+}
+
+NodeId rule_full(Rewrite *r) {
+    TensorType type = node_type(r->from, r->id);
+    NodeId value =
+        rw_hoisted(r, (sn_dtype)type.dtype, node_attr_double(r->from, r->id, "value"));
+    /* A copy, so that the result is memory of its own like any other. */
+    return rw_op1(r, OP_CLONE, rw_expand(r, value, type.dims, type.rank));
+}
+
+NodeId rule_one_hot(Rewrite *r) {
+    NodeId index = rw_cast(r, SN_I64, rw_input(r, 0));
+    AttrList attrs = {.count = 0};
+    attr_int(&attrs, node_attr_int(r->from, r->id, "classes"));
+    return rw_emit(r, OP_ONE_HOT, &index, 1, &attrs);
+}
+
+/* scatter_add (summed in f32 for half types, rounded once) and index_copy. */
+NodeId rule_scatter(Rewrite *r) {
+    OpCode op = (OpCode)r->node->op;
+    NodeId x = rw_input(r, 0), index = rw_cast(r, SN_I64, rw_input(r, 1));
+    NodeId source = rw_input(r, 2);
+    sn_dtype dtype = (sn_dtype)r->node->dtype;
+    if (op == OP_SCATTER_ADD) {
+        x = rw_widen(r, x);
+        source = rw_widen(r, source);
+    }
+    TensorType type = rw_type(r, x);
+    int64_t one = 1;
+    if (type.rank == 0) {
+        x = rw_reshape(r, x, &one, 1);
+        source = rw_reshape(r, source, &one, 1);
+    }
+    if (rw_type(r, index).rank == 0) index = rw_reshape(r, index, &one, 1);
+    if (rw_type(r, source).rank == 0) source = rw_reshape(r, source, &one, 1);
+    AttrList attrs = {.count = 0};
+    attr_int(&attrs, node_attr_int(r->from, r->id, "axis"));
+    NodeId y = rw_emit(r, op, (NodeId[]){x, index, source}, 3, &attrs);
+    return finish_dims(r, rw_cast(r, dtype, y));
+}
+
+static NodeId draw(Rewrite *r, OpCode op, const TensorType *type, NodeId state) {
+    sn_dtype dtype = dtype_compute((sn_dtype)type->dtype);
+    AttrList attrs = {.count = 0};
+    attr_list(&attrs, type->dims, type->rank);
+    attr_int(&attrs, dtype);
+    attr_int(&attrs, node_attr_int(r->from, r->id, "offset"));
+    return rw_cast(r, (sn_dtype)type->dtype, rw_emit(r, op, &state, 1, &attrs));
+}
+
+NodeId rule_random(Rewrite *r) {
+    TensorType type = node_type(r->from, r->id);
+    return draw(r, (OpCode)r->node->op, &type, rw_input(r, 0));
+}
+
+NodeId rule_dropout(Rewrite *r) {
+    NodeId x = rw_widen(r, rw_input(r, 0));
+    TensorType type = rw_type(r, x);
+    TensorType drawn = type;
+    drawn.dtype = SN_F32;
+    double p = node_attr_double(r->from, r->id, "p");
+    NodeId u = draw(r, OP_RAND, &drawn, rw_input(r, 1));
+    NodeId kept = rw_op2(r, OP_GE, u, rw_hoisted(r, SN_F32, p));
+    sn_dtype dtype = (sn_dtype)type.dtype;
+    NodeId scale = rw_hoisted(r, dtype, p < 1 ? 1 / (1 - p) : 0);
+    NodeId y = rw_op3(r, OP_WHERE, kept, rw_op2(r, OP_MUL, x, scale), rw_literal(r, dtype, 0));
+    return rw_cast(r, (sn_dtype)r->node->dtype, y);
+}

@@ -1,0 +1,589 @@
+/* fuse: decides which nodes share a kernel. Nodes are visited in order; each joins the producer
+ * group from which most bytes are saved, if every value it reads from there lies at the same point
+ * of the iteration space, and drags other producer groups along. Then groups that read the same
+ * memory are merged side by side. A reason is kept for each refusal. */
+#include "passes/fuse.h"
+
+#include "base/log.h"
+#include "base/status.h"
+#include "ir/dtype.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+enum {
+    FUSE_MOST_MEMBERS = 128, /* code size: a larger kernel compiles slower and spills */
+    FUSE_MOST_COST = 1200,   /* the same, in op_cost units */
+    FUSE_MOST_READS = 48,    /* arguments of one kernel */
+    INLINE_MOST_COST = 4,    /* an inlined node is computed again in each consumer */
+    INLINE_INDEX_COST = 10   /* the same when it reads no memory (masks made of indices) */
+};
+
+/* Why two groups were not fused: (identifier, text). */
+#define FUSE_REFUSALS(R)                                                                           \
+    R(NONE, "fused")                                                                               \
+    R(INDEX, "a value is read at other indices than it is computed at")                            \
+    R(SPACE, "the iteration spaces differ")                                                        \
+    R(ORDER, "their reductions run in different orders")                                           \
+    R(CYCLE, "one depends on the other through a third kernel")                                    \
+    R(SIZE, "the kernel would become too large")                                                   \
+    R(CLOSED, "ordered writes and extern calls stand alone")                                       \
+    R(MEMORY, "out of memory")
+typedef enum Refusal {
+#define R(id, text) REFUSE_##id,
+    FUSE_REFUSALS(R)
+#undef R
+} Refusal;
+static const char *const refusal_text[] = {
+#define R(id, text) text,
+    FUSE_REFUSALS(R)
+#undef R
+};
+
+/* What the pass knows of a group beside its members. */
+typedef struct GroupState {
+    uint64_t *before; /* bit set of groups that must run earlier, transitively */
+    int32_t cost;     /* sum of op_cost */
+    int32_t reads;    /* upper bound of distinct values read from memory */
+} GroupState;
+
+typedef struct Fuser {
+    PassContext *context;   /* the pipeline's */
+    const Graph *graph;     /* context->graph */
+    Fusion *fusion;         /* the result */
+    VEC(GroupState) states; /* by group */
+    IndexSpace space;       /* reused */
+    ReadList reads;         /* reused */
+    uint32_t words;         /* words of a bit set */
+} Fuser;
+
+static bool bit(const uint64_t *set, int32_t i) {
+    return set[i >> 6] >> (i & 63) & 1;
+}
+static void set_bit(uint64_t *set, int32_t i) {
+    set[i >> 6] |= 1ull << (i & 63);
+}
+
+static void note(Fuser *f, NodeId node, int32_t group, Refusal refusal) {
+    bool logged = log_on(LOG_FUSION);
+    if (!logged && !f->context->explain) return;
+    char text[256];
+    const Group *g = &f->fusion->groups.data[group];
+    snprintf(text, sizeof text, "%s (%%%u) not with %s (%%%u): %s",
+             op_info[graph_node(f->graph, node)->op].name, node,
+             op_info[graph_node(f->graph, vec_last(&g->members))->op].name, vec_last(&g->members),
+             refusal_text[refusal]);
+    if (logged) log_write(LOG_FUSION, "%s", text);
+    char *copy = f->context->explain ? mem_strdup(text) : NULL;
+    if (copy && !vec_push(&f->context->program->notes, copy)) mem_free(copy);
+}
+
+/* ---- roles ----------------------------------------------------------------------------------- */
+
+typedef struct InlineInfo {
+    int32_t cost;   /* op_cost of computing the value from leaves */
+    NodeId source;  /* the one input it reads; NODE_NONE = none */
+    bool possible;  /* made of pointwise ops, constants and at most one input */
+} InlineInfo;
+
+static InlineInfo inline_of_operands(const Graph *graph, const InlineInfo *infos, NodeId id) {
+    const Node *node = graph_node(graph, id);
+    InlineInfo info = {.cost = op_cost((OpCode)node->op), .source = NODE_NONE, .possible = true};
+    for (uint32_t i = 0; i < node->n_inputs; i++) {
+        NodeId operand = node_inputs(graph, node)[i];
+        if (operand == NODE_NONE) continue;
+        const InlineInfo *from = &infos[operand];
+        if (!from->possible) return (InlineInfo){0};
+        if (from->source != NODE_NONE) {
+            if (info.source != NODE_NONE && info.source != from->source) return (InlineInfo){0};
+            info.source = from->source;
+        }
+        info.cost += from->cost;
+    }
+    int32_t most = info.source == NODE_NONE ? INLINE_INDEX_COST : INLINE_MOST_COST;
+    info.possible = info.cost <= most;
+    return info;
+}
+
+static NodeRole role_of(const Graph *graph, const bool *kept, InlineInfo *infos, NodeId id) {
+    const Node *node = graph_node(graph, id);
+    switch (op_info[node->op].klass) {
+    case CLASS_SOURCE:
+        infos[id] = (InlineInfo){.source = node->op == OP_INPUT ? id : NODE_NONE,
+                                 .possible = node->op != OP_EMPTY};
+        return ROLE_LEAF;
+    case CLASS_VIEW: infos[id] = infos[node_inputs(graph, node)[0]]; return ROLE_VIEW;
+    case CLASS_CONTRACT: return ROLE_EXTERN;
+    case CLASS_POINTWISE:
+        if (kept[id] || node->op == OP_CLONE) return ROLE_MEMBER;
+        infos[id] = inline_of_operands(graph, infos, id);
+        return infos[id].possible ? ROLE_INLINE : ROLE_MEMBER;
+    default: return ROLE_MEMBER;
+    }
+}
+
+/* A value that must lie in memory: what outputs, extern calls, gathers and updates refer to. */
+static void keep_base(const Graph *graph, bool *kept, NodeId id) {
+    kept[view_base(graph, id)] = true;
+}
+
+static sn_status assign_roles(Fuser *f) {
+    const Graph *graph = f->graph;
+    uint32_t count = graph->nodes.count;
+    Arena *arena = &f->context->arena;
+    Fusion *fusion = f->fusion;
+    fusion->roles = arena_zalloc(arena, count + 1);
+    fusion->group_of = arena_alloc(arena, sizeof(int32_t) * (count + 1));
+    fusion->materialized = arena_zalloc(arena, count + 1);
+    bool *kept = arena_zalloc(arena, count + 1);
+    InlineInfo *infos = arena_zalloc(arena, sizeof *infos * (count + 1));
+    if (!fusion->roles || !fusion->group_of || !fusion->materialized || !kept || !infos)
+        return error_memory(f->context->error);
+    for (uint32_t i = 0; i < graph->outputs.count; i++)
+        keep_base(graph, kept, graph->outputs.data[i].node);
+    for (NodeId i = 0; i < count; i++) {
+        const Node *node = graph_node(graph, i);
+        fusion->group_of[i] = GROUP_NONE;
+        bool refers = op_is((OpCode)node->op, CLASS_CONTRACT) ||
+                      op_is((OpCode)node->op, CLASS_UPDATE);
+        for (uint32_t j = 0; refers && j < node->n_inputs; j++)
+            if (node_inputs(graph, node)[j] != NODE_NONE)
+                if (op_is((OpCode)node->op, CLASS_CONTRACT) || j == 0)
+                    keep_base(graph, kept, node_inputs(graph, node)[j]);
+    }
+    for (NodeId i = 0; i < count; i++) fusion->roles[i] = (uint8_t)role_of(graph, kept, infos, i);
+    return SN_OK;
+}
+
+/* ---- groups ---------------------------------------------------------------------------------- */
+
+static bool is_sequential(OpCode op) {
+    return op == OP_CUMSUM || op == OP_SCATTER_ADD || op == OP_INDEX_COPY;
+}
+
+/* Nothing else may join, whatever fits: the order of its writes is part of the op. */
+static bool is_closed(const Graph *graph, const Group *group) {
+    OpCode op = (OpCode)graph_node(graph, group->members.data[0])->op;
+    return group->is_extern || op == OP_SCATTER_ADD || op == OP_INDEX_COPY;
+}
+
+static int64_t product(const int64_t *dims, int32_t first, int32_t last) {
+    int64_t count = 1;
+    for (int32_t i = first; i < last; i++) count *= dims[i];
+    return count;
+}
+
+/* The space that a node needs by itself. */
+static Group space_of(const Graph *graph, NodeId id) {
+    const Node *node = graph_node(graph, id);
+    OpCode op = (OpCode)node->op;
+    Group g = {.shape_of = id, .k = 1, .b = 1};
+    int32_t first = 0, last = 0;
+    if (op_is(op, CLASS_REDUCE)) {
+        int32_t count;
+        const int64_t *axes = node_attr_list(graph, id, "axes", &count);
+        g.shape_of = node_inputs(graph, node)[0];
+        first = count ? (int32_t)axes[0] : 0;
+        last = count ? (int32_t)axes[count - 1] + 1 : 0;
+        bool sums = op == OP_SUM || op == OP_PROD;
+        g.order = sums ? (uint8_t)node_attr_int(graph, id, "order") : REDUCE_FREE;
+    } else if (is_sequential(op)) {
+        if (op == OP_SCATTER_ADD) g.shape_of = node_inputs(graph, node)[1];
+        if (op == OP_INDEX_COPY) g.shape_of = node_inputs(graph, node)[2];
+        first = (int32_t)node_attr_int(graph, id, "axis");
+        last = first + 1;
+        g.sequential = true;
+    } else if (op == OP_PUT_SLICE || op == OP_PUT_DIAGONAL) {
+        g.shape_of = node_inputs(graph, node)[1];
+    }
+    const Node *shape = graph_node(graph, g.shape_of);
+    const int64_t *dims = node_dims(graph, shape);
+    g.k_first = first;
+    g.k_last = last;
+    if (g.order == REDUCE_BY_POSITION && !g.sequential) {
+        g.a = product(dims, 0, shape->rank);
+        return g;
+    }
+    g.a = product(dims, 0, first);
+    g.k = product(dims, first, last);
+    g.b = product(dims, last, shape->rank);
+    return g;
+}
+
+static int32_t new_group(Fuser *f, NodeId id) {
+    Group group = space_of(f->graph, id);
+    group.is_extern = f->fusion->roles[id] == ROLE_EXTERN;
+    GroupState state = {.before = arena_zalloc(&f->context->arena, sizeof(uint64_t) * f->words)};
+    if (!state.before || !vec_push(&f->fusion->groups, group)) return GROUP_NONE;
+    if (!vec_push(&f->states, state)) {
+        f->fusion->groups.count--;
+        return GROUP_NONE;
+    }
+    return (int32_t)f->fusion->groups.count - 1;
+}
+
+/* The combined space of two groups; false when there is none. A map takes the other's space where
+ * it is FULL or ROW in it. */
+static Refusal join_spaces(const Group *x, const Group *y, Group *joined) {
+    bool x_reduces = group_has_k(x), y_reduces = group_has_k(y);
+    *joined = x_reduces || !y_reduces ? *x : *y;
+    if (x_reduces && y_reduces) {
+        if (x->a != y->a || x->k != y->k || x->b != y->b) return REFUSE_SPACE;
+        if (x->sequential || y->sequential) return REFUSE_ORDER;
+        if (x->order != y->order && x->order != REDUCE_FREE && y->order != REDUCE_FREE)
+            return REFUSE_ORDER;
+        if (x->order == REDUCE_FREE) joined->order = y->order;
+        return REFUSE_NONE;
+    }
+    if (!x_reduces && !y_reduces) {
+        if (x->a != y->a) return REFUSE_SPACE;
+        return REFUSE_NONE;
+    }
+    const Group *map = x_reduces ? y : x;
+    return group_level(joined, map->a) == LEVEL_NONE ? REFUSE_SPACE : REFUSE_NONE;
+}
+
+/* A scan mixes with maps of its full size only. */
+static bool scan_allows(const Graph *graph, const Group *joined, NodeId id) {
+    if (!joined->sequential) return true;
+    return group_level(joined, node_count(graph, id)) == LEVEL_FULL;
+}
+
+/* Every value that `consumer` reads from group `from` lies where it is computed. */
+static Refusal edges_aligned(Fuser *f, const Group *space, NodeId consumer, int32_t from) {
+    if (!flat_space(space, &f->space)) return REFUSE_MEMORY;
+    f->reads.count = 0;
+    if (!reads_of(f->graph, f->fusion, space, consumer, &f->space, &f->reads))
+        return REFUSE_SPACE;
+    for (uint32_t i = 0; i < f->reads.count; i++) {
+        const Read *read = &f->reads.data[i];
+        if (f->fusion->group_of[read->node] != from) continue;
+        /* An update's value exists in memory only. */
+        if (op_is((OpCode)graph_node(f->graph, read->node)->op, CLASS_UPDATE)) return REFUSE_INDEX;
+        Level level = group_level(space, node_count(f->graph, read->node));
+        if (level == LEVEL_NONE) return REFUSE_SPACE;
+        IndexExpr own = level_position(space, level);
+        if (!index_equal(&own, &read->index)) return REFUSE_INDEX;
+    }
+    return REFUSE_NONE;
+}
+
+static bool path_through_third(const Fuser *f, int32_t from, int32_t to) {
+    const uint64_t *before = f->states.data[to].before;
+    for (int32_t i = 0; i < (int32_t)f->fusion->groups.count; i++)
+        if (i != from && bit(before, i) && bit(f->states.data[i].before, from)) return true;
+    return false;
+}
+
+/* `group` now also needs what `extra` holds; so does everything that runs after it. */
+static void need(Fuser *f, int32_t group, const uint64_t *extra) {
+    uint64_t *own = f->states.data[group].before;
+    for (uint32_t w = 0; w < f->words; w++) own[w] |= extra[w];
+    for (uint32_t i = 0; i < f->states.count; i++) {
+        uint64_t *other = f->states.data[i].before;
+        if (!bit(other, group)) continue;
+        for (uint32_t w = 0; w < f->words; w++) other[w] |= own[w];
+    }
+}
+
+/* Every member of `group` has a place in the joined space, and what it reads from the other group,
+ * whose number is `from`, lies there too. A member recorded before all of the other group cannot
+ * read from it. */
+static Refusal members_fit(Fuser *f, const Group *joined, const Group *group, const Group *other,
+                           int32_t from) {
+    for (uint32_t i = group->members.count; i-- > 0;) {
+        NodeId id = group->members.data[i];
+        if (joined->sequential && !scan_allows(f->graph, joined, id)) return REFUSE_SPACE;
+        if (id < other->members.data[0]) {
+            if (!joined->sequential) break;
+            continue;
+        }
+        Refusal refusal = edges_aligned(f, joined, id, from);
+        if (refusal != REFUSE_NONE) return refusal;
+    }
+    return REFUSE_NONE;
+}
+
+static Refusal can_merge(Fuser *f, int32_t into, int32_t from, Group *joined) {
+    const Group *x = &f->fusion->groups.data[into], *y = &f->fusion->groups.data[from];
+    if (x->dead || y->dead || is_closed(f->graph, x) || is_closed(f->graph, y))
+        return REFUSE_CLOSED;
+    Refusal refusal = join_spaces(x, y, joined);
+    if (refusal != REFUSE_NONE) return refusal;
+    if (x->members.count + y->members.count > FUSE_MOST_MEMBERS ||
+        f->states.data[into].cost + f->states.data[from].cost > FUSE_MOST_COST ||
+        f->states.data[into].reads + f->states.data[from].reads > FUSE_MOST_READS)
+        return REFUSE_SIZE;
+    bool forward = bit(f->states.data[into].before, from);
+    bool backward = bit(f->states.data[from].before, into);
+    if ((forward && path_through_third(f, from, into)) ||
+        (backward && path_through_third(f, into, from)))
+        return REFUSE_CYCLE;
+    refusal = members_fit(f, joined, x, y, from);
+    return refusal != REFUSE_NONE ? refusal : members_fit(f, joined, y, x, into);
+}
+
+static bool merge(Fuser *f, int32_t into, int32_t from, const Group *joined) {
+    Group *x = &f->fusion->groups.data[into], *y = &f->fusion->groups.data[from];
+    if (!vec_reserve(&x->members, y->members.count)) return false;
+    /* Both lists ascend; the union must too: members are computed in that order. */
+    uint32_t i = x->members.count, j = y->members.count, at = i + j;
+    x->members.count = at;
+    NodeId *out = x->members.data;
+    while (j > 0)
+        out[--at] = i > 0 && out[i - 1] > y->members.data[j - 1] ? out[--i] : y->members.data[--j];
+    for (uint32_t m = 0; m < y->members.count; m++)
+        f->fusion->group_of[y->members.data[m]] = into;
+    x->a = joined->a;
+    x->k = joined->k;
+    x->b = joined->b;
+    x->shape_of = joined->shape_of;
+    x->k_first = joined->k_first;
+    x->k_last = joined->k_last;
+    x->order = joined->order;
+    x->sequential = joined->sequential;
+    vec_free(&y->members);
+    y->dead = true;
+    f->states.data[into].cost += f->states.data[from].cost;
+    f->states.data[into].reads += f->states.data[from].reads;
+    uint64_t *before = f->states.data[into].before;
+    need(f, into, f->states.data[from].before);
+    before[into >> 6] &= ~(1ull << (into & 63));
+    before[from >> 6] &= ~(1ull << (from & 63));
+    for (uint32_t g = 0; g < f->states.count; g++) {
+        uint64_t *other = f->states.data[g].before;
+        if (!bit(other, from)) continue;
+        other[from >> 6] &= ~(1ull << (from & 63));
+        if ((int32_t)g == into) continue;
+        set_bit(other, into);
+        for (uint32_t w = 0; w < f->words; w++) other[w] |= before[w];
+    }
+    return true;
+}
+
+/* ---- vertical fusion -------------------------------------------------------------------------- */
+
+enum { MOST_CANDIDATES = 16 };
+
+typedef struct Candidate {
+    int32_t group; /* a producer's group */
+    int64_t bytes; /* that need not be read back */
+} Candidate;
+
+/* Producer groups of a group's one member, most bytes first; sets what must run before it. */
+static int32_t find_candidates(Fuser *f, int32_t own, NodeId id, Candidate *found) {
+    int32_t count = 0;
+    const Group *group = &f->fusion->groups.data[own];
+    GroupState *state = &f->states.data[own];
+    if (!flat_space(group, &f->space)) return 0;
+    f->reads.count = 0;
+    if (!reads_of(f->graph, f->fusion, group, id, &f->space, &f->reads)) return 0;
+    state->reads = (int32_t)f->reads.count;
+    for (uint32_t i = 0; i < f->reads.count; i++) {
+        NodeId read = f->reads.data[i].node;
+        int32_t from = f->fusion->group_of[read];
+        if (from == GROUP_NONE) continue;
+        set_bit(state->before, from);
+        for (uint32_t w = 0; w < f->words; w++) state->before[w] |= f->states.data[from].before[w];
+        int64_t bytes = node_count(f->graph, read) *
+                        (int64_t)sn_dtype_size((sn_dtype)graph_node(f->graph, read)->dtype);
+        int32_t at = 0;
+        while (at < count && found[at].group != from) at++;
+        if (at == count) {
+            if (count == MOST_CANDIDATES) continue;
+            found[count++] = (Candidate){from, 0};
+        }
+        found[at].bytes += bytes + 1;
+    }
+    for (int32_t i = 1; i < count; i++)
+        for (int32_t j = i; j > 0 && found[j].bytes > found[j - 1].bytes; j--) {
+            Candidate swap = found[j];
+            found[j] = found[j - 1];
+            found[j - 1] = swap;
+        }
+    return count;
+}
+
+/* A node that joined a group leaves its own number free again, so that the bit sets stay short. */
+static void drop_last_if_dead(Fuser *f) {
+    if (!vec_last(&f->fusion->groups).dead) return;
+    f->fusion->groups.count--;
+    f->states.count--;
+}
+
+static sn_status visit(Fuser *f, NodeId id) {
+    int32_t own = new_group(f, id);
+    if (own == GROUP_NONE || !vec_push(&f->fusion->groups.data[own].members, id))
+        return error_memory(f->context->error);
+    f->fusion->group_of[id] = own;
+    f->states.data[own].cost = op_cost((OpCode)graph_node(f->graph, id)->op);
+    Candidate candidates[MOST_CANDIDATES];
+    int32_t count = find_candidates(f, own, id, candidates);
+    for (int32_t i = 0; i < count; i++) {
+        Group joined;
+        /* The older group keeps its number, so that chains do not relabel themselves. */
+        int32_t into = candidates[i].group;
+        Refusal refusal = can_merge(f, into, own, &joined);
+        if (refusal != REFUSE_NONE) {
+            note(f, id, into, refusal);
+            continue;
+        }
+        if (!merge(f, into, own, &joined)) return error_memory(f->context->error);
+        drop_last_if_dead(f);
+        own = into;
+    }
+    return SN_OK;
+}
+
+/* An extern call: a group of its own that only orders the others. */
+static sn_status visit_extern(Fuser *f, NodeId id) {
+    int32_t own = new_group(f, id);
+    if (own == GROUP_NONE || !vec_push(&f->fusion->groups.data[own].members, id))
+        return error_memory(f->context->error);
+    f->fusion->group_of[id] = own;
+    const Node *node = graph_node(f->graph, id);
+    GroupState *state = &f->states.data[own];
+    for (uint32_t i = 0; i < node->n_inputs; i++) {
+        NodeId operand = node_inputs(f->graph, node)[i];
+        if (operand == NODE_NONE) continue;
+        int32_t from = f->fusion->group_of[view_base(f->graph, operand)];
+        if (from == GROUP_NONE) continue;
+        set_bit(state->before, from);
+        for (uint32_t w = 0; w < f->words; w++) state->before[w] |= f->states.data[from].before[w];
+    }
+    return SN_OK;
+}
+
+/* ---- horizontal fusion ------------------------------------------------------------------------ */
+
+/* First group that reads each input of the graph; later ones with the same space try to join it. */
+static sn_status fuse_siblings(Fuser *f) {
+    uint32_t count = f->fusion->groups.count;
+    int32_t *reader = arena_alloc(&f->context->arena, sizeof *reader * (f->graph->nodes.count + 1));
+    if (!reader) return error_memory(f->context->error);
+    for (uint32_t i = 0; i < f->graph->nodes.count; i++) reader[i] = GROUP_NONE;
+    for (uint32_t g = 0; g < count; g++) {
+        if (f->fusion->groups.data[g].dead || f->fusion->groups.data[g].is_extern) continue;
+        int32_t own = (int32_t)g;
+        for (uint32_t m = 0; m < f->fusion->groups.data[own].members.count; m++) {
+            const Group *group = &f->fusion->groups.data[own];
+            if (!flat_space(group, &f->space)) return error_memory(f->context->error);
+            f->reads.count = 0;
+            if (!reads_of(f->graph, f->fusion, group, group->members.data[m], &f->space, &f->reads))
+                continue;
+            ReadList reads = f->reads; /* can_merge reuses the list */
+            f->reads = (ReadList){0};
+            for (uint32_t i = 0; i < reads.count; i++) {
+                NodeId read = reads.data[i].node;
+                if (node_count(f->graph, read) < 2 || f->fusion->group_of[read] == own) continue;
+                int32_t other = reader[read];
+                Group joined;
+                if (other == GROUP_NONE || other == own || f->fusion->groups.data[other].dead) {
+                    reader[read] = own;
+                } else if (can_merge(f, other, own, &joined) == REFUSE_NONE &&
+                           merge(f, other, own, &joined)) {
+                    own = other;
+                    m = 0;
+                    break;
+                }
+            }
+            vec_free(&f->reads);
+            f->reads = reads;
+        }
+    }
+    return SN_OK;
+}
+
+/* ---- results ---------------------------------------------------------------------------------- */
+
+static void materialize_base(Fuser *f, NodeId id) {
+    NodeId base = view_base(f->graph, id);
+    if (f->fusion->group_of[base] != GROUP_NONE) f->fusion->materialized[base] = true;
+}
+
+static sn_status mark_materialized(Fuser *f) {
+    for (uint32_t i = 0; i < f->graph->outputs.count; i++)
+        materialize_base(f, f->graph->outputs.data[i].node);
+    for (uint32_t g = 0; g < f->fusion->groups.count; g++) {
+        const Group *group = &f->fusion->groups.data[g];
+        for (uint32_t m = 0; m < group->members.count; m++) {
+            NodeId id = group->members.data[m];
+            const Node *node = graph_node(f->graph, id);
+            if (group->is_extern || op_is((OpCode)node->op, CLASS_UPDATE))
+                f->fusion->materialized[id] = true;
+            if (group->is_extern) {
+                for (uint32_t i = 0; i < node->n_inputs; i++)
+                    if (node_inputs(f->graph, node)[i] != NODE_NONE)
+                        materialize_base(f, node_inputs(f->graph, node)[i]);
+                continue;
+            }
+            if (!flat_space(group, &f->space)) return error_memory(f->context->error);
+            f->reads.count = 0;
+            if (!reads_of(f->graph, f->fusion, group, id, &f->space, &f->reads))
+                return error_set(f->context->error, SN_ERROR_INTERNAL, "fuse: %s has no level",
+                                 op_info[node->op].name);
+            for (uint32_t i = 0; i < f->reads.count; i++) {
+                NodeId read = f->reads.data[i].node;
+                if (f->fusion->group_of[read] != (int32_t)g) materialize_base(f, read);
+            }
+        }
+    }
+    return SN_OK;
+}
+
+/* Groups in an order that respects `before`; among those that are ready, the one whose last member
+ * was recorded first, and updates as late as they may be, so that they can write in place. */
+static sn_status order_groups(Fuser *f) {
+    uint32_t count = f->fusion->groups.count, placed = 0, live = 0;
+    bool *done = arena_zalloc(&f->context->arena, count + 1);
+    uint32_t *waiting = arena_zalloc(&f->context->arena, sizeof *waiting * (count + 1));
+    if (!done || !waiting) return error_memory(f->context->error);
+    for (uint32_t g = 0; g < count; g++) {
+        if (f->fusion->groups.data[g].dead) continue;
+        live++;
+        for (uint32_t w = 0; w < f->words; w++)
+            waiting[g] += (uint32_t)__builtin_popcountll(f->states.data[g].before[w]);
+    }
+    while (placed < live) {
+        int64_t best = -1;
+        for (uint32_t g = 0; g < count; g++) {
+            if (f->fusion->groups.data[g].dead || done[g] || waiting[g]) continue;
+            if (best < 0 || vec_last(&f->fusion->groups.data[g].members) <
+                                vec_last(&f->fusion->groups.data[best].members))
+                best = g;
+        }
+        if (best < 0)
+            return error_set(f->context->error, SN_ERROR_INTERNAL, "fuse: groups form a cycle");
+        done[best] = true;
+        placed++;
+        if (!vec_push(&f->fusion->order, (uint32_t)best)) return error_memory(f->context->error);
+        for (uint32_t g = 0; g < count; g++)
+            if (!f->fusion->groups.data[g].dead && bit(f->states.data[g].before, (int32_t)best))
+                waiting[g]--;
+    }
+    return SN_OK;
+}
+
+static sn_status fuse_all(Fuser *f) {
+    sn_status status = assign_roles(f);
+    for (NodeId i = 0; i < f->graph->nodes.count && status == SN_OK; i++) {
+        if (f->fusion->roles[i] == ROLE_MEMBER) status = visit(f, i);
+        if (f->fusion->roles[i] == ROLE_EXTERN) status = visit_extern(f, i);
+    }
+    if (status == SN_OK) status = fuse_siblings(f);
+    if (status == SN_OK) status = mark_materialized(f);
+    if (status == SN_OK) status = order_groups(f);
+    return status;
+}
+
+sn_status pass_fuse(PassContext *context) {
+    Fuser f = {.context = context,
+               .graph = &context->graph,
+               .fusion = &context->fusion,
+               .words = context->graph.nodes.count / 64 + 1};
+    sn_status status = fuse_all(&f);
+    vec_free(&f.states);
+    vec_free(&f.reads);
+    vec_free(&f.space.symbols);
+    return status;
+}

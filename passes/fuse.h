@@ -1,0 +1,49 @@
+/* Shared by fusion, planning and lowering: walking from a node to the values it reads through
+ * views and inlined nodes, and the geometry of a group. */
+#ifndef SN_PASSES_FUSE_H
+#define SN_PASSES_FUSE_H
+
+#include "passes/index.h"
+#include "passes/pass.h"
+
+/* Symbols of a group's flat axes, in this order in its space. */
+enum { AXIS_A, AXIS_K, AXIS_B };
+
+/* FULL: one element for each point of [A, K, B]; ROW: for each point of [A, B]. */
+typedef enum Level { LEVEL_FULL, LEVEL_ROW, LEVEL_NONE } Level;
+
+/* Level of a value with this many elements in the group. */
+Level group_level(const Group *group, int64_t count);
+/* True when the group reduces or scans. */
+bool group_has_k(const Group *group);
+
+/* A value that a node reads: reached through views and inlined nodes. */
+typedef struct Read {
+    NodeId node;     /* a member, an extern's result, or an input */
+    IndexExpr index; /* its row-major position */
+} Read;
+typedef VEC(Read) ReadList;
+
+/* Appends what `consumer` (a member) reads at the point of the group's flat space where it is
+ * computed. Operands that are read at a place of their own (the source of a gather, the base of an
+ * update) come with an overflowed index. False when out of memory. */
+bool reads_of(const Graph *graph, const Fusion *fusion, const Group *group, NodeId consumer,
+              IndexSpace *space, ReadList *reads);
+/* The row-major position of a value of this level in the group's flat space. */
+IndexExpr level_position(const Group *group, Level level);
+/* A space that holds the three flat axes. */
+bool flat_space(const Group *group, IndexSpace *space);
+
+/* The node under a chain of views. */
+NodeId view_base(const Graph *graph, NodeId node);
+/* Strides of a node that is a chain of views of `base`, whose own strides are given. False when
+ * no strides describe it. */
+bool view_strides(const Graph *graph, NodeId node, NodeId base, const int64_t *base_strides,
+                  int64_t *strides, int64_t *offset);
+/* Strides of a source of memory: an input's own, else dense. */
+void base_strides(const Graph *graph, NodeId base, int64_t *strides);
+
+/* Rough cost of a pointwise op: 1 for arithmetic, more where many instructions stand behind it. */
+int32_t op_cost(OpCode op);
+
+#endif

@@ -1,0 +1,75 @@
+/* layout: extern calls take operands by strides; one that no strides describe, or whose strides the
+ * call cannot take, is copied into dense memory first (a reorder, counted in the program). */
+#include "base/status.h"
+#include "passes/fuse.h"
+
+/* What oneDNN's matmul runs without a reorder of its own: one of the matrix axes dense, the other
+ * not overlapping it. */
+static bool strides_fit(const int64_t *dims, const int64_t *strides) {
+    int64_t rows = dims[1], columns = dims[2];
+    bool row_major = (columns == 1 || strides[2] == 1) && (rows == 1 || strides[1] >= columns);
+    bool column_major = (rows == 1 || strides[1] == 1) && (columns == 1 || strides[2] >= rows);
+    return (row_major || column_major) && strides[0] >= 0;
+}
+
+static bool needs_copy(const Graph *graph, NodeId operand) {
+    NodeId base = view_base(graph, operand);
+    OpCode op = (OpCode)graph_node(graph, base)->op;
+    if (op == OP_CONST || op == OP_IOTA || op == OP_EMPTY) return true;
+    int64_t own[SN_MAX_RANK], strides[SN_MAX_RANK], offset;
+    base_strides(graph, base, own);
+    if (!view_strides(graph, operand, base, own, strides, &offset)) return true;
+    const Node *node = graph_node(graph, operand);
+    return node->rank == 3 && !strides_fit(node_dims(graph, node), strides);
+}
+
+sn_status pass_layout(PassContext *context) {
+    const Graph *from = &context->graph;
+    bool any = false;
+    for (NodeId i = 0; i < from->nodes.count; i++) any = any || graph_node(from, i)->op == OP_GEMM;
+    if (!any) return SN_OK;
+    Graph to;
+    graph_init(&to, from->name);
+    NodeId *map = arena_alloc(&context->arena, sizeof(NodeId) * (from->nodes.count + 1));
+    if (!map) return error_memory(context->error);
+    sn_status status = SN_OK;
+    for (NodeId i = 0; i < from->nodes.count && status == SN_OK; i++) {
+        const Node *node = graph_node(from, i);
+        map[i] = graph_copy_node(from, i, &to, map, context->error);
+        if (map[i] == NODE_NONE) {
+            status = context->error->status ? context->error->status : SN_ERROR_MEMORY;
+        } else if (node->op == OP_GEMM) {
+            NodeId inputs[3];
+            bool copied = false;
+            for (uint32_t j = 0; j < 3; j++) {
+                NodeId operand = node_inputs(from, node)[j];
+                inputs[j] = operand == NODE_NONE ? NODE_NONE : map[operand];
+                if (operand == NODE_NONE || !needs_copy(&to, inputs[j])) continue;
+                AttrList none = {.count = 0};
+                inputs[j] = graph_emit(&to, OP_CLONE, &inputs[j], 1, &none,
+                                       from->sites.data[node->site], context->error);
+                copied = true;
+                context->program->reorders++;
+            }
+            if (!copied) continue;
+            AttrList attrs = {.count = node->n_attrs};
+            memcpy(attrs.words, node_attrs(from, node), sizeof(int64_t) * node->n_attrs);
+            map[i] = graph_emit(&to, OP_GEMM, inputs, 3, &attrs, from->sites.data[node->site],
+                                context->error);
+            if (map[i] == NODE_NONE) status = error_memory(context->error);
+        }
+    }
+    for (uint32_t i = 0; i < from->outputs.count && status == SN_OK; i++) {
+        GraphOutput output = from->outputs.data[i];
+        if (!graph_output(&to, map[output.node], output.writes_input))
+            status = error_memory(context->error);
+    }
+    if (status != SN_OK) {
+        graph_free(&to);
+        return status;
+    }
+    graph_free(&context->graph);
+    context->graph = to;
+    /* The unclone'd calls are dead now. */
+    return pass_simplify(context);
+}

@@ -1,0 +1,532 @@
+/* lower: turns each planned step into a kernel. A group's kernel is, for each item, a row of loops
+ * over K (one for each stage: a reduction's result is needed before the next loop can start), inside
+ * a loop over B if there is one; values are emitted on demand from the stores and reductions back,
+ * each in the outermost loop that knows its indices. */
+#include "passes/lower.h"
+
+#include "base/status.h"
+#include "ir/dtype.h"
+
+KValue lower_fail(Lower *l, const char *why) {
+    if (!l->failed) error_set(l->context->error, SN_ERROR_INTERNAL, "lower: %s", why);
+    l->failed = true;
+    return KVALUE_NONE;
+}
+
+/* ---- the space ---------------------------------------------------------------------------------- */
+
+static int32_t add_symbol(Lower *l, int64_t size, int32_t depth) {
+    int32_t symbol = index_axis(&l->space, size);
+    if (!vec_push(&l->depths, (uint8_t)depth)) l->space.failed = true;
+    return symbol;
+}
+
+/* Adds dims [first, last) of the shape as grid axes. */
+static void add_grid(Lower *l, const int64_t *dims, int32_t first, int32_t last, int32_t *symbols) {
+    for (int32_t i = first; i < last; i++) {
+        symbols[i] = LOWER_NO_AXIS;
+        if (dims[i] == 1) continue;
+        l->grid_sizes[l->n_grid++] = dims[i];
+        symbols[i] = add_symbol(l, dims[i], DEPTH_ITEM);
+    }
+}
+
+static void add_term(const Lower *l, IndexExpr *e, int32_t symbol, int64_t stride) {
+    if (symbol == LOWER_NO_AXIS) return;
+    IndexExpr one = index_symbol(symbol);
+    index_add(&l->space, e, stride, &one);
+}
+
+/* Axes: the dims before K and those behind it but for the last are the grid, K is one flat axis, the
+ * last dim is the loop over B. A map has no K: its last dim is the loop over B. */
+static void make_space(Lower *l) {
+    const Group *g = l->group;
+    const Node *shape = graph_node(l->graph, g->shape_of);
+    const int64_t *dims = node_dims(l->graph, shape);
+    int32_t symbols[SN_MAX_RANK], rank = shape->rank;
+    bool has_k = group_has_k(g);
+    int32_t k_first = has_k ? g->k_first : rank, k_last = has_k ? g->k_last : rank;
+    int32_t last = rank; /* the dim of the loop over B; rank = none */
+    int32_t lowest = has_k ? k_last : 0;
+    for (int32_t i = rank - 1; i >= lowest && last == rank; i--)
+        if (dims[i] != 1) last = i;
+    if (last == rank && !has_k && rank) last = rank - 1;
+    int32_t front = has_k ? k_first : last;
+    l->k_symbol = l->b_symbol = LOWER_NO_AXIS;
+    add_grid(l, dims, 0, front, symbols);
+    if (has_k) add_grid(l, dims, k_last, last, symbols);
+    if (has_k) l->k_symbol = add_symbol(l, g->k, DEPTH_K);
+    if (last < rank || !has_k)
+        l->b_symbol = add_symbol(l, last < rank ? dims[last] : 1, DEPTH_B);
+    l->full = index_constant(0);
+    l->row = index_constant(0);
+    int64_t stride = 1, row_stride = 1;
+    for (int32_t i = rank - 1; i >= 0; i--) {
+        if (has_k && i >= k_first && i < k_last) {
+            if (i == k_first) {
+                add_term(l, &l->full, l->k_symbol, stride);
+                stride *= g->k;
+            }
+            continue;
+        }
+        int32_t symbol = i == last ? l->b_symbol : i > last ? LOWER_NO_AXIS : symbols[i];
+        if (dims[i] == 1) continue;
+        add_term(l, &l->full, symbol, stride);
+        add_term(l, &l->row, symbol, row_stride);
+        stride *= dims[i];
+        row_stride *= dims[i];
+    }
+    if (has_k && k_first == k_last) add_term(l, &l->full, l->k_symbol, 1);
+}
+
+static void make_axes(Lower *l) {
+    const Group *g = l->group;
+    if (l->b_symbol != LOWER_NO_AXIS) {
+        KAxis axis = {lower_param(l, l->space.symbols.data[l->b_symbol].size), true};
+        l->b_axis = (int32_t)l->kernel->axes.count;
+        if (!vec_push(&l->kernel->axes, axis)) lower_fail(l, "out of memory");
+    }
+    if (l->k_symbol != LOWER_NO_AXIS) {
+        KAxis axis = {lower_param(l, g->k), false};
+        l->k_axis = (int32_t)l->kernel->axes.count;
+        if (!vec_push(&l->kernel->axes, axis)) lower_fail(l, "out of memory");
+        /* A column order has no lanes to spread over vectors. */
+        l->k_vector = l->b_symbol == LOWER_NO_AXIS && !g->sequential &&
+                      (g->order == REDUCE_ROW || g->order == REDUCE_FREE);
+    }
+}
+
+/* ---- loops -------------------------------------------------------------------------------------- */
+
+static void open_loop(Lower *l, int32_t depth, int32_t axis, bool vector) {
+    int32_t outer = depth == DEPTH_K && l->b_symbol != LOWER_NO_AXIS ? DEPTH_B : DEPTH_ITEM;
+    l->regions[depth] = kbuilder_region(l->builder, l->regions[outer]);
+    kbuilder_at(l->builder, l->regions[depth]);
+    KInst loop = {.op = OP_LOOP,
+                  .flags = vector ? K_VECTOR : 0,
+                  .in = {KVALUE_NONE, KVALUE_NONE, KVALUE_NONE},
+                  .imm = (uint64_t)axis};
+    kb_inst(l->builder, loop);
+}
+
+static void close_loop(Lower *l, int32_t depth) {
+    int32_t outer = depth == DEPTH_K && l->b_symbol != LOWER_NO_AXIS ? DEPTH_B : DEPTH_ITEM;
+    kbuilder_at(l->builder, l->regions[depth]);
+    kb_inst(l->builder, (KInst){.op = OP_END, .in = {KVALUE_NONE, KVALUE_NONE, KVALUE_NONE}});
+    kb_place(l->builder, l->regions[outer], l->regions[depth]);
+}
+
+/* ---- reductions and stores ----------------------------------------------------------------------- */
+
+static OpCode reduction_op(OpCode op) {
+    switch (op) {
+    case OP_SUM: return OP_REDUCE_SUM;
+    case OP_PROD: return OP_REDUCE_PROD;
+    case OP_MAX: return OP_REDUCE_MAX;
+    case OP_MIN: return OP_REDUCE_MIN;
+    case OP_ARGMAX: return OP_REDUCE_ARGMAX;
+    default: return OP_REDUCE_ARGMIN;
+    }
+}
+
+static void emit_reduction(Lower *l, NodeId id) {
+    const Node *node = graph_node(l->graph, id);
+    NodeId input = node_inputs(l->graph, node)[0];
+    IndexExpr index[SN_MAX_RANK];
+    lower_own_index(l, input, index);
+    KValue value = lower_value(l, input, index);
+    if (l->failed) return;
+    bool sums = node->op == OP_SUM || node->op == OP_PROD;
+    KInst inst = {.op = (uint16_t)reduction_op((OpCode)node->op),
+                  .dtype = node->dtype,
+                  .order = (uint8_t)(sums ? node_attr_int(l->graph, id, "order") : REDUCE_FREE),
+                  .in = {value, KVALUE_NONE, KVALUE_NONE},
+                  .site = node->site};
+    if (!dtype_is_float((sn_dtype)node->dtype)) inst.order = REDUCE_FREE;
+    kbuilder_at(l->builder, l->regions[DEPTH_K]);
+    l->reduced[id] = lower_inst(l, inst, l->b_symbol != LOWER_NO_AXIS ? DEPTH_B : DEPTH_ITEM);
+    l->flops += node_count(l->graph, input);
+}
+
+/* A store that waits until the loop's values are computed: a kernel may read what it overwrites. */
+typedef struct PendingStore {
+    uint32_t access; /* where */
+    KValue value;    /* what */
+    OpCode op;       /* STORE or STORE_ADD */
+    int32_t depth;   /* in which loop */
+    uint32_t site;   /* source line */
+} PendingStore;
+typedef VEC(PendingStore) StoreList;
+
+static void flush_stores(Lower *l, StoreList *stores) {
+    for (uint32_t i = 0; i < stores->count && !l->failed; i++) {
+        const PendingStore *s = &stores->data[i];
+        KInst inst = {.op = (uint16_t)s->op,
+                      .dtype = (uint8_t)kb_dtype(l->builder, s->value),
+                      .in = {s->value, KVALUE_NONE, KVALUE_NONE},
+                      .site = s->site,
+                      .imm = s->access};
+        kbuilder_at(l->builder, l->regions[s->depth]);
+        kb_inst(l->builder, inst);
+    }
+    stores->count = 0;
+}
+
+static int32_t innermost(const Lower *l) {
+    if (l->stage >= 0) return DEPTH_K;
+    return l->b_symbol != LOWER_NO_AXIS ? DEPTH_B : DEPTH_ITEM;
+}
+
+static void queue_store(Lower *l, StoreList *stores, NodeId id, OpCode op, uint32_t buffer,
+                        const IndexExpr *address, KValue value) {
+    if (l->failed) return;
+    PendingStore store = {.access = lower_access(l, buffer, address, true),
+                          .value = value,
+                          .op = op,
+                          .depth = innermost(l),
+                          .site = graph_node(l->graph, id)->site};
+    if (!l->failed && !vec_push(stores, store)) lower_fail(l, "out of memory");
+}
+
+/* Address in the buffer of a node at the node's coordinates. */
+static IndexExpr address_in(Lower *l, NodeId node, uint32_t buffer, const IndexExpr *index) {
+    int64_t strides[SN_MAX_RANK];
+    NodeId owner = l->program->buffers.data[buffer].node;
+    const Node *shape = graph_node(l->graph, node);
+    /* A buffer that took over an input has the input's strides if the dims agree, else both are
+     * dense. */
+    if (graph_node(l->graph, owner)->op == OP_INPUT && graph_node(l->graph, owner)->rank == shape->rank)
+        base_strides(l->graph, owner, strides);
+    else
+        base_strides(l->graph, node, strides);
+    IndexExpr address = index_constant(0);
+    for (int32_t i = 0; i < shape->rank; i++) index_add(&l->space, &address, strides[i], &index[i]);
+    return address;
+}
+
+/* Coordinates in the base that an update writes, from those of its value. */
+static void updated_index(Lower *l, NodeId id, const IndexExpr *value_index, IndexExpr *index) {
+    const Node *node = graph_node(l->graph, id);
+    if (node->op == OP_PUT_SLICE) {
+        int32_t rank;
+        const int64_t *starts = node_attr_list(l->graph, id, "starts", &rank);
+        const int64_t *steps = node_attr_list(l->graph, id, "steps", &rank);
+        for (int32_t i = 0; i < rank; i++) {
+            index[i] = index_constant(starts[i]);
+            index_add(&l->space, &index[i], steps[i], &value_index[i]);
+        }
+        return;
+    }
+    int64_t offset = node_attr_int(l->graph, id, "offset");
+    int64_t axis0 = node_attr_int(l->graph, id, "axis0"), axis1 = node_attr_int(l->graph, id, "axis1");
+    int32_t at = 0;
+    for (int32_t i = 0; i < node->rank; i++)
+        if (i != axis0 && i != axis1) index[i] = value_index[at++];
+    index[axis0] = index[axis1] = value_index[at];
+    index[axis0].constant += offset < 0 ? -offset : 0;
+    index[axis1].constant += offset > 0 ? offset : 0;
+}
+
+static void emit_put(Lower *l, NodeId id, StoreList *stores) {
+    const Node *node = graph_node(l->graph, id);
+    NodeId value_node = node_inputs(l->graph, node)[1];
+    IndexExpr value_index[SN_MAX_RANK], index[SN_MAX_RANK];
+    lower_own_index(l, value_node, value_index);
+    KValue value = lower_value(l, value_node, value_index);
+    updated_index(l, id, value_index, index);
+    uint32_t buffer = (uint32_t)l->fusion->buffer_of[id];
+    IndexExpr address = address_in(l, id, buffer, index);
+    queue_store(l, stores, id, OP_STORE, buffer, &address, value);
+}
+
+/* scatter_add and index_copy: one source element after the other along K. */
+static void emit_scatter(Lower *l, NodeId id, StoreList *stores) {
+    const Node *node = graph_node(l->graph, id);
+    const NodeId *inputs = node_inputs(l->graph, node);
+    bool adds = node->op == OP_SCATTER_ADD;
+    int32_t axis = (int32_t)node_attr_int(l->graph, id, "axis");
+    IndexExpr index[SN_MAX_RANK], target[SN_MAX_RANK];
+    lower_own_index(l, inputs[adds ? 1 : 2], index);
+    KValue source = lower_value(l, inputs[2], index);
+    KValue at = lower_value(l, inputs[1], adds ? index : &index[axis]);
+    if (l->failed) return;
+    memcpy(target, index, sizeof(IndexExpr) * node->rank);
+    at = lower_checked_index(l, id, at, node_dims(l->graph, node)[axis]);
+    target[axis] = index_symbol(lower_value_symbol(l, at, node_dims(l->graph, node)[axis]));
+    uint32_t buffer = (uint32_t)l->fusion->buffer_of[id];
+    IndexExpr address = address_in(l, id, buffer, target);
+    queue_store(l, stores, id, adds ? OP_STORE_ADD : OP_STORE, buffer, &address, source);
+}
+
+static void emit_member_store(Lower *l, NodeId id, StoreList *stores) {
+    OpCode op = (OpCode)graph_node(l->graph, id)->op;
+    if (op == OP_PUT_SLICE || op == OP_PUT_DIAGONAL) {
+        emit_put(l, id, stores);
+        return;
+    }
+    if (op == OP_SCATTER_ADD || op == OP_INDEX_COPY) {
+        emit_scatter(l, id, stores);
+        return;
+    }
+    IndexExpr index[SN_MAX_RANK];
+    lower_own_index(l, id, index);
+    KValue value = lower_value(l, id, index);
+    uint32_t buffer = (uint32_t)l->fusion->buffer_of[id];
+    IndexExpr address = address_in(l, id, buffer, index);
+    queue_store(l, stores, id, OP_STORE, buffer, &address, value);
+}
+
+/* ---- the kernel of a group ------------------------------------------------------------------------ */
+
+/* The node whose size decides whether a member is stored in the loops over K or behind them. */
+static NodeId stored_shape(const Lower *l, NodeId id) {
+    const Node *node = graph_node(l->graph, id);
+    switch (node->op) {
+    case OP_PUT_SLICE:
+    case OP_PUT_DIAGONAL: return node_inputs(l->graph, node)[1];
+    case OP_SCATTER_ADD: return node_inputs(l->graph, node)[1];
+    case OP_INDEX_COPY: return node_inputs(l->graph, node)[2];
+    default: return id;
+    }
+}
+
+static bool stored_in_k(const Lower *l, NodeId id) {
+    if (l->k_symbol == LOWER_NO_AXIS) return false;
+    if (op_is((OpCode)graph_node(l->graph, id)->op, CLASS_REDUCE)) return false;
+    return group_level(l->group, node_count(l->graph, stored_shape(l, id))) == LEVEL_FULL;
+}
+
+static void emit_stage(Lower *l, int32_t stage, StoreList *stores) {
+    const Group *g = l->group;
+    bool opened = false;
+    for (uint32_t i = 0; i < g->members.count && !l->failed; i++) {
+        NodeId id = g->members.data[i];
+        bool reduces = op_is((OpCode)graph_node(l->graph, id)->op, CLASS_REDUCE);
+        bool stores_here = l->fusion->materialized[id] && stored_in_k(l, id);
+        if (!reduces && !stores_here) continue;
+        int32_t needs = reduces ? lower_stage(l, node_inputs(l->graph, graph_node(l->graph, id))[0])
+                                : lower_stage(l, id);
+        if (needs != stage) continue;
+        if (!opened) {
+            l->stage = stage;
+            open_loop(l, DEPTH_K, l->k_axis, l->k_vector);
+            opened = true;
+        }
+        if (reduces)
+            emit_reduction(l, id);
+        else
+            emit_member_store(l, id, stores);
+    }
+    if (!opened) return;
+    flush_stores(l, stores);
+    close_loop(l, DEPTH_K);
+    l->stage = -1;
+}
+
+static int32_t last_stage(Lower *l) {
+    int32_t last = -1;
+    for (uint32_t i = 0; i < l->group->members.count; i++) {
+        NodeId id = l->group->members.data[i];
+        int32_t stage = lower_stage(l, id);
+        if (stage > last) last = stage;
+    }
+    return last;
+}
+
+static void emit_group(Lower *l) {
+    StoreList stores = {0};
+    l->regions[DEPTH_ITEM] = kbuilder_region(l->builder, UINT32_MAX);
+    l->stage = -1;
+    if (l->b_symbol != LOWER_NO_AXIS) open_loop(l, DEPTH_B, l->b_axis, true);
+    if (l->k_symbol != LOWER_NO_AXIS) {
+        int32_t last = last_stage(l);
+        for (int32_t stage = 0; stage <= last && !l->failed; stage++) emit_stage(l, stage, &stores);
+    }
+    for (uint32_t i = 0; i < l->group->members.count && !l->failed; i++) {
+        NodeId id = l->group->members.data[i];
+        if (l->fusion->materialized[id] && !stored_in_k(l, id)) emit_member_store(l, id, &stores);
+        if (!l->fusion->materialized[id] && graph_node(l->graph, id)->op != OP_INPUT &&
+            op_has((OpCode)graph_node(l->graph, id)->op, F_FAILS) && !stored_in_k(l, id)) {
+            /* Nobody stores it, but its error must be found. */
+            IndexExpr index[SN_MAX_RANK];
+            lower_own_index(l, id, index);
+            lower_value(l, id, index);
+        }
+    }
+    flush_stores(l, &stores);
+    if (l->b_symbol != LOWER_NO_AXIS) close_loop(l, DEPTH_B);
+    vec_free(&stores);
+}
+
+static void emit_copy(Lower *l) {
+    StoreList stores = {0};
+    l->regions[DEPTH_ITEM] = kbuilder_region(l->builder, UINT32_MAX);
+    l->stage = -1;
+    open_loop(l, DEPTH_B, l->b_axis, true);
+    IndexExpr index[SN_MAX_RANK];
+    lower_own_index(l, l->copied, index);
+    KValue value = lower_value(l, l->copied, index);
+    IndexExpr address = address_in(l, l->copied, l->copy_target, index);
+    queue_store(l, &stores, l->copied, OP_STORE, l->copy_target, &address, value);
+    flush_stores(l, &stores);
+    close_loop(l, DEPTH_B);
+    vec_free(&stores);
+}
+
+/* ---- steps ----------------------------------------------------------------------------------------- */
+
+static bool keep_string(Program *program, char *text) {
+    if (text && vec_push(&program->strings, text)) return true;
+    mem_free(text);
+    return false;
+}
+
+/* "add+mul+reduce…": the members' names. */
+static const char *label_of(Lower *l) {
+    StrBuf text = {0};
+    if (l->group_number == GROUP_NONE) strbuf_add(&text, "copy");
+    for (uint32_t i = 0; i < l->group->members.count; i++) {
+        if (i) strbuf_add_char(&text, '+');
+        if (text.length > 48) {
+            strbuf_addf(&text, "… %u ops", l->group->members.count);
+            break;
+        }
+        strbuf_add(&text, op_info[graph_node(l->graph, l->group->members.data[i])->op].name);
+    }
+    char *label = strbuf_take(&text);
+    return keep_string(l->program, label) ? label : "";
+}
+
+static void lower_release(Lower *l) {
+    kbuilder_free(l->builder);
+    vec_free(&l->space.symbols);
+    vec_free(&l->depths);
+    vec_free(&l->value_depth);
+    vec_free(&l->memos);
+    map_free(&l->memo_map);
+    vec_free(&l->coordinates);
+    vec_free(&l->args);
+    vec_free(&l->accesses);
+    vec_free(&l->params);
+    vec_free(&l->symbol_values);
+}
+
+static bool space_is_empty(const Lower *l) {
+    const Group *g = l->group;
+    return g->a * g->b == 0 || (g->k == 0 && g->sequential);
+}
+
+static sn_status lower_kernel(Lower *l, NodeId commit) {
+    if (space_is_empty(l)) return SN_OK;
+    if (!vec_reserve(&l->program->steps, 1)) return error_memory(l->context->error);
+    Step *step = &l->program->steps.data[l->program->steps.count];
+    *step = (Step){.kind = STEP_KERNEL, .commit_code = commit};
+    kernel_init(&step->launch.kernel);
+    l->program->steps.count++;
+    l->kernel = &step->launch.kernel;
+    l->builder = kbuilder_new();
+    if (!l->builder) return error_memory(l->context->error);
+    make_space(l);
+    make_axes(l);
+    if (l->group_number == GROUP_NONE)
+        emit_copy(l);
+    else
+        emit_group(l);
+    if (l->failed || l->space.failed)
+        return l->context->error->status ? l->context->error->status
+                                         : error_memory(l->context->error);
+    sn_status status = kbuilder_finish(l->builder, l->kernel, l->context->error);
+    if (status != SN_OK) return status;
+    step->label = label_of(l);
+    step->site = graph_node(l->graph, l->group->shape_of)->site;
+    step->flops = l->flops;
+    status = lower_launch(l, step);
+#ifndef NDEBUG
+    if (status == SN_OK) status = kernel_verify(l->kernel, l->context->error);
+#endif
+    return status;
+}
+
+static ArgRef operand_ref(const Lower *l, NodeId node, int64_t *strides) {
+    NodeId base = view_base(l->graph, node);
+    int64_t own[SN_MAX_RANK], offset;
+    base_strides(l->graph, l->program->buffers.data[l->fusion->buffer_of[base]].node, own);
+    view_strides(l->graph, node, base, own, strides, &offset);
+    return (ArgRef){(uint32_t)l->fusion->buffer_of[base], offset};
+}
+
+static sn_status lower_gemm(Lower *l, NodeId id) {
+    const Node *node = graph_node(l->graph, id);
+    const NodeId *inputs = node_inputs(l->graph, node);
+    const int64_t *dims = node_dims(l->graph, node);
+    const int64_t *x = node_dims(l->graph, graph_node(l->graph, inputs[0]));
+    const int64_t *y = node_dims(l->graph, graph_node(l->graph, inputs[1]));
+    if (node_count(l->graph, id) == 0) return SN_OK;
+    Step step = {.kind = STEP_GEMM, .site = node->site, .label = "gemm"};
+    GemmStep *gemm = &step.gemm;
+    *gemm = (GemmStep){.batch = dims[0], .m = dims[1], .n = dims[2], .k = x[2],
+                       .relu = node_attr_int(l->graph, id, "relu") != 0, .dtype = node->dtype};
+    gemm->a = operand_ref(l, inputs[0], gemm->a_strides);
+    gemm->b = operand_ref(l, inputs[1], gemm->b_strides);
+    if (x[0] == 1) gemm->a_strides[0] = 0;
+    if (y[0] == 1) gemm->b_strides[0] = 0;
+    gemm->bias.buffer = UINT32_MAX;
+    if (inputs[2] != NODE_NONE) {
+        int64_t bias_strides[SN_MAX_RANK];
+        gemm->bias = operand_ref(l, inputs[2], bias_strides);
+    }
+    gemm->c = (ArgRef){(uint32_t)l->fusion->buffer_of[id], 0};
+    base_strides(l->graph, id, gemm->c_strides);
+    int64_t elements = x[0] * x[1] * x[2] + y[0] * y[1] * y[2] + dims[0] * dims[1] * dims[2];
+    step.bytes = elements * (int64_t)sn_dtype_size((sn_dtype)node->dtype);
+    step.flops = 2 * dims[0] * dims[1] * dims[2] * x[2];
+    return vec_push(&l->program->steps, step) ? SN_OK : error_memory(l->context->error);
+}
+
+static sn_status lower_step(PassContext *context, const PlanStep *plan, KValue *reduced,
+                            int32_t *stages) {
+    Lower l = {.context = context,
+               .graph = &context->graph,
+               .fusion = &context->fusion,
+               .program = context->program,
+               .group_number = plan->group,
+               .copied = plan->source,
+               .copy_target = plan->target,
+               .predicate = KVALUE_NONE,
+               .reduced = reduced,
+               .stages = stages};
+    Group copy = {.shape_of = plan->source, .k = 1, .b = 1};
+    if (plan->group == GROUP_NONE) {
+        copy.a = node_count(&context->graph, plan->source);
+        l.group = &copy;
+    } else {
+        l.group = &context->fusion.groups.data[plan->group];
+    }
+    sn_status status = l.group->is_extern ? lower_gemm(&l, l.group->members.data[0])
+                                          : lower_kernel(&l, plan->commit);
+    lower_release(&l);
+    return status;
+}
+
+sn_status pass_lower(PassContext *context) {
+    Program *program = context->program;
+    uint32_t count = context->graph.nodes.count;
+    for (uint32_t i = 0; i < context->graph.sites.count; i++)
+        if (!vec_push(&program->sites, context->graph.sites.data[i]))
+            return error_memory(context->error);
+    KValue *reduced = arena_alloc(&context->arena, sizeof *reduced * (count + 1));
+    int32_t *stages = arena_alloc(&context->arena, sizeof *stages * (count + 1));
+    if (!reduced || !stages) return error_memory(context->error);
+    for (uint32_t i = 0; i <= count; i++) {
+        reduced[i] = KVALUE_NONE;
+        stages[i] = -1;
+    }
+    sn_status status = SN_OK;
+    for (uint32_t i = 0; i < context->fusion.steps.count && status == SN_OK; i++)
+        status = lower_step(context, &context->fusion.steps.data[i], reduced, stages);
+    for (uint32_t i = 0; i < program->steps.count; i++)
+        if (program->steps.data[i].launch.scratch_bytes > program->scratch_bytes)
+            program->scratch_bytes = program->steps.data[i].launch.scratch_bytes;
+    program->can_fail = program->checks.count > 0;
+    return status;
+}

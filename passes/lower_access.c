@@ -1,0 +1,267 @@
+/* Lowering, addresses: arguments, accesses and the numbers behind them. The kernel's text says which
+ * loop axes an access follows; every stride but 0 and 1 is a parameter word. After emission,
+ * adjacent grid dimensions along which all arguments advance evenly are merged, and a map's last one
+ * into its loop, which changes numbers only. */
+#include "passes/lower.h"
+
+#include "base/status.h"
+#include "ir/dtype.h"
+
+enum {
+    BLOCK_ELEMENTS = 16384, /* of a map: an item is then some 10 µs */
+    COLUMN_BLOCK = 256,     /* least columns of an item: a row of it fills whole cache lines */
+    ITEMS_PER_THREAD = 4    /* so that threads end together */
+};
+
+KCoef lower_param(Lower *l, int64_t value) {
+    if (!vec_push(&l->params, value)) lower_fail(l, "out of memory");
+    l->kernel->n_params = (int32_t)l->params.count;
+    return kcoef_param((int32_t)l->params.count - 1);
+}
+
+/* The argument for a buffer seen with these grid strides; made when there is none. */
+static uint32_t find_arg(Lower *l, uint32_t buffer, int64_t offset, const int64_t *grid, bool write) {
+    for (uint32_t i = 0; i < l->args.count; i++) {
+        LowerArg *arg = &l->args.data[i];
+        if (arg->buffer != buffer || arg->offset != offset ||
+            memcmp(arg->grid, grid, sizeof arg->grid) != 0)
+            continue;
+        arg->read = arg->read || !write;
+        arg->written = arg->written || write;
+        return i;
+    }
+    LowerArg arg = {.buffer = buffer, .offset = offset, .read = !write, .written = write,
+                    .local = NODE_NONE};
+    memcpy(arg.grid, grid, sizeof arg.grid);
+    KArg karg = {.dtype = l->program->buffers.data[buffer].dtype, .size = kcoef_literal(0)};
+    if (!vec_push(&l->args, arg) || !vec_push(&l->kernel->args, karg)) {
+        lower_fail(l, "out of memory");
+        return UINT32_MAX;
+    }
+    return l->args.count - 1;
+}
+
+/* 1 stays in the text; any other stride is a number of the call. A loop of one step has no stride,
+ * and is written as if it were dense. */
+static KCoef coefficient(Lower *l, int64_t value, int64_t size) {
+    return value == 1 || size == 1 ? kcoef_literal(1) : lower_param(l, value);
+}
+
+/* An access that exists already, with the same terms. */
+static uint32_t find_access(const Lower *l, const LowerAccess *wanted) {
+    for (uint32_t i = 0; i < l->accesses.count && !wanted->indirect; i++) {
+        const LowerAccess *known = &l->accesses.data[i];
+        if (known->arg == wanted->arg && !known->indirect &&
+            memcmp(known->coef, wanted->coef, sizeof known->coef) == 0)
+            return i;
+    }
+    return UINT32_MAX;
+}
+
+static bool add_term(Lower *l, KAccess *access, KTerm term) {
+    if (!vec_push(&l->kernel->terms, term)) {
+        lower_fail(l, "out of memory");
+        return false;
+    }
+    access->n_terms++;
+    return true;
+}
+
+/* Terms of quotients, remainders and data. Their instructions must exist before the access. */
+static KValue term_value(Lower *l, int32_t symbol) {
+    const IndexSymbol *s = &l->space.symbols.data[symbol];
+    if (s->kind == SYMBOL_VALUE) return s->value;
+    IndexExpr alone = index_symbol(symbol);
+    return lower_index_value(l, &alone);
+}
+
+uint32_t lower_access(Lower *l, uint32_t buffer, const IndexExpr *address, bool write) {
+    if (l->failed) return UINT32_MAX;
+    if (address->count < 0) {
+        lower_fail(l, "an address is too complex");
+        return UINT32_MAX;
+    }
+    int64_t grid[SN_MAX_RANK] = {0};
+    LowerAccess wanted = {.coef = {0, 0}};
+    KTerm others[INDEX_MOST_TERMS];
+    int32_t n_others = 0;
+    for (int32_t i = 0; i < address->count; i++) {
+        int32_t symbol = address->terms[i].symbol;
+        int64_t coef = address->terms[i].coef;
+        if (symbol < l->n_grid) {
+            grid[symbol] = coef;
+        } else if (symbol == l->b_symbol) {
+            wanted.coef[0] = coef;
+        } else if (symbol == l->k_symbol) {
+            wanted.coef[1] = coef;
+        } else {
+            KValue value = term_value(l, symbol);
+            others[n_others++] = (KTerm){KVALUE_NONE, value, coefficient(l, coef, 2)};
+            wanted.indirect = true;
+        }
+    }
+    wanted.arg = find_arg(l, buffer, address->constant, grid, write);
+    uint32_t known = find_access(l, &wanted);
+    if (l->failed || known != UINT32_MAX) return known;
+    KAccess access = {.arg = wanted.arg, .first_term = l->kernel->terms.count,
+                      .offset = kcoef_literal(0)};
+    const int32_t symbols[2] = {l->b_symbol, l->k_symbol}, axes[2] = {l->b_axis, l->k_axis};
+    for (int32_t i = 0; i < 2; i++) {
+        if (symbols[i] == LOWER_NO_AXIS) continue;
+        int64_t size = l->space.symbols.data[symbols[i]].size;
+        /* A map of one element reads like a dense one, so that no kernel is special to size 1. */
+        bool lone = i == 0 && size == 1 && l->k_symbol == LOWER_NO_AXIS && !wanted.indirect;
+        if (wanted.coef[i] == 0 && !lone) continue;
+        KTerm term = {(uint32_t)axes[i], KVALUE_NONE, coefficient(l, wanted.coef[i], size)};
+        if (!add_term(l, &access, term)) return UINT32_MAX;
+    }
+    for (int32_t i = 0; i < n_others; i++)
+        if (!add_term(l, &access, others[i])) return UINT32_MAX;
+    if (!vec_push(&l->kernel->accesses, access) || !vec_push(&l->accesses, wanted)) {
+        lower_fail(l, "out of memory");
+        return UINT32_MAX;
+    }
+    return l->accesses.count - 1;
+}
+
+/* ---- the launch ----------------------------------------------------------------------------------- */
+
+/* The grid as it will be launched. */
+typedef struct Grid {
+    int32_t rank;                  /* dimensions left */
+    int64_t sizes[SN_MAX_RANK];    /* their sizes */
+    int32_t from[SN_MAX_RANK];     /* the innermost original dimension in each: its strides count */
+    int64_t b_size;                /* size of the loop over B after merging */
+} Grid;
+
+static bool evenly(const Lower *l, int32_t outer, int32_t inner, int64_t inner_size) {
+    for (uint32_t i = 0; i < l->args.count; i++)
+        if (l->args.data[i].grid[outer] != l->args.data[i].grid[inner] * inner_size) return false;
+    return true;
+}
+
+/* Can the loop over B go on into the next grid dimension? Only a map's: a column's rows lie between. */
+static bool continues_in_b(const Lower *l, int32_t dim, int64_t b_size) {
+    if (l->b_used || l->grid_used[dim] || l->k_symbol != LOWER_NO_AXIS) return false;
+    for (uint32_t i = 0; i < l->accesses.count; i++) {
+        const LowerAccess *access = &l->accesses.data[i];
+        if (l->args.data[access->arg].grid[dim] != access->coef[0] * b_size) return false;
+    }
+    return l->accesses.count > 0;
+}
+
+static Grid merge_grid(const Lower *l) {
+    Grid grid = {.b_size = 1};
+    int32_t rank = l->n_grid;
+    int64_t sizes[SN_MAX_RANK];
+    memcpy(sizes, l->grid_sizes, sizeof sizes);
+    if (l->b_symbol != LOWER_NO_AXIS) {
+        grid.b_size = l->space.symbols.data[l->b_symbol].size;
+        while (rank > 0 && continues_in_b(l, rank - 1, grid.b_size)) grid.b_size *= sizes[--rank];
+    }
+    for (int32_t i = 0; i < rank; i++) {
+        int32_t last = grid.rank - 1;
+        bool merges = grid.rank > 0 && !l->grid_used[i] && !l->grid_used[grid.from[last]] &&
+                      evenly(l, grid.from[last], i, sizes[i]);
+        if (merges) {
+            grid.sizes[last] *= sizes[i];
+            grid.from[last] = i;
+        } else {
+            grid.sizes[grid.rank] = sizes[i];
+            grid.from[grid.rank++] = i;
+        }
+    }
+    return grid;
+}
+
+/* GRID_INDEX instructions name a dimension by its place after merging. */
+static void renumber_grid(Lower *l, const Grid *grid) {
+    for (uint32_t i = 0; i < l->kernel->insts.count; i++) {
+        KInst *inst = &l->kernel->insts.data[i];
+        if (inst->op != OP_GRID_INDEX) continue;
+        for (int32_t d = 0; d < grid->rank; d++) {
+            if (grid->from[d] != (int32_t)inst->imm) continue;
+            inst->imm = (uint64_t)d;
+            break;
+        }
+    }
+}
+
+static int64_t round_up(int64_t value, int64_t multiple) {
+    return (value + multiple - 1) / multiple * multiple;
+}
+
+/* Elements of B in one item. */
+static int64_t block_size(const Lower *l, int64_t points, int64_t b_size) {
+    if (l->b_symbol == LOWER_NO_AXIS) return 1;
+    if (l->k_symbol == LOWER_NO_AXIS) return b_size <= BLOCK_ELEMENTS ? b_size : BLOCK_ELEMENTS;
+    int64_t wanted = (int64_t)l->context->threads * ITEMS_PER_THREAD;
+    int64_t blocks = points >= wanted ? 1 : (wanted + points - 1) / points;
+    int64_t size = round_up((b_size + blocks - 1) / blocks, 64);
+    if (size < COLUMN_BLOCK) size = COLUMN_BLOCK;
+    return size < b_size ? size : b_size;
+}
+
+/* Bytes that one access moves in all: each element that it can name, once. */
+static int64_t access_bytes(const Lower *l, const LowerAccess *access) {
+    const LowerArg *arg = &l->args.data[access->arg];
+    const Buffer *buffer = &l->program->buffers.data[arg->buffer];
+    int64_t count = 1;
+    for (int32_t d = 0; d < l->n_grid; d++)
+        if (arg->grid[d]) count *= l->grid_sizes[d];
+    if (access->coef[0]) count *= l->space.symbols.data[l->b_symbol].size;
+    if (access->coef[1]) count *= l->group->k;
+    if (access->indirect) count = l->group->a * l->group->b * l->group->k;
+    if (count > buffer->elements && buffer->elements > 0) count = buffer->elements;
+    return count * (int64_t)sn_dtype_size((sn_dtype)buffer->dtype);
+}
+
+static void count_bytes(const Lower *l, Step *step) {
+    int64_t stored = 0;
+    for (uint32_t i = 0; i < l->accesses.count; i++) {
+        int64_t bytes = access_bytes(l, &l->accesses.data[i]);
+        step->bytes += bytes;
+        if (l->args.data[l->accesses.data[i].arg].written) stored += bytes;
+    }
+    /* Beyond the cache, a store that first fetches its line moves twice the bytes. */
+    bool streams = l->k_symbol == LOWER_NO_AXIS || l->k_vector;
+    step->launch.stream_stores = streams && stored > 0 && step->bytes > l->context->target->l3_bytes;
+}
+
+static bool push_params(Lower *l, Launch *launch, const Grid *grid, int64_t blocks, int64_t block) {
+    int64_t fixed[KPARAM_STRIDES] = {blocks, block, grid->rank};
+    memcpy(fixed + KPARAM_SIZES, grid->sizes, sizeof(int64_t) * (size_t)grid->rank);
+    for (int32_t i = 0; i < KPARAM_STRIDES; i++)
+        if (!vec_push(&launch->params, fixed[i])) return false;
+    for (uint32_t a = 0; a < l->args.count; a++)
+        for (int32_t d = 0; d < SN_MAX_RANK; d++) {
+            int64_t stride = d < grid->rank ? l->args.data[a].grid[grid->from[d]] : 0;
+            if (!vec_push(&launch->params, stride)) return false;
+        }
+    for (uint32_t i = 0; i < l->params.count; i++)
+        if (!vec_push(&launch->params, l->params.data[i])) return false;
+    return true;
+}
+
+sn_status lower_launch(Lower *l, Step *step) {
+    Grid grid = merge_grid(l);
+    renumber_grid(l, &grid);
+    if (l->b_symbol != LOWER_NO_AXIS) /* the first parameter is the size of the loop over B */
+        l->params.data[l->kernel->axes.data[l->b_axis].size.param] = grid.b_size;
+    int64_t points = 1;
+    for (int32_t i = 0; i < grid.rank; i++) points *= grid.sizes[i];
+    int64_t block = block_size(l, points, grid.b_size);
+    int64_t blocks = l->b_symbol == LOWER_NO_AXIS || block < 1 ? 1 : (grid.b_size + block - 1) / block;
+    Launch *launch = &step->launch;
+    launch->items = points * blocks;
+    for (uint32_t i = 0; i < l->args.count; i++) {
+        const LowerArg *arg = &l->args.data[i];
+        uint8_t role = arg->written ? (arg->read ? KARG_INOUT : KARG_OUT) : KARG_IN;
+        l->kernel->args.data[i].role = role;
+        if (!vec_push(&launch->args, ((ArgRef){arg->buffer, arg->offset})))
+            return error_memory(l->context->error);
+    }
+    count_bytes(l, step);
+    if (!push_params(l, launch, &grid, blocks, block)) return error_memory(l->context->error);
+    return SN_OK;
+}

@@ -1,0 +1,111 @@
+/* The passes: graph → graph → groups → program. Each pass is one file and one function of the same
+ * form; passes/pipeline.c holds them in one array. */
+#ifndef SN_PASSES_PASS_H
+#define SN_PASSES_PASS_H
+
+#include "base/arena.h"
+#include "ir/program.h"
+#include "ir/target.h"
+
+/* A set of nodes that become one kernel. Its iteration space is [A, K, B]: K is what is reduced or
+ * scanned (1 for a plain map), A the dims in front of it, B the dims behind. A node of the group is
+ * FULL (A·K·B elements) or ROW (A·B elements), always in row-major order of the space. */
+typedef struct Group {
+    VEC(NodeId) members;  /* in topological order */
+    int64_t a, k, b;      /* sizes of the space */
+    NodeId shape_of;      /* the node whose dims are the space's finest known form */
+    int32_t k_first;      /* K = dims [k_first, k_last) of that node; equal for a map */
+    int32_t k_last;
+    uint8_t order;        /* ReduceOrder of its reductions; REDUCE_BY_POSITION if there are none */
+    bool sequential;      /* K runs one element after the other (scan, ordered writes) */
+    bool is_extern;       /* a contraction: one member */
+    bool dead;            /* merged into another */
+} Group;
+
+enum { GROUP_NONE = -1 };
+
+/* How a node takes part in kernels. */
+typedef enum NodeRole {
+    ROLE_DEAD,   /* not needed */
+    ROLE_LEAF,   /* input, constant: no code of its own */
+    ROLE_VIEW,   /* index arithmetic in its consumers */
+    ROLE_INLINE, /* computed again in each consumer */
+    ROLE_MEMBER, /* belongs to a group */
+    ROLE_EXTERN  /* a contraction */
+} NodeRole;
+
+enum { NO_BUFFER = -1 };
+
+/* One step before lowering: a group, or a copy of a value into a buffer. */
+typedef struct PlanStep {
+    int32_t group;    /* the group, or GROUP_NONE for a copy */
+    NodeId source;    /* copy: the value */
+    uint32_t target;  /* copy: the buffer it goes to */
+    NodeId commit;    /* > 0, copy into an input: not run once a lower error code was recorded */
+} PlanStep;
+
+typedef struct Fusion {
+    VEC(Group) groups;      /* in order of creation */
+    uint8_t *roles;         /* NodeRole by node */
+    int32_t *group_of;      /* group by node, GROUP_NONE */
+    bool *materialized;     /* by node: its value is stored in a buffer */
+    int32_t *buffer_of;     /* by node: its buffer in the program, or NO_BUFFER (filled by plan) */
+    VEC(PlanStep) steps;    /* what is to be lowered, in order (filled by plan) */
+    VEC(uint32_t) order;    /* live groups in execution order */
+} Fusion;
+
+typedef struct PassContext {
+    Arena arena;            /* memory of the passes' own structures */
+    Graph graph;            /* the graph, replaced by graph passes */
+    Fusion fusion;          /* filled by fuse */
+    Program *program;       /* filled by plan and lower */
+    const Target *target;   /* what code will be generated for */
+    int32_t threads;        /* threads of a parallel region */
+    bool fast;              /* numerics mode fast */
+    bool explain;           /* keep notes on what was not fused */
+    sn_error *error;        /* first error */
+} PassContext;
+
+typedef sn_status PassFunction(PassContext *context);
+
+typedef struct Pass {
+    const char *name;    /* as in SINTER_DISABLE_PASSES and dumps */
+    PassFunction *run;   /* the pass */
+    bool required;       /* cannot be switched off */
+} Pass;
+
+/* The pipeline; ends with a NULL name. */
+extern const Pass pass_pipeline[];
+
+PassFunction pass_decompose;
+PassFunction pass_simplify;
+PassFunction pass_split_reductions;
+PassFunction pass_layout;
+PassFunction pass_fuse;
+PassFunction pass_plan;
+PassFunction pass_lower;
+
+/* Called after each pass; may print. */
+typedef void PassObserver(void *user, const char *pass, const PassContext *context);
+
+typedef struct PipelineOptions {
+    const Target *target;     /* not NULL */
+    int32_t threads;          /* ≥ 1 */
+    bool fast;                /* numerics mode */
+    bool explain;             /* keep notes */
+    PassObserver *observer;   /* may be NULL */
+    void *user;               /* handed to the observer */
+} PipelineOptions;
+
+/* Runs all passes on a copy of `graph` and fills an initialised, empty program. */
+sn_status pipeline_run(const Graph *graph, const PipelineOptions *options, Program *program,
+                       sn_error *error);
+
+/* Nodes of `from` copied into an empty `to`, dead ones dropped; `map` (one entry a node of `from`)
+ * receives the new ids. With folding on, this is the simplifier. */
+/* One node, its operands through `map`. */
+NodeId graph_copy_node(const Graph *from, NodeId id, Graph *to, const NodeId *map,
+                       sn_error *error);
+sn_status graph_copy_live(const Graph *from, Graph *to, NodeId *map, sn_error *error);
+
+#endif

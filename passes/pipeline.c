@@ -1,0 +1,62 @@
+/* The pipeline: the array of passes, read from top to bottom, and its driver. */
+#include "base/log.h"
+#include "base/settings.h"
+#include "base/status.h"
+#include "passes/pass.h"
+
+const Pass pass_pipeline[] = {
+    {"decompose", pass_decompose, true},
+    {"simplify", pass_simplify, false},
+    {"split_reductions", pass_split_reductions, false},
+    {"layout", pass_layout, true},
+    {"fuse", pass_fuse, true},
+    {"plan", pass_plan, true},
+    {"lower", pass_lower, true},
+    {NULL, NULL, false},
+};
+
+static bool verify_wanted(void) {
+#ifndef NDEBUG
+    return true;
+#else
+    return *setting_text(SETTING_VERIFY) == '1';
+#endif
+}
+
+static sn_status run_pass(const Pass *pass, PassContext *context) {
+    if (!pass->required && setting_lists(SETTING_DISABLE_PASSES, pass->name)) return SN_OK;
+    sn_status status = pass->run(context);
+    if (status == SN_OK && verify_wanted()) status = graph_verify(&context->graph, context->error);
+    return status;
+}
+
+sn_status pipeline_run(const Graph *graph, const PipelineOptions *options, Program *program,
+                       sn_error *error) {
+    PassContext context = {
+        .program = program,
+        .target = options->target,
+        .threads = options->threads,
+        .fast = options->fast,
+        .explain = options->explain,
+        .error = error,
+    };
+    graph_init(&context.graph, graph->name);
+    NodeId *map = arena_alloc(&context.arena, sizeof(NodeId) * (graph->nodes.count + 1));
+    sn_status status = map ? SN_OK : error_memory(error);
+    context.graph.no_fold = true;
+    if (status == SN_OK) status = graph_copy_live(graph, &context.graph, map, error);
+    context.graph.no_fold = false;
+    for (const Pass *pass = pass_pipeline; status == SN_OK && pass->name; pass++) {
+        status = run_pass(pass, &context);
+        if (status == SN_OK && options->observer)
+            options->observer(options->user, pass->name, &context);
+    }
+    for (uint32_t i = 0; i < context.fusion.groups.count; i++)
+        vec_free(&context.fusion.groups.data[i].members);
+    vec_free(&context.fusion.groups);
+    vec_free(&context.fusion.order);
+    vec_free(&context.fusion.steps);
+    graph_free(&context.graph);
+    arena_free(&context.arena);
+    return status;
+}

@@ -1,0 +1,437 @@
+/* plan: gives every value that lies in memory a buffer. Updates and elementwise results take over
+ * the memory of a value that nobody reads any more (which is how writes to inputs reach the
+ * inputs); what is left shares one temporary block by lifetime, so that the peak is known before
+ * the run. */
+#include "base/status.h"
+#include "ir/dtype.h"
+#include "passes/fuse.h"
+
+enum { POSITION_END = INT32_MAX, BUFFER_ALIGN = 64 };
+
+/* A place where a value in memory is read. */
+typedef struct Reader {
+    NodeId node;      /* the value */
+    int32_t position; /* of the group in the order; POSITION_END = the caller */
+    NodeId consumer;  /* the member that reads; NODE_NONE = an extern call or the caller */
+    IndexExpr index;  /* row-major position that it reads, in the group's flat space */
+} Reader;
+
+typedef struct Planner {
+    PassContext *context;
+    const Graph *graph;
+    Fusion *fusion;
+    Program *program;
+    VEC(Reader) readers;   /* by ascending position */
+    NodeId *owner;         /* by node: the value whose memory it took over; itself = its own */
+    bool *overwritten;     /* by node: a later value took its memory */
+    int32_t *position;     /* by group: place in the order */
+    IndexSpace space;      /* reused */
+    ReadList reads;        /* reused */
+    NodeId earliest_check; /* least node that can fail; NODE_NONE */
+} Planner;
+
+static sn_status memory_error(Planner *p) {
+    return error_memory(p->context->error);
+}
+
+static NodeId owner_of(const Planner *p, NodeId node) {
+    while (p->owner[node] != node) node = p->owner[node];
+    return node;
+}
+
+static bool in_memory(const Planner *p, NodeId node) {
+    return graph_node(p->graph, node)->op == OP_INPUT || p->fusion->materialized[node];
+}
+
+/* ---- who reads what ---------------------------------------------------------------------------- */
+
+static bool add_reader(Planner *p, NodeId node, int32_t position, NodeId consumer,
+                       const IndexExpr *index) {
+    if (!in_memory(p, node)) return true;
+    Reader reader = {node, position, consumer, *index};
+    return vec_push(&p->readers, reader);
+}
+
+static bool read_by_extern(Planner *p, NodeId id, int32_t position) {
+    const Node *node = graph_node(p->graph, id);
+    IndexExpr anywhere = {.count = INDEX_OVERFLOW};
+    for (uint32_t i = 0; i < node->n_inputs; i++) {
+        NodeId operand = node_inputs(p->graph, node)[i];
+        if (operand == NODE_NONE) continue;
+        if (!add_reader(p, view_base(p->graph, operand), position, NODE_NONE, &anywhere))
+            return false;
+    }
+    return true;
+}
+
+static bool is_update(const Planner *p, NodeId id) {
+    return op_is((OpCode)graph_node(p->graph, id)->op, CLASS_UPDATE);
+}
+
+static bool read_by_member(Planner *p, const Group *group, NodeId id, int32_t position) {
+    if (!flat_space(group, &p->space)) return false;
+    p->reads.count = 0;
+    if (!reads_of(p->graph, p->fusion, group, id, &p->space, &p->reads)) return false;
+    NodeId base = is_update(p, id) ? view_base(p->graph, node_inputs(p->graph, graph_node(p->graph, id))[0])
+                                   : NODE_NONE;
+    for (uint32_t i = 0; i < p->reads.count; i++) {
+        const Read *read = &p->reads.data[i];
+        /* An update's first read is its base, which it does not read but replace. */
+        if (i == 0 && read->node == base) continue;
+        if (!add_reader(p, read->node, position, id, &read->index)) return false;
+    }
+    return true;
+}
+
+static sn_status find_readers(Planner *p) {
+    for (uint32_t i = 0; i < p->fusion->order.count; i++) {
+        const Group *group = &p->fusion->groups.data[p->fusion->order.data[i]];
+        p->position[p->fusion->order.data[i]] = (int32_t)i;
+        for (uint32_t m = 0; m < group->members.count; m++) {
+            NodeId id = group->members.data[m];
+            bool ok = group->is_extern ? read_by_extern(p, id, (int32_t)i)
+                                       : read_by_member(p, group, id, (int32_t)i);
+            if (!ok) return memory_error(p);
+            bool fails = op_has((OpCode)graph_node(p->graph, id)->op, F_FAILS);
+            if (fails && id < p->earliest_check) p->earliest_check = id;
+        }
+    }
+    IndexExpr anywhere = {.count = INDEX_OVERFLOW};
+    for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
+        GraphOutput output = p->graph->outputs.data[i];
+        if (output.writes_input >= 0) continue;
+        if (!add_reader(p, view_base(p->graph, output.node), POSITION_END, NODE_NONE, &anywhere))
+            return memory_error(p);
+    }
+    return SN_OK;
+}
+
+/* ---- taking over memory ------------------------------------------------------------------------- */
+
+/* Where an update writes, as a row-major position in its base; overflowed when that is not known. */
+static IndexExpr written_position(Planner *p, const Group *group, NodeId id) {
+    IndexExpr unknown = {.count = INDEX_OVERFLOW};
+    const Node *node = graph_node(p->graph, id);
+    if (!is_update(p, id)) return level_position(group, group_level(group, node_count(p->graph, id)));
+    if (node->op != OP_PUT_SLICE || !flat_space(group, &p->space)) return unknown;
+    NodeId value = node_inputs(p->graph, node)[1];
+    Level level = group_level(group, node_count(p->graph, value));
+    IndexExpr position = level_position(group, level), index[SN_MAX_RANK];
+    index_unflatten(&p->space, &position, node_dims(p->graph, graph_node(p->graph, value)),
+                    node->rank, index);
+    int32_t rank;
+    const int64_t *starts = node_attr_list(p->graph, id, "starts", &rank);
+    const int64_t *steps = node_attr_list(p->graph, id, "steps", &rank);
+    for (int32_t i = 0; i < rank; i++) {
+        IndexExpr scaled = index_constant(starts[i]);
+        index_add(&p->space, &scaled, steps[i], &index[i]);
+        index[i] = scaled;
+    }
+    return index_flatten(&p->space, index, node_dims(p->graph, node), node->rank);
+}
+
+/* May `id` be written over the memory of `old`? Every other reader of it must have run before, or
+ * read in the same kernel exactly the element that is then written. */
+static bool may_overwrite(Planner *p, NodeId id, NodeId old) {
+    const Group *group = &p->fusion->groups.data[p->fusion->group_of[id]];
+    int32_t position = p->position[p->fusion->group_of[id]];
+    if (p->overwritten[old]) return false;
+    IndexExpr written = {.count = INDEX_OVERFLOW};
+    if (!group->is_extern) written = written_position(p, group, id);
+    for (uint32_t i = 0; i < p->readers.count; i++) {
+        const Reader *reader = &p->readers.data[i];
+        if (reader->node != old || reader->position < position) continue;
+        if (reader->position > position || group_has_k(group)) return false;
+        if (!index_equal(&reader->index, &written)) return false;
+    }
+    return true;
+}
+
+static void take_over(Planner *p, NodeId id, NodeId old) {
+    p->owner[id] = old;
+    p->overwritten[old] = true;
+}
+
+/* The input whose memory `old` lies in may be written by `id` only on the way to its final value. */
+static bool leads_to_input(const Planner *p, NodeId id, NodeId input) {
+    for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
+        GraphOutput output = p->graph->outputs.data[i];
+        if (output.writes_input < 0 || p->graph->inputs.data[output.writes_input] != input) continue;
+        for (NodeId at = output.node;; at = node_inputs(p->graph, graph_node(p->graph, at))[0]) {
+            if (at == id) return true;
+            if (!is_update(p, at)) return false;
+        }
+    }
+    return false;
+}
+
+/* An update of its base in place. Data errors must be known before an input is touched. */
+static bool update_in_place(Planner *p, NodeId id) {
+    NodeId base = node_inputs(p->graph, graph_node(p->graph, id))[0];
+    if (!in_memory(p, base) || view_base(p->graph, base) != base) return false;
+    NodeId memory = owner_of(p, base);
+    if (graph_node(p->graph, memory)->op == OP_INPUT &&
+        (p->earliest_check != NODE_NONE || !leads_to_input(p, id, memory)))
+        return false;
+    return may_overwrite(p, id, base);
+}
+
+static bool same_bytes(const Planner *p, NodeId x, NodeId y) {
+    const Node *nx = graph_node(p->graph, x), *ny = graph_node(p->graph, y);
+    return sn_dtype_size((sn_dtype)nx->dtype) == sn_dtype_size((sn_dtype)ny->dtype) &&
+           node_count(p->graph, x) == node_count(p->graph, y);
+}
+
+/* An elementwise result over a temporary that the same kernel reads for the last time. */
+static void reuse_operand(Planner *p, NodeId id) {
+    const Group *group = &p->fusion->groups.data[p->fusion->group_of[id]];
+    if (group->is_extern || group_has_k(group)) return;
+    int32_t position = p->position[p->fusion->group_of[id]];
+    for (uint32_t i = 0; i < p->readers.count; i++) {
+        NodeId old = p->readers.data[i].node;
+        if (p->readers.data[i].position != position) continue;
+        if (graph_node(p->graph, owner_of(p, old))->op == OP_INPUT || !same_bytes(p, id, old))
+            continue;
+        if (!may_overwrite(p, id, old)) continue;
+        take_over(p, id, old);
+        return;
+    }
+}
+
+/* Results that are written into an input: straight there when its old value is not needed. */
+static void write_inputs(Planner *p) {
+    if (p->earliest_check != NODE_NONE) return;
+    for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
+        GraphOutput output = p->graph->outputs.data[i];
+        if (output.writes_input < 0) continue;
+        NodeId input = p->graph->inputs.data[output.writes_input], id = output.node;
+        bool plain = p->fusion->group_of[id] != GROUP_NONE && !is_update(p, id) &&
+                     p->fusion->roles[id] == ROLE_MEMBER && p->owner[id] == id;
+        if (plain && may_overwrite(p, id, input)) take_over(p, id, input);
+    }
+}
+
+static void share_memory(Planner *p) {
+    for (uint32_t i = 0; i < p->fusion->order.count; i++) {
+        const Group *group = &p->fusion->groups.data[p->fusion->order.data[i]];
+        for (uint32_t m = 0; m < group->members.count; m++) {
+            NodeId id = group->members.data[m];
+            if (is_update(p, id) && update_in_place(p, id))
+                take_over(p, id, node_inputs(p->graph, graph_node(p->graph, id))[0]);
+        }
+    }
+    write_inputs(p);
+    for (uint32_t i = 0; i < p->fusion->order.count; i++) {
+        const Group *group = &p->fusion->groups.data[p->fusion->order.data[i]];
+        for (uint32_t m = 0; m < group->members.count; m++) {
+            NodeId id = group->members.data[m];
+            if (p->fusion->materialized[id] && p->owner[id] == id && !is_update(p, id))
+                reuse_operand(p, id);
+        }
+    }
+}
+
+/* ---- buffers ------------------------------------------------------------------------------------ */
+
+static bool add_buffer(Planner *p, NodeId node, BufferKind kind, int32_t number) {
+    Buffer buffer = {.kind = (uint8_t)kind,
+                     .dtype = graph_node(p->graph, node)->dtype,
+                     .number = number,
+                     .elements = node_count(p->graph, node),
+                     .node = node,
+                     .first_step = INT32_MAX,
+                     .last_step = -1};
+    p->fusion->buffer_of[node] = (int32_t)p->program->buffers.count;
+    return vec_push(&p->program->buffers, buffer);
+}
+
+/* Buffers of inputs, then of results, then of what is left. */
+static sn_status make_buffers(Planner *p) {
+    const Graph *graph = p->graph;
+    for (uint32_t i = 0; i < graph->inputs.count; i++)
+        if (!add_buffer(p, graph->inputs.data[i], BUFFER_INPUT, (int32_t)i)) return memory_error(p);
+    p->program->n_inputs = (int32_t)graph->inputs.count;
+    for (uint32_t i = 0; i < graph->outputs.count; i++) {
+        if (graph->outputs.data[i].writes_input >= 0) continue;
+        NodeId memory = owner_of(p, view_base(graph, graph->outputs.data[i].node));
+        if (p->fusion->buffer_of[memory] != NO_BUFFER) continue;
+        if (!add_buffer(p, memory, BUFFER_OUTPUT, p->program->n_outputs++)) return memory_error(p);
+    }
+    for (NodeId i = 0; i < graph->nodes.count; i++) {
+        if (!p->fusion->materialized[i]) continue;
+        NodeId memory = owner_of(p, i);
+        if (p->fusion->buffer_of[memory] == NO_BUFFER && !add_buffer(p, memory, BUFFER_TEMP, 0))
+            return memory_error(p);
+        p->fusion->buffer_of[i] = p->fusion->buffer_of[memory];
+    }
+    return SN_OK;
+}
+
+static sn_status describe_outputs(Planner *p) {
+    for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
+        GraphOutput output = p->graph->outputs.data[i];
+        NodeId base = view_base(p->graph, output.node);
+        int64_t own[SN_MAX_RANK];
+        ProgramOutput result = {.writes_input = output.writes_input,
+                                .type = node_type(p->graph, output.node)};
+        if (output.writes_input >= 0) {
+            result.buffer = (uint32_t)output.writes_input;
+        } else {
+            result.buffer = (uint32_t)p->fusion->buffer_of[base];
+            base_strides(p->graph, owner_of(p, base), own);
+            if (!view_strides(p->graph, output.node, base, own, result.strides, &result.offset))
+                return error_set(p->context->error, SN_ERROR_INTERNAL, "plan: result has no strides");
+        }
+        if (!vec_push(&p->program->outputs, result)) return memory_error(p);
+    }
+    return SN_OK;
+}
+
+/* ---- steps --------------------------------------------------------------------------------------- */
+
+static bool add_step(Planner *p, PlanStep step) {
+    return vec_push(&p->fusion->steps, step);
+}
+
+/* The group, after copies of the bases that its updates may not write in place. */
+static bool add_group_steps(Planner *p, uint32_t number) {
+    const Group *group = &p->fusion->groups.data[number];
+    for (uint32_t m = 0; m < group->members.count; m++) {
+        NodeId id = group->members.data[m];
+        if (!is_update(p, id) || p->owner[id] != id) continue;
+        NodeId base = node_inputs(p->graph, graph_node(p->graph, id))[0];
+        if (graph_node(p->graph, base)->op == OP_EMPTY) continue;
+        PlanStep copy = {GROUP_NONE, base, (uint32_t)p->fusion->buffer_of[id], 0};
+        if (!add_step(p, copy)) return false;
+    }
+    return add_step(p, (PlanStep){(int32_t)number, NODE_NONE, 0, 0});
+}
+
+static sn_status make_steps(Planner *p) {
+    for (uint32_t i = 0; i < p->fusion->order.count; i++)
+        if (!add_group_steps(p, p->fusion->order.data[i])) return memory_error(p);
+    for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
+        GraphOutput output = p->graph->outputs.data[i];
+        if (output.writes_input < 0) continue;
+        NodeId input = p->graph->inputs.data[output.writes_input];
+        if (output.node == input || owner_of(p, output.node) == input) continue;
+        NodeId code = p->earliest_check != NODE_NONE ? output.node + 1 : 0;
+        PlanStep copy = {GROUP_NONE, output.node, (uint32_t)output.writes_input, code};
+        if (!add_step(p, copy)) return memory_error(p);
+    }
+    return SN_OK;
+}
+
+static void touch(Planner *p, NodeId node, int32_t step) {
+    if (p->fusion->buffer_of[node] == NO_BUFFER) return;
+    Buffer *buffer = &p->program->buffers.data[p->fusion->buffer_of[node]];
+    if (step < buffer->first_step) buffer->first_step = step;
+    if (step > buffer->last_step) buffer->last_step = step;
+}
+
+static void find_lifetimes(Planner *p) {
+    uint32_t reader = 0;
+    for (uint32_t s = 0; s < p->fusion->steps.count; s++) {
+        const PlanStep *step = &p->fusion->steps.data[s];
+        if (step->group == GROUP_NONE) {
+            touch(p, view_base(p->graph, step->source), (int32_t)s);
+            Buffer *target = &p->program->buffers.data[step->target];
+            if ((int32_t)s < target->first_step) target->first_step = (int32_t)s;
+            if ((int32_t)s > target->last_step) target->last_step = (int32_t)s;
+            continue;
+        }
+        const Group *group = &p->fusion->groups.data[step->group];
+        for (uint32_t m = 0; m < group->members.count; m++)
+            touch(p, group->members.data[m], (int32_t)s);
+        int32_t position = p->position[step->group];
+        for (; reader < p->readers.count && p->readers.data[reader].position <= position; reader++)
+            if (p->readers.data[reader].position == position)
+                touch(p, p->readers.data[reader].node, (int32_t)s);
+    }
+}
+
+/* Best fit by size among the gaps that lifetimes leave, larger buffers first. */
+static sn_status place_temporaries(Planner *p) {
+    VEC(uint32_t) temps = {0};
+    Buffer *buffers = p->program->buffers.data;
+    for (uint32_t i = 0; i < p->program->buffers.count; i++) {
+        if (buffers[i].kind != BUFFER_TEMP) continue;
+        if (!vec_push(&temps, i)) {
+            vec_free(&temps);
+            return memory_error(p);
+        }
+        uint32_t at = temps.count - 1;
+        while (at > 0 && buffers[temps.data[at - 1]].elements < buffers[i].elements) {
+            temps.data[at] = temps.data[at - 1];
+            at--;
+        }
+        temps.data[at] = i;
+    }
+    for (uint32_t i = 0; i < temps.count; i++) {
+        Buffer *buffer = &buffers[temps.data[i]];
+        int64_t bytes = buffer->elements * (int64_t)sn_dtype_size((sn_dtype)buffer->dtype);
+        int64_t size = (bytes + BUFFER_ALIGN) & ~(int64_t)(BUFFER_ALIGN - 1), offset = 0;
+        for (uint32_t j = 0; j < i; j++) { /* until no placed buffer of the same time overlaps */
+            const Buffer *other = &buffers[temps.data[j]];
+            int64_t taken = other->elements * (int64_t)sn_dtype_size((sn_dtype)other->dtype);
+            taken = (taken + BUFFER_ALIGN) & ~(int64_t)(BUFFER_ALIGN - 1);
+            bool together = other->first_step <= buffer->last_step &&
+                            buffer->first_step <= other->last_step;
+            if (!together || offset + size <= other->offset || other->offset + taken <= offset)
+                continue;
+            offset = other->offset + taken;
+            j = UINT32_MAX; /* look at all of them again */
+        }
+        buffer->offset = offset;
+        if (offset + size > p->program->temp_bytes) p->program->temp_bytes = offset + size;
+    }
+    vec_free(&temps);
+    return SN_OK;
+}
+
+static void add_up_peak(Program *program) {
+    program->peak_bytes = program->temp_bytes;
+    for (uint32_t i = 0; i < program->buffers.count; i++) {
+        const Buffer *buffer = &program->buffers.data[i];
+        if (buffer->kind == BUFFER_OUTPUT)
+            program->peak_bytes += buffer->elements * (int64_t)sn_dtype_size((sn_dtype)buffer->dtype);
+    }
+}
+
+static sn_status plan_all(Planner *p) {
+    sn_status status = find_readers(p);
+    if (status != SN_OK) return status;
+    share_memory(p);
+    status = make_buffers(p);
+    if (status == SN_OK) status = describe_outputs(p);
+    if (status == SN_OK) status = make_steps(p);
+    if (status != SN_OK) return status;
+    find_lifetimes(p);
+    status = place_temporaries(p);
+    add_up_peak(p->program);
+    return status;
+}
+
+sn_status pass_plan(PassContext *context) {
+    uint32_t count = context->graph.nodes.count;
+    Planner p = {.context = context,
+                 .graph = &context->graph,
+                 .fusion = &context->fusion,
+                 .program = context->program,
+                 .earliest_check = NODE_NONE};
+    p.owner = arena_alloc(&context->arena, sizeof(NodeId) * (count + 1));
+    p.overwritten = arena_zalloc(&context->arena, count + 1);
+    p.position = arena_zalloc(&context->arena, sizeof(int32_t) * (context->fusion.groups.count + 1));
+    context->fusion.buffer_of = arena_alloc(&context->arena, sizeof(int32_t) * (count + 1));
+    if (!p.owner || !p.overwritten || !p.position || !context->fusion.buffer_of)
+        return memory_error(&p);
+    for (NodeId i = 0; i < count; i++) {
+        p.owner[i] = i;
+        context->fusion.buffer_of[i] = NO_BUFFER;
+    }
+    sn_status status = plan_all(&p);
+    vec_free(&p.readers);
+    vec_free(&p.reads);
+    vec_free(&p.space.symbols);
+    return status;
+}

@@ -1,0 +1,231 @@
+/* What a node reads, seen from a group's iteration space; see fuse.h. */
+#include "ir/dtype.h"
+#include "passes/fuse.h"
+
+Level group_level(const Group *group, int64_t count) {
+    if (count == group->a * group->k * group->b) return LEVEL_FULL;
+    return count == group->a * group->b ? LEVEL_ROW : LEVEL_NONE;
+}
+
+bool group_has_k(const Group *group) {
+    return group->order != REDUCE_BY_POSITION || group->sequential;
+}
+
+bool flat_space(const Group *group, IndexSpace *space) {
+    space->symbols.count = 0;
+    space->failed = false;
+    index_axis(space, group->a);
+    index_axis(space, group->k);
+    index_axis(space, group->b);
+    return !space->failed;
+}
+
+IndexExpr level_position(const Group *group, Level level) {
+    IndexExpr e = index_constant(0);
+    int64_t strides[3] = {group->k * group->b, group->b, 1};
+    if (level == LEVEL_ROW) strides[AXIS_A] = group->b;
+    int64_t sizes[3] = {group->a, group->k, group->b};
+    for (int32_t axis = AXIS_A; axis <= AXIS_B; axis++) {
+        if (sizes[axis] == 1 || (axis == AXIS_K && level == LEVEL_ROW)) continue;
+        e.terms[e.count++] = (IndexTerm){axis, strides[axis]};
+    }
+    return e;
+}
+
+/* One walk from a consumer towards what it reads. */
+typedef struct Walk {
+    const Graph *graph;
+    const Fusion *fusion;
+    IndexSpace *space;
+    ReadList *reads;
+    bool failed;
+} Walk;
+
+static void walk(Walk *w, NodeId id, const IndexExpr *index);
+
+/* The operands of a pointwise node at the node's own coordinates. */
+static void walk_operands(Walk *w, NodeId id, const IndexExpr *index) {
+    const Node *node = graph_node(w->graph, id);
+    for (uint32_t i = 0; i < node->n_inputs; i++) {
+        NodeId operand = node_inputs(w->graph, node)[i];
+        if (operand == NODE_NONE) continue;
+        TensorType type = node_type(w->graph, operand);
+        IndexExpr at[SN_MAX_RANK];
+        index_broadcast(&type, node->rank, index, at);
+        walk(w, operand, at);
+    }
+}
+
+static void overflow_index(const Graph *graph, NodeId id, IndexExpr *index) {
+    for (int32_t i = 0; i < graph_node(graph, id)->rank; i++) {
+        index[i] = index_constant(0);
+        index[i].count = INDEX_OVERFLOW;
+    }
+}
+
+static void walk_anywhere(Walk *w, NodeId id) {
+    IndexExpr nowhere[SN_MAX_RANK];
+    overflow_index(w->graph, id, nowhere);
+    walk(w, id, nowhere);
+    /* A scalar has no coordinates to overflow, but may still not be computed in the same kernel. */
+    if (w->reads->count && graph_node(w->graph, id)->rank == 0)
+        vec_last(w->reads).index.count = INDEX_OVERFLOW;
+}
+
+static void walk(Walk *w, NodeId id, const IndexExpr *index) {
+    const Node *node = graph_node(w->graph, id);
+    switch (w->fusion->roles[id]) {
+    case ROLE_VIEW: {
+        IndexExpr inner[SN_MAX_RANK];
+        index_through_view(w->space, w->graph, id, index, inner);
+        walk(w, node_inputs(w->graph, node)[0], inner);
+        return;
+    }
+    case ROLE_INLINE: walk_operands(w, id, index); return;
+    default: {
+        if (node->op == OP_CONST || node->op == OP_IOTA || node->op == OP_EMPTY) return;
+        Read read = {id, index_flatten(w->space, index, node_dims(w->graph, node), node->rank)};
+        if (!vec_push(w->reads, read)) w->failed = true;
+        return;
+    }
+    }
+}
+
+/* The coordinates at which a member is computed. */
+static bool own_index(const Graph *graph, const Group *group, NodeId id, IndexSpace *space,
+                      IndexExpr *index) {
+    const Node *node = graph_node(graph, id);
+    NodeId shaped = id;
+    if (op_is((OpCode)node->op, CLASS_REDUCE)) shaped = node_inputs(graph, node)[0];
+    if (node->op == OP_PUT_SLICE || node->op == OP_PUT_DIAGONAL)
+        shaped = node_inputs(graph, node)[1];
+    if (node->op == OP_SCATTER_ADD || node->op == OP_INDEX_COPY)
+        shaped = node_inputs(graph, node)[node->op == OP_SCATTER_ADD ? 1 : 2];
+    Level level = group_level(group, node_count(graph, shaped));
+    if (level == LEVEL_NONE) return false;
+    IndexExpr position = level_position(group, level);
+    const Node *shape = graph_node(graph, shaped);
+    index_unflatten(space, &position, node_dims(graph, shape), shape->rank, index);
+    return true;
+}
+
+static void walk_member(Walk *w, NodeId id, const IndexExpr *index) {
+    const Node *node = graph_node(w->graph, id);
+    const NodeId *inputs = node_inputs(w->graph, node);
+    switch (node->op) {
+    case OP_GATHER:
+        walk_anywhere(w, inputs[0]);
+        walk(w, inputs[1], index);
+        return;
+    case OP_INDEX_SELECT:
+        walk_anywhere(w, inputs[0]);
+        walk(w, inputs[1], &index[node_attr_int(w->graph, id, "axis")]);
+        return;
+    case OP_PAD: walk_anywhere(w, inputs[0]); return;
+    case OP_ONE_HOT: walk(w, inputs[0], index); return;
+    case OP_PUT_SLICE:
+    case OP_PUT_DIAGONAL:
+        walk_anywhere(w, inputs[0]);
+        walk(w, inputs[1], index);
+        return;
+    case OP_SCATTER_ADD:
+        walk_anywhere(w, inputs[0]);
+        walk(w, inputs[1], index);
+        walk_anywhere(w, inputs[2]);
+        return;
+    case OP_INDEX_COPY:
+        walk_anywhere(w, inputs[0]);
+        walk(w, inputs[1], &index[node_attr_int(w->graph, id, "axis")]);
+        walk(w, inputs[2], index);
+        return;
+    case OP_RAND:
+    case OP_RANDN: walk_anywhere(w, inputs[0]); return;
+    default:
+        if (op_is((OpCode)node->op, CLASS_REDUCE) || op_is((OpCode)node->op, CLASS_SCAN))
+            walk(w, inputs[0], index);
+        else
+            walk_operands(w, id, index);
+    }
+}
+
+bool reads_of(const Graph *graph, const Fusion *fusion, const Group *group, NodeId consumer,
+              IndexSpace *space, ReadList *reads) {
+    Walk w = {.graph = graph, .fusion = fusion, .space = space, .reads = reads};
+    IndexExpr index[SN_MAX_RANK];
+    if (!own_index(graph, group, consumer, space, index)) return false;
+    walk_member(&w, consumer, index);
+    return !w.failed && !space->failed;
+}
+
+NodeId view_base(const Graph *graph, NodeId node) {
+    while (op_is((OpCode)graph_node(graph, node)->op, CLASS_VIEW))
+        node = node_inputs(graph, graph_node(graph, node))[0];
+    return node;
+}
+
+void base_strides(const Graph *graph, NodeId base, int64_t *strides) {
+    const Node *node = graph_node(graph, base);
+    if (node->op == OP_INPUT) {
+        int32_t count;
+        const int64_t *own = node_attr_list(graph, base, "strides", &count);
+        if (count) {
+            memcpy(strides, own, sizeof *own * (size_t)count);
+            return;
+        }
+    }
+    int64_t stride = 1;
+    for (int32_t i = node->rank - 1; i >= 0; i--) {
+        strides[i] = stride;
+        stride *= node_dims(graph, node)[i];
+    }
+}
+
+/* Coordinates in the base of a chain of views. */
+static void to_base(IndexSpace *space, const Graph *graph, NodeId node, NodeId base,
+                    IndexExpr *index) {
+    while (node != base) {
+        IndexExpr inner[SN_MAX_RANK];
+        index_through_view(space, graph, node, index, inner);
+        node = node_inputs(graph, graph_node(graph, node))[0];
+        memcpy(index, inner, sizeof inner);
+    }
+}
+
+bool view_strides(const Graph *graph, NodeId node, NodeId base, const int64_t *strides_of_base,
+                  int64_t *strides, int64_t *offset) {
+    const Node *view = graph_node(graph, node);
+    IndexSpace space = {0};
+    IndexExpr index[SN_MAX_RANK];
+    for (int32_t i = 0; i < view->rank; i++)
+        index[i] = index_symbol(index_axis(&space, node_dims(graph, view)[i]));
+    to_base(&space, graph, node, base, index);
+    IndexExpr address = index_constant(0);
+    for (int32_t i = 0; i < graph_node(graph, base)->rank; i++)
+        index_add(&space, &address, strides_of_base[i], &index[i]);
+    bool plain = !space.failed && address.count >= 0;
+    for (int32_t i = 0; i < view->rank; i++) strides[i] = 0;
+    for (int32_t i = 0; plain && i < address.count; i++) {
+        if (address.terms[i].symbol >= view->rank)
+            plain = false;
+        else
+            strides[address.terms[i].symbol] = address.terms[i].coef;
+    }
+    *offset = address.constant;
+    vec_free(&space.symbols);
+    return plain;
+}
+
+int32_t op_cost(OpCode op) {
+    switch (op) {
+    case OP_EXP: case OP_EXP2: case OP_SIGMOID: case OP_LOG: case OP_LOG2: case OP_RSQRT:
+    case OP_SQRT: case OP_DIV: case OP_RECIPROCAL: return 12;
+    case OP_TANH: case OP_ERF: case OP_SIN: case OP_COS: case OP_GELU: case OP_SILU:
+    case OP_EXPM1: case OP_LOG1P: case OP_LOG10: case OP_FMOD: case OP_REMAINDER:
+    case OP_FLOOR_DIVIDE: return 24;
+    case OP_TAN: case OP_ASIN: case OP_ACOS: case OP_ATAN: case OP_SINH: case OP_COSH:
+    case OP_ASINH: case OP_ACOSH: case OP_ATANH: case OP_ERFC: case OP_POW: case OP_ATAN2:
+    case OP_HYPOT: case OP_MISH: case OP_LOGSIGMOID: case OP_SOFTPLUS: case OP_XLOGY:
+    case OP_RAND: case OP_RANDN: return 60;
+    default: return 1;
+    }
+}

@@ -1,0 +1,113 @@
+/* simplify: copies the graph node by node through graph_emit, so that folding and value numbering
+ * see every node again, and leaves dead nodes behind. */
+#include "base/status.h"
+#include "passes/fuse.h"
+
+static bool mark_live(const Graph *from, uint8_t *live) {
+    for (uint32_t i = 0; i < from->outputs.count; i++) live[from->outputs.data[i].node] = 1;
+    for (uint32_t i = from->nodes.count; i-- > 0;) {
+        const Node *node = graph_node(from, i);
+        /* Inputs keep their numbers; an op that can fail must be run for its error. */
+        if (node->op == OP_INPUT || op_has((OpCode)node->op, F_FAILS)) live[i] = 1;
+        if (!live[i]) continue;
+        for (uint32_t j = 0; j < node->n_inputs; j++) {
+            NodeId input = node_inputs(from, node)[j];
+            if (input != NODE_NONE) live[input] = 1;
+        }
+    }
+    return true;
+}
+
+NodeId graph_copy_node(const Graph *from, NodeId id, Graph *to, const NodeId *map,
+                       sn_error *error) {
+    const Node *node = graph_node(from, id);
+    Site site = from->sites.data[node->site];
+    if (node->op == OP_INPUT) {
+        TensorType type = node_type(from, id);
+        int32_t count;
+        const int64_t *strides = node_attr_list(from, id, "strides", &count);
+        return graph_input(to, &type, count ? strides : NULL, site, error);
+    }
+    NodeId few[8];
+    NodeId *inputs = few;
+    if (node->n_inputs > 8) {
+        inputs = mem_alloc(sizeof *inputs * node->n_inputs);
+        if (!inputs) {
+            error_memory(error);
+            return NODE_NONE;
+        }
+    }
+    for (uint32_t j = 0; j < node->n_inputs; j++) {
+        NodeId input = node_inputs(from, node)[j];
+        inputs[j] = input == NODE_NONE ? NODE_NONE : map[input];
+    }
+    AttrList attrs;
+    attrs.count = node->n_attrs;
+    memcpy(attrs.words, node_attrs(from, node), sizeof(int64_t) * node->n_attrs);
+    NodeId copy;
+    if (node->op == OP_CONST)
+        copy = graph_const(to, (sn_dtype)node->dtype, (uint64_t)attrs.words[0], attrs.words[1] != 0,
+                           attrs.words[2] != 0, site, error);
+    else
+        copy = graph_emit(to, (OpCode)node->op, inputs, node->n_inputs, &attrs, site, error);
+    if (inputs != few) mem_free(inputs);
+    return copy;
+}
+
+/* A result must be a value that a kernel stores: constants and indices get a copy, and so does what
+ * is written into an input, unless it is computed by an op of its own. */
+static sn_status own_memory(Graph *to, GraphOutput *output, sn_error *error) {
+    NodeId base = view_base(to, output->node);
+    const Node *node = graph_node(to, base);
+    int64_t own[SN_MAX_RANK], strides[SN_MAX_RANK], offset;
+    base_strides(to, base, own);
+    bool copy = (node->op != OP_INPUT && op_is((OpCode)node->op, CLASS_SOURCE)) ||
+                !view_strides(to, output->node, base, own, strides, &offset);
+    if (output->writes_input >= 0) {
+        bool same = to->inputs.data[output->writes_input] == output->node;
+        copy = copy || (!same && (base != output->node || node->op == OP_INPUT));
+    }
+    if (!copy) return SN_OK;
+    AttrList none = {.count = 0};
+    output->node = graph_emit(to, OP_CLONE, &output->node, 1, &none, (Site){0}, error);
+    if (output->node != NODE_NONE) return SN_OK;
+    return error && error->status ? error->status : SN_ERROR_MEMORY;
+}
+
+sn_status graph_copy_live(const Graph *from, Graph *to, NodeId *map, sn_error *error) {
+    uint8_t *live = mem_calloc(from->nodes.count + 1, 1);
+    if (!live) return error_memory(error);
+    mark_live(from, live);
+    sn_status status = SN_OK;
+    for (uint32_t i = 0; i < from->nodes.count && status == SN_OK; i++) {
+        map[i] = NODE_NONE;
+        if (!live[i]) continue;
+        map[i] = graph_copy_node(from, i, to, map, error);
+        if (map[i] == NODE_NONE) status = error ? error->status : SN_ERROR_MEMORY;
+    }
+    for (uint32_t i = 0; i < from->outputs.count && status == SN_OK; i++) {
+        GraphOutput output = from->outputs.data[i];
+        output.node = map[output.node];
+        status = own_memory(to, &output, error);
+        if (status == SN_OK && !graph_output(to, output.node, output.writes_input))
+            status = error_memory(error);
+    }
+    mem_free(live);
+    return status;
+}
+
+sn_status pass_simplify(PassContext *context) {
+    Graph simple;
+    graph_init(&simple, context->graph.name);
+    NodeId *map = mem_alloc(sizeof(NodeId) * (context->graph.nodes.count + 1));
+    sn_status status = map ? graph_copy_live(&context->graph, &simple, map, context->error)
+                           : error_memory(context->error);
+    mem_free(map);
+    if (status != SN_OK) {
+        graph_free(&simple);
+        return status;
+    }
+    graph_free(&context->graph);
+    context->graph = simple;
+    return SN_OK;
+}

@@ -1,0 +1,95 @@
+/* Loading of code generators; see backend.h. */
+#include "runtime/backend.h"
+
+#include "base/parallel.h"
+#include "base/settings.h"
+#include "base/status.h"
+#include "runtime/lock.h"
+#include "runtime/module.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { BACKEND_MOST = 4, NAME_LENGTH = 16 };
+
+/* What is known about one back end. */
+typedef struct Slot {
+    char name[NAME_LENGTH]; /* "cpu"; "" = free */
+    const Backend *backend; /* NULL after a failure */
+    sn_error failure;       /* why, when backend is NULL */
+    char folder[512];       /* SINTER_MODULE_DIR at that time */
+} Slot;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static Slot slots[BACKEND_MOST];
+static int64_t load_ns;
+
+static void prepare_lock(void) {
+    lock_survive_fork(&lock, NULL);
+}
+
+/* The slot of `name`, a free one for a new name, NULL when there is none. Lock held. */
+static Slot *find_slot(const char *name) {
+    if (strlen(name) >= NAME_LENGTH) return NULL;
+    for (int i = 0; i < BACKEND_MOST; i++) {
+        if (!slots[i].name[0]) snprintf(slots[i].name, NAME_LENGTH, "%s", name);
+        if (strcmp(slots[i].name, name) == 0) return &slots[i];
+    }
+    return NULL;
+}
+
+static const Backend *load_module(const char *name, sn_error *error) {
+    ModuleFn *function =
+        module_load(name, "sinter_backend",
+                    "kernels that are cached or were generated at build time still run", error);
+    if (!function) return NULL;
+    const Backend *backend = ((BackendEntry *)function)();
+    if (backend && backend->abi == BACKEND_ABI) return backend;
+    error_set(error, SN_ERROR_UNSUPPORTED,
+              "module libsinter_%s.so is of another version of the library", name);
+    return NULL;
+}
+
+/* Fills a slot that holds neither a back end nor a failure that still counts. Lock held. */
+static void fill_slot(Slot *slot) {
+    const char *folder = setting_text(SETTING_MODULE_DIR);
+    if (slot->backend || (slot->failure.status != SN_OK && strcmp(slot->folder, folder) == 0))
+        return;
+    int64_t start = clock_ns();
+    slot->failure = (sn_error){0};
+    slot->backend = load_module(slot->name, &slot->failure);
+    snprintf(slot->folder, sizeof slot->folder, "%s", folder);
+    load_ns += clock_ns() - start;
+}
+
+const Backend *backend_load(const char *name, sn_error *error) {
+    pthread_once(&once, prepare_lock);
+    pthread_mutex_lock(&lock);
+    Slot *slot = find_slot(name);
+    if (slot) fill_slot(slot);
+    const Backend *backend = slot ? slot->backend : NULL;
+    if (!slot)
+        error_set(error, SN_ERROR_ARGUMENT, "no back end is called %s", name);
+    else if (!backend)
+        error_set(error, slot->failure.status, "%s", slot->failure.text);
+    pthread_mutex_unlock(&lock);
+    return backend;
+}
+
+bool backend_register(const Backend *backend) {
+    pthread_once(&once, prepare_lock);
+    pthread_mutex_lock(&lock);
+    Slot *slot = find_slot(backend->name);
+    if (slot) slot->backend = backend;
+    pthread_mutex_unlock(&lock);
+    return slot != NULL;
+}
+
+int64_t backend_load_ns(void) {
+    pthread_mutex_lock(&lock);
+    int64_t total = load_ns;
+    pthread_mutex_unlock(&lock);
+    return total;
+}

@@ -1,0 +1,266 @@
+/* Running a program: resolves buffers to addresses and launches step after step; see executable.h.
+ * Everything that does not depend on the call was computed when it was built. */
+#include "runtime/executable.h"
+
+#include "base/parallel.h"
+#include "base/status.h"
+#include "runtime/gemm.h"
+#include "runtime/memory.h"
+
+#include <immintrin.h>
+#include <stdatomic.h>
+
+enum {
+    FEW_BUFFERS = 64,        /* addresses that fit on the stack */
+    FEW_ARGS = 32,           /* arguments of one kernel that do */
+    SERIAL_COST = 32 * 1024, /* bytes + operations below which threads cost more than they gain */
+    FLOP_COST = 4            /* bytes that one scalar operation counts for, sixteenths */
+};
+
+/* What one step needs at run time. */
+typedef struct Prepared {
+    const LoadedKernel *kernel; /* STEP_KERNEL */
+    const GemmPlan *gemm;       /* STEP_GEMM */
+    int32_t threads;            /* for which the gemm plan was made */
+    bool parallel;              /* worth more than one thread */
+} Prepared;
+
+struct Executable {
+    _Atomic int64_t refs; /* owners */
+    Program program;      /* what it runs */
+    Prepared *steps;      /* by step */
+    int64_t load_ns;      /* spent in building */
+};
+
+static _Atomic int64_t kernels_launched, externs_called;
+static _Thread_local LaunchObserver *observer;
+static _Thread_local void *observer_context;
+
+void launch_counters(LaunchCounters *counters) {
+    counters->kernels = atomic_load_explicit(&kernels_launched, memory_order_relaxed);
+    counters->extern_calls = atomic_load_explicit(&externs_called, memory_order_relaxed);
+}
+
+void executable_observe(LaunchObserver *function, void *context) {
+    observer = function;
+    observer_context = context;
+}
+
+/* ---- building ----------------------------------------------------------------------------------- */
+
+static GemmShape gemm_shape(const GemmStep *g) {
+    GemmShape shape = {.outer = 1,
+                       .batch = g->batch,
+                       .m = g->m,
+                       .n = g->n,
+                       .k = g->k,
+                       .a = {0, g->a_strides[0], g->a_strides[1], g->a_strides[2]},
+                       .b = {0, g->b_strides[0], g->b_strides[1], g->b_strides[2]},
+                       .c = {0, g->c_strides[0], g->c_strides[1], g->c_strides[2]},
+                       .dtype = (sn_dtype)g->dtype,
+                       .bias = g->bias.buffer != UINT32_MAX,
+                       .relu = g->relu};
+    return shape;
+}
+
+static sn_status prepare_step(const Step *step, Prepared *prepared, sn_error *error) {
+    if (step->kind == STEP_GEMM) {
+        GemmShape shape = gemm_shape(&step->gemm);
+        prepared->threads = parallel_threads();
+        return gemm_get(&shape, prepared->threads, &prepared->gemm, error);
+    }
+    Schedule schedule = {.stream_stores = step->launch.stream_stores};
+    prepared->parallel = step->bytes + step->flops * FLOP_COST / 16 > SERIAL_COST;
+    return kernel_cache_get(&step->launch.kernel, &schedule, &prepared->kernel, NULL, error);
+}
+
+sn_status executable_build(Program *program, Executable **out, sn_error *error) {
+    int64_t begin = clock_ns();
+    *out = NULL;
+    Executable *e = mem_calloc(1, sizeof *e);
+    if (!e) return error_memory(error);
+    e->steps = mem_calloc(program->steps.count + 1, sizeof *e->steps);
+    sn_status status = e->steps ? SN_OK : error_memory(error);
+    for (uint32_t i = 0; i < program->steps.count && status == SN_OK; i++)
+        status = prepare_step(&program->steps.data[i], &e->steps[i], error);
+    if (status != SN_OK) {
+        mem_free(e->steps);
+        mem_free(e);
+        return status;
+    }
+    atomic_init(&e->refs, 1);
+    e->program = *program;
+    program_init(program);
+    e->load_ns = clock_ns() - begin;
+    *out = e;
+    return SN_OK;
+}
+
+Executable *executable_retain(Executable *e) {
+    atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
+    return e;
+}
+
+void executable_release(Executable *e) {
+    if (!e || atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) != 1) return;
+    program_free(&e->program);
+    mem_free(e->steps);
+    mem_free(e);
+}
+
+const Program *executable_program(const Executable *e) {
+    return &e->program;
+}
+
+const LoadedKernel *executable_kernel(const Executable *e, uint32_t step) {
+    return e->steps[step].kernel;
+}
+
+int64_t executable_load_ns(const Executable *e) {
+    return e->load_ns;
+}
+
+/* ---- running ------------------------------------------------------------------------------------- */
+
+/* Kernels need round-to-nearest, subnormals kept, exceptions masked, whatever the caller set. */
+enum { MXCSR_DEFAULT = 0x1F80, MXCSR_STATUS = 0x3F };
+
+static uint32_t float_mode_enter(void) {
+    uint32_t mode = _mm_getcsr();
+    if ((mode & ~(uint32_t)MXCSR_STATUS) != MXCSR_DEFAULT) _mm_setcsr(MXCSR_DEFAULT);
+    return mode;
+}
+
+static void float_mode_leave(uint32_t mode) {
+    if ((mode & ~(uint32_t)MXCSR_STATUS) != MXCSR_DEFAULT) _mm_setcsr(mode);
+}
+
+/* One launch, as the threads see it. */
+typedef struct Work {
+    KernelFn *fn;          /* the code */
+    void *const *args;     /* addresses */
+    const int64_t *params; /* words */
+    char *scratch;         /* of all threads */
+    int64_t scratch_bytes; /* of one */
+    uint64_t *code;        /* error word */
+} Work;
+
+static void run_share(void *context, int64_t begin, int64_t end, int32_t thread) {
+    const Work *work = context;
+    uint32_t mode = float_mode_enter();
+    work->fn(work->args, work->params, begin, end, work->scratch + thread * work->scratch_bytes,
+             work->code);
+    float_mode_leave(mode);
+}
+
+/* State of one run. */
+typedef struct Run {
+    const Executable *e; /* what runs */
+    char **memory;       /* by buffer */
+    int32_t threads;     /* of a parallel step */
+    char *scratch;       /* of all threads */
+    uint64_t code;       /* error word */
+    sn_error *error;     /* the caller's */
+} Run;
+
+static char *address(const Run *run, ArgRef ref) {
+    const Buffer *buffer = &run->e->program.buffers.data[ref.buffer];
+    return run->memory[ref.buffer] + ref.offset * (int64_t)sn_dtype_size((sn_dtype)buffer->dtype);
+}
+
+static sn_status run_kernel(Run *run, const Step *step, const Prepared *prepared) {
+    const Launch *launch = &step->launch;
+    void *few[FEW_ARGS];
+    void **args = few;
+    if (launch->args.count > FEW_ARGS) {
+        args = mem_alloc(sizeof *args * launch->args.count);
+        if (!args) return error_memory(run->error);
+    }
+    for (uint32_t i = 0; i < launch->args.count; i++)
+        args[i] =
+            launch->args.data[i].buffer == UINT32_MAX ? NULL : address(run, launch->args.data[i]);
+    Work work = {prepared->kernel->fn,  args,      launch->params.data, run->scratch,
+                 launch->scratch_bytes, &run->code};
+    if (prepared->parallel && run->threads > 1)
+        parallel_for(run->threads, launch->items, run_share, &work);
+    else
+        run_share(&work, 0, launch->items, 0);
+    if (args != few) mem_free(args);
+    atomic_fetch_add_explicit(&kernels_launched, 1, memory_order_relaxed);
+    return SN_OK;
+}
+
+static sn_status run_gemm(Run *run, const Step *step, const Prepared *prepared) {
+    const GemmStep *g = &step->gemm;
+    const GemmPlan *plan = prepared->gemm;
+    if (run->threads != prepared->threads) {
+        GemmShape shape = gemm_shape(g);
+        sn_status status = gemm_get(&shape, run->threads, &plan, run->error);
+        if (status != SN_OK) return status;
+    }
+    const void *bias = g->bias.buffer == UINT32_MAX ? NULL : address(run, g->bias);
+    atomic_fetch_add_explicit(&externs_called, 1, memory_order_relaxed);
+    return gemm_run(plan, address(run, g->a), address(run, g->b), bias, address(run, g->c),
+                    run->error);
+}
+
+static void observe(const Run *run, uint32_t i) {
+    const Step *step = &run->e->program.steps.data[i];
+    bool kernel = step->kind == STEP_KERNEL;
+    LaunchRecord record = {kernel ? run->e->steps[i].kernel->name : "gemm", step->label,
+                           kernel ? step->launch.items : 1, step->bytes};
+    observer(observer_context, &record);
+}
+
+static sn_status run_steps(Run *run) {
+    const Program *program = &run->e->program;
+    for (uint32_t i = 0; i < program->steps.count; i++) {
+        const Step *step = &program->steps.data[i];
+        if (step->commit_code && run->code < step->commit_code) continue;
+        sn_status status = step->kind == STEP_KERNEL ? run_kernel(run, step, &run->e->steps[i])
+                                                     : run_gemm(run, step, &run->e->steps[i]);
+        if (status != SN_OK) return status;
+        if (observer) observe(run, i);
+    }
+    return SN_OK;
+}
+
+static void resolve(Run *run, void *const *inputs, void *const *outputs, char *temp) {
+    const Program *program = &run->e->program;
+    for (uint32_t i = 0; i < program->buffers.count; i++) {
+        const Buffer *buffer = &program->buffers.data[i];
+        switch (buffer->kind) {
+        case BUFFER_INPUT:
+            run->memory[i] = inputs[buffer->number];
+            break;
+        case BUFFER_OUTPUT:
+            run->memory[i] = outputs[buffer->number];
+            break;
+        default:
+            run->memory[i] = temp + buffer->offset;
+        }
+    }
+}
+
+sn_status executable_run(const Executable *e, void *const *inputs, void *const *outputs,
+                         int32_t threads, uint64_t *code, sn_error *error) {
+    const Program *program = &e->program;
+    char *few[FEW_BUFFERS];
+    Run run = {.e = e, .memory = few, .threads = threads, .code = UINT64_MAX, .error = error};
+    size_t temp_bytes = (size_t)program->temp_bytes;
+    size_t scratch_bytes = (size_t)program->scratch_bytes * (size_t)(threads < 1 ? 1 : threads);
+    char *temp = temp_bytes + scratch_bytes ? memory_alloc(temp_bytes + scratch_bytes) : NULL;
+    if (!temp && temp_bytes + scratch_bytes) return error_memory(error);
+    if (program->buffers.count > FEW_BUFFERS)
+        run.memory = mem_alloc(sizeof *run.memory * program->buffers.count);
+    sn_status status = run.memory ? SN_OK : error_memory(error);
+    if (status == SN_OK) {
+        run.scratch = temp + temp_bytes;
+        resolve(&run, inputs, outputs, temp);
+        status = run_steps(&run);
+    }
+    if (run.memory != few) mem_free(run.memory);
+    memory_free(temp, temp_bytes + scratch_bytes);
+    *code = run.code;
+    return status;
+}

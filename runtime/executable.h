@@ -1,0 +1,45 @@
+/* Executable: a program whose kernels are loaded and whose extern calls are prepared. It is immutable
+ * and may be run by any number of threads at once. */
+#ifndef SN_RUNTIME_EXECUTABLE_H
+#define SN_RUNTIME_EXECUTABLE_H
+
+#include "ir/program.h"
+#include "runtime/kernel_cache.h"
+
+typedef struct Executable Executable;
+
+/* Counters of launches, process wide. */
+typedef struct LaunchCounters {
+    int64_t kernels;      /* kernels launched */
+    int64_t extern_calls; /* extern calls */
+} LaunchCounters;
+
+/* Loads all kernels of the program, which it takes over on success. */
+sn_status executable_build(Program *program, Executable **out, sn_error *error);
+Executable *executable_retain(Executable *executable);
+void executable_release(Executable *executable);
+const Program *executable_program(const Executable *executable);
+/* The loaded kernel of a step; NULL for an extern call. */
+const LoadedKernel *executable_kernel(const Executable *executable, uint32_t step);
+/* Nanoseconds that executable_build spent in loading and compiling kernels. */
+int64_t executable_load_ns(const Executable *executable);
+
+/* Runs it. inputs: address of element 0 of each graph input. outputs: memory for each OUTPUT buffer,
+ * by number. *code receives the least data-error code, UINT64_MAX if none: then inputs were not
+ * written. `temp`: program->temp_bytes of memory, or NULL to allocate them here. */
+sn_status executable_run(const Executable *executable, void *const *inputs, void *const *outputs,
+                         int32_t threads, uint64_t *code, sn_error *error);
+void launch_counters(LaunchCounters *counters);
+
+/* One entry of the launch history of this thread. */
+typedef struct LaunchRecord {
+    const char *name;  /* the kernel's, or "gemm" */
+    const char *label; /* its ops; lives as long as the executable */
+    int64_t items;     /* items */
+    int64_t bytes;     /* bytes moved */
+} LaunchRecord;
+typedef void LaunchObserver(void *context, const LaunchRecord *record);
+/* Called by this thread's runs for each step; NULL switches it off. */
+void executable_observe(LaunchObserver *observer, void *context);
+
+#endif
