@@ -6,7 +6,7 @@ foreach(layer IN LISTS SINTER_LAYERS)
     target_sources(sinter PRIVATE $<TARGET_OBJECTS:${layer}>)
 endforeach()
 target_link_libraries(sinter PRIVATE sinter_flags $<TARGET_NAME_IF_EXISTS:sinter_pack>
-    PkgConfig::xxhash PkgConfig::ffi ZLIB::ZLIB Threads::Threads ${SINTER_OPENMP_LIBRARY}
+    PkgConfig::xxhash PkgConfig::ffi PkgConfig::cjson Threads::Threads ${SINTER_OPENMP_LIBRARY}
     ${CMAKE_DL_LIBS} m)
 target_include_directories(sinter INTERFACE
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>

@@ -387,7 +387,7 @@ static void elements_of_a_map_are_threads(void **state) {
     assert_has(source, head);
     assert_has(source, "/* one thread for each element */");
     assert_has(source, "const float v2 = a0[i0 * p1];");
-    assert_has(source, "const float v3 = v2 * v1;");
+    assert_has(source, "const float v3 = v2 * v0;");
     assert_has(source, "const float v4 = v3 + v0;");
     assert_has(source, "__fdiv_rn(v4, v2)");
     assert_has(source, "__fmaf_rn(v5, v2, v0)");

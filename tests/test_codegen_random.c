@@ -151,10 +151,11 @@ static void make_index(Maker *m) {
     emit(m, inst);
 }
 
+/* Not the two ops that show the sign of a NaN, which is unspecified. */
 static void make_prim(Maker *m) {
     OpCode op;
     do op = (OpCode)draw(m, OP_COUNT);
-    while (kop_row(op)->form != KFORM_PRIM || op == OP_BITCAST);
+    while (kop_row(op)->form != KFORM_PRIM || op == OP_BITCAST || op == OP_COPYSIGN);
     const KOpRow *row = kop_row(op);
     KInst inst = inst_of(op, SN_BOOL);
     uint32_t typed = op == OP_WHERE;
