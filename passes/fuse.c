@@ -105,7 +105,30 @@ static InlineInfo inline_of_operands(const Graph *graph, const InlineInfo *infos
     return info;
 }
 
-static NodeRole role_of(const Graph *graph, const bool *kept, InlineInfo *infos, NodeId id) {
+/* Values that only a pad reads, through views and other pointwise ops: their space is not the pad's,
+ * so they are computed inside it. */
+static bool *find_pad_feeds(const Graph *graph, Arena *arena) {
+    uint32_t count = graph->nodes.count;
+    bool *used = arena_zalloc(arena, count + 1), *other = arena_zalloc(arena, count + 1);
+    if (!used || !other) return NULL;
+    for (uint32_t i = 0; i < graph->outputs.count; i++) other[graph->outputs.data[i].node] = true;
+    for (NodeId id = count; id-- > 0;) {
+        const Node *node = graph_node(graph, id);
+        bool passes = op_is((OpCode)node->op, CLASS_VIEW) || op_is((OpCode)node->op, CLASS_POINTWISE);
+        bool feeds = node->op == OP_PAD || (passes && used[id] && !other[id]);
+        for (uint32_t j = 0; j < node->n_inputs; j++) {
+            NodeId operand = node_inputs(graph, node)[j];
+            if (operand == NODE_NONE) continue;
+            used[operand] = true;
+            if (!feeds) other[operand] = true;
+        }
+    }
+    for (NodeId id = 0; id < count; id++) used[id] = used[id] && !other[id];
+    return used;
+}
+
+static NodeRole role_of(const Graph *graph, const bool *kept, const bool *pad_feeds, InlineInfo *infos,
+                        NodeId id) {
     const Node *node = graph_node(graph, id);
     switch (op_info[node->op].klass) {
     case CLASS_SOURCE:
@@ -116,6 +139,7 @@ static NodeRole role_of(const Graph *graph, const bool *kept, InlineInfo *infos,
     case CLASS_CONTRACT: return ROLE_EXTERN;
     case CLASS_POINTWISE:
         if (kept[id] || node->op == OP_CLONE) return ROLE_MEMBER;
+        if (pad_feeds[id]) return ROLE_INLINE;
         infos[id] = inline_of_operands(graph, infos, id);
         return infos[id].possible ? ROLE_INLINE : ROLE_MEMBER;
     default: return ROLE_MEMBER;
@@ -151,7 +175,10 @@ static sn_status assign_roles(Fuser *f) {
                 if (op_is((OpCode)node->op, CLASS_CONTRACT) || j == 0)
                     keep_base(graph, kept, node_inputs(graph, node)[j]);
     }
-    for (NodeId i = 0; i < count; i++) fusion->roles[i] = (uint8_t)role_of(graph, kept, infos, i);
+    const bool *pad_feeds = find_pad_feeds(graph, arena);
+    if (!pad_feeds) return error_memory(f->context->error);
+    for (NodeId i = 0; i < count; i++)
+        fusion->roles[i] = (uint8_t)role_of(graph, kept, pad_feeds, infos, i);
     return SN_OK;
 }
 

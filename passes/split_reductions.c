@@ -1,10 +1,141 @@
-/* split_reductions: a reduction with few results and a long way to go is cut in two, so that all
- * threads share it. The cut follows the tree that the op's order defines (see ir/graph.h): blocks are
- * a power of two of its chunks, so that joining their results as a tree gives the same bits. */
+/* split_reductions: a reduction with few results and a long way to go is cut in blocks, so that all
+ * threads share it. The cut follows the tree that the op's order defines (ir/graph.h): a block is a
+ * power of two of its chunks, and the blocks' results are joined as a tree, so the bits stay. What is
+ * missing to whole blocks is padded with the operation's identity (-0.0, 1), which changes nothing.
+ *
+ *   row     [A, K] → [A, blocks, steps, 32] → column sum over steps → tree over blocks → row over 32
+ *   column  [A, K, B] → [A, blocks, steps, B] → column sum over steps → tree over blocks
+ *   free    [A, K, B] → [A, blocks, steps, B] → steps, then blocks */
 #include "base/status.h"
-#include "passes/pass.h"
+#include "ir/dtype.h"
+#include "passes/decompose.h"
+
+#include <math.h>
+
+enum {
+    LANES = 32,              /* of a row order */
+    CHUNK_STEPS = 32,        /* of every order */
+    SPLIT_ELEMENTS = 1 << 16, /* below, one thread is as fast */
+    COLUMNS_PER_ITEM = 256,  /* of a column kernel's item */
+    BLOCKS_PER_THREAD = 4
+};
+
+/* A reduction [a, k, b] → [a, 1, b] and how it is cut. */
+typedef struct Split {
+    int64_t a, k, b;      /* sizes */
+    int64_t blocks, steps; /* of the cut; steps × lanes elements a block */
+    int64_t lanes;        /* LANES for a row order, else 1 */
+    ReduceOrder order;    /* of the whole */
+} Split;
+
+static bool find_split(const Rewrite *r, int32_t threads, Split *s) {
+    const Node *node = r->node;
+    OpCode op = (OpCode)node->op;
+    if (op != OP_SUM && op != OP_PROD && op != OP_MAX && op != OP_MIN) return false;
+    TensorType type = node_type(r->from, node_inputs(r->from, node)[0]);
+    int32_t count;
+    const int64_t *axes = node_attr_list(r->from, r->id, "axes", &count);
+    if (!count) return false;
+    int32_t first = (int32_t)axes[0], last = (int32_t)axes[count - 1] + 1;
+    *s = (Split){.a = 1, .k = 1, .b = 1, .lanes = 1};
+    for (int32_t i = 0; i < type.rank; i++) {
+        if (i < first) s->a *= type.dims[i];
+        else if (i < last) s->k *= type.dims[i];
+        else s->b *= type.dims[i];
+    }
+    bool sums = op == OP_SUM || op == OP_PROD;
+    s->order = sums ? (ReduceOrder)node_attr_int(r->from, r->id, "order") : REDUCE_FREE;
+    if (s->order == REDUCE_TREE || s->a * s->b == 0) return false;
+    if (s->order == REDUCE_ROW) s->lanes = LANES;
+    int64_t items = s->a * (s->b > 1 ? (s->b + COLUMNS_PER_ITEM - 1) / COLUMNS_PER_ITEM : 1);
+    if (items >= 2 * (int64_t)threads || s->a * s->k * s->b < SPLIT_ELEMENTS) return false;
+    int64_t wanted = ((int64_t)threads * BLOCKS_PER_THREAD + items - 1) / items;
+    s->steps = CHUNK_STEPS;
+    while (s->steps * s->lanes * wanted < s->k) s->steps *= 2;
+    s->blocks = (s->k + s->steps * s->lanes - 1) / (s->steps * s->lanes);
+    return s->blocks > 1;
+}
+
+static double identity(OpCode op, sn_dtype dtype) {
+    bool floats = dtype_is_float(dtype);
+    switch (op) {
+    case OP_SUM: return floats ? -0.0 : 0;
+    case OP_PROD: return 1;
+    case OP_MAX: return floats ? -INFINITY : dtype_is_signed(dtype) ? -ldexp(1, 63) : 0;
+    default: return floats ? INFINITY : ldexp(1, 63);
+    }
+}
+
+/* The padding of an integer extremum must be the dtype's own limit: conversions saturate to it. */
+static NodeId pad_rows(Rewrite *r, NodeId x, const Split *s) {
+    int64_t missing = s->blocks * s->steps * s->lanes - s->k;
+    x = rw_reshape(r, x, (int64_t[]){s->a, s->k, s->b}, 3);
+    if (missing == 0) return x;
+    AttrList attrs = {.count = 0};
+    attr_list(&attrs, (int64_t[]){0, 0, 0, missing}, 4);
+    attr_double(&attrs, identity((OpCode)r->node->op, (sn_dtype)rw_type(r, x).dtype));
+    return rw_emit(r, OP_PAD, &x, 1, &attrs);
+}
+
+static NodeId reduce_axis(Rewrite *r, NodeId x, int64_t axis, ReduceOrder order) {
+    OpCode op = (OpCode)r->node->op;
+    AttrList attrs = {.count = 0};
+    attr_list(&attrs, &axis, 1);
+    attr_int(&attrs, 1);
+    if (op == OP_SUM || op == OP_PROD) attr_int(&attrs, order);
+    return rw_emit(r, op, &x, 1, &attrs);
+}
+
+static NodeId split(Rewrite *r, const Split *s) {
+    TensorType type = node_type(r->from, r->id);
+    NodeId x = pad_rows(r, rw_input(r, 0), s);
+    bool free_order = s->order == REDUCE_FREE;
+    /* b is 1 for a row order, so one form serves: lanes and columns lie in the same place. */
+    int64_t inner = s->lanes * s->b;
+    x = rw_reshape(r, x, (int64_t[]){s->a, s->blocks, s->steps, inner}, 4);
+    x = reduce_axis(r, x, 2, free_order ? REDUCE_FREE : REDUCE_COLUMN);
+    x = reduce_axis(r, x, 1, free_order ? REDUCE_FREE : REDUCE_TREE);
+    if (s->lanes > 1) x = reduce_axis(r, x, 3, REDUCE_ROW);
+    return rw_reshape(r, x, type.dims, type.rank);
+}
 
 sn_status pass_split_reductions(PassContext *context) {
-    (void)context;
-    return SN_OK;
+    const Graph *from = &context->graph;
+    Split cut;
+    Graph to;
+    Rewrite r = {.from = from, .to = &to, .error = context->error};
+    bool any = false;
+    for (NodeId i = 0; i < from->nodes.count && !any; i++) {
+        r.id = i;
+        r.node = graph_node(from, i);
+        any = find_split(&r, context->threads, &cut);
+    }
+    if (!any) return SN_OK;
+    NodeId *map = arena_alloc(&context->arena, sizeof(NodeId) * (from->nodes.count + 1));
+    if (!map) return error_memory(context->error);
+    graph_init(&to, from->name);
+    r.map = map;
+    sn_status status = SN_OK;
+    for (NodeId i = 0; i < from->nodes.count && status == SN_OK; i++) {
+        r.id = i;
+        r.node = graph_node(from, i);
+        r.site = from->sites.data[r.node->site];
+        map[i] = find_split(&r, context->threads, &cut)
+                     ? split(&r, &cut)
+                     : graph_copy_node(from, i, &to, map, context->error);
+        if (map[i] == NODE_NONE)
+            status = context->error->status ? context->error->status : error_memory(context->error);
+    }
+    for (uint32_t i = 0; i < from->outputs.count && status == SN_OK; i++) {
+        GraphOutput output = from->outputs.data[i];
+        if (!graph_output(&to, map[output.node], output.writes_input))
+            status = error_memory(context->error);
+    }
+    if (status != SN_OK) {
+        graph_free(&to);
+        return status;
+    }
+    graph_free(&context->graph);
+    context->graph = to;
+    return pass_simplify(context);
 }
