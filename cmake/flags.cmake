@@ -17,6 +17,8 @@ target_compile_definitions(sinter_flags INTERFACE _GNU_SOURCE)
 # Bits are a promise: the compiler may not contract a * b + c.
 target_compile_options(sinter_flags INTERFACE
     -ffp-contract=off -Wall -Wextra -Wpedantic -Wshadow -Wconversion)
+# __FILE__ is written from the top folder, in messages and dumps.
+target_compile_options(sinter_flags INTERFACE -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
 target_link_options(sinter_flags INTERFACE -Wl,--as-needed)
 target_include_directories(sinter_flags INTERFACE
     ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include ${PROJECT_BINARY_DIR}/generated/include)

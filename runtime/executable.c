@@ -71,6 +71,14 @@ static sn_status prepare_step(const Step *step, Prepared *prepared, sn_error *er
     }
     Schedule schedule = {.stream_stores = step->launch.stream_stores};
     prepared->parallel = step->bytes + step->flops * FLOP_COST / 16 > SERIAL_COST;
+    if (!schedule.stream_stores)
+        return kernel_cache_get(&step->launch.kernel, &schedule, &prepared->kernel, NULL, error);
+    /* Streaming is a matter of speed: without a code generator the pack's plain kernel serves. */
+    sn_error first = {0};
+    sn_status status =
+        kernel_cache_get(&step->launch.kernel, &schedule, &prepared->kernel, NULL, &first);
+    if (status != SN_ERROR_UNSUPPORTED) return status == SN_OK ? SN_OK : (*error = first, status);
+    schedule.stream_stores = false;
     return kernel_cache_get(&step->launch.kernel, &schedule, &prepared->kernel, NULL, error);
 }
 

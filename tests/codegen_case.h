@@ -23,7 +23,11 @@
 
 #include <cmocka.h>
 
-enum { CASE_ARGS = 12, CASE_PARAMS = 32, CASE_WORDS = KPARAM_STRIDES + 8 * CASE_ARGS + CASE_PARAMS };
+enum {
+    CASE_ARGS = 12,
+    CASE_PARAMS = 32,
+    CASE_WORDS = KPARAM_STRIDES + 8 * CASE_ARGS + CASE_PARAMS
+};
 
 typedef enum Fill {
     FILL_MIXED,  /* ordinary numbers, now and then a special one */
@@ -34,30 +38,30 @@ typedef enum Fill {
 
 /* Memory of one argument, up to a guard page. */
 typedef struct Memory {
-    uint8_t *map;   /* the mapping */
-    size_t mapped;  /* its bytes */
-    uint8_t *data;  /* first element */
-    size_t bytes;   /* of all elements */
-    size_t canary;  /* bytes before data that must not change */
+    uint8_t *map;  /* the mapping */
+    size_t mapped; /* its bytes */
+    uint8_t *data; /* first element */
+    size_t bytes;  /* of all elements */
+    size_t canary; /* bytes before data that must not change */
 } Memory;
 
 typedef struct Case {
-    Kernel kernel;                /* parsed and verified */
-    int64_t words[CASE_WORDS];    /* parameter words */
-    int64_t items;                /* grid points × blocks */
-    int64_t elements[CASE_ARGS];  /* of each argument */
-    Fill fill[CASE_ARGS];         /* contents */
-    int64_t bound[CASE_ARGS];     /* FILL_INDEX */
-    bool stream;                  /* Schedule.stream_stores */
-    Code code[2][ISA_COUNT];      /* compiled, by stream and ISA; bytes NULL: not yet */
-    size_t entry[2][ISA_COUNT];   /* its entry */
-    uint64_t random;              /* state of the generator */
-    int64_t misalign;             /* elements by which arguments are moved off the guard page */
+    Kernel kernel;               /* parsed and verified */
+    int64_t words[CASE_WORDS];   /* parameter words */
+    int64_t items;               /* grid points × blocks */
+    int64_t elements[CASE_ARGS]; /* of each argument */
+    Fill fill[CASE_ARGS];        /* contents */
+    int64_t bound[CASE_ARGS];    /* FILL_INDEX */
+    bool stream;                 /* Schedule.stream_stores */
+    Code code[2][ISA_COUNT];     /* compiled, by stream and ISA; bytes NULL: not yet */
+    size_t entry[2][ISA_COUNT];  /* its entry */
+    uint64_t random;             /* state of the generator */
+    int64_t misalign;            /* elements by which arguments are moved off the guard page */
 } Case;
 
 static const Backend *case_backend;
 
-static int case_setup(void **state) {
+static inline int case_setup(void **state) {
     (void)state;
     sn_error error = {0};
     case_backend = backend_load("cpu", &error);
@@ -65,14 +69,14 @@ static int case_setup(void **state) {
     return 0;
 }
 
-static uint64_t case_next(Case *c) {
+static inline uint64_t case_next(Case *c) {
     c->random ^= c->random << 13;
     c->random ^= c->random >> 7;
     c->random ^= c->random << 17;
     return c->random;
 }
 
-static Case case_open(const char *text) {
+static inline Case case_open(const char *text) {
     Case c = {.items = 1, .random = 88172645463325252u};
     sn_error error = {0};
     kernel_init(&c.kernel);
@@ -84,73 +88,70 @@ static Case case_open(const char *text) {
     return c;
 }
 
-static void case_close(Case *c) {
+static inline void case_close(Case *c) {
     for (int stream = 0; stream < 2; stream++)
         for (int isa = 0; isa < ISA_COUNT; isa++)
             if (c->code[stream][isa].bytes) code_free(&c->code[stream][isa]);
     kernel_free(&c->kernel);
 }
 
-static void case_param(Case *c, int32_t param, int64_t value) {
+static inline void case_param(Case *c, int32_t param, int64_t value) {
     c->words[kernel_param_word(&c->kernel, param)] = value;
 }
 
-static void case_float(Case *c, int32_t param, sn_dtype dtype, double value) {
-    case_param(c, param, (int64_t)dtype_bits_from_double(dtype, value));
-}
-
-static void case_dim(Case *c, int64_t size) {
+static inline void case_dim(Case *c, int64_t size) {
     c->words[KPARAM_SIZES + c->words[KPARAM_RANK]++] = size;
     c->items *= size;
 }
 
-static void case_split(Case *c, int64_t size, int64_t block) {
+static inline void case_split(Case *c, int64_t size, int64_t block) {
     c->words[KPARAM_BLOCKS] = size ? (size + block - 1) / block : 1;
     c->words[KPARAM_BLOCK_SIZE] = block;
     c->items *= c->words[KPARAM_BLOCKS];
 }
 
-static void case_arg(Case *c, uint32_t arg, int64_t elements, Fill fill) {
+static inline void case_arg(Case *c, uint32_t arg, int64_t elements, Fill fill) {
     c->elements[arg] = elements;
     c->fill[arg] = fill;
 }
 
-static void case_stride(Case *c, uint32_t arg, int32_t dim, int64_t stride) {
+static inline void case_stride(Case *c, uint32_t arg, int32_t dim, int64_t stride) {
     c->words[KPARAM_STRIDES + 8 * (int32_t)arg + dim] = stride;
 }
 
 /* ---- contents -------------------------------------------------------------------------------- */
 
-static double case_number(Case *c, Fill fill) {
+static inline double case_number(Case *c, Fill fill) {
     uint64_t r = case_next(c);
     double unit = (double)(r >> 11) * 0x1p-53;
     if (fill == FILL_EQUAL) {
         static const double few[] = {0.0, -0.0, 1.0, -1.0, 1.0, -0.0};
         return few[r % 6];
     }
-    static const double special[] = {0.0,      -0.0,      INFINITY, -INFINITY, NAN,     1.0,
-                                     -1.0,     0x1p-149,  0x1p-130, 0x1p-1074, 2.5,     -0.5,
-                                     0x1p31,   -0x1p31,   0x1p63,   65504,     65520,   255.5,
-                                     3.4e38,   1.7e308,   1e-310,   0.5,       127.5,   -129};
+    static const double special[] = {0.0,    -0.0,     INFINITY, -INFINITY, NAN,   1.0,
+                                     -1.0,   0x1p-149, 0x1p-130, 0x1p-1074, 2.5,   -0.5,
+                                     0x1p31, -0x1p31,  0x1p63,   65504,     65520, 255.5,
+                                     3.4e38, 1.7e308,  1e-310,   0.5,       127.5, -129};
     if (fill == FILL_MIXED && r % 7 == 0) return special[case_next(c) % 24];
     int power = (int)(case_next(c) % 24) - 12;
     return ldexp(unit * 2 - 1, power);
 }
 
-static uint64_t case_bits(Case *c, sn_dtype dtype, Fill fill, int64_t bound) {
+static inline uint64_t case_bits(Case *c, sn_dtype dtype, Fill fill, int64_t bound) {
     if (fill == FILL_INDEX)
         return dtype_bits_from_int(dtype, bound ? (int64_t)(case_next(c) % (uint64_t)bound) : 0);
     if (dtype_is_float(dtype)) return dtype_bits_from_double(dtype, case_number(c, fill));
-    static const int64_t special[] = {0, 1, -1, 2, 127, -128, 255, INT16_MIN, INT32_MIN, INT32_MAX,
-                                      INT64_MIN, INT64_MAX, 31, 32, 63, 64};
+    static const int64_t special[] = {0,   1,         -1,        2,         127,       -128,
+                                      255, INT16_MIN, INT32_MIN, INT32_MAX, INT64_MIN, INT64_MAX,
+                                      31,  32,        63,        64};
     uint64_t r = case_next(c);
-    int64_t value = fill == FILL_EQUAL  ? (int64_t)(r % 3) - 1
-                    : r % 3 == 0        ? special[case_next(c) % 16]
-                                        : (int64_t)(case_next(c) >> case_next(c) % 64);
+    int64_t value = fill == FILL_EQUAL ? (int64_t)(r % 3) - 1
+                    : r % 3 == 0       ? special[case_next(c) % 16]
+                                       : (int64_t)(case_next(c) >> case_next(c) % 64);
     return dtype_bits_from_int(dtype, value);
 }
 
-static Memory case_memory(size_t bytes, size_t gap) {
+static inline Memory case_memory(size_t bytes, size_t gap) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t whole = (bytes + gap + 64 + page - 1) / page * page;
     Memory m = {.mapped = whole + page, .bytes = bytes};
@@ -163,14 +164,14 @@ static Memory case_memory(size_t bytes, size_t gap) {
     return m;
 }
 
-static void case_fill(Case *c, Memory *m, uint32_t arg) {
+static inline void case_fill(Case *c, Memory *m, uint32_t arg) {
     sn_dtype dtype = (sn_dtype)c->kernel.args.data[arg].dtype;
     for (int64_t i = 0; i < c->elements[arg]; i++)
         dtype_store(dtype, m->data + (size_t)i * sn_dtype_size(dtype),
                     case_bits(c, dtype, c->fill[arg], c->bound[arg]));
 }
 
-static bool case_same(sn_dtype dtype, const uint8_t *a, const uint8_t *b) {
+static inline bool case_same(sn_dtype dtype, const uint8_t *a, const uint8_t *b) {
     size_t size = sn_dtype_size(dtype);
     if (memcmp(a, b, size) == 0) return true;
     if (!dtype_is_float(dtype)) return false;
@@ -181,7 +182,7 @@ static bool case_same(sn_dtype dtype, const uint8_t *a, const uint8_t *b) {
 
 /* ---- running --------------------------------------------------------------------------------- */
 
-static void case_show(const Case *c, TargetIsa isa) {
+static inline void case_show(const Case *c, TargetIsa isa) {
     StrBuf text = {0};
     sn_error error = {0};
     Target target = target_for(isa);
@@ -193,8 +194,8 @@ static void case_show(const Case *c, TargetIsa isa) {
     strbuf_free(&text);
 }
 
-static void case_compare(Case *c, TargetIsa isa, Memory *want, Memory *got, uint64_t want_error,
-                         uint64_t got_error) {
+static inline void case_compare(Case *c, TargetIsa isa, Memory *want, Memory *got,
+                                uint64_t want_error, uint64_t got_error) {
     Target target = target_for(isa);
     for (uint32_t a = 0; a < c->kernel.args.count; a++) {
         sn_dtype dtype = (sn_dtype)c->kernel.args.data[a].dtype;
@@ -219,7 +220,7 @@ static void case_compare(Case *c, TargetIsa isa, Memory *want, Memory *got, uint
 }
 
 /* The compiled kernel, from the case's own cache. */
-static KernelFn *case_compile(Case *c, TargetIsa isa) {
+static inline KernelFn *case_compile(Case *c, TargetIsa isa) {
     sn_error error = {0};
     CodeBlob blob;
     Code *code = &c->code[c->stream][isa];
@@ -242,7 +243,7 @@ static KernelFn *case_compile(Case *c, TargetIsa isa) {
 }
 
 /* Bytes of all LOCAL buffers. */
-static int64_t case_local_bytes(const Case *c) {
+static inline int64_t case_local_bytes(const Case *c) {
     int64_t bytes = 0;
     for (uint32_t a = 0; a < c->kernel.args.count; a++) {
         const KArg *arg = &c->kernel.args.data[a];
@@ -255,7 +256,7 @@ static int64_t case_local_bytes(const Case *c) {
 }
 
 /* Runs the items in two shares. */
-static void case_execute(Case *c, TargetIsa isa, void **args, uint64_t *error_word) {
+static inline void case_execute(Case *c, TargetIsa isa, void **args, uint64_t *error_word) {
     KernelFn *function = case_compile(c, isa);
     Memory scratch = case_memory((size_t)case_local_bytes(c), 0);
     uint8_t *aligned = scratch.data - (uintptr_t)scratch.data % 64;
@@ -265,7 +266,7 @@ static void case_execute(Case *c, TargetIsa isa, void **args, uint64_t *error_wo
     munmap(scratch.map, scratch.mapped);
 }
 
-static void case_run(Case *c) {
+static inline void case_run(Case *c) {
     Memory want[CASE_ARGS], got[CASE_ARGS];
     void *want_args[CASE_ARGS] = {0}, *got_args[CASE_ARGS] = {0};
     uint32_t count = c->kernel.args.count;

@@ -104,7 +104,7 @@ typedef void EmulatorKernel(void *const *args, const long long *params, long lon
 typedef struct EmulatorLaunch {
     EmulatorKernel *kernel;       /* what runs */
     unsigned int blocks, threads; /* threads: a multiple of 32 */
-    int order;                    /* in which threads get their turns: 0 ascending, 1 descending */
+    int order;                    /* in which warps and lanes get their turns: 0 ascending, 1 descending */
     void *const *args;            /* the kernel's arguments */
     const long long *params;
     long long begin, end;
@@ -191,16 +191,37 @@ static void start_thread(unsigned int thread) {
     finished[thread] = false;
 }
 
-/* One turn for every thread that is not finished; how many there were. */
+/* Lets the threads of a warp run until each of them is finished or waits for another warp; how many
+ * were not finished. Warps are so far apart as barriers allow, which shows where one is missing. */
+static unsigned int run_warp(unsigned int warp) {
+    unsigned int running;
+    bool any = false;
+    do {
+        running = 0;
+        progress = false;
+        for (unsigned int i = 0; i < EMULATOR_WARP && !failed_line; i++) {
+            unsigned int lane = current->order ? EMULATOR_WARP - 1 - i : i;
+            unsigned int thread = warp * EMULATOR_WARP + lane;
+            if (finished[thread]) continue;
+            emulator_thread.x = thread;
+            swapcontext(&scheduler, &contexts[thread]);
+            running++;
+        }
+        any |= progress;
+    } while (progress && !failed_line);
+    progress = any;
+    return running;
+}
+
+/* Every warp once; how many threads were not finished. */
 static unsigned int run_round(void) {
-    unsigned int running = 0, threads = emulator_threads.x;
-    for (unsigned int i = 0; i < threads && !failed_line; i++) {
-        unsigned int thread = current->order ? threads - 1 - i : i;
-        if (finished[thread]) continue;
-        emulator_thread.x = thread;
-        swapcontext(&scheduler, &contexts[thread]);
-        running++;
+    unsigned int running = 0, warps = emulator_threads.x / EMULATOR_WARP;
+    bool any = false;
+    for (unsigned int w = 0; w < warps && !failed_line; w++) {
+        running += run_warp(current->order ? warps - 1 - w : w);
+        any |= progress;
     }
+    progress = any;
     return running;
 }
 
@@ -209,7 +230,6 @@ static void run_block(void) {
     memset(warp_meetings, 0, sizeof warp_meetings);
     for (unsigned int t = 0; t < emulator_threads.x; t++) start_thread(t);
     do {
-        progress = false;
         if (run_round() == 0) return;
     } while (progress && !failed_line);
     if (!failed_line) failed_line = block_meeting.arrived ? block_meeting.line : -1;

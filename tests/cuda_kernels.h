@@ -104,11 +104,11 @@ static const char *const cuda_kernels[CUDA_KERNELS] = {
         " loop i vector\n %0 = load c0 : f32\n %1 = mul %0, %0 : f32\n store c2 %1\n"
         " %2 = reduce_max %1 free : f32\n end\n store c3 %2\n %3 = load c3 : f32\n"
         " %4 = load c4 : f32\n %5 = add %3, %4 : f32\n store c4 %5\n %6 = load c4 : f32\n"
-        " loop i vector\n %7 = load c5 : f32\n %8 = div %7, %6 : f32\n store c1 %8\n end\n"
-        " loop i\n %9 = load c2 : f32\n %10 = reduce_sum %9 column : f32\n end\n"
-        " loop i vector\n %11 = load c2 : f32\n %12 = sub %11, %10 : f32\n store c2 %12\n end\n"
-        " loop i vector\n %13 = load c5 : f32\n %14 = reduce_sum %13 row : f32\n end\n"
-        " store c4 %14\n}\n",
+        " loop i vector\n %7 = load c5 : f32\n %8 = div %7, %6 : f32\n %9 = sub %8, %4 : f32\n"
+        " store c1 %9\n end\n loop i\n %10 = load c2 : f32\n"
+        " %11 = reduce_sum %10 column : f32\n end\n loop i vector\n %12 = load c2 : f32\n"
+        " %13 = sub %12, %11 : f32\n store c2 %13\n end\n loop i vector\n %14 = load c5 : f32\n"
+        " %15 = reduce_sum %14 row : f32\n end\n store c4 %15\n}\n",
     [CUDA_ROW_SPLIT] =
         "kernel {\n params 2\n arg a0 f32 in\n arg a1 f32 out\n axis i p0 split\n"
         " access c0 a0 i*1\n access c1 a1 %6*1\n %0 = param p0 : i64\n %1 = param p1 : i64\n"
@@ -143,12 +143,13 @@ static const char *const cuda_kernels[CUDA_KERNELS] = {
     [CUDA_SCAN_LOCAL] =
         "kernel {\n params 1\n arg a0 f32 in\n arg a1 f32 out\n arg a2 f32 local p0\n"
         " arg a3 f32 out\n arg a4 f32 out\n axis i p0\n access c0 a0 i*1\n access c1 a1 i*1\n"
-        " access c2 a2 i*1\n access c3 a3 i*1\n access c4 a4 0\n loop i vector\n"
-        " %0 = load c0 : f32\n %1 = mul %0, %0 : f32\n store c2 %1\n end\n loop i\n"
-        " %2 = load c2 : f32\n %3 = scan_sum %2 : f32\n store c2 %3\n"
-        " %4 = reduce_sum %2 column : f32\n %5 = reduce_argmin %2 free : i64\n end\n"
-        " loop i vector\n %6 = load c2 : f32\n %7 = add %6, %4 : f32\n store c1 %7\n"
-        " %8 = cast %5 : f32\n store c3 %8\n end\n store c4 %4\n}\n",
+        " access c2 a2 i*1\n access c3 a3 i*1\n access c4 a4 0\n access c5 a2 0\n loop i vector\n"
+        " %0 = load c0 : f32\n %1 = mul %0, %0 : f32\n store c2 %1\n end\n"
+        " %2 = load c5 : f32\n loop i\n %3 = load c2 : f32\n %4 = add %3, %2 : f32\n"
+        " %5 = scan_sum %4 : f32\n store c2 %5\n %6 = reduce_sum %3 column : f32\n"
+        " %7 = reduce_argmin %3 free : i64\n end\n loop i vector\n %8 = load c2 : f32\n"
+        " %9 = add %8, %6 : f32\n %10 = sub %9, %2 : f32\n store c1 %10\n"
+        " %11 = cast %7 : f32\n store c3 %11\n end\n store c4 %6\n}\n",
     [CUDA_ORDERED_ADD] =
         "kernel {\n params 1\n arg a0 f32 in\n arg a1 bool inout\n arg a2 i64 in\n"
         " arg a3 f16 inout\n arg a4 bf16 inout\n arg a5 f32 inout\n axis i p0\n access c0 a0 i*1\n"

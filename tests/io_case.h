@@ -82,6 +82,7 @@ static inline void add(Bytes *bytes, const void *data, size_t count) {
 }
 
 static inline void write_file(const char *path, const void *data, size_t count) {
+    unlink(path); /* overwriting would wait for the disk */
     FILE *file = fopen(path, "wb");
     assert_non_null(file);
     assert_int_equal(fwrite(data, 1, count, file), count);
@@ -134,8 +135,9 @@ static inline void expect_bytes(sn_tensor *tensor, const void *bytes, size_t cou
     assert_memory_equal(got, bytes, count);
 }
 
-/* Bit patterns that are easily lost: NaN payloads, -0, subnormals, extremes. */
-static inline sn_tensor *extremes(sn_dtype dtype, char bytes[32]) {
+/* A tensor of bit patterns that are easily lost: NaN payloads, -0, subnormals, extremes. Its four
+ * elements are copied to `bytes` too. */
+static inline sn_tensor *extremes(sn_dtype dtype, void *bytes) {
     static const uint64_t patterns[SN_DTYPE_COUNT][4] = {
         [SN_BOOL] = {0, 1, 1, 0},
         [SN_U8] = {0, 1, 127, 255},
@@ -149,7 +151,7 @@ static inline sn_tensor *extremes(sn_dtype dtype, char bytes[32]) {
         [SN_F64] = {1ull << 63, 0x7ff0000000000123, 1, 0xfff0000000000000},
     };
     size_t size = sn_dtype_size(dtype);
-    for (size_t i = 0; i < 4; i++) memcpy(bytes + i * size, &patterns[dtype][i], size);
+    for (size_t i = 0; i < 4; i++) memcpy((char *)bytes + i * size, &patterns[dtype][i], size);
     return sn_from_copy(bytes, 4 * size, SN_I(2, 2), dtype);
 }
 

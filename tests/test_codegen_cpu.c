@@ -4,6 +4,8 @@
 
 #include "ir/kernel_form.h"
 
+#include <pthread.h>
+
 static const int64_t sizes[] = {0, 1, 2, 7, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 130, 1000};
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
@@ -201,12 +203,13 @@ static void test_narrow_types_alone(void **state) {
         for (int i = 0; i < SIZES; i++) {
             char text[512];
             const char *name = sn_dtype_name(d);
-            snprintf(text, sizeof text,
-                     "kernel {\n params 1\n arg a0 %s in\n arg a1 %s in\n arg a2 %s out\n axis i p0\n"
-                     " access c0 a0 i*1\n access c1 a1 i*1\n access c2 a2 i*1\n loop i vector\n"
-                     " %%0 = load c0 : %s\n %%1 = load c1 : %s\n %%2 = mul %%0, %%1 : %s\n"
-                     " store c2 %%2\n end\n}\n",
-                     name, name, name, name, name, name);
+            snprintf(
+                text, sizeof text,
+                "kernel {\n params 1\n arg a0 %s in\n arg a1 %s in\n arg a2 %s out\n axis i p0\n"
+                " access c0 a0 i*1\n access c1 a1 i*1\n access c2 a2 i*1\n loop i vector\n"
+                " %%0 = load c0 : %s\n %%1 = load c1 : %s\n %%2 = mul %%0, %%1 : %s\n"
+                " store c2 %%2\n end\n}\n",
+                name, name, name, name, name, name);
             Case c = case_open(text);
             case_param(&c, 0, sizes[i]);
             for (uint32_t a = 0; a < 3; a++) case_arg(&c, a, sizes[i], FILL_MIXED);
@@ -426,7 +429,75 @@ static void test_empty_kernel(void **state) {
     case_close(&c);
 }
 
+/* ---- the caller's floating point mode --------------------------------------------------------- */
+
+enum { FLUSH_SUBNORMALS = 0x8040, ROUND_UP = 0x4000 };
+
+/* Results do not depend on the caller's mode, and the caller finds it unchanged. */
+static void test_rounding_mode_is_the_kernels_own(void **state) {
+    (void)state;
+    if (!case_backend) skip();
+    static const char text[] =
+        "kernel {\n params 1\n arg a0 f32 in\n arg a1 f32 out\n axis i p0\n access c0 a0 i*1\n"
+        " access c1 a1 i*1\n loop i vector\n %0 = load c0 : f32\n %1 = const f32 0.3\n"
+        " %2 = mul %0, %1 : f32\n store c1 %2\n end\n}\n";
+    float x[50], want[50], got[50];
+    for (int i = 0; i < 50; i++) x[i] = i < 25 ? (float)i * 0x1p-149f : (float)i * 0.7f;
+    void *want_args[] = {x, want}, *got_args[] = {x, got};
+    uint64_t word = UINT64_MAX;
+    Case c = case_open(text);
+    case_param(&c, 0, 50);
+    case_execute(&c, ISA_AVX2, want_args, &word);
+    assert_true(want[2] != 0);
+    uint32_t before = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(before | FLUSH_SUBNORMALS | ROUND_UP);
+    case_execute(&c, ISA_AVX2, got_args, &word);
+    uint32_t after = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(before);
+    assert_int_equal(after & 0xffc0u, (before | FLUSH_SUBNORMALS | ROUND_UP) & 0xffc0u);
+    assert_memory_equal(got, want, sizeof got);
+    case_close(&c);
+}
+
 /* ---- the table itself ------------------------------------------------------------------------ */
+
+typedef struct Job {
+    const char *text; /* kernel */
+    CodeBlob blob;    /* its code */
+    sn_status status; /* of the compilation */
+} Job;
+
+static void *compile_job(void *context) {
+    Job *job = context;
+    Case c = case_open(job->text);
+    Target target = target_for(ISA_AVX2);
+    Schedule schedule = {0};
+    sn_error error = {0};
+    job->status =
+        case_backend->compile(&c.kernel, &target, &schedule, "kernel", &job->blob, &error);
+    case_close(&c);
+    return NULL;
+}
+
+static void test_threads_compile_the_same_code(void **state) {
+    (void)state;
+    enum { JOBS = 12 };
+    if (!case_backend) skip();
+    Job jobs[JOBS];
+    pthread_t threads[JOBS];
+    for (int i = 0; i < JOBS; i++) {
+        jobs[i] = (Job){.text = i % 2 ? softmax : mixed_types};
+        assert_int_equal(pthread_create(&threads[i], NULL, compile_job, &jobs[i]), 0);
+    }
+    for (int i = 0; i < JOBS; i++) pthread_join(threads[i], NULL);
+    for (int i = 0; i < JOBS; i++) {
+        assert_int_equal(jobs[i].status, SN_OK);
+        assert_int_equal(jobs[i].blob.size, jobs[i % 2].blob.size);
+        assert_int_equal(jobs[i].blob.entry, jobs[i % 2].blob.entry);
+        assert_memory_equal(jobs[i].blob.bytes, jobs[i % 2].blob.bytes, jobs[i].blob.size);
+    }
+    for (int i = 0; i < JOBS; i++) mem_free(jobs[i].blob.bytes);
+}
 
 static void test_version_names_llvm(void **state) {
     (void)state;
@@ -447,8 +518,8 @@ static void test_print_gives_both_stages(void **state) {
     assert_int_equal(case_backend->print(&c.kernel, &target, &schedule, "sn_kernel", STAGE_SOURCE,
                                          &source, &error),
                      SN_OK);
-    assert_int_equal(case_backend->print(&c.kernel, &target, &schedule, "sn_kernel",
-                                         STAGE_ASSEMBLY, &assembly, &error),
+    assert_int_equal(case_backend->print(&c.kernel, &target, &schedule, "sn_kernel", STAGE_ASSEMBLY,
+                                         &assembly, &error),
                      SN_OK);
     assert_non_null(strstr(strbuf_text(&source), "define void @sn_kernel"));
     assert_non_null(strstr(strbuf_text(&source), "<16 x float>"));
@@ -467,9 +538,8 @@ static void test_less_than_avx2_is_refused(void **state) {
     Schedule schedule = {0};
     CodeBlob blob;
     sn_error error = {0};
-    assert_int_equal(
-        case_backend->compile(&c.kernel, &target, &schedule, "kernel", &blob, &error),
-        SN_ERROR_UNSUPPORTED);
+    assert_int_equal(case_backend->compile(&c.kernel, &target, &schedule, "kernel", &blob, &error),
+                     SN_ERROR_UNSUPPORTED);
     assert_null(blob.bytes);
     case_close(&c);
 }
@@ -493,6 +563,8 @@ int main(void) {
         cmocka_unit_test(test_row_kernel_with_local_buffer),
         cmocka_unit_test(test_scalar_loops_run_without_vectors),
         cmocka_unit_test(test_empty_kernel),
+        cmocka_unit_test(test_rounding_mode_is_the_kernels_own),
+        cmocka_unit_test(test_threads_compile_the_same_code),
         cmocka_unit_test(test_version_names_llvm),
         cmocka_unit_test(test_print_gives_both_stages),
         cmocka_unit_test(test_less_than_avx2_is_refused),

@@ -8,15 +8,15 @@ enum { VALUES_MOST = 64, KERNELS = 60 };
 
 /* A kernel being made up. Axis i (p0) is the vector axis, j (p1) the other one. */
 typedef struct Maker {
-    Kernel kernel;                    /* so far */
-    uint64_t random;                  /* state of the generator */
-    KValue visible[VALUES_MOST];      /* values that may be used now */
-    uint32_t n_visible;               /* how many */
-    KValue reductions[VALUES_MOST];   /* of open loops: visible when theirs ends */
-    uint32_t n_reductions;            /* how many */
-    bool open_i, open_j;              /* loops around the current place */
-    bool in_vector;                   /* one of them is the vector loop */
-    bool innermost_vector;            /* the innermost is */
+    Kernel kernel;                  /* so far */
+    uint64_t random;                /* state of the generator */
+    KValue visible[VALUES_MOST];    /* values that may be used now */
+    uint32_t n_visible;             /* how many */
+    KValue reductions[VALUES_MOST]; /* of open loops: visible when theirs ends */
+    uint32_t n_reductions;          /* how many */
+    bool open_i, open_j;            /* loops around the current place */
+    bool in_vector;                 /* one of them is the vector loop */
+    bool innermost_vector;          /* the innermost is */
 } Maker;
 
 static uint64_t draw(Maker *m, uint64_t below) {
@@ -29,14 +29,16 @@ static uint64_t draw(Maker *m, uint64_t below) {
 static KValue emit(Maker *m, KInst inst) {
     assert_true(vec_push(&m->kernel.insts, inst));
     KValue at = m->kernel.insts.count - 1;
-    if (kop_row(inst.op)->form == KFORM_REDUCE) m->reductions[m->n_reductions++] = at;
-    else if (kop_has_value(inst.op)) m->visible[m->n_visible++] = at;
+    if (kop_row(inst.op)->form == KFORM_REDUCE)
+        m->reductions[m->n_reductions++] = at;
+    else if (kop_has_value(inst.op))
+        m->visible[m->n_visible++] = at;
     return at;
 }
 
 static KInst inst_of(OpCode op, sn_dtype dtype) {
-    return (KInst){.op = (uint16_t)op, .dtype = (uint8_t)dtype,
-                   .in = {KVALUE_NONE, KVALUE_NONE, KVALUE_NONE}};
+    return (KInst){
+        .op = (uint16_t)op, .dtype = (uint8_t)dtype, .in = {KVALUE_NONE, KVALUE_NONE, KVALUE_NONE}};
 }
 
 static sn_dtype dtype_at(const Maker *m, KValue value) {
@@ -77,8 +79,8 @@ static uint32_t new_access(Maker *m, bool writes) {
     KTerm terms[3];
     uint32_t count = 0;
     bool skips = !writes && draw(m, 4) == 0, wide = draw(m, 5) == 0;
-    KCoef step = wide ? kcoef_param(2) : kcoef_literal(1);        /* p2 = 2 */
-    KCoef row = wide ? kcoef_param(3) : kcoef_param(0);           /* p3 = 2 × p0 */
+    KCoef step = wide ? kcoef_param(2) : kcoef_literal(1); /* p2 = 2 */
+    KCoef row = wide ? kcoef_param(3) : kcoef_param(0);    /* p3 = 2 × p0 */
     if (m->open_i && !(skips && m->open_j)) terms[count++] = (KTerm){0, KVALUE_NONE, step};
     if (m->open_j && !skips) terms[count++] = (KTerm){1, KVALUE_NONE, row};
     return add_access(m, m->kernel.args.count - 1, terms, count);
@@ -235,8 +237,10 @@ static void make_loop(Maker *m, bool over_i) {
     loop.imm = over_i ? 0 : 1;
     if (vector) loop.flags = K_VECTOR;
     emit(m, loop);
-    if (over_i) m->open_i = true;
-    else m->open_j = true;
+    if (over_i)
+        m->open_i = true;
+    else
+        m->open_j = true;
     m->in_vector |= vector;
     m->innermost_vector = vector;
     make_body(m);
@@ -280,7 +284,10 @@ static void run_made(Maker *m, Case *c) {
     bool finite = draw(m, 2);
     for (uint32_t a = 0; a < c->kernel.args.count; a++) {
         bool index = a + 1 < c->kernel.args.count && c->kernel.args.data[a].dtype == SN_I64;
-        case_arg(c, a, 2 * (i + 1) * (j + 2), index ? FILL_INDEX : finite ? FILL_FINITE : FILL_MIXED);
+        case_arg(c, a, 2 * (i + 1) * (j + 2),
+                 index    ? FILL_INDEX
+                 : finite ? FILL_FINITE
+                          : FILL_MIXED);
         c->bound[a] = i + 1;
     }
     c->random = m->random | 1;

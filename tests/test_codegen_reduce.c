@@ -2,8 +2,8 @@
  * dtype, in vector loops, in scalar loops, and in scalar loops inside vector loops. */
 #include "tests/codegen_case.h"
 
-static const int64_t sizes[] = {0,   1,   2,   7,    15,   16,   17,   31,   32,   33,   63,  64,
-                                65,  127, 500, 1000, 1023, 1024, 1025, 2053, 3072, 5000, 9999};
+static const int64_t sizes[] = {0,  1,   2,   7,    15,   16,   17,   31,   32,   33,   63,  64,
+                                65, 127, 500, 1000, 1023, 1024, 1025, 2053, 3072, 5000, 9999};
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
 typedef struct Kind {
@@ -14,8 +14,8 @@ typedef struct Kind {
 } Kind;
 
 static const Kind kinds[] = {
-    {"reduce_sum", false, false, true},  {"reduce_prod", false, false, true},
-    {"reduce_max", false, true, false},  {"reduce_min", false, true, false},
+    {"reduce_sum", false, false, true},   {"reduce_prod", false, false, true},
+    {"reduce_max", false, true, false},   {"reduce_min", false, true, false},
     {"reduce_argmax", true, true, false}, {"reduce_argmin", true, true, false},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
@@ -203,8 +203,9 @@ static void test_heavy_rows(void **state) {
                           " access c0 a0 i*1\n access c1 a1 0\n loop i vector\n"
                           " %%0 = load c0 : f64\n %%1 = const f64 0x1.8p-1\n");
     for (int i = 2; i < 40; i++)
-        length += snprintf(text + length, sizeof text - (size_t)length, " %%%d = %s %%%d, %%%d : f64\n",
-                           i, i % 2 ? "add" : "mul", i == 2 ? 0 : i - 1, i % 3 ? 1 : 0);
+        length +=
+            snprintf(text + length, sizeof text - (size_t)length, " %%%d = %s %%%d, %%%d : f64\n",
+                     i, i % 2 ? "add" : "mul", i == 2 ? 0 : i - 1, i % 3 ? 1 : 0);
     snprintf(text + length, sizeof text - (size_t)length,
              " %%40 = reduce_sum %%39 row : f64\n %%41 = reduce_max %%39 free : f64\n end\n"
              " %%42 = add %%40, %%41 : f64\n store c1 %%42\n}\n");

@@ -270,7 +270,7 @@ static void npy_keeps_every_bit(void **state) {
 static void npy_saves_views_in_row_major_order(void **state) {
     Fixture *f = *state;
     uint32_t e[4];
-    sn_tensor *x = extremes(SN_F32, (char *)e);
+    sn_tensor *x = extremes(SN_F32, e);
     assert_true(sn_npy_save(f->path, view_2x2(x, 1, 2, 0)));
     expect_bytes(sn_npy_load(f->path), (const uint32_t[]){e[0], e[2], e[1], e[3]}, sizeof e);
     assert_true(sn_npy_save(f->path, view_2x2(x, -2, -1, 3)));
@@ -396,7 +396,7 @@ static bool try_save(const Fixture *f, void *context) {
 static void npy_survives_failing_allocations(void **state) {
     Fixture *f = *state;
     uint32_t e[4];
-    sn_tensor *x = view_2x2(extremes(SN_F32, (char *)e), 1, 2, 0);
+    sn_tensor *x = view_2x2(extremes(SN_F32, e), 1, 2, 0);
     sweep_faults(f, try_save, x);
     assert_int_equal(files(f, false), 1);
     write_npy(f, 1, "{'descr': '<f4', 'fortran_order': True, 'shape': (2, 2), }", e, sizeof e);

@@ -93,7 +93,8 @@ static LLVMValueRef sticky_f64(const Cast *c, LLVMValueRef x) {
     LLVMTypeRef i64 = lanes_of(c, c->e->i64);
     LLVMValueRef low = LLVMBuildAnd(c->b, x, const_int(i64, 0xffff), "");
     LLVMValueRef lost = LLVMBuildICmp(c->b, LLVMIntNE, low, const_int(i64, 0), "");
-    LLVMValueRef mark = LLVMBuildShl(c->b, LLVMBuildZExt(c->b, lost, i64, ""), const_int(i64, 15), "");
+    LLVMValueRef mark =
+        LLVMBuildShl(c->b, LLVMBuildZExt(c->b, lost, i64, ""), const_int(i64, 15), "");
     LLVMValueRef high = LLVMBuildAnd(c->b, x, const_int(i64, ~UINT64_C(0xffff)), "");
     LLVMValueRef marked = LLVMBuildOr(c->b, high, mark, "");
     LLVMValueRef middle = const_int(i64, UINT64_C(1) << 40);

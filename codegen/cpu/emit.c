@@ -20,13 +20,13 @@ enum { MXCSR_WANTED = 0x1f80, MXCSR_FLAGS = 0x3f };
 
 /* Blocks and values of the item loop. */
 typedef struct Items {
-    LLVMBasicBlockRef item;    /* head of the loop */
-    LLVMBasicBlockRef finish;  /* behind it */
-    LLVMValueRef number;       /* phi: current item */
-    LLVMValueRef block;        /* phi: current block; NULL without a split axis */
-    LLVMValueRef blocks;       /* blocks of a grid point */
-    LLVMValueRef rank;         /* of the grid */
-    LLVMValueRef mxcsr;        /* memory: the caller's rounding mode */
+    LLVMBasicBlockRef item;   /* head of the loop */
+    LLVMBasicBlockRef finish; /* behind it */
+    LLVMValueRef number;      /* phi: current item */
+    LLVMValueRef block;       /* phi: current block; NULL without a split axis */
+    LLVMValueRef blocks;      /* blocks of a grid point */
+    LLVMValueRef rank;        /* of the grid */
+    LLVMValueRef mxcsr;       /* memory: the caller's rounding mode */
 } Items;
 
 void emit_fail(Emit *e, const char *message) {
@@ -49,8 +49,10 @@ static void emit_pure(Emit *e, uint32_t at, int32_t copy) {
     sn_dtype in_dtype = (sn_dtype)e->kernel->insts.data[inst->in[0]].dtype;
     LLVMValueRef x =
         emit_prim(e, (OpCode)inst->op, (sn_dtype)inst->dtype, in_dtype, lanes, in, inst);
-    if (vector) value_set_vector(e, at, copy, x);
-    else value_set_scalar(e, at, copy, x);
+    if (vector)
+        value_set_vector(e, at, copy, x);
+    else
+        value_set_scalar(e, at, copy, x);
 }
 
 /* Parameter words hold the value's bits in their low bytes. */
@@ -58,8 +60,7 @@ static LLVMValueRef param_value(Emit *e, const KInst *inst) {
     LLVMValueRef word = emit_param(e, (int32_t)inst->imm);
     sn_dtype dtype = (sn_dtype)inst->dtype;
     if (dtype == SN_BOOL) return LLVMBuildICmp(e->entry, LLVMIntNE, word, const_i64(e, 0), "");
-    if (sn_dtype_size(dtype) < 8)
-        word = LLVMBuildTrunc(e->entry, word, type_bits(e, dtype, 1), "");
+    if (sn_dtype_size(dtype) < 8) word = LLVMBuildTrunc(e->entry, word, type_bits(e, dtype, 1), "");
     return LLVMBuildBitCast(e->entry, word, type_reg(e, dtype, 1), "");
 }
 
@@ -73,30 +74,47 @@ static LLVMValueRef grid_index(Emit *e, uint64_t dim) {
 static void emit_index(Emit *e, uint32_t at, int32_t copy) {
     uint64_t axis = e->kernel->insts.data[at].imm;
     LLVMValueRef index = e->index[axis];
-    if (copy)
-        index = LLVMBuildAdd(e->b, index, const_i64(e, (int64_t)copy * e->lanes), "");
+    if (copy) index = LLVMBuildAdd(e->b, index, const_i64(e, (int64_t)copy * e->lanes), "");
     value_set_scalar(e, at, copy, index);
 }
 
 static void emit_inst(Emit *e, uint32_t at, int32_t copy) {
     const KInst *inst = &e->kernel->insts.data[at];
     switch (kop_row(inst->op)->form) {
-    case KFORM_PRIM: emit_pure(e, at, copy); break;
+    case KFORM_PRIM:
+        emit_pure(e, at, copy);
+        break;
     case KFORM_CONST:
         emit_value(e, at, const_bits(e, (sn_dtype)inst->dtype, inst->imm, 1));
         break;
-    case KFORM_PARAM: emit_value(e, at, param_value(e, inst)); break;
-    case KFORM_INDEX: emit_index(e, at, copy); break;
-    case KFORM_GRID: emit_value(e, at, grid_index(e, inst->imm)); break;
-    case KFORM_LOAD: emit_load(e, at, copy); break;
-    case KFORM_STORE:
-        if (inst->op == OP_STORE) emit_store(e, at, copy);
-        else emit_store_add(e, at, copy);
+    case KFORM_PARAM:
+        emit_value(e, at, param_value(e, inst));
         break;
-    case KFORM_CHECK: emit_check(e, at, copy); break;
+    case KFORM_INDEX:
+        emit_index(e, at, copy);
+        break;
+    case KFORM_GRID:
+        emit_value(e, at, grid_index(e, inst->imm));
+        break;
+    case KFORM_LOAD:
+        emit_load(e, at, copy);
+        break;
+    case KFORM_STORE:
+        if (inst->op == OP_STORE)
+            emit_store(e, at, copy);
+        else
+            emit_store_add(e, at, copy);
+        break;
+    case KFORM_CHECK:
+        emit_check(e, at, copy);
+        break;
     case KFORM_REDUCE:
-    case KFORM_SCAN: reduce_step(e, at, copy); break;
-    default: emit_fail(e, "an instruction that the CPU code generator does not know"); break;
+    case KFORM_SCAN:
+        reduce_step(e, at, copy);
+        break;
+    default:
+        emit_fail(e, "an instruction that the CPU code generator does not know");
+        break;
     }
 }
 
@@ -127,8 +145,7 @@ static void add_attribute(Emit *e, const char *name, const char *value) {
 
 static void declare_function(Emit *e, const char *name) {
     LLVMTypeRef types[ARG_COUNT] = {e->ptr, e->ptr, e->i64, e->i64, e->ptr, e->ptr};
-    LLVMTypeRef type =
-        LLVMFunctionType(LLVMVoidTypeInContext(e->context), types, ARG_COUNT, false);
+    LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(e->context), types, ARG_COUNT, false);
     e->function = LLVMAddFunction(e->module, name, type);
     add_attribute(e, "nounwind", NULL);
     add_attribute(e, "prefer-vector-width", e->target->vector_bits == 512 ? "512" : "256");
@@ -153,7 +170,8 @@ static void load_arguments(Emit *e) {
         }
         e->arg_base[a] = scratch;
         int64_t size = (int64_t)sn_dtype_size((sn_dtype)arg->dtype);
-        LLVMValueRef bytes = LLVMBuildMul(e->entry, emit_coef(e, arg->size), const_i64(e, size), "");
+        LLVMValueRef bytes =
+            LLVMBuildMul(e->entry, emit_coef(e, arg->size), const_i64(e, size), "");
         bytes = LLVMBuildAdd(e->entry, bytes, const_i64(e, 63), "");
         bytes = LLVMBuildAnd(e->entry, bytes, const_i64(e, ~INT64_C(63)), "");
         bytes = LLVMBuildAdd(e->entry, bytes, const_i64(e, 64), "");
@@ -264,8 +282,7 @@ static void locate_arguments(Emit *e, const Items *items) {
 static void locate_accesses(Emit *e) {
     for (uint32_t c = 0; c < e->kernel->accesses.count; c++) {
         const KAccess *access = &e->kernel->accesses.data[c];
-        LLVMTypeRef type =
-            type_memory(e, (sn_dtype)e->kernel->args.data[access->arg].dtype, 1);
+        LLVMTypeRef type = type_memory(e, (sn_dtype)e->kernel->args.data[access->arg].dtype, 1);
         LLVMValueRef offset = emit_coef(e, access->offset);
         e->address[c] = e->item_base[access->arg];
         if (access->offset.param >= 0 || access->offset.value)

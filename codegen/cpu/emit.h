@@ -12,16 +12,16 @@
 #include <llvm-c/Core.h>
 
 enum {
-    COPIES_MOST = 8,    /* vectors that one instruction of a column loop is emitted for */
-    LANES_ROW = 32,     /* lanes of a ROW reduction */
-    LANES_MOST = 64,    /* bytes in the widest vector */
-    CHUNK_ROW = 10,     /* log2 of the elements of a chunk: 1024 */
-    CHUNK_COLUMN = 5,   /* 32 */
-    CHUNK_TREE = 0,     /* every element is a chunk */
-    CHUNK_NONE = 63,    /* free order: one chunk that never ends */
-    STACK_LEVELS = 40,  /* levels of the pairwise tree of chunks */
+    COPIES_MOST = 8,          /* vectors that one instruction of a column loop is emitted for */
+    LANES_ROW = 32,           /* lanes of a ROW reduction */
+    LANES_MOST = 64,          /* bytes in the widest vector */
+    CHUNK_ROW = 10,           /* log2 of the elements of a chunk: 1024 */
+    CHUNK_COLUMN = 5,         /* 32 */
+    CHUNK_TREE = 0,           /* every element is a chunk */
+    CHUNK_NONE = 63,          /* free order: one chunk that never ends */
+    STACK_LEVELS = 40,        /* levels of the pairwise tree of chunks */
     STACK_LEVELS_MEMORY = 24, /* the same where a level is 32 vectors: 2^34 elements */
-    PARTS_MOST = 4      /* values that make up the state of one reduction */
+    PARTS_MOST = 4            /* values that make up the state of one reduction */
 };
 
 /* How a value differs between the lanes of its vector loop. */
@@ -40,24 +40,24 @@ typedef enum ReduceKind {
 
 /* A REDUCE or SCAN instruction. Its state is parts × slots values of the carry of its loop. */
 typedef struct Reduction {
-    KValue inst;      /* the instruction */
-    uint8_t kind;     /* ReduceKind */
-    uint8_t dtype;    /* of the values reduced */
-    uint8_t parts;    /* values in a state */
-    uint8_t chunk;    /* log2 of its chunk; CHUNK_NONE when the order is free */
-    bool memory;      /* ROW outside a vector loop: its 32 lanes lie in memory, not in the carry */
-    bool varying;     /* nested in a vector loop and different between its lanes */
-    uint16_t op;      /* RK_MERGE, RK_SCAN: OP_ADD, OP_MUL, OP_MAXIMUM…; OP_GT or OP_LT: which wins */
-    uint32_t first;   /* place in the loop's carry */
+    KValue inst;   /* the instruction */
+    uint8_t kind;  /* ReduceKind */
+    uint8_t dtype; /* of the values reduced */
+    uint8_t parts; /* values in a state */
+    uint8_t chunk; /* log2 of its chunk; CHUNK_NONE when the order is free */
+    bool memory;   /* ROW outside a vector loop: its 32 lanes lie in memory, not in the carry */
+    bool varying;  /* nested in a vector loop and different between its lanes */
+    uint16_t op; /* RK_MERGE, RK_SCAN: OP_ADD, OP_MUL, OP_MAXIMUM…; OP_GT or OP_LT: which wins */
+    uint32_t first; /* place in the loop's carry */
 } Reduction;
 
 /* How one loop runs. */
 typedef struct LoopPlan {
-    uint32_t begin;           /* the LOOP instruction */
-    uint32_t end;             /* its END */
-    uint32_t parent;          /* enclosing loop in Plan.loops; KVALUE_NONE at item level */
-    uint32_t vector_loop;     /* itself or the enclosing vector loop, in Plan.loops; or KVALUE_NONE */
-    uint32_t axis;            /* the axis */
+    uint32_t begin;       /* the LOOP instruction */
+    uint32_t end;         /* its END */
+    uint32_t parent;      /* enclosing loop in Plan.loops; KVALUE_NONE at item level */
+    uint32_t vector_loop; /* itself or the enclosing vector loop, in Plan.loops; or KVALUE_NONE */
+    uint32_t axis;        /* the axis */
     uint32_t first_reduction; /* in Plan.reductions */
     uint32_t n_reductions;    /* directly in this loop */
     uint32_t n_carry;         /* values carried from step to step */
@@ -74,9 +74,9 @@ typedef struct LoopPlan {
 } LoopPlan;
 
 typedef struct InstPlan {
-    uint32_t loop;   /* enclosing loop in Plan.loops, for LOOP and END the loop itself */
-    int32_t step;    /* AFFINE: difference between neighbouring lanes */
-    uint8_t spread;  /* Spread */
+    uint32_t loop;  /* enclosing loop in Plan.loops, for LOOP and END the loop itself */
+    int32_t step;   /* AFFINE: difference between neighbouring lanes */
+    uint8_t spread; /* Spread */
 } InstPlan;
 
 typedef struct Plan {
@@ -121,20 +121,20 @@ typedef struct Frame {
 } Frame;
 
 typedef struct Emit {
-    const Kernel *kernel;       /* the input */
-    const Target *target;       /* instruction set */
-    const Schedule *schedule;   /* choices of the launcher */
-    Plan plan;                  /* see plan.c */
-    Arena arena;                /* all arrays below */
-    sn_error *error;            /* where errors go */
-    sn_status status;           /* SN_OK until something failed */
+    const Kernel *kernel;     /* the input */
+    const Target *target;     /* instruction set */
+    const Schedule *schedule; /* choices of the launcher */
+    Plan plan;                /* see plan.c */
+    Arena arena;              /* all arrays below */
+    sn_error *error;          /* where errors go */
+    sn_status status;         /* SN_OK until something failed */
 
-    LLVMContextRef context;     /* of this compilation only */
-    LLVMModuleRef module;       /* receives the function */
-    LLVMBuilderRef b;           /* appends to the current block */
-    LLVMBuilderRef entry;       /* appends to the entry block: allocas, loads of parameters */
-    LLVMBuilderRef side;        /* inserts elsewhere: broadcasts next to a definition */
-    LLVMValueRef function;      /* the KernelFn */
+    LLVMContextRef context; /* of this compilation only */
+    LLVMModuleRef module;   /* receives the function */
+    LLVMBuilderRef b;       /* appends to the current block */
+    LLVMBuilderRef entry;   /* appends to the entry block: allocas, loads of parameters */
+    LLVMBuilderRef side;    /* inserts elsewhere: broadcasts next to a definition */
+    LLVMValueRef function;  /* the KernelFn */
     LLVMTypeRef i1, i8, i16, i32, i64, f32, f64, ptr; /* common types */
 
     Value *values;              /* Plan.copies for each instruction */
@@ -150,16 +150,16 @@ typedef struct Emit {
     LLVMValueRef sink_slot;     /* 64 bytes that masked lanes write */
     LLVMValueRef narrow_buffer; /* a vector's worth of memory for tails of narrow types */
 
-    Frame *frame;               /* innermost loop */
-    const LoopPlan *vector;     /* the vector loop we are in, or NULL */
-    LLVMBasicBlockRef before;   /* block before that loop: broadcasts go to its end */
+    Frame *frame;                     /* innermost loop */
+    const LoopPlan *vector;           /* the vector loop we are in, or NULL */
+    LLVMBasicBlockRef before;         /* block before that loop: broadcasts go to its end */
     LLVMValueRef mask[COPIES_MOST];   /* by copy: active lanes, NULL when all are */
     LLVMValueRef active[COPIES_MOST]; /* by copy: their number, below 1 when there are none */
-    int32_t lanes;              /* of that loop, 1 outside */
-    int32_t copies;             /* vectors that each instruction is emitted for */
-    uint32_t epoch;             /* counts vector loops emitted */
-    bool streaming;             /* stores bypass the caches now */
-    bool streamed;              /* some store did: a fence is needed */
+    int32_t lanes;                    /* of that loop, 1 outside */
+    int32_t copies;                   /* vectors that each instruction is emitted for */
+    uint32_t epoch;                   /* counts vector loops emitted */
+    bool streaming;                   /* stores bypass the caches now */
+    bool streamed;                    /* some store did: a fence is needed */
 } Emit;
 
 /* ---- plan.c ---- */
@@ -247,6 +247,9 @@ LLVMValueRef emit_fmod(Emit *e, sn_dtype dtype, int32_t lanes, LLVMValueRef x, L
 LLVMTypeRef reduce_part_type(const Emit *e, const Reduction *r, int32_t part, int32_t lanes);
 LLVMValueRef reduce_identity(const Emit *e, const Reduction *r, int32_t part, int32_t lanes,
                              LLVMValueRef begin);
+/* x merged with y, for reductions of kind MERGE and SCAN. */
+LLVMValueRef reduce_merge(Emit *e, const Reduction *r, int32_t lanes, LLVMValueRef x,
+                          LLVMValueRef y);
 /* Lanes of a reduction's accumulators in its loop. */
 int32_t reduce_lanes(const Emit *e, const Reduction *r, const LoopPlan *loop);
 /* Initial carry of a loop, memory and stacks. */

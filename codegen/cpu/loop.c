@@ -45,7 +45,8 @@ static void rotate_slots(const Emit *e, Frame *f) {
         for (int32_t p = 0; p < r->parts; p++) {
             LLVMValueRef first = state[p];
             int32_t last = (f->plan->slots - 1) * r->parts;
-            for (int32_t at = 0; at < last; at += r->parts) state[at + p] = state[at + r->parts + p];
+            for (int32_t at = 0; at < last; at += r->parts)
+                state[at + p] = state[at + r->parts + p];
             state[last + p] = first;
         }
     }
@@ -60,8 +61,8 @@ static void set_index(Emit *e, Frame *f, LLVMValueRef i) {
 
 /* Masks the lanes at and beyond `limit`, for each copy. */
 static void set_masks(Emit *e, LLVMValueRef i, LLVMValueRef limit, int32_t copies) {
-    LLVMTypeRef lane = LLVMIntTypeInContext(e->context,
-                                            (unsigned)(e->target->vector_bits / e->lanes));
+    LLVMTypeRef lane =
+        LLVMIntTypeInContext(e->context, (unsigned)(e->target->vector_bits / e->lanes));
     LLVMValueRef numbers = const_lane_numbers(e, lane, e->lanes, 1);
     LLVMValueRef width = const_i64(e, e->lanes), least = const_i64(e, 0);
     LLVMValueRef left = LLVMBuildSub(e->b, limit, i, "");
@@ -170,7 +171,8 @@ static void run_scalar(Emit *e, Frame *f, LLVMValueRef from, LLVMValueRef to) {
 }
 
 /* from + the largest multiple of `step` (a power of two) in [from, to); rounded up with `up`. */
-static LLVMValueRef whole_steps(Emit *e, LLVMValueRef from, LLVMValueRef to, int64_t step, bool up) {
+static LLVMValueRef whole_steps(Emit *e, LLVMValueRef from, LLVMValueRef to, int64_t step,
+                                bool up) {
     LLVMValueRef trips = LLVMBuildSub(e->b, to, from, "");
     if (up) trips = LLVMBuildAdd(e->b, trips, const_i64(e, step - 1), "");
     trips = LLVMBuildAnd(e->b, trips, const_i64(e, -step), "");
@@ -212,8 +214,8 @@ static LLVMValueRef trips_to_alignment(Emit *e, Frame *f, LLVMValueRef from, LLV
         LLVMValueRef at = emit_address(e, (uint32_t)insts[i].imm);
         at = LLVMBuildPtrToInt(e->b, at, e->i64, "");
         if (!peel) {
-            LLVMValueRef gap = LLVMBuildAnd(e->b, LLVMBuildNeg(e->b, at, ""),
-                                            const_i64(e, bytes - 1), "");
+            LLVMValueRef gap =
+                LLVMBuildAnd(e->b, LLVMBuildNeg(e->b, at, ""), const_i64(e, bytes - 1), "");
             peel = LLVMBuildUDiv(e->b, gap, const_i64(e, size), "");
         }
         at = LLVMBuildAdd(e->b, at, LLVMBuildMul(e->b, peel, const_i64(e, size), ""), "");
@@ -329,8 +331,10 @@ void emit_loop(Emit *e, uint32_t loop) {
     find_range(e, &f);
     reduce_open(e, &f);
     memory_fold(e, f.plan);
-    if (f.plan->vector) emit_vector_loop(e, &f);
-    else run_chunks(e, &f, run_scalar);
+    if (f.plan->vector)
+        emit_vector_loop(e, &f);
+    else
+        run_chunks(e, &f, run_scalar);
     reduce_close(e, &f);
     close_frame(e, &f, &state);
 }

@@ -23,8 +23,12 @@ static LLVMValueRef element_at(Emit *e, LLVMTypeRef type, LLVMValueRef base, LLV
     return LLVMBuildGEP2(e->b, type, base, &index, 1, "");
 }
 
-static bool is_zero(KCoef coef) { return coef.param < 0 && coef.value == 0; }
-static bool is_one(KCoef coef) { return coef.param < 0 && coef.value == 1; }
+static bool is_zero(KCoef coef) {
+    return coef.param < 0 && coef.value == 0;
+}
+static bool is_one(KCoef coef) {
+    return coef.param < 0 && coef.value == 1;
+}
 
 /* ---- addresses ------------------------------------------------------------------------------- */
 
@@ -91,8 +95,7 @@ static LLVMValueRef lane_stride(Emit *e, const KAccess *a) {
             step = term->value < e->vector->begin ? 0 : e->plan.insts[term->value].step;
         if (step == 0 || is_zero(term->coef)) continue;
         LLVMValueRef part = const_i64(e, step);
-        if (!is_one(term->coef))
-            part = LLVMBuildMul(e->side, emit_coef(e, term->coef), part, "");
+        if (!is_one(term->coef)) part = LLVMBuildMul(e->side, emit_coef(e, term->coef), part, "");
         sum = plus(e->side, sum, part);
     }
     return sum;
@@ -232,7 +235,8 @@ static LLVMValueRef gather(Emit *e, const Place *p, LLVMValueRef mask) {
         if (!offsets) {
             LLVMPositionBuilderBefore(e->side, LLVMGetBasicBlockTerminator(e->before));
             LLVMValueRef numbers = const_lane_numbers(e, e->i64, e->lanes, 1);
-            offsets = LLVMBuildMul(e->side, emit_splat(e, e->side, p->stride, e->lanes), numbers, "");
+            offsets =
+                LLVMBuildMul(e->side, emit_splat(e, e->side, p->stride, e->lanes), numbers, "");
         }
         LLVMValueRef addresses = element_at(e, p->type, p->base, offsets);
         LLVMTypeRef types[] = {vector, LLVMTypeOf(addresses)};
@@ -254,8 +258,7 @@ static LLVMValueRef gather(Emit *e, const Place *p, LLVMValueRef mask) {
 /* One address for all lanes, but only some act. */
 static LLVMValueRef load_broadcast(Emit *e, const Place *p, LLVMValueRef mask) {
     LLVMValueRef at = p->base;
-    if (mask)
-        at = emit_select(e, emit_any(e, mask, e->lanes), at, slot_for(e, &e->zero_slot));
+    if (mask) at = emit_select(e, emit_any(e, mask, e->lanes), at, slot_for(e, &e->zero_slot));
     LLVMValueRef all = emit_splat(e, e->b, load_aligned(e, p->type, at, p->dtype), e->lanes);
     return mask ? emit_select(e, mask, all, LLVMConstNull(LLVMTypeOf(all))) : all;
 }

@@ -33,7 +33,15 @@ static const char *const cpu_names[ISA_COUNT] = {
 
 static const char triple[] = "x86_64-unknown-linux-gnu";
 
+static void hold_pools(void) {
+    pthread_mutex_lock(&lock);
+}
+static void release_pools(void) {
+    pthread_mutex_unlock(&lock);
+}
+
 static void initialise_llvm(void) {
+    pthread_atfork(hold_pools, release_pools, release_pools);
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();

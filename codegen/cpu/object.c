@@ -13,17 +13,17 @@
 enum { BLOB_ALIGN = 64 };
 
 typedef struct Object {
-    const uint8_t *bytes;        /* the file */
-    size_t size;                 /* its length */
-    const Elf64_Shdr *sections;  /* headers */
-    uint32_t n_sections;         /* how many */
-    const Elf64_Sym *symbols;    /* the symbol table */
-    uint64_t n_symbols;          /* how many */
-    const char *names;           /* symbol names */
-    uint64_t names_size;         /* bytes of names */
-    uint64_t *places;            /* by section: offset in the blob; UINT64_MAX when left out */
-    CodeBlob *blob;              /* the result */
-    sn_error *error;             /* where errors go */
+    const uint8_t *bytes;       /* the file */
+    size_t size;                /* its length */
+    const Elf64_Shdr *sections; /* headers */
+    uint32_t n_sections;        /* how many */
+    const Elf64_Sym *symbols;   /* the symbol table */
+    uint64_t n_symbols;         /* how many */
+    const char *names;          /* symbol names */
+    uint64_t names_size;        /* bytes of names */
+    uint64_t *places;           /* by section: offset in the blob; UINT64_MAX when left out */
+    CodeBlob *blob;             /* the result */
+    sn_error *error;            /* where errors go */
 } Object;
 
 static sn_status malformed(const Object *o) {
@@ -117,6 +117,7 @@ static sn_status locate(const Object *o, uint64_t number, uint64_t *offset) {
                          symbol_name(o, symbol));
     if (symbol->st_shndx >= o->n_sections || o->places[symbol->st_shndx] == UINT64_MAX)
         return malformed(o);
+    if (symbol->st_value > o->sections[symbol->st_shndx].sh_size) return malformed(o);
     *offset = o->places[symbol->st_shndx] + symbol->st_value;
     return SN_OK;
 }

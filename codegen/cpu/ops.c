@@ -5,15 +5,15 @@
 
 /* One use of a primitive. */
 typedef struct Use {
-    Emit *e;            /* the compilation */
-    sn_dtype dtype;     /* of the result */
-    sn_dtype in_dtype;  /* of in[0] */
-    int32_t lanes;      /* 1: scalars */
-    LLVMTypeRef type;   /* of the operands */
-    LLVMValueRef x;     /* operands */
+    Emit *e;           /* the compilation */
+    sn_dtype dtype;    /* of the result */
+    sn_dtype in_dtype; /* of in[0] */
+    int32_t lanes;     /* 1: scalars */
+    LLVMTypeRef type;  /* of the operands */
+    LLVMValueRef x;    /* operands */
     LLVMValueRef y;
     LLVMValueRef z;
-    const KInst *inst;  /* the instruction, or NULL */
+    const KInst *inst; /* the instruction, or NULL */
 } Use;
 
 typedef LLVMValueRef UseEmit(const Use *u);
@@ -41,11 +41,17 @@ static LLVMValueRef intrinsic(const Use *u, const char *name, uint32_t n_args) {
 /* ---- one instruction each -------------------------------------------------------------------- */
 
 #define BUILD2(name, build)                                                                        \
-    static LLVMValueRef name(const Use *u) { return build(u->e->b, u->x, u->y, ""); }
+    static LLVMValueRef name(const Use *u) {                                                       \
+        return build(u->e->b, u->x, u->y, "");                                                     \
+    }
 #define BUILD1(name, build)                                                                        \
-    static LLVMValueRef name(const Use *u) { return build(u->e->b, u->x, ""); }
+    static LLVMValueRef name(const Use *u) {                                                       \
+        return build(u->e->b, u->x, "");                                                           \
+    }
 #define INTRINSIC(name, text, n_args)                                                              \
-    static LLVMValueRef name(const Use *u) { return intrinsic(u, text, n_args); }
+    static LLVMValueRef name(const Use *u) {                                                       \
+        return intrinsic(u, text, n_args);                                                         \
+    }
 
 BUILD2(float_add, LLVMBuildFAdd)
 BUILD2(float_sub, LLVMBuildFSub)
@@ -71,7 +77,6 @@ INTRINSIC(float_fma, "llvm.fma", 3)
 static LLVMValueRef float_fmod(const Use *u) {
     return emit_fmod(u->e, u->dtype, u->lanes, u->x, u->y);
 }
-
 
 /* ---- comparisons ----------------------------------------------------------------------------- */
 
@@ -133,8 +138,12 @@ static LLVMValueRef extreme_float(const Use *u, bool largest) {
     return emit_select(e, compare_float(u, LLVMRealUNO, u->x, u->x), u->x, winner);
 }
 
-static LLVMValueRef float_maximum(const Use *u) { return extreme_float(u, true); }
-static LLVMValueRef float_minimum(const Use *u) { return extreme_float(u, false); }
+static LLVMValueRef float_maximum(const Use *u) {
+    return extreme_float(u, true);
+}
+static LLVMValueRef float_minimum(const Use *u) {
+    return extreme_float(u, false);
+}
 
 static LLVMValueRef int_maximum(const Use *u) {
     return emit_select(u->e, int_gt(u), u->x, u->y);
@@ -164,7 +173,8 @@ static LLVMValueRef int_shift_left(const Use *u) {
 static LLVMValueRef int_shift_right(const Use *u) {
     LLVMValueRef most = const_int(u->type, 8 * sn_dtype_size(u->dtype) - 1);
     LLVMValueRef by = emit_select(u->e, in_width(u), u->y, most);
-    return is_signed(u) ? LLVMBuildAShr(u->e->b, u->x, by, "") : LLVMBuildLShr(u->e->b, u->x, by, "");
+    return is_signed(u) ? LLVMBuildAShr(u->e->b, u->x, by, "")
+                        : LLVMBuildLShr(u->e->b, u->x, by, "");
 }
 
 static LLVMValueRef int_shift_right_logical(const Use *u) {
@@ -179,11 +189,11 @@ static LLVMValueRef quotient(const Use *u, LLVMValueRef y) {
     size_t bytes = sn_dtype_size(u->dtype);
     bool sign = is_signed(u);
     if (u->lanes > 1 && bytes == 8) return emit_quotient_i64(u->e, u->lanes, u->x, y);
-    if (u->lanes == 1)
-        return sign ? LLVMBuildSDiv(b, u->x, y, "") : LLVMBuildUDiv(b, u->x, y, "");
+    if (u->lanes == 1) return sign ? LLVMBuildSDiv(b, u->x, y, "") : LLVMBuildUDiv(b, u->x, y, "");
     LLVMTypeRef wide = type_lanes(bytes == 4 ? u->e->f64 : u->e->f32, u->lanes);
     LLVMTypeRef i32 = type_lanes(u->e->i32, u->lanes);
-    LLVMValueRef top = sign ? LLVMBuildSIToFP(b, u->x, wide, "") : LLVMBuildUIToFP(b, u->x, wide, "");
+    LLVMValueRef top =
+        sign ? LLVMBuildSIToFP(b, u->x, wide, "") : LLVMBuildUIToFP(b, u->x, wide, "");
     LLVMValueRef bottom = sign ? LLVMBuildSIToFP(b, y, wide, "") : LLVMBuildUIToFP(b, y, wide, "");
     LLVMValueRef whole = LLVMBuildFPToSI(b, LLVMBuildFDiv(b, top, bottom, ""), i32, "");
     return bytes == 4 ? whole : LLVMBuildTrunc(b, whole, u->type, "");
@@ -272,8 +282,14 @@ static UseEmit *const table[OP_COUNT][TYPE_CLASSES] = {
 LLVMValueRef emit_prim(Emit *e, OpCode op, sn_dtype dtype, sn_dtype in_dtype, int32_t lanes,
                        const LLVMValueRef in[3], const KInst *inst) {
     TypeClass on = in_dtype == SN_BOOL ? ON_BOOL : dtype_is_float(in_dtype) ? ON_FLOAT : ON_INT;
-    Use use = {.e = e, .dtype = dtype, .in_dtype = in_dtype, .lanes = lanes,
-               .type = type_reg(e, in_dtype, lanes), .x = in[0], .y = in[1], .z = in[2],
+    Use use = {.e = e,
+               .dtype = dtype,
+               .in_dtype = in_dtype,
+               .lanes = lanes,
+               .type = type_reg(e, in_dtype, lanes),
+               .x = in[0],
+               .y = in[1],
+               .z = in[2],
                .inst = inst};
     UseEmit *emit = table[op][on];
     if (emit) return emit(&use);

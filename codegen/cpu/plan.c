@@ -28,11 +28,13 @@ static void count_all(const Kernel *k, Plan *plan) {
 
 static Reduction reduction_of(const Kernel *k, KValue inst) {
     const KInst *i = &k->insts.data[inst];
-    static const uint8_t chunks[] = {[REDUCE_BY_POSITION] = CHUNK_NONE, [REDUCE_ROW] = CHUNK_ROW,
-                                     [REDUCE_COLUMN] = CHUNK_COLUMN, [REDUCE_TREE] = CHUNK_TREE,
+    static const uint8_t chunks[] = {[REDUCE_BY_POSITION] = CHUNK_NONE,
+                                     [REDUCE_ROW] = CHUNK_ROW,
+                                     [REDUCE_COLUMN] = CHUNK_COLUMN,
+                                     [REDUCE_TREE] = CHUNK_TREE,
                                      [REDUCE_FREE] = CHUNK_NONE};
-    Reduction r = {.inst = inst, .dtype = k->insts.data[i->in[0]].dtype, .parts = 1,
-                   .chunk = CHUNK_NONE};
+    Reduction r = {
+        .inst = inst, .dtype = k->insts.data[i->in[0]].dtype, .parts = 1, .chunk = CHUNK_NONE};
     bool is_float = dtype_is_float((sn_dtype)r.dtype);
     bool largest = i->op == OP_REDUCE_MAX || i->op == OP_REDUCE_ARGMAX;
     switch (i->op) {
@@ -129,7 +131,8 @@ static void find_vector_loops(Emit *e) {
     for (uint32_t l = 0; l < e->plan.n_loops; l++) {
         LoopPlan *loop = &e->plan.loops[l];
         if (loop->vector) loop->vector = !runs_in_order(e, loop);
-        if (loop->vector) loop->vector_loop = l;
+        if (loop->vector)
+            loop->vector_loop = l;
         else if (loop->parent != KVALUE_NONE)
             loop->vector_loop = e->plan.loops[loop->parent].vector_loop;
     }
@@ -165,8 +168,10 @@ Pattern plan_pattern(const Emit *e, uint32_t access, const LoopPlan *loop) {
             if (value.spread == SPREAD_VARYING) return PATTERN_SCATTERED;
             lane_step = value.step;
         }
-        if (term->coef.param >= 0 && lane_step) strided = true;
-        else step += lane_step;
+        if (term->coef.param >= 0 && lane_step)
+            strided = true;
+        else
+            step += lane_step;
     }
     if (strided) return PATTERN_STRIDED;
     return step == 0 ? PATTERN_UNIFORM : step == 1 ? PATTERN_CONTIGUOUS : PATTERN_STRIDED;
@@ -192,8 +197,7 @@ static bool affine_step(const Emit *e, const KInst *inst, const LoopPlan *loop, 
 
 static bool all_uniform(const Emit *e, const KInst *inst, const LoopPlan *loop) {
     for (uint32_t i = 0; i < 3; i++)
-        if (inst->in[i] != KVALUE_NONE &&
-            seen_in(e, inst->in[i], loop).spread != SPREAD_UNIFORM)
+        if (inst->in[i] != KVALUE_NONE && seen_in(e, inst->in[i], loop).spread != SPREAD_UNIFORM)
             return false;
     return true;
 }
@@ -306,9 +310,9 @@ static void choose_shape(Emit *e, LoopPlan *loop) {
 static void place_reductions(Emit *e, LoopPlan *loop) {
     for (uint32_t i = 0; i < loop->n_reductions; i++) {
         Reduction *r = &e->plan.reductions[loop->first_reduction + i];
-        const LoopPlan *outer =
-            loop->vector || loop->vector_loop == KVALUE_NONE ? NULL
-                                                             : &e->plan.loops[loop->vector_loop];
+        const LoopPlan *outer = loop->vector || loop->vector_loop == KVALUE_NONE
+                                    ? NULL
+                                    : &e->plan.loops[loop->vector_loop];
         r->memory = !loop->vector && r->chunk == CHUNK_ROW;
         r->varying = outer && e->plan.insts[r->inst].spread == SPREAD_VARYING;
         r->first = loop->n_carry;
@@ -324,8 +328,7 @@ bool plan_make(Emit *e) {
     count_all(e->kernel, plan);
     plan->insts = arena_zalloc(&e->arena, (e->kernel->insts.count + 1) * sizeof *plan->insts);
     plan->loops = arena_zalloc(&e->arena, (plan->n_loops + 1) * sizeof *plan->loops);
-    plan->reductions =
-        arena_zalloc(&e->arena, (plan->n_reductions + 1) * sizeof *plan->reductions);
+    plan->reductions = arena_zalloc(&e->arena, (plan->n_reductions + 1) * sizeof *plan->reductions);
     if (!plan->insts || !plan->loops || !plan->reductions) return false;
     find_loops(e);
     find_reductions(e);

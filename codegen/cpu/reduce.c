@@ -1,17 +1,18 @@
 /* Reductions and scans. A loop carries their states from step to step: parts × accumulators, each a
- * scalar or a vector. Ordered sums and products fill chunks; a full chunk goes onto a stack that
- * works like a binary counter (level l holds 2^l merged chunks), so that chunks merge in adjacent
- * pairs in one pass. Rows of a single chunk never touch the stack. The orders themselves are
- * defined at the top of ir/kernel_interpret.c.
+ * scalar or a vector. Ordered sums and products fill chunks; a full chunk goes to the tree (tree.h),
+ * so a row of a single chunk never touches it. The orders themselves are defined at the top of
+ * ir/kernel_interpret.c.
  *
  * Float maxima carry three parts: the largest number (x > m ? x : m, the machine's instruction, which
  * skips NaN), the "and" of all signs (which zero wins when the largest is a zero), and whether a NaN
  * was seen. Minima mirror that with "or". */
-#include "codegen/cpu/emit.h"
+#include "codegen/cpu/tree.h"
 
 #include <math.h>
 
-static bool is_largest(const Reduction *r) { return r->op == OP_GT; }
+static bool is_largest(const Reduction *r) {
+    return r->op == OP_GT;
+}
 
 /* bool is compared as u8. */
 static sn_dtype value_dtype(const Reduction *r) {
@@ -62,8 +63,8 @@ LLVMValueRef reduce_identity(const Emit *e, const Reduction *r, int32_t part, in
     return const_float(type, r->op == OP_MUL ? 1.0 : -0.0);
 }
 
-static LLVMValueRef merge_values(Emit *e, const Reduction *r, int32_t lanes, LLVMValueRef x,
-                                 LLVMValueRef y) {
+LLVMValueRef reduce_merge(Emit *e, const Reduction *r, int32_t lanes, LLVMValueRef x,
+                          LLVMValueRef y) {
     LLVMValueRef in[3] = {x, y, NULL};
     sn_dtype dtype = (sn_dtype)r->dtype;
     return emit_prim(e, (OpCode)r->op, dtype, dtype, lanes, in, NULL);
@@ -99,7 +100,7 @@ static void step_memory(Emit *e, const Frame *f, const Reduction *r, LLVMValueRe
     LLVMValueRef trip = LLVMBuildSub(e->b, f->index, f->begin, "");
     LLVMValueRef lane = LLVMBuildAnd(e->b, trip, const_i64(e, LANES_ROW - 1), "");
     LLVMValueRef at = slot_at(e, type, memory, lane);
-    LLVMValueRef sum = merge_values(e, r, lanes, LLVMBuildLoad2(e->b, type, at, ""), x);
+    LLVMValueRef sum = reduce_merge(e, r, lanes, LLVMBuildLoad2(e->b, type, at, ""), x);
     LLVMBuildStore(e->b, sum, at);
 }
 
@@ -185,17 +186,16 @@ static LLVMValueRef step_scan(Emit *e, const Frame *f, const Reduction *r, int32
     LLVMValueRef none = const_i64(e, 0);
     LLVMBasicBlockRef start = emit_block(e), join = emit_block(e);
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
-    LLVMValueRef starts = LLVMBuildAnd(
-        e->b, LLVMBuildICmp(e->b, LLVMIntEQ, in_run, none, ""),
-        LLVMBuildICmp(e->b, LLVMIntNE, trip, none, ""), "");
+    LLVMValueRef starts = LLVMBuildAnd(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, in_run, none, ""),
+                                       LLVMBuildICmp(e->b, LLVMIntNE, trip, none, ""), "");
     LLVMBuildCondBr(e->b, starts, start, join);
     emit_at(e, start);
-    LLVMValueRef runs = merge_values(e, r, lanes, state[RUNS], state[RUN]);
-    LLVMValueRef chunks = merge_values(e, r, lanes, state[CHUNKS], runs);
+    LLVMValueRef runs = reduce_merge(e, r, lanes, state[RUNS], state[RUN]);
+    LLVMValueRef chunks = reduce_merge(e, r, lanes, state[CHUNKS], runs);
     LLVMValueRef full = LLVMBuildICmp(e->b, LLVMIntEQ, in_chunk, none, "");
     chunks = emit_select(e, full, chunks, state[CHUNKS]);
     runs = emit_select(e, full, zero, runs);
-    LLVMValueRef next[] = {chunks, runs, zero, merge_values(e, r, lanes, chunks, runs)};
+    LLVMValueRef next[] = {chunks, runs, zero, reduce_merge(e, r, lanes, chunks, runs)};
     LLVMBuildBr(e->b, join);
     emit_at(e, join);
     for (int32_t p = 0; p < r->parts; p++) {
@@ -203,8 +203,8 @@ static LLVMValueRef step_scan(Emit *e, const Frame *f, const Reduction *r, int32
         phi_add(phi, next[p], start);
         state[p] = phi;
     }
-    state[RUN] = merge_values(e, r, lanes, state[RUN], x);
-    return merge_values(e, r, lanes, state[BASE], state[RUN]);
+    state[RUN] = reduce_merge(e, r, lanes, state[RUN], x);
+    return reduce_merge(e, r, lanes, state[BASE], state[RUN]);
 }
 
 static uint32_t reduction_number(const Emit *e, const LoopPlan *loop, uint32_t inst) {
@@ -237,100 +237,39 @@ void reduce_step(Emit *e, uint32_t inst, int32_t copy) {
     LLVMValueRef *state = f->carry + r->first + (uint32_t)(which * r->parts);
     LLVMValueRef scanned = NULL;
     switch (r->kind) {
-    case RK_EXTREME: step_extreme(e, r, lanes, state, x); break;
-    case RK_ARG: step_arg(e, f, r, lanes, state, x); break;
-    case RK_SCAN: scanned = step_scan(e, f, r, lanes, state, x); break;
-    default: scanned = state[0] = merge_values(e, r, lanes, state[0], x); break;
+    case RK_EXTREME:
+        step_extreme(e, r, lanes, state, x);
+        break;
+    case RK_ARG:
+        step_arg(e, f, r, lanes, state, x);
+        break;
+    case RK_SCAN:
+        scanned = step_scan(e, f, r, lanes, state, x);
+        break;
+    default:
+        scanned = state[0] = reduce_merge(e, r, lanes, state[0], x);
+        break;
     }
     if (e->kernel->insts.data[inst].op != OP_SCAN_SUM) return;
-    if (lanes > 1) value_set_vector(e, inst, copy, scanned);
-    else value_set_scalar(e, inst, copy, scanned);
+    if (lanes > 1)
+        value_set_vector(e, inst, copy, scanned);
+    else
+        value_set_scalar(e, inst, copy, scanned);
 }
 
-/* ---- the tree of chunks ---------------------------------------------------------------------- */
-
-/* The values of one reduction that go through the tree together. */
-typedef struct TreeEntry {
-    const Reduction *r;    /* the reduction */
-    LLVMTypeRef type;      /* of a value */
-    int32_t lanes;         /* in a value */
-    int32_t count;         /* values */
-    LLVMValueRef stack;    /* levels × width values */
-    int32_t width;         /* values of a level */
-    LLVMValueRef first;    /* place of the first value in its level; NULL = 0 */
-    LLVMValueRef *values;  /* replaced by the results */
-} TreeEntry;
-
-static LLVMValueRef level_slot(Emit *e, const TreeEntry *t, LLVMValueRef level, int32_t i) {
-    LLVMValueRef index = LLVMBuildMul(e->b, level, const_i64(e, t->width), "");
-    index = LLVMBuildAdd(e->b, index, t->first ? t->first : const_i64(e, i), "");
-    return slot_at(e, t->type, t->stack, index);
-}
-
-/* values = stack[level] merged with values, the earlier chunks on the left. */
-static void merge_level(Emit *e, const TreeEntry *t, LLVMValueRef level, LLVMValueRef *values) {
-    for (int32_t i = 0; i < t->count; i++) {
-        LLVMValueRef left = LLVMBuildLoad2(e->b, t->type, level_slot(e, t, level, i), "");
-        values[i] = merge_values(e, t->r, t->lanes, left, values[i]);
-    }
-}
-
-/* Adds a chunk to a tree that holds `count` of them: while a bit of the counter is set the chunk
- * merges with that level and moves up. */
-static void tree_push(Emit *e, TreeEntry *t, LLVMValueRef count) {
-    LLVMValueRef phis[LANES_ROW];
-    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
-    LLVMBasicBlockRef head = emit_block(e), up = emit_block(e), done = emit_block(e);
-    LLVMBuildBr(e->b, head);
-    emit_at(e, head);
-    LLVMValueRef level = emit_phi(e, e->i64, const_i64(e, 0), before);
-    LLVMValueRef rest = emit_phi(e, e->i64, count, before);
-    for (int32_t i = 0; i < t->count; i++) phis[i] = emit_phi(e, t->type, t->values[i], before);
-    LLVMValueRef bit = LLVMBuildTrunc(e->b, rest, e->i1, "");
-    LLVMBuildCondBr(e->b, bit, up, done);
-    emit_at(e, up);
-    for (int32_t i = 0; i < t->count; i++) t->values[i] = phis[i];
-    merge_level(e, t, level, t->values);
-    for (int32_t i = 0; i < t->count; i++) phi_add(phis[i], t->values[i], up);
-    phi_add(level, LLVMBuildAdd(e->b, level, const_i64(e, 1), ""), up);
-    phi_add(rest, LLVMBuildLShr(e->b, rest, const_i64(e, 1), ""), up);
-    LLVMBuildBr(e->b, head);
-    emit_at(e, done);
-    for (int32_t i = 0; i < t->count; i++)
-        LLVMBuildStore(e->b, phis[i], level_slot(e, t, level, i));
-}
-
-/* Merges what the tree of `count` chunks holds into the last chunk, from the last to the first. */
-static void tree_collapse(Emit *e, TreeEntry *t, LLVMValueRef count) {
-    LLVMValueRef phis[LANES_ROW];
-    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
-    LLVMBasicBlockRef head = emit_block(e), up = emit_block(e), done = emit_block(e);
-    LLVMBuildBr(e->b, head);
-    emit_at(e, head);
-    LLVMValueRef rest = emit_phi(e, e->i64, count, before);
-    for (int32_t i = 0; i < t->count; i++) phis[i] = emit_phi(e, t->type, t->values[i], before);
-    LLVMValueRef more = LLVMBuildICmp(e->b, LLVMIntNE, rest, const_i64(e, 0), "");
-    LLVMBuildCondBr(e->b, more, up, done);
-    emit_at(e, up);
-    LLVMValueRef args[] = {rest, LLVMConstInt(e->i1, 1, false)};
-    LLVMValueRef level = emit_intrinsic(e, "llvm.cttz", &e->i64, 1, args, 2);
-    for (int32_t i = 0; i < t->count; i++) t->values[i] = phis[i];
-    merge_level(e, t, level, t->values);
-    for (int32_t i = 0; i < t->count; i++) phi_add(phis[i], t->values[i], up);
-    LLVMValueRef less = LLVMBuildSub(e->b, rest, const_i64(e, 1), "");
-    phi_add(rest, LLVMBuildAnd(e->b, rest, less, ""), up);
-    LLVMBuildBr(e->b, head);
-    emit_at(e, done);
-    for (int32_t i = 0; i < t->count; i++) t->values[i] = phis[i];
-}
+/* ---- chunks ---------------------------------------------------------------------------------- */
 
 static TreeEntry tree_entry(Emit *e, const Frame *f, uint32_t number, LLVMValueRef *values) {
     const Reduction *r = reduction_at(e, f->plan, number);
     int32_t lanes = reduce_lanes(e, r, f->plan);
     int32_t states = r->memory ? 1 : state_count(e, f->plan, r);
-    return (TreeEntry){.r = r, .type = reduce_part_type(e, r, 0, lanes), .lanes = lanes,
-                       .count = states, .stack = f->stack[number],
-                       .width = r->memory ? LANES_ROW : states, .values = values};
+    return (TreeEntry){.r = r,
+                       .type = reduce_part_type(e, r, 0, lanes),
+                       .lanes = lanes,
+                       .count = states,
+                       .stack = f->stack[number],
+                       .width = r->memory ? LANES_ROW : states,
+                       .values = values};
 }
 
 /* Runs `act` on each of the 32 lanes in memory. */
@@ -358,8 +297,7 @@ static void push_one(Emit *e, Frame *f, uint32_t number, LLVMValueRef done) {
     }
     TreeEntry t = tree_entry(e, f, number, f->carry + r->first);
     tree_push(e, &t, count);
-    for (int32_t i = 0; i < t.count; i++)
-        t.values[i] = reduce_identity(e, r, 0, t.lanes, f->begin);
+    for (int32_t i = 0; i < t.count; i++) t.values[i] = reduce_identity(e, r, 0, t.lanes, f->begin);
 }
 
 /* Pushes only where a chunk of this reduction, larger than the loop's, is complete. */
@@ -388,8 +326,10 @@ static void push_if_complete(Emit *e, Frame *f, uint32_t number, LLVMValueRef do
 void reduce_push(Emit *e, Frame *f, LLVMValueRef done) {
     for (uint32_t i = 0; i < f->plan->n_reductions; i++) {
         const Reduction *r = reduction_at(e, f->plan, i);
-        if (r->chunk == f->plan->chunk) push_one(e, f, i, done);
-        else if (r->chunk != CHUNK_NONE) push_if_complete(e, f, i, done);
+        if (r->chunk == f->plan->chunk)
+            push_one(e, f, i, done);
+        else if (r->chunk != CHUNK_NONE)
+            push_if_complete(e, f, i, done);
     }
 }
 
@@ -410,7 +350,7 @@ static void merge_states(Emit *e, const Reduction *r, int32_t lanes, LLVMValueRe
         a[0] = emit_select(e, wins, b[0], a[0]);
         a[1] = emit_select(e, wins, b[1], a[1]);
     } else {
-        a[0] = merge_values(e, r, lanes, a[0], b[0]);
+        a[0] = reduce_merge(e, r, lanes, a[0], b[0]);
     }
 }
 
@@ -442,7 +382,7 @@ static LLVMValueRef halve_memory(Emit *e, const Frame *f, uint32_t number) {
         LLVMValueRef far = LLVMBuildAdd(e->b, loop.i, const_i64(e, half), "");
         LLVMValueRef x = LLVMBuildLoad2(e->b, type, at, "");
         LLVMValueRef y = LLVMBuildLoad2(e->b, type, slot_at(e, type, memory, far), "");
-        LLVMBuildStore(e->b, merge_values(e, r, lanes, x, y), at);
+        LLVMBuildStore(e->b, reduce_merge(e, r, lanes, x, y), at);
         count_close(e, &loop, const_i64(e, 1));
     }
     return LLVMBuildLoad2(e->b, type, memory, "");
@@ -494,8 +434,10 @@ static void close_one(Emit *e, Frame *f, uint32_t number, LLVMValueRef last) {
         LLVMValueRef none = LLVMBuildICmp(e->b, LLVMIntSLT, count, const_i64(e, 0), "");
         count = emit_select(e, none, const_i64(e, 0), count);
         TreeEntry t = tree_entry(e, f, number, state);
-        if (r->memory) each_memory_lane(e, f, number, count, tree_collapse, false);
-        else tree_collapse(e, &t, count);
+        if (r->memory)
+            each_memory_lane(e, f, number, count, tree_collapse, false);
+        else
+            tree_collapse(e, &t, count);
     }
     if (f->plan->vector) {
         value_set_scalar(e, r->inst, 0, close_vector(e, f, r));
@@ -503,11 +445,12 @@ static void close_one(Emit *e, Frame *f, uint32_t number, LLVMValueRef last) {
     }
     int32_t states = r->memory ? 1 : state_count(e, f->plan, r);
     for (int32_t s = 0; s < states; s++) {
-        LLVMValueRef x = r->memory
-                             ? unless_empty(e, f, r, halve_memory(e, f, number))
-                             : finish(e, f, r, lanes, state + s * r->parts);
-        if (lanes > 1) value_set_vector(e, r->inst, s, x);
-        else value_set_scalar(e, r->inst, s, x);
+        LLVMValueRef x = r->memory ? unless_empty(e, f, r, halve_memory(e, f, number))
+                                   : finish(e, f, r, lanes, state + s * r->parts);
+        if (lanes > 1)
+            value_set_vector(e, r->inst, s, x);
+        else
+            value_set_scalar(e, r->inst, s, x);
     }
 }
 

@@ -218,8 +218,10 @@ static void place_side(Emit *e, KValue value, LLVMValueRef scalar) {
     }
     LLVMValueRef next = LLVMGetNextInstruction(scalar);
     while (next && LLVMIsAPHINode(next)) next = LLVMGetNextInstruction(next);
-    if (next) LLVMPositionBuilderBefore(e->side, next);
-    else LLVMPositionBuilderAtEnd(e->side, LLVMGetInstructionParent(scalar));
+    if (next)
+        LLVMPositionBuilderBefore(e->side, next);
+    else
+        LLVMPositionBuilderAtEnd(e->side, LLVMGetInstructionParent(scalar));
 }
 
 LLVMValueRef value_vector(Emit *e, KValue value, int32_t copy) {

@@ -200,7 +200,7 @@ static void emit_exchange(Emit *e, sn_dtype dtype, const char *y, const char *x)
 /* The half of the shared memory for the next reduction. */
 static int next_slot(Emit *e, const Reduction *r) {
     e->shared |= 1u << r->dtype;
-    e->slot ^= 1;
+    
     return e->slot;
 }
 
@@ -283,7 +283,7 @@ static void close_tree(Emit *e, const LoopPlan *loop, const Reduction *r) {
         emit_line(e, "if (l%u > c%u) s%u[0] = sn_join_%s(t%u, 1, 0, l%u - c%u);", n, n, at,
                   suffix.text, at, n, n);
         emit_line(e, "%s v%u = %s;", type, at, empty_text(r));
-        emit_line(e, "if (n%u > 0) v%u = sn_rows_%s(s%u[0], share_%s[%d], (chunks%u + 0 * w%u) / w%u);",
+        emit_line(e, "if (n%u > 0) v%u = sn_rows_%s(s%u[0], share_%s[%d], (chunks%u + w%u - 1) / w%u);",
                   n, at, suffix.text, at, sn_dtype_name((sn_dtype)r->dtype), slot, n, n, n);
         e->synced = false;
         return;

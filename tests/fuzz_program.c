@@ -1,0 +1,285 @@
+/* Programs of the fuzzer: their memory, how they run, how they print. See fuzz_program.h. */
+#include "tests/fuzz_program.h"
+
+#include "frontend/dispatch.h"
+#include "ir/dtype.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- random numbers ------------------------------------------------------------------------- */
+
+uint64_t fuzz_next(FuzzRandom *random) {
+    uint64_t x = random->state += 0x9e3779b97f4a7c15u;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}
+
+int64_t fuzz_below(FuzzRandom *random, int64_t bound) {
+    uint64_t next = fuzz_next(random);
+    return bound < 2 ? 0 : (int64_t)(next % (uint64_t)bound);
+}
+
+bool fuzz_chance(FuzzRandom *random, int percent) {
+    return fuzz_below(random, 100) < percent;
+}
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+static double special_real(FuzzRandom *random) {
+    static const double values[] = {
+        0.0,     -0.0,    1.0,     -1.0,    0.5,    -0.5,   2.0,      -3.0,    1e-40,  -1e-40,
+        1e-46,   6e-8,    -6e-8,   5e-324,  1e-300, 65504., -65520.0, 3.3e38,  -3.4e38, 1.7e308,
+        1e30,    -1e30,   88.8,    -104.0,  0.1,    -0.1,   2147483648.0, -9.3e18, 9.3e18, 255.5,
+    };
+    int64_t at = fuzz_below(random, 64);
+    if (at < 30) return values[at];
+    if (at < 33) return NAN;
+    if (at < 36) return INFINITY;
+    if (at < 39) return -INFINITY;
+    double unit = (double)(fuzz_next(random) >> 11) * 0x1p-53;
+    if (at < 52) return (unit - 0.5) * 8;
+    return ldexp(unit - 0.5, (int)fuzz_below(random, 280) - 140);
+}
+
+static int64_t special_integer(FuzzRandom *random) {
+    static const int64_t values[] = {0, 1, -1, 2, -2, 3, 7, INT64_MIN, INT64_MAX, INT32_MIN,
+                                     INT32_MAX, -128, 127, 255, -32768, 32767, 64, 31, 8, 100};
+    int64_t at = fuzz_below(random, 40);
+    if (at < 20) return values[at];
+    if (at < 34) return fuzz_below(random, 21) - 10;
+    return (int64_t)(fuzz_next(random) >> fuzz_below(random, 60));
+}
+
+static uint64_t element_bits(const FuzzBlock *block, int64_t i, FuzzRandom *random) {
+    bool real = dtype_is_float(block->dtype);
+    double unit = (double)(fuzz_next(random) >> 11) * 0x1p-53;
+    switch (block->fill) {
+    case FUZZ_SMALL:
+        if (real) return dtype_bits_from_double(block->dtype, (unit - 0.5) * 6);
+        return dtype_bits_from_int(block->dtype, fuzz_below(random, 13) - 6);
+    case FUZZ_POSITIVE:
+        if (real) return dtype_bits_from_double(block->dtype, unit * 4 + 0.01);
+        return dtype_bits_from_int(block->dtype, 1 + fuzz_below(random, 9));
+    case FUZZ_BAD_INDEX:
+        if (i == block->count / 2)
+            return dtype_bits_from_int(block->dtype, unit < 0.5 ? block->bound : -1);
+        return dtype_bits_from_int(block->dtype, fuzz_below(random, block->bound));
+    case FUZZ_INDEX: return dtype_bits_from_int(block->dtype, fuzz_below(random, block->bound));
+    default: break;
+    }
+    if (block->dtype == SN_BOOL) return (uint64_t)fuzz_chance(random, 50);
+    if (real) return dtype_bits_from_double(block->dtype, special_real(random));
+    return dtype_bits_from_int(block->dtype, special_integer(random));
+}
+
+void *fuzz_block_data(const FuzzBlock *block, int64_t shift) {
+    size_t size = sn_dtype_size(block->dtype);
+    char *data = malloc((size_t)(block->count + shift) * size + 1);
+    if (!data) return NULL;
+    memset(data, 0, (size_t)shift * size);
+    FuzzRandom random = {block->seed};
+    for (int64_t i = 0; i < block->count; i++)
+        dtype_store(block->dtype, data + (size_t)(i + shift) * size,
+                    element_bits(block, i, &random));
+    return data;
+}
+
+static sn_tensor *make_block(const FuzzBlock *block, int64_t shift) {
+    void *data = fuzz_block_data(block, shift);
+    if (!data) return NULL;
+    int64_t count = block->count + shift;
+    sn_tensor *tensor = sn_from_copy(data, (size_t)count * sn_dtype_size(block->dtype), &count, 1,
+                                     block->dtype);
+    free(data);
+    return tensor;
+}
+
+bool fuzz_make_inputs(const FuzzProgram *program, int64_t shift, sn_tensor **blocks,
+                      sn_tensor **inputs) {
+    for (int32_t i = 0; i < program->n_blocks; i++) {
+        blocks[i] = make_block(&program->blocks[i], shift);
+        if (!blocks[i]) return false;
+    }
+    for (int32_t i = 0; i < program->n_inputs; i++) {
+        const FuzzInput *input = &program->inputs[i];
+        sn_tensor *block = blocks[input->block];
+        TensorType type = {.dtype = block->dtype, .rank = (uint8_t)input->rank};
+        memcpy(type.dims, input->dims, sizeof type.dims);
+        inputs[i] = tensor_real(storage_retain(block->storage), &type, input->strides,
+                                input->offset + shift, (Site){0});
+        if (!inputs[i]) return false;
+    }
+    return true;
+}
+
+/* ---- running -------------------------------------------------------------------------------- */
+
+static sn_tensor *operand(const FuzzOperand *operand, sn_tensor *const *values) {
+    switch (operand->value) {
+    case FUZZ_NONE: return SN_NONE;
+    case FUZZ_REAL: return sn_c(operand->real);
+    case FUZZ_INTEGER: return sn_ci((int64_t)operand->real);
+    default: return values[operand->value];
+    }
+}
+
+static sn_tensor *run_index(const FuzzStep *step, sn_tensor *x, Site site) {
+    sn_index_item items[FUZZ_MOST_WORDS / 4];
+    int32_t count = step->n_words / 4;
+    for (int32_t i = 0; i < count; i++) {
+        const int64_t *words = step->words + 4 * i;
+        items[i] = (sn_index_item){(sn_index_kind)words[0], words[1], words[2], words[3]};
+    }
+    return sn_index_at(x, items, count, site.file, site.line);
+}
+
+static sn_tensor *run_split(const FuzzStep *step, sn_tensor *x, Site site) {
+    sn_tensor *parts[FUZZ_MOST_WORDS];
+    int32_t count = step->n_words - 2;
+    bool ok = sn_split_at(x, step->words + 2, count, step->words[0], parts, site.file, site.line);
+    return ok && step->words[1] < count ? parts[step->words[1]] : NULL;
+}
+
+sn_tensor *fuzz_run_step(const FuzzStep *step, int32_t number, sn_tensor *const *values,
+                         sn_rng *generator) {
+    sn_tensor *operands[FUZZ_MOST_OPERANDS];
+    Site site = {"step", number + 1};
+    AttrList attrs = {.count = step->n_words};
+    double value;
+    memcpy(attrs.words, step->words, sizeof(int64_t) * (size_t)step->n_words);
+    for (int32_t i = 0; i < step->n_operands; i++) operands[i] = operand(&step->operands[i], values);
+    sn_rng *own = op_is(step->op, CLASS_RANDOM) ? generator : NULL;
+    switch (step->kind) {
+    case FUZZ_INPLACE:
+        return dispatch_inplace(step->op, operands, step->n_operands, &attrs, own, site);
+    case FUZZ_COPY: return sn_copy_at_(operands[0], operands[1], site.file, site.line);
+    case FUZZ_FILL:
+        memcpy(&value, step->words, sizeof value);
+        return sn_fill_at_(operands[0], value, site.file, site.line);
+    case FUZZ_INDEX_VIEW: return run_index(step, operands[0], site);
+    case FUZZ_SPLIT: return run_split(step, operands[0], site);
+    case FUZZ_CONTIGUOUS: return sn_contiguous_at(operands[0], site.file, site.line);
+    default: return dispatch_op(step->op, operands, step->n_operands, &attrs, own, site);
+    }
+}
+
+sn_status fuzz_run(const FuzzProgram *program, sn_tensor **values, sn_rng *generator,
+                   sn_tensor **outputs) {
+    for (int32_t i = 0; i < program->n_steps; i++)
+        values[FUZZ_MOST_INPUTS + i] = fuzz_run_step(&program->steps[i], i, values, generator);
+    for (int32_t i = 0; i < program->n_outputs; i++) outputs[i] = values[program->outputs[i]];
+    return sn_error_status();
+}
+
+void fuzz_signature(const FuzzProgram *program, char *text) {
+    for (int32_t i = 0; i < program->n_inputs; i++) *text++ = 't';
+    *text++ = 'r';
+    *text++ = ':';
+    for (int32_t i = 0; i < program->n_outputs; i++) *text++ = 't';
+    *text = 0;
+}
+
+bool fuzz_uses(const FuzzProgram *program, int32_t value) {
+    for (int32_t i = 0; i < program->n_steps; i++)
+        for (int32_t j = 0; j < program->steps[i].n_operands; j++)
+            if (program->steps[i].operands[j].value == value) return true;
+    for (int32_t i = 0; i < program->n_outputs; i++)
+        if (program->outputs[i] == value) return true;
+    return false;
+}
+
+/* ---- text ----------------------------------------------------------------------------------- */
+
+void fuzz_step_name(const FuzzStep *step, char *text, size_t size) {
+    static const char *const names[FUZZ_KIND_COUNT] = {
+        [FUZZ_COPY] = "copy_",   [FUZZ_FILL] = "fill_",           [FUZZ_INDEX_VIEW] = "index",
+        [FUZZ_SPLIT] = "split", [FUZZ_CONTIGUOUS] = "contiguous",
+    };
+    if (names[step->kind])
+        snprintf(text, size, "%s", names[step->kind]);
+    else
+        snprintf(text, size, "%s%s", op_info[step->op].name,
+                 step->kind == FUZZ_INPLACE ? "_" : "");
+}
+
+static void print_list(const int64_t *values, int64_t count, FILE *out) {
+    fputc('[', out);
+    for (int64_t i = 0; i < count; i++)
+        fprintf(out, "%s%lld", i ? "," : "", (long long)values[i]);
+    fputc(']', out);
+}
+
+/* Attributes by the names of the op's signature. */
+static void print_attrs(const FuzzStep *step, FILE *out) {
+    int32_t n_params, at = 0;
+    const OpParam *params = op_params(step->op, &n_params);
+    for (int32_t i = 0; i < n_params && at < step->n_words; i++) {
+        if (params[i].kind == 't' || params[i].kind == 'r') continue;
+        fprintf(out, ", %s=", params[i].name);
+        if (params[i].kind == 'L') {
+            print_list(step->words + at + 1, step->words[at], out);
+            at += (int32_t)step->words[at] + 1;
+            continue;
+        }
+        double real;
+        memcpy(&real, &step->words[at], sizeof real);
+        if (params[i].kind == 'd')
+            fprintf(out, "%.17g", real);
+        else if (params[i].kind == 'y')
+            fprintf(out, "%s", sn_dtype_name((sn_dtype)step->words[at]));
+        else
+            fprintf(out, "%lld", (long long)step->words[at]);
+        at++;
+    }
+}
+
+static void print_step(const FuzzStep *step, int32_t number, FILE *out) {
+    char name[48];
+    fuzz_step_name(step, name, sizeof name);
+    fprintf(out, "  %%%d = %s", FUZZ_MOST_INPUTS + number, name);
+    for (int32_t i = 0; i < step->n_operands; i++) {
+        const FuzzOperand *x = &step->operands[i];
+        fprintf(out, "%s", i ? ", " : " ");
+        if (x->value == FUZZ_NONE) fprintf(out, "none");
+        else if (x->value == FUZZ_REAL) fprintf(out, "c(%.17g)", x->real);
+        else if (x->value == FUZZ_INTEGER) fprintf(out, "ci(%.17g)", x->real);
+        else fprintf(out, "%%%d", (int)x->value);
+    }
+    double real;
+    memcpy(&real, step->words, sizeof real);
+    if (step->kind == FUZZ_FILL) {
+        fprintf(out, ", %.17g", real);
+    } else if (step->kind == FUZZ_OP || step->kind == FUZZ_INPLACE) {
+        print_attrs(step, out);
+    } else if (step->n_words) {
+        fprintf(out, ", ");
+        print_list(step->words, step->n_words, out);
+    }
+    fputc('\n', out);
+}
+
+void fuzz_print(const FuzzProgram *program, FILE *out) {
+    static const char *const fills[FUZZ_FILL_COUNT] = {"special", "small", "positive", "index",
+                                                       "bad index"};
+    fprintf(out, "program of seed %llu:\n", (unsigned long long)program->seed);
+    for (int32_t i = 0; i < program->n_inputs; i++) {
+        const FuzzInput *input = &program->inputs[i];
+        const FuzzBlock *block = &program->blocks[input->block];
+        fprintf(out, "  %%%d = input %s", (int)i, sn_dtype_name(block->dtype));
+        print_list(input->dims, input->rank, out);
+        fprintf(out, " strides ");
+        print_list(input->strides, input->rank, out);
+        fprintf(out, " at %lld of block %d (%lld elements, %s", (long long)input->offset,
+                (int)input->block, (long long)block->count, fills[block->fill]);
+        if (block->fill >= FUZZ_INDEX) fprintf(out, " below %lld", (long long)block->bound);
+        fprintf(out, ", seed %llu)\n", (unsigned long long)block->seed);
+    }
+    for (int32_t i = 0; i < program->n_steps; i++) print_step(&program->steps[i], i, out);
+    fprintf(out, "  return");
+    for (int32_t i = 0; i < program->n_outputs; i++)
+        fprintf(out, "%s%%%d", i ? ", " : " ", (int)program->outputs[i]);
+    fputc('\n', out);
+}

@@ -1,0 +1,120 @@
+/* Random programs as data: blocks of memory, views of them as inputs, a list of steps, results. The
+ * same list runs eagerly and inside a compiled function, so that the two can be compared; it can be
+ * printed, and cut down step by step. A program holds no pointer: it is copied by assignment. */
+#ifndef SN_TESTS_FUZZ_PROGRAM_H
+#define SN_TESTS_FUZZ_PROGRAM_H
+
+#include "ir/graph.h"
+
+#include <sinter/sinter.h>
+
+#include <stdio.h>
+
+enum {
+    FUZZ_MOST_INPUTS = 12,  /* also the number of the first step's value */
+    FUZZ_MOST_STEPS = 14,
+    FUZZ_MOST_VALUES = FUZZ_MOST_INPUTS + FUZZ_MOST_STEPS,
+    FUZZ_MOST_OUTPUTS = 6,
+    FUZZ_MOST_OPERANDS = 4,
+    FUZZ_MOST_WORDS = 36
+};
+
+/* A sequence of random numbers (splitmix64). */
+typedef struct FuzzRandom {
+    uint64_t state; /* advances with every number */
+} FuzzRandom;
+uint64_t fuzz_next(FuzzRandom *random);
+/* Uniform in [0, bound); 0 for a bound below 2. */
+int64_t fuzz_below(FuzzRandom *random, int64_t bound);
+/* True in `percent` of 100 draws. */
+bool fuzz_chance(FuzzRandom *random, int percent);
+
+/* What the elements of a block are. */
+typedef enum FuzzFill {
+    FUZZ_SPECIAL,  /* any: NaN, infinities, -0, subnormals, extreme integers among them */
+    FUZZ_SMALL,    /* moderate numbers of both signs */
+    FUZZ_POSITIVE, /* in (0, 4) */
+    FUZZ_INDEX,    /* 0 … bound - 1 */
+    FUZZ_BAD_INDEX, /* the same, with one that is out of range */
+    FUZZ_FILL_COUNT
+} FuzzFill;
+
+/* Memory that inputs look at. */
+typedef struct FuzzBlock {
+    sn_dtype dtype;  /* of its elements */
+    int64_t count;   /* how many */
+    FuzzFill fill;   /* what they are */
+    int64_t bound;   /* INDEX: one past the largest */
+    uint64_t seed;   /* they follow from it */
+} FuzzBlock;
+
+/* An argument. */
+typedef struct FuzzInput {
+    int32_t block;                /* whose memory it is */
+    int32_t rank;                 /* dims in use */
+    int64_t dims[SN_MAX_RANK];    /* sizes */
+    int64_t strides[SN_MAX_RANK]; /* in elements; 0 and negative ones too */
+    int64_t offset;               /* of element 0 in the block */
+} FuzzInput;
+
+typedef enum FuzzKind {
+    FUZZ_OP,         /* an op of the table */
+    FUZZ_INPLACE,    /* its in-place form */
+    FUZZ_COPY,       /* sn_copy_(operand 0, operand 1) */
+    FUZZ_FILL,       /* sn_fill_(operand 0, word 0 as a double) */
+    FUZZ_INDEX_VIEW, /* sn_index; four words an item */
+    FUZZ_SPLIT,      /* sn_split; words: axis, part, sizes */
+    FUZZ_CONTIGUOUS, /* sn_contiguous */
+    FUZZ_KIND_COUNT
+} FuzzKind;
+
+enum { FUZZ_NONE = -1, FUZZ_REAL = -2, FUZZ_INTEGER = -3 };
+
+/* An operand of a step. */
+typedef struct FuzzOperand {
+    int32_t value; /* an input, FUZZ_MOST_INPUTS + a step, or one of the three above */
+    double real;   /* REAL: sn_c of it; INTEGER: sn_ci of it */
+} FuzzOperand;
+
+typedef struct FuzzStep {
+    FuzzKind kind;                            /* what is called */
+    OpCode op;                                /* OP, INPLACE: which op */
+    int32_t n_operands;                       /* operands in use */
+    FuzzOperand operands[FUZZ_MOST_OPERANDS]; /* tensors */
+    int32_t n_words;                          /* attribute words in use */
+    int64_t words[FUZZ_MOST_WORDS];           /* as in AttrList, before they are normalised */
+} FuzzStep;
+
+typedef struct FuzzProgram {
+    uint64_t seed;                       /* it was made from */
+    int32_t n_blocks;                    /* blocks in use */
+    FuzzBlock blocks[FUZZ_MOST_INPUTS];  /* memory */
+    int32_t n_inputs;                    /* arguments in use */
+    FuzzInput inputs[FUZZ_MOST_INPUTS];  /* arguments */
+    int32_t n_steps;                     /* steps in use */
+    FuzzStep steps[FUZZ_MOST_STEPS];     /* in order */
+    int32_t n_outputs;                   /* results in use */
+    int32_t outputs[FUZZ_MOST_OUTPUTS];  /* values returned */
+} FuzzProgram;
+
+/* Elements of a block, `shift` of them in front; freed with free(). */
+void *fuzz_block_data(const FuzzBlock *block, int64_t shift);
+/* The arguments, on fresh memory whose blocks begin `shift` elements late; false when out of memory.
+ * Handles belong to the scope. */
+bool fuzz_make_inputs(const FuzzProgram *program, int64_t shift, sn_tensor **blocks,
+                      sn_tensor **inputs);
+/* Runs a step on the values so far; NULL with the thread's error. */
+sn_tensor *fuzz_run_step(const FuzzStep *step, int32_t number, sn_tensor *const *values,
+                         sn_rng *generator);
+/* Runs all steps; `values` holds the inputs. Outputs are NULL where an error is pending. */
+sn_status fuzz_run(const FuzzProgram *program, sn_tensor **values, sn_rng *generator,
+                   sn_tensor **outputs);
+/* "ttr:tt"; room for 32 bytes. */
+void fuzz_signature(const FuzzProgram *program, char *text);
+/* Is a value used by a step or returned? */
+bool fuzz_uses(const FuzzProgram *program, int32_t value);
+/* Name of a step for people: "add", "add_", "copy_", "index". */
+void fuzz_step_name(const FuzzStep *step, char *text, size_t size);
+void fuzz_print(const FuzzProgram *program, FILE *out);
+
+#endif
