@@ -26,16 +26,19 @@ bool tensors_overlap(const sn_tensor *x, const sn_tensor *y) {
 
 /* ---- flattening ---------------------------------------------------------------------------------------------- */
 
-static bool add_tensor(CallArgs *args, sn_tensor *tensor, bool optional, const char *what) {
-    Site nowhere = {0};
-    if (!tensor_check(tensor, "call", what, nowhere)) return false;
+/* Errors of a call carry the function's name and the line where it was compiled: a call through a
+ * function pointer has none. */
+static bool add_tensor(const sn_compiled *c, CallArgs *args, sn_tensor *tensor, bool optional,
+                       const char *what) {
+    if (!tensor_check(tensor, c->name, what, c->site)) return false;
     if (tensor->kind == TENSOR_NONE && !optional)
-        return raise(SN_ERROR_ARGUMENT, nowhere, "call: %s is SN_NONE, but is not optional", what) != NULL;
+        return raise(SN_ERROR_ARGUMENT, c->site, "%s: %s is SN_NONE, but is not optional", c->name,
+                     what) != NULL;
     if (args->n_tensors == SIGNATURE_MOST_TENSORS)
-        return raise(SN_ERROR_ARGUMENT, nowhere, "call: more than %d tensors", SIGNATURE_MOST_TENSORS) !=
-               NULL;
+        return raise(SN_ERROR_ARGUMENT, c->site, "%s: more than %d tensors", c->name,
+                     SIGNATURE_MOST_TENSORS) != NULL;
     if (tensor->kind == TENSOR_WEAK) { /* as an argument, a scalar is a tensor like any other */
-        tensor = tensor_realize(tensor, "call", nowhere);
+        tensor = tensor_realize(tensor, c->name, c->site);
         if (!tensor) return false;
     }
     args->tensors[args->n_tensors++] = tensor;
@@ -50,17 +53,29 @@ static int32_t field_count(const sn_field *field, const char *data) {
     return used < 0 ? 0 : used < count ? used : count;
 }
 
-static bool add_tree(CallArgs *args, const sn_tree *tree, const char *data) {
+/* A count in a struct must fit the array it counts: the function itself will believe it. */
+static bool count_fits(const sn_compiled *c, const sn_field *field, const char *data) {
+    if (!field->counted) return true;
+    int32_t used;
+    memcpy(&used, data + field->count_offset, sizeof used);
+    if (used >= 0 && (size_t)used <= (field->count ? field->count : 1)) return true;
+    return raise(SN_ERROR_ARGUMENT, c->site, "%s: the count of field %s is %d, it has room for %zu",
+                 c->name, field->name ? field->name : "?", (int)used,
+                 field->count ? field->count : 1) != NULL;
+}
+
+static bool add_tree(const sn_compiled *c, CallArgs *args, const sn_tree *tree, const char *data) {
     for (int32_t i = 0; i < tree->n_fields; i++) {
         const sn_field *field = &tree->fields[i];
+        if (!count_fits(c, field, data)) return false;
         int32_t count = field_count(field, data);
         for (int32_t j = 0; j < count; j++) {
             const char *at = data + field->offset + (size_t)j * field->bytes;
-            if (field->kind == SN_FIELD_STRUCT && !add_tree(args, field->nested, at)) return false;
+            if (field->kind == SN_FIELD_STRUCT && !add_tree(c, args, field->nested, at)) return false;
             if (field->kind != SN_FIELD_TENSOR) continue;
             sn_tensor *tensor;
             memcpy(&tensor, at, sizeof tensor);
-            if (!add_tensor(args, tensor, true, field->name ? field->name : "a field")) return false;
+            if (!add_tensor(c, args, tensor, true, field->name ? field->name : "a field")) return false;
         }
     }
     return true;
@@ -74,23 +89,27 @@ static bool flatten(const sn_compiled *c, const sn_value *values, CallArgs *args
         const ParamSpec *param = &c->signature.params[i];
         const sn_value *value = &values[i];
         if (param->kind == 't' && param->array) {
+            if (value->count < 0 || (value->count && !value->as.tensors))
+                return raise(SN_ERROR_ARGUMENT, c->site, "%s: argument %d is %s array of %d tensors",
+                             c->name, (int)i + 1, value->as.tensors ? "an" : "a NULL",
+                             (int)value->count) != NULL;
             for (int32_t j = 0; j < value->count; j++)
-                if (!add_tensor(args, value->as.tensors[j], false, "an array's tensor")) return false;
+                if (!add_tensor(c, args, value->as.tensors[j], false, "an array's tensor")) return false;
         } else if (param->kind == 't') {
             sn_tensor *tensor = value->kind == SN_VALUE_NONE ? SN_NONE : value->as.tensor;
             if (!tensor || tensor->magic != TENSOR_ALIVE || tensor->kind == TENSOR_NONE)
                 snprintf(name, sizeof name, "argument %d", (int)i + 1);
-            if (!add_tensor(args, tensor, param->optional, name)) return false;
+            if (!add_tensor(c, args, tensor, param->optional, name)) return false;
         } else if (param->kind == 'r') {
             if (!value->as.generator)
-                return raise(SN_ERROR_ARGUMENT, (Site){0}, "call: argument %d, a generator, is NULL",
-                             (int)i + 1) != NULL;
+                return raise(SN_ERROR_ARGUMENT, c->site, "%s: argument %d, a generator, is NULL",
+                             c->name, (int)i + 1) != NULL;
             args->generators[args->n_generators++] = value->as.generator;
         } else if (param->kind == 'S') {
             if (!value->as.pointer)
-                return raise(SN_ERROR_ARGUMENT, (Site){0}, "call: argument %d, a struct, is NULL",
+                return raise(SN_ERROR_ARGUMENT, c->site, "%s: argument %d, a struct, is NULL", c->name,
                              (int)i + 1) != NULL;
-            if (!add_tree(args, param->tree, value->as.pointer)) return false;
+            if (!add_tree(c, args, param->tree, value->as.pointer)) return false;
         }
     }
     return true;
@@ -662,6 +681,16 @@ static void note_trace(sn_compiled *c, const Trace *trace, CompiledGraph *graph,
     pthread_mutex_unlock(&c->lock);
 }
 
+/* Numbers drawn by generator argument; one that was passed twice counts at its first place. */
+static void count_draws(const Trace *trace, const CallArgs *args, int64_t *drawn) {
+    for (uint32_t i = 0; i < trace->inputs.count; i++)
+        for (int32_t j = 0; j < args->n_generators; j++) {
+            if (trace->inputs.data[i].generator != args->generators[j]) continue;
+            drawn[j] = trace->inputs.data[i].drawn;
+            break;
+        }
+}
+
 /* The call by way of a trace. `seen` is the entry that the key led to, to be checked, or NULL. */
 static sn_status trace_call(sn_compiled *c, const CallArgs *args, const Key *key, Entry *seen,
                             sn_tensor **outputs, bool owned) {
@@ -680,10 +709,7 @@ static sn_status trace_call(sn_compiled *c, const CallArgs *args, const Key *key
     bool recorded = status == SN_OK;
     bool pure_outputs = recorded && describe_outputs(c, &trace, outputs, specs, roots);
     const char *reason = recorded ? impurity(c, &trace) : NULL;
-    for (uint32_t i = 0; i < trace.inputs.count; i++)
-        for (int32_t j = 0; j < args->n_generators; j++)
-            if (trace.inputs.data[i].generator == args->generators[j])
-                drawn[j] = trace.inputs.data[i].drawn;
+    count_draws(&trace, args, drawn);
     CompiledGraph *graph = NULL;
     if (recorded && !trace.eager) {
         if (segment_declare(&trace, &made, &error)) graph = segment_compile(c, &trace, &error);

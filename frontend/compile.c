@@ -58,10 +58,10 @@ static void free_compiled(sn_compiled *c) {
 static sn_status copy_options(sn_compiled *c, const sn_compile_options *options, sn_error *error) {
     if (!options) return SN_OK;
     if (options->size && options->size < sizeof *options)
-        return error_set(error, SN_ERROR_ARGUMENT, "compile: options.size is %zu, expected %zu",
+        return error_set(error, SN_ERROR_ARGUMENT, "options.size is %zu, expected %zu",
                          options->size, sizeof *options);
     if (options->n_watch < 0 || (options->n_watch && !options->watch))
-        return error_set(error, SN_ERROR_ARGUMENT, "compile: options.watch is NULL");
+        return error_set(error, SN_ERROR_ARGUMENT, "options.watch is NULL");
     c->fullgraph = options->fullgraph;
     c->fast = options->numerics == SN_NUMERICS_FAST;
     c->progress = options->progress;
@@ -111,6 +111,11 @@ static sn_compiled *make(const char *name, const char *signature, const sn_compi
     sn_status status = c->name && c->signature_text ? prepare(c, signature, options, error)
                                                     : error_memory(error);
     if (status == SN_OK) return c;
+    if (c->name) {
+        sn_error named = {0};
+        error_set(&named, status, "compile %s: %s", c->name, error->text);
+        *error = named;
+    }
     free_compiled(c);
     return NULL;
 }
@@ -120,7 +125,7 @@ sn_compiled *sn_compile_at(sn_function function, const char *name, const char *s
     Site site = {file, line};
     sn_error error = {0};
     if (error_pending(thread_state())) return NULL;
-    if (!function) return raise(SN_ERROR_ARGUMENT, site, "compile: the function is NULL");
+    if (!function) return raise(SN_ERROR_ARGUMENT, site, "compile %s: the function is NULL", name ? name : "?");
     sn_compiled *c = make(name, signature, options, site, &error);
     if (!c) return raise_error(&error, site);
     c->function = function;
@@ -135,7 +140,7 @@ sn_compiled *sn_compile_payload(sn_payload_function *function, void *payload,
     if (error) error->status = SN_OK;
     sn_compiled *c = NULL;
     if (!function)
-        error_set(&own, SN_ERROR_ARGUMENT, "compile: the function is NULL");
+        error_set(&own, SN_ERROR_ARGUMENT, "compile %s: the function is NULL", name ? name : "?");
     else
         c = make(name, signature, options, (Site){0}, &own);
     if (!c) {

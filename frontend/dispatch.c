@@ -78,7 +78,8 @@ sn_tensor *dispatch_inplace(OpCode op, sn_tensor *const *inputs, int32_t n_input
 }
 
 sn_tensor *dispatch_list(OpCode op, sn_tensor *x, const int64_t *list, int32_t count, Site site) {
-    AttrList attrs = {.count = 0};
+    AttrList attrs;
+    attrs.count = 0;
     attr_list(&attrs, list, count);
     return dispatch_op(op, &x, 1, &attrs, NULL, site);
 }
@@ -86,7 +87,8 @@ sn_tensor *dispatch_list(OpCode op, sn_tensor *x, const int64_t *list, int32_t c
 /* ---- writes ---------------------------------------------------------------------------------------------- */
 
 sn_tensor *sn_copy_at_(sn_tensor *x, sn_tensor *source, const char *file, int32_t line) {
-    AttrList none = {.count = 0};
+    AttrList none;
+    none.count = 0;
     return dispatch_inplace(OP_CLONE, (sn_tensor *[]){x, source}, 2, &none, NULL, (Site){file, line});
 }
 
@@ -194,7 +196,8 @@ sn_tensor *sn_index_at(sn_tensor *x, const sn_index_item *items, int32_t count, 
         return raise(SN_ERROR_ARGUMENT, site, "index: x is SN_NONE or items is NULL");
     IndexPlan plan = {.rank = 0};
     if (!plan_index(x, items, count, &plan, site)) return NULL;
-    AttrList attrs = {.count = 0};
+    AttrList attrs;
+    attrs.count = 0;
     attr_list(&attrs, plan.starts, x->rank);
     attr_list(&attrs, plan.steps, x->rank);
     attr_list(&attrs, plan.dims, x->rank);

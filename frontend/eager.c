@@ -257,7 +257,8 @@ static bool separate(EagerCall *call, sn_tensor **copies) {
                     memcmp(x->dims, t->dims, sizeof(int64_t) * x->rank) == 0 &&
                     memcmp(x->strides, t->strides, sizeof(int64_t) * x->rank) == 0;
         if (same || !tensors_overlap(x, t)) continue;
-        AttrList none = {.count = 0};
+        AttrList none;
+        none.count = 0;
         copies[i] = eager_op(OP_CLONE, &copies[i], 1, &none, NULL, NULL, call->site);
         if (!copies[i]) return false;
     }
@@ -334,7 +335,8 @@ static sn_tensor *apply_view(OpCode op, sn_tensor *x, const AttrList *attrs, con
                              Site site) {
     int64_t strides[SN_MAX_RANK], offset;
     if (!view_apply(op, attrs, x, type, strides, &offset)) {
-        AttrList none = {.count = 0};
+        AttrList none;
+        none.count = 0;
         x = eager_op(OP_CLONE, &x, 1, &none, NULL, NULL, site);
         if (!x) return NULL;
         view_apply(op, attrs, x, type, strides, &offset);
@@ -349,7 +351,8 @@ sn_tensor *eager_view(OpCode op, sn_tensor *x, const AttrList *attrs, Site site)
         if (!x) return NULL;
     }
     TensorType from = tensor_type(x), type;
-    AttrList own = {.count = attrs->count};
+    AttrList own;
+    own.count = attrs->count;
     memcpy(own.words, attrs->words, sizeof(int64_t) * (size_t)attrs->count);
     if (op_infer(op, &from, 1, &own, &type, &error) != SN_OK) return raise_error(&error, site);
     return apply_view(op, x, &own, &type, site);
@@ -359,7 +362,8 @@ sn_tensor *eager_view(OpCode op, sn_tensor *x, const AttrList *attrs, Site site)
 
 static sn_tensor *run_node(const Graph *graph, NodeId id, sn_tensor *const *values, Site site) {
     const Node *node = graph_node(graph, id);
-    AttrList attrs = {.count = node->n_attrs};
+    AttrList attrs;
+    attrs.count = node->n_attrs;
     memcpy(attrs.words, node_attrs(graph, node), sizeof(int64_t) * node->n_attrs);
     if (node->op == OP_CONST) {
         TensorType type = {.dtype = node->dtype, .rank = 0};
@@ -385,7 +389,8 @@ static sn_tensor *run_node(const Graph *graph, NodeId id, sn_tensor *const *valu
 
 /* Writes the results that belong to inputs, after all of them were computed. */
 static bool write_inputs(const Graph *graph, sn_tensor *const *inputs, sn_tensor *const *values) {
-    AttrList none = {.count = 0};
+    AttrList none;
+    none.count = 0;
     for (uint32_t i = 0; i < graph->outputs.count; i++) {
         GraphOutput output = graph->outputs.data[i];
         if (output.writes_input < 0) continue;
@@ -411,7 +416,8 @@ sn_status eager_graph(const Graph *graph, sn_tensor *const *inputs, sn_tensor **
             values[id] = run_node(graph, id, values, graph->sites.data[node->site]);
         ok = values[id] != NULL;
     }
-    AttrList none = {.count = 0};
+    AttrList none;
+    none.count = 0;
     for (uint32_t i = 0, at = 0; ok && i < graph->outputs.count; i++) {
         if (graph->outputs.data[i].writes_input >= 0) continue;
         sn_tensor *value = values[graph->outputs.data[i].node];

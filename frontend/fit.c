@@ -44,12 +44,14 @@ NodeId graph_fit(Graph *graph, NodeId value, const TensorType *wanted, OpCode op
         return NODE_NONE;
     }
     if (type.dtype != wanted->dtype) {
-        AttrList attrs = {.count = 0};
+        AttrList attrs;
+        attrs.count = 0;
         attr_int(&attrs, wanted->dtype);
         value = graph_emit(graph, OP_CAST, &value, 1, &attrs, site, error);
     }
     if (value != NODE_NONE && !same_dims(&type, wanted)) {
-        AttrList attrs = {.count = 0};
+        AttrList attrs;
+        attrs.count = 0;
         attr_list(&attrs, wanted->dims, wanted->rank);
         value = graph_emit(graph, OP_EXPAND, &value, 1, &attrs, site, error);
     }

@@ -283,17 +283,6 @@ sn_status segment_run(Trace *trace, const CompiledGraph *compiled, const RootOut
 
 /* ---- flushing --------------------------------------------------------------------------------------------------- */
 
-/* An empty trace again; what was recorded is part of the past. */
-static void restart(Trace *trace) {
-    graph_clear(&trace->graph);
-    trace->roots.count = 0;
-    trace->views.count = 0;
-    trace->words.count = 0;
-    for (uint32_t i = 0; i < trace->inputs.count; i++)
-        if (trace->inputs.data[i].tensor) tensor_unref(trace->inputs.data[i].tensor);
-    trace->inputs.count = 0;
-}
-
 bool trace_flush(Trace *trace, Site site) {
     RootOutputs roots = {0};
     sn_error error = {0};
@@ -303,7 +292,7 @@ bool trace_flush(Trace *trace, Site site) {
     ok = compiled && segment_run(trace, compiled, &roots, &error) == SN_OK;
     vec_free(&roots);
     if (ok)
-        restart(trace);
+        trace_clear(trace); /* what was recorded is part of the past */
     else
         raise_error(&error, error.file ? (Site){error.file, error.line} : site);
     return ok;

@@ -7,7 +7,7 @@
 #include "ir/dtype.h"
 #include "runtime/memory.h"
 
-enum { MOST_FREE_HANDLES = 256 };
+enum { MOST_FREE_HANDLES = 4096 };
 
 static const Site no_site = {NULL, 0};
 

@@ -6,25 +6,70 @@
 #include "frontend/dispatch.h"
 #include "ir/dtype.h"
 
-void trace_init(Trace *trace, sn_compiled *owner, const char *name) {
-    *trace = (Trace){.owner = owner};
-    graph_init(&trace->graph, name);
-    trace->graph.no_fold = true;
-}
+#include <pthread.h>
 
-static void release_inputs(Trace *trace) {
-    for (uint32_t i = 0; i < trace->inputs.count; i++)
-        if (trace->inputs.data[i].tensor) tensor_unref(trace->inputs.data[i].tensor);
-    trace->inputs.count = 0;
-}
+enum { SPARE_MOST_NODES = 1 << 16 };
 
-void trace_free(Trace *trace) {
-    release_inputs(trace);
+/* Traces that ended leave their memory to the thread's next one: a re-trace allocates nothing. */
+static _Thread_local Trace spare;
+static _Thread_local bool has_spare;
+static pthread_key_t spare_key;
+static pthread_once_t spare_once = PTHREAD_ONCE_INIT;
+
+static void free_all(Trace *trace) {
     graph_free(&trace->graph);
     vec_free(&trace->roots);
     vec_free(&trace->views);
     vec_free(&trace->words);
     vec_free(&trace->inputs);
+}
+
+static void free_spare(void *unused) {
+    (void)unused;
+    if (has_spare) free_all(&spare);
+    has_spare = false;
+}
+
+static void make_spare_key(void) {
+    pthread_key_create(&spare_key, free_spare);
+}
+
+void trace_init(Trace *trace, sn_compiled *owner, const char *name) {
+    *trace = (Trace){.owner = owner};
+    if (has_spare) {
+        trace->graph = spare.graph;
+        trace->graph.name = name;
+        memcpy(&trace->roots, &spare.roots, sizeof spare.roots);
+        memcpy(&trace->views, &spare.views, sizeof spare.views);
+        memcpy(&trace->words, &spare.words, sizeof spare.words);
+        memcpy(&trace->inputs, &spare.inputs, sizeof spare.inputs);
+        has_spare = false;
+    } else {
+        graph_init(&trace->graph, name);
+    }
+    trace->graph.no_fold = true;
+}
+
+void trace_clear(Trace *trace) {
+    for (uint32_t i = 0; i < trace->inputs.count; i++)
+        if (trace->inputs.data[i].tensor) tensor_unref(trace->inputs.data[i].tensor);
+    graph_clear(&trace->graph);
+    trace->roots.count = 0;
+    trace->views.count = 0;
+    trace->words.count = 0;
+    trace->inputs.count = 0;
+}
+
+void trace_free(Trace *trace) {
+    trace_clear(trace);
+    if (has_spare || trace->graph.nodes.capacity > SPARE_MOST_NODES) {
+        free_all(trace);
+        return;
+    }
+    pthread_once(&spare_once, make_spare_key);
+    pthread_setspecific(spare_key, &spare);
+    spare = *trace;
+    has_spare = true;
 }
 
 /* ---- proxies ------------------------------------------------------------------------------------------ */
@@ -64,16 +109,16 @@ static sn_tensor *new_proxy(Trace *trace, const TensorType *type, uint32_t recor
 }
 
 /* A root and the view that is all of it; the view's index, or -1. */
-static int64_t new_root(Trace *trace, NodeId node, int32_t input, const TensorType *type) {
-    TraceRoot root = {.node = node, .input = input, .type = *type};
-    TraceView whole = {.root = trace->roots.count, .parent = -1, .node = node, .type = *type};
+static int64_t new_root(Trace *trace, NodeId node, int32_t input) {
+    TraceRoot root = {.node = node, .input = input};
+    TraceView whole = {.root = trace->roots.count, .parent = -1, .node = node};
     if (!vec_push(&trace->roots, root) || !vec_push(&trace->views, whole)) return -1;
     return (int64_t)trace->views.count - 1;
 }
 
 static sn_tensor *root_proxy(Trace *trace, NodeId node, Site site) {
     TensorType type = node_type(&trace->graph, node);
-    int64_t view = new_root(trace, node, -1, &type);
+    int64_t view = new_root(trace, node, -1);
     if (view < 0) return raise(SN_ERROR_MEMORY, site, "out of memory");
     return new_proxy(trace, &type, (uint32_t)view, NULL, 0, site);
 }
@@ -108,7 +153,7 @@ static int64_t add_input(Trace *trace, TraceInputKind kind, sn_tensor *real, Sit
     if (node == NODE_NONE) return -1;
     atomic_fetch_add_explicit(&real->refs, 1, memory_order_relaxed);
     trace->inputs.data[trace->inputs.count++] = input;
-    return new_root(trace, node, (int32_t)trace->inputs.count - 1, &type);
+    return new_root(trace, node, (int32_t)trace->inputs.count - 1);
 }
 
 sn_tensor *trace_argument(Trace *trace, sn_tensor *real) {
@@ -162,7 +207,8 @@ static NodeId view_node(Trace *trace, uint32_t record, Site site, sn_error *erro
     if (view->parent >= 0) {
         NodeId parent = view_node(trace, (uint32_t)view->parent, site, error);
         if (parent == NODE_NONE) return NODE_NONE;
-        AttrList attrs = {.count = (int32_t)view->n_attrs};
+        AttrList attrs;
+        attrs.count = (int32_t)view->n_attrs;
         memcpy(attrs.words, trace->words.data + view->attrs, sizeof(int64_t) * view->n_attrs);
         node = graph_emit(&trace->graph, (OpCode)view->op, &parent, 1, &attrs, site, error);
         if (node == NODE_NONE) return NODE_NONE;
@@ -217,7 +263,8 @@ static NodeId emit(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
         return NODE_NONE;
     }
     if (operand_nodes(trace, inputs, n_inputs, nodes, site)) {
-        AttrList own = {.count = attrs->count};
+        AttrList own;
+        own.count = attrs->count;
         memcpy(own.words, attrs->words, sizeof(int64_t) * (size_t)attrs->count);
         if (generator) {
             int64_t drawn;
@@ -248,19 +295,20 @@ static int64_t record_of(Trace *trace, sn_tensor *x, Site site) {
     NodeId node = trace_node(trace, x, site);
     if (node == NODE_NONE) return -1;
     if (x->kind == TENSOR_REAL) return known_input(trace, x);
-    TensorType type = node_type(&trace->graph, node);
-    return new_root(trace, node, -1, &type);
+    return new_root(trace, node, -1);
 }
 
 sn_tensor *trace_view(Trace *trace, OpCode op, sn_tensor *x, const AttrList *attrs, Site site) {
     sn_error error = {0};
     TensorType from = tensor_type(x), type;
-    AttrList own = {.count = attrs->count};
+    AttrList own;
+    own.count = attrs->count;
     memcpy(own.words, attrs->words, sizeof(int64_t) * (size_t)attrs->count);
     if (op_infer(op, &from, 1, &own, &type, &error) != SN_OK) return raise_error(&error, site);
     int64_t strides[SN_MAX_RANK], offset;
     if (!view_apply(op, &own, x, &type, strides, &offset)) {
-        AttrList none = {.count = 0};
+        AttrList none;
+        none.count = 0;
         x = trace_op(trace, OP_CLONE, &x, 1, &none, NULL, site);
         if (!x) return NULL;
         view_apply(op, &own, x, &type, strides, &offset);
@@ -272,8 +320,7 @@ sn_tensor *trace_view(Trace *trace, OpCode op, sn_tensor *x, const AttrList *att
                       .op = (uint16_t)op,
                       .attrs = trace->words.count,
                       .n_attrs = (uint32_t)own.count,
-                      .node = NODE_NONE,
-                      .type = type};
+                      .node = NODE_NONE};
     for (int32_t i = 0; i < own.count; i++)
         if (!vec_push(&trace->words, own.words[i]))
             return raise(SN_ERROR_MEMORY, site, "%s: out of memory", op_info[op].name);
@@ -295,7 +342,8 @@ static NodeId emit1(Trace *trace, OpCode op, NodeId x, const AttrList *attrs, Si
 }
 
 static NodeId reshape_to(Trace *trace, NodeId x, const TensorType *type, Site site, sn_error *error) {
-    AttrList attrs = {.count = 0};
+    AttrList attrs;
+    attrs.count = 0;
     attr_list(&attrs, type->dims, type->rank);
     return emit1(trace, OP_RESHAPE, x, &attrs, site, error);
 }
@@ -313,7 +361,8 @@ static void as_slice(const Trace *trace, const TraceView *view, const TensorType
     case OP_SLICE:
         memcpy(starts, words + 1, sizeof(int64_t) * parent->rank);
         memcpy(steps, words + 2 + parent->rank, sizeof(int64_t) * parent->rank);
-        memcpy(part->dims, view->type.dims, sizeof(int64_t) * parent->rank);
+        memcpy(part->dims, trace->words.data + view->attrs + 3 + 2 * parent->rank,
+               sizeof(int64_t) * parent->rank);
         return;
     case OP_SELECT:
         starts[words[0]] = words[1];
@@ -338,9 +387,10 @@ static NodeId put_slice(Trace *trace, const TraceView *view, NodeId parent_node,
     int64_t starts[SN_MAX_RANK], steps[SN_MAX_RANK];
     TensorType part;
     as_slice(trace, view, parent, starts, steps, &part);
-    if (part.rank != view->type.rank) value = reshape_to(trace, value, &part, site, error);
+    if (part.rank != graph_node(&trace->graph, value)->rank) value = reshape_to(trace, value, &part, site, error);
     if (value == NODE_NONE) return NODE_NONE;
-    AttrList attrs = {.count = 0};
+    AttrList attrs;
+    attrs.count = 0;
     attr_list(&attrs, starts, parent->rank);
     attr_list(&attrs, steps, parent->rank);
     return graph_emit(&trace->graph, OP_PUT_SLICE, (NodeId[]){parent_node, value}, 2, &attrs, site,
@@ -352,15 +402,18 @@ static NodeId unpermute(Trace *trace, const TraceView *view, NodeId value, Site 
     int64_t inverse[SN_MAX_RANK];
     const int64_t *words = trace->words.data + view->attrs;
     for (int64_t i = 0; i < words[0]; i++) inverse[words[1 + i]] = i;
-    AttrList attrs = {.count = 0};
+    AttrList attrs;
+    attrs.count = 0;
     attr_list(&attrs, inverse, (int32_t)words[0]);
     return emit1(trace, OP_PERMUTE, value, &attrs, site, error);
 }
 
 /* The parent's content after `value` was written through the view. */
-static NodeId write_through(Trace *trace, const TraceView *view, const TraceView *parent,
+static NodeId write_through(Trace *trace, const TraceView *view,
                             NodeId parent_node, NodeId value, Site site, sn_error *error) {
-    AttrList attrs = {.count = (int32_t)view->n_attrs};
+    TensorType parent = node_type(&trace->graph, parent_node);
+    AttrList attrs;
+    attrs.count = (int32_t)view->n_attrs;
     memcpy(attrs.words, trace->words.data + view->attrs, sizeof(int64_t) * view->n_attrs);
     switch (view->op) {
     case OP_PERMUTE: return unpermute(trace, view, value, site, error);
@@ -369,12 +422,12 @@ static NodeId write_through(Trace *trace, const TraceView *view, const TraceView
     case OP_SQUEEZE:
     case OP_UNSQUEEZE:
     case OP_EXPAND: /* only one that repeats nothing gets here */
-        return reshape_to(trace, value, &parent->type, site, error);
+        return reshape_to(trace, value, &parent, site, error);
     case OP_DIAGONAL:
         return graph_emit(&trace->graph, OP_PUT_DIAGONAL, (NodeId[]){parent_node, value}, 2, &attrs,
                           site, error);
     default:
-        return put_slice(trace, view, parent_node, &parent->type, value, site, error);
+        return put_slice(trace, view, parent_node, &parent, value, site, error);
     }
 }
 
@@ -386,8 +439,8 @@ static bool write_view(Trace *trace, uint32_t record, NodeId value, Site site, s
         uint32_t parent = (uint32_t)trace->views.data[at].parent;
         NodeId parent_node = view_node(trace, parent, site, error);
         if (parent_node == NODE_NONE) return false;
-        TraceView view = trace->views.data[at], above = trace->views.data[parent];
-        value = write_through(trace, &view, &above, parent_node, value, site, error);
+        TraceView view = trace->views.data[at];
+        value = write_through(trace, &view, parent_node, value, site, error);
         if (value == NODE_NONE) return false;
         at = parent;
     }

@@ -27,7 +27,6 @@ typedef struct TraceRoot {
     NodeId node;      /* its current content */
     uint32_t version; /* writes so far */
     int32_t input;    /* graph input whose memory it is; -1 = made in the trace */
-    TensorType type;  /* dtype and dims of the whole */
 } TraceRoot;
 
 /* A way of looking at a root. */
@@ -39,7 +38,6 @@ typedef struct TraceView {
     uint32_t n_attrs; /* how many */
     NodeId node;      /* its value … */
     uint32_t version; /* … at this version of the root */
-    TensorType type;  /* dtype and dims */
 } TraceView;
 
 
@@ -65,6 +63,8 @@ struct Trace {
 
 void trace_init(Trace *trace, sn_compiled *owner, const char *name);
 void trace_free(Trace *trace);
+/* Empties it: nothing recorded, no inputs. */
+void trace_clear(Trace *trace);
 /* A proxy for an argument; the same proxy root for one that is exactly the same memory. */
 sn_tensor *trace_argument(Trace *trace, sn_tensor *real);
 /* Records an op. */

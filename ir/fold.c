@@ -216,7 +216,8 @@ static NodeId fold_permute(const FoldCase *c) {
     const Node *inner = operand(c, 0);
     bool merge = inner->op == OP_PERMUTE;
     const int64_t *inner_axes = node_attrs(c->graph, inner) + 1;
-    AttrList merged = {.count = 0};
+    AttrList merged;
+    merged.count = 0;
     int64_t total[SN_MAX_RANK];
     bool identity = true;
     for (int32_t i = 0; i < rank; i++) {

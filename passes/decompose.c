@@ -38,7 +38,8 @@ NodeId rw_op3(Rewrite *r, OpCode op, NodeId x, NodeId y, NodeId z) {
 
 NodeId rw_cast(Rewrite *r, sn_dtype dtype, NodeId x) {
     if (x == NODE_NONE || rw_type(r, x).dtype == dtype) return x;
-    AttrList attrs = {.count = 0};
+    AttrList attrs;
+    attrs.count = 0;
     attr_int(&attrs, dtype);
     return rw_emit(r, OP_CAST, &x, 1, &attrs);
 }
@@ -63,7 +64,8 @@ NodeId rw_hoisted(Rewrite *r, sn_dtype dtype, double value) {
 }
 
 static NodeId with_list(Rewrite *r, OpCode op, NodeId x, const int64_t *list, int32_t count) {
-    AttrList attrs = {.count = 0};
+    AttrList attrs;
+    attrs.count = 0;
     attr_list(&attrs, list, count);
     return rw_emit(r, op, &x, 1, &attrs);
 }
@@ -94,7 +96,8 @@ NodeId rw_transpose(Rewrite *r, NodeId x, int32_t axis0, int32_t axis1) {
 }
 
 NodeId rw_iota(Rewrite *r, const int64_t *dims, int32_t rank, int32_t axis) {
-    AttrList attrs = {.count = 0};
+    AttrList attrs;
+    attrs.count = 0;
     attr_list(&attrs, dims, rank);
     attr_int(&attrs, axis);
     return rw_emit(r, OP_IOTA, NULL, 0, &attrs);
@@ -108,7 +111,8 @@ NodeId rw_reduce(Rewrite *r, OpCode op, NodeId x, uint32_t mask) {
         while (first > 0 && (mask >> (first - 1) & 1)) first--;
         int64_t axes[SN_MAX_RANK];
         for (int32_t i = first; i <= last; i++) axes[i - first] = i;
-        AttrList attrs = {.count = 0};
+        AttrList attrs;
+        attrs.count = 0;
         attr_list(&attrs, axes, last - first + 1);
         attr_int(&attrs, 1);
         if (op == OP_SUM || op == OP_PROD) attr_int(&attrs, REDUCE_BY_POSITION);

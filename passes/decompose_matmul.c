@@ -44,7 +44,8 @@ static NodeId multiply(Rewrite *r, const Contraction *c) {
 static NodeId contract(Rewrite *r, const Contraction *c, NodeId bias) {
     sn_dtype dtype = (sn_dtype)rw_type(r, c->x).dtype;
     if (dtype == SN_F32) {
-        AttrList attrs = {.count = 0};
+        AttrList attrs;
+        attrs.count = 0;
         attr_int(&attrs, 0);
         return rw_emit(r, OP_GEMM, (NodeId[]){c->x, c->y, bias}, 3, &attrs);
     }

@@ -31,7 +31,8 @@ NodeId rule_pointwise(Rewrite *r) {
     NodeId inputs[OP_MOST_PARAMS];
     for (int32_t i = 0; i < r->node->n_inputs; i++)
         inputs[i] = op == OP_CLONE ? rw_input(r, i) : meet(r, dtype, rw_input(r, i));
-    AttrList attrs = {.count = r->node->n_attrs};
+    AttrList attrs;
+    attrs.count = r->node->n_attrs;
     memcpy(attrs.words, node_attrs(r->from, r->node), sizeof(int64_t) * r->node->n_attrs);
     return rw_cast(r, result, rw_emit(r, op, inputs, r->node->n_inputs, &attrs));
 }

@@ -135,7 +135,8 @@ NodeId rule_logsumexp(Rewrite *r) {
 NodeId rule_cumsum(Rewrite *r) {
     NodeId x = accumulated(r);
     if (rw_type(r, x).rank == 0) return finish(r, rw_op1(r, OP_CLONE, x));
-    AttrList attrs = {.count = 0};
+    AttrList attrs;
+    attrs.count = 0;
     attr_int(&attrs, node_attr_int(r->from, r->id, "axis"));
     return finish(r, rw_emit(r, OP_CUMSUM, &x, 1, &attrs));
 }
@@ -217,7 +218,8 @@ NodeId rule_cross_entropy(Rewrite *r) {
     NodeId max = rw_reduce(r, OP_MAX, x, 1u << axis);
     NodeId sum =
         rw_reduce(r, OP_SUM, rw_op1(r, OP_EXP, rw_op2(r, OP_SUB, x, max)), 1u << axis);
-    AttrList attrs = {.count = 0};
+    AttrList attrs;
+    attrs.count = 0;
     attr_int(&attrs, axis);
     NodeId index = rw_reshape(r, target, kept.dims, kept.rank);
     NodeId picked = rw_emit(r, OP_GATHER, (NodeId[]){x, index}, 2, &attrs);
@@ -251,7 +253,8 @@ NodeId rule_attention(Rewrite *r) {
     NodeId query = rw_widen(r, rw_input(r, 0)), key = rw_widen(r, rw_input(r, 1));
     NodeId value = rw_widen(r, rw_input(r, 2));
     NodeId scores = attention_scores(r, query, key, rw_input(r, 3));
-    AttrList attrs = {.count = 0};
+    AttrList attrs;
+    attrs.count = 0;
     attr_int(&attrs, rw_type(r, scores).rank - 1);
     NodeId weights = rw_emit(r, OP_SOFTMAX, &scores, 1, &attrs);
     return finish(r, rw_op2(r, OP_MATMUL, weights, value));

@@ -24,7 +24,8 @@ NodeId rule_squeeze(Rewrite *r) {
 static NodeId slice(Rewrite *r, NodeId x, const int64_t *starts, const int64_t *steps,
                     const int64_t *dims) {
     int32_t rank = rw_type(r, x).rank;
-    AttrList attrs = {.count = 0};
+    AttrList attrs;
+    attrs.count = 0;
     attr_list(&attrs, starts, rank);
     attr_list(&attrs, steps, rank);
     attr_list(&attrs, dims, rank);
@@ -68,7 +69,8 @@ NodeId rule_flip(Rewrite *r) {
 }
 
 static NodeId empty(Rewrite *r, const TensorType *type) {
-    AttrList attrs = {.count = 0};
+    AttrList attrs;
+    attrs.count = 0;
     attr_list(&attrs, type->dims, type->rank);
     attr_int(&attrs, type->dtype);
     return rw_emit(r, OP_EMPTY, NULL, 0, &attrs);
@@ -80,7 +82,8 @@ static NodeId put(Rewrite *r, NodeId whole, NodeId part, int32_t axis, int64_t s
     int64_t starts[SN_MAX_RANK] = {0}, steps[SN_MAX_RANK];
     for (int32_t i = 0; i < rank; i++) steps[i] = 1;
     starts[axis] = start;
-    AttrList attrs = {.count = 0};
+    AttrList attrs;
+    attrs.count = 0;
     attr_list(&attrs, starts, rank);
     attr_list(&attrs, steps, rank);
     return rw_emit(r, OP_PUT_SLICE, (NodeId[]){whole, part}, 2, &attrs);
@@ -140,14 +143,16 @@ NodeId rule_pad(Rewrite *r) {
     if (crops) x = slice(r, x, starts, steps, type.dims);
     sn_dtype result = (sn_dtype)r->node->dtype;
     if (!grows) return rw_op1(r, OP_CLONE, rw_cast(r, result, x));
-    AttrList attrs = {.count = 0};
+    AttrList attrs;
+    attrs.count = 0;
     attr_list(&attrs, grow, count);
     attr_double(&attrs, node_attr_double(r->from, r->id, "value"));
     return rw_cast(r, result, rw_emit(r, OP_PAD, &x, 1, &attrs));
 }
 
 static NodeId with_axis(Rewrite *r, OpCode op, NodeId x, int64_t axis, NodeId index) {
-    AttrList attrs = {.count = 0};
+    AttrList attrs;
+    attrs.count = 0;
     attr_int(&attrs, axis);
     return rw_emit(r, op, (NodeId[]){x, rw_cast(r, SN_I64, index)}, 2, &attrs);
 }
@@ -218,7 +223,8 @@ NodeId rule_full(Rewrite *r) {
 
 NodeId rule_one_hot(Rewrite *r) {
     NodeId index = rw_cast(r, SN_I64, rw_input(r, 0));
-    AttrList attrs = {.count = 0};
+    AttrList attrs;
+    attrs.count = 0;
     attr_int(&attrs, node_attr_int(r->from, r->id, "classes"));
     return rw_emit(r, OP_ONE_HOT, &index, 1, &attrs);
 }
@@ -241,7 +247,8 @@ NodeId rule_scatter(Rewrite *r) {
     }
     if (rw_type(r, index).rank == 0) index = rw_reshape(r, index, &one, 1);
     if (rw_type(r, source).rank == 0) source = rw_reshape(r, source, &one, 1);
-    AttrList attrs = {.count = 0};
+    AttrList attrs;
+    attrs.count = 0;
     attr_int(&attrs, node_attr_int(r->from, r->id, "axis"));
     NodeId y = rw_emit(r, op, (NodeId[]){x, index, source}, 3, &attrs);
     return finish_dims(r, rw_cast(r, dtype, y));
@@ -249,7 +256,8 @@ NodeId rule_scatter(Rewrite *r) {
 
 static NodeId draw(Rewrite *r, OpCode op, const TensorType *type, NodeId state) {
     sn_dtype dtype = dtype_compute((sn_dtype)type->dtype);
-    AttrList attrs = {.count = 0};
+    AttrList attrs;
+    attrs.count = 0;
     attr_list(&attrs, type->dims, type->rank);
     attr_int(&attrs, dtype);
     attr_int(&attrs, node_attr_int(r->from, r->id, "offset"));

@@ -45,14 +45,16 @@ sn_status pass_layout(PassContext *context) {
                 NodeId operand = node_inputs(from, node)[j];
                 inputs[j] = operand == NODE_NONE ? NODE_NONE : map[operand];
                 if (operand == NODE_NONE || !needs_copy(&to, inputs[j])) continue;
-                AttrList none = {.count = 0};
+                AttrList none;
+                none.count = 0;
                 inputs[j] = graph_emit(&to, OP_CLONE, &inputs[j], 1, &none,
                                        from->sites.data[node->site], context->error);
                 copied = true;
                 context->program->reorders++;
             }
             if (!copied) continue;
-            AttrList attrs = {.count = node->n_attrs};
+            AttrList attrs;
+            attrs.count = node->n_attrs;
             memcpy(attrs.words, node_attrs(from, node), sizeof(int64_t) * node->n_attrs);
             map[i] = graph_emit(&to, OP_GEMM, inputs, 3, &attrs, from->sites.data[node->site],
                                 context->error);

@@ -68,7 +68,8 @@ static sn_status own_memory(Graph *to, GraphOutput *output, sn_error *error) {
         copy = copy || (!same && (base != output->node || node->op == OP_INPUT));
     }
     if (!copy) return SN_OK;
-    AttrList none = {.count = 0};
+    AttrList none;
+    none.count = 0;
     output->node = graph_emit(to, OP_CLONE, &output->node, 1, &none, (Site){0}, error);
     if (output->node != NODE_NONE) return SN_OK;
     return error && error->status ? error->status : SN_ERROR_MEMORY;

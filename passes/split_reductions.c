@@ -71,7 +71,8 @@ static NodeId pad_rows(Rewrite *r, NodeId x, const Split *s) {
     int64_t missing = s->blocks * s->steps * s->lanes - s->k;
     x = rw_reshape(r, x, (int64_t[]){s->a, s->k, s->b}, 3);
     if (missing == 0) return x;
-    AttrList attrs = {.count = 0};
+    AttrList attrs;
+    attrs.count = 0;
     attr_list(&attrs, (int64_t[]){0, 0, 0, missing}, 4);
     attr_double(&attrs, identity((OpCode)r->node->op, (sn_dtype)rw_type(r, x).dtype));
     return rw_emit(r, OP_PAD, &x, 1, &attrs);
@@ -79,7 +80,8 @@ static NodeId pad_rows(Rewrite *r, NodeId x, const Split *s) {
 
 static NodeId reduce_axis(Rewrite *r, NodeId x, int64_t axis, ReduceOrder order) {
     OpCode op = (OpCode)r->node->op;
-    AttrList attrs = {.count = 0};
+    AttrList attrs;
+    attrs.count = 0;
     attr_list(&attrs, &axis, 1);
     attr_int(&attrs, 1);
     if (op == OP_SUM || op == OP_PROD) attr_int(&attrs, order);

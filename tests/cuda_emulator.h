@@ -1,8 +1,8 @@
 /* Runs generated CUDA C on the CPU. A kernel's text is compiled as C behind
  * `#define CUDA_EMULATOR_KERNEL` and this header; one more file, which defines
  * CUDA_EMULATOR_RUNTIME, gets the machine: the threads of a block are fibers that give way at
- * barriers and exchanges, blocks run one after the other. A barrier or exchange that some threads do
- * not reach, or where they stand at different lines, is an error. */
+ * barriers and exchanges, blocks run one after the other. A barrier or exchange that some threads
+ * do not reach, or where they stand at different lines, is an error. */
 #ifndef SN_TESTS_CUDA_EMULATOR_H
 #define SN_TESTS_CUDA_EMULATOR_H
 
@@ -21,7 +21,7 @@ unsigned long long emulator_exchange(unsigned long long bits, int distance, int 
 
 #ifdef CUDA_EMULATOR_KERNEL
 
-/* ---- the language ------------------------------------------------------------------------------ */
+/* ---- the language ---------------------------------------------------------------------------- */
 
 #define __global__
 #define __device__
@@ -37,7 +37,7 @@ unsigned long long emulator_exchange(unsigned long long bits, int distance, int 
 #define __syncthreads() emulator_barrier(__LINE__)
 
 #define EMULATOR_EXCHANGE(name, type)                                                              \
-    static inline type emulator_exchange_##name(type value, int distance, int line) {             \
+    static inline type emulator_exchange_##name(type value, int distance, int line) {              \
         unsigned long long bits = 0;                                                               \
         memcpy(&bits, &value, sizeof value);                                                       \
         bits = emulator_exchange(bits, distance, line);                                            \
@@ -49,11 +49,11 @@ EMULATOR_EXCHANGE(long, long long)
 EMULATOR_EXCHANGE(float, float)
 EMULATOR_EXCHANGE(double, double)
 #define __shfl_xor_sync(mask, value, distance)                                                     \
-    _Generic((value),                                                                              \
-        int: emulator_exchange_int,                                                                \
-        long long: emulator_exchange_long,                                                         \
-        float: emulator_exchange_float,                                                            \
-        double: emulator_exchange_double)(value, distance, __LINE__)
+    _Generic((value), int                                                                          \
+             : emulator_exchange_int, long long                                                    \
+             : emulator_exchange_long, float                                                       \
+             : emulator_exchange_float, double                                                     \
+             : emulator_exchange_double)(value, distance, __LINE__)
 
 static inline unsigned long long atomicMin(unsigned long long *at, unsigned long long value) {
     unsigned long long old = *at;
@@ -61,7 +61,7 @@ static inline unsigned long long atomicMin(unsigned long long *at, unsigned long
     return old;
 }
 
-/* ---- arithmetic -------------------------------------------------------------------------------- */
+/* ---- arithmetic ------------------------------------------------------------------------------ */
 
 /* Without contraction: -ffp-contract=off. */
 #define __fdiv_rn(x, y) ((float)(x) / (float)(y))
@@ -95,7 +95,7 @@ EMULATOR_BITS(__longlong_as_double, double, long long)
 
 #endif /* CUDA_EMULATOR_KERNEL */
 
-/* ---- launching --------------------------------------------------------------------------------- */
+/* ---- launching ------------------------------------------------------------------------------- */
 
 /* What the kernels of this project take. */
 typedef void EmulatorKernel(void *const *args, const long long *params, long long begin,
@@ -104,8 +104,8 @@ typedef void EmulatorKernel(void *const *args, const long long *params, long lon
 typedef struct EmulatorLaunch {
     EmulatorKernel *kernel;       /* what runs */
     unsigned int blocks, threads; /* threads: a multiple of 32 */
-    int order;                    /* in which warps and lanes get their turns: 0 ascending, 1 descending */
-    void *const *args;            /* the kernel's arguments */
+    int order;         /* in which warps and lanes get their turns: 0 ascending, 1 descending */
+    void *const *args; /* the kernel's arguments */
     const long long *params;
     long long begin, end;
     void *scratch;
@@ -116,7 +116,7 @@ typedef struct EmulatorLaunch {
 typedef int EmulatorRun(const EmulatorLaunch *launch);
 int emulator_run(const EmulatorLaunch *launch);
 
-/* ---- the machine ------------------------------------------------------------------------------- */
+/* ---- the machine ----------------------------------------------------------------------------- */
 
 #ifdef CUDA_EMULATOR_RUNTIME
 
@@ -139,8 +139,8 @@ static bool finished[EMULATOR_THREADS];
 static EmulatorMeeting block_meeting, warp_meetings[EMULATOR_THREADS / EMULATOR_WARP];
 static unsigned long long exchanged[EMULATOR_THREADS / EMULATOR_WARP][2][EMULATOR_WARP];
 static const EmulatorLaunch *current;
-static bool progress;    /* some thread got further in this round */
-static int failed_line;  /* 0, or where threads failed to meet */
+static bool progress;   /* some thread got further in this round */
+static int failed_line; /* 0, or where threads failed to meet */
 
 /* The running thread's index changes while others run. */
 static void give_way(void) {

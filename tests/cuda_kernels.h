@@ -9,18 +9,18 @@
 #include <stdio.h>
 
 enum {
-    CUDA_POINTWISE,        /* a map over blocks of a strided axis */
-    CUDA_MULTIPLY_ADD,     /* products and sums that must not be contracted */
-    CUDA_PARAMS,           /* parameters of all dtypes and a grid index */
-    CUDA_JOIN,             /* two vector loops that store */
-    CUDA_PREDICATES,       /* predicated loads and stores */
-    CUDA_SOFTMAX,          /* row reductions of two kinds, then a map */
-    CUDA_ROW_F64,          /* several reductions in one loop */
-    CUDA_ROW_ARG,          /* indices of extremes */
-    CUDA_ROW_INTS,         /* narrow integers and bool */
-    CUDA_LOCAL,            /* buffers of a row, read by other threads */
-    CUDA_ROW_SPLIT,        /* a reduction in every block of a row */
-    CUDA_COLUMNS,          /* all orders inside a vector loop */
+    CUDA_POINTWISE,    /* a map over blocks of a strided axis */
+    CUDA_MULTIPLY_ADD, /* products and sums that must not be contracted */
+    CUDA_PARAMS,       /* parameters of all dtypes and a grid index */
+    CUDA_JOIN,         /* two vector loops that store */
+    CUDA_PREDICATES,   /* predicated loads and stores */
+    CUDA_SOFTMAX,      /* row reductions of two kinds, then a map */
+    CUDA_ROW_F64,      /* several reductions in one loop */
+    CUDA_ROW_ARG,      /* indices of extremes */
+    CUDA_ROW_INTS,     /* narrow integers and bool */
+    CUDA_LOCAL,        /* buffers of a row, read by other threads */
+    CUDA_ROW_SPLIT,    /* a reduction in every block of a row */
+    CUDA_COLUMNS,      /* all orders inside a vector loop */
     CUDA_COLUMNS_F64,
     CUDA_SCAN,             /* prefix sums of three dtypes */
     CUDA_SCAN_LOCAL,       /* a scan in place between vector loops */
@@ -192,15 +192,15 @@ static const char *const cuda_kernels[CUDA_KERNELS] = {
         " store c2 %10\n}\n",
 };
 
-/* ---- all primitives ---------------------------------------------------------------------------- */
+/* ---- all primitives -------------------------------------------------------------------------- */
 
 enum { CUDA_MOST_RESULTS = 40 };
 
 /* Results of a kernel under construction. */
 typedef struct CudaResults {
-    StrBuf body;                       /* the loop's instructions */
+    StrBuf body;                        /* the loop's instructions */
     sn_dtype dtypes[CUDA_MOST_RESULTS]; /* of the results, which are %3, %4, … */
-    int count;                         /* how many */
+    int count;                          /* how many */
 } CudaResults;
 
 static inline void cuda_result(CudaResults *r, const char *instruction, sn_dtype dtype) {
@@ -248,12 +248,11 @@ static inline void cuda_prims_text(StrBuf *out, sn_dtype dtype) {
 
 /* Every conversion from this dtype, and constants of it. */
 static inline void cuda_casts_text(StrBuf *out, sn_dtype dtype) {
-    static const char *const floats[] = {"nan", "inf", "-inf", "-0.0", "0x1.fffffep+127",
+    static const char *const floats[] = {"nan",      "inf",      "-inf", "-0.0", "0x1.fffffep+127",
                                          "0x1p-149", "-0x1.8p+0"};
     static const char *const least[SN_DTYPE_COUNT] = {
-        [SN_BOOL] = "true",        [SN_U8] = "255",
-        [SN_I8] = "-128",          [SN_I16] = "-32768",
-        [SN_I32] = "-2147483648",  [SN_I64] = "-9223372036854775808",
+        [SN_BOOL] = "true",  [SN_U8] = "255",          [SN_I8] = "-128",
+        [SN_I16] = "-32768", [SN_I32] = "-2147483648", [SN_I64] = "-9223372036854775808",
     };
     CudaResults r = {.count = 0};
     const KOpRow *bits = kop_row(OP_BITCAST);

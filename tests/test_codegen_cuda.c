@@ -23,22 +23,22 @@
 enum { MOST_ARGS = 48, MOST_PARAMS = 8, MOST_PROGRAMS = 64, MOST_DIMS = 3 };
 enum { MOST_WORDS = KPARAM_STRIDES + SN_MAX_RANK * MOST_ARGS + MOST_PARAMS };
 
-/* ---- programs ---------------------------------------------------------------------------------- */
+/* ---- programs -------------------------------------------------------------------------------- */
 
 /* A kernel and its CUDA C. */
 typedef struct Program {
-    Kernel kernel;          /* parsed and verified */
-    char name[24];          /* of the function */
-    char *source;           /* mem_free */
-    EmulatorKernel *run;    /* the emulator's; NULL without */
+    Kernel kernel;       /* parsed and verified */
+    char name[24];       /* of the function */
+    char *source;        /* mem_free */
+    EmulatorKernel *run; /* the emulator's; NULL without */
 } Program;
 
 static const Backend *backend;
 static Program programs[MOST_PROGRAMS];
 static int n_programs;
-static EmulatorRun *emulate;   /* NULL where no C compiler was found */
-static void *library;          /* the compiled programs */
-static char folder[64];        /* of their files */
+static EmulatorRun *emulate; /* NULL where no C compiler was found */
+static void *library;        /* the compiled programs */
+static char folder[64];      /* of their files */
 
 static char *print(const Kernel *kernel, const char *name, bool stream, BackendStage stage) {
     Schedule schedule = {.stream_stores = stream};
@@ -83,7 +83,7 @@ static void add_programs(void) {
     }
 }
 
-/* ---- the emulator ------------------------------------------------------------------------------ */
+/* ---- the emulator ---------------------------------------------------------------------------- */
 
 static void write_file(const char *name, const char *define, const char *text) {
     char path[128];
@@ -158,7 +158,7 @@ static bool need_emulator(void) {
     return false;
 }
 
-/* ---- data -------------------------------------------------------------------------------------- */
+/* ---- data ------------------------------------------------------------------------------------ */
 
 typedef enum Fill {
     FILL_MIXED,   /* special values, then any bits */
@@ -176,18 +176,103 @@ static uint64_t random_bits(void) {
     return random_state * 0x2545f4914f6cdd1du;
 }
 
-static const double special_floats[] = {
-    0.0, -0.0, INFINITY, -INFINITY, NAN, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.0, 7.25, -126.5,
-    127.5, 128.0, -128.0, -128.9, 255.5, 256.0, 32767.5, -32768.5, 65504.0, 65519.99, 65520.0,
-    0x1p-24, 0x1p-25, 0x1.8p-25, 0x1p-14, 0x1.ffcp-15, 0x1.002p0, 0x1.006p0, 0x1.01p0, 0x1.03p0,
-    0x1.0100001p0, 0x1.00ffffp0, 0x1p31, -0x1p31, 0x1.fffffffcp30, 0x1p63, -0x1p63, 0x1p64, 0x1p-126,
-    0x1p-149, 0x1.fp-130, 0x1p-1022, 0x1p-1074, 0x1.fffffep127, 0x1.ffffffp127, 0x1.fffffffffffffp1023,
-    8388607.5, 0x1.8p52, 1e-10, 1e10, 3.14159265358979};
-static const int64_t special_ints[] = {
-    0, 1, -1, 2, -2, 3, 7, -7, 8, 15, 16, 31, 32, 33, 63, 64, 100, -100, 127, -128, 128, 255, 256,
-    32767, -32768, 65519, 65520, 2147483647, -2147483647 - 1, 16777217, -16777219, 0x1000001000000,
-    0x10100000000001, 0x1017fffffffffff, 0x101800000000000, 0x101800000000001, INT64_MAX, INT64_MIN,
-    INT64_MIN + 1, 0x4080000000000001, -0x4080000000000001};
+static const double special_floats[] = {0.0,
+                                        -0.0,
+                                        INFINITY,
+                                        -INFINITY,
+                                        NAN,
+                                        1.0,
+                                        -1.0,
+                                        0.5,
+                                        -0.5,
+                                        1.5,
+                                        2.5,
+                                        -2.5,
+                                        3.0,
+                                        7.25,
+                                        -126.5,
+                                        127.5,
+                                        128.0,
+                                        -128.0,
+                                        -128.9,
+                                        255.5,
+                                        256.0,
+                                        32767.5,
+                                        -32768.5,
+                                        65504.0,
+                                        65519.99,
+                                        65520.0,
+                                        0x1p-24,
+                                        0x1p-25,
+                                        0x1.8p-25,
+                                        0x1p-14,
+                                        0x1.ffcp-15,
+                                        0x1.002p0,
+                                        0x1.006p0,
+                                        0x1.01p0,
+                                        0x1.03p0,
+                                        0x1.0100001p0,
+                                        0x1.00ffffp0,
+                                        0x1p31,
+                                        -0x1p31,
+                                        0x1.fffffffcp30,
+                                        0x1p63,
+                                        -0x1p63,
+                                        0x1p64,
+                                        0x1p-126,
+                                        0x1p-149,
+                                        0x1.fp-130,
+                                        0x1p-1022,
+                                        0x1p-1074,
+                                        0x1.fffffep127,
+                                        0x1.ffffffp127,
+                                        0x1.fffffffffffffp1023,
+                                        8388607.5,
+                                        0x1.8p52,
+                                        1e-10,
+                                        1e10,
+                                        3.14159265358979};
+static const int64_t special_ints[] = {0,
+                                       1,
+                                       -1,
+                                       2,
+                                       -2,
+                                       3,
+                                       7,
+                                       -7,
+                                       8,
+                                       15,
+                                       16,
+                                       31,
+                                       32,
+                                       33,
+                                       63,
+                                       64,
+                                       100,
+                                       -100,
+                                       127,
+                                       -128,
+                                       128,
+                                       255,
+                                       256,
+                                       32767,
+                                       -32768,
+                                       65519,
+                                       65520,
+                                       2147483647,
+                                       -2147483647 - 1,
+                                       16777217,
+                                       -16777219,
+                                       0x1000001000000,
+                                       0x10100000000001,
+                                       0x1017fffffffffff,
+                                       0x101800000000000,
+                                       0x101800000000001,
+                                       INT64_MAX,
+                                       INT64_MIN,
+                                       INT64_MIN + 1,
+                                       0x4080000000000001,
+                                       -0x4080000000000001};
 enum {
     SPECIAL_FLOATS = sizeof special_floats / sizeof *special_floats,
     SPECIAL_INTS = sizeof special_ints / sizeof *special_ints
@@ -208,7 +293,8 @@ static uint64_t element_bits(Fill fill, sn_dtype dtype, uint32_t a, int64_t i) {
     bool is_float = dtype_is_float(dtype);
     int64_t few = (int64_t)(r % 13) - 6;
     switch (fill) {
-    case FILL_MIXED: return mixed_bits(dtype, a, i);
+    case FILL_MIXED:
+        return mixed_bits(dtype, a, i);
     case FILL_NUMBERS:
         if (!is_float) return scalar_canonical(dtype, r);
         return dtype_bits_from_double(
@@ -218,12 +304,13 @@ static uint64_t element_bits(Fill fill, sn_dtype dtype, uint32_t a, int64_t i) {
         if (few == 0 && is_float) return dtype_bits_from_double(dtype, r >> 33 & 1 ? -0.0 : 0.0);
         return is_float ? dtype_bits_from_double(dtype, (double)few)
                         : dtype_bits_from_int(dtype, few);
-    case FILL_INDEX: break;
+    case FILL_INDEX:
+        break;
     }
     return dtype_bits_from_int(dtype, (int64_t)(r % 10) - 1);
 }
 
-/* ---- launches ---------------------------------------------------------------------------------- */
+/* ---- launches -------------------------------------------------------------------------------- */
 
 /* One launch, compared with the interpreter's. */
 typedef struct Launch {
@@ -238,8 +325,8 @@ typedef struct Launch {
 } Launch;
 
 typedef struct Memory {
-    uint8_t *data[MOST_ARGS];  /* mem_free */
-    int64_t bytes[MOST_ARGS];  /* sizes */
+    uint8_t *data[MOST_ARGS]; /* mem_free */
+    int64_t bytes[MOST_ARGS]; /* sizes */
 } Memory;
 
 static int64_t local_bytes(const Kernel *k, const Launch *l) {
@@ -295,8 +382,8 @@ static void compare(const Program *p, const Memory *found, const Memory *wanted,
             memcpy(&y, wanted->data[a] + at, size);
             if (x == y || (is_nan(dtype, x) && is_nan(dtype, y))) continue;
             fail_msg("%s %s: a%u[%lld] is %llx, not %llx, in\n%s", p->name, how, a,
-                     (long long)at / (long long)size, (unsigned long long)x,
-                     (unsigned long long)y, p->source);
+                     (long long)at / (long long)size, (unsigned long long)x, (unsigned long long)y,
+                     p->source);
         }
     }
 }
@@ -335,14 +422,21 @@ static void check_grid(const Program *p, const Launch *l, const Grid *grid, cons
     void *scratch = mem_alloc_aligned(64, (size_t)local_bytes(k, l) * grid->blocks);
     assert_non_null(scratch);
     memory_copy(&found, before, k);
-    EmulatorLaunch launch = {.kernel = p->run, .blocks = grid->blocks, .threads = grid->threads,
-                             .order = grid->order, .args = (void *const *)found.data,
-                             .params = (const long long *)words, .begin = l->skipped, .end = items,
-                             .scratch = scratch, .error = &error_word};
+    EmulatorLaunch launch = {.kernel = p->run,
+                             .blocks = grid->blocks,
+                             .threads = grid->threads,
+                             .order = grid->order,
+                             .args = (void *const *)found.data,
+                             .params = (const long long *)words,
+                             .begin = l->skipped,
+                             .end = items,
+                             .scratch = scratch,
+                             .error = &error_word};
     int line = emulate(&launch);
     snprintf(how, sizeof how, "(%u blocks of %u, order %d, p0 %lld)", grid->blocks, grid->threads,
              grid->order, (long long)l->params[0]);
-    if (line) fail_msg("%s %s: threads do not meet at line %d of\n%s", p->name, how, line, p->source);
+    if (line)
+        fail_msg("%s %s: threads do not meet at line %d of\n%s", p->name, how, line, p->source);
     compare(p, &found, wanted, how);
     if (error_word != wanted_error) fail_msg("%s %s: error %llu", p->name, how, error_word);
     memory_free(&found, k);
@@ -368,7 +462,7 @@ static void check(int program, const Launch *l) {
     memory_free(&wanted, k);
 }
 
-/* ---- structure --------------------------------------------------------------------------------- */
+/* ---- structure ------------------------------------------------------------------------------- */
 
 static void assert_has(const char *source, const char *piece) {
     if (!strstr(source, piece)) fail_msg("\"%s\" is not in\n%s", piece, source);
@@ -402,7 +496,8 @@ static void rows_are_blocks(void **state) {
     (void)state;
     const char *source = programs[CUDA_SOFTMAX].source;
     assert_has(source, "/* one block for each item */");
-    assert_has(source, "for (long long item = begin + blockIdx.x; item < end; item += gridDim.x) {");
+    assert_has(source,
+               "for (long long item = begin + blockIdx.x; item < end; item += gridDim.x) {");
     assert_has(source, "__shared__ float share_f32[2][256];");
     assert_has(source, "__shfl_xor_sync(0xffffffffu, ");
     assert_has(source, "for (long long k1 = chunk * 1024 + lane; k1 < last; k1 += 32) {");
@@ -443,14 +538,14 @@ static void printing_is_deterministic(void **state) {
     (void)state;
     for (int i = 0; i < n_programs; i++) {
         Schedule schedule = {.stream_stores = i < CUDA_KERNELS && i % 2 == 1};
-        char *again = print(&programs[i].kernel, programs[i].name, schedule.stream_stores,
-                            STAGE_SOURCE);
+        char *again =
+            print(&programs[i].kernel, programs[i].name, schedule.stream_stores, STAGE_SOURCE);
         assert_string_equal(again, programs[i].source);
         mem_free(again);
     }
 }
 
-/* ---- NVRTC ------------------------------------------------------------------------------------- */
+/* ---- NVRTC ----------------------------------------------------------------------------------- */
 
 static bool has_nvrtc(void) {
     return strcmp(backend->version(), "nvrtc-none") != 0;
@@ -510,7 +605,7 @@ static void without_nvrtc_compiling_is_unsupported(void **state) {
     assert_null(blob.bytes);
 }
 
-/* ---- execution --------------------------------------------------------------------------------- */
+/* ---- execution ------------------------------------------------------------------------------- */
 
 static void primitives_compute_the_evaluators_bits(void **state) {
     (void)state;
@@ -531,13 +626,18 @@ static void maps_run_over_grids_and_blocks(void **state) {
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
         int64_t n = widths[i];
         for (int program = CUDA_POINTWISE; program <= CUDA_MULTIPLY_ADD; program++) {
-            Launch l = {.counts = {12 * n + 5, 12 * n}, .sizes = {2, 3}, .params = {n, 2},
-                        .strides = {{n, 2 * n}, {3 * n, n}}, .blocks = 3, .block_size = n / 3 + 1,
+            Launch l = {.counts = {12 * n + 5, 12 * n},
+                        .sizes = {2, 3},
+                        .params = {n, 2},
+                        .strides = {{n, 2 * n}, {3 * n, n}},
+                        .blocks = 3,
+                        .block_size = n / 3 + 1,
                         .skipped = i % 2 ? 1 : 0};
             check(program, &l);
         }
     }
-    check(CUDA_PARAMS, &(Launch){.counts = {9}, .sizes = {3, 3},
+    check(CUDA_PARAMS, &(Launch){.counts = {9},
+                                 .sizes = {3, 3},
                                  .strides = {{3, 1}, {3, 1}, {3, 1}, {3, 1}, {3, 1}, {3, 1}},
                                  .params = {0x1ff, -3, 0x4048f5c3, 0x400921fb54442d18, 256, -1}});
     check(CUDA_JOIN, &(Launch){.counts = {40}, .params = {7, 12, 7}});
@@ -550,8 +650,11 @@ static void rows_reduce_in_their_order(void **state) {
     static const int64_t lengths[] = {1, 2, 31, 32, 33, 1000, 1024, 1025, 2049, 9000};
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         int64_t n = lengths[i];
-        Launch l = {.counts = {3 * n}, .sizes = {3}, .strides = {{n}, {n}, {1}, {1}, {1}},
-                    .params = {n}, .fill = FILL_NUMBERS};
+        Launch l = {.counts = {3 * n},
+                    .sizes = {3},
+                    .strides = {{n}, {n}, {1}, {1}, {1}},
+                    .params = {n},
+                    .fill = FILL_NUMBERS};
         check(CUDA_SOFTMAX, &l);
         check(CUDA_ROW_F64, &l);
         l.fill = FILL_FEW;
@@ -564,8 +667,12 @@ static void rows_reduce_in_their_order(void **state) {
 static void rows_of_blocks_count_anew(void **state) {
     (void)state;
     if (!need_emulator()) return;
-    Launch l = {.counts = {5000, 4}, .params = {5000, 1}, .blocks = 4, .block_size = 1300,
-                .strides = {{0}}, .fill = FILL_NUMBERS};
+    Launch l = {.counts = {5000, 4},
+                .params = {5000, 1},
+                .blocks = 4,
+                .block_size = 1300,
+                .strides = {{0}},
+                .fill = FILL_NUMBERS};
     check(CUDA_ROW_SPLIT, &l);
     l.blocks = 6; /* the last ones are empty */
     check(CUDA_ROW_SPLIT, &l);
@@ -577,8 +684,11 @@ static void columns_reduce_in_their_order(void **state) {
     static const int64_t heights[] = {1, 31, 32, 33, 64, 100, 1000, 1056, 2100};
     for (size_t i = 0; i < sizeof heights / sizeof *heights; i++) {
         int64_t width = 5, height = heights[i];
-        Launch l = {.counts = {width * height, width, width, width, width}, .blocks = 2,
-                    .params = {width, height, width}, .block_size = 3, .fill = FILL_NUMBERS};
+        Launch l = {.counts = {width * height, width, width, width, width},
+                    .blocks = 2,
+                    .params = {width, height, width},
+                    .block_size = 3,
+                    .fill = FILL_NUMBERS};
         check(CUDA_COLUMNS, &l);
         check(CUDA_COLUMNS_F64, &l);
         l.fill = FILL_FEW;
@@ -592,7 +702,8 @@ static void empty_loops_give_identities(void **state) {
     Launch l = {.counts = {8}, .sizes = {3}, .strides = {{0}, {0}, {1}, {1}, {1}}};
     for (int i = CUDA_SOFTMAX; i <= CUDA_LOCAL; i++) check(i, &l);
     check(CUDA_SCAN, &l);
-    check(CUDA_COLUMNS, &(Launch){.counts = {8}, .params = {5, 0, 5}, .blocks = 2, .block_size = 3});
+    check(CUDA_COLUMNS,
+          &(Launch){.counts = {8}, .params = {5, 0, 5}, .blocks = 2, .block_size = 3});
 }
 
 static void scans_and_ordered_adds_run_in_order(void **state) {
@@ -601,12 +712,17 @@ static void scans_and_ordered_adds_run_in_order(void **state) {
     static const int64_t lengths[] = {1, 33, 1023, 1024, 1025, 3100};
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         int64_t n = lengths[i];
-        Launch l = {.counts = {3 * n}, .sizes = {3}, .params = {n}, .fill = FILL_NUMBERS,
+        Launch l = {.counts = {3 * n},
+                    .sizes = {3},
+                    .params = {n},
+                    .fill = FILL_NUMBERS,
                     .strides = {{n}, {n}, {n}, {n}, {1}}};
         check(CUDA_SCAN, &l);
         check(CUDA_SCAN_LOCAL, &l);
     }
-    Launch l = {.counts = {200, 200, 200, 10, 10, 10}, .params = {200}, .fill = FILL_NUMBERS,
+    Launch l = {.counts = {200, 200, 200, 10, 10, 10},
+                .params = {200},
+                .fill = FILL_NUMBERS,
                 .index_arg = 2};
     check(CUDA_ORDERED_ADD, &l);
     check(CUDA_ORDERED_ADD_ITEM, &(Launch){.counts = {1}, .fill = FILL_NUMBERS});
@@ -617,18 +733,25 @@ static void loops_around_vector_loops_keep_in_step(void **state) {
     if (!need_emulator()) return;
     Launch l = {.counts = {7 * 300, 7, 7, 1, 1}, .params = {7, 300, 300}, .fill = FILL_NUMBERS};
     check(CUDA_NESTED, &l);
-    check(CUDA_VECTOR_COLUMN, &(Launch){.counts = {300, 300, 1}, .params = {300},
-                                        .fill = FILL_NUMBERS});
+    check(CUDA_VECTOR_COLUMN,
+          &(Launch){.counts = {300, 300, 1}, .params = {300}, .fill = FILL_NUMBERS});
 }
 
 static void bad_indices_are_recorded(void **state) {
     (void)state;
     if (!need_emulator()) return;
-    check(CUDA_GATHER, &(Launch){.counts = {40, 90, 90}, .sizes = {3}, .params = {30, 8, 4, 77},
-                                 .strides = {{1}, {30}, {30}}, .index_arg = 1, .blocks = 2,
+    check(CUDA_GATHER, &(Launch){.counts = {40, 90, 90},
+                                 .sizes = {3},
+                                 .params = {30, 8, 4, 77},
+                                 .strides = {{1}, {30}, {30}},
+                                 .index_arg = 1,
+                                 .blocks = 2,
                                  .block_size = 16});
-    check(CUDA_GATHER_ROW, &(Launch){.counts = {40, 90, 90}, .params = {30, 8, 4, 77}, .sizes = {3},
-                                     .strides = {{1}, {30}, {1}}, .index_arg = 1,
+    check(CUDA_GATHER_ROW, &(Launch){.counts = {40, 90, 90},
+                                     .params = {30, 8, 4, 77},
+                                     .sizes = {3},
+                                     .strides = {{1}, {30}, {1}},
+                                     .index_arg = 1,
                                      .fill = FILL_NUMBERS});
 }
 
@@ -642,13 +765,16 @@ static void threads_that_do_not_meet_are_found(void **state) {
     assert_int_not_equal(emulate(&launch), 0);
 }
 
-/* ---- the group --------------------------------------------------------------------------------- */
+/* ---- the group ------------------------------------------------------------------------------- */
 
 static int set_up(void **state) {
     (void)state;
     sn_error error = {0};
     backend = backend_load("cuda", &error);
-    if (!backend) fail_msg("%s", error.text);
+    if (!backend) {
+        print_error("%s\n", error.text);
+        return -1;
+    }
     assert_string_equal(backend->name, "cuda");
     add_programs();
     open_emulator();

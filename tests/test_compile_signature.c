@@ -370,7 +370,7 @@ static void malformed_signatures_are_refused(void **state) {
         EXPECT_ERROR(SN_ERROR_SIGNATURE, "twice_and_add", "test_compile_signature.c");
     }
     assert_null(sn_compile(twice_and_add, NULL, NULL));
-    EXPECT_ERROR(SN_ERROR_ARGUMENT, "signature");
+    EXPECT_ERROR(SN_ERROR_SIGNATURE, "signature is NULL");
     assert_null(sn_compile_at(NULL, "nothing", "t:t", NULL, __FILE__, __LINE__));
     EXPECT_ERROR(SN_ERROR_ARGUMENT, "nothing");
 }
@@ -443,12 +443,12 @@ static void sn_call_reports_to_the_callers_error_alone(void **state) {
     assert_int_equal(count, 0);
     assert_null(outputs[0]);
     EXPECT_OK();
-    assert_int_equal(sn_call(c, inputs, 1, outputs, 2, &count, NULL, &error), SN_ERROR_ARGUMENT);
+    assert_int_equal(sn_call(c, inputs, 1, outputs, 2, &count, NULL, &error), SN_ERROR_SIGNATURE);
     assert_non_null(strstr(error.text, "both"));
-    assert_int_equal(sn_call(c, inputs, 3, outputs, 2, &count, NULL, NULL), SN_ERROR_ARGUMENT);
+    assert_int_equal(sn_call(c, inputs, 3, outputs, 2, &count, NULL, NULL), SN_ERROR_SIGNATURE);
     assert_int_equal(sn_call(c, inputs, 2, outputs, 1, &count, NULL, &error), SN_ERROR_ARGUMENT);
     inputs[1] = (sn_value){.kind = SN_VALUE_FLOAT, .as.real = 1};
-    assert_int_equal(sn_call(c, inputs, 2, outputs, 2, &count, NULL, &error), SN_ERROR_ARGUMENT);
+    assert_int_equal(sn_call(c, inputs, 2, outputs, 2, &count, NULL, &error), SN_ERROR_SIGNATURE);
     assert_int_equal(sn_call(NULL, inputs, 2, outputs, 2, &count, NULL, &error), SN_ERROR_ARGUMENT);
     EXPECT_OK();
     sn_compiled_release(c);
@@ -470,7 +470,7 @@ static void sn_call_takes_every_kind_of_value(void **state) {
         sn_release(y);
     }
     inputs[1].as.integer = INT64_C(1) << 40;
-    assert_int_equal(sn_call(c, inputs, 6, &y, 1, &count, NULL, NULL), SN_ERROR_ARGUMENT);
+    assert_int_equal(sn_call(c, inputs, 6, &y, 1, &count, NULL, NULL), SN_ERROR_SIGNATURE);
     sn_compiled_release(c);
     c = sn_compile(total, "t*t:t", NULL);
     sn_tensor *xs[2] = {one_value(1), one_value(2)};

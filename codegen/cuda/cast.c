@@ -7,7 +7,7 @@
 
 /* ---- constants ------------------------------------------------------------------------------- */
 
-/* A finite float of at most 53 bits: "-0x1.8p+3", exact and without a decimal point of the locale. */
+/* A finite float: "-0x1.8p+3", exact, and without the decimal point of some locale. */
 static void add_hex_float(StrBuf *out, double value) {
     uint64_t bits = dtype_bits_from_double(SN_F64, value);
     uint64_t fraction = bits << 12;
@@ -36,18 +36,27 @@ static void add_float(StrBuf *out, sn_dtype dtype, uint64_t bits) {
 void const_text(StrBuf *out, sn_dtype dtype, uint64_t bits) {
     int64_t value = (int64_t)bits;
     switch (dtype) {
-    case SN_BOOL: strbuf_add(out, bits ? "true" : "false"); return;
+    case SN_BOOL:
+        strbuf_add(out, bits ? "true" : "false");
+        return;
     case SN_F32:
-    case SN_F64: add_float(out, dtype, bits); return;
+    case SN_F64:
+        add_float(out, dtype, bits);
+        return;
     case SN_F16:
-    case SN_BF16: strbuf_addf(out, "0x%04x", (unsigned)bits); return;
-    default: break;
+    case SN_BF16:
+        strbuf_addf(out, "0x%04x", (unsigned)bits);
+        return;
+    default:
+        break;
     }
     const char *suffix = dtype == SN_I64 ? "LL" : "";
-    if (value == INT32_MIN || value == INT64_MIN) /* no literal: its digits alone do not fit */
-        strbuf_addf(out, "(%lld%s - 1)", (long long)(value + 1), suffix);
-    else
-        strbuf_addf(out, "%lld%s", (long long)value, suffix);
+    /* The least value is no literal: its digits alone do not fit. */
+    bool least = value == INT32_MIN || value == INT64_MIN;
+    if (least) strbuf_add_char(out, '(');
+    strbuf_add_int(out, least ? value + 1 : value);
+    strbuf_add(out, suffix);
+    if (least) strbuf_add(out, " - 1)");
 }
 
 /* ---- conversions ----------------------------------------------------------------------------- */
@@ -78,19 +87,29 @@ void cast_text(StrBuf *out, sn_dtype to, sn_dtype from, const char *x) {
         x = widened;
         from = SN_F32;
     }
-    if (to == from) strbuf_add(out, x);
-    else if (to == SN_BOOL) strbuf_addf(out, "%s != 0", x);
-    else if (dtype_is_half(to)) half_from(out, to, from, x);
+    if (to == from)
+        strbuf_add(out, x);
+    else if (to == SN_BOOL)
+        strbuf_addf(out, "%s != 0", x);
+    else if (dtype_is_half(to))
+        half_from(out, to, from, x);
     else if (dtype_is_float(from) && !dtype_is_float(to))
         strbuf_addf(out, "sn_%s_from_%s(%s)", sn_dtype_name(to), sn_dtype_name(from), x);
-    else strbuf_addf(out, "(%s)%s", ctype_text(to), x);
+    else
+        strbuf_addf(out, "(%s)%s", ctype_text(to), x);
 }
 
 void bitcast_text(StrBuf *out, sn_dtype to, sn_dtype from, const char *x) {
-    if (to == from) strbuf_add(out, x);
-    else if (to == SN_F32) strbuf_addf(out, "__uint_as_float((unsigned int)%s)", x);
-    else if (to == SN_F64) strbuf_addf(out, "__longlong_as_double(%s)", x);
-    else if (from == SN_F32) strbuf_addf(out, "(int)__float_as_uint(%s)", x);
-    else if (from == SN_F64) strbuf_addf(out, "__double_as_longlong(%s)", x);
-    else strbuf_addf(out, "(%s)%s", ctype_text(to), x);
+    if (to == from)
+        strbuf_add(out, x);
+    else if (to == SN_F32)
+        strbuf_addf(out, "__uint_as_float((unsigned int)%s)", x);
+    else if (to == SN_F64)
+        strbuf_addf(out, "__longlong_as_double(%s)", x);
+    else if (from == SN_F32)
+        strbuf_addf(out, "(int)__float_as_uint(%s)", x);
+    else if (from == SN_F64)
+        strbuf_addf(out, "__double_as_longlong(%s)", x);
+    else
+        strbuf_addf(out, "(%s)%s", ctype_text(to), x);
 }

@@ -1,5 +1,5 @@
-/* The device functions that generated code may name, as CUDA C. Only those a kernel uses are printed
- * with it. They need no header: what they call is built into NVRTC. */
+/* The device functions that generated code may name, as CUDA C. Only those a kernel uses are
+ * printed with it. They need no header: what they call is built into NVRTC. */
 #include "codegen/cuda/emit.h"
 
 #include <string.h>
@@ -10,6 +10,8 @@ typedef struct DeviceFunction {
     const char *name; /* with the parenthesis that follows it in a call */
     const char *text; /* its definition, which names only functions further up */
 } DeviceFunction;
+
+/* clang-format off */
 
 /* ---- integers -------------------------------------------------------------------------------- */
 
@@ -27,7 +29,7 @@ typedef struct DeviceFunction {
 
 /* ---- signs, extremes, remainder -------------------------------------------------------------- */
 
-/* F: f32 or f64, T and I: float and integer type, BITS(x) and VALUE(i): conversions, SIGN: a mask. */
+/* F: f32 or f64, T: its C type, BITS(x) and VALUE(bits): conversions, SIGN: mask of the sign. */
 #define NEG(F, T, BITS, VALUE, SIGN)                                                               \
     {"sn_neg_" F "(", DEVICE T " sn_neg_" F "(" T " x) {\n"                                        \
                              "    return " VALUE "(" BITS "(x) ^ " SIGN ");\n"                     \
@@ -96,7 +98,7 @@ typedef struct DeviceFunction {
            "    return __uint_as_float((unsigned int)x << 16);\n"                                  \
            "}\n"
 /* Below 2^-14 an addition to 0.5, whose last place is f16's least, does the rounding. Above, just
- * under half of the last place, and that place itself, carry exactly where nearest-even rounds up. */
+ * under half of the last place and that place itself carry exactly where nearest-even rounds up. */
 #define F16_FROM_F32                                                                               \
     DEVICE "unsigned short sn_f16_from_f32(float x) {\n"                                           \
            "    const unsigned int bits = __float_as_uint(x);\n"                                   \
@@ -136,8 +138,8 @@ typedef struct DeviceFunction {
 
 /* ---- ordered reductions ---------------------------------------------------------------------- */
 
-/* Chunk number `chunk` ends: its lanes join the tree, in which level l holds 2^l merged chunks where
- * bit l of the number of chunks is set, and start anew. */
+/* Chunk number `chunk` ends: its lanes join the tree, in which level l holds 2^l merged chunks
+ * where bit l of the number of chunks is set, and start anew. */
 #define PUSH(O, SIGN, START, F, T)                                                                 \
     {"sn_push_" O "_" F "(",                                                                       \
      DEVICE "void sn_push_" O "_" F "(" T " *tree, " T " *sums, int lanes, long long chunk) {\n"   \
@@ -172,7 +174,7 @@ typedef struct DeviceFunction {
               "        for (int m = 0; m < half; m++) sums[m] = sums[m] " SIGN " sums[m + half];\n"\
               "    return sums[0];\n"                                                              \
               "}\n"}
-/* The value of a row from the lanes of the groups of chunks that the warps have; for all threads. */
+/* The value of a row, in all threads, from the lanes of the groups of chunks that warps have. */
 #define ROWS(O, SIGN, START, F, T)                                                                 \
     {"sn_rows_" O "_" F "(",                                                                       \
      DEVICE T " sn_rows_" O "_" F "(" T " sum, " T " *share, long long groups) {\n"                \
@@ -191,6 +193,8 @@ typedef struct DeviceFunction {
 #define ORDERED(O, SIGN, START, F, T)                                                              \
     PUSH(O, SIGN, START, F, T), JOIN(O, SIGN, START, F, T), CLOSE(O, SIGN, START, F, T),           \
         ROWS(O, SIGN, START, F, T)
+
+/* clang-format on */
 
 /* ---- the table ------------------------------------------------------------------------------- */
 

@@ -96,9 +96,15 @@ static void emit_param(Emit *e, uint32_t at) {
     snprintf(word, sizeof word, "p%u", (unsigned)inst->imm);
     begin_value(e, at);
     switch ((sn_dtype)inst->dtype) {
-    case SN_BOOL: strbuf_addf(&e->body, "%s != 0", word); break;
-    case SN_F32: strbuf_addf(&e->body, "__uint_as_float((unsigned int)%s)", word); break;
-    case SN_F64: strbuf_addf(&e->body, "__longlong_as_double(%s)", word); break;
+    case SN_BOOL:
+        strbuf_addf(&e->body, "%s != 0", word);
+        break;
+    case SN_F32:
+        strbuf_addf(&e->body, "__uint_as_float((unsigned int)%s)", word);
+        break;
+    case SN_F64:
+        strbuf_addf(&e->body, "__longlong_as_double(%s)", word);
+        break;
     default:
         strbuf_addf(&e->body, "(%s)%s", ctype_text((sn_dtype)inst->dtype), word);
         break;
@@ -107,8 +113,10 @@ static void emit_param(Emit *e, uint32_t at) {
 }
 
 static void add_term(Emit *e, const KTerm *term) {
-    if (term->value != KVALUE_NONE) strbuf_addf(&e->body, "v%u", (unsigned)term->value);
-    else strbuf_addf(&e->body, "i%u", (unsigned)term->axis);
+    if (term->value != KVALUE_NONE)
+        strbuf_addf(&e->body, "v%u", (unsigned)term->value);
+    else
+        strbuf_addf(&e->body, "i%u", (unsigned)term->axis);
     if (term->coef.param < 0) return;
     strbuf_add(&e->body, " * ");
     emit_coef(e, term->coef);
@@ -155,7 +163,8 @@ static void emit_load(Emit *e, uint32_t at) {
 
 /* The statement `element = value;`. */
 static void add_store(Emit *e, const KInst *inst) {
-    bool stream = e->schedule && e->schedule->stream_stores && arg_of(e, inst->imm)->role == KARG_OUT;
+    bool stream =
+        e->schedule && e->schedule->stream_stores && arg_of(e, inst->imm)->role == KARG_OUT;
     if (stream) strbuf_add(&e->body, "__stcs(&");
     add_element(e, inst->imm);
     strbuf_add(&e->body, stream ? ", " : " = ");
@@ -170,8 +179,10 @@ static void add_store_add(Emit *e, const KInst *inst) {
     strbuf_addf(&e->body, "{ %s *at = &", ctype_memory(memory));
     add_element(e, inst->imm);
     strbuf_addf(&e->body, "; const %s old = ", ctype_text(compute));
-    if (memory == SN_BOOL) strbuf_add(&e->body, "*at != 0");
-    else cast_text(&e->body, compute, memory, "*at");
+    if (memory == SN_BOOL)
+        strbuf_add(&e->body, "*at != 0");
+    else
+        cast_text(&e->body, compute, memory, "*at");
     strbuf_addf(&e->body, ", sum = ");
     op_text(&e->body, OP_ADD, compute, compute, "old", value.text, "");
     strbuf_add(&e->body, "; *at = ");
@@ -188,8 +199,10 @@ static void emit_store(Emit *e, uint32_t at) {
     emit_begin(e, "%s", "");
     if (e->together) strbuf_add(&e->body, "if (threadIdx.x == 0) ");
     if (inst->flags & K_PREDICATED) strbuf_addf(&e->body, "if (v%u) ", (unsigned)inst->in[1]);
-    if (inst->op == OP_STORE) add_store(e, inst);
-    else add_store_add(e, inst);
+    if (inst->op == OP_STORE)
+        add_store(e, inst);
+    else
+        add_store_add(e, inst);
     e->synced = false;
     if (e->together && readable) emit_barrier(e);
 }
@@ -204,24 +217,39 @@ static void emit_check(Emit *e, uint32_t at) {
 static void emit_inst(Emit *e, uint32_t at) {
     const KInst *inst = &e->kernel->insts.data[at];
     switch (kop_row(inst->op)->form) {
-    case KFORM_PRIM: emit_prim(e, at); break;
+    case KFORM_PRIM:
+        emit_prim(e, at);
+        break;
     case KFORM_CONST:
         begin_value(e, at);
         const_text(&e->body, (sn_dtype)inst->dtype, inst->imm);
         end_value(e);
         break;
-    case KFORM_PARAM: emit_param(e, at); break;
-    case KFORM_INDEX: emit_line(e, "const long long v%u = i%u;", at, (unsigned)inst->imm); break;
+    case KFORM_PARAM:
+        emit_param(e, at);
+        break;
+    case KFORM_INDEX:
+        emit_line(e, "const long long v%u = i%u;", at, (unsigned)inst->imm);
+        break;
     case KFORM_GRID:
         e->grid_used = true;
         emit_line(e, "const long long v%u = grid[%u];", at, (unsigned)inst->imm);
         break;
-    case KFORM_LOAD: emit_load(e, at); break;
-    case KFORM_STORE: emit_store(e, at); break;
-    case KFORM_CHECK: emit_check(e, at); break;
+    case KFORM_LOAD:
+        emit_load(e, at);
+        break;
+    case KFORM_STORE:
+        emit_store(e, at);
+        break;
+    case KFORM_CHECK:
+        emit_check(e, at);
+        break;
     case KFORM_REDUCE:
-    case KFORM_SCAN: reduce_step(e, at); break;
-    default: break;
+    case KFORM_SCAN:
+        reduce_step(e, at);
+        break;
+    default:
+        break;
     }
 }
 
@@ -251,7 +279,8 @@ static void open_items(Emit *e) {
         emit_line(e, "const long long thread = (long long)blockIdx.x * blockDim.x + threadIdx.x;");
         emit_open(e, "for (long long item = begin + thread; item < end; item += threads)");
         return;
-    case MODE_ELEMENT: break;
+    case MODE_ELEMENT:
+        break;
     }
     bool split = (int32_t)loop->axis == e->plan.split_axis;
     emit_begin(e, "const long long width = ");
@@ -266,8 +295,7 @@ static void open_items(Emit *e) {
     emit_line(e, "const long long item = begin + run, own = element - run * width;");
 }
 
-/* Grid point and block of the item, and the addresses of arguments at that point. `after` is the
- * part of the body that is known already, so what it names is known too. */
+/* Grid point and block of the item, and the addresses of arguments at that point. */
 static void enter_item(Emit *e) {
     const Kernel *k = e->kernel;
     if (e->plan.split_axis >= 0) {

@@ -1,5 +1,5 @@
 /* Inside the CUDA code generator: what its files share while one kernel becomes CUDA C. The plan
- * (plan.c) says what a thread is and how each loop runs; the emitter walks the kernel's instructions
+ * (plan.c) says what a thread is and how each loop runs; the emitter walks the instructions
  * (emit.c), loop by loop (loop.c, reduce.c), and asks ops.c and cast.c for expressions. Device
  * functions that the text names are put in front of it (device.c).
  *
@@ -145,7 +145,7 @@ void cast_text(StrBuf *out, sn_dtype to, sn_dtype from, const char *x);
 void bitcast_text(StrBuf *out, sn_dtype to, sn_dtype from, const char *x);
 
 /* ---- device.c ---- */
-/* Appends the device functions that `body` names, and those that they name, in front of their use. */
+/* Appends the device functions that `body` names and those that they name. */
 void device_functions(StrBuf *out, const char *body);
 
 #endif

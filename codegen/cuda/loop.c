@@ -54,16 +54,16 @@ static void emit_one(Emit *e, uint32_t number) {
     e->synced = false;
 }
 
-/* The trips lie in chunks of 1,024. A warp takes c2 to l2 - 1 of them, an aligned group of w2 chunks, a power
- * of two: the least with which the warps are enough. Thread l of the warp is lane l. */
+/* The trips lie in chunks of 1,024. A warp takes chunks c2 to l2 - 1: an aligned group of w2, the
+ * least power of two with which the warps suffice. Thread l of the warp is lane l. */
 static void emit_rows(Emit *e, uint32_t number) {
     const LoopPlan *loop = &e->plan.loops[number];
     unsigned n = number;
     emit_line(e, "const long long chunks%u = n%u > 0 ? (n%u + 1023) / 1024 : 0;", n, n, n);
     emit_line(e, "long long w%u = 1;", n);
     emit_line(e, "while (w%u * warps < chunks%u) w%u *= 2;", n, n, n);
-    emit_line(e, "const long long c%u = warp * w%u, l%u = sn_least(chunks%u, c%u + w%u);", n, n, n, n,
-              n, n);
+    emit_line(e, "const long long c%u = warp * w%u, l%u = sn_least(chunks%u, c%u + w%u);", n, n, n,
+              n, n, n);
     reduce_open(e, loop);
     emit_open(e, "for (long long chunk = c%u; chunk < l%u; chunk++)", n, n);
     emit_line(e, "const long long last = sn_least(n%u, chunk * 1024 + 1024);", n);
@@ -99,11 +99,21 @@ void emit_loop(Emit *e, uint32_t number) {
     /* What the other threads have read before may be overwritten only when all have read it. */
     if (spread && loop->stores) emit_barrier(e);
     switch ((LoopRun)loop->run) {
-    case RUN_ALL: emit_in_order(e, number); break;
-    case RUN_ONE: emit_one(e, number); break;
-    case RUN_SPREAD: emit_spread(e, number); break;
-    case RUN_ROWS: emit_rows(e, number); break;
-    case RUN_ELEMENT: emit_element(e, number); break;
+    case RUN_ALL:
+        emit_in_order(e, number);
+        break;
+    case RUN_ONE:
+        emit_one(e, number);
+        break;
+    case RUN_SPREAD:
+        emit_spread(e, number);
+        break;
+    case RUN_ROWS:
+        emit_rows(e, number);
+        break;
+    case RUN_ELEMENT:
+        emit_element(e, number);
+        break;
     }
     if (spread) emit_barrier(e);
 }

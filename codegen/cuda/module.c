@@ -1,6 +1,6 @@
-/* The entry of the CUDA code generator: its table of functions. Kernels are printed as CUDA C, which
- * needs no CUDA, and compiled by NVRTC. A compiled kernel is a CUBIN, whose entry is the function
- * called `name`; how it is launched stands in emit.h. */
+/* The entry of the CUDA code generator: its table of functions. Kernels are printed as CUDA C,
+ * which needs no CUDA, and compiled by NVRTC. A compiled kernel is a CUBIN, whose entry is the
+ * function called `name`; how it is launched stands in emit.h. */
 #include "codegen/cuda/emit.h"
 #include "codegen/cuda/nvrtc.h"
 

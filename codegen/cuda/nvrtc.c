@@ -124,8 +124,8 @@ sn_status nvrtc_compile(const char *source, const char *name, NvrtcForm form, St
     if (result != 0)
         return error_set(error, SN_ERROR_COMPILE, "NVRTC: %s", nvrtc.error_text(result));
     result = nvrtc.compile(program, (int)(sizeof options / sizeof *options), options);
-    sn_status status = result == 0 ? append_result(program, form, out, error)
-                                   : report(program, result, error);
+    sn_status status =
+        result == 0 ? append_result(program, form, out, error) : report(program, result, error);
     nvrtc.destroy(&program);
     return status;
 }

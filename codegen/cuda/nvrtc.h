@@ -1,5 +1,5 @@
-/* NVRTC, NVIDIA's run-time compiler, loaded at the first use: CUDA C to machine code (CUBIN) or PTX.
- * Its few functions are declared here, so that building needs no CUDA. */
+/* NVRTC, NVIDIA's run-time compiler, loaded at the first use: CUDA C to machine code (CUBIN) or
+ * PTX. Its few functions are declared in nvrtc.c, so that building needs no CUDA. */
 #ifndef SN_CODEGEN_CUDA_NVRTC_H
 #define SN_CODEGEN_CUDA_NVRTC_H
 

@@ -1,7 +1,8 @@
-/* The scalar primitives as C expressions: a table (op × type class) of templates. Their meaning, bit
- * for bit, is scalar_eval's. Arithmetic on integers is carried out unsigned, in at least 32 bits, and
- * cast back, so it wraps. In a template $x, $y, $z are the operands, $T the type of the result, $U
- * the unsigned type to compute in, $N the unsigned type of the same width, $W that width in bits. */
+/* The scalar primitives as C expressions: a table (op × type class) of templates. Their meaning,
+ * bit for bit, is scalar_eval's. Arithmetic on integers is carried out unsigned, in at least 32
+ * bits, and cast back, so it wraps. In a template $x, $y, $z are the operands, $T the type of the
+ * result, $U the unsigned type to compute in, $N the unsigned type of the same width, $W that width
+ * in bits. */
 #include "codegen/cuda/emit.h"
 
 #include <string.h>
@@ -37,13 +38,14 @@ const char *ctype_memory(sn_dtype dtype) {
 /* ---- the table ------------------------------------------------------------------------------- */
 
 typedef struct OpRow {
-    const char *f32;      /* template by the dtype of in[0]; NULL: not for this class */
+    const char *f32; /* template by the dtype of in[0]; NULL: not for this class */
     const char *f64;
     const char *integer;
     const char *boolean;
 } OpRow;
 
-#define ALL_TYPES(text) {text, text, text, text}
+#define ALL_TYPES(text)                                                                            \
+    { text, text, text, text }
 
 #define NEGATED "($T)(0 - ($U)$x)"
 #define IN_WIDTH "$y >= 0 && $y < $W"
@@ -85,10 +87,14 @@ static const OpRow rows[OP_COUNT] = {
 static const char *template_of(OpCode op, sn_dtype in_dtype) {
     const OpRow *row = &rows[op];
     switch (in_dtype) {
-    case SN_BOOL: return row->boolean;
-    case SN_F32: return row->f32;
-    case SN_F64: return row->f64;
-    default: return row->integer;
+    case SN_BOOL:
+        return row->boolean;
+    case SN_F32:
+        return row->f32;
+    case SN_F64:
+        return row->f64;
+    default:
+        return row->integer;
     }
 }
 
@@ -96,12 +102,23 @@ static void add_escape(StrBuf *out, char code, sn_dtype dtype, const char *const
     switch (code) {
     case 'x':
     case 'y':
-    case 'z': strbuf_add(out, operands[code - 'x']); return;
-    case 'T': strbuf_add(out, types[dtype].text); return;
-    case 'U': strbuf_add(out, types[dtype].wide); return;
-    case 'N': strbuf_add(out, types[dtype].narrow); return;
-    case 'W': strbuf_add_int(out, 8 * (int64_t)sn_dtype_size(dtype)); return;
-    default: return;
+    case 'z':
+        strbuf_add(out, operands[code - 'x']);
+        return;
+    case 'T':
+        strbuf_add(out, types[dtype].text);
+        return;
+    case 'U':
+        strbuf_add(out, types[dtype].wide);
+        return;
+    case 'N':
+        strbuf_add(out, types[dtype].narrow);
+        return;
+    case 'W':
+        strbuf_add_int(out, 8 * (int64_t)sn_dtype_size(dtype));
+        return;
+    default:
+        return;
     }
 }
 

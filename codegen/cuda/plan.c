@@ -1,5 +1,5 @@
-/* The plan of a kernel: its loops and reductions, what one thread is, and who runs each loop. None of
- * these choices changes a bit of the result. */
+/* The plan of a kernel: its loops and reductions, what one thread is, and who runs each loop. None
+ * of these choices changes a bit of the result. */
 #include "codegen/cuda/emit.h"
 
 /* ---- loops and reductions -------------------------------------------------------------------- */
@@ -25,13 +25,26 @@ static Reduction reduction_of(const Kernel *k, KValue inst) {
                    .op = OP_ADD};
     bool is_float = dtype_is_float((sn_dtype)r.dtype);
     switch (i->op) {
-    case OP_REDUCE_MAX: r.op = OP_MAXIMUM; return r;
-    case OP_REDUCE_MIN: r.op = OP_MINIMUM; return r;
-    case OP_REDUCE_ARGMAX: r.op = OP_GT, r.kind = RK_ARG; return r;
-    case OP_REDUCE_ARGMIN: r.op = OP_LT, r.kind = RK_ARG; return r;
-    case OP_SCAN_SUM: r.kind = RK_SCAN; return r;
-    case OP_REDUCE_PROD: r.op = OP_MUL; break;
-    default: break;
+    case OP_REDUCE_MAX:
+        r.op = OP_MAXIMUM;
+        return r;
+    case OP_REDUCE_MIN:
+        r.op = OP_MINIMUM;
+        return r;
+    case OP_REDUCE_ARGMAX:
+        r.op = OP_GT, r.kind = RK_ARG;
+        return r;
+    case OP_REDUCE_ARGMIN:
+        r.op = OP_LT, r.kind = RK_ARG;
+        return r;
+    case OP_SCAN_SUM:
+        r.kind = RK_SCAN;
+        return r;
+    case OP_REDUCE_PROD:
+        r.op = OP_MUL;
+        break;
+    default:
+        break;
     }
     if (!is_float) return r;
     r.kind = RK_TREE;
@@ -123,8 +136,10 @@ static void choose_mode(Emit *e) {
     plan->element_loop = KVALUE_NONE;
     plan->mode = MODE_BLOCK;
     if (has_local(e->kernel)) return;
-    if (!spreads) plan->mode = MODE_ITEM;
-    else plan->element_loop = element_loop(e);
+    if (!spreads)
+        plan->mode = MODE_ITEM;
+    else
+        plan->element_loop = element_loop(e);
     if (plan->element_loop != KVALUE_NONE) plan->mode = MODE_ELEMENT;
 }
 
@@ -135,9 +150,12 @@ static void choose_runs(Plan *plan) {
         loop->run = RUN_ALL;
         if (l == plan->element_loop) loop->run = RUN_ELEMENT;
         if (plan->mode != MODE_BLOCK || !outside) continue;
-        if (loop->spread) loop->run = loop->rows ? RUN_ROWS : RUN_SPREAD;
-        else if (loop->holds_spread) loop->together = true;
-        else if (loop->stores) loop->run = RUN_ONE;
+        if (loop->spread)
+            loop->run = loop->rows ? RUN_ROWS : RUN_SPREAD;
+        else if (loop->holds_spread)
+            loop->together = true;
+        else if (loop->stores)
+            loop->run = RUN_ONE;
     }
 }
 
@@ -147,8 +165,7 @@ bool plan_make(Emit *e) {
     count_all(e->kernel, plan);
     plan->loop_of = arena_alloc(&e->arena, (e->kernel->insts.count + 1) * sizeof *plan->loop_of);
     plan->loops = arena_zalloc(&e->arena, (plan->n_loops + 1) * sizeof *plan->loops);
-    plan->reductions =
-        arena_zalloc(&e->arena, (plan->n_reductions + 1) * sizeof *plan->reductions);
+    plan->reductions = arena_zalloc(&e->arena, (plan->n_reductions + 1) * sizeof *plan->reductions);
     if (!plan->loop_of || !plan->loops || !plan->reductions) return false;
     find_loops(e);
     find_reductions(e);

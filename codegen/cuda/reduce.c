@@ -2,12 +2,12 @@
  * functions that carry them out stand in device.c.
  *
  * Why the bits of a ROW reduction do not depend on the number of warps: thread l of a warp adds the
- * elements of lane l of a chunk in ascending order, as defined. A warp takes an aligned group of 2^k
- * chunks. A full aligned group is one node of the pairwise tree of all chunks, at level k, and so is
- * what is left at the end, because an odd one passes up; the levels above see the groups as they
- * would see chunks. So pairing inside groups and then pairing the groups is the tree. The lanes
- * halve in the end through exchanges in which lane l gets x[l] + x[l xor h]: for l < h these are the
- * operands as defined, for the others the same two exchanged, which gives the same sum.
+ * elements of lane l of a chunk in ascending order, as defined. A warp takes an aligned group of
+ * 2^k chunks. A full aligned group is one node of the pairwise tree of all chunks, at level k, and
+ * so is what is left at the end, because an odd one passes up; the levels above see the groups as
+ * they would see chunks. So pairing inside groups and then pairing the groups is the tree. The
+ * lanes halve in the end through exchanges in which lane l gets x[l] + x[l xor h]: for l < h these
+ * are the operands as defined, for the others the same two exchanged, which gives the same sum.
  *
  * Accumulators: s5 is the one of instruction 5 (an array of lanes, or of the three sums of a scan),
  * t5 the tree of its chunks, j5 the index of its best value, v5 the result. */
@@ -70,7 +70,7 @@ static void emit_merge(Emit *e, const Reduction *r, const char *x, const char *y
     strbuf_add(&e->body, ";\n");
 }
 
-/* ---- in front of the loop ---------------------------------------------------------------------- */
+/* ---- in front of the loop -------------------------------------------------------------------- */
 
 static void open_one(Emit *e, const LoopPlan *loop, const Reduction *r) {
     const char *type = ctype_text((sn_dtype)r->dtype);
@@ -104,7 +104,7 @@ void reduce_open(Emit *e, const LoopPlan *loop) {
     for (uint32_t i = 0; i < loop->n_reductions; i++) open_one(e, loop, reduction_at(e, loop, i));
 }
 
-/* ---- in the loop ------------------------------------------------------------------------------- */
+/* ---- in the loop ----------------------------------------------------------------------------- */
 
 static const Reduction *find_reduction(const Emit *e, const LoopPlan *loop, uint32_t inst) {
     uint32_t i = 0;
@@ -157,7 +157,8 @@ static void step_scan(Emit *e, const Reduction *r, unsigned number, const char *
     emit_close(e);
     emit_close(e);
     emit_merge(e, r, sums[2], x);
-    emit_line(e, "const %s v%u = (%s + %s) + %s;", ctype_text(dtype), at, sums[0], sums[1], sums[2]);
+    emit_line(e, "const %s v%u = (%s + %s) + %s;", ctype_text(dtype), at, sums[0], sums[1],
+              sums[2]);
 }
 
 void reduce_step(Emit *e, uint32_t inst) {
@@ -168,10 +169,18 @@ void reduce_step(Emit *e, uint32_t inst) {
     snprintf(x, sizeof x, "v%u", (unsigned)e->kernel->insts.data[inst].in[0]);
     snprintf(s, sizeof s, "s%u", (unsigned)inst);
     switch ((ReduceKind)r->kind) {
-    case RK_MERGE: emit_merge(e, r, s, x); return;
-    case RK_TREE: step_tree(e, loop, r, number, x); return;
-    case RK_ARG: step_arg(e, loop, r, x); return;
-    case RK_SCAN: step_scan(e, r, number, x); return;
+    case RK_MERGE:
+        emit_merge(e, r, s, x);
+        return;
+    case RK_TREE:
+        step_tree(e, loop, r, number, x);
+        return;
+    case RK_ARG:
+        step_arg(e, loop, r, x);
+        return;
+    case RK_SCAN:
+        step_scan(e, r, number, x);
+        return;
     }
 }
 
@@ -185,7 +194,7 @@ void reduce_push(Emit *e, const LoopPlan *loop) {
     }
 }
 
-/* ---- behind the loop --------------------------------------------------------------------------- */
+/* ---- behind the loop ------------------------------------------------------------------------- */
 
 /* `const float y = ` the other thread's x; types narrower than int travel as int. */
 static void emit_exchange(Emit *e, sn_dtype dtype, const char *y, const char *x) {
@@ -200,7 +209,7 @@ static void emit_exchange(Emit *e, sn_dtype dtype, const char *y, const char *x)
 /* The half of the shared memory for the next reduction. */
 static int next_slot(Emit *e, const Reduction *r) {
     e->shared |= 1u << r->dtype;
-    
+    e->slot ^= 1;
     return e->slot;
 }
 
@@ -283,8 +292,9 @@ static void close_tree(Emit *e, const LoopPlan *loop, const Reduction *r) {
         emit_line(e, "if (l%u > c%u) s%u[0] = sn_join_%s(t%u, 1, 0, l%u - c%u);", n, n, at,
                   suffix.text, at, n, n);
         emit_line(e, "%s v%u = %s;", type, at, empty_text(r));
-        emit_line(e, "if (n%u > 0) v%u = sn_rows_%s(s%u[0], share_%s[%d], (chunks%u + w%u - 1) / w%u);",
-                  n, at, suffix.text, at, sn_dtype_name((sn_dtype)r->dtype), slot, n, n, n);
+        emit_line(
+            e, "if (n%u > 0) v%u = sn_rows_%s(s%u[0], share_%s[%d], (chunks%u + w%u - 1) / w%u);",
+            n, at, suffix.text, at, sn_dtype_name((sn_dtype)r->dtype), slot, n, n, n);
         e->synced = false;
         return;
     }
@@ -302,15 +312,20 @@ static void close_one(Emit *e, const LoopPlan *loop, const Reduction *r) {
     unsigned at = r->inst;
     switch ((ReduceKind)r->kind) {
     case RK_MERGE:
-        if (spreads(loop)) merge_threads(e, r);
-        else emit_line(e, "const %s v%u = s%u;", ctype_text((sn_dtype)r->dtype), at, at);
+        if (spreads(loop))
+            merge_threads(e, r);
+        else
+            emit_line(e, "const %s v%u = s%u;", ctype_text((sn_dtype)r->dtype), at, at);
         return;
-    case RK_TREE: close_tree(e, loop, r); return;
+    case RK_TREE:
+        close_tree(e, loop, r);
+        return;
     case RK_ARG:
         if (spreads(loop)) arg_of_threads(e, r);
         emit_line(e, "const long long v%u = j%u < 0 ? 0 : j%u;", at, at, at);
         return;
-    case RK_SCAN: return;
+    case RK_SCAN:
+        return;
     }
 }
 

@@ -1,0 +1,153 @@
+/* Timing and comparison; see sinter_measure.h. */
+#include "sinter_measure.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <xxhash.h>
+
+enum { MOST_SAMPLES = 501, LEAST_SAMPLES = 5 };
+static const double SAMPLE_SECONDS = 1e-3; /* least length of one: far above the clock's grain */
+
+double now_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* ---- calls ------------------------------------------------------------------------------------ */
+
+/* Results go here, so that no compiler can argue that they are not needed. */
+static sn_tensor *volatile sink;
+
+double time_calls(const Subject *subject, int64_t calls) {
+    const Inputs *inputs = subject->inputs;
+    double begin = now_seconds();
+    for (int64_t i = 0; i < calls; i++) {
+        sn_scope scope = sn_scope_begin();
+        sink = subject->invoke(subject->function, inputs->tensors, inputs->count);
+        sn_scope_end(scope, NULL);
+    }
+    double seconds = (now_seconds() - begin) / (double)calls;
+    return sn_error_status() == SN_OK ? seconds : -1;
+}
+
+int64_t calls_for(const Subject *subject, double seconds) {
+    int64_t calls = 1;
+    for (;;) {
+        double one = time_calls(subject, calls);
+        if (one < 0 || one * (double)calls >= seconds) return calls;
+        double wanted = seconds / (one > 1e-9 ? one : 1e-9);
+        calls = wanted > 4 * (double)calls ? 4 * calls : (int64_t)wanted + 1;
+    }
+}
+
+static int compare_doubles(const void *x, const void *y) {
+    double a = *(const double *)x, b = *(const double *)y;
+    return (a > b) - (a < b);
+}
+
+double median(double *values, int32_t count) {
+    qsort(values, (size_t)count, sizeof *values, compare_doubles);
+    return values[count / 2];
+}
+
+/* Samples of `seconds` each that fit a budget; an odd number. */
+static int32_t samples_for(double budget, double seconds) {
+    double fit = budget / seconds;
+    if (fit >= MOST_SAMPLES) return MOST_SAMPLES;
+    return fit <= LEAST_SAMPLES ? LEAST_SAMPLES : (int32_t)fit | 1;
+}
+
+bool time_pair(const Subject *x, const Subject *y, double budget, double *x_s, double *y_s) {
+    double xs[MOST_SAMPLES], ys[MOST_SAMPLES];
+    int64_t x_calls = calls_for(x, SAMPLE_SECONDS), y_calls = calls_for(y, SAMPLE_SECONDS);
+    double begin = now_seconds();
+    double once = time_calls(x, x_calls) < 0 || time_calls(y, y_calls) < 0 ? -1 : now_seconds() - begin;
+    if (once < 0) return false;
+    int32_t samples = samples_for(budget, once);
+    for (int32_t i = 0; i < samples; i++) {
+        if (i % 2) ys[i] = time_calls(y, y_calls);
+        xs[i] = time_calls(x, x_calls);
+        if (i % 2 == 0) ys[i] = time_calls(y, y_calls);
+        if (xs[i] < 0 || ys[i] < 0) return false;
+    }
+    *x_s = median(xs, samples);
+    *y_s = median(ys, samples);
+    return true;
+}
+
+bool time_dispatch(const Subject *subject, sn_compiled *compiled, double budget, double *dispatch_s) {
+    double differences[MOST_SAMPLES];
+    sn_value values[MOST_INPUTS];
+    int32_t count = subject->inputs->count;
+    for (int32_t i = 0; i < count; i++)
+        values[i] = (sn_value){SN_VALUE_TENSOR, 0, {.tensor = subject->inputs->tensors[i]}};
+    int64_t calls = calls_for(subject, SAMPLE_SECONDS);
+    double once = time_calls(subject, calls) * (double)calls * 2;
+    if (once < 0) return false;
+    int32_t samples = samples_for(budget, once);
+    for (int32_t i = 0; i < samples; i++) {
+        double call = time_calls(subject, calls);
+        double kernels = sn_kernel_seconds(compiled, values, count, (int32_t)calls);
+        if (call < 0 || kernels < 0) return false;
+        differences[i] = call - kernels;
+    }
+    *dispatch_s = median(differences, samples);
+    return true;
+}
+
+/* ---- results ---------------------------------------------------------------------------------- */
+
+bool result_of(const Subject *subject, Result *result) {
+    *result = (Result){0};
+    sn_scope scope = sn_scope_begin();
+    sn_tensor *tensor =
+        subject->invoke(subject->function, subject->inputs->tensors, subject->inputs->count);
+    bool ok = tensor != NULL && sn_error_status() == SN_OK;
+    if (ok) {
+        result->dtype = sn_dtype_of(tensor);
+        result->bytes = (size_t)sn_count(tensor) * sn_dtype_size(result->dtype);
+        result->data = malloc(result->bytes + 1);
+        if (!result->data) sn_error_raise(SN_ERROR_MEMORY, NULL, 0, "bench: out of memory");
+        ok = result->data && sn_read(tensor, result->dtype, result->data, result->bytes);
+    }
+    sn_scope_end(scope, NULL);
+    if (!ok) result_free(result);
+    return ok;
+}
+
+void result_free(Result *result) {
+    free(result->data);
+    *result = (Result){0};
+}
+
+uint64_t result_hash(const Result *result) {
+    return XXH3_64bits(result->data, result->bytes);
+}
+
+bool result_equal(const Result *x, const Result *y) {
+    return x->dtype == y->dtype && x->bytes == y->bytes && memcmp(x->data, y->data, x->bytes) == 0;
+}
+
+/* Place of a float on the line of all floats, -0 and +0 both at 0. */
+static int64_t place(float value) {
+    int32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits >= 0 ? bits : (int64_t)INT32_MIN - bits;
+}
+
+int64_t result_max_ulp(const Result *x, const Result *y) {
+    const float *a = x->data, *b = y->data;
+    int64_t most = 0;
+    if (x->dtype != SN_F32 || y->dtype != SN_F32 || x->bytes != y->bytes) return INT64_MAX;
+    for (size_t i = 0; i < x->bytes / sizeof *a; i++) {
+        bool a_nan = a[i] != a[i], b_nan = b[i] != b[i];
+        if (a_nan && b_nan) continue;
+        if (a_nan || b_nan) return INT64_MAX;
+        int64_t distance = llabs(place(a[i]) - place(b[i]));
+        if (distance > most) most = distance;
+    }
+    return most;
+}
