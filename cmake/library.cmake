@@ -28,6 +28,7 @@ if(tool_sources)
     add_executable(sinter_tool ${tool_sources})
     set_target_properties(sinter_tool PROPERTIES
         OUTPUT_NAME sinter RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tools)
-    target_link_libraries(sinter_tool PRIVATE sinter_flags sinter PkgConfig::cjson ZLIB::ZLIB m)
+    target_link_libraries(sinter_tool PRIVATE
+        sinter_flags sinter PkgConfig::cjson PkgConfig::xxhash Threads::Threads m)
     sinter_needs_ops(sinter_tool)
 endif()

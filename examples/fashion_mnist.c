@@ -18,28 +18,28 @@
 
 enum { PIXELS = 28 * 28, CLASSES = 10, BATCH = 3000, EPOCHS = 40, MOST_LAUNCHES = 64 };
 enum { EPOCHS_A_LINE = 4 };              /* of the progress that is shown */
-static const double first_rate = 0.10;   /* learning rate of the first half */
+static const double first_rate = 0.08;   /* learning rate of the first half */
 static const double last_rate = 0.03;    /* and of the second: the same kernels, another scalar */
 static const double mean_pixel = 0.2860; /* over the training images, of values 0 to 1 */
 static const double deviation = 0.3530;  /* likewise */
 
 /* Images and labels as the files hold them; the memory is lent to tensors. */
 typedef struct DataSet {
-    IdxArray images;          /* u8 [count, 28, 28] */
-    IdxArray labels;          /* u8 [count] */
-    sn_tensor *image_tensor;  /* u8 [count, 784], of the scope it was made in */
-    sn_tensor *label_tensor;  /* i64 [count], likewise */
+    IdxArray images;         /* u8 [count, 28, 28] */
+    IdxArray labels;         /* u8 [count] */
+    sn_tensor *image_tensor; /* u8 [count, 784], of the scope it was made in */
+    sn_tensor *label_tensor; /* i64 [count], likewise */
 } DataSet;
 
 /* What one way of running the step has to show. */
 typedef struct Run {
-    const char *name;        /* "eager", "compiled" */
-    sn_tensor *w, *b;        /* weights f32 [784, 10] and [10], of the outermost scope */
-    double first_call;       /* seconds of its first step: with compiling, where that is done */
-    double epoch[EPOCHS];    /* seconds of each epoch */
-    int32_t kernels;         /* launched in one step */
-    int32_t extern_calls;    /* matrix products of one step */
-    int64_t bytes;           /* moved by both in one step */
+    const char *name;     /* "eager", "compiled" */
+    sn_tensor *w, *b;     /* weights f32 [784, 10] and [10], of the outermost scope */
+    double first_call;    /* seconds of its first step: with compiling, where that is done */
+    double epoch[EPOCHS]; /* seconds of each epoch */
+    int32_t kernels;      /* launched in one step */
+    int32_t extern_calls; /* matrix products of one step */
+    int64_t bytes;        /* moved by both in one step */
 } Run;
 
 /* images u8 [n, 784], labels i64 [n], w f32 [784, 10], b f32 [10]. Returns the loss before the step
@@ -104,13 +104,14 @@ static bool read_data(const char *part, DataSet *data) {
     if (!read_file(name, 1, &data->labels)) return false;
     int64_t count = data->images.dims[0];
     if (data->images.dims[1] * data->images.dims[2] != PIXELS || data->labels.dims[0] != count) {
-        fprintf(stderr, "demo: the %s images are not 28 x 28, or the labels are not theirs\n", part);
+        fprintf(stderr, "demo: the %s images are not 28 x 28, or the labels are not theirs\n",
+                part);
         return false;
     }
-    data->image_tensor = sn_from_borrow(data->images.data, data->images.count,
-                                        SN_I(count, PIXELS), SN_U8, NULL, NULL);
-    sn_tensor *labels = sn_from_borrow(data->labels.data, data->labels.count, SN_I(count), SN_U8,
-                                       NULL, NULL);
+    data->image_tensor = sn_from_borrow(data->images.data, data->images.count, SN_I(count, PIXELS),
+                                        SN_U8, NULL, NULL);
+    sn_tensor *labels =
+        sn_from_borrow(data->labels.data, data->labels.count, SN_I(count), SN_U8, NULL, NULL);
     data->label_tensor = sn_cast(labels, SN_I64);
     printf("  %-5s %6lld images of 28 x 28\n", part, (long long)count);
     return data->image_tensor && data->label_tensor;
@@ -215,8 +216,10 @@ static void show_stages(sn_compiled *step, bool all_kernels) {
     show_text("the step after fusion", sn_dump(step, "fuse", &error), &error);
     show_text("guards and kernels", sn_explain_text(step), &error);
     char *kernels = sn_dump(step, "kernels", &error);
-    if (all_kernels) show_text("all kernels", kernels, &error);
-    else show_text("the first kernel (--kernels shows all)", first_kernel(kernels), &error);
+    if (all_kernels)
+        show_text("all kernels", kernels, &error);
+    else
+        show_text("the first kernel (--kernels shows all)", first_kernel(kernels), &error);
 }
 
 static int by_value(const void *x, const void *y) {

@@ -84,7 +84,8 @@ static sn_status collect(OpCode op, const sn_value *inputs, int32_t n_inputs, Ap
 sn_status sn_apply(int32_t op, const sn_value *inputs, int32_t n_inputs, sn_tensor **outputs,
                    int32_t capacity, int32_t *n_outputs, const sn_call_options *options,
                    sn_error *error) {
-    sn_error own = {0};
+    sn_error own;
+    error_init(&own);
     ApplyArgs args;
     (void)options;
     if (n_outputs) *n_outputs = 0;

@@ -334,7 +334,8 @@ static sn_status run_entry(const sn_compiled *c, const Entry *entry, const CallA
     const Executable *executable = entry->graph->executable;
     const Program *program = executable_program(executable);
     EntryMemory memory;
-    sn_error error = {0};
+    sn_error error;
+    error_init(&error);
     uint64_t code = UINT64_MAX;
     if (!entry_memory(&memory, entry->graph->graph.inputs.count, program->n_outputs)) {
         raise(SN_ERROR_MEMORY, (Site){0}, "out of memory");
@@ -695,7 +696,8 @@ static void count_draws(const Trace *trace, const CallArgs *args, int64_t *drawn
 static sn_status trace_call(sn_compiled *c, const CallArgs *args, const Key *key, Entry *seen,
                             sn_tensor **outputs, bool owned) {
     Trace trace;
-    sn_error error = {0};
+    sn_error error;
+    error_init(&error);
     RootOutputs made = {0};
     OutputSpec specs[SIGNATURE_MOST_PARAMS];
     uint32_t roots[SIGNATURE_MOST_PARAMS];

@@ -112,7 +112,8 @@ static sn_compiled *make(const char *name, const char *signature, const sn_compi
                                                     : error_memory(error);
     if (status == SN_OK) return c;
     if (c->name) {
-        sn_error named = {0};
+        sn_error named;
+        error_init(&named);
         error_set(&named, status, "compile %s: %s", c->name, error->text);
         *error = named;
     }
@@ -123,7 +124,8 @@ static sn_compiled *make(const char *name, const char *signature, const sn_compi
 sn_compiled *sn_compile_at(sn_function function, const char *name, const char *signature,
                            const sn_compile_options *options, const char *file, int32_t line) {
     Site site = {file, line};
-    sn_error error = {0};
+    sn_error error;
+    error_init(&error);
     if (error_pending(thread_state())) return NULL;
     if (!function) return raise(SN_ERROR_ARGUMENT, site, "compile %s: the function is NULL", name ? name : "?");
     sn_compiled *c = make(name, signature, options, site, &error);
@@ -136,7 +138,8 @@ sn_compiled *sn_compile_payload(sn_payload_function *function, void *payload,
                                 void (*destroy)(void *payload), const char *name,
                                 const char *signature, const sn_compile_options *options,
                                 sn_error *error) {
-    sn_error own = {0};
+    sn_error own;
+    error_init(&own);
     if (error) error->status = SN_OK;
     sn_compiled *c = NULL;
     if (!function)
@@ -306,7 +309,8 @@ static sn_status check_values(const sn_compiled *c, const sn_value *inputs, int3
 sn_status sn_call(sn_compiled *c, const sn_value *inputs, int32_t n_inputs, sn_tensor **outputs,
                   int32_t capacity, int32_t *n_outputs, const sn_call_options *options,
                   sn_error *error) {
-    sn_error own = {0};
+    sn_error own;
+    error_init(&own);
     (void)options; /* threads come from the process for now */
     if (n_outputs) *n_outputs = 0;
     sn_status status = check_values(c, inputs, n_inputs, outputs, capacity, &own);

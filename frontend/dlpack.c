@@ -23,14 +23,14 @@ static const DLDataType dlpack_types[SN_DTYPE_COUNT] = {
 
 /* A managed tensor of either version on its way in. */
 typedef struct Import {
-    const char *op;         /* for errors */
-    const DLTensor *source; /* what is shared */
-    bool read_only;         /* it must not be written */
-    void *managed;          /* handed to release */
-    void (*release)(void *); /* calls its deleter */
-    TensorType type;        /* dtype and dims of the source */
+    const char *op;               /* for errors */
+    const DLTensor *source;       /* what is shared */
+    bool read_only;               /* it must not be written */
+    void *managed;                /* handed to release */
+    void (*release)(void *);      /* calls its deleter */
+    TensorType type;              /* dtype and dims of the source */
     int64_t strides[SN_MAX_RANK]; /* in elements */
-    int64_t first, end;     /* elements that it reaches, from its element 0: [first, end) */
+    int64_t first, end;           /* elements that it reaches, from its element 0: [first, end) */
 } Import;
 
 static bool refuse(const Import *in, sn_status status, const char *defect, long long value) {
@@ -42,12 +42,13 @@ static bool import_dtype(Import *in) {
     DLDataType wanted = in->source->dtype;
     for (uint8_t d = 0; d < SN_DTYPE_COUNT; d++) {
         DLDataType own = dlpack_types[d];
-        if (own.code != wanted.code || own.bits != wanted.bits || own.lanes != wanted.lanes) continue;
+        if (own.code != wanted.code || own.bits != wanted.bits || own.lanes != wanted.lanes)
+            continue;
         in->type.dtype = d;
         return true;
     }
-    raise(SN_ERROR_DTYPE, no_site, "%s: Sinter has no elements of code %d, %d bits, %d lanes", in->op,
-          wanted.code, wanted.bits, wanted.lanes);
+    raise(SN_ERROR_DTYPE, no_site, "%s: Sinter has no elements of code %d, %d bits, %d lanes",
+          in->op, wanted.code, wanted.bits, wanted.lanes);
     return false;
 }
 
@@ -85,7 +86,8 @@ static bool import_strides(Import *in) {
         if (__builtin_mul_overflow(type->dims[i] - 1, in->strides[i], &reach) || reach > most ||
             reach < -most || __builtin_add_overflow(*side, reach, side) ||
             in->end > most + in->first)
-            return refuse(in, SN_ERROR_ARGUMENT, "a stride is too large", (long long)in->strides[i]);
+            return refuse(in, SN_ERROR_ARGUMENT, "a stride is too large",
+                          (long long)in->strides[i]);
     }
     return true;
 }
@@ -158,7 +160,8 @@ static void release_versioned(void *context) {
 sn_tensor *sn_from_dlpack(DLManagedTensor *managed) {
     static const char op[] = "from_dlpack";
     if (!managed) return raise(SN_ERROR_ARGUMENT, no_site, "%s: managed is NULL", op);
-    Import in = {.op = op, .source = &managed->dl_tensor, .managed = managed, .release = release_plain};
+    Import in = {
+        .op = op, .source = &managed->dl_tensor, .managed = managed, .release = release_plain};
     return import(&in);
 }
 

@@ -42,9 +42,9 @@ typedef struct DLTensor {
 } DLTensor;
 
 typedef struct DLManagedTensor {
-    DLTensor dl_tensor;                              /* what is shared */
-    void *manager_ctx;                               /* the producer's */
-    void (*deleter)(struct DLManagedTensor *self);   /* ends the sharing; NULL = nothing to do */
+    DLTensor dl_tensor;                            /* what is shared */
+    void *manager_ctx;                             /* the producer's */
+    void (*deleter)(struct DLManagedTensor *self); /* ends the sharing; NULL = nothing to do */
 } DLManagedTensor;
 
 typedef struct DLPackVersion {

@@ -273,7 +273,8 @@ static void advance(const EagerCall *call, const TensorType *result) {
 
 static sn_tensor *run_new(const EagerCall *call, const Executable *executable,
                           const TensorType *result) {
-    sn_error error = {0};
+    sn_error error;
+    error_init(&error);
     Site site = call->site;
     size_t bytes = (size_t)dims_count(result->dims, result->rank) * sn_dtype_size((sn_dtype)result->dtype);
     Storage *storage = storage_new(bytes);
@@ -288,7 +289,8 @@ static sn_tensor *run_new(const EagerCall *call, const Executable *executable,
 
 static sn_tensor *run_into_target(const EagerCall *call, const Executable *executable,
                                   const TensorType *result) {
-    sn_error error = {0};
+    sn_error error;
+    error_init(&error);
     Site site = call->site;
     if (launch(call, executable, NULL, &site, &error) != SN_OK) return raise_error(&error, site);
     advance(call, result);
@@ -299,7 +301,8 @@ static sn_tensor *run_into_target(const EagerCall *call, const Executable *execu
 static sn_tensor *run_call(EagerCall *call) {
     Executable *executable = NULL;
     TensorType result = {0};
-    sn_error error = {0};
+    sn_error error;
+    error_init(&error);
     if (has_weak(call)) call->weak_dtype = meeting_dtype(call);
     if (find_plan(call, &executable, &result, &error) != SN_OK) return raise_error(&error, call->site);
     sn_tensor *tensor = call->target ? run_into_target(call, executable, &result)
@@ -345,7 +348,8 @@ static sn_tensor *apply_view(OpCode op, sn_tensor *x, const AttrList *attrs, con
 }
 
 sn_tensor *eager_view(OpCode op, sn_tensor *x, const AttrList *attrs, Site site) {
-    sn_error error = {0};
+    sn_error error;
+    error_init(&error);
     if (x->kind == TENSOR_WEAK) { /* as the op would see it alone */
         x = eager_op(OP_CLONE, &x, 1, &(AttrList){.count = 0}, NULL, NULL, site);
         if (!x) return NULL;

@@ -56,7 +56,8 @@ void *raise_error(const sn_error *error, Site site) {
 }
 
 void *raise(sn_status status, Site site, const char *format, ...) {
-    sn_error error = {0};
+    sn_error error;
+    error_init(&error);
     va_list args;
     va_start(args, format);
     error_vset(&error, status, format, args);
@@ -82,7 +83,8 @@ sn_status sn_error_take(sn_error *error) {
 }
 
 void *sn_error_raise(sn_status status, const char *file, int32_t line, const char *format, ...) {
-    sn_error error = {0};
+    sn_error error;
+    error_init(&error);
     va_list args;
     va_start(args, format);
     error_vset(&error, status ? status : SN_ERROR_INTERNAL, format, args);

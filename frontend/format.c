@@ -19,27 +19,28 @@
 #include <stdlib.h>
 
 enum {
-    LINE_COLUMNS = 80,   /* width of a line */
-    WHOLE_COUNT = 1000,  /* elements up to which all are shown */
-    EDGE_ITEMS = 3,      /* items shown at either end of an abbreviated axis */
-    MOST_DIGITS = 8,     /* significant digits, and decimals */
-    MOST_COLUMN = 12,    /* digits of a fixed number, before and after its point */
-    NUMBER_TEXT = 64     /* room for one element */
+    LINE_COLUMNS = 80,           /* width of a line */
+    WHOLE_COUNT = 1000,          /* elements up to which all are shown */
+    EDGE_ITEMS = 3,              /* items shown at either end of an abbreviated axis */
+    AXIS_ITEMS = 2 * EDGE_ITEMS, /* items up to which an axis is not abbreviated */
+    MOST_DIGITS = 8,             /* significant digits, and decimals */
+    MOST_COLUMN = 12,            /* digits of a fixed number, before and after its point */
+    NUMBER_TEXT = 64             /* room for one element */
 };
 
 /* How the elements of a tensor are shown. */
 typedef struct Format {
-    const sn_tensor *tensor; /* what is shown */
-    bool abbreviated;        /* long axes show their edges only */
-    bool one_line;           /* no line breaks */
-    bool scientific;         /* floats have exponents */
-    int32_t decimals;        /* floats: digits behind the point */
-    int32_t width;           /* columns of an element */
-    size_t line;             /* where the current line begins in out */
-    StrBuf out;              /* the text */
+    const sn_tensor *tensor;  /* what is shown */
+    bool abbreviated;         /* long axes show their edges only */
+    bool one_line;            /* no line breaks */
+    bool scientific;          /* floats have exponents */
+    int32_t decimals;         /* floats: digits behind the point */
+    int32_t width;            /* columns of an element */
+    size_t line;              /* where the current line begins in out */
+    StrBuf out;               /* the text */
     double largest, smallest; /* floats: extremes of |x|, finite and not 0; 0 = there are none */
-    int32_t mantissa;        /* floats: most digits behind the point of a scientific number */
-    int32_t fraction;        /* floats: most digits behind the point of a fixed one */
+    int32_t mantissa;         /* floats: most digits behind the point of a scientific number */
+    int32_t fraction;         /* floats: most digits behind the point of a fixed one */
 } Format;
 
 /* ---- one element ------------------------------------------------------------------------------------ */
@@ -85,7 +86,7 @@ typedef void ElementVisit(Format *f, const char *at);
 
 /* Index of the item shown after the i-th of `count`. */
 static int64_t next_shown(const Format *f, int64_t i, int64_t count) {
-    bool jumps = f->abbreviated && count > 2 * EDGE_ITEMS && i == EDGE_ITEMS - 1;
+    bool jumps = f->abbreviated && count > AXIS_ITEMS && i == EDGE_ITEMS - 1;
     return jumps ? count - EDGE_ITEMS : i + 1;
 }
 
@@ -182,8 +183,8 @@ static void print_axis(Format *f, int32_t axis, const char *at) {
 static int64_t count_shown(const Format *f) {
     int64_t shown = 1;
     for (int32_t i = 0; i < f->tensor->rank; i++) {
-        bool cut = f->abbreviated && f->tensor->dims[i] > 2 * EDGE_ITEMS;
-        shown *= cut ? 2 * EDGE_ITEMS : f->tensor->dims[i];
+        bool cut = f->abbreviated && f->tensor->dims[i] > AXIS_ITEMS;
+        shown *= cut ? AXIS_ITEMS : f->tensor->dims[i];
     }
     return shown;
 }
@@ -191,7 +192,7 @@ static int64_t count_shown(const Format *f) {
 static void print_tensor(Format *f) {
     const char *data = tensor_data(f->tensor);
     measure(f, data);
-    f->one_line = count_shown(f) * (f->width + 2) <= 2 * LINE_COLUMNS;
+    f->one_line = count_shown(f) * f->width <= LINE_COLUMNS;
     if (f->one_line) print_axis(f, 0, data);
     if (f->one_line && f->out.length <= LINE_COLUMNS) return;
     f->one_line = false;

@@ -128,8 +128,8 @@ bool file_write_tensor(FileWriter *file, sn_tensor *tensor) {
     if (tensor_is_dense(tensor)) return file_write(file, tensor_data(tensor), bytes);
     char *dense = mem_alloc(bytes);
     if (!dense) return fail(file->op, file->path, SN_ERROR_MEMORY, "out of memory");
-    bool done = sn_read(tensor, (sn_dtype)type.dtype, dense, bytes) &&
-                file_write(file, dense, bytes);
+    bool done =
+        sn_read(tensor, (sn_dtype)type.dtype, dense, bytes) && file_write(file, dense, bytes);
     mem_free(dense);
     return done;
 }

@@ -19,8 +19,7 @@ bool file_open(FileReader *file, const char *op, const char *path);
 bool file_read(const FileReader *file, int64_t offset, void *buffer, size_t bytes);
 void file_close(FileReader *file);
 /* Raises "op: path: …". Always false. */
-bool file_raise(const FileReader *file, sn_status status, const char *format, ...)
-    SN_PRINTF(3, 4);
+bool file_raise(const FileReader *file, sn_status status, const char *format, ...) SN_PRINTF(3, 4);
 
 /* A file being written under a temporary name in the folder of `path`. An existing file keeps its
  * permissions; a symbolic link at `path` is replaced, not followed. */
@@ -46,6 +45,7 @@ size_t elements_bytes(const TensorType *type);
 /* Makes each byte 0 or 1: a file may hold others, which are no bool to a kernel. */
 void elements_normalise_bool(char *data, size_t count);
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "elements go to files as they lie in memory");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "elements go to files as they lie in memory");
 
 #endif

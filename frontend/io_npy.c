@@ -7,10 +7,10 @@
 #include <sinter/io.h>
 
 enum {
-    MAGIC_BYTES = 6,            /* "\x93NUMPY" */
-    START_BYTES = 12,           /* magic, version, the longer form of the header's length */
+    MAGIC_BYTES = 6,             /* "\x93NUMPY" */
+    START_BYTES = 12,            /* magic, version, the longer form of the header's length */
     MOST_HEADER_BYTES = 1 << 20, /* a header of ours is 128 bytes; larger ones name many fields */
-    HEADER_ALIGN = 64           /* where elements begin in a file that we write */
+    HEADER_ALIGN = 64            /* where elements begin in a file that we write */
 };
 
 static const char magic[] = "\x93NUMPY";
@@ -147,7 +147,7 @@ static bool parse_shape(Parser *p, NpyHeader *header) {
 }
 
 typedef struct NpyKey {
-    const char *name;                          /* its text in the dictionary */
+    const char *name;                            /* its text in the dictionary */
     bool (*parse)(Parser *p, NpyHeader *header); /* reads its value */
 } NpyKey;
 
@@ -209,13 +209,12 @@ static bool read_start(const FileReader *file, int64_t *offset, int64_t *length)
 }
 
 static bool read_header(const FileReader *file, NpyHeader *header, int64_t *elements) {
-    int64_t offset, length;
+    int64_t offset = 0, length = 0;
     if (!read_start(file, &offset, &length)) return false;
     char *text = mem_alloc((size_t)length);
     if (!text) return file_raise(file, SN_ERROR_MEMORY, "out of memory");
     bool done = file_read(file, offset, text, (size_t)length);
     Parser parser = {.at = text, .end = text + length};
-    *header = (NpyHeader){.swapped = false};
     if (done && !parse_header(&parser, header))
         done = file_raise(file, parser.status, "%s%s%s", parser.about, *parser.about ? ": " : "",
                           parser.defect);
@@ -256,8 +255,9 @@ static void copy_to_row_major(const TensorType *type, const char *from, char *to
 static Storage *read_elements(const FileReader *file, const NpyHeader *header, int64_t offset) {
     size_t bytes = elements_bytes(&header->type);
     if ((uint64_t)bytes > (uint64_t)(file->size - offset)) {
-        file_raise(file, SN_ERROR_FORMAT, "the shape needs %zu bytes of elements, the file has %lld",
-                   bytes, (long long)(file->size - offset));
+        file_raise(file, SN_ERROR_FORMAT,
+                   "the shape needs %zu bytes of elements, the file has %lld", bytes,
+                   (long long)(file->size - offset));
         return NULL;
     }
     Storage *storage = storage_new(bytes);
@@ -276,8 +276,8 @@ static Storage *read_elements(const FileReader *file, const NpyHeader *header, i
 }
 
 static sn_tensor *load(const FileReader *file) {
-    NpyHeader header;
-    int64_t offset;
+    NpyHeader header = {.swapped = false};
+    int64_t offset = 0;
     if (!read_header(file, &header, &offset)) return NULL;
     Storage *storage = read_elements(file, &header, offset);
     if (!storage) return NULL;

@@ -14,11 +14,11 @@
 #include <stdlib.h>
 
 enum {
-    LENGTH_BYTES = 8,                /* the header's length */
-    MOST_HEADER_BYTES = 100000000,   /* the format's own limit */
-    HEADER_ALIGN = 8,                /* where elements begin in a file that we write */
-    DTYPE_TEXT = 16,                 /* room for the name of a dtype */
-    NO_DTYPE = SN_DTYPE_COUNT        /* a dtype that Sinter has not */
+    LENGTH_BYTES = 8,              /* the header's length */
+    MOST_HEADER_BYTES = 100000000, /* the format's own limit */
+    HEADER_ALIGN = 8,              /* where elements begin in a file that we write */
+    DTYPE_TEXT = 16,               /* room for the name of a dtype */
+    NO_DTYPE = SN_DTYPE_COUNT      /* a dtype that Sinter has not */
 };
 
 static const char metadata_key[] = "__metadata__";
@@ -81,11 +81,12 @@ static const Entry *find_entry(const sn_safetensors *st, const char *name) {
  * are none). */
 static size_t utf8_length(const unsigned char *text, size_t left) {
     static const struct {
-        uint8_t first, last;   /* range of the first byte */
-        uint8_t low, high;     /* range of the second */
-        uint8_t length;        /* bytes in all */
-    } forms[] = {{0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
-                 {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4},
+        uint8_t first, last; /* range of the first byte */
+        uint8_t low, high;   /* range of the second */
+        uint8_t length;      /* bytes in all */
+    } forms[] = {{0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+                 {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3},
+                 {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4},
                  {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4}};
     if (text[0] < 0x80) return 1;
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
@@ -110,7 +111,8 @@ static bool is_utf8(const char *text, size_t length) {
 
 /* Raises what is wrong with the tensor `name`. Always false. */
 static bool entry_defect(const sn_safetensors *st, const char *name, const char *defect) {
-    return file_raise(&st->file, SN_ERROR_FORMAT, "tensor \"%.80s\": %s", name, defect);
+    file_raise(&st->file, SN_ERROR_FORMAT, "tensor \"%.80s\": %s", name, defect);
+    return false;
 }
 
 /* JSON numbers are doubles to the parser: exact up to 2^53, more than any file has. */
@@ -123,7 +125,8 @@ static bool json_size(const cJSON *item, int64_t *size) {
 
 /* The sizes and, in *count, how many elements they make. All must be sizes, also those beyond what a
  * tensor can have: the byte range is checked against them. */
-static bool parse_shape(const sn_safetensors *st, Entry *entry, const cJSON *shape, int64_t *count) {
+static bool parse_shape(const sn_safetensors *st, Entry *entry, const cJSON *shape,
+                        int64_t *count) {
     const cJSON *item;
     if (!cJSON_IsArray(shape)) return entry_defect(st, entry->name, "shape is no list of sizes");
     *count = 1;
@@ -169,7 +172,8 @@ static bool find_members(const sn_safetensors *st, const char *name, const cJSON
     cJSON_ArrayForEach(item, object) {
         for (int32_t i = 0; i < 3; i++) {
             if (strcmp(item->string, known[i]) != 0) continue;
-            if (members[i]) return entry_defect(st, name, "a member of its description comes twice");
+            if (members[i])
+                return entry_defect(st, name, "a member of its description comes twice");
             members[i] = item;
         }
     }
@@ -180,7 +184,7 @@ static bool find_members(const sn_safetensors *st, const char *name, const cJSON
 
 static bool add_entry(sn_safetensors *st, const cJSON *object) {
     const cJSON *members[3] = {NULL, NULL, NULL};
-    int64_t count;
+    int64_t count = 0;
     Entry entry = {.name = object->string};
     if (!find_members(st, entry.name, object, members)) return false;
     if (find_entry(st, entry.name)) return entry_defect(st, entry.name, "the name comes twice");
@@ -226,9 +230,9 @@ static bool check_ranges(const sn_safetensors *st) {
     for (uint32_t i = 0; i < count && fits; filled = ranges[i++].end) {
         if (ranges[i].begin == filled) continue;
         const char *name = st->entries.data[ranges[i].entry].name;
-        fits = entry_defect(st, name, ranges[i].begin < filled
-                                          ? "its bytes overlap another tensor's"
-                                          : "there is a gap before its bytes");
+        fits = entry_defect(st, name,
+                            ranges[i].begin < filled ? "its bytes overlap another tensor's"
+                                                     : "there is a gap before its bytes");
     }
     mem_free(ranges);
     if (fits && filled != st->file.size - st->data)
@@ -353,8 +357,9 @@ sn_tensor *sn_safetensors_get(const sn_safetensors *file, const char *name) {
         file_raise(&reader, SN_ERROR_DTYPE, "tensor \"%.80s\" is %s, which Sinter has not", name,
                    entry->dtype_text);
     else if (entry->rank > SN_MAX_RANK)
-        file_raise(&reader, SN_ERROR_SHAPE, "tensor \"%.80s\" has %d dimensions, at most %d are possible",
-                   name, (int)entry->rank, SN_MAX_RANK);
+        file_raise(&reader, SN_ERROR_SHAPE,
+                   "tensor \"%.80s\" has %d dimensions, at most %d are possible", name,
+                   (int)entry->rank, SN_MAX_RANK);
     else
         return read_tensor(&reader, entry, file->data);
     return NULL;
@@ -494,7 +499,8 @@ bool sn_safetensors_save(const char *path, const char *const *names, sn_tensor *
                          int32_t count) {
     if (error_pending(thread_state())) return false;
     if (count < 0 || (count && (!names || !tensors))) {
-        raise(SN_ERROR_ARGUMENT, no_site, "safetensors_save: names or tensors is NULL, or count < 0");
+        raise(SN_ERROR_ARGUMENT, no_site,
+              "safetensors_save: names or tensors is NULL, or count < 0");
         return false;
     }
     size_t n = (size_t)count;

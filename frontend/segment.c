@@ -77,7 +77,8 @@ static bool copy_graph(const Graph *from, Graph *to) {
 }
 
 static void compile_into(sn_compiled *owner, CompiledGraph *made) {
-    sn_error error = {0};
+    sn_error error;
+    error_init(&error);
     bool go = !owner->progress || owner->progress(owner->progress_context, "compile", 0, 1);
     if (!go) error_set(&error, SN_ERROR_CANCELLED, "compiling was cancelled");
     if (go)
@@ -285,7 +286,8 @@ sn_status segment_run(Trace *trace, const CompiledGraph *compiled, const RootOut
 
 bool trace_flush(Trace *trace, Site site) {
     RootOutputs roots = {0};
-    sn_error error = {0};
+    sn_error error;
+    error_init(&error);
     trace->impure = true;
     bool ok = segment_declare(trace, &roots, &error);
     CompiledGraph *compiled = ok ? segment_compile(trace->owner, trace, &error) : NULL;

@@ -3,6 +3,7 @@
 #ifndef SN_FRONTEND_TENSOR_H
 #define SN_FRONTEND_TENSOR_H
 
+#include "base/status.h"
 #include "base/vec.h"
 #include "ir/graph.h"
 

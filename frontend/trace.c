@@ -145,7 +145,8 @@ static int64_t known_input(const Trace *trace, const sn_tensor *real) {
 
 static int64_t add_input(Trace *trace, TraceInputKind kind, sn_tensor *real, Site site) {
     TensorType type = tensor_type(real);
-    sn_error error = {0};
+    sn_error error;
+    error_init(&error);
     const int64_t *strides = tensor_is_dense(real) ? NULL : real->strides;
     TraceInput input = {.kind = (uint8_t)kind, .tensor = real};
     if (!vec_reserve(&trace->inputs, 1)) return -1;
@@ -219,7 +220,8 @@ static NodeId view_node(Trace *trace, uint32_t record, Site site, sn_error *erro
 }
 
 NodeId trace_node(Trace *trace, sn_tensor *tensor, Site site) {
-    sn_error error = {0};
+    sn_error error;
+    error_init(&error);
     NodeId node = NODE_NONE;
     switch (tensor->kind) {
     case TENSOR_NONE: return NODE_NONE;
@@ -256,7 +258,8 @@ static NodeId emit(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
     NodeId few[16];
     NodeId *nodes = few;
     NodeId result = NODE_NONE;
-    sn_error error = {0};
+    sn_error error;
+    error_init(&error);
     if (n_inputs + 1 > 16) nodes = mem_alloc(sizeof *nodes * (size_t)(n_inputs + 1));
     if (!nodes) {
         raise(SN_ERROR_MEMORY, site, "%s: out of memory", op_info[op].name);
@@ -299,7 +302,8 @@ static int64_t record_of(Trace *trace, sn_tensor *x, Site site) {
 }
 
 sn_tensor *trace_view(Trace *trace, OpCode op, sn_tensor *x, const AttrList *attrs, Site site) {
-    sn_error error = {0};
+    sn_error error;
+    error_init(&error);
     TensorType from = tensor_type(x), type;
     AttrList own;
     own.count = attrs->count;
@@ -493,7 +497,8 @@ bool trace_inplace(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
     NodeId value = copies ? trace_node(trace, inputs[1], site)
                           : emit(trace, op, inputs, n_inputs, attrs, generator, site);
     if (value == NODE_NONE) return false;
-    sn_error error = {0};
+    sn_error error;
+    error_init(&error);
     TensorType wanted = tensor_type(target);
     value = graph_fit(&trace->graph, value, &wanted, op, site, &error);
     if (value == NODE_NONE || !write_view(trace, (uint32_t)record, value, site, &error)) {

@@ -107,13 +107,14 @@ static inline void expect_error_at(sn_status status, const char *part, int line)
 }
 #define expect_error(status, part) expect_error_at(status, part, __LINE__)
 
-static inline void expect_values_at(sn_tensor *tensor, const double *values, int64_t count, int line) {
+static inline void expect_values_at(sn_tensor *tensor, const double *values, int64_t count,
+                                    int line) {
     double got[64];
     if (!tensor) fail_msg("line %d: %s", line, sn_error_text());
     if (sn_count(tensor) != count) fail_msg("line %d: %d elements", line, (int)sn_count(tensor));
     assert_true(sn_read(tensor, SN_F64, got, (size_t)count * sizeof *got));
     for (int64_t i = 0; i < count; i++)
-        if (memcmp(&got[i], &values[i], sizeof *got) != 0)
+        if (got[i] != values[i] || signbit(got[i]) != signbit(values[i]))
             fail_msg("line %d: element %d is %g, not %g", line, (int)i, got[i], values[i]);
 }
 #define expect_values(tensor, ...)                                                                 \
@@ -199,9 +200,15 @@ static inline void mutate(Bytes *bytes, uint64_t *random) {
         size_t run = 1 + next_random(random) % (left < 8 ? left : 8);
         char *place = bytes->data + at;
         switch (next_random(random) % 6) {
-        case 0: *place = (char)next_random(random); break;
-        case 1: *place = likely[next_random(random) % (sizeof likely - 1)]; break;
-        case 2: *place = (char)(*place ^ 1 << next_random(random) % 8); break;
+        case 0:
+            *place = (char)next_random(random);
+            break;
+        case 1:
+            *place = likely[next_random(random) % (sizeof likely - 1)];
+            break;
+        case 2:
+            *place = (char)(*place ^ 1 << next_random(random) % 8);
+            break;
         case 3:
             memmove(place, place + run, left - run);
             bytes->count -= run;

@@ -16,10 +16,6 @@ typedef struct OpinfoCall {
     const char *skip;            /* why there is no such call here, or NULL */
 } OpinfoCall;
 
-/* Evaluates the call. Returns false and sets `skip` when there is no such op here; results are NULL
- * after an error, which is the thread's. */
-bool opinfo_evaluate(OpinfoCall *call);
-
 /* The first operand, as a tensor. */
 sn_tensor *call_self(OpinfoCall *call);
 /* Argument number `position` behind the first operand, or the one of that name; NULL if it is absent

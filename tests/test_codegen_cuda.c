@@ -668,7 +668,7 @@ static void rows_of_blocks_count_anew(void **state) {
     (void)state;
     if (!need_emulator()) return;
     Launch l = {.counts = {5000, 4},
-                .params = {5000, 1},
+                .params = {5000, 1300},
                 .blocks = 4,
                 .block_size = 1300,
                 .strides = {{0}},

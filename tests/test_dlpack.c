@@ -35,11 +35,14 @@ static void delete_versioned(DLManagedTensorVersioned *self) {
 /* Both versions share `data` as 2 × 3 dense elements. */
 static void produce(Producer *p, void *data, uint8_t code, uint8_t bits) {
     *p = (Producer){.shape = {2, 3}};
-    DLTensor tensor = {.data = data, .device = {DLPACK_CPU, 0}, .ndim = 2,
-                       .dtype = {code, bits, 1}, .shape = p->shape};
+    DLTensor tensor = {.data = data,
+                       .device = {DLPACK_CPU, 0},
+                       .ndim = 2,
+                       .dtype = {code, bits, 1},
+                       .shape = p->shape};
     p->plain = (DLManagedTensor){tensor, p, delete_plain};
-    p->versioned = (DLManagedTensorVersioned){.version = {1, 3}, .manager_ctx = p,
-                                              .deleter = delete_versioned, .dl_tensor = tensor};
+    p->versioned = (DLManagedTensorVersioned){
+        .version = {1, 3}, .manager_ctx = p, .deleter = delete_versioned, .dl_tensor = tensor};
 }
 
 static int setup(void **state) {
@@ -91,7 +94,8 @@ static void memory_is_taken_without_a_copy(void **state) {
     Producer p;
     for (int versioned = 0; versioned < 2; versioned++) {
         produce(&p, data, DLPACK_FLOAT, 32);
-        sn_tensor *x = versioned ? sn_from_dlpack_versioned(&p.versioned) : sn_from_dlpack(&p.plain);
+        sn_tensor *x =
+            versioned ? sn_from_dlpack_versioned(&p.versioned) : sn_from_dlpack(&p.plain);
         expect_values(x, 1, 2, 3, 4, 5, 6);
         assert_int_equal(sn_dtype_of(x), SN_F32);
         assert_int_equal(sn_rank(x), 2);
@@ -121,8 +125,9 @@ static void every_dtype_is_known(void **state) {
     static const struct {
         uint8_t code, bits; /* DLPack's */
         sn_dtype dtype;     /* ours */
-    } cases[] = {{DLPACK_BOOL, 8, SN_BOOL},  {DLPACK_UINT, 8, SN_U8},    {DLPACK_INT, 8, SN_I8},
-                 {DLPACK_INT, 16, SN_I16},   {DLPACK_INT, 32, SN_I32},   {DLPACK_INT, 64, SN_I64},
+    } cases[] = {{DLPACK_BOOL, 8, SN_BOOL},  {DLPACK_UINT, 8, SN_U8},
+                 {DLPACK_INT, 8, SN_I8},     {DLPACK_INT, 16, SN_I16},
+                 {DLPACK_INT, 32, SN_I32},   {DLPACK_INT, 64, SN_I64},
                  {DLPACK_FLOAT, 16, SN_F16}, {DLPACK_BFLOAT, 16, SN_BF16},
                  {DLPACK_FLOAT, 32, SN_F32}, {DLPACK_FLOAT, 64, SN_F64}};
     int64_t data[6] = {0};
@@ -149,11 +154,10 @@ static void strides_and_offset_are_kept(void **state) {
         int64_t strides[2]; /* in elements */
         uint64_t offset;    /* in bytes */
         double values[6];   /* expected */
-    } cases[] = {
-        {{3, 1}, 0, {0, 1, 2, 3, 4, 5}},      {{1, 2}, 2, {1, 3, 5, 2, 4, 6}},
-        {{-3, -1}, 22, {11, 10, 9, 8, 7, 6}}, {{-6, 2}, 12, {6, 8, 10, 0, 2, 4}},
-        {{0, 1}, 4, {2, 3, 4, 2, 3, 4}},      {{1, 1}, 0, {0, 1, 2, 1, 2, 3}},
-        {{0, 0}, 22, {11, 11, 11, 11, 11, 11}}};
+    } cases[] = {{{3, 1}, 0, {0, 1, 2, 3, 4, 5}},       {{1, 2}, 2, {1, 3, 5, 2, 4, 6}},
+                 {{-3, -1}, 22, {11, 10, 9, 8, 7, 6}},  {{-6, 2}, 12, {6, 8, 10, 0, 2, 4}},
+                 {{0, 1}, 4, {2, 3, 4, 2, 3, 4}},       {{1, 1}, 0, {0, 1, 2, 1, 2, 3}},
+                 {{0, 0}, 22, {11, 11, 11, 11, 11, 11}}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Producer p;
         produce(&p, data, DLPACK_INT, 16);
@@ -242,16 +246,46 @@ static void unaligned_memory_is_copied(void **state) {
 /* One change that makes the 2 × 3 floats unacceptable. */
 typedef void Spoil(DLTensor *tensor, Producer *p);
 
-static void spoil_device(DLTensor *t, Producer *p) { (void)p; t->device.device_type = 2; }
-static void spoil_code(DLTensor *t, Producer *p) { (void)p; t->dtype.code = 5; }
-static void spoil_bits(DLTensor *t, Producer *p) { (void)p; t->dtype.bits = 8; }
-static void spoil_lanes(DLTensor *t, Producer *p) { (void)p; t->dtype.lanes = 4; }
-static void spoil_rank(DLTensor *t, Producer *p) { (void)p; t->ndim = 9; }
-static void spoil_sign(DLTensor *t, Producer *p) { (void)p; t->ndim = -1; }
-static void spoil_shape(DLTensor *t, Producer *p) { (void)p; t->shape = NULL; }
-static void spoil_data(DLTensor *t, Producer *p) { (void)p; t->data = NULL; }
-static void spoil_size(DLTensor *t, Producer *p) { (void)t; p->shape[1] = -3; }
-static void spoil_count(DLTensor *t, Producer *p) { (void)t; p->shape[0] = p->shape[1] = 1ll << 31; }
+static void spoil_device(DLTensor *t, Producer *p) {
+    (void)p;
+    t->device.device_type = 2;
+}
+static void spoil_code(DLTensor *t, Producer *p) {
+    (void)p;
+    t->dtype.code = 5;
+}
+static void spoil_bits(DLTensor *t, Producer *p) {
+    (void)p;
+    t->dtype.bits = 8;
+}
+static void spoil_lanes(DLTensor *t, Producer *p) {
+    (void)p;
+    t->dtype.lanes = 4;
+}
+static void spoil_rank(DLTensor *t, Producer *p) {
+    (void)p;
+    t->ndim = 9;
+}
+static void spoil_sign(DLTensor *t, Producer *p) {
+    (void)p;
+    t->ndim = -1;
+}
+static void spoil_shape(DLTensor *t, Producer *p) {
+    (void)p;
+    t->shape = NULL;
+}
+static void spoil_data(DLTensor *t, Producer *p) {
+    (void)p;
+    t->data = NULL;
+}
+static void spoil_size(DLTensor *t, Producer *p) {
+    (void)t;
+    p->shape[1] = -3;
+}
+static void spoil_count(DLTensor *t, Producer *p) {
+    (void)t;
+    p->shape[0] = p->shape[1] = 1ll << 31;
+}
 static void spoil_stride(DLTensor *t, Producer *p) {
     p->strides[0] = INT64_MAX / 4;
     t->strides = p->strides;

@@ -4,7 +4,7 @@
 #include <signal.h>
 #undef raise
 
-#include "io_case.h"
+#include "tests/io_case.h"
 
 #include <sys/resource.h>
 
@@ -32,31 +32,76 @@ static void npy_reads_every_dtype(void **state) {
         sn_dtype dtype;     /* expected */
         double values[2];   /* expected */
     } cases[] = {
-        {"{'descr': '|b1', 'fortran_order': False, 'shape': (2,), }", "\x00\x01", 2, SN_BOOL, {0, 1}},
-        {"{'descr': '|u1', 'fortran_order': False, 'shape': (2,), }", "\xff\x01", 2, SN_U8, {255, 1}},
-        {"{'descr': '|i1', 'fortran_order': False, 'shape': (2,), }", "\xff\x01", 2, SN_I8, {-1, 1}},
-        {"{'descr': '<i2', 'fortran_order': False, 'shape': (2,), }", "\x01\x02\x00\x80", 4, SN_I16,
+        {"{'descr': '|b1', 'fortran_order': False, 'shape': (2,), }",
+         "\x00\x01",
+         2,
+         SN_BOOL,
+         {0, 1}},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (2,), }",
+         "\xff\x01",
+         2,
+         SN_U8,
+         {255, 1}},
+        {"{'descr': '|i1', 'fortran_order': False, 'shape': (2,), }",
+         "\xff\x01",
+         2,
+         SN_I8,
+         {-1, 1}},
+        {"{'descr': '<i2', 'fortran_order': False, 'shape': (2,), }",
+         "\x01\x02\x00\x80",
+         4,
+         SN_I16,
          {513, -32768}},
-        {"{'descr': '>i2', 'fortran_order': False, 'shape': (2,), }", "\x01\x02\x80\x00", 4, SN_I16,
+        {"{'descr': '>i2', 'fortran_order': False, 'shape': (2,), }",
+         "\x01\x02\x80\x00",
+         4,
+         SN_I16,
          {258, -32768}},
-        {"{'descr': '<i4', 'fortran_order': False, 'shape': (2,), }", "\1\0\0\0\0\0\1\0", 8, SN_I32,
+        {"{'descr': '<i4', 'fortran_order': False, 'shape': (2,), }",
+         "\1\0\0\0\0\0\1\0",
+         8,
+         SN_I32,
          {1, 65536}},
-        {"{'descr': '>i4', 'fortran_order': False, 'shape': (2,), }", "\0\0\0\1\0\1\0\0", 8, SN_I32,
+        {"{'descr': '>i4', 'fortran_order': False, 'shape': (2,), }",
+         "\0\0\0\1\0\1\0\0",
+         8,
+         SN_I32,
          {1, 65536}},
         {"{'descr': '>i8', 'fortran_order': False, 'shape': (2,), }",
-         "\0\0\0\0\0\0\0\5\xff\xff\xff\xff\xff\xff\xff\xfe", 16, SN_I64, {5, -2}},
-        {"{'descr': '<f2', 'fortran_order': False, 'shape': (2,), }", "\x00\x3e\x00\x80", 4, SN_F16,
+         "\0\0\0\0\0\0\0\5\xff\xff\xff\xff\xff\xff\xff\xfe",
+         16,
+         SN_I64,
+         {5, -2}},
+        {"{'descr': '<f2', 'fortran_order': False, 'shape': (2,), }",
+         "\x00\x3e\x00\x80",
+         4,
+         SN_F16,
          {1.5, -0.0}},
-        {"{'descr': '>f2', 'fortran_order': False, 'shape': (2,), }", "\x3e\x00\xfc\x00", 4, SN_F16,
+        {"{'descr': '>f2', 'fortran_order': False, 'shape': (2,), }",
+         "\x3e\x00\xfc\x00",
+         4,
+         SN_F16,
          {1.5, -INFINITY}},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", "\0\0\xc0\x3f\0\0\0\x80", 8,
-         SN_F32, {1.5, -0.0}},
-        {"{'descr': '>f4', 'fortran_order': False, 'shape': (2,), }", "\x3f\xc0\0\0\x7f\x80\0\0", 8,
-         SN_F32, {1.5, INFINITY}},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }",
+         "\0\0\xc0\x3f\0\0\0\x80",
+         8,
+         SN_F32,
+         {1.5, -0.0}},
+        {"{'descr': '>f4', 'fortran_order': False, 'shape': (2,), }",
+         "\x3f\xc0\0\0\x7f\x80\0\0",
+         8,
+         SN_F32,
+         {1.5, INFINITY}},
         {"{'descr': '>f8', 'fortran_order': False, 'shape': (2,), }",
-         "\x3f\xf8\0\0\0\0\0\0\x80\0\0\0\0\0\0\0", 16, SN_F64, {1.5, -0.0}},
+         "\x3f\xf8\0\0\0\0\0\0\x80\0\0\0\0\0\0\0",
+         16,
+         SN_F64,
+         {1.5, -0.0}},
         {"{'descr': '=f8', 'fortran_order': False, 'shape': (2,), }",
-         "\0\0\0\0\0\0\xf8\x3f\0\0\0\0\0\0\0\x80", 16, SN_F64, {1.5, -0.0}},
+         "\0\0\0\0\0\0\xf8\x3f\0\0\0\0\0\0\0\x80",
+         16,
+         SN_F64,
+         {1.5, -0.0}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         write_npy(f, 1, cases[i].header, cases[i].data, cases[i].bytes);
@@ -85,8 +130,8 @@ static void npy_reads_every_way_to_write_the_header(void **state) {
 
 static void npy_fortran_order_comes_out_row_major(void **state) {
     Fixture *f = *state;
-    write_npy(f, 1, "{'descr': '|u1', 'fortran_order': True, 'shape': (2, 3), }",
-              "\1\4\2\5\3\6", 6);
+    write_npy(f, 1, "{'descr': '|u1', 'fortran_order': True, 'shape': (2, 3), }", "\1\4\2\5\3\6",
+              6);
     sn_tensor *x = sn_npy_load(f->path);
     expect_values(x, 1, 2, 3, 4, 5, 6);
     expect_shape(x, SN_I(2, 3));
@@ -109,7 +154,8 @@ static void npy_reads_scalars_and_empty_arrays(void **state) {
     assert_int_equal(sn_rank(x), 0);
     write_npy(f, 1, "{'descr': '<f4', 'fortran_order': False, 'shape': (0,)}", "", 0);
     expect_shape(sn_npy_load(f->path), SN_I(0));
-    write_npy(f, 1, "{'descr': '<f4', 'fortran_order': False, 'shape': (4, 0, 1000000000000)}", "", 0);
+    write_npy(f, 1, "{'descr': '<f4', 'fortran_order': False, 'shape': (4, 0, 1000000000000)}", "",
+              0);
     expect_shape(sn_npy_load(f->path), SN_I(4, 0, 1000000000000));
 }
 
@@ -197,7 +243,8 @@ static void npy_refuses_malformed_files(void **state) {
     write_npy(f, 1, good, "\0\0\0", 3);
     assert_null(sn_npy_load(f->path));
     expect_error(SN_ERROR_FORMAT, "needs 4 bytes of elements, the file has 3");
-    write_npy(f, 1, "{'descr': '<f8', 'fortran_order': True, 'shape': (1152921504606846975,)}", "", 0);
+    write_npy(f, 1, "{'descr': '<f8', 'fortran_order': True, 'shape': (1152921504606846975,)}", "",
+              0);
     assert_null(sn_npy_load(f->path));
     expect_error(SN_ERROR_FORMAT, "needs 9223372036854775800 bytes");
 }

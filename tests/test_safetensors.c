@@ -1,6 +1,6 @@
 /* Files of the .safetensors format: what the format's own library writes is read, what we write it
  * reads, and a file that is not exactly well-formed is refused when it is opened. */
-#include "io_case.h"
+#include "tests/io_case.h"
 
 /* Writes a .safetensors file with this header. */
 static void write_st(const Fixture *f, const char *header, const void *data, size_t count) {
@@ -22,13 +22,14 @@ static sn_safetensors *open_st(const Fixture *f) {
 
 static void it_reads_tensors_by_name(void **state) {
     Fixture *f = *state;
-    write_st(f,
-             "{\"__metadata__\":{\"format\":\"pt\"},"
-             "\"b\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[2,10]},"
-             "\"a\":{\"dtype\":\"I8\",\"shape\":[2],\"data_offsets\":[0,2]},"
-             "\"none\":{\"dtype\":\"I64\",\"shape\":[3,0],\"data_offsets\":[2,2]},"
-             "\"one\":{\"data_offsets\":[10,12],\"later\":null,\"shape\":[],\"dtype\":\"BF16\"}}   ",
-             "\xff\x02\0\0\xc0\x3f\0\0\0\x80\x40\x40", 12);
+    write_st(
+        f,
+        "{\"__metadata__\":{\"format\":\"pt\"},"
+        "\"b\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[2,10]},"
+        "\"a\":{\"dtype\":\"I8\",\"shape\":[2],\"data_offsets\":[0,2]},"
+        "\"none\":{\"dtype\":\"I64\",\"shape\":[3,0],\"data_offsets\":[2,2]},"
+        "\"one\":{\"data_offsets\":[10,12],\"later\":null,\"shape\":[],\"dtype\":\"BF16\"}}   ",
+        "\xff\x02\0\0\xc0\x3f\0\0\0\x80\x40\x40", 12);
     sn_safetensors *st = open_st(f);
     assert_int_equal(sn_safetensors_count(st), 4);
     assert_string_equal(sn_safetensors_name(st, 0), "b");
@@ -63,7 +64,8 @@ static void a_file_without_tensors_is_one(void **state) {
 static void names_may_be_any_text(void **state) {
     Fixture *f = *state;
     write_st(f,
-             "{\"a\\\"\\\\\\n\\u00e9\\ud83d\\ude00\":{\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[0,1]},"
+             "{\"a\\\"\\\\\\n\\u00e9\\ud83d\\ude00\":{\"dtype\":\"U8\",\"shape\":[],\"data_"
+             "offsets\":[0,1]},"
              "\"\\\\u0000\":{\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[1,2]},"
              "\"\":{\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[2,3]}}",
              "\1\2\3", 3);
@@ -185,12 +187,13 @@ static void malformed_files_are_refused(void **state) {
 static void deep_nesting_does_not_exhaust_the_stack(void **state) {
     Fixture *f = *state;
     enum { DEPTH = 1000000 };
+    static const char start[] = "{\"a\":";
     char *header = malloc(8 + DEPTH);
     assert_non_null(header);
     memset(header, '[', 8 + DEPTH);
     uint64_t length = DEPTH;
     memcpy(header, &length, 8);
-    memcpy(header + 8, "{\"a\":", 5);
+    memcpy(header + 8, start, sizeof start - 1);
     write_file(f->path, header, 8 + DEPTH);
     free(header);
     assert_null(sn_safetensors_open(f->path));
@@ -361,8 +364,10 @@ static void it_survives_mutated_files(void **state) {
     int32_t read = fuzz(f, &seed, 777, try_open);
     assert_in_range(read, FUZZED_FILES / 50, FUZZED_FILES * 9 / 10);
     write_st(f,
-             "{\"__metadata__\":{\"k\":[1,{\"x\":null}]},\"t\":" ITEM("U8", "[2,2]", "[0,4]") ","
-             "\"s\":" ITEM("BF16", "[]", "[4,6]") "}", "\0\1\2\3\4\5", 6);
+             "{\"__metadata__\":{\"k\":[1,{\"x\":null}]},\"t\":" ITEM(
+                 "U8", "[2,2]", "[0,4]") ","
+                                         "\"s\":" ITEM("BF16", "[]", "[4,6]") "}",
+             "\0\1\2\3\4\5", 6);
     seed = read_file(f->path);
     read = fuzz(f, &seed, 778, try_open);
     assert_in_range(read, FUZZED_FILES / 50, FUZZED_FILES * 9 / 10);

@@ -57,9 +57,13 @@ int main(int argc, char **argv) {
         printf("sinter %s\n", sn_version_text());
         return EXIT_FINE;
     }
-    for (int i = 0; i < COMMANDS; i++)
-        if (strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1, started);
+    for (int i = 0; i < COMMANDS; i++) {
+        if (strcmp(argv[1], commands[i].name) != 0) continue;
+        char title[32]; /* getopt begins its messages with argv[0] */
+        snprintf(title, sizeof title, "sinter %s", commands[i].name);
+        argv[1] = title;
+        return commands[i].run(argc - 1, argv + 1, started);
+    }
     fprintf(stderr, "sinter: there is no command \"%s\"; see sinter --help\n", argv[1]);
     return EXIT_USAGE;
 }
