@@ -195,9 +195,9 @@ bool kb_is_const(const KBuilder *b, KValue x, uint64_t *bits);
 sn_status kbuilder_finish(KBuilder *b, Kernel *kernel, sn_error *error);
 
 /* ---- scalar definitions (ir/scalar*.c) --------------------------------------------------------
- * The one definition of every pointwise op on scalars: expands `op` (any POINTWISE row with inputs
- * already in the compute type: f32, f64, integers, bool) into primitives. attrs as in the graph.
- * `dtype` is the result's. */
+ * The one definition of every pointwise op on scalars: expands `op` (any POINTWISE row but those
+ * with double attributes, which decompose replaces; inputs already in the compute type: f32, f64,
+ * integers, bool) into primitives. attrs as in the graph. `dtype` is the result's. */
 KValue scalar_expand(KBuilder *b, OpCode op, sn_dtype dtype, const KValue *inputs, int32_t n_inputs,
                      const int64_t *attrs, sn_error *error);
 /* Value of a primitive on constants, bit for bit what every back end computes. in_dtype: of in[0]

@@ -1,6 +1,8 @@
 /* The one definition of every pointwise op on scalars: a table from op to a function that
  * appends its primitives. Used by lowering (so by both back ends), by the interpreter and, on
- * constants, by folding. Composed ops round each step as written, in the compute type.
+ * constants, by folding. Composed ops round each step as written, in the compute type. Ops with
+ * numbers of the program's in attributes (softplus) are none: passes/decompose_pointwise.c has made
+ * others of them, so that the numbers are kernel arguments.
  *
  * Elementary functions stand in ir/scalar_exp.c and its neighbours. Where a function is rare,
  * f32 is computed in f64 and rounded. */
@@ -19,15 +21,6 @@ typedef struct Operands {
 } Operands;
 
 typedef KValue Expander(KBuilder *b, const Operands *o);
-
-static double attr_as_double(const Operands *o, int32_t index) {
-    return dtype_bits_to_double(SN_F64, (uint64_t)o->attrs[index]);
-}
-
-/* An attribute as a constant of the compute type. */
-static KValue attr_value(KBuilder *b, const Operands *o, int32_t index) {
-    return kb_float(b, o->type, attr_as_double(o, index));
-}
 
 static KValue false_value(KBuilder *b) {
     return kb_int(b, SN_BOOL, 0);
@@ -168,9 +161,6 @@ static KValue expand_relu6(KBuilder *b, const Operands *o) {
     KValue x = relu(b, o->in[0]);
     return o->type == SN_BOOL ? x : at_most(b, x, 6.0);
 }
-static KValue expand_hardtanh(KBuilder *b, const Operands *o) {
-    return at_most(b, at_least(b, o->in[0], attr_as_double(o, 0)), attr_as_double(o, 1));
-}
 
 static KValue expand_isnan(KBuilder *b, const Operands *o) {
     KValue x = o->in[0];
@@ -255,24 +245,6 @@ static KValue expand_gelu(KBuilder *b, const Operands *o) {
     return k_mul(b, k_num2(b, OP_MUL, x, 0.5), k_num2(b, OP_ADD, inner, 1.0));
 }
 
-static KValue expand_softplus(KBuilder *b, const Operands *o) {
-    KValue x = o->in[0];
-    KValue beta = attr_value(b, o, 0);
-    KValue scaled = k_mul(b, x, beta);
-    KValue linear = kb_op2(b, OP_GT, scaled, attr_value(b, o, 1));
-    return k_where(b, linear, x, k_div(b, softplus(b, scaled), beta));
-}
-static KValue expand_leaky_relu(KBuilder *b, const Operands *o) {
-    KValue x = o->in[0];
-    KValue positive = k_num2(b, OP_GT, x, 0.0);
-    return k_where(b, positive, x, k_mul(b, x, attr_value(b, o, 0)));
-}
-static KValue expand_elu(KBuilder *b, const Operands *o) {
-    KValue x = o->in[0];
-    KValue positive = k_num2(b, OP_GT, x, 0.0);
-    return k_where(b, positive, x, k_mul(b, k_expm1(b, x), attr_value(b, o, 0)));
-}
-
 /* ---- two and more inputs -------- */
 
 /* Integer division rounds towards zero: one less where the signs differ and it is not exact. */
@@ -336,10 +308,6 @@ static KValue expand_lerp(KBuilder *b, const Operands *o) {
     if (o->type == SN_BOOL) return k_where(b, weight, y, x);
     return k_add(b, x, k_mul(b, weight, k_sub(b, y, x)));
 }
-static KValue expand_addcmul(KBuilder *b, const Operands *o) {
-    KValue product = k_mul(b, k_mul(b, attr_value(b, o, 0), o->in[1]), o->in[2]);
-    return k_add(b, o->in[0], product);
-}
 static KValue expand_xlogy(KBuilder *b, const Operands *o) {
     KValue x = o->in[0], y = o->in[1];
     KValue zero = k_num(b, x, 0.0);
@@ -399,10 +367,6 @@ static Expander *const expanders[OP_COUNT] = {
     [OP_HARDSWISH] = expand_hardswish,
     [OP_LOGSIGMOID] = expand_logsigmoid,
     [OP_GELU] = expand_gelu,
-    [OP_SOFTPLUS] = expand_softplus,
-    [OP_LEAKY_RELU] = expand_leaky_relu,
-    [OP_ELU] = expand_elu,
-    [OP_HARDTANH] = expand_hardtanh,
     [OP_FLOOR_DIVIDE] = expand_floor_divide,
     [OP_FMOD] = expand_fmod,
     [OP_REMAINDER] = expand_remainder,
@@ -415,7 +379,6 @@ static Expander *const expanders[OP_COUNT] = {
     [OP_WHERE] = expand_where,
     [OP_CLAMP] = expand_clamp,
     [OP_LERP] = expand_lerp,
-    [OP_ADDCMUL] = expand_addcmul,
     [OP_XLOGY] = expand_xlogy,
     [OP_CLONE] = expand_identity,
 };
@@ -436,7 +399,7 @@ static int32_t tensor_count(OpCode op) {
 
 KValue scalar_expand(KBuilder *b, OpCode op, sn_dtype dtype, const KValue *inputs, int32_t n_inputs,
                      const int64_t *attrs, sn_error *error) {
-    if ((uint32_t)op >= OP_COUNT || !(op_is(op, CLASS_POINTWISE) || op_has(op, F_PRIM)) ||
+    if ((uint32_t)op >= OP_COUNT || !(expanders[op] || op_has(op, F_PRIM)) ||
         n_inputs != tensor_count(op) || n_inputs < 1) {
         error_set(error, SN_ERROR_INTERNAL, "scalar_expand: %s with %d inputs is no scalar op",
                   (uint32_t)op < OP_COUNT ? op_info[op].name : "?", (int)n_inputs);

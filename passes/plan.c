@@ -13,8 +13,10 @@ typedef struct Reader {
     NodeId node;      /* the value */
     int32_t position; /* of the group in the order; POSITION_END = the caller */
     NodeId consumer;  /* the member that reads; NODE_NONE = an extern call or the caller */
+    uint32_t next;    /* another reader of the same value; NO_READER */
     IndexExpr index;  /* row-major position that it reads, in the group's flat space */
 } Reader;
+enum { NO_READER = -1 };
 
 typedef struct Planner {
     PassContext *context;
@@ -22,6 +24,8 @@ typedef struct Planner {
     Fusion *fusion;
     Program *program;
     VEC(Reader) readers;   /* by ascending position */
+    uint32_t *latest;      /* by node: its reader that was found last; NO_READER */
+    uint32_t *first_at;    /* by position: first reader there; one entry more at the end */
     NodeId *owner;         /* by node: the value whose memory it took over; itself = its own */
     bool *overwritten;     /* by node: a later value took its memory */
     int32_t *position;     /* by group: place in the order */
@@ -48,8 +52,10 @@ static bool in_memory(const Planner *p, NodeId node) {
 static bool add_reader(Planner *p, NodeId node, int32_t position, NodeId consumer,
                        const IndexExpr *index) {
     if (!in_memory(p, node)) return true;
-    Reader reader = {node, position, consumer, *index};
-    return vec_push(&p->readers, reader);
+    Reader reader = {node, position, consumer, p->latest[node], *index};
+    if (!vec_push(&p->readers, reader)) return false;
+    p->latest[node] = p->readers.count - 1;
+    return true;
 }
 
 static bool read_by_extern(Planner *p, NodeId id, int32_t position) {
@@ -87,6 +93,7 @@ static sn_status find_readers(Planner *p) {
     for (uint32_t i = 0; i < p->fusion->order.count; i++) {
         const Group *group = &p->fusion->groups.data[p->fusion->order.data[i]];
         p->position[p->fusion->order.data[i]] = (int32_t)i;
+        p->first_at[i] = p->readers.count;
         for (uint32_t m = 0; m < group->members.count; m++) {
             NodeId id = group->members.data[m];
             bool ok = group->is_extern ? read_by_extern(p, id, (int32_t)i)
@@ -96,6 +103,7 @@ static sn_status find_readers(Planner *p) {
             if (fails && id < p->earliest_check) p->earliest_check = id;
         }
     }
+    p->first_at[p->fusion->order.count] = p->readers.count;
     IndexExpr anywhere = {.count = INDEX_OVERFLOW};
     for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
         GraphOutput output = p->graph->outputs.data[i];
@@ -138,9 +146,9 @@ static bool may_overwrite(Planner *p, NodeId id, NodeId old) {
     if (p->overwritten[old]) return false;
     IndexExpr written = {.count = INDEX_OVERFLOW};
     if (!group->is_extern) written = written_position(p, group, id);
-    for (uint32_t i = 0; i < p->readers.count; i++) {
+    for (uint32_t i = p->latest[old]; i != (uint32_t)NO_READER; i = p->readers.data[i].next) {
         const Reader *reader = &p->readers.data[i];
-        if (reader->node != old || reader->position < position) continue;
+        if (reader->position < position) break; /* and so are all that were found earlier */
         if (reader->position > position || group_has_k(group)) return false;
         if (!index_equal(&reader->index, &written)) return false;
     }
@@ -187,9 +195,8 @@ static void reuse_operand(Planner *p, NodeId id) {
     const Group *group = &p->fusion->groups.data[p->fusion->group_of[id]];
     if (group->is_extern || group_has_k(group)) return;
     int32_t position = p->position[p->fusion->group_of[id]];
-    for (uint32_t i = 0; i < p->readers.count; i++) {
+    for (uint32_t i = p->first_at[position]; i < p->first_at[position + 1]; i++) {
         NodeId old = p->readers.data[i].node;
-        if (p->readers.data[i].position != position) continue;
         if (graph_node(p->graph, owner_of(p, old))->op == OP_INPUT || !same_bytes(p, id, old))
             continue;
         if (!may_overwrite(p, id, old)) continue;
@@ -422,11 +429,15 @@ sn_status pass_plan(PassContext *context) {
     p.owner = arena_alloc(&context->arena, sizeof(NodeId) * (count + 1));
     p.overwritten = arena_zalloc(&context->arena, count + 1);
     p.position = arena_zalloc(&context->arena, sizeof(int32_t) * (context->fusion.groups.count + 1));
+    p.latest = arena_alloc(&context->arena, sizeof(uint32_t) * (count + 1));
+    p.first_at = arena_alloc(&context->arena, sizeof(uint32_t) * (context->fusion.order.count + 1));
     context->fusion.buffer_of = arena_alloc(&context->arena, sizeof(int32_t) * (count + 1));
-    if (!p.owner || !p.overwritten || !p.position || !context->fusion.buffer_of)
+    if (!p.owner || !p.overwritten || !p.position || !p.latest || !p.first_at ||
+        !context->fusion.buffer_of)
         return memory_error(&p);
     for (NodeId i = 0; i < count; i++) {
         p.owner[i] = i;
+        p.latest[i] = (uint32_t)NO_READER;
         context->fusion.buffer_of[i] = NO_BUFFER;
     }
     sn_status status = plan_all(&p);

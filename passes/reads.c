@@ -224,7 +224,7 @@ int32_t op_cost(OpCode op) {
     case OP_FLOOR_DIVIDE: return 24;
     case OP_TAN: case OP_ASIN: case OP_ACOS: case OP_ATAN: case OP_SINH: case OP_COSH:
     case OP_ASINH: case OP_ACOSH: case OP_ATANH: case OP_ERFC: case OP_POW: case OP_ATAN2:
-    case OP_HYPOT: case OP_MISH: case OP_LOGSIGMOID: case OP_SOFTPLUS: case OP_XLOGY:
+    case OP_HYPOT: case OP_MISH: case OP_LOGSIGMOID: case OP_XLOGY:
     case OP_RAND: case OP_RANDN: return 60;
     default: return 1;
     }

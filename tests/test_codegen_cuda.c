@@ -339,6 +339,15 @@ static int64_t local_bytes(const Kernel *k, const Launch *l) {
     return bytes;
 }
 
+enum { GUARD = 64, GUARD_BYTE = 0x5a }; /* behind every argument, to be left alone */
+
+static uint8_t *memory_alloc(int64_t bytes) {
+    uint8_t *data = mem_alloc((size_t)bytes + GUARD);
+    assert_non_null(data);
+    memset(data + bytes, GUARD_BYTE, GUARD);
+    return data;
+}
+
 static void memory_open(Memory *m, const Kernel *k, const Launch *l) {
     for (uint32_t a = 0; a < k->args.count; a++) {
         sn_dtype dtype = (sn_dtype)k->args.data[a].dtype;
@@ -346,8 +355,7 @@ static void memory_open(Memory *m, const Kernel *k, const Launch *l) {
         int64_t count = l->counts[a] ? l->counts[a] : l->counts[0];
         Fill fill = l->index_arg && a == l->index_arg ? FILL_INDEX : l->fill;
         m->bytes[a] = count * (int64_t)size;
-        m->data[a] = mem_alloc((size_t)m->bytes[a]);
-        assert_non_null(m->data[a]);
+        m->data[a] = memory_alloc(m->bytes[a]);
         for (int64_t i = 0; i < count; i++)
             dtype_store(dtype, m->data[a] + i * (int64_t)size, element_bits(fill, dtype, a, i));
     }
@@ -356,14 +364,17 @@ static void memory_open(Memory *m, const Kernel *k, const Launch *l) {
 static void memory_copy(Memory *to, const Memory *from, const Kernel *k) {
     for (uint32_t a = 0; a < k->args.count; a++) {
         to->bytes[a] = from->bytes[a];
-        to->data[a] = mem_alloc((size_t)from->bytes[a]);
-        assert_non_null(to->data[a]);
+        to->data[a] = memory_alloc(from->bytes[a]);
         memcpy(to->data[a], from->data[a], (size_t)from->bytes[a]);
     }
 }
 
 static void memory_free(Memory *m, const Kernel *k) {
-    for (uint32_t a = 0; a < k->args.count; a++) mem_free(m->data[a]);
+    for (uint32_t a = 0; a < k->args.count; a++) {
+        for (int64_t i = 0; i < GUARD; i++)
+            assert_int_equal(m->data[a][m->bytes[a] + i], GUARD_BYTE);
+        mem_free(m->data[a]);
+    }
 }
 
 static bool is_nan(sn_dtype dtype, uint64_t bits) {

@@ -252,7 +252,7 @@ static void described_struct_is_read_field_by_field(void **state) {
     assert_int_equal(counters_now().traces, before.traces);
     m.n_layers = 5;
     assert_null(fast(&m, x));
-    EXPECT_ERROR(SN_ERROR_ARGUMENT, "n_layers", "5");
+    EXPECT_ERROR(SN_ERROR_ARGUMENT, "run_model", "layers", "5", "room for 4");
     sn_compiled_release(c);
 }
 
