@@ -32,10 +32,10 @@ static bool add_tensor(const sn_compiled *c, CallArgs *args, sn_tensor *tensor, 
                        const char *what) {
     if (!tensor_check(tensor, c->name, what, c->site)) return false;
     if (tensor->kind == TENSOR_NONE && !optional)
-        return raise(SN_ERROR_ARGUMENT, c->site, "%s: %s is SN_NONE, but is not optional", c->name,
+        return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: %s is SN_NONE, but is not optional", c->name,
                      what) != NULL;
     if (args->n_tensors == SIGNATURE_MOST_TENSORS)
-        return raise(SN_ERROR_ARGUMENT, c->site, "%s: more than %d tensors", c->name,
+        return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: more than %d tensors", c->name,
                      SIGNATURE_MOST_TENSORS) != NULL;
     if (tensor->kind == TENSOR_WEAK) { /* as an argument, a scalar is a tensor like any other */
         tensor = tensor_realize(tensor, c->name, c->site);
@@ -59,7 +59,7 @@ static bool count_fits(const sn_compiled *c, const sn_field *field, const char *
     int32_t used;
     memcpy(&used, data + field->count_offset, sizeof used);
     if (used >= 0 && (size_t)used <= (field->count ? field->count : 1)) return true;
-    return raise(SN_ERROR_ARGUMENT, c->site, "%s: the count of field %s is %d, it has room for %zu",
+    return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: the count of field %s is %d, it has room for %zu",
                  c->name, field->name ? field->name : "?", (int)used,
                  field->count ? field->count : 1) != NULL;
 }
@@ -90,7 +90,7 @@ static bool flatten(const sn_compiled *c, const sn_value *values, CallArgs *args
         const sn_value *value = &values[i];
         if (param->kind == 't' && param->array) {
             if (value->count < 0 || (value->count && !value->as.tensors))
-                return raise(SN_ERROR_ARGUMENT, c->site, "%s: argument %d is %s array of %d tensors",
+                return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: argument %d is %s array of %d tensors",
                              c->name, (int)i + 1, value->as.tensors ? "an" : "a NULL",
                              (int)value->count) != NULL;
             for (int32_t j = 0; j < value->count; j++)
@@ -102,12 +102,12 @@ static bool flatten(const sn_compiled *c, const sn_value *values, CallArgs *args
             if (!add_tensor(c, args, tensor, param->optional, name)) return false;
         } else if (param->kind == 'r') {
             if (!value->as.generator)
-                return raise(SN_ERROR_ARGUMENT, c->site, "%s: argument %d, a generator, is NULL",
+                return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: argument %d, a generator, is NULL",
                              c->name, (int)i + 1) != NULL;
             args->generators[args->n_generators++] = value->as.generator;
         } else if (param->kind == 'S') {
             if (!value->as.pointer)
-                return raise(SN_ERROR_ARGUMENT, c->site, "%s: argument %d, a struct, is NULL", c->name,
+                return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: argument %d, a struct, is NULL", c->name,
                              (int)i + 1) != NULL;
             if (!add_tree(c, args, param->tree, value->as.pointer)) return false;
         }
@@ -144,14 +144,14 @@ static void put_bytes(Key *key, const void *data, size_t bytes) {
 
 static inline void put_tensor(Key *key, const CallArgs *args, int32_t i) {
     const sn_tensor *t = args->tensors[i];
-    uint64_t shares = 0; /* 1 + an earlier tensor with the same storage, and whether it is the same */
-    for (int32_t j = 0; j < i; j++) {
+    uint64_t same = 0; /* 1 + the first earlier tensor that begins at the same element */
+    for (int32_t j = 0; t->storage && j < i; j++) {
         const sn_tensor *earlier = args->tensors[j];
-        if (!t->storage || earlier->storage != t->storage) continue;
-        shares = (uint64_t)(j + 1) << 1 | (uint64_t)(earlier->offset == t->offset);
+        if (earlier->storage != t->storage || earlier->offset != t->offset) continue;
+        same = (uint64_t)j + 1;
         break;
     }
-    put(key, (uint64_t)t->kind | (uint64_t)t->dtype << 8 | (uint64_t)t->rank << 16 | shares << 24);
+    put(key, (uint64_t)t->kind | (uint64_t)t->dtype << 8 | (uint64_t)t->rank << 16 | same << 24);
     if (t->kind == TENSOR_NONE) return;
     for (int32_t d = 0; d < t->rank; d++) {
         put(key, (uint64_t)t->dims[d]);
@@ -312,7 +312,7 @@ static sn_tensor *make_output(const OutputSpec *spec, const Entry *entry, const 
                               : tensor_real(storage, &spec->type, spec->strides, offset, (Site){0});
     if (!tensor && owned) {
         storage_release(storage);
-        raise(SN_ERROR_MEMORY, (Site){0}, "out of memory");
+        error_raise(SN_ERROR_MEMORY, (Site){0}, "out of memory");
     }
     return tensor;
 }
@@ -338,7 +338,7 @@ static sn_status run_entry(const sn_compiled *c, const Entry *entry, const CallA
     error_init(&error);
     uint64_t code = UINT64_MAX;
     if (!entry_memory(&memory, entry->graph->graph.inputs.count, program->n_outputs)) {
-        raise(SN_ERROR_MEMORY, (Site){0}, "out of memory");
+        error_raise(SN_ERROR_MEMORY, (Site){0}, "out of memory");
         return SN_ERROR_MEMORY;
     }
     resolve_inputs(entry, args, &memory);
@@ -358,7 +358,7 @@ static sn_status run_entry(const sn_compiled *c, const Entry *entry, const CallA
     }
     for (int32_t i = 0; i < made; i++) storage_release(memory.storages[i]);
     mem_free(memory.block);
-    if (status != SN_OK) raise_error(&error, site);
+    if (status != SN_OK) error_raise_from(&error, site);
     return status;
 }
 
@@ -489,9 +489,9 @@ sn_status compiled_invoke(sn_compiled *c, const sn_value *values, sn_tensor **ou
     if (status == SN_OK)
         for (int32_t i = 0; i < c->signature.n_outputs; i++)
             if (!outputs[i])
-                return raise(SN_ERROR_ARGUMENT, c->site, "%s returned NULL without an error", c->name),
+                return error_raise(SN_ERROR_ARGUMENT, c->site, "%s returned NULL without an error", c->name),
                        SN_ERROR_ARGUMENT;
-    if (status != SN_OK) raise(status, c->site, "%s returned an error: %s", c->name, sn_status_name(status));
+    if (status != SN_OK) error_raise(status, c->site, "%s returned an error: %s", c->name, sn_status_name(status));
     return status;
 }
 
@@ -525,14 +525,14 @@ static sn_status record(sn_compiled *c, Trace *trace, const CallArgs *args, sn_t
     if (!make_proxies(trace, args, proxies))
         status = sn_error_status();
     else if (!substitute(c, args, proxies, &s))
-        status = (raise(SN_ERROR_MEMORY, c->site, "out of memory"), SN_ERROR_MEMORY);
+        status = (error_raise(SN_ERROR_MEMORY, c->site, "out of memory"), SN_ERROR_MEMORY);
     if (status == SN_OK) status = compiled_invoke(c, s.values, outputs);
     free_substituted(c, &s);
     for (int32_t i = 0; status == SN_OK && i < c->signature.n_outputs; i++) {
         sn_tensor *out = outputs[i];
         if (!tensor_check(out, c->name, "the result", c->site)) status = sn_error_status();
         else if (out->kind == TENSOR_NONE)
-            status = (raise(SN_ERROR_ARGUMENT, c->site, "%s returned SN_NONE", c->name), SN_ERROR_ARGUMENT);
+            status = (error_raise(SN_ERROR_ARGUMENT, c->site, "%s returned SN_NONE", c->name), SN_ERROR_ARGUMENT);
     }
     for (int32_t i = 0; status == SN_OK && i < c->signature.n_outputs; i++) {
         if (outputs[i]->kind == TENSOR_WEAK) { /* a constant: a value of its own */
@@ -653,7 +653,7 @@ static sn_status hand_over(const sn_compiled *c, sn_tensor **outputs, bool owned
         if (state->depth == 0 || !vec_reserve(&state->held, 1)) {
             tensor_unref(out);
             outputs[i] = NULL;
-            raise(state->depth ? SN_ERROR_MEMORY : SN_ERROR_SCOPE, (Site){0},
+            error_raise(state->depth ? SN_ERROR_MEMORY : SN_ERROR_SCOPE, (Site){0},
                   state->depth ? "out of memory" : "no scope is open on this thread");
             continue;
         }
@@ -667,10 +667,11 @@ static sn_status hand_over(const sn_compiled *c, sn_tensor **outputs, bool owned
 static const char *impurity(const sn_compiled *c, const Trace *trace) {
     if (trace->host_reads) return "it reads values on the host";
     if (trace->impure) return "it reaches tensors or generators that are not its arguments";
-    /* All proxies but the results are gone, unless the program kept one. */
-    int32_t live = 0;
-    for (const sn_tensor *t = trace->live; t; t = t->next) live++;
-    return live > c->signature.n_outputs ? "a tensor made in it was kept" : NULL;
+    /* All references but those of the results are gone, unless the program kept one. */
+    int32_t refs = 0;
+    for (sn_tensor *t = trace->live; t; t = t->next)
+        refs += atomic_load_explicit(&t->refs, memory_order_relaxed);
+    return refs > c->signature.n_outputs ? "a tensor made in it was kept" : NULL;
 }
 
 static void note_trace(sn_compiled *c, const Trace *trace, CompiledGraph *graph, int64_t ns) {
@@ -718,7 +719,7 @@ static sn_status trace_call(sn_compiled *c, const CallArgs *args, const Key *key
         status = graph ? segment_run(&trace, graph, &made, &error) : error.status;
     }
     if (status != SN_OK && recorded) {
-        raise_error(&error, (Site){error.file, error.line});
+        error_raise_from(&error, (Site){error.file, error.line});
         for (int32_t i = 0; i < c->signature.n_outputs; i++) tensor_unref(outputs[i]);
     }
     if (status == SN_OK && graph) {
@@ -738,16 +739,24 @@ static sn_status trace_call(sn_compiled *c, const CallArgs *args, const Key *key
     return status == SN_OK ? hand_over(c, outputs, owned) : status;
 }
 
-/* Inside a trace the function is inlined: its ops are recorded with the caller's. */
-static sn_status inline_call(sn_compiled *c, const sn_value *values, sn_tensor **outputs) {
-    if (atomic_load(&c->impure)) thread_state()->trace->impure = true;
-    return compiled_invoke(c, values, outputs);
+/* Inside a trace the function is inlined: its ops are recorded with the caller's, and what it depends
+ * on beyond its arguments, the caller depends on. */
+static sn_status inline_call(sn_compiled *c, const sn_value *values, sn_tensor **outputs, bool owned) {
+    Trace *trace = thread_state()->trace;
+    bool fullgraph = trace->fullgraph;
+    if (atomic_load(&c->impure) || c->n_watch) trace->impure = true;
+    trace->fullgraph = fullgraph || c->fullgraph;
+    sn_status status = compiled_invoke(c, values, outputs);
+    trace->fullgraph = fullgraph;
+    for (int32_t i = 0; owned && status == SN_OK && i < c->signature.n_outputs; i++)
+        sn_retain(outputs[i]);
+    return status;
 }
 
 sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outputs, bool owned) {
     ThreadState *state = thread_state();
     if (error_pending(state)) return state->error.status;
-    if (state->trace) return inline_call(c, values, outputs);
+    if (state->trace) return inline_call(c, values, outputs, owned);
     CallArgs args;
     if (!flatten(c, values, &args)) return sn_error_status();
     uint64_t few[KEY_FEW_WORDS];
@@ -755,7 +764,7 @@ sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outp
     pack_key(c, &args, &key);
     if (key.at > KEY_FEW_WORDS) { /* once more, with room */
         key = (Key){mem_alloc(sizeof(uint64_t) * key.at), 0, key.at};
-        if (!key.words) return raise(SN_ERROR_MEMORY, c->site, "out of memory"), SN_ERROR_MEMORY;
+        if (!key.words) return error_raise(SN_ERROR_MEMORY, c->site, "out of memory"), SN_ERROR_MEMORY;
         pack_key(c, &args, &key);
     }
     sn_status status;

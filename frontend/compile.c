@@ -127,9 +127,9 @@ sn_compiled *sn_compile_at(sn_function function, const char *name, const char *s
     sn_error error;
     error_init(&error);
     if (error_pending(thread_state())) return NULL;
-    if (!function) return raise(SN_ERROR_ARGUMENT, site, "compile %s: the function is NULL", name ? name : "?");
+    if (!function) return error_raise(SN_ERROR_ARGUMENT, site, "compile %s: the function is NULL", name ? name : "?");
     sn_compiled *c = make(name, signature, options, site, &error);
-    if (!c) return raise_error(&error, site);
+    if (!c) return error_raise_from(&error, site);
     c->function = function;
     return c;
 }
@@ -244,9 +244,9 @@ static void closure_entry(ffi_cif *cif, void *result, void **arguments, void *us
 
 sn_function sn_compiled_fn(sn_compiled *c) {
     if (error_pending(thread_state())) return NULL;
-    if (!c) return (sn_function)(uintptr_t)raise(SN_ERROR_ARGUMENT, (Site){0}, "compiled_fn: the handle is NULL");
+    if (!c) return (sn_function)(uintptr_t)error_raise(SN_ERROR_ARGUMENT, (Site){0}, "compiled_fn: the handle is NULL");
     if (c->payload_function)
-        return (sn_function)(uintptr_t)raise(SN_ERROR_ARGUMENT, c->site,
+        return (sn_function)(uintptr_t)error_raise(SN_ERROR_ARGUMENT, c->site,
                                              "compiled_fn: %s is a payload function; use sn_call", c->name);
     pthread_mutex_lock(&c->lock);
     if (!c->closure) {
@@ -260,7 +260,7 @@ sn_function sn_compiled_fn(sn_compiled *c) {
     void *code = c->closure ? c->closure_code : NULL;
     pthread_mutex_unlock(&c->lock);
     if (!code)
-        raise(SN_ERROR_UNSUPPORTED, c->site,
+        error_raise(SN_ERROR_UNSUPPORTED, c->site,
               "compiled_fn: executable memory is denied on this system; sn_call works without it");
     sn_function function;
     memcpy(&function, &code, sizeof function);

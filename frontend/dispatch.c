@@ -24,11 +24,11 @@ static bool check_inputs(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, 
         if (params[p].kind != 't') continue;
         int32_t count = params[p].suffix == '*' ? n_inputs - at : 1;
         for (int32_t i = 0; i < count && at < n_inputs; i++, at++) {
-            if (!inputs) return raise(SN_ERROR_ARGUMENT, site, "%s: %s is NULL", op_info[op].name,
+            if (!inputs) return error_raise(SN_ERROR_ARGUMENT, site, "%s: %s is NULL", op_info[op].name,
                                       params[p].name) != NULL;
             if (!tensor_check(inputs[at], op_info[op].name, params[p].name, site)) return false;
             if (inputs[at]->kind != TENSOR_NONE || params[p].suffix == '?') continue;
-            raise(SN_ERROR_ARGUMENT, site, "%s: %s is SN_NONE, but is not optional", op_info[op].name,
+            error_raise(SN_ERROR_ARGUMENT, site, "%s: %s is SN_NONE, but is not optional", op_info[op].name,
                   params[p].name);
             return false;
         }
@@ -38,13 +38,13 @@ static bool check_inputs(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, 
 
 static bool check_generator(OpCode op, const sn_rng *generator, Site site) {
     if (!op_is(op, CLASS_RANDOM) || generator) return true;
-    raise(SN_ERROR_ARGUMENT, site, "%s: generator is NULL", op_info[op].name);
+    error_raise(SN_ERROR_ARGUMENT, site, "%s: generator is NULL", op_info[op].name);
     return false;
 }
 
 static bool attrs_fit(OpCode op, const AttrList *attrs, Site site) {
     if (attrs->count >= 0 && attrs->count <= ATTR_MOST) return true;
-    raise(SN_ERROR_ARGUMENT, site, "%s: a list is too long, negative, or NULL", op_info[op].name);
+    error_raise(SN_ERROR_ARGUMENT, site, "%s: a list is too long, negative, or NULL", op_info[op].name);
     return false;
 }
 
@@ -141,7 +141,7 @@ static bool plan_item(const sn_index_item *item, int32_t axis, const sn_tensor *
     if (item && item->kind == SN_INDEX_AT) {
         first = item->start < 0 ? item->start + size : item->start;
         if (first < 0 || first >= size) {
-            raise(SN_ERROR_INDEX, site, "index: %lld is out of range for axis %d of size %lld",
+            error_raise(SN_ERROR_INDEX, site, "index: %lld is out of range for axis %d of size %lld",
                   (long long)item->start, (int)axis, (long long)size);
             return false;
         }
@@ -149,7 +149,7 @@ static bool plan_item(const sn_index_item *item, int32_t axis, const sn_tensor *
         keeps = false;
     } else if (item && item->kind == SN_INDEX_RANGE) {
         if (item->step == 0 || item->step == INT64_MIN) {
-            raise(SN_ERROR_ARGUMENT, site, "index: the step of axis %d is %s", (int)axis,
+            error_raise(SN_ERROR_ARGUMENT, site, "index: the step of axis %d is %s", (int)axis,
                   item->step ? "too large" : "0");
             return false;
         }
@@ -161,7 +161,7 @@ static bool plan_item(const sn_index_item *item, int32_t axis, const sn_tensor *
     plan->dims[axis] = count;
     if (!keeps) return true;
     if (plan->rank == SN_MAX_RANK) {
-        raise(SN_ERROR_SHAPE, site, "index: more than %d dims", SN_MAX_RANK);
+        error_raise(SN_ERROR_SHAPE, site, "index: more than %d dims", SN_MAX_RANK);
         return false;
     }
     plan->result[plan->rank++] = count;
@@ -174,12 +174,12 @@ static bool plan_index(const sn_tensor *x, const sn_index_item *items, int32_t c
     for (int32_t i = 0; i < count; i++) {
         if (items[i].kind == SN_INDEX_NEW) {
             if (plan->rank == SN_MAX_RANK)
-                return raise(SN_ERROR_SHAPE, site, "index: more than %d dims", SN_MAX_RANK) != NULL;
+                return error_raise(SN_ERROR_SHAPE, site, "index: more than %d dims", SN_MAX_RANK) != NULL;
             plan->result[plan->rank++] = 1;
             continue;
         }
         if (axis == x->rank || (uint32_t)items[i].kind > SN_INDEX_NEW)
-            return raise(SN_ERROR_INDEX, site, "index: too many items for a tensor of rank %d",
+            return error_raise(SN_ERROR_INDEX, site, "index: too many items for a tensor of rank %d",
                          (int)x->rank) != NULL;
         if (!plan_item(&items[i], axis++, x, plan, site)) return false;
     }
@@ -193,7 +193,7 @@ sn_tensor *sn_index_at(sn_tensor *x, const sn_index_item *items, int32_t count, 
     Site site = {file, line};
     if (error_pending(thread_state()) || !tensor_check(x, "index", "x", site)) return NULL;
     if (x->kind == TENSOR_NONE || count < 0 || (count && !items))
-        return raise(SN_ERROR_ARGUMENT, site, "index: x is SN_NONE or items is NULL");
+        return error_raise(SN_ERROR_ARGUMENT, site, "index: x is SN_NONE or items is NULL");
     IndexPlan plan = {.rank = 0};
     if (!plan_index(x, items, count, &plan, site)) return NULL;
     AttrList attrs;
@@ -220,20 +220,20 @@ bool sn_split_at(sn_tensor *x, const int64_t *sizes, int32_t count, int64_t axis
     int64_t own = axis < 0 ? axis + x->rank : axis, sum = 0;
     if (x->kind == TENSOR_NONE || count < 0 || (count && (!sizes || !parts)) || own < 0 ||
         own >= x->rank) {
-        raise(own < 0 || own >= x->rank ? SN_ERROR_INDEX : SN_ERROR_ARGUMENT, site,
+        error_raise(own < 0 || own >= x->rank ? SN_ERROR_INDEX : SN_ERROR_ARGUMENT, site,
               "split: axis %lld is out of range, or an argument is NULL", (long long)axis);
         return false;
     }
     for (int32_t i = 0; i < count; i++) {
         if (sizes[i] < 0 || sizes[i] > x->dims[own] - sum) {
-            raise(SN_ERROR_SHAPE, site, "split: the sizes do not add up to axis %lld of size %lld",
+            error_raise(SN_ERROR_SHAPE, site, "split: the sizes do not add up to axis %lld of size %lld",
                   (long long)axis, (long long)x->dims[own]);
             return false;
         }
         sum += sizes[i];
     }
     if (sum != x->dims[own]) {
-        raise(SN_ERROR_SHAPE, site, "split: the sizes add up to %lld, axis %lld has size %lld",
+        error_raise(SN_ERROR_SHAPE, site, "split: the sizes add up to %lld, axis %lld has size %lld",
               (long long)sum, (long long)axis, (long long)x->dims[own]);
         return false;
     }

@@ -34,7 +34,7 @@ typedef struct Import {
 } Import;
 
 static bool refuse(const Import *in, sn_status status, const char *defect, long long value) {
-    raise(status, no_site, "%s: %s (%lld)", in->op, defect, value);
+    error_raise(status, no_site, "%s: %s (%lld)", in->op, defect, value);
     return false;
 }
 
@@ -47,7 +47,7 @@ static bool import_dtype(Import *in) {
         in->type.dtype = d;
         return true;
     }
-    raise(SN_ERROR_DTYPE, no_site, "%s: Sinter has no elements of code %d, %d bits, %d lanes",
+    error_raise(SN_ERROR_DTYPE, no_site, "%s: Sinter has no elements of code %d, %d bits, %d lanes",
           in->op, wanted.code, wanted.bits, wanted.lanes);
     return false;
 }
@@ -140,7 +140,7 @@ static sn_tensor *import(Import *in) {
     size_t size = sn_dtype_size((sn_dtype)in->type.dtype);
     bool copies = in->read_only || in->end == 0 || (uintptr_t)import_data(in) % size != 0;
     Storage *storage = copies ? import_copy(in) : import_borrow(in);
-    if (!storage) raise(SN_ERROR_MEMORY, no_site, "%s: out of memory", in->op);
+    if (!storage) error_raise(SN_ERROR_MEMORY, no_site, "%s: out of memory", in->op);
     if (!storage || copies) in->release(in->managed);
     if (!storage) return NULL;
     return copies ? tensor_real(storage, &in->type, NULL, 0, no_site)
@@ -159,7 +159,7 @@ static void release_versioned(void *context) {
 
 sn_tensor *sn_from_dlpack(DLManagedTensor *managed) {
     static const char op[] = "from_dlpack";
-    if (!managed) return raise(SN_ERROR_ARGUMENT, no_site, "%s: managed is NULL", op);
+    if (!managed) return error_raise(SN_ERROR_ARGUMENT, no_site, "%s: managed is NULL", op);
     Import in = {
         .op = op, .source = &managed->dl_tensor, .managed = managed, .release = release_plain};
     return import(&in);
@@ -167,9 +167,9 @@ sn_tensor *sn_from_dlpack(DLManagedTensor *managed) {
 
 sn_tensor *sn_from_dlpack_versioned(DLManagedTensorVersioned *managed) {
     static const char op[] = "from_dlpack_versioned";
-    if (!managed) return raise(SN_ERROR_ARGUMENT, no_site, "%s: managed is NULL", op);
+    if (!managed) return error_raise(SN_ERROR_ARGUMENT, no_site, "%s: managed is NULL", op);
     if (managed->version.major != DLPACK_VERSION_MAJOR) {
-        raise(SN_ERROR_UNSUPPORTED, no_site, "%s: version %u.%u of DLPack, not %d.x", op,
+        error_raise(SN_ERROR_UNSUPPORTED, no_site, "%s: version %u.%u of DLPack, not %d.x", op,
               (unsigned)managed->version.major, (unsigned)managed->version.minor,
               DLPACK_VERSION_MAJOR);
         release_versioned(managed);
@@ -214,7 +214,7 @@ static Export *export_make(sn_tensor *tensor, const char *op, DLTensor *view) {
     sn_tensor *real = tensor_realize(tensor, op, no_site);
     if (!real) return NULL;
     Export *out = mem_calloc(1, sizeof *out);
-    if (!out) return raise(SN_ERROR_MEMORY, no_site, "%s: out of memory", op);
+    if (!out) return error_raise(SN_ERROR_MEMORY, no_site, "%s: out of memory", op);
     out->storage = storage_retain(real->storage);
     memcpy(out->dims, real->dims, sizeof(int64_t) * real->rank);
     memcpy(out->strides, real->strides, sizeof(int64_t) * real->rank);

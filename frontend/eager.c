@@ -278,10 +278,10 @@ static sn_tensor *run_new(const EagerCall *call, const Executable *executable,
     Site site = call->site;
     size_t bytes = (size_t)dims_count(result->dims, result->rank) * sn_dtype_size((sn_dtype)result->dtype);
     Storage *storage = storage_new(bytes);
-    if (!storage) return raise(SN_ERROR_MEMORY, site, "%s: out of memory", op_info[call->op].name);
+    if (!storage) return error_raise(SN_ERROR_MEMORY, site, "%s: out of memory", op_info[call->op].name);
     if (launch(call, executable, storage, &site, &error) != SN_OK) {
         storage_release(storage);
-        return raise_error(&error, site);
+        return error_raise_from(&error, site);
     }
     advance(call, result);
     return tensor_real(storage, result, NULL, 0, call->site);
@@ -292,7 +292,7 @@ static sn_tensor *run_into_target(const EagerCall *call, const Executable *execu
     sn_error error;
     error_init(&error);
     Site site = call->site;
-    if (launch(call, executable, NULL, &site, &error) != SN_OK) return raise_error(&error, site);
+    if (launch(call, executable, NULL, &site, &error) != SN_OK) return error_raise_from(&error, site);
     advance(call, result);
     atomic_fetch_add_explicit(&call->target->storage->version, 1, memory_order_relaxed);
     return call->target;
@@ -304,7 +304,7 @@ static sn_tensor *run_call(EagerCall *call) {
     sn_error error;
     error_init(&error);
     if (has_weak(call)) call->weak_dtype = meeting_dtype(call);
-    if (find_plan(call, &executable, &result, &error) != SN_OK) return raise_error(&error, call->site);
+    if (find_plan(call, &executable, &result, &error) != SN_OK) return error_raise_from(&error, call->site);
     sn_tensor *tensor = call->target ? run_into_target(call, executable, &result)
                                      : run_new(call, executable, &result);
     executable_release(executable);
@@ -320,15 +320,15 @@ sn_tensor *eager_op(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, const
         return run_call(&call);
     }
     if (target->kind != TENSOR_REAL)
-        return raise(SN_ERROR_ARGUMENT, site, "%s_: a scalar constant cannot be written",
+        return error_raise(SN_ERROR_ARGUMENT, site, "%s_: a scalar constant cannot be written",
                      op_info[op].name);
     if (tensor_overlaps_itself(target))
-        return raise(SN_ERROR_ALIAS, site,
+        return error_raise(SN_ERROR_ALIAS, site,
                      "%s_: the tensor names one element more than once (it was expanded)",
                      op_info[op].name);
     sn_tensor *few[EAGER_FEW_INPUTS];
     if (n_inputs > EAGER_FEW_INPUTS)
-        return raise(SN_ERROR_ARGUMENT, site, "%s_: too many operands", op_info[op].name);
+        return error_raise(SN_ERROR_ARGUMENT, site, "%s_: too many operands", op_info[op].name);
     return separate(&call, few) ? run_call(&call) : NULL;
 }
 
@@ -358,7 +358,7 @@ sn_tensor *eager_view(OpCode op, sn_tensor *x, const AttrList *attrs, Site site)
     AttrList own;
     own.count = attrs->count;
     memcpy(own.words, attrs->words, sizeof(int64_t) * (size_t)attrs->count);
-    if (op_infer(op, &from, 1, &own, &type, &error) != SN_OK) return raise_error(&error, site);
+    if (op_infer(op, &from, 1, &own, &type, &error) != SN_OK) return error_raise_from(&error, site);
     return apply_view(op, x, &own, &type, site);
 }
 
@@ -378,7 +378,7 @@ static sn_tensor *run_node(const Graph *graph, NodeId id, sn_tensor *const *valu
     }
     sn_tensor *few[EAGER_FEW_INPUTS], **operands = few;
     if (node->n_inputs > EAGER_FEW_INPUTS) operands = mem_alloc(sizeof *operands * node->n_inputs);
-    if (!operands) return raise(SN_ERROR_MEMORY, site, "out of memory");
+    if (!operands) return error_raise(SN_ERROR_MEMORY, site, "out of memory");
     for (uint32_t i = 0; i < node->n_inputs; i++) {
         NodeId input = node_inputs(graph, node)[i];
         operands[i] = input == NODE_NONE ? SN_NONE : values[input];

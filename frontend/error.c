@@ -41,7 +41,7 @@ ThreadState *thread_state(void) {
     return &state;
 }
 
-void *raise_error(const sn_error *error, Site site) {
+void *error_raise_from(const sn_error *error, Site site) {
     ThreadState *thread = thread_state();
     if (error_pending(thread)) return NULL;
     thread->error.status = error->status ? error->status : SN_ERROR_INTERNAL;
@@ -55,14 +55,14 @@ void *raise_error(const sn_error *error, Site site) {
     return NULL;
 }
 
-void *raise(sn_status status, Site site, const char *format, ...) {
+void *error_raise(sn_status status, Site site, const char *format, ...) {
     sn_error error;
     error_init(&error);
     va_list args;
     va_start(args, format);
     error_vset(&error, status, format, args);
     va_end(args);
-    return raise_error(&error, site);
+    return error_raise_from(&error, site);
 }
 
 sn_status sn_error_status(void) {
@@ -89,5 +89,5 @@ void *sn_error_raise(sn_status status, const char *file, int32_t line, const cha
     va_start(args, format);
     error_vset(&error, status ? status : SN_ERROR_INTERNAL, format, args);
     va_end(args);
-    return raise_error(&error, (Site){file, line});
+    return error_raise_from(&error, (Site){file, line});
 }

@@ -208,7 +208,7 @@ int32_t sn_format(sn_tensor *tensor, char *buffer, size_t n) {
     sn_tensor *real = tensor_realize(tensor, "format", no_site);
     if (!real) return -1;
     if (!buffer && n) {
-        raise(SN_ERROR_ARGUMENT, no_site, "format: buffer is NULL, but n is %zu", n);
+        error_raise(SN_ERROR_ARGUMENT, no_site, "format: buffer is NULL, but n is %zu", n);
         return -1;
     }
     int64_t count = dims_count(real->dims, real->rank);
@@ -219,7 +219,7 @@ int32_t sn_format(sn_tensor *tensor, char *buffer, size_t n) {
         strbuf_add(&f.out, "[]");
     int32_t length = f.out.failed || f.out.length > INT32_MAX ? -1 : (int32_t)f.out.length;
     if (length < 0)
-        raise(SN_ERROR_MEMORY, no_site, "format: out of memory");
+        error_raise(SN_ERROR_MEMORY, no_site, "format: out of memory");
     else if (n)
         snprintf(buffer, n, "%s", strbuf_text(&f.out));
     strbuf_free(&f.out);

@@ -15,13 +15,13 @@ enum {
 };
 
 static bool fail(const char *op, const char *path, sn_status status, const char *defect) {
-    raise(status, (Site){NULL, 0}, "%s: %.256s: %s", op, path, defect);
+    error_raise(status, (Site){NULL, 0}, "%s: %.256s: %s", op, path, defect);
     return false;
 }
 
 static bool path_given(const char *op, const char *path) {
     if (path) return true;
-    raise(SN_ERROR_ARGUMENT, (Site){NULL, 0}, "%s: path is NULL", op);
+    error_raise(SN_ERROR_ARGUMENT, (Site){NULL, 0}, "%s: path is NULL", op);
     return false;
 }
 

@@ -327,7 +327,7 @@ bool sn_npy_save(const char *path, sn_tensor *tensor) {
     sn_tensor *real = tensor_realize(tensor, op, (Site){NULL, 0});
     if (!real) return false;
     if (!numpy_names[real->dtype]) {
-        raise(SN_ERROR_DTYPE, (Site){NULL, 0}, "%s: .npy files have no %s", op,
+        error_raise(SN_ERROR_DTYPE, (Site){NULL, 0}, "%s: .npy files have no %s", op,
               sn_dtype_name((sn_dtype)real->dtype));
         return false;
     }
@@ -337,7 +337,7 @@ bool sn_npy_save(const char *path, sn_tensor *tensor) {
     FileWriter file;
     bool done = false;
     if (header.failed)
-        raise(SN_ERROR_MEMORY, (Site){NULL, 0}, "%s: out of memory", op);
+        error_raise(SN_ERROR_MEMORY, (Site){NULL, 0}, "%s: out of memory", op);
     else if (file_create(&file, op, path))
         done = file_publish(&file, file_write(&file, header.text, header.length) &&
                                        file_write_tensor(&file, real));

@@ -296,7 +296,7 @@ sn_safetensors *sn_safetensors_open(const char *path) {
     static const char op[] = "safetensors_open";
     if (error_pending(thread_state())) return NULL;
     sn_safetensors *st = mem_calloc(1, sizeof *st);
-    if (!st) return raise(SN_ERROR_MEMORY, no_site, "%s: out of memory", op);
+    if (!st) return error_raise(SN_ERROR_MEMORY, no_site, "%s: out of memory", op);
     bool done = file_open(&st->file, op, path);
     char *own_path = done ? arena_strdup(&st->names, path) : NULL;
     if (own_path)
@@ -347,7 +347,7 @@ sn_tensor *sn_safetensors_get(const sn_safetensors *file, const char *name) {
     static const char op[] = "safetensors_get";
     if (error_pending(thread_state())) return NULL;
     if (!file || !name)
-        return raise(SN_ERROR_ARGUMENT, no_site, "%s: %s is NULL", op, file ? "name" : "file");
+        return error_raise(SN_ERROR_ARGUMENT, no_site, "%s: %s is NULL", op, file ? "name" : "file");
     FileReader reader = file->file;
     reader.op = op;
     const Entry *entry = find_entry(file, name);
@@ -376,13 +376,13 @@ typedef struct Writing {
 } Writing;
 
 static bool refuse(int32_t i, const char *name, const char *defect) {
-    raise(SN_ERROR_ARGUMENT, no_site, "safetensors_save: names[%d] \"%.80s\": %s", (int)i,
+    error_raise(SN_ERROR_ARGUMENT, no_site, "safetensors_save: names[%d] \"%.80s\": %s", (int)i,
           name ? name : "(NULL)", defect);
     return false;
 }
 
 static bool out_of_memory(void) {
-    raise(SN_ERROR_MEMORY, no_site, "safetensors_save: out of memory");
+    error_raise(SN_ERROR_MEMORY, no_site, "safetensors_save: out of memory");
     return false;
 }
 
@@ -488,7 +488,7 @@ static bool save(const char *path, Writing *w) {
     if (header.failed)
         out_of_memory();
     else if (header.length - LENGTH_BYTES > MOST_HEADER_BYTES)
-        raise(SN_ERROR_ARGUMENT, no_site, "safetensors_save: a header of more than 100 MB");
+        error_raise(SN_ERROR_ARGUMENT, no_site, "safetensors_save: a header of more than 100 MB");
     else if (file_create(&file, "safetensors_save", path))
         done = file_publish(&file, write_all(w, &header, &file));
     strbuf_free(&header);
@@ -499,7 +499,7 @@ bool sn_safetensors_save(const char *path, const char *const *names, sn_tensor *
                          int32_t count) {
     if (error_pending(thread_state())) return false;
     if (count < 0 || (count && (!names || !tensors))) {
-        raise(SN_ERROR_ARGUMENT, no_site,
+        error_raise(SN_ERROR_ARGUMENT, no_site,
               "safetensors_save: names or tensors is NULL, or count < 0");
         return false;
     }

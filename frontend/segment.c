@@ -76,17 +76,29 @@ static bool copy_graph(const Graph *from, Graph *to) {
     return ok;
 }
 
-static void compile_into(sn_compiled *owner, CompiledGraph *made) {
-    sn_error error;
-    error_init(&error);
-    bool go = !owner->progress || owner->progress(owner->progress_context, "compile", 0, 1);
-    if (!go) error_set(&error, SN_ERROR_CANCELLED, "compiling was cancelled");
-    if (go)
-        compile_graph(&made->graph, owner->fast, true, &made->executable, &made->plan_ns,
-                      &made->load_ns, &error);
+/* False, with the error set, only when the program cancelled it: a graph that cannot be compiled is
+ * remembered as such and run node by node. */
+static bool compile_into(sn_compiled *owner, CompiledGraph *made, sn_error *error) {
+    sn_error failure;
+    error_init(&failure);
+    if (owner->progress && !owner->progress(owner->progress_context, "compile", 0, 1)) {
+        error_set(error, SN_ERROR_CANCELLED, "%s: compiling was cancelled", owner->name);
+        return false;
+    }
+    compile_graph(&made->graph, owner->fast, true, &made->executable, &made->plan_ns, &made->load_ns,
+                  &failure);
     atomic_fetch_add_explicit(&frontend_counters.plan_ns, made->plan_ns, memory_order_relaxed);
     if (owner->progress) owner->progress(owner->progress_context, "compile", 1, 1);
-    if (!made->executable) made->failure = mem_strdup(error.text);
+    if (!made->executable) made->failure = mem_strdup(failure.text);
+    return true;
+}
+
+static void free_compiled_graph(CompiledGraph *graph) {
+    if (!graph) return;
+    executable_release(graph->executable);
+    graph_free(&graph->graph);
+    mem_free(graph->failure);
+    mem_free(graph);
 }
 
 CompiledGraph *segment_compile(sn_compiled *owner, const Trace *trace, sn_error *error) {
@@ -98,23 +110,22 @@ CompiledGraph *segment_compile(sn_compiled *owner, const Trace *trace, sn_error 
     if (found) return found;
     CompiledGraph *made = mem_calloc(1, sizeof *made);
     if (!made || !copy_graph(&trace->graph, &made->graph)) {
-        if (made) graph_free(&made->graph);
-        mem_free(made);
+        free_compiled_graph(made);
         error_memory(error);
         return NULL;
     }
     made->hash = hash;
-    compile_into(owner, made);
+    if (!compile_into(owner, made, error)) {
+        free_compiled_graph(made);
+        return NULL;
+    }
     if (again) COUNT(recompiles);
     pthread_mutex_lock(&owner->lock);
     found = find_graph(owner, &trace->graph, hash); /* another thread may have been faster */
     bool kept = !found && vec_push(&owner->graphs, made);
     pthread_mutex_unlock(&owner->lock);
     if (kept) return made;
-    executable_release(made->executable);
-    graph_free(&made->graph);
-    mem_free(made->failure);
-    mem_free(made);
+    free_compiled_graph(made);
     if (!found) error_memory(error);
     return found;
 }
@@ -296,13 +307,13 @@ bool trace_flush(Trace *trace, Site site) {
     if (ok)
         trace_clear(trace); /* what was recorded is part of the past */
     else
-        raise_error(&error, error.file ? (Site){error.file, error.line} : site);
+        error_raise_from(&error, error.file ? (Site){error.file, error.line} : site);
     return ok;
 }
 
 bool trace_host_read(Trace *trace, const char *op, Site site) {
     if (trace->fullgraph) {
-        raise(SN_ERROR_GRAPH_BREAK, site,
+        error_raise(SN_ERROR_GRAPH_BREAK, site,
               "%s: a value is read on the host inside %s, which was compiled with fullgraph", op,
               trace->graph.name);
         return false;

@@ -84,11 +84,11 @@ static sn_tensor *handle_make(TensorKind kind, const TensorType *type) {
 sn_tensor *tensor_new(TensorKind kind, const TensorType *type, Site site) {
     ThreadState *state = thread_state();
     if (state->depth == 0)
-        return raise(SN_ERROR_SCOPE, site,
+        return error_raise(SN_ERROR_SCOPE, site,
                      "no scope is open on this thread: call sn_scope_begin() first, it owns results");
-    if (!vec_reserve(&state->held, 1)) return raise(SN_ERROR_MEMORY, site, "out of memory");
+    if (!vec_reserve(&state->held, 1)) return error_raise(SN_ERROR_MEMORY, site, "out of memory");
     sn_tensor *tensor = handle_make(kind, type);
-    if (!tensor) return raise(SN_ERROR_MEMORY, site, "out of memory");
+    if (!tensor) return error_raise(SN_ERROR_MEMORY, site, "out of memory");
     tensor->slot = state->held.count;
     state->held.data[state->held.count++] = tensor;
     return tensor;
@@ -149,7 +149,7 @@ void tensor_unref(sn_tensor *tensor) {
 sn_tensor *sn_retain(sn_tensor *tensor) {
     if (!tensor || tensor->kind == TENSOR_NONE) return tensor;
     if (tensor->magic != TENSOR_ALIVE)
-        return raise(SN_ERROR_HANDLE, no_site, "retain: the tensor was released already");
+        return error_raise(SN_ERROR_HANDLE, no_site, "retain: the tensor was released already");
     atomic_fetch_add_explicit(&tensor->retains, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&tensor->refs, 1, memory_order_relaxed);
     return tensor;
@@ -158,12 +158,12 @@ sn_tensor *sn_retain(sn_tensor *tensor) {
 void sn_release(sn_tensor *tensor) {
     if (!tensor || tensor->kind == TENSOR_NONE) return;
     if (tensor->magic != TENSOR_ALIVE) {
-        raise(SN_ERROR_HANDLE, no_site, "release: the tensor was released already");
+        error_raise(SN_ERROR_HANDLE, no_site, "release: the tensor was released already");
         return;
     }
     if (atomic_fetch_sub_explicit(&tensor->retains, 1, memory_order_relaxed) <= 0) {
         atomic_fetch_add_explicit(&tensor->retains, 1, memory_order_relaxed);
-        raise(SN_ERROR_HANDLE, no_site, "release: the tensor was not retained; its scope owns it");
+        error_raise(SN_ERROR_HANDLE, no_site, "release: the tensor was not retained; its scope owns it");
         return;
     }
     tensor_unref(tensor);
@@ -229,15 +229,15 @@ bool tensor_overlaps_itself(const sn_tensor *tensor) {
 
 bool tensor_check(const sn_tensor *tensor, const char *op, const char *name, Site site) {
     if (!tensor) {
-        raise(SN_ERROR_ARGUMENT, site, "%s: %s is NULL", op, name);
+        error_raise(SN_ERROR_ARGUMENT, site, "%s: %s is NULL", op, name);
         return false;
     }
     if (tensor->magic != TENSOR_ALIVE) {
-        raise(SN_ERROR_HANDLE, site, "%s: %s was released already, or is no tensor", op, name);
+        error_raise(SN_ERROR_HANDLE, site, "%s: %s was released already, or is no tensor", op, name);
         return false;
     }
     if (tensor->kind == TENSOR_PROXY && tensor->trace != thread_state()->trace) {
-        raise(SN_ERROR_HANDLE, site, "%s: %s belongs to a function that is being traced elsewhere", op,
+        error_raise(SN_ERROR_HANDLE, site, "%s: %s belongs to a function that is being traced elsewhere", op,
               name);
         return false;
     }
@@ -247,11 +247,11 @@ bool tensor_check(const sn_tensor *tensor, const char *op, const char *name, Sit
 sn_tensor *tensor_realize(sn_tensor *tensor, const char *op, Site site) {
     if (error_pending(thread_state()) || !tensor_check(tensor, op, "tensor", site)) return NULL;
     if (tensor->kind == TENSOR_NONE)
-        return raise(SN_ERROR_ARGUMENT, site, "%s: tensor is SN_NONE", op);
+        return error_raise(SN_ERROR_ARGUMENT, site, "%s: tensor is SN_NONE", op);
     if (tensor->kind == TENSOR_WEAK) {
         TensorType type = {.dtype = tensor->dtype, .rank = 0};
         Storage *storage = storage_new(sizeof(uint64_t));
-        if (!storage) return raise(SN_ERROR_MEMORY, site, "%s: out of memory", op);
+        if (!storage) return error_raise(SN_ERROR_MEMORY, site, "%s: out of memory", op);
         dtype_store((sn_dtype)tensor->dtype, storage->data, tensor->bits);
         return tensor_real(storage, &type, NULL, 0, site);
     }
@@ -264,25 +264,25 @@ sn_tensor *tensor_realize(sn_tensor *tensor, const char *op, Site site) {
 static bool make_type(const int64_t *dims, int32_t rank, sn_dtype dtype, const char *op,
                       TensorType *type) {
     if (rank < 0 || rank > SN_MAX_RANK || (rank && !dims)) {
-        raise(SN_ERROR_SHAPE, no_site, "%s: rank %d is not in 0 … %d, or dims is NULL", op, (int)rank,
+        error_raise(SN_ERROR_SHAPE, no_site, "%s: rank %d is not in 0 … %d, or dims is NULL", op, (int)rank,
               SN_MAX_RANK);
         return false;
     }
     if ((uint32_t)dtype >= SN_DTYPE_COUNT) {
-        raise(SN_ERROR_DTYPE, no_site, "%s: %d is no dtype", op, (int)dtype);
+        error_raise(SN_ERROR_DTYPE, no_site, "%s: %d is no dtype", op, (int)dtype);
         return false;
     }
     *type = (TensorType){.dtype = (uint8_t)dtype, .rank = (uint8_t)rank};
     for (int32_t i = 0; i < rank; i++) {
         type->dims[i] = dims[i];
         if (dims[i] < 0) {
-            raise(SN_ERROR_SHAPE, no_site, "%s: dim %d is negative: %lld", op, (int)i,
+            error_raise(SN_ERROR_SHAPE, no_site, "%s: dim %d is negative: %lld", op, (int)i,
                   (long long)dims[i]);
             return false;
         }
     }
     if (dims_count(dims, rank) < 0) {
-        raise(SN_ERROR_MEMORY, no_site, "%s: too many elements", op);
+        error_raise(SN_ERROR_MEMORY, no_site, "%s: too many elements", op);
         return false;
     }
     return true;
@@ -298,10 +298,10 @@ sn_tensor *sn_from_copy(const void *data, size_t bytes, const int64_t *dims, int
     if (error_pending(thread_state()) || !make_type(dims, rank, dtype, "from_copy", &type)) return NULL;
     size_t wanted = type_bytes(&type);
     if (bytes != wanted || (bytes && !data))
-        return raise(SN_ERROR_ARGUMENT, no_site, "from_copy: %zu bytes given, the shape needs %zu%s",
+        return error_raise(SN_ERROR_ARGUMENT, no_site, "from_copy: %zu bytes given, the shape needs %zu%s",
                      bytes, wanted, data ? "" : " (data is NULL)");
     Storage *storage = storage_new(wanted);
-    if (!storage) return raise(SN_ERROR_MEMORY, no_site, "from_copy: out of memory");
+    if (!storage) return error_raise(SN_ERROR_MEMORY, no_site, "from_copy: out of memory");
     if (wanted) memcpy(storage->data, data, wanted);
     return tensor_real(storage, &type, NULL, 0, no_site);
 }
@@ -313,13 +313,13 @@ sn_tensor *sn_from_borrow(void *data, size_t bytes, const int64_t *dims, int32_t
         return NULL;
     size_t wanted = type_bytes(&type);
     if (bytes < wanted || (wanted && !data))
-        return raise(SN_ERROR_ARGUMENT, no_site, "from_borrow: %zu bytes given, the shape needs %zu%s",
+        return error_raise(SN_ERROR_ARGUMENT, no_site, "from_borrow: %zu bytes given, the shape needs %zu%s",
                      bytes, wanted, data ? "" : " (data is NULL)");
     if ((uintptr_t)data % sn_dtype_size(dtype))
-        return raise(SN_ERROR_ARGUMENT, no_site, "from_borrow: data is not aligned to %zu bytes",
+        return error_raise(SN_ERROR_ARGUMENT, no_site, "from_borrow: data is not aligned to %zu bytes",
                      sn_dtype_size(dtype));
     Storage *storage = storage_borrow(data, wanted, NULL, NULL);
-    if (!storage) return raise(SN_ERROR_MEMORY, no_site, "from_borrow: out of memory");
+    if (!storage) return error_raise(SN_ERROR_MEMORY, no_site, "from_borrow: out of memory");
     sn_tensor *tensor = tensor_real(storage, &type, NULL, 0, no_site);
     if (!tensor) return NULL;
     storage->release = release;
@@ -377,7 +377,7 @@ bool sn_read(sn_tensor *tensor, sn_dtype dtype, void *destination, size_t bytes)
     int64_t count = dims_count(real->dims, real->rank);
     size_t wanted = (size_t)count * sn_dtype_size(dtype);
     if ((uint32_t)dtype >= SN_DTYPE_COUNT || bytes != wanted || (wanted && !destination)) {
-        raise(SN_ERROR_ARGUMENT, no_site, "read: %zu bytes given for %lld elements of %s, %zu are needed",
+        error_raise(SN_ERROR_ARGUMENT, no_site, "read: %zu bytes given for %lld elements of %s, %zu are needed",
               bytes, (long long)count, sn_dtype_name(dtype), wanted);
         return false;
     }
@@ -405,7 +405,7 @@ static bool item_bits(sn_tensor *tensor, sn_dtype dtype, uint64_t *bits) {
     sn_tensor *real = tensor_realize(tensor, "item", no_site);
     if (!real) return false;
     if (dims_count(real->dims, real->rank) != 1) {
-        raise(SN_ERROR_SHAPE, no_site, "item: the tensor has %lld elements, not one",
+        error_raise(SN_ERROR_SHAPE, no_site, "item: the tensor has %lld elements, not one",
               (long long)dims_count(real->dims, real->rank));
         return false;
     }
@@ -452,7 +452,7 @@ static int32_t find_axis(const sn_tensor *tensor, int32_t axis, const char *op) 
     if (!readable(tensor, op)) return -1;
     int32_t own = axis < 0 ? axis + tensor->rank : axis;
     if (own >= 0 && own < tensor->rank) return own;
-    raise(SN_ERROR_INDEX, no_site, "%s: axis %d is out of range for a tensor of rank %d", op, (int)axis,
+    error_raise(SN_ERROR_INDEX, no_site, "%s: axis %d is out of range for a tensor of rank %d", op, (int)axis,
           (int)tensor->rank);
     return -1;
 }

@@ -69,8 +69,8 @@ ThreadState *thread_state(void);
 /* ---- errors (frontend/error.c) ------------------------------------------------------------------ */
 
 /* Records `error` with the caller's line in front of its text, unless one is pending. Returns NULL. */
-void *raise_error(const sn_error *error, Site site);
-void *raise(sn_status status, Site site, const char *format, ...) SN_PRINTF(3, 4);
+void *error_raise_from(const sn_error *error, Site site);
+void *error_raise(sn_status status, Site site, const char *format, ...) SN_PRINTF(3, 4);
 static inline bool error_pending(const ThreadState *state) { return state->error.status != SN_OK; }
 
 /* ---- storage and handles (frontend/tensor.c) ----------------------------------------------------- */

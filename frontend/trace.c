@@ -119,7 +119,7 @@ static int64_t new_root(Trace *trace, NodeId node, int32_t input) {
 static sn_tensor *root_proxy(Trace *trace, NodeId node, Site site) {
     TensorType type = node_type(&trace->graph, node);
     int64_t view = new_root(trace, node, -1);
-    if (view < 0) return raise(SN_ERROR_MEMORY, site, "out of memory");
+    if (view < 0) return error_raise(SN_ERROR_MEMORY, site, "out of memory");
     return new_proxy(trace, &type, (uint32_t)view, NULL, 0, site);
 }
 
@@ -161,7 +161,7 @@ sn_tensor *trace_argument(Trace *trace, sn_tensor *real) {
     Site nowhere = {0};
     int64_t view = known_input(trace, real);
     if (view < 0) view = add_input(trace, INPUT_ARGUMENT, real, nowhere);
-    if (view < 0) return raise(SN_ERROR_MEMORY, nowhere, "out of memory");
+    if (view < 0) return error_raise(SN_ERROR_MEMORY, nowhere, "out of memory");
     TensorType type = tensor_type(real);
     return new_proxy(trace, &type, (uint32_t)view, real->strides, real->offset, nowhere);
 }
@@ -173,7 +173,7 @@ static NodeId capture(Trace *trace, sn_tensor *real, Site site) {
         trace->impure = true;
     }
     if (view < 0) {
-        raise(SN_ERROR_MEMORY, site, "out of memory");
+        error_raise(SN_ERROR_MEMORY, site, "out of memory");
         return NODE_NONE;
     }
     return trace->roots.data[trace->views.data[view].root].node;
@@ -232,7 +232,7 @@ NodeId trace_node(Trace *trace, sn_tensor *tensor, Site site) {
         break;
     default: node = view_node(trace, tensor->record, site, &error);
     }
-    if (node == NODE_NONE) raise_error(&error, site);
+    if (node == NODE_NONE) error_raise_from(&error, site);
     return node;
 }
 
@@ -262,7 +262,7 @@ static NodeId emit(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
     error_init(&error);
     if (n_inputs + 1 > 16) nodes = mem_alloc(sizeof *nodes * (size_t)(n_inputs + 1));
     if (!nodes) {
-        raise(SN_ERROR_MEMORY, site, "%s: out of memory", op_info[op].name);
+        error_raise(SN_ERROR_MEMORY, site, "%s: out of memory", op_info[op].name);
         return NODE_NONE;
     }
     if (operand_nodes(trace, inputs, n_inputs, nodes, site)) {
@@ -277,7 +277,7 @@ static NodeId emit(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
         }
         if (error.status == SN_OK)
             result = graph_emit(&trace->graph, op, nodes, n_inputs, &own, site, &error);
-        if (result == NODE_NONE) raise_error(&error, site);
+        if (result == NODE_NONE) error_raise_from(&error, site);
     }
     if (nodes != few) mem_free(nodes);
     trace->ops++;
@@ -308,7 +308,7 @@ sn_tensor *trace_view(Trace *trace, OpCode op, sn_tensor *x, const AttrList *att
     AttrList own;
     own.count = attrs->count;
     memcpy(own.words, attrs->words, sizeof(int64_t) * (size_t)attrs->count);
-    if (op_infer(op, &from, 1, &own, &type, &error) != SN_OK) return raise_error(&error, site);
+    if (op_infer(op, &from, 1, &own, &type, &error) != SN_OK) return error_raise_from(&error, site);
     int64_t strides[SN_MAX_RANK], offset;
     if (!view_apply(op, &own, x, &type, strides, &offset)) {
         AttrList none;
@@ -327,12 +327,12 @@ sn_tensor *trace_view(Trace *trace, OpCode op, sn_tensor *x, const AttrList *att
                       .node = NODE_NONE};
     for (int32_t i = 0; i < own.count; i++)
         if (!vec_push(&trace->words, own.words[i]))
-            return raise(SN_ERROR_MEMORY, site, "%s: out of memory", op_info[op].name);
+            return error_raise(SN_ERROR_MEMORY, site, "%s: out of memory", op_info[op].name);
     if (!vec_push(&trace->views, view))
-        return raise(SN_ERROR_MEMORY, site, "%s: out of memory", op_info[op].name);
+        return error_raise(SN_ERROR_MEMORY, site, "%s: out of memory", op_info[op].name);
     uint32_t record = trace->views.count - 1;
     /* The node now, so that the dump has it at the line where it was written. */
-    if (view_node(trace, record, site, &error) == NODE_NONE) return raise_error(&error, site);
+    if (view_node(trace, record, site, &error) == NODE_NONE) return error_raise_from(&error, site);
     trace->ops++;
     return new_proxy(trace, &type, record, strides, offset, site);
 }
@@ -479,11 +479,11 @@ bool trace_inplace(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
                    const AttrList *attrs, sn_rng *generator, Site site) {
     sn_tensor *target = inputs[0];
     if (target->kind == TENSOR_WEAK || target->kind == TENSOR_NONE) {
-        raise(SN_ERROR_ARGUMENT, site, "%s_: a scalar constant cannot be written", op_info[op].name);
+        error_raise(SN_ERROR_ARGUMENT, site, "%s_: a scalar constant cannot be written", op_info[op].name);
         return false;
     }
     if (tensor_overlaps_itself(target)) {
-        raise(SN_ERROR_ALIAS, site, "%s_: the tensor names one element more than once (it was expanded)",
+        error_raise(SN_ERROR_ALIAS, site, "%s_: the tensor names one element more than once (it was expanded)",
               op_info[op].name);
         return false;
     }
@@ -502,7 +502,7 @@ bool trace_inplace(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
     TensorType wanted = tensor_type(target);
     value = graph_fit(&trace->graph, value, &wanted, op, site, &error);
     if (value == NODE_NONE || !write_view(trace, (uint32_t)record, value, site, &error)) {
-        raise_error(&error, site);
+        error_raise_from(&error, site);
         return false;
     }
     trace->ops++;

@@ -135,19 +135,6 @@ static KValue expand_frac(KBuilder *b, const Operands *o) {
     return k_sub(b, o->in[0], kb_op1(b, OP_TRUNC, o->in[0]));
 }
 
-/* max(x, bound) and min(x, bound) for a constant bound; the cheap form where it has the same
- * bits. */
-static KValue at_least(KBuilder *b, KValue x, double bound) {
-    if (isnan(bound) || bound == 0 || kb_dtype(b, x) == SN_BOOL)
-        return k_num2(b, OP_MAXIMUM, x, bound);
-    return k_at_least(b, x, bound);
-}
-static KValue at_most(KBuilder *b, KValue x, double bound) {
-    if (isnan(bound) || bound == 0 || kb_dtype(b, x) == SN_BOOL)
-        return k_num2(b, OP_MINIMUM, x, bound);
-    return k_at_most(b, x, bound);
-}
-
 /* max(x, 0) with the primitive's bits: NaN stays, -0 gives +0. */
 static KValue relu(KBuilder *b, KValue x) {
     if (!dtype_is_signed(kb_dtype(b, x))) return x;
@@ -159,7 +146,7 @@ static KValue expand_relu(KBuilder *b, const Operands *o) {
 }
 static KValue expand_relu6(KBuilder *b, const Operands *o) {
     KValue x = relu(b, o->in[0]);
-    return o->type == SN_BOOL ? x : at_most(b, x, 6.0);
+    return o->type == SN_BOOL ? x : k_at_most(b, x, 6.0);
 }
 
 static KValue expand_isnan(KBuilder *b, const Operands *o) {
@@ -212,7 +199,7 @@ static KValue expand_mish(KBuilder *b, const Operands *o) {
 /* min(max(x + 3, 0), 6) / 6 */
 static KValue hardsigmoid(KBuilder *b, KValue x) {
     KValue shifted = relu(b, k_num2(b, OP_ADD, x, 3.0));
-    return k_num2(b, OP_DIV, at_most(b, shifted, 6.0), 6.0);
+    return k_num2(b, OP_DIV, k_at_most(b, shifted, 6.0), 6.0);
 }
 static KValue expand_hardsigmoid(KBuilder *b, const Operands *o) {
     return hardsigmoid(b, o->in[0]);

@@ -2,12 +2,15 @@
 #include "passes/index.h"
 
 int32_t index_axis(IndexSpace *space, int64_t size) {
-    IndexSymbol symbol = {.kind = SYMBOL_AXIS, .size = size < 1 ? 1 : size};
-    if (!vec_push(&space->symbols, symbol)) {
+    if (!vec_reserve(&space->symbols, 1)) {
         space->failed = true;
         return 0;
     }
-    return (int32_t)space->symbols.count - 1;
+    IndexSymbol *symbol = &space->symbols.data[space->symbols.count];
+    symbol->kind = SYMBOL_AXIS; /* an axis has no expression: the rest stays as it is */
+    symbol->size = size < 1 ? 1 : size;
+    symbol->divisor = 0;
+    return (int32_t)space->symbols.count++;
 }
 
 int32_t index_value(IndexSpace *space, KValue value, int64_t size) {

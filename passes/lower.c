@@ -340,6 +340,7 @@ static void emit_group(Lower *l) {
     if (l->b_symbol != LOWER_NO_AXIS) open_loop(l, DEPTH_B, l->b_axis, true);
     if (l->k_symbol != LOWER_NO_AXIS) {
         int32_t last = last_stage(l);
+        lower_choose_kept(l, last);
         for (int32_t stage = 0; stage <= last && !l->failed; stage++) emit_stage(l, stage, &stores);
     }
     for (uint32_t i = 0; i < l->group->members.count && !l->failed; i++) {
@@ -483,8 +484,15 @@ static sn_status lower_gemm(Lower *l, NodeId id) {
     return vec_push(&l->program->steps, step) ? SN_OK : error_memory(l->context->error);
 }
 
-static sn_status lower_step(PassContext *context, const PlanStep *plan, KValue *reduced,
-                            int32_t *stages) {
+/* Tables by node that all steps share. */
+typedef struct NodeTables {
+    KValue *reduced;       /* see Lower */
+    int32_t *stages;       /* see Lower */
+    int32_t *kept_from;    /* see Lower */
+    uint32_t *kept_access; /* see Lower */
+} NodeTables;
+
+static sn_status lower_step(PassContext *context, const PlanStep *plan, const NodeTables *tables) {
     Lower l = {.context = context,
                .graph = &context->graph,
                .fusion = &context->fusion,
@@ -493,8 +501,10 @@ static sn_status lower_step(PassContext *context, const PlanStep *plan, KValue *
                .copied = plan->source,
                .copy_target = plan->target,
                .predicate = KVALUE_NONE,
-               .reduced = reduced,
-               .stages = stages};
+               .reduced = tables->reduced,
+               .stages = tables->stages,
+               .kept_from = tables->kept_from,
+               .kept_access = tables->kept_access};
     Group copy = {.shape_of = plan->source, .k = 1, .b = 1};
     if (plan->group == GROUP_NONE) {
         copy.a = node_count(&context->graph, plan->source);
@@ -514,16 +524,22 @@ sn_status pass_lower(PassContext *context) {
     for (uint32_t i = 0; i < context->graph.sites.count; i++)
         if (!vec_push(&program->sites, context->graph.sites.data[i]))
             return error_memory(context->error);
-    KValue *reduced = arena_alloc(&context->arena, sizeof *reduced * (count + 1));
-    int32_t *stages = arena_alloc(&context->arena, sizeof *stages * (count + 1));
-    if (!reduced || !stages) return error_memory(context->error);
+    NodeTables tables = {
+        .reduced = arena_alloc(&context->arena, sizeof(KValue) * (count + 1)),
+        .stages = arena_alloc(&context->arena, sizeof(int32_t) * (count + 1)),
+        .kept_from = arena_alloc(&context->arena, sizeof(int32_t) * (count + 1)),
+        .kept_access = arena_alloc(&context->arena, sizeof(uint32_t) * (count + 1)),
+    };
+    if (!tables.reduced || !tables.stages || !tables.kept_from || !tables.kept_access)
+        return error_memory(context->error);
     for (uint32_t i = 0; i <= count; i++) {
-        reduced[i] = KVALUE_NONE;
-        stages[i] = -1;
+        tables.reduced[i] = KVALUE_NONE;
+        tables.stages[i] = tables.kept_from[i] = -1;
+        tables.kept_access[i] = UINT32_MAX;
     }
     sn_status status = SN_OK;
     for (uint32_t i = 0; i < context->fusion.steps.count && status == SN_OK; i++)
-        status = lower_step(context, &context->fusion.steps.data[i], reduced, stages);
+        status = lower_step(context, &context->fusion.steps.data[i], &tables);
     for (uint32_t i = 0; i < program->steps.count; i++)
         if (program->steps.data[i].launch.scratch_bytes > program->scratch_bytes)
             program->scratch_bytes = program->steps.data[i].launch.scratch_bytes;

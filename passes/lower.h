@@ -24,6 +24,7 @@ typedef struct LowerAccess {
     uint32_t arg;     /* argument */
     int64_t coef[2];  /* elements per step of the B and the K axis */
     bool indirect;    /* has terms of other kinds */
+    int32_t depth;    /* indirect: deepest loop that it depends on */
 } LowerAccess;
 
 typedef struct Memo {
@@ -64,6 +65,8 @@ typedef struct Lower {
     VEC(IndexExpr) coordinates;   /* of memos */
     KValue *reduced;              /* by node: value of a reduction that was emitted */
     int32_t *stages;              /* by node: first loop over K in which it can be computed; -1 */
+    int32_t *kept_from;           /* by node: loop over K that keeps it in a row buffer; -1 = none */
+    uint32_t *kept_access;        /* by node: the row buffer's access */
     VEC(LowerArg) args;           /* by kernel argument */
     VEC(LowerAccess) accesses;    /* by kernel access */
     VEC(int64_t) params;          /* numbered parameters */
@@ -99,10 +102,17 @@ void lower_own_index(Lower *l, NodeId shaped, IndexExpr *index);
 /* Reports a failure; returns KVALUE_NONE. */
 KValue lower_fail(Lower *l, const char *why);
 
+/* ---- lower_keep.c ------------------------------------------------------------------------------- */
+
+/* Chooses the values that a row kernel computes in one loop over K and needs again in a later one. */
+void lower_choose_kept(Lower *l, int32_t last_stage);
+
 /* ---- lower_access.c ---------------------------------------------------------------------------- */
 
 /* The access of `buffer` at an address (in elements); written or read. UINT32_MAX on failure. */
 uint32_t lower_access(Lower *l, uint32_t buffer, const IndexExpr *address, bool write);
+/* The access of a new row buffer: one element for each step of K. UINT32_MAX on failure. */
+uint32_t lower_row_buffer(Lower *l, NodeId node);
 /* A new parameter word with this value. */
 KCoef lower_param(Lower *l, int64_t value);
 /* Fills the launch: merged grid, blocks, strides, parameters, argument references. */

@@ -100,6 +100,7 @@ uint32_t lower_access(Lower *l, uint32_t buffer, const IndexExpr *address, bool 
             wanted.indirect = true;
         }
     }
+    if (wanted.indirect) wanted.depth = lower_index_depth(l, address);
     wanted.arg = find_arg(l, buffer, address->constant, grid, write);
     uint32_t known = find_access(l, &wanted);
     if (l->failed || known != UINT32_MAX) return known;
@@ -122,6 +123,25 @@ uint32_t lower_access(Lower *l, uint32_t buffer, const IndexExpr *address, bool 
         return UINT32_MAX;
     }
     return l->accesses.count - 1;
+}
+
+uint32_t lower_row_buffer(Lower *l, NodeId node) {
+    if (l->failed) return UINT32_MAX;
+    LowerArg arg = {.buffer = UINT32_MAX, .read = true, .written = true, .local = node};
+    KArg karg = {.dtype = graph_node(l->graph, node)->dtype,
+                 .role = KARG_LOCAL,
+                 .size = l->kernel->axes.data[l->k_axis].size};
+    KTerm term = {(uint32_t)l->k_axis, KVALUE_NONE, kcoef_literal(1)};
+    KAccess access = {.arg = l->args.count,
+                      .first_term = l->kernel->terms.count,
+                      .n_terms = 1,
+                      .offset = kcoef_literal(0)};
+    LowerAccess own = {.arg = l->args.count, .coef = {0, 1}};
+    bool ok = vec_push(&l->args, arg) && vec_push(&l->kernel->args, karg) &&
+              vec_push(&l->kernel->terms, term) && vec_push(&l->kernel->accesses, access) &&
+              vec_push(&l->accesses, own);
+    if (!ok) lower_fail(l, "out of memory");
+    return ok ? l->accesses.count - 1 : UINT32_MAX;
 }
 
 /* ---- the launch ----------------------------------------------------------------------------------- */
@@ -205,13 +225,16 @@ static int64_t block_size(const Lower *l, int64_t points, int64_t b_size) {
 /* Bytes that one access moves in all: each element that it can name, once. */
 static int64_t access_bytes(const Lower *l, const LowerAccess *access) {
     const LowerArg *arg = &l->args.data[access->arg];
+    if (arg->buffer == UINT32_MAX) return 0; /* a row buffer stays in the cache */
     const Buffer *buffer = &l->program->buffers.data[arg->buffer];
     int64_t count = 1;
     for (int32_t d = 0; d < l->n_grid; d++)
         if (arg->grid[d]) count *= l->grid_sizes[d];
     if (access->coef[0]) count *= l->space.symbols.data[l->b_symbol].size;
     if (access->coef[1]) count *= l->group->k;
-    if (access->indirect) count = l->group->a * l->group->b * l->group->k;
+    if (access->indirect)
+        count = l->group->a * (access->depth >= DEPTH_B ? l->group->b : 1) *
+                (access->depth == DEPTH_K ? l->group->k : 1);
     if (count > buffer->elements && buffer->elements > 0) count = buffer->elements;
     return count * (int64_t)sn_dtype_size((sn_dtype)buffer->dtype);
 }
@@ -257,7 +280,11 @@ sn_status lower_launch(Lower *l, Step *step) {
     for (uint32_t i = 0; i < l->args.count; i++) {
         const LowerArg *arg = &l->args.data[i];
         uint8_t role = arg->written ? (arg->read ? KARG_INOUT : KARG_OUT) : KARG_IN;
-        l->kernel->args.data[i].role = role;
+        KArg *karg = &l->kernel->args.data[i];
+        if (karg->role == KARG_LOCAL)
+            launch->scratch_bytes += kernel_local_bytes((sn_dtype)karg->dtype, l->group->k);
+        else
+            karg->role = role;
         if (!vec_push(&launch->args, ((ArgRef){arg->buffer, arg->offset})))
             return error_memory(l->context->error);
     }

@@ -391,6 +391,34 @@ static KValue scan(Lower *l, NodeId id, const IndexExpr *index) {
     return lower_inst(l, inst, DEPTH_K);
 }
 
+/* A value that is kept in a row buffer: computed and stored in its first loop, loaded in later ones. */
+static KValue kept(Lower *l, NodeId id, const IndexExpr *index) {
+    KInst inst = {.dtype = graph_node(l->graph, id)->dtype,
+                  .in = {KVALUE_NONE, KVALUE_NONE, KVALUE_NONE},
+                  .site = graph_node(l->graph, id)->site};
+    bool first = l->kept_access[id] == UINT32_MAX;
+    KValue value = first ? pointwise(l, id, index) : KVALUE_NONE;
+    if (first) l->kept_access[id] = lower_row_buffer(l, id);
+    if (l->failed) return KVALUE_NONE;
+    inst.imm = l->kept_access[id];
+    inst.op = first ? OP_STORE : OP_LOAD;
+    if (first) inst.in[0] = value;
+    kbuilder_at(l->builder, l->regions[DEPTH_K]);
+    if (!first) return lower_inst(l, inst, DEPTH_K);
+    kb_inst(l->builder, inst);
+    return value;
+}
+
+/* Is the value wanted where the row's loop stands, in a loop over K? */
+static bool is_kept_here(Lower *l, NodeId id, const IndexExpr *index) {
+    if (l->kept_from[id] < 0 || l->stage < l->kept_from[id] || l->predicate != KVALUE_NONE) return false;
+    IndexExpr own[SN_MAX_RANK];
+    lower_own_index(l, id, own);
+    for (int32_t i = 0; i < graph_node(l->graph, id)->rank; i++)
+        if (!index_equal(&own[i], &index[i])) return false;
+    return true;
+}
+
 static KValue compute(Lower *l, NodeId id, const IndexExpr *index) {
     const Node *node = graph_node(l->graph, id);
     switch (node->op) {
@@ -406,6 +434,7 @@ static KValue compute(Lower *l, NodeId id, const IndexExpr *index) {
             if (l->reduced[id] == KVALUE_NONE) return lower_fail(l, "a reduction is used too early");
             return l->reduced[id];
         }
+        if (is_kept_here(l, id, index)) return kept(l, id, index);
         return pointwise(l, id, index);
     }
 }

@@ -54,14 +54,24 @@ NodeId graph_copy_node(const Graph *from, NodeId id, Graph *to, const NodeId *ma
     return copy;
 }
 
-/* A result must be a value that a kernel stores: constants and indices get a copy, and so does what
- * is written into an input, unless it is computed by an op of its own. */
+/* Does an earlier result lie in the same memory? Each is a tensor of its own to the program. */
+static bool base_is_result(const Graph *graph, NodeId base) {
+    for (uint32_t i = 0; i < graph->outputs.count; i++)
+        if (view_base(graph, graph->outputs.data[i].node) == base) return true;
+    return false;
+}
+
+/* A result must be a value that a kernel stores, in memory that no other has: inputs that an op left
+ * as they are, constants and indices get a copy, and so does what is written into an input, unless it
+ * is computed by an op of its own. */
 static sn_status own_memory(Graph *to, GraphOutput *output, sn_error *error) {
     NodeId base = view_base(to, output->node);
     const Node *node = graph_node(to, base);
     int64_t own[SN_MAX_RANK], strides[SN_MAX_RANK], offset;
     base_strides(to, base, own);
-    bool copy = (node->op != OP_INPUT && op_is((OpCode)node->op, CLASS_SOURCE)) ||
+    bool source = op_is((OpCode)node->op, CLASS_SOURCE);
+    bool copy = (source && (node->op != OP_INPUT || output->writes_input < 0)) ||
+                base_is_result(to, base) ||
                 !view_strides(to, output->node, base, own, strides, &offset);
     if (output->writes_input >= 0) {
         bool same = to->inputs.data[output->writes_input] == output->node;

@@ -1,0 +1,326 @@
+/* The differential fuzzer: random programs, eager against compiled against the oracle.
+ *
+ *   fuzz [--count N] [--seconds T] [--seed S] [--jobs N] [--plant NAME]… [--show SEED] [--no-shrink]
+ *
+ * Programs run in child processes, so that a crash is one more finding. A failing program is cut down
+ * and printed with its seed; `--seed S --count 1` runs it again. */
+#include "tests/fuzz_make.h"
+#include "tests/fuzz_shrink.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BATCH = 400, MOST_JOBS = 16, MOST_PLANTS = 8, MOST_PRINTED = 12, TRIAL_SECONDS = 20,
+       PROGRAM_SECONDS = 60, SHRINK_TRIALS = 600 };
+
+/* What the command line says. */
+typedef struct Options {
+    int64_t count;                   /* programs to run */
+    double seconds;                  /* stop after so long; 0 = no limit */
+    uint64_t seed;                   /* of the first program */
+    int32_t jobs;                    /* processes at a time */
+    const char *plants[MOST_PLANTS]; /* bugs to put in, one program after the other */
+    int32_t n_plants;                /* how many */
+    bool shrink;                     /* cut failing programs down */
+    bool show;                       /* print the program of `seed` and stop */
+} Options;
+
+/* A child's slot in memory shared with the parent. */
+typedef struct Slot {
+    pid_t child;           /* 0 = free */
+    uint64_t first;        /* program it began with */
+    volatile uint64_t now; /* program it is at */
+    int64_t count;         /* programs of the batch */
+    volatile int64_t done; /* of them finished */
+    FuzzCoverage coverage; /* of the batch */
+    volatile time_t since; /* when `now` began */
+    FuzzVerdict verdict;   /* why the child ended early */
+} Slot;
+
+static double now_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static const char *plant_for(const Options *o, uint64_t seed) {
+    return o->n_plants ? o->plants[seed % (uint64_t)o->n_plants] : NULL;
+}
+
+/* ---- children ------------------------------------------------------------------------------- */
+
+/* Runs a batch up to its first failure; the exit status is the failure. */
+static int run_batch(const Options *o, Slot *slot) {
+    static FuzzProgram program;
+    for (int64_t i = slot->done; i < slot->count; i++) {
+        slot->now = slot->first + (uint64_t)i;
+        slot->since = time(NULL);
+        fuzz_make(slot->now, &program);
+        FuzzVerdict verdict = fuzz_check(&program, plant_for(o, slot->now), &slot->coverage);
+        slot->done = i + 1;
+        if (!verdict.failure) continue;
+        slot->verdict = verdict;
+        return (int)verdict.failure;
+    }
+    return 0;
+}
+
+static void start(const Options *o, Slot *slot) {
+    fflush(NULL);
+    slot->since = time(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        int status = run_batch(o, slot);
+        fflush(NULL);
+        _exit(status);
+    }
+    slot->child = child > 0 ? child : 0; /* by the parent alone: the memory is shared */
+}
+
+/* ---- shrinking ------------------------------------------------------------------------------ */
+
+typedef struct Trial {
+    FuzzFailure failure; /* the one to keep */
+    const char *plant;   /* bug that is put in */
+    FuzzVerdict *shared; /* verdict of the last trial, from the child */
+} Trial;
+
+static FuzzFailure failure_of(int status) {
+    if (WIFEXITED(status) && WEXITSTATUS(status) < FUZZ_FAILURE_COUNT)
+        return (FuzzFailure)WEXITSTATUS(status);
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? FUZZ_HANG : FUZZ_CRASH;
+}
+
+static bool still_fails(const FuzzProgram *program, void *context) {
+    const Trial *trial = context;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(TRIAL_SECONDS);
+        FuzzVerdict verdict = fuzz_check(program, trial->plant, NULL);
+        if (verdict.failure == trial->failure) *trial->shared = verdict;
+        _exit((int)verdict.failure);
+    }
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+    return failure_of(status) == trial->failure;
+}
+
+/* In a process of its own: the programs that it runs may crash it. */
+static void shrink_and_print(const Options *o, uint64_t seed, FuzzFailure failure, FuzzVerdict *shared) {
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        static FuzzProgram program;
+        Trial trial = {failure, plant_for(o, seed), shared};
+        sn_set_threads(1);
+        fuzz_make(seed, &program);
+        int32_t before = program.n_steps;
+        int32_t trials = fuzz_shrink(&program, still_fails, &trial, SHRINK_TRIALS);
+        printf("reduced from %d to %d steps in %d trials: %s\n", (int)before, (int)program.n_steps,
+               (int)trials, shared->text);
+        fuzz_print(&program, stdout);
+        fflush(NULL);
+        _exit(0);
+    }
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+    if (status) printf("(the program cannot be cut down: making it ends the process)\n");
+}
+
+/* ---- the parent ----------------------------------------------------------------------------- */
+
+typedef struct Totals {
+    FuzzCoverage coverage;               /* of all programs */
+    int64_t passed, failed;              /* programs */
+    int64_t by_kind[FUZZ_FAILURE_COUNT]; /* failures by kind */
+} Totals;
+
+/* All of FuzzCoverage is int64_t. */
+static void add_coverage(FuzzCoverage *to, const FuzzCoverage *from) {
+    int64_t *a = (int64_t *)to;
+    const int64_t *b = (const int64_t *)from;
+    for (size_t i = 0; i < sizeof *to / sizeof *a; i++) a[i] += b[i];
+}
+
+static void report(const Options *o, Totals *totals, uint64_t seed, FuzzFailure failure,
+                   FuzzVerdict *shared) {
+    totals->failed++;
+    totals->by_kind[failure]++;
+    printf("FAILED seed %llu: %s%s%s\n", (unsigned long long)seed, fuzz_failure_names[failure],
+           shared->text[0] ? ": " : "", shared->text);
+    if (o->shrink && totals->failed <= MOST_PRINTED) shrink_and_print(o, seed, failure, shared);
+    fflush(stdout);
+}
+
+/* A child ended: its results, and the rest of its batch after a failure. */
+static void collect(const Options *o, Totals *totals, Slot *slot, int status, FuzzVerdict *shared) {
+    FuzzFailure failure = failure_of(status);
+    bool died = failure == FUZZ_CRASH || failure == FUZZ_HANG;
+    if (died) slot->done++;
+    *shared = slot->verdict;
+    if (died) shared->text[0] = 0;
+    add_coverage(&totals->coverage, &slot->coverage);
+    slot->coverage = (FuzzCoverage){.programs = 0};
+    slot->verdict = (FuzzVerdict){.failure = FUZZ_FINE};
+    if (failure) report(o, totals, slot->now, failure, shared);
+    slot->child = 0;
+}
+
+static void kill_if_stuck(Slot *slots, int32_t jobs) {
+    for (int32_t i = 0; i < jobs; i++)
+        if (slots[i].child && time(NULL) - slots[i].since > PROGRAM_SECONDS)
+            kill(slots[i].child, SIGALRM);
+}
+
+static void print_ops(const char *title, const int64_t *counts) {
+    printf("%s:", title);
+    for (int32_t i = 0; i < OP_COUNT; i++)
+        if (counts[i]) printf(" %s %lld", op_info[i].name, (long long)counts[i]);
+    printf("\n");
+}
+
+static void print_missing(const FuzzCoverage *c) {
+    printf("public ops never called:");
+    int32_t missing = 0;
+    for (int32_t i = 0; i < OP_COUNT; i++) {
+        if (!op_has((OpCode)i, F_PUBLIC) || c->ops[i]) continue;
+        printf(" %s", op_info[i].name);
+        missing++;
+    }
+    printf(missing ? "\n" : " none\n");
+}
+
+static void print_coverage(const Totals *totals, double seconds) {
+    static const char *const kinds[FUZZ_KIND_COUNT] = {"op",    "in-place op", "copy_",     "fill_",
+                                                       "index", "split",       "contiguous"};
+    const FuzzCoverage *c = &totals->coverage;
+    print_ops("calls per op", c->ops);
+    print_ops("in place", c->inplace);
+    printf("kinds of step:");
+    for (int32_t i = 0; i < FUZZ_KIND_COUNT; i++)
+        printf(" %s %lld", kinds[i], (long long)c->kinds[i]);
+    printf("\nresults by dtype:");
+    for (int32_t i = 0; i < SN_DTYPE_COUNT; i++)
+        printf(" %s %lld", sn_dtype_name((sn_dtype)i), (long long)c->dtypes[i]);
+    printf("\nwrites: to inputs %lld, through views %lld; results that alias memory %lld; "
+           "programs with two inputs in one block %lld; inputs not dense %lld; empty results %lld; "
+           "draws %lld\n",
+           (long long)c->writes_to_inputs, (long long)c->writes_through_views,
+           (long long)c->aliases_returned, (long long)c->shared_inputs, (long long)c->odd_inputs,
+           (long long)c->empty_values, (long long)c->draws);
+    print_missing(c);
+    printf("oracle: %lld steps, %lld graphs\n", (long long)c->oracle_steps,
+           (long long)c->oracle_graphs);
+    printf("fallbacks: %lld, of them %lld where inputs overlap and are written\n",
+           (long long)c->fallbacks, (long long)c->expected_fallbacks);
+    printf("programs: %lld (%lld of them refused by eager too), %lld kernels compiled, %.1f s, "
+           "%.1f programs/s\n",
+           (long long)c->programs, (long long)c->refused, (long long)c->kernels_compiled, seconds,
+           (double)c->programs / seconds);
+    for (int32_t i = 1; i < FUZZ_FAILURE_COUNT; i++)
+        if (totals->by_kind[i])
+            printf("failures of kind %s: %lld\n", fuzz_failure_names[i],
+                   (long long)totals->by_kind[i]);
+}
+
+static void next_batch(const Options *o, Slot *slot, uint64_t *next) {
+    uint64_t end = o->seed + (uint64_t)o->count;
+    if (slot->done >= slot->count && *next < end) {
+        slot->first = *next;
+        slot->done = 0;
+        slot->count = (int64_t)(end - *next < BATCH ? end - *next : BATCH);
+        *next += (uint64_t)slot->count;
+    }
+    if (slot->done < slot->count) start(o, slot);
+}
+
+static void run_all(const Options *o, Totals *totals) {
+    size_t bytes = sizeof(Slot) * MOST_JOBS + sizeof(FuzzVerdict);
+    Slot *slots = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (slots == MAP_FAILED) return;
+    FuzzVerdict *shared = (FuzzVerdict *)(slots + MOST_JOBS);
+    double begin = now_seconds();
+    uint64_t next = o->seed;
+    bool over = false;
+    for (;;) {
+        int32_t running = 0;
+        over = over || (o->seconds > 0 && now_seconds() - begin > o->seconds);
+        for (int32_t i = 0; i < o->jobs; i++) {
+            if (!slots[i].child && !over) next_batch(o, &slots[i], &next);
+            running += slots[i].child != 0;
+        }
+        if (!running) break;
+        int status;
+        pid_t ended = waitpid(-1, &status, WNOHANG);
+        for (int32_t i = 0; ended > 0 && i < o->jobs; i++)
+            if (slots[i].child == ended) collect(o, totals, &slots[i], status, shared);
+        if (ended > 0) continue;
+        kill_if_stuck(slots, o->jobs);
+        for (int32_t i = 0; over && i < o->jobs; i++)
+            if (slots[i].child && slots[i].done < slots[i].count) slots[i].count = slots[i].done + 1;
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    }
+    totals->passed = totals->coverage.programs - totals->failed +
+                     totals->by_kind[FUZZ_CRASH] + totals->by_kind[FUZZ_HANG];
+    print_coverage(totals, now_seconds() - begin);
+    munmap(slots, bytes);
+}
+
+/* ---- the command line ----------------------------------------------------------------------- */
+
+static int usage(void) {
+    fprintf(stderr,
+            "usage: fuzz [--count N] [--seconds T] [--seed S] [--jobs N] [--plant NAME]...\n"
+            "            [--no-shrink] [--show]\n"
+            "plants: %s\n",
+            fuzz_plants());
+    return 2;
+}
+
+static bool parse(int argc, char **argv, Options *o) {
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--no-shrink") == 0) {
+            o->shrink = false;
+        } else if (strcmp(argv[i], "--show") == 0) {
+            o->show = true;
+        } else if (i + 1 == argc) {
+            return false;
+        } else if (strcmp(argv[i], "--count") == 0) {
+            o->count = strtoll(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--seconds") == 0) {
+            o->seconds = strtod(argv[++i], NULL);
+        } else if (strcmp(argv[i], "--seed") == 0) {
+            o->seed = strtoull(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--jobs") == 0) {
+            o->jobs = (int32_t)strtol(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--plant") == 0 && o->n_plants < MOST_PLANTS &&
+                   fuzz_is_plant(argv[i + 1])) {
+            o->plants[o->n_plants++] = argv[++i];
+        } else {
+            return false;
+        }
+    }
+    return o->count > 0 && o->jobs > 0 && o->jobs <= MOST_JOBS;
+}
+
+int main(int argc, char **argv) {
+    Options options = {.count = 1000, .seed = 1, .jobs = 2, .shrink = true};
+    if (!parse(argc, argv, &options)) return usage();
+    if (options.show) {
+        static FuzzProgram program;
+        fuzz_make(options.seed, &program);
+        fuzz_print(&program, stdout);
+        return 0;
+    }
+    static Totals totals;
+    run_all(&options, &totals);
+    printf("%lld passed, %lld failed\n", (long long)totals.passed, (long long)totals.failed);
+    return totals.failed ? 1 : 0;
+}

@@ -1,0 +1,249 @@
+/* Operators that work element by element; see opinfo_row.h. */
+#include "opinfo_pointwise.h"
+
+#include <string.h>
+
+/* ---- one operand -------------------------------------------------------------------------------- */
+
+static bool unary(OpinfoCall *call, const OpinfoRow *row) {
+    return call_gives(call, row->with.unary(call_self(call)));
+}
+
+static bool cast(OpinfoCall *call, const OpinfoRow *row) {
+    return call_gives(call, sn_cast(call_self(call), row->with.dtype));
+}
+
+static bool round_decimals(OpinfoCall *call, const OpinfoRow *row) {
+    if (call_int(call, OPINFO_NOWHERE, "decimals", 0) != 0)
+        return call_skip(call, "no such op: round to a number of decimals");
+    return unary(call, row);
+}
+
+static bool gelu(OpinfoCall *call, const OpinfoRow *row) {
+    (void)row;
+    bool by_tanh = strcmp(call_text(call, 0, "approximate", "none"), "tanh") == 0;
+    return call_gives(call, sn_gelu(call_self(call), by_tanh ? SN_GELU_TANH : SN_GELU_ERF));
+}
+
+static bool softplus(OpinfoCall *call, const OpinfoRow *row) {
+    (void)row;
+    return call_gives(call, sn_softplus(call_self(call), call_float(call, 0, "beta", 1),
+                                        call_float(call, 1, "threshold", 20)));
+}
+
+static bool leaky_relu(OpinfoCall *call, const OpinfoRow *row) {
+    (void)row;
+    return call_gives(call,
+                      sn_leaky_relu(call_self(call), call_float(call, 0, "negative_slope", 0.01)));
+}
+
+static bool elu(OpinfoCall *call, const OpinfoRow *row) {
+    (void)row;
+    return call_gives(call, sn_elu(call_self(call), call_float(call, 0, "alpha", 1)));
+}
+
+static bool hardtanh(OpinfoCall *call, const OpinfoRow *row) {
+    (void)row;
+    return call_gives(call, sn_hardtanh(call_self(call), call_float(call, 0, "min_val", -1),
+                                        call_float(call, 1, "max_val", 1)));
+}
+
+/* ---- two operands ------------------------------------------------------------------------------- */
+
+static bool binary(OpinfoCall *call, const OpinfoRow *row) {
+    return call_gives(call, row->with.binary(call_self(call), call_tensor(call, 0, "other")));
+}
+
+static sn_tensor *scaled(OpinfoCall *call, sn_tensor *x) {
+    const cJSON *alpha = call_arg(call, 1, "alpha");
+    return alpha ? sn_mul(x, call_operand(call, alpha)) : x;
+}
+
+/* x + alpha * y and x - alpha * y. */
+static bool binary_alpha(OpinfoCall *call, const OpinfoRow *row) {
+    sn_tensor *y = scaled(call, call_tensor(call, 0, "other"));
+    return call_gives(call, row->with.binary(call_self(call), y));
+}
+
+/* y - alpha * x */
+static bool rsub(OpinfoCall *call, const OpinfoRow *row) {
+    (void)row;
+    sn_tensor *x = scaled(call, call_self(call));
+    return call_gives(call, sn_sub(call_tensor(call, 0, "other"), x));
+}
+
+/* Division that rounds to zero: of floats trunc(x / y), of integers (x - x mod y) / y. */
+static bool div_trunc(OpinfoCall *call, const OpinfoRow *row) {
+    (void)row;
+    sn_tensor *x = call_self(call), *y = call_tensor(call, 0, "other");
+    sn_tensor *rest = sn_fmod(x, y);
+    if (!rest) return call_gives(call, NULL);
+    bool floating = sn_dtype_of(rest) >= SN_F16;
+    return call_gives(call, floating ? sn_trunc(sn_div(x, y)) : sn_floor_divide(sn_sub(x, rest), y));
+}
+
+static bool clamp_min(OpinfoCall *call, const OpinfoRow *row) {
+    (void)row;
+    return call_gives(call, sn_clamp(call_self(call), call_tensor(call, 0, "min"), SN_NONE));
+}
+
+static bool clamp_max(OpinfoCall *call, const OpinfoRow *row) {
+    (void)row;
+    return call_gives(call, sn_clamp(call_self(call), SN_NONE, call_tensor(call, 0, "max")));
+}
+
+/* ---- three operands ----------------------------------------------------------------------------- */
+
+static bool clamp(OpinfoCall *call, const OpinfoRow *row) {
+    (void)row;
+    const cJSON *low = call_arg(call, 0, "min"), *high = call_arg(call, 1, "max");
+    return call_gives(call, sn_clamp(call_self(call), low ? call_operand(call, low) : SN_NONE,
+                                     high ? call_operand(call, high) : SN_NONE));
+}
+
+/* self.where(condition, other) */
+static bool where(OpinfoCall *call, const OpinfoRow *row) {
+    (void)row;
+    return call_gives(call, sn_where(call_tensor(call, 0, "condition"), call_self(call),
+                                     call_tensor(call, 1, "other")));
+}
+
+static bool masked_fill(OpinfoCall *call, const OpinfoRow *row) {
+    (void)row;
+    sn_tensor *x = call_self(call), *value = call_tensor(call, 1, "value");
+    return call_gives(call,
+                      sn_where(call_tensor(call, 0, "mask"), sn_cast(value, sn_dtype_of(x)), x));
+}
+
+static bool lerp(OpinfoCall *call, const OpinfoRow *row) {
+    (void)row;
+    return call_gives(call, sn_lerp(call_self(call), call_tensor(call, 0, "end"),
+                                    call_tensor(call, 1, "weight")));
+}
+
+static bool addcmul(OpinfoCall *call, const OpinfoRow *row) {
+    (void)row;
+    return call_gives(call, sn_addcmul(call_self(call), call_tensor(call, 0, "tensor1"),
+                                       call_tensor(call, 1, "tensor2"),
+                                       call_float(call, 2, "value", 1)));
+}
+
+/* ---- the table ---------------------------------------------------------------------------------- */
+
+#define UNARY(name, function) {name, NULL, unary, {.unary = function}}
+#define BINARY(name, function) {name, NULL, binary, {.binary = function}}
+#define VARIANT(name, variant, function) {name, variant, binary, {.binary = function}}
+#define CAST(name, type) {name, NULL, cast, {.dtype = type}}
+#define FORM(name, form) {name, NULL, form, {.unary = NULL}}
+
+static const OpinfoRow rows[] = {
+    UNARY("abs", sn_abs),
+    UNARY("acos", sn_acos),
+    UNARY("acosh", sn_acosh),
+    UNARY("asin", sn_asin),
+    UNARY("asinh", sn_asinh),
+    UNARY("atan", sn_atan),
+    UNARY("atanh", sn_atanh),
+    UNARY("bitwise_not", sn_bitwise_not),
+    UNARY("ceil", sn_ceil),
+    UNARY("clone", sn_clone),
+    UNARY("cos", sn_cos),
+    UNARY("cosh", sn_cosh),
+    UNARY("erf", sn_erf),
+    UNARY("erfc", sn_erfc),
+    UNARY("exp", sn_exp),
+    UNARY("exp2", sn_exp2),
+    UNARY("expm1", sn_expm1),
+    UNARY("floor", sn_floor),
+    UNARY("frac", sn_frac),
+    UNARY("isfinite", sn_isfinite),
+    UNARY("isinf", sn_isinf),
+    UNARY("isnan", sn_isnan),
+    UNARY("log", sn_log),
+    UNARY("log10", sn_log10),
+    UNARY("log1p", sn_log1p),
+    UNARY("log2", sn_log2),
+    UNARY("logical_not", sn_logical_not),
+    UNARY("neg", sn_neg),
+    UNARY("reciprocal", sn_reciprocal),
+    UNARY("rsqrt", sn_rsqrt),
+    UNARY("sgn", sn_sign), /* the same for real numbers */
+    UNARY("sigmoid", sn_sigmoid),
+    UNARY("sign", sn_sign),
+    UNARY("signbit", sn_signbit),
+    UNARY("sin", sn_sin),
+    UNARY("sinh", sn_sinh),
+    UNARY("sqrt", sn_sqrt),
+    UNARY("square", sn_square),
+    UNARY("tan", sn_tan),
+    UNARY("tanh", sn_tanh),
+    UNARY("trunc", sn_trunc),
+    UNARY("nn.functional.hardsigmoid", sn_hardsigmoid),
+    UNARY("nn.functional.hardswish", sn_hardswish),
+    UNARY("nn.functional.logsigmoid", sn_logsigmoid),
+    UNARY("nn.functional.mish", sn_mish),
+    UNARY("nn.functional.relu", sn_relu),
+    UNARY("nn.functional.relu6", sn_relu6),
+    UNARY("nn.functional.silu", sn_silu),
+    UNARY("nn.functional.softsign", sn_softsign),
+    {"round", NULL, round_decimals, {.unary = sn_round}},
+    FORM("nn.functional.elu", elu),
+    FORM("nn.functional.gelu", gelu),
+    FORM("nn.functional.hardtanh", hardtanh),
+    FORM("nn.functional.leaky_relu", leaky_relu),
+    FORM("nn.functional.softplus", softplus),
+
+    CAST("bfloat16", SN_BF16),
+    CAST("bool", SN_BOOL),
+    CAST("byte", SN_U8),
+    CAST("double", SN_F64),
+    CAST("float", SN_F32),
+    CAST("half", SN_F16),
+    CAST("int", SN_I32),
+    CAST("long", SN_I64),
+
+    BINARY("atan2", sn_atan2),
+    BINARY("bitwise_and", sn_bitwise_and),
+    BINARY("bitwise_left_shift", sn_shift_left),
+    BINARY("bitwise_or", sn_bitwise_or),
+    BINARY("bitwise_right_shift", sn_shift_right),
+    BINARY("bitwise_xor", sn_bitwise_xor),
+    BINARY("copysign", sn_copysign),
+    BINARY("eq", sn_eq),
+    BINARY("floor_divide", sn_floor_divide),
+    BINARY("fmod", sn_fmod),
+    BINARY("ge", sn_ge),
+    BINARY("gt", sn_gt),
+    BINARY("hypot", sn_hypot),
+    BINARY("le", sn_le),
+    BINARY("logical_and", sn_logical_and),
+    BINARY("logical_or", sn_logical_or),
+    BINARY("logical_xor", sn_logical_xor),
+    BINARY("lt", sn_lt),
+    BINARY("maximum", sn_maximum),
+    BINARY("minimum", sn_minimum),
+    BINARY("mul", sn_mul),
+    BINARY("ne", sn_ne),
+    BINARY("pow", sn_pow),
+    BINARY("remainder", sn_remainder),
+    BINARY("true_divide", sn_div),
+    BINARY("xlogy", sn_xlogy),
+    VARIANT("div", "no_rounding_mode", sn_div),
+    VARIANT("div", "floor_rounding", sn_floor_divide),
+    VARIANT("max", "binary", sn_maximum),
+    VARIANT("min", "binary", sn_minimum),
+    {"div", "trunc_rounding", div_trunc, {.unary = NULL}},
+    {"add", NULL, binary_alpha, {.binary = sn_add}},
+    {"sub", NULL, binary_alpha, {.binary = sn_sub}},
+    FORM("rsub", rsub),
+    FORM("clamp_min", clamp_min),
+    FORM("clamp_max", clamp_max),
+
+    FORM("clamp", clamp),
+    FORM("where", where),
+    FORM("masked_fill", masked_fill),
+    FORM("lerp", lerp),
+    FORM("addcmul", addcmul),
+};
+
+const OpinfoTable opinfo_pointwise = {rows, sizeof rows / sizeof *rows};
