@@ -214,6 +214,7 @@ static const DtypeDemand dtype_demands[OP_COUNT] = {
     [OP_ABS] = {.refuse = REFUSE_BOOL},
     [OP_RELU] = {.refuse = REFUSE_BOOL},
     [OP_RELU6] = {.refuse = REFUSE_BOOL},
+    [OP_SOFTSIGN] = {.refuse = REFUSE_BOOL},
     [OP_HARDTANH] = {.refuse = REFUSE_BOOL},
     [OP_FLOOR] = {.refuse = REFUSE_BOOL},
     [OP_CEIL] = {.refuse = REFUSE_BOOL},

@@ -118,7 +118,7 @@ NodeId rule_var(Rewrite *r) {
 }
 
 NodeId rule_logsumexp(Rewrite *r) {
-    NodeId x = rw_widen(r, rw_input(r, 0));
+    NodeId x = rw_widen(r, rw_cast(r, (sn_dtype)r->node->dtype, rw_input(r, 0)));
     uint32_t mask = axes_mask(r);
     sn_dtype dtype = (sn_dtype)rw_type(r, x).dtype;
     if (rw_reduced_count(r, x, mask) == 0) {

@@ -1,6 +1,7 @@
 /* The differential fuzzer: random programs, eager against compiled against the oracle.
  *
- *   fuzz [--count N] [--seconds T] [--seed S] [--jobs N] [--plant NAME]… [--show SEED] [--no-shrink]
+ *   fuzz [--count N] [--seconds T] [--seed S] [--jobs N] [--plant NAME]… [--dump STAGE] [--no-shrink]
+ *        [--show]
  *
  * Programs run in child processes, so that a crash is one more finding. A failing program is cut down
  * and printed with its seed; `--seed S --count 1` runs it again. */
@@ -28,6 +29,7 @@ typedef struct Options {
     const char *plants[MOST_PLANTS]; /* bugs to put in, one program after the other */
     int32_t n_plants;                /* how many */
     bool shrink;                     /* cut failing programs down */
+    const char *dump;                /* stage that is printed of them, or NULL */
     bool show;                       /* print the program of `seed` and stop */
 } Options;
 
@@ -126,6 +128,7 @@ static void shrink_and_print(const Options *o, uint64_t seed, FuzzFailure failur
         printf("reduced from %d to %d steps in %d trials: %s\n", (int)before, (int)program.n_steps,
                (int)trials, shared->text);
         fuzz_print(&program, stdout);
+        if (o->dump) fuzz_dump(&program, o->dump, stdout);
         fflush(NULL);
         _exit(0);
     }
@@ -278,7 +281,7 @@ static void run_all(const Options *o, Totals *totals) {
 static int usage(void) {
     fprintf(stderr,
             "usage: fuzz [--count N] [--seconds T] [--seed S] [--jobs N] [--plant NAME]...\n"
-            "            [--no-shrink] [--show]\n"
+            "            [--dump STAGE] [--no-shrink] [--show]\n"
             "plants: %s\n",
             fuzz_plants());
     return 2;
@@ -300,6 +303,8 @@ static bool parse(int argc, char **argv, Options *o) {
             o->seed = strtoull(argv[++i], NULL, 10);
         } else if (strcmp(argv[i], "--jobs") == 0) {
             o->jobs = (int32_t)strtol(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--dump") == 0) {
+            o->dump = argv[++i];
         } else if (strcmp(argv[i], "--plant") == 0 && o->n_plants < MOST_PLANTS &&
                    fuzz_is_plant(argv[i + 1])) {
             o->plants[o->n_plants++] = argv[++i];
@@ -320,6 +325,7 @@ int main(int argc, char **argv) {
         return 0;
     }
     static Totals totals;
+    setenv("SINTER_CACHE_DIR", "off", 0); /* every run compiles what it tests */
     run_all(&options, &totals);
     printf("%lld passed, %lld failed\n", (long long)totals.passed, (long long)totals.failed);
     return totals.failed ? 1 : 0;

@@ -392,3 +392,20 @@ FuzzVerdict fuzz_check(const FuzzProgram *program, const char *plant, FuzzCovera
     seen_free(&eager);
     return verdict;
 }
+
+void fuzz_dump(const FuzzProgram *program, const char *stage, FILE *out) {
+    char signature[FUZZ_MOST_INPUTS + FUZZ_MOST_OUTPUTS + 3];
+    Closure closure = {program, -1};
+    Seen seen = {.status = SN_OK};
+    fuzz_signature(program, signature);
+    sn_compiled *compiled =
+        sn_compile_payload(closure_run, &closure, NULL, "program", signature, NULL, NULL);
+    SN_SCOPE {
+        if (compiled) call_once(program, compiled, 0, &seen);
+    }
+    seen_free(&seen);
+    char *text = compiled ? sn_dump(compiled, stage, NULL) : NULL;
+    fprintf(out, "%s\n", text ? text : "(no such stage)");
+    sn_text_free(text);
+    sn_compiled_release(compiled);
+}

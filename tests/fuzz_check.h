@@ -59,5 +59,7 @@ const char *fuzz_plants(void);
 
 /* Checks a program; `plant` is NULL or one of fuzz_plants. Adds to `coverage` (may be NULL). */
 FuzzVerdict fuzz_check(const FuzzProgram *program, const char *plant, FuzzCoverage *coverage);
+/* Prints a stage of compiling it (see sn_dump); calls it once. */
+void fuzz_dump(const FuzzProgram *program, const char *stage, FILE *out);
 
 #endif

@@ -136,18 +136,20 @@ static bool check_compiled(OpinfoCase *c, const OpinfoResult *eager, int32_t n_r
 }
 
 static bool check_results(OpinfoCase *c, OpinfoCall *call, char *message) {
-    OpinfoResult eager[OPINFO_MOST_TENSORS] = {{.data = NULL}};
+    OpinfoResult eager[OPINFO_MOST_TENSORS] = {{.data = NULL}}, defined = {.data = NULL};
     bool ok = call->n_results > 0 && call->n_results <= c->n_results;
     if (!ok) snprintf(message, OPINFO_TEXT, "%d results, expected %d", call->n_results, c->n_results);
+    ok = ok && (!call->defined || opinfo_result_read(&defined, call->defined, message));
     for (int32_t i = 0; i < call->n_results && ok; i++) {
         OpinfoResult theirs = {.data = NULL};
         ok = opinfo_result_read(&eager[i], call->results[i], message) &&
              opinfo_result_read(&theirs, c->results[i], message) &&
-             opinfo_agrees(&eager[i], &theirs, c->op, message);
+             opinfo_agrees(&eager[i], &theirs, i == 0 && defined.data ? &defined : NULL, c->op, message);
         opinfo_result_free(&theirs);
     }
     ok = ok && check_compiled(c, eager, call->n_results, message);
     for (int32_t i = 0; i < call->n_results; i++) opinfo_result_free(&eager[i]);
+    opinfo_result_free(&defined);
     return ok;
 }
 
@@ -156,14 +158,14 @@ static void run_case(Report *report, OpinfoCase *c, const sn_safetensors *file, 
     char message[OPINFO_TEXT] = "";
     opinfo_case_load(c, file);
     if (sn_error_status() != SN_OK) {
-        if (strstr(sn_error_text(), "rank") || strstr(sn_error_text(), "dims"))
+        if (strstr(sn_error_text(), "dimensions"))
             report_skip(report, "no tensors of more than 8 dimensions", NULL);
         else
             report_failure(report, c, line, sn_error_text());
         sn_error_take(NULL);
         return;
     }
-    OpinfoCall call = {.recorded = c, .inputs = c->inputs};
+    OpinfoCall call = {.recorded = c, .inputs = c->inputs, .asks_defined = true};
     if (!evaluate(&call)) {
         report_skip(report, call.skip, NULL);
     } else if (sn_error_status() != SN_OK) {

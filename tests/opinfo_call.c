@@ -37,13 +37,19 @@ static sn_tensor *find_tensor(const OpinfoCall *call, const cJSON *node) {
 
 /* ---- tensors ------------------------------------------------------------------------------------ */
 
+static sn_tensor *scalar(double value, sn_dtype dtype) {
+    return sn_full(SN_I0, value, dtype);
+}
+
 /* A number takes part in promotion by its category only, as in Python. */
 sn_tensor *call_operand(OpinfoCall *call, const cJSON *node) {
     double value;
+    bool numbers_only = call->recorded->n_inputs == 0;
     if (call_is_tensor(node)) return find_tensor(call, node);
-    if (opinfo_is_float(node, &value)) return sn_c(value);
-    if (cJSON_IsBool(node)) return sn_full(SN_I0, cJSON_IsTrue(node), SN_BOOL);
-    if (cJSON_IsNumber(node)) return sn_ci((int64_t)node->valuedouble);
+    if (opinfo_is_float(node, &value)) return numbers_only ? scalar(value, SN_F64) : sn_c(value);
+    if (cJSON_IsBool(node)) return scalar(cJSON_IsTrue(node), SN_BOOL);
+    if (cJSON_IsNumber(node))
+        return numbers_only ? scalar(node->valuedouble, SN_I64) : sn_ci((int64_t)node->valuedouble);
     return sn_error_raise(SN_ERROR_ARGUMENT, NULL, 0, "opinfo: an operand is missing");
 }
 

@@ -14,9 +14,11 @@ typedef struct OpinfoCall {
     sn_tensor *results[OPINFO_MOST_TENSORS]; /* what came out */
     int32_t n_results;           /* how many; the first of the recorded ones, if fewer */
     const char *skip;            /* why there is no such call here, or NULL */
+    bool asks_defined;           /* `defined` is wanted */
+    sn_tensor *defined;          /* where C, and so PyTorch, defines the first result; NULL = all */
 } OpinfoCall;
 
-/* The first operand, as a tensor. */
+/* The first operand, as a tensor. Between numbers Python's own arithmetic takes place, in f64 or i64. */
 sn_tensor *call_self(OpinfoCall *call);
 /* Argument number `position` behind the first operand, or the one of that name; NULL if it is absent
  * or null. */

@@ -9,7 +9,20 @@ static bool unary(OpinfoCall *call, const OpinfoRow *row) {
     return call_gives(call, row->with.unary(call_self(call)));
 }
 
+/* C leaves open what becomes of a number that the integer type does not hold. */
+static sn_tensor *fits_integer(sn_tensor *x, sn_dtype dtype) {
+    static const double below[SN_DTYPE_COUNT] = {
+        [SN_U8] = -1, [SN_I32] = -0x1p31 - 1, [SN_I64] = -0x1p63 - 0x1p11};
+    static const double above[SN_DTYPE_COUNT] = {
+        [SN_U8] = 0x1p8, [SN_I32] = 0x1p31, [SN_I64] = 0x1p63};
+    sn_tensor *value = sn_cast(x, SN_F64);
+    return sn_logical_and(sn_gt(value, sn_c(below[dtype])), sn_lt(value, sn_c(above[dtype])));
+}
+
 static bool cast(OpinfoCall *call, const OpinfoRow *row) {
+    sn_dtype to = row->with.dtype;
+    bool may_overflow = sn_dtype_of(call_self(call)) >= SN_F16 && to > SN_BOOL && to < SN_F16;
+    if (call->asks_defined && may_overflow) call->defined = fits_integer(call_self(call), to);
     return call_gives(call, sn_cast(call_self(call), row->with.dtype));
 }
 
@@ -54,6 +67,18 @@ static bool binary(OpinfoCall *call, const OpinfoRow *row) {
     return call_gives(call, row->with.binary(call_self(call), call_tensor(call, 0, "other")));
 }
 
+/* C leaves open what a shift by a negative number, or by the width or more, gives. */
+static bool shift(OpinfoCall *call, const OpinfoRow *row) {
+    binary(call, row);
+    sn_tensor *result = call->results[0], *by = call_tensor(call, 0, "other");
+    if (!result || !call->asks_defined) return true;
+    int64_t dims[SN_MAX_RANK], width = 8 * (int64_t)sn_dtype_size(sn_dtype_of(result));
+    int32_t rank = sn_shape(result, dims, NULL);
+    sn_tensor *inside = sn_logical_and(sn_ge(by, sn_ci(0)), sn_lt(by, sn_ci(width)));
+    call->defined = sn_expand(inside, dims, rank);
+    return true;
+}
+
 static sn_tensor *scaled(OpinfoCall *call, sn_tensor *x) {
     const cJSON *alpha = call_arg(call, 1, "alpha");
     return alpha ? sn_mul(x, call_operand(call, alpha)) : x;
@@ -73,23 +98,35 @@ static bool rsub(OpinfoCall *call, const OpinfoRow *row) {
 }
 
 /* Division that rounds to zero: of floats trunc(x / y), of integers (x - x mod y) / y. */
-static bool div_trunc(OpinfoCall *call, const OpinfoRow *row) {
-    (void)row;
-    sn_tensor *x = call_self(call), *y = call_tensor(call, 0, "other");
+static sn_tensor *divide_truncating(sn_tensor *x, sn_tensor *y) {
     sn_tensor *rest = sn_fmod(x, y);
-    if (!rest) return call_gives(call, NULL);
+    if (!rest) return NULL;
     bool floating = sn_dtype_of(rest) >= SN_F16;
-    return call_gives(call, floating ? sn_trunc(sn_div(x, y)) : sn_floor_divide(sn_sub(x, rest), y));
+    return floating ? sn_trunc(sn_div(x, y)) : sn_floor_divide(sn_sub(x, rest), y);
 }
 
+static bool divide(OpinfoCall *call, const OpinfoRow *row) {
+    (void)row;
+    const char *rounding = call_text(call, OPINFO_NOWHERE, "rounding_mode", "");
+    OpinfoBinary *function = strcmp(rounding, "floor") == 0   ? sn_floor_divide
+                             : strcmp(rounding, "trunc") == 0 ? divide_truncating
+                                                              : sn_div;
+    return call_gives(call, function(call_self(call), call_tensor(call, 0, "other")));
+}
+
+/* clamp by a tensor; of bool, which clamp does not take, PyTorch takes the extremes here. */
 static bool clamp_min(OpinfoCall *call, const OpinfoRow *row) {
     (void)row;
-    return call_gives(call, sn_clamp(call_self(call), call_tensor(call, 0, "min"), SN_NONE));
+    sn_tensor *x = call_self(call), *low = call_tensor(call, 0, "min");
+    bool logical = sn_dtype_of(x) == SN_BOOL && sn_dtype_of(low) == SN_BOOL;
+    return call_gives(call, logical ? sn_maximum(x, low) : sn_clamp(x, low, SN_NONE));
 }
 
 static bool clamp_max(OpinfoCall *call, const OpinfoRow *row) {
     (void)row;
-    return call_gives(call, sn_clamp(call_self(call), SN_NONE, call_tensor(call, 0, "max")));
+    sn_tensor *x = call_self(call), *high = call_tensor(call, 0, "max");
+    bool logical = sn_dtype_of(x) == SN_BOOL && sn_dtype_of(high) == SN_BOOL;
+    return call_gives(call, logical ? sn_minimum(x, high) : sn_clamp(x, SN_NONE, high));
 }
 
 /* ---- three operands ----------------------------------------------------------------------------- */
@@ -204,9 +241,7 @@ static const OpinfoRow rows[] = {
 
     BINARY("atan2", sn_atan2),
     BINARY("bitwise_and", sn_bitwise_and),
-    BINARY("bitwise_left_shift", sn_shift_left),
     BINARY("bitwise_or", sn_bitwise_or),
-    BINARY("bitwise_right_shift", sn_shift_right),
     BINARY("bitwise_xor", sn_bitwise_xor),
     BINARY("copysign", sn_copysign),
     BINARY("eq", sn_eq),
@@ -228,13 +263,13 @@ static const OpinfoRow rows[] = {
     BINARY("remainder", sn_remainder),
     BINARY("true_divide", sn_div),
     BINARY("xlogy", sn_xlogy),
-    VARIANT("div", "no_rounding_mode", sn_div),
-    VARIANT("div", "floor_rounding", sn_floor_divide),
     VARIANT("max", "binary", sn_maximum),
     VARIANT("min", "binary", sn_minimum),
-    {"div", "trunc_rounding", div_trunc, {.unary = NULL}},
+    FORM("div", divide),
     {"add", NULL, binary_alpha, {.binary = sn_add}},
     {"sub", NULL, binary_alpha, {.binary = sn_sub}},
+    {"bitwise_left_shift", NULL, shift, {.binary = sn_shift_left}},
+    {"bitwise_right_shift", NULL, shift, {.binary = sn_shift_right}},
     FORM("rsub", rsub),
     FORM("clamp_min", clamp_min),
     FORM("clamp_max", clamp_max),

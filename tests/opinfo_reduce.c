@@ -3,9 +3,8 @@
 
 #include <string.h>
 
-/* The first operand, in the dtype that is asked for. */
-static sn_tensor *self_as_asked(OpinfoCall *call) {
-    sn_tensor *x = call_self(call);
+/* An operand or result in the dtype that is asked for, if one is. */
+static sn_tensor *as_asked(OpinfoCall *call, sn_tensor *x) {
     if (!x || !call_arg(call, OPINFO_NOWHERE, "dtype")) return x;
     return sn_cast(x, call_dtype(call, OPINFO_NOWHERE, "dtype", sn_dtype_of(x)));
 }
@@ -16,7 +15,8 @@ static bool reduce(OpinfoCall *call, const OpinfoRow *row) {
     int64_t axes[OPINFO_MOST_TENSORS];
     int32_t count = call_ints(call, call_arg(call, 0, "dim"), axes);
     bool keepdim = call_bool(call, 1, "keepdim", false);
-    return call_gives(call, row->with.reduce(self_as_asked(call), axes, count, keepdim));
+    sn_tensor *x = as_asked(call, call_self(call));
+    return call_gives(call, as_asked(call, row->with.reduce(x, axes, count, keepdim)));
 }
 
 /* any, all: PyTorch answers in u8 where it was asked in u8, for the sake of old programs. */
@@ -75,13 +75,14 @@ static bool std_mean(OpinfoCall *call, const OpinfoRow *row) {
 /* cumsum, softmax, log_softmax. */
 static bool along_axis(OpinfoCall *call, const OpinfoRow *row) {
     int64_t axis = call_int(call, 0, "dim", 0);
-    return call_gives(call, row->with.axis(self_as_asked(call), axis));
+    sn_tensor *x = as_asked(call, call_self(call));
+    return call_gives(call, as_asked(call, row->with.axis(x, axis)));
 }
 
 static bool softmin(OpinfoCall *call, const OpinfoRow *row) {
     (void)row;
     int64_t axis = call_int(call, 0, "dim", 0);
-    return call_gives(call, sn_softmax(sn_neg(self_as_asked(call)), axis));
+    return call_gives(call, sn_softmax(as_asked(call, sn_neg(call_self(call))), axis));
 }
 
 /* ---- contractions ------------------------------------------------------------------------------- */
@@ -90,16 +91,21 @@ static bool product(OpinfoCall *call, const OpinfoRow *row) {
     return call_gives(call, row->with.binary(call_self(call), call_tensor(call, 0, "other")));
 }
 
+/* x times a number, which is converted to x's dtype: 0.6 times an integer is 0. */
+static sn_tensor *scaled(OpinfoCall *call, sn_tensor *x, const char *name) {
+    if (!x || !call_arg(call, OPINFO_NOWHERE, name)) return x;
+    bool floating = sn_dtype_of(x) >= SN_F16;
+    return sn_mul(x, floating ? sn_c(call_float(call, OPINFO_NOWHERE, name, 1))
+                              : sn_ci(call_int(call, OPINFO_NOWHERE, name, 1)));
+}
+
 /* beta * self + alpha * (a @ b), summed over the batch for addbmm. */
 static bool add_product(OpinfoCall *call, const OpinfoRow *row) {
     sn_tensor *x = call_self(call);
     sn_tensor *y = sn_matmul(call_tensor(call, 0, "mat1"), call_tensor(call, 1, "mat2"));
-    const cJSON *beta = call_arg(call, OPINFO_NOWHERE, "beta");
-    const cJSON *alpha = call_arg(call, OPINFO_NOWHERE, "alpha");
     if (row->with.reduce) y = row->with.reduce(y, (const int64_t[]){0}, 1, false);
-    if (alpha) y = sn_mul(y, call_operand(call, alpha));
-    if (beta) x = sn_mul(x, call_operand(call, beta));
-    return call_gives(call, sn_add(x, y));
+    sn_tensor *sum = sn_add(scaled(call, x, "beta"), scaled(call, y, "alpha"));
+    return call_gives(call, x ? sn_cast(sum, sn_dtype_of(x)) : NULL);
 }
 
 static bool outer(OpinfoCall *call, const OpinfoRow *row) {

@@ -211,6 +211,7 @@ static void reductions_normalise_axes_and_choose_their_order(void **state) {
         {OP_ALL, "u8[2,3]", "[0] 0", "bool[3]", NULL},
         {OP_VAR, "f64[2,3]", "[-2] 0 d1", "f64[3]", "[0] 0 d1"},
         {OP_LOGSUMEXP, "f32[2,3]", "[1] 0", "f32[2]", NULL},
+        {OP_LOGSUMEXP, "i64[2,3]", "[1] 0", "f32[2]", NULL},
         {OP_SUM, "f32[1,1,1,1,1,1,1,2]", "[7,6,5,4,3,2,1,0] 0 0", "f32[]", "[0,1,2,3,4,5,6,7] 0 1"},
         {OP_CUMSUM, "i8[2,3]", "-1", "i64[2,3]", "1"},
         {OP_CUMSUM, "f32[]", "-1", "f32[]", "0"},
