@@ -384,7 +384,8 @@ static bool memory_is_apart(const Entry *entry, const CallArgs *args) {
 typedef struct Substituted {
     sn_value values[SIGNATURE_MOST_PARAMS];       /* for the function */
     sn_tensor *arrays[SIGNATURE_MOST_TENSORS];    /* elements of t* */
-    char *structs[SIGNATURE_MOST_PARAMS];         /* copies of described structs */
+    char *structs[SIGNATURE_MOST_PARAMS];         /* described structs: the function's copy, and
+                                                   * behind it one to see that it was not written */
 } Substituted;
 
 static sn_tensor *const *replace_tree(const sn_tree *tree, char *data, sn_tensor *const *next) {
@@ -415,14 +416,29 @@ static bool substitute(const sn_compiled *c, const CallArgs *args, sn_tensor *co
             s->values[i].kind = SN_VALUE_TENSOR;
             s->values[i].as.tensor = *next++;
         } else if (param->kind == 'S') {
-            s->structs[i] = mem_alloc(param->tree->bytes);
+            s->structs[i] = mem_alloc(2 * param->tree->bytes);
             if (!s->structs[i]) return false;
             memcpy(s->structs[i], args->values[i].as.pointer, param->tree->bytes);
             next = replace_tree(param->tree, s->structs[i], next);
+            memcpy(s->structs[i] + param->tree->bytes, s->structs[i], param->tree->bytes);
             s->values[i].as.pointer = s->structs[i];
         }
     }
     return true;
+}
+
+/* The function was given a copy, so what it writes there would be lost. */
+static sn_status check_structs(const sn_compiled *c, const Substituted *s) {
+    for (int32_t i = 0; i < c->signature.n_params; i++) {
+        if (!s->structs[i]) continue;
+        size_t bytes = c->signature.params[i].tree->bytes;
+        if (memcmp(s->structs[i], s->structs[i] + bytes, bytes) == 0) continue;
+        error_raise(SN_ERROR_UNSUPPORTED, c->site,
+              "%s writes into its described struct (argument %d): pass it as an opaque pointer, p",
+              c->name, (int)i + 1);
+        return SN_ERROR_UNSUPPORTED;
+    }
+    return SN_OK;
 }
 
 static void free_substituted(const sn_compiled *c, Substituted *s) {
@@ -527,6 +543,7 @@ static sn_status record(sn_compiled *c, Trace *trace, const CallArgs *args, sn_t
     else if (!substitute(c, args, proxies, &s))
         status = (error_raise(SN_ERROR_MEMORY, c->site, "out of memory"), SN_ERROR_MEMORY);
     if (status == SN_OK) status = compiled_invoke(c, s.values, outputs);
+    if (status == SN_OK) status = check_structs(c, &s);
     free_substituted(c, &s);
     for (int32_t i = 0; status == SN_OK && i < c->signature.n_outputs; i++) {
         sn_tensor *out = outputs[i];

@@ -150,6 +150,8 @@ sn_status data_error(const Program *program, uint64_t code, sn_error *error, Sit
 
 /* ---- eager (frontend/eager.c) --------------------------------------------------------------------------------- */
 
+/* The dtype in which operands meet: weak scalars are converted to it before the op. */
+sn_dtype eager_weak_dtype(OpCode op, sn_tensor *const *inputs, int32_t n_inputs);
 /* Runs one op now. With `target`, the result is written into it and returned. */
 sn_tensor *eager_op(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, const AttrList *attrs,
                     sn_rng *generator, sn_tensor *target, Site site);

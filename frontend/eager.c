@@ -69,12 +69,11 @@ typedef struct EagerCall {
     Site site;                /* of the call */
 } EagerCall;
 
-/* The dtype in which operands meet: weak scalars are converted to it before the op. */
-static sn_dtype meeting_dtype(const EagerCall *call) {
+sn_dtype eager_weak_dtype(OpCode op, sn_tensor *const *inputs, int32_t n_inputs) {
     Promotion promotion = {0};
     bool any = false;
-    for (int32_t i = call->op == OP_WHERE ? 1 : 0; i < call->n_inputs; i++) {
-        const sn_tensor *x = call->inputs[i];
+    for (int32_t i = op == OP_WHERE ? 1 : 0; i < n_inputs; i++) {
+        const sn_tensor *x = inputs[i];
         if (x->kind == TENSOR_NONE) continue;
         TensorType type = tensor_type(x);
         promotion_add(&promotion, (sn_dtype)type.dtype, (DtypeStrength)type.strength);
@@ -303,7 +302,10 @@ static sn_tensor *run_call(EagerCall *call) {
     TensorType result = {0};
     sn_error error;
     error_init(&error);
-    if (has_weak(call)) call->weak_dtype = meeting_dtype(call);
+    bool copies = call->op == OP_CLONE && call->target; /* converted once, to the target's dtype */
+    if (has_weak(call))
+        call->weak_dtype = copies ? (sn_dtype)call->inputs[1]->dtype
+                                  : eager_weak_dtype(call->op, call->inputs, call->n_inputs);
     if (find_plan(call, &executable, &result, &error) != SN_OK) return error_raise_from(&error, call->site);
     sn_tensor *tensor = call->target ? run_into_target(call, executable, &result)
                                      : run_new(call, executable, &result);

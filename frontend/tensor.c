@@ -236,6 +236,11 @@ bool tensor_check(const sn_tensor *tensor, const char *op, const char *name, Sit
         error_raise(SN_ERROR_HANDLE, site, "%s: %s was released already, or is no tensor", op, name);
         return false;
     }
+    if (tensor->kind == TENSOR_PROXY && !tensor->trace) {
+        error_raise(SN_ERROR_HANDLE, site, "%s: %s has no value: the function that made it failed", op,
+                    name);
+        return false;
+    }
     if (tensor->kind == TENSOR_PROXY && tensor->trace != thread_state()->trace) {
         error_raise(SN_ERROR_HANDLE, site, "%s: %s belongs to a function that is being traced elsewhere", op,
               name);

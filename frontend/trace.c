@@ -236,11 +236,30 @@ NodeId trace_node(Trace *trace, sn_tensor *tensor, Site site) {
     return node;
 }
 
+/* Does the op bring its operands to one dtype? In the others a scalar has to have its own. */
+static bool op_promotes(OpCode op) {
+    uint8_t rule = op_info[op].dtype_rule;
+    return rule == DTYPE_PROMOTE || rule == DTYPE_FLOAT || rule == DTYPE_BOOL || rule == DTYPE_TAIL ||
+           op_info[op].shape_rule == SHAPE_BROADCAST;
+}
+
+/* A scalar constant in the dtype that eager gives it. */
+static NodeId scalar_node(Trace *trace, const sn_tensor *scalar, sn_dtype dtype, Site site) {
+    sn_error error;
+    error_init(&error);
+    uint64_t bits = dtype_bits_cast(dtype, (sn_dtype)scalar->dtype, scalar->bits);
+    NodeId node = graph_const(&trace->graph, dtype, bits, true, false, site, &error);
+    if (node == NODE_NONE) error_raise_from(&error, site);
+    return node;
+}
+
 /* Operands as nodes; the generator's state is the last one. */
-static bool operand_nodes(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs, NodeId *nodes,
-                          Site site) {
+static bool operand_nodes(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
+                          NodeId *nodes, Site site) {
     for (int32_t i = 0; i < n_inputs; i++) {
-        nodes[i] = trace_node(trace, inputs[i], site);
+        bool own = inputs[i]->kind == TENSOR_WEAK && !op_promotes(op);
+        nodes[i] = own ? scalar_node(trace, inputs[i], eager_weak_dtype(op, inputs, n_inputs), site)
+                       : trace_node(trace, inputs[i], site);
         if (nodes[i] == NODE_NONE && inputs[i]->kind != TENSOR_NONE) return false;
     }
     return true;
@@ -265,7 +284,7 @@ static NodeId emit(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
         error_raise(SN_ERROR_MEMORY, site, "%s: out of memory", op_info[op].name);
         return NODE_NONE;
     }
-    if (operand_nodes(trace, inputs, n_inputs, nodes, site)) {
+    if (operand_nodes(trace, op, inputs, n_inputs, nodes, site)) {
         AttrList own;
         own.count = attrs->count;
         memcpy(own.words, attrs->words, sizeof(int64_t) * (size_t)attrs->count);
@@ -304,6 +323,10 @@ static int64_t record_of(Trace *trace, sn_tensor *x, Site site) {
 sn_tensor *trace_view(Trace *trace, OpCode op, sn_tensor *x, const AttrList *attrs, Site site) {
     sn_error error;
     error_init(&error);
+    if (x->kind == TENSOR_WEAK) { /* as the op would see it alone */
+        x = trace_op(trace, OP_CLONE, &x, 1, &(AttrList){.count = 0}, NULL, site);
+        if (!x) return NULL;
+    }
     TensorType from = tensor_type(x), type;
     AttrList own;
     own.count = attrs->count;

@@ -42,6 +42,11 @@ bool view_strides(const Graph *graph, NodeId node, NodeId base, const int64_t *b
                   int64_t *strides, int64_t *offset);
 /* Strides of a source of memory: an input's own, else dense. */
 void base_strides(const Graph *graph, NodeId base, int64_t *strides);
+void row_major_strides(const int64_t *dims, int32_t rank, int64_t *strides);
+
+/* Strides of a value in memory that belonged to `owner` first: those of an input of the same rank,
+ * which it then overwrote element by element, else dense. */
+void memory_strides(const Graph *graph, NodeId owner, NodeId node, int64_t *strides);
 
 /* Rough cost of a pointwise op: 1 for arithmetic, more where many instructions stand behind it. */
 int32_t op_cost(OpCode op);

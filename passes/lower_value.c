@@ -250,9 +250,7 @@ static KValue load(Lower *l, NodeId node, const IndexExpr *index) {
     NodeId owner = l->program->buffers.data[buffer].node;
     const Node *shape = graph_node(l->graph, node);
     int64_t strides[SN_MAX_RANK];
-    bool as_input = graph_node(l->graph, owner)->op == OP_INPUT &&
-                    graph_node(l->graph, owner)->rank == shape->rank;
-    base_strides(l->graph, as_input ? owner : node, strides);
+    memory_strides(l->graph, owner, node, strides);
     IndexExpr address = index_constant(0);
     for (int32_t i = 0; i < shape->rank; i++) index_add(&l->space, &address, strides[i], &index[i]);
     int32_t depth = deeper(lower_index_depth(l, &address), lower_depth(l, l->predicate));

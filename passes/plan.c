@@ -14,6 +14,7 @@ typedef struct Reader {
     int32_t position; /* of the group in the order; POSITION_END = the caller */
     NodeId consumer;  /* the member that reads; NODE_NONE = an extern call or the caller */
     uint32_t next;    /* another reader of the same value; NO_READER */
+    bool replaced;    /* the base of the update `consumer`: read only if it has to be copied */
     IndexExpr index;  /* row-major position that it reads, in the group's flat space */
 } Reader;
 enum { NO_READER = -1 };
@@ -49,13 +50,17 @@ static bool in_memory(const Planner *p, NodeId node) {
 
 /* ---- who reads what ---------------------------------------------------------------------------- */
 
+static bool push_reader(Planner *p, Reader reader) {
+    if (!in_memory(p, reader.node)) return true;
+    reader.next = p->latest[reader.node];
+    if (!vec_push(&p->readers, reader)) return false;
+    p->latest[reader.node] = p->readers.count - 1;
+    return true;
+}
+
 static bool add_reader(Planner *p, NodeId node, int32_t position, NodeId consumer,
                        const IndexExpr *index) {
-    if (!in_memory(p, node)) return true;
-    Reader reader = {node, position, consumer, p->latest[node], *index};
-    if (!vec_push(&p->readers, reader)) return false;
-    p->latest[node] = p->readers.count - 1;
-    return true;
+    return push_reader(p, (Reader){node, position, consumer, NO_READER, false, *index});
 }
 
 static bool read_by_extern(Planner *p, NodeId id, int32_t position) {
@@ -80,11 +85,14 @@ static bool read_by_member(Planner *p, const Group *group, NodeId id, int32_t po
     if (!reads_of(p->graph, p->fusion, group, id, &p->space, &p->reads)) return false;
     NodeId base = is_update(p, id) ? view_base(p->graph, node_inputs(p->graph, graph_node(p->graph, id))[0])
                                    : NODE_NONE;
+    IndexExpr anywhere = {.count = INDEX_OVERFLOW};
     for (uint32_t i = 0; i < p->reads.count; i++) {
         const Read *read = &p->reads.data[i];
         /* An update's first read is its base, which it does not read but replace. */
-        if (i == 0 && read->node == base) continue;
-        if (!add_reader(p, read->node, position, id, &read->index)) return false;
+        bool replaced = i == 0 && read->node == base;
+        Reader reader = {read->node, position, id, NO_READER, replaced, read->index};
+        if (replaced) reader.index = anywhere;
+        if (!push_reader(p, reader)) return false;
     }
     return true;
 }
@@ -149,6 +157,7 @@ static bool may_overwrite(Planner *p, NodeId id, NodeId old) {
     for (uint32_t i = p->latest[old]; i != (uint32_t)NO_READER; i = p->readers.data[i].next) {
         const Reader *reader = &p->readers.data[i];
         if (reader->position < position) break; /* and so are all that were found earlier */
+        if (reader->replaced && reader->consumer == id) continue;
         if (reader->position > position || group_has_k(group)) return false;
         if (!index_equal(&reader->index, &written)) return false;
     }

@@ -163,6 +163,14 @@ NodeId view_base(const Graph *graph, NodeId node) {
     return node;
 }
 
+void row_major_strides(const int64_t *dims, int32_t rank, int64_t *strides) {
+    int64_t stride = 1;
+    for (int32_t i = rank - 1; i >= 0; i--) {
+        strides[i] = stride;
+        stride *= dims[i];
+    }
+}
+
 void base_strides(const Graph *graph, NodeId base, int64_t *strides) {
     const Node *node = graph_node(graph, base);
     if (node->op == OP_INPUT) {
@@ -173,11 +181,13 @@ void base_strides(const Graph *graph, NodeId base, int64_t *strides) {
             return;
         }
     }
-    int64_t stride = 1;
-    for (int32_t i = node->rank - 1; i >= 0; i--) {
-        strides[i] = stride;
-        stride *= node_dims(graph, node)[i];
-    }
+    row_major_strides(node_dims(graph, node), node->rank, strides);
+}
+
+void memory_strides(const Graph *graph, NodeId owner, NodeId node, int64_t *strides) {
+    const Node *first = graph_node(graph, owner);
+    bool as_input = first->op == OP_INPUT && first->rank == graph_node(graph, node)->rank;
+    base_strides(graph, as_input ? owner : node, strides);
 }
 
 /* Coordinates in the base of a chain of views. */

@@ -106,8 +106,16 @@ const char *call_text(const OpinfoCall *call, int position, const char *name, co
     return text ? text : fallback;
 }
 
+/* The integers of a vector, which are read. */
+static int32_t read_ints(sn_tensor *x, int64_t *values) {
+    int64_t count = sn_count(x);
+    if (count > OPINFO_MOST_TENSORS) return 0;
+    return sn_read(x, SN_I64, values, (size_t)count * sizeof *values) ? (int32_t)count : 0;
+}
+
 int32_t call_ints(OpinfoCall *call, const cJSON *node, int64_t *values) {
     if (!node) return 0;
+    if (call_is_tensor(node)) return read_ints(find_tensor(call, node), values);
     if (!cJSON_IsArray(node)) {
         values[0] = (int64_t)call_number(call, node);
         return 1;

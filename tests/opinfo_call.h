@@ -12,7 +12,8 @@ typedef struct OpinfoCall {
     const OpinfoCase *recorded;  /* what was called */
     sn_tensor *const *inputs;    /* in place of recorded->inputs */
     sn_tensor *results[OPINFO_MOST_TENSORS]; /* what came out */
-    int32_t n_results;           /* how many; the first of the recorded ones, if fewer */
+    int32_t n_results;           /* how many */
+    bool first_only;             /* they are the first of the recorded ones, the others we have not */
     const char *skip;            /* why there is no such call here, or NULL */
     bool asks_defined;           /* `defined` is wanted */
     sn_tensor *defined;          /* where C, and so PyTorch, defines the first result; NULL = all */
@@ -32,7 +33,7 @@ double call_float(OpinfoCall *call, int position, const char *name, double fallb
 bool call_bool(OpinfoCall *call, int position, const char *name, bool fallback);
 sn_dtype call_dtype(const OpinfoCall *call, int position, const char *name, sn_dtype fallback);
 const char *call_text(const OpinfoCall *call, int position, const char *name, const char *fallback);
-/* A list of integers, or one; returns how many (at most OPINFO_MOST_TENSORS). */
+/* A list of integers, one, or a tensor of them, which is read; returns how many (at most OPINFO_MOST_TENSORS). */
 int32_t call_ints(OpinfoCall *call, const cJSON *node, int64_t *values);
 /* The tensors of a list. */
 int32_t call_list(OpinfoCall *call, const cJSON *node, sn_tensor **tensors);

@@ -129,6 +129,17 @@ static bool scatter_add(OpinfoCall *call, const OpinfoRow *row) {
                                            call_tensor(call, 2, "src")));
 }
 
+/* scatter and scatter_reduce, where they add. */
+static bool scatter_adding(OpinfoCall *call, const OpinfoRow *row) {
+    const char *how = call_text(call, 3, "reduce", "");
+    bool adds = strcmp(how, "add") == 0 || strcmp(how, "sum") == 0;
+    if (!adds || !call_is_tensor(call_arg(call, 2, "src")))
+        return call_skip(call, "no such op: scatter that does not add a tensor");
+    if (!call_bool(call, OPINFO_NOWHERE, "include_self", true))
+        return call_skip(call, "no such op: scatter that forgets the old elements");
+    return scatter_add(call, row);
+}
+
 static bool index_copy(OpinfoCall *call, const OpinfoRow *row) {
     (void)row;
     return call_gives(call, sn_index_copy(call_self(call), call_int(call, 0, "dim", 0),
@@ -193,6 +204,8 @@ static const OpinfoRow rows[] = {
     FORM("index_select", index_select),
     FORM("nn.functional.embedding", embedding),
     FORM("scatter_add", scatter_add),
+    FORM("scatter", scatter_adding),
+    {"scatter_reduce", "sum", scatter_adding, {.unary = NULL}},
     FORM("index_copy", index_copy),
     {"tril", NULL, triangle, {.axis = sn_tril}},
     {"triu", NULL, triangle, {.axis = sn_triu}},

@@ -174,6 +174,7 @@ static bool attention(OpinfoCall *call, const OpinfoRow *row) {
     (void)row;
     if (call_float(call, OPINFO_NOWHERE, "dropout_p", 0) > 0)
         return call_skip(call, "no such op: attention with PyTorch's own random numbers");
+    call->first_only = true;
     const cJSON *mask = call_arg(call, 2, "attn_mask");
     return call_gives(call, sn_scaled_dot_product_attention(
                                 call_self(call), call_tensor(call, 0, "key"),

@@ -147,7 +147,8 @@ static bool chunk(OpinfoCall *call, const OpinfoRow *row) {
 static int32_t section_sizes(OpinfoCall *call, const cJSON *sections, int64_t whole, int64_t *sizes) {
     int64_t bounds[OPINFO_MOST_TENSORS];
     int32_t count = call_ints(call, sections, bounds);
-    if (!cJSON_IsArray(sections)) {
+    bool vector = call_is_tensor(sections) && sn_rank(call_operand(call, sections)) == 1;
+    if (!cJSON_IsArray(sections) && !vector) {
         int32_t n = (int32_t)bounds[0];
         for (int32_t i = 0; i < n; i++) sizes[i] = whole / n + (i < whole % n);
         return n;
@@ -165,7 +166,6 @@ static bool tensor_split(OpinfoCall *call, const OpinfoRow *row) {
     (void)row;
     int64_t sizes[OPINFO_MOST_TENSORS], axis = call_int(call, 1, "dim", 0);
     const cJSON *sections = call_arg(call, 0, "indices_or_sections");
-    if (call_is_tensor(sections)) return call_skip(call, "no such op: tensor_split by a tensor");
     sn_tensor *x = call_self(call);
     int32_t count = section_sizes(call, sections, sn_size(x, (int32_t)axis), sizes);
     return give_parts(call, x, sizes, count, axis);

@@ -433,11 +433,9 @@ static sn_tensor *grow(Cache *cache, sn_tensor *x) {
     return sn_sum(value, SN_I0, false);
 }
 
-static void what_the_function_writes_into_its_struct_stays(void **state) {
+static void state_behind_an_opaque_pointer_grows_as_in_eager(void **state) {
     (void)state;
-    const sn_tree *trees[] = {&cache_tree};
-    sn_compile_options options = {.trees = trees, .n_trees = 1};
-    sn_compiled *c = sn_compile(grow, "St:t", &options);
+    sn_compiled *c = sn_compile(grow, "pt:t", NULL);
     sn_tensor *(*fast)(Cache *, sn_tensor *) = SN_FN(c, grow);
     sn_tensor *x = tensor_of(SN_F64, SN_I(1), V(2));
     Cache cache = {sn_retain(sn_clone(x)), 0};
@@ -447,6 +445,26 @@ static void what_the_function_writes_into_its_struct_stays(void **state) {
         EXPECT_SHAPE(cache.value, SN_F64, SN_I(i + 1));
     }
     sn_release(cache.value);
+    sn_compiled_release(c);
+}
+
+static sn_tensor *count_calls(Cache *cache, sn_tensor *x) {
+    cache->calls++;
+    return sn_mul(cache->value, x);
+}
+
+static void writing_a_described_struct_is_an_error_that_names_the_cure(void **state) {
+    (void)state;
+    const sn_tree *trees[] = {&cache_tree};
+    sn_compile_options options = {.trees = trees, .n_trees = 1};
+    sn_compiled *c = sn_compile(count_calls, "St:t", &options);
+    sn_tensor *(*fast)(Cache *, sn_tensor *) = SN_FN(c, count_calls);
+    Cache cache = {tensor_of(SN_F64, SN_I(1), V(2)), 0};
+    for (int i = 0; i < 3; i++) {
+        assert_null(fast(&cache, cache.value));
+        EXPECT_ERROR(SN_ERROR_UNSUPPORTED, "count_calls", "opaque pointer");
+        assert_int_equal(cache.calls, 0);
+    }
     sn_compiled_release(c);
 }
 
@@ -466,7 +484,8 @@ int main(void) {
         API_TEST(a_kept_value_is_seen_beside_a_result_returned_twice),
         API_TEST(a_value_kept_by_a_failed_trace_is_an_error_to_use),
         API_TEST(a_returned_global_moves_through_scopes),
-        API_TEST(what_the_function_writes_into_its_struct_stays),
+        API_TEST(state_behind_an_opaque_pointer_grows_as_in_eager),
+        API_TEST(writing_a_described_struct_is_an_error_that_names_the_cure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* The op table: signatures parse and rebuild, names are found, first use from many threads. */
+/* The op table: signatures parse and rebuild, names are found, numbers stay, first use from many
+ * threads. */
 #include "ir/op.h"
 
 #include <pthread.h>
@@ -20,6 +21,7 @@ static void the_op_table_is_well_formed(void **state) {
         assert_true(count <= OP_MOST_PARAMS);
         assert_true(info->shape_rule < SHAPE_RULE_COUNT);
         char rebuilt[256] = "";
+        int32_t generators = 0;
         for (int32_t i = 0; i < count; i++) {
             assert_non_null(strchr("tlLdbyehr", params[i].kind));
             assert_true(params[i].suffix == 0 || params[i].kind == 't');
@@ -32,6 +34,7 @@ static void the_op_table_is_well_formed(void **state) {
                 assert_int_not_equal(params[k].kind, 't');
         }
         assert_string_equal(rebuilt, info->signature);
+        assert_int_equal(generators, op_is((OpCode)op, CLASS_RANDOM));
         assert_true(info->about[0] != 0);
     }
 }
@@ -47,6 +50,26 @@ static void ops_are_found_by_their_exact_name(void **state) {
     assert_int_equal(op_find("adds", 4), OP_COUNT);
     assert_int_equal(op_find("", 0), OP_COUNT);
     assert_int_equal(op_find("sum\0x", 5), OP_COUNT);
+}
+
+/* op_numbers.txt: a public op's name and number a line. */
+static void numbers_given_out_stay(void **state) {
+    (void)state;
+    FILE *file = fopen(SN_TESTS_DIR "/op_numbers.txt", "r");
+    assert_non_null(file);
+    bool listed[OP_COUNT] = {false};
+    char name[64];
+    unsigned number;
+    while (fscanf(file, "%63s %u", name, &number) == 2) {
+        assert_int_equal(op_find(name, strlen(name)), number);
+        listed[number] = true;
+    }
+    assert_true(feof(file));
+    fclose(file);
+    for (uint32_t op = 0; op < OP_COUNT; op++)
+        if (op_has((OpCode)op, F_PUBLIC) && !listed[op])
+            fail_msg("%s is not in tests/op_numbers.txt: append \"%s %u\"", op_info[op].name,
+                     op_info[op].name, op);
 }
 
 static void *find_in_thread(void *arg) {
@@ -73,6 +96,7 @@ int main(void) {
         cmocka_unit_test(the_table_may_be_first_used_by_many_threads),
         cmocka_unit_test(the_op_table_is_well_formed),
         cmocka_unit_test(ops_are_found_by_their_exact_name),
+        cmocka_unit_test(numbers_given_out_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

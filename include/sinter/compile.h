@@ -81,8 +81,9 @@ typedef struct sn_compile_options {
 SN_API sn_compiled *sn_compile_at(sn_function function, const char *name, const char *signature,
                                   const sn_compile_options *options, const char *file,
                                   int32_t line);
-#define sn_compile(function, signature, options)                                                   \
-    sn_compile_at((sn_function)(function), #function, (signature), (options), __FILE__, __LINE__)
+/* signature, options: `...`, so that a compound literal may be written in place of the options. */
+#define sn_compile(function, ...)                                                                  \
+    sn_compile_at((sn_function)(function), #function, __VA_ARGS__, __FILE__, __LINE__)
 
 /** A function pointer of the wrapped function's type that calls the compiled code; NULL and the
  *  thread's error where executable memory is denied. Lives as long as the handle. */
