@@ -272,6 +272,27 @@ static int64_t draws_of(OpCode op, sn_tensor *const *inputs, const AttrList *att
     return count < 0 ? 0 : count;
 }
 
+/* A refused op with scalars: the same words as eager's, where scalars have the common dtype. */
+static void refuse_like_eager(OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
+                              const AttrList *attrs, sn_error *error) {
+    TensorType types[OP_MOST_PARAMS], result;
+    bool any = false;
+    if (n_inputs > OP_MOST_PARAMS) return;
+    for (int32_t i = 0; i < n_inputs; i++) {
+        types[i] = (TensorType){.rank = RANK_ABSENT};
+        if (inputs[i]->kind == TENSOR_NONE) continue;
+        types[i] = tensor_type(inputs[i]);
+        if (inputs[i]->kind != TENSOR_WEAK) continue;
+        types[i].dtype = (uint8_t)eager_weak_dtype(op, inputs, n_inputs);
+        types[i].strength = STRENGTH_ZERO_DIM;
+        any = true;
+    }
+    sn_error other;
+    error_init(&other);
+    AttrList own = *attrs;
+    if (any && op_infer(op, types, n_inputs, &own, &result, &other) != SN_OK) *error = other;
+}
+
 static NodeId emit(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
                    const AttrList *attrs, sn_rng *generator, Site site) {
     NodeId few[16];
@@ -296,6 +317,7 @@ static NodeId emit(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
         }
         if (error.status == SN_OK)
             result = graph_emit(&trace->graph, op, nodes, n_inputs, &own, site, &error);
+        if (result == NODE_NONE && !generator) refuse_like_eager(op, inputs, n_inputs, attrs, &error);
         if (result == NODE_NONE) error_raise_from(&error, site);
     }
     if (nodes != few) mem_free(nodes);

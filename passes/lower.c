@@ -188,23 +188,11 @@ static void queue_store(Lower *l, StoreList *stores, NodeId id, OpCode op, uint3
     if (!l->failed && !vec_push(stores, store)) lower_fail(l, "out of memory");
 }
 
-/* Strides of a node that lies in a buffer. One that is an input's memory has the input's strides if
- * the dims agree; all others are dense, also where an input is copied to, or where the buffer was
- * taken over from a value of another rank. */
-static void strides_in(const Lower *l, NodeId node, uint32_t buffer, int64_t *strides) {
-    const Node *owner = graph_node(l->graph, l->program->buffers.data[buffer].node);
-    const Node *shape = graph_node(l->graph, node);
-    if (owner->op == OP_INPUT && owner->rank == shape->rank)
-        base_strides(l->graph, l->program->buffers.data[buffer].node, strides);
-    else
-        row_major_strides(node_dims(l->graph, shape), shape->rank, strides);
-}
-
 /* Address in the buffer of a node at the node's coordinates. */
 static IndexExpr address_in(Lower *l, NodeId node, uint32_t buffer, const IndexExpr *index) {
     int64_t strides[SN_MAX_RANK];
     const Node *shape = graph_node(l->graph, node);
-    strides_in(l, node, buffer, strides);
+    memory_strides(l->graph, l->program->buffers.data[buffer].node, node, strides);
     IndexExpr address = index_constant(0);
     for (int32_t i = 0; i < shape->rank; i++) index_add(&l->space, &address, strides[i], &index[i]);
     return address;
@@ -457,7 +445,7 @@ static sn_status lower_kernel(Lower *l, NodeId commit) {
 static ArgRef operand_ref(const Lower *l, NodeId node, int64_t *strides) {
     NodeId base = view_base(l->graph, node);
     int64_t own[SN_MAX_RANK], offset;
-    strides_in(l, base, (uint32_t)l->fusion->buffer_of[base], own);
+    memory_strides(l->graph, l->program->buffers.data[l->fusion->buffer_of[base]].node, base, own);
     view_strides(l->graph, node, base, own, strides, &offset);
     return (ArgRef){(uint32_t)l->fusion->buffer_of[base], offset};
 }

@@ -60,7 +60,7 @@ static bool push_reader(Planner *p, Reader reader) {
 
 static bool add_reader(Planner *p, NodeId node, int32_t position, NodeId consumer,
                        const IndexExpr *index) {
-    return push_reader(p, (Reader){node, position, consumer, NO_READER, false, *index});
+    return push_reader(p, (Reader){node, position, consumer, (uint32_t)NO_READER, false, *index});
 }
 
 static bool read_by_extern(Planner *p, NodeId id, int32_t position) {
@@ -90,7 +90,7 @@ static bool read_by_member(Planner *p, const Group *group, NodeId id, int32_t po
         const Read *read = &p->reads.data[i];
         /* An update's first read is its base, which it does not read but replace. */
         bool replaced = i == 0 && read->node == base;
-        Reader reader = {read->node, position, id, NO_READER, replaced, read->index};
+        Reader reader = {read->node, position, id, (uint32_t)NO_READER, replaced, read->index};
         if (replaced) reader.index = anywhere;
         if (!push_reader(p, reader)) return false;
     }
@@ -113,10 +113,10 @@ static sn_status find_readers(Planner *p) {
     }
     p->first_at[p->fusion->order.count] = p->readers.count;
     IndexExpr anywhere = {.count = INDEX_OVERFLOW};
+    /* What is written into an input is read at the end too, or lies there already. */
     for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
-        GraphOutput output = p->graph->outputs.data[i];
-        if (output.writes_input >= 0) continue;
-        if (!add_reader(p, view_base(p->graph, output.node), POSITION_END, NODE_NONE, &anywhere))
+        NodeId node = p->graph->outputs.data[i].node;
+        if (!add_reader(p, view_base(p->graph, node), POSITION_END, NODE_NONE, &anywhere))
             return memory_error(p);
     }
     return SN_OK;
@@ -294,7 +294,7 @@ static sn_status describe_outputs(Planner *p) {
             result.buffer = (uint32_t)output.writes_input;
         } else {
             result.buffer = (uint32_t)p->fusion->buffer_of[base];
-            base_strides(p->graph, owner_of(p, base), own);
+            memory_strides(p->graph, owner_of(p, base), base, own);
             if (!view_strides(p->graph, output.node, base, own, result.strides, &result.offset))
                 return error_set(p->context->error, SN_ERROR_INTERNAL, "plan: result has no strides");
         }

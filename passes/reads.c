@@ -185,9 +185,11 @@ void base_strides(const Graph *graph, NodeId base, int64_t *strides) {
 }
 
 void memory_strides(const Graph *graph, NodeId owner, NodeId node, int64_t *strides) {
-    const Node *first = graph_node(graph, owner);
-    bool as_input = first->op == OP_INPUT && first->rank == graph_node(graph, node)->rank;
-    base_strides(graph, as_input ? owner : node, strides);
+    const Node *first = graph_node(graph, owner), *shape = graph_node(graph, node);
+    if (first->op == OP_INPUT && first->rank == shape->rank)
+        base_strides(graph, owner, strides);
+    else
+        row_major_strides(node_dims(graph, shape), shape->rank, strides);
 }
 
 /* Coordinates in the base of a chain of views. */

@@ -1,7 +1,7 @@
 /* opinfo DIR [--op NAME] [--verbose]: repeats recorded PyTorch calls (index.jsonl and .safetensors
- * files in DIR), eager and compiled, and compares dtype, shape and values with what PyTorch gave, and
- * compiled with eager bit by bit. Ends with 'N passed, N failed, N skipped'; status 1 if fewer than
- * 98 % of those not skipped passed. */
+ * files in DIR), eager and compiled, and compares dtype, shape and values with what PyTorch gave,
+ * and compiled with eager bit by bit. Ends with 'N passed, N failed, N skipped'; status 1 if fewer
+ * than 98 % of those not skipped passed. */
 #include "opinfo_check.h"
 #include "opinfo_index.h"
 #include "opinfo_pointwise.h"
@@ -14,7 +14,7 @@
 
 enum { MOST_REASONS = 400, MOST_SHOWN = 40, CALLS = 3, LEAST_SHARE_PERCENT = 98 };
 
-/* ---- counting ----------------------------------------------------------------------------------- */
+/* ---- counting -------------------------------------------------------------------------------- */
 
 /* Skipped calls of one reason. */
 typedef struct Reason {
@@ -23,9 +23,9 @@ typedef struct Reason {
 } Reason;
 
 typedef struct Report {
-    bool verbose;       /* print every failure */
-    int passed, failed; /* calls */
-    int skipped;        /* calls */
+    bool verbose;                 /* print every failure */
+    int passed, failed;           /* calls */
+    int skipped;                  /* calls */
     Reason reasons[MOST_REASONS]; /* of the skipped */
     int n_reasons;                /* how many */
 } Report;
@@ -51,18 +51,19 @@ static void skip_operator(Report *report, const OpinfoCase *c) {
 
 static void report_failure(Report *report, const OpinfoCase *c, int line, const char *message) {
     if (report->failed++ >= MOST_SHOWN && !report->verbose) return;
-    printf("FAIL line %d %s%s%s %s: %s\n", line, c->op, *c->variant ? "/" : "", c->variant, c->dtype,
-           message);
+    printf("FAIL line %d %s%s%s %s: %s\n", line, c->op, *c->variant ? "/" : "", c->variant,
+           c->dtype, message);
 }
 
-/* ---- evaluating --------------------------------------------------------------------------------- */
+/* ---- evaluating ------------------------------------------------------------------------------ */
 
 static const OpinfoRow *find_row(const OpinfoCase *c) {
     const OpinfoTable *tables[] = {&opinfo_pointwise, &opinfo_reduce, &opinfo_view, &opinfo_index};
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         for (size_t i = 0; i < tables[t]->count; i++) {
             const OpinfoRow *row = &tables[t]->rows[i];
-            if (strcmp(row->op, c->op) == 0 && (!row->variant || strcmp(row->variant, c->variant) == 0))
+            if (strcmp(row->op, c->op) == 0 &&
+                (!row->variant || strcmp(row->variant, c->variant) == 0))
                 return row;
         }
     return NULL;
@@ -95,8 +96,8 @@ static sn_compiled *compile(OpinfoCase *c, int32_t n_results, sn_error *error) {
 }
 
 /* One compiled call; its results must be eager's. */
-static bool check_compiled_call(sn_compiled *compiled, const OpinfoCase *c, const OpinfoResult *eager,
-                                int32_t n_results, char *message) {
+static bool check_compiled_call(sn_compiled *compiled, const OpinfoCase *c,
+                                const OpinfoResult *eager, int32_t n_results, char *message) {
     sn_value values[OPINFO_MOST_TENSORS];
     sn_tensor *outputs[OPINFO_MOST_TENSORS] = {NULL};
     sn_error error = {.size = sizeof error};
@@ -143,13 +144,15 @@ static bool check_results(OpinfoCase *c, OpinfoCall *call, char *message) {
     OpinfoResult eager[OPINFO_MOST_TENSORS] = {{.data = NULL}}, defined = {.data = NULL};
     bool ok = call->n_results == c->n_results ||
               (call->first_only && call->n_results > 0 && call->n_results < c->n_results);
-    if (!ok) snprintf(message, OPINFO_TEXT, "%d results, expected %d", call->n_results, c->n_results);
+    if (!ok)
+        snprintf(message, OPINFO_TEXT, "%d results, expected %d", call->n_results, c->n_results);
     ok = ok && (!call->defined || opinfo_result_read(&defined, call->defined, message));
     for (int32_t i = 0; i < call->n_results && ok; i++) {
         OpinfoResult theirs = {.data = NULL};
         ok = opinfo_result_read(&eager[i], call->results[i], message) &&
              opinfo_result_read(&theirs, c->results[i], message) &&
-             opinfo_agrees(&eager[i], &theirs, i == 0 && defined.data ? &defined : NULL, c->op, message);
+             opinfo_agrees(&eager[i], &theirs, i == 0 && defined.data ? &defined : NULL, c->op,
+                           message);
         opinfo_result_free(&theirs);
     }
     ok = ok && check_compiled(c, eager, call->n_results, message);
@@ -183,14 +186,14 @@ static void run_case(Report *report, OpinfoCase *c, const sn_safetensors *file, 
     sn_error_take(NULL);
 }
 
-/* ---- reading the index -------------------------------------------------------------------------- */
+/* ---- reading the index ----------------------------------------------------------------------- */
 
 /* Where the calls come from. */
 typedef struct Source {
-    const char *folder;    /* the argument */
-    const char *op;        /* only this operator, or NULL */
-    sn_safetensors *file;  /* the open file */
-    char file_name[256];   /* its name */
+    const char *folder;   /* the argument */
+    const char *op;       /* only this operator, or NULL */
+    sn_safetensors *file; /* the open file */
+    char file_name[256];  /* its name */
 } Source;
 
 static bool open_file(Source *source, const char *name) {
@@ -259,9 +262,12 @@ int main(int argc, char **argv) {
     Source source = {.folder = NULL};
     static Report report;
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--verbose") == 0) report.verbose = true;
-        else if (strcmp(argv[i], "--op") == 0 && i + 1 < argc) source.op = argv[++i];
-        else if (!source.folder) source.folder = argv[i];
+        if (strcmp(argv[i], "--verbose") == 0)
+            report.verbose = true;
+        else if (strcmp(argv[i], "--op") == 0 && i + 1 < argc)
+            source.op = argv[++i];
+        else if (!source.folder)
+            source.folder = argv[i];
     }
     if (!source.folder) {
         fprintf(stderr, "usage: opinfo DIR [--op NAME] [--verbose]\n");

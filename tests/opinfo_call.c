@@ -17,7 +17,7 @@ bool call_skip(OpinfoCall *call, const char *reason) {
     return false;
 }
 
-/* ---- finding ------------------------------------------------------------------------------------ */
+/* ---- finding --------------------------------------------------------------------------------- */
 
 const cJSON *call_arg(const OpinfoCall *call, int position, const char *name) {
     const cJSON *node = position < 0 ? NULL : cJSON_GetArrayItem(call->recorded->args, position);
@@ -35,7 +35,7 @@ static sn_tensor *find_tensor(const OpinfoCall *call, const cJSON *node) {
     return NULL;
 }
 
-/* ---- tensors ------------------------------------------------------------------------------------ */
+/* ---- tensors --------------------------------------------------------------------------------- */
 
 static sn_tensor *scalar(double value, sn_dtype dtype) {
     return sn_full(SN_I0, value, dtype);
@@ -68,7 +68,7 @@ int32_t call_list(OpinfoCall *call, const cJSON *node, sn_tensor **tensors) {
     return n;
 }
 
-/* ---- numbers ------------------------------------------------------------------------------------ */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 double call_number(OpinfoCall *call, const cJSON *node) {
     double value;
@@ -101,7 +101,8 @@ sn_dtype call_dtype(const OpinfoCall *call, int position, const char *name, sn_d
     return dtype;
 }
 
-const char *call_text(const OpinfoCall *call, int position, const char *name, const char *fallback) {
+const char *call_text(const OpinfoCall *call, int position, const char *name,
+                      const char *fallback) {
     const char *text = cJSON_GetStringValue(call_arg(call, position, name));
     return text ? text : fallback;
 }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- text --------------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 /* Length of the number token at `text`, 0 if none starts there. */
 static size_t number_length(const char *text, bool *is_float) {
@@ -53,8 +53,9 @@ bool opinfo_is_float(const cJSON *node, double *value) {
 
 bool opinfo_dtype(const char *name, sn_dtype *dtype) {
     static const char *const names[SN_DTYPE_COUNT] = {
-        [SN_BOOL] = "BOOL", [SN_U8] = "U8",   [SN_I8] = "I8",     [SN_I16] = "I16", [SN_I32] = "I32",
-        [SN_I64] = "I64",   [SN_F16] = "F16", [SN_BF16] = "BF16", [SN_F32] = "F32", [SN_F64] = "F64"};
+        [SN_BOOL] = "BOOL", [SN_U8] = "U8",   [SN_I8] = "I8",   [SN_I16] = "I16",
+        [SN_I32] = "I32",   [SN_I64] = "I64", [SN_F16] = "F16", [SN_BF16] = "BF16",
+        [SN_F32] = "F32",   [SN_F64] = "F64"};
     for (int d = 0; d < SN_DTYPE_COUNT; d++) {
         if (strcmp(names[d], name) != 0) continue;
         *dtype = (sn_dtype)d;
@@ -103,14 +104,14 @@ void opinfo_case_free(OpinfoCase *c) {
     *c = (OpinfoCase){.json = NULL};
 }
 
-/* ---- tensors ------------------------------------------------------------------------------------ */
+/* ---- tensors --------------------------------------------------------------------------------- */
 
 /* A managed tensor and all that it points to. */
 typedef struct Strided {
-    DLManagedTensor managed;       /* handed over; frees the whole */
-    int64_t dims[SN_MAX_RANK];     /* sizes */
-    int64_t strides[SN_MAX_RANK];  /* in elements */
-    void *memory;                  /* of the elements */
+    DLManagedTensor managed;      /* handed over; frees the whole */
+    int64_t dims[SN_MAX_RANK];    /* sizes */
+    int64_t strides[SN_MAX_RANK]; /* in elements */
+    void *memory;                 /* of the elements */
 } Strided;
 
 static void strided_free(DLManagedTensor *managed) {
@@ -121,8 +122,8 @@ static void strided_free(DLManagedTensor *managed) {
 
 static DLDataType dlpack_dtype(sn_dtype dtype) {
     static const uint8_t codes[SN_DTYPE_COUNT] = {
-        [SN_BOOL] = DLPACK_BOOL, [SN_U8] = DLPACK_UINT,   [SN_I8] = DLPACK_INT,
-        [SN_I16] = DLPACK_INT,   [SN_I32] = DLPACK_INT,   [SN_I64] = DLPACK_INT,
+        [SN_BOOL] = DLPACK_BOOL, [SN_U8] = DLPACK_UINT,     [SN_I8] = DLPACK_INT,
+        [SN_I16] = DLPACK_INT,   [SN_I32] = DLPACK_INT,     [SN_I64] = DLPACK_INT,
         [SN_F16] = DLPACK_FLOAT, [SN_BF16] = DLPACK_BFLOAT, [SN_F32] = DLPACK_FLOAT,
         [SN_F64] = DLPACK_FLOAT};
     return (DLDataType){codes[dtype], (uint8_t)(8 * sn_dtype_size(dtype)), 1};
@@ -160,14 +161,13 @@ static sn_tensor *with_strides(sn_tensor *dense, const cJSON *strides) {
     if (strided->memory && elements)
         scatter_elements(strided, rank, sn_count(dense), size, elements);
     sn_unmap(dense);
-    strided->managed = (DLManagedTensor){
-        .dl_tensor = {.data = strided->memory,
-                      .device = {DLPACK_CPU, 0},
-                      .ndim = rank,
-                      .dtype = dlpack_dtype(sn_dtype_of(dense)),
-                      .shape = strided->dims,
-                      .strides = strided->strides},
-        .deleter = strided_free};
+    strided->managed = (DLManagedTensor){.dl_tensor = {.data = strided->memory,
+                                                       .device = {DLPACK_CPU, 0},
+                                                       .ndim = rank,
+                                                       .dtype = dlpack_dtype(sn_dtype_of(dense)),
+                                                       .shape = strided->dims,
+                                                       .strides = strided->strides},
+                                         .deleter = strided_free};
     return sn_from_dlpack(&strided->managed);
 }
 

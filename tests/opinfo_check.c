@@ -30,7 +30,8 @@ static const OpinfoTolerance by_op[] = {
     {"log_softmax", SN_BF16, 1.6e-2, 5e-2, bf16_steps},
     {"native_layer_norm", SN_BF16, 1.6e-2, 6e-2, bf16_steps},
     {"nn.functional.layer_norm", SN_BF16, 1.6e-2, 6e-2, bf16_steps},
-    {"nn.functional.layer_norm", SN_F32, 1.3e-6, 2e-4, "PyTorch forms x * a + b, where x * a cancels b"},
+    {"nn.functional.layer_norm", SN_F32, 1.3e-6, 2e-4,
+     "PyTorch forms x * a + b, where x * a cancels b"},
     {"nn.functional.gelu", SN_BF16, 6e-2, 3e-3, bf16_steps},
     {"lerp", SN_BF16, 1.6e-2, 5e-3, "a number as weight is a bf16 here, an f32 there"},
 };
@@ -78,8 +79,8 @@ static bool same_shape(const OpinfoResult *a, const OpinfoResult *b, char *messa
 }
 
 static uint64_t element(const OpinfoResult *result, int64_t i) {
-    return dtype_load(result->dtype, (const char *)result->data +
-                                         (size_t)i * sn_dtype_size(result->dtype));
+    return dtype_load(result->dtype,
+                      (const char *)result->data + (size_t)i * sn_dtype_size(result->dtype));
 }
 
 static bool close_enough(double ours, double theirs, const OpinfoTolerance *allowed) {
@@ -87,8 +88,8 @@ static bool close_enough(double ours, double theirs, const OpinfoTolerance *allo
     return fabs(ours - theirs) <= allowed->atol + allowed->rtol * fabs(theirs) && isfinite(ours);
 }
 
-bool opinfo_agrees(const OpinfoResult *ours, const OpinfoResult *theirs, const OpinfoResult *defined,
-                   const char *op, char *message) {
+bool opinfo_agrees(const OpinfoResult *ours, const OpinfoResult *theirs,
+                   const OpinfoResult *defined, const char *op, char *message) {
     if (!same_shape(ours, theirs, message)) return false;
     OpinfoTolerance allowed = tolerance(op, ours->dtype);
     bool exact = !dtype_is_float(ours->dtype);
@@ -105,8 +106,9 @@ bool opinfo_agrees(const OpinfoResult *ours, const OpinfoResult *theirs, const O
     if (wrong == 0) return true;
     char shape[128];
     shape_text(shape, sizeof shape, ours);
-    snprintf(message, OPINFO_TEXT, "%lld of %lld elements of %s are wrong: element %lld is %.9g, "
-                                   "expected %.9g",
+    snprintf(message, OPINFO_TEXT,
+             "%lld of %lld elements of %s are wrong: element %lld is %.9g, "
+             "expected %.9g",
              (long long)wrong, (long long)ours->count, shape, (long long)first,
              dtype_bits_to_double(ours->dtype, element(ours, first)),
              dtype_bits_to_double(ours->dtype, element(theirs, first)));
@@ -126,8 +128,9 @@ bool opinfo_identical(const OpinfoResult *a, const OpinfoResult *b, char *messag
         if (x == y) continue;
         double left = dtype_bits_to_double(a->dtype, x), right = dtype_bits_to_double(a->dtype, y);
         if (dtype_is_float(a->dtype) && isnan(left) && isnan(right)) continue;
-        snprintf(message, OPINFO_TEXT, "differs from eager: element %lld is %.17g (bits %llx), "
-                                       "eager's %.17g (%llx)",
+        snprintf(message, OPINFO_TEXT,
+                 "differs from eager: element %lld is %.17g (bits %llx), "
+                 "eager's %.17g (%llx)",
                  (long long)i, left, (unsigned long long)x, right, (unsigned long long)y);
         return false;
     }

@@ -22,16 +22,16 @@ void opinfo_result_free(OpinfoResult *result);
 
 /* How far results of an operator may lie from PyTorch's. */
 typedef struct OpinfoTolerance {
-    const char *op;      /* operator */
-    sn_dtype dtype;      /* of the result */
-    double rtol, atol;   /* |ours - theirs| <= atol + rtol * |theirs| */
-    const char *reason;  /* why it is not PyTorch's own tolerance */
+    const char *op;     /* operator */
+    sn_dtype dtype;     /* of the result */
+    double rtol, atol;  /* |ours - theirs| <= atol + rtol * |theirs| */
+    const char *reason; /* why it is not PyTorch's own tolerance */
 } OpinfoTolerance;
 
-/* Does the result agree with PyTorch's in dtype, shape and, where `defined` (bool, may be NULL) says so,
- * values? A message says where not. */
-bool opinfo_agrees(const OpinfoResult *ours, const OpinfoResult *theirs, const OpinfoResult *defined,
-                   const char *op, char *message);
+/* Does the result agree with PyTorch's in dtype, shape and, where `defined` (bool, may be NULL)
+ * says so, values? A message says where not. */
+bool opinfo_agrees(const OpinfoResult *ours, const OpinfoResult *theirs,
+                   const OpinfoResult *defined, const char *op, char *message);
 /* Do two results agree in every bit (the payloads of NaN aside) and in their strides? */
 bool opinfo_identical(const OpinfoResult *a, const OpinfoResult *b, char *message);
 

@@ -3,15 +3,15 @@
 
 #include <string.h>
 
-/* ---- x[...] ------------------------------------------------------------------------------------- */
+/* ---- x[...] ---------------------------------------------------------------------------------- */
 
 /* An index as it is built up. */
 typedef struct Indexing {
     sn_index_item items[2 * SN_MAX_RANK]; /* slices and integers */
-    int32_t count;           /* how many */
-    int32_t axis;            /* of the result so far */
-    const cJSON *list;       /* the one list of indices, or NULL */
-    int32_t list_axis;       /* the axis that it indexes, after the slices */
+    int32_t count;                        /* how many */
+    int32_t axis;                         /* of the result so far */
+    const cJSON *list;                    /* the one list of indices, or NULL */
+    int32_t list_axis;                    /* the axis that it indexes, after the slices */
 } Indexing;
 
 static bool is_plain(const cJSON *item) {
@@ -63,7 +63,7 @@ static bool add_item(Indexing *x, const cJSON *item, int32_t spare) {
     return true;
 }
 
-/* The indices of a list or tensor as a tensor of i64; NULL if it is a mask. */
+/* The indices of a list or tensor as a tensor. */
 static sn_tensor *index_tensor(OpinfoCall *call, const cJSON *list) {
     if (call_is_tensor(list)) return call_operand(call, list);
     int64_t values[OPINFO_MOST_TENSORS], count;
@@ -96,12 +96,13 @@ static bool getitem(OpinfoCall *call, const OpinfoRow *row) {
     sn_tensor *list = fits && built.list ? index_tensor(call, built.list) : NULL;
     if (!fits) return call_skip(call, "no such op: indexing by several index tensors at once");
     if (list && sn_dtype_of(list) == SN_BOOL)
-        return call_skip(call, "no such op: indexing by a mask (the result's size depends on data)");
+        return call_skip(call,
+                         "no such op: indexing by a mask (the result's size depends on data)");
     sn_tensor *view = sn_index(x, built.items, built.count);
     return call_gives(call, list && view ? index_axis(view, built.list_axis, list) : view);
 }
 
-/* ---- indexing by a tensor ------------------------------------------------------------------------ */
+/* ---- indexing by a tensor -------------------------------------------------------------------- */
 
 static bool gather(OpinfoCall *call, const OpinfoRow *row) {
     (void)row;
@@ -124,9 +125,9 @@ static bool embedding(OpinfoCall *call, const OpinfoRow *row) {
 
 static bool scatter_add(OpinfoCall *call, const OpinfoRow *row) {
     (void)row;
-    return call_gives(call, sn_scatter_add(call_self(call), call_int(call, 0, "dim", 0),
-                                           call_tensor(call, 1, "index"),
-                                           call_tensor(call, 2, "src")));
+    return call_gives(call,
+                      sn_scatter_add(call_self(call), call_int(call, 0, "dim", 0),
+                                     call_tensor(call, 1, "index"), call_tensor(call, 2, "src")));
 }
 
 /* scatter and scatter_reduce, where they add. */
@@ -142,9 +143,9 @@ static bool scatter_adding(OpinfoCall *call, const OpinfoRow *row) {
 
 static bool index_copy(OpinfoCall *call, const OpinfoRow *row) {
     (void)row;
-    return call_gives(call, sn_index_copy(call_self(call), call_int(call, 0, "dim", 0),
-                                          call_tensor(call, 1, "index"),
-                                          call_tensor(call, 2, "source")));
+    return call_gives(call,
+                      sn_index_copy(call_self(call), call_int(call, 0, "dim", 0),
+                                    call_tensor(call, 1, "index"), call_tensor(call, 2, "source")));
 }
 
 static bool triangle(OpinfoCall *call, const OpinfoRow *row) {
@@ -160,7 +161,7 @@ static bool one_hot(OpinfoCall *call, const OpinfoRow *row) {
     return call_gives(call, sn_one_hot(x, classes));
 }
 
-/* ---- creation ----------------------------------------------------------------------------------- */
+/* ---- creation -------------------------------------------------------------------------------- */
 
 static bool fill_like(OpinfoCall *call, const OpinfoRow *row) {
     bool given = strcmp(row->op, "full_like") == 0;
@@ -194,9 +195,14 @@ static bool arange(OpinfoCall *call, const OpinfoRow *row) {
     return call_gives(call, sn_arange(numbers[0], numbers[1], numbers[2], dtype));
 }
 
-/* ---- the table ---------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
-#define FORM(name, form) {name, NULL, form, {.unary = NULL}}
+#define FORM(name, form)                                                                           \
+    {                                                                                              \
+        name, NULL, form, {                                                                        \
+            .unary = NULL                                                                          \
+        }                                                                                          \
+    }
 
 static const OpinfoRow rows[] = {
     FORM("__getitem__", getitem),

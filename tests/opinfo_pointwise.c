@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* ---- one operand -------------------------------------------------------------------------------- */
+/* ---- one operand ----------------------------------------------------------------------------- */
 
 static bool unary(OpinfoCall *call, const OpinfoRow *row) {
     return call_gives(call, row->with.unary(call_self(call)));
@@ -61,7 +61,7 @@ static bool hardtanh(OpinfoCall *call, const OpinfoRow *row) {
                                         call_float(call, 1, "max_val", 1)));
 }
 
-/* ---- two operands ------------------------------------------------------------------------------- */
+/* ---- two operands ---------------------------------------------------------------------------- */
 
 static bool binary(OpinfoCall *call, const OpinfoRow *row) {
     return call_gives(call, row->with.binary(call_self(call), call_tensor(call, 0, "other")));
@@ -129,7 +129,7 @@ static bool clamp_max(OpinfoCall *call, const OpinfoRow *row) {
     return call_gives(call, logical ? sn_minimum(x, high) : sn_clamp(x, SN_NONE, high));
 }
 
-/* ---- three operands ----------------------------------------------------------------------------- */
+/* ---- three operands -------------------------------------------------------------------------- */
 
 static bool clamp(OpinfoCall *call, const OpinfoRow *row) {
     (void)row;
@@ -160,18 +160,43 @@ static bool lerp(OpinfoCall *call, const OpinfoRow *row) {
 
 static bool addcmul(OpinfoCall *call, const OpinfoRow *row) {
     (void)row;
-    return call_gives(call, sn_addcmul(call_self(call), call_tensor(call, 0, "tensor1"),
-                                       call_tensor(call, 1, "tensor2"),
-                                       call_float(call, 2, "value", 1)));
+    return call_gives(call,
+                      sn_addcmul(call_self(call), call_tensor(call, 0, "tensor1"),
+                                 call_tensor(call, 1, "tensor2"), call_float(call, 2, "value", 1)));
 }
 
-/* ---- the table ---------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
-#define UNARY(name, function) {name, NULL, unary, {.unary = function}}
-#define BINARY(name, function) {name, NULL, binary, {.binary = function}}
-#define VARIANT(name, variant, function) {name, variant, binary, {.binary = function}}
-#define CAST(name, type) {name, NULL, cast, {.dtype = type}}
-#define FORM(name, form) {name, NULL, form, {.unary = NULL}}
+#define UNARY(name, function)                                                                      \
+    {                                                                                              \
+        name, NULL, unary, {                                                                       \
+            .unary = function                                                                      \
+        }                                                                                          \
+    }
+#define BINARY(name, function)                                                                     \
+    {                                                                                              \
+        name, NULL, binary, {                                                                      \
+            .binary = function                                                                     \
+        }                                                                                          \
+    }
+#define VARIANT(name, variant, function)                                                           \
+    {                                                                                              \
+        name, variant, binary, {                                                                   \
+            .binary = function                                                                     \
+        }                                                                                          \
+    }
+#define CAST(name, type)                                                                           \
+    {                                                                                              \
+        name, NULL, cast, {                                                                        \
+            .dtype = type                                                                          \
+        }                                                                                          \
+    }
+#define FORM(name, form)                                                                           \
+    {                                                                                              \
+        name, NULL, form, {                                                                        \
+            .unary = NULL                                                                          \
+        }                                                                                          \
+    }
 
 static const OpinfoRow rows[] = {
     UNARY("abs", sn_abs),

@@ -9,7 +9,7 @@ static sn_tensor *as_asked(OpinfoCall *call, sn_tensor *x) {
     return sn_cast(x, call_dtype(call, OPINFO_NOWHERE, "dtype", sn_dtype_of(x)));
 }
 
-/* ---- reductions --------------------------------------------------------------------------------- */
+/* ---- reductions ------------------------------------------------------------------------------ */
 
 static bool reduce(OpinfoCall *call, const OpinfoRow *row) {
     int64_t axes[OPINFO_MOST_TENSORS];
@@ -42,8 +42,8 @@ static sn_tensor *variance(OpinfoCall *call, sn_tensor **mean) {
     bool unbiased_first = cJSON_IsBool(first);
     int32_t count = unbiased_first ? call_ints(call, call_arg(call, OPINFO_NOWHERE, "dim"), axes)
                                    : call_ints(call, call_arg(call, 0, "dim"), axes);
-    bool unbiased = unbiased_first ? cJSON_IsTrue(first)
-                                   : call_bool(call, OPINFO_NOWHERE, "unbiased", true);
+    bool unbiased =
+        unbiased_first ? cJSON_IsTrue(first) : call_bool(call, OPINFO_NOWHERE, "unbiased", true);
     bool keepdim = call_bool(call, OPINFO_NOWHERE, "keepdim", false);
     double correction = call_float(call, OPINFO_NOWHERE, "correction", unbiased ? 1 : 0);
     if (mean) *mean = sn_mean(call_self(call), axes, count, keepdim);
@@ -85,7 +85,7 @@ static bool softmin(OpinfoCall *call, const OpinfoRow *row) {
     return call_gives(call, sn_softmax(as_asked(call, sn_neg(call_self(call))), axis));
 }
 
-/* ---- contractions ------------------------------------------------------------------------------- */
+/* ---- contractions ---------------------------------------------------------------------------- */
 
 static bool product(OpinfoCall *call, const OpinfoRow *row) {
     return call_gives(call, row->with.binary(call_self(call), call_tensor(call, 0, "other")));
@@ -120,7 +120,7 @@ static bool linear(OpinfoCall *call, const OpinfoRow *row) {
                                       bias ? call_operand(call, bias) : SN_NONE));
 }
 
-/* ---- composites --------------------------------------------------------------------------------- */
+/* ---- composites ------------------------------------------------------------------------------ */
 
 /* Our op takes the number of normalised axes from its weight, PyTorch's from a list. */
 static sn_tensor *normalise(OpinfoCall *call, const int64_t *dims, int32_t count) {
@@ -176,19 +176,39 @@ static bool attention(OpinfoCall *call, const OpinfoRow *row) {
         return call_skip(call, "no such op: attention with PyTorch's own random numbers");
     call->first_only = true;
     const cJSON *mask = call_arg(call, 2, "attn_mask");
-    return call_gives(call, sn_scaled_dot_product_attention(
-                                call_self(call), call_tensor(call, 0, "key"),
-                                call_tensor(call, 1, "value"),
-                                mask ? call_operand(call, mask) : SN_NONE,
-                                call_bool(call, OPINFO_NOWHERE, "is_causal", false), 0));
+    return call_gives(call,
+                      sn_scaled_dot_product_attention(
+                          call_self(call), call_tensor(call, 0, "key"),
+                          call_tensor(call, 1, "value"), mask ? call_operand(call, mask) : SN_NONE,
+                          call_bool(call, OPINFO_NOWHERE, "is_causal", false), 0));
 }
 
-/* ---- the table ---------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
-#define REDUCE(name, variant, function) {name, variant, reduce, {.reduce = function}}
-#define PRODUCT(name) {name, NULL, product, {.binary = sn_matmul}}
-#define AXIS(name, function) {name, NULL, along_axis, {.axis = function}}
-#define FORM(name, form) {name, NULL, form, {.unary = NULL}}
+#define REDUCE(name, variant, function)                                                            \
+    {                                                                                              \
+        name, variant, reduce, {                                                                   \
+            .reduce = function                                                                     \
+        }                                                                                          \
+    }
+#define PRODUCT(name)                                                                              \
+    {                                                                                              \
+        name, NULL, product, {                                                                     \
+            .binary = sn_matmul                                                                    \
+        }                                                                                          \
+    }
+#define AXIS(name, function)                                                                       \
+    {                                                                                              \
+        name, NULL, along_axis, {                                                                  \
+            .axis = function                                                                       \
+        }                                                                                          \
+    }
+#define FORM(name, form)                                                                           \
+    {                                                                                              \
+        name, NULL, form, {                                                                        \
+            .unary = NULL                                                                          \
+        }                                                                                          \
+    }
 
 static const OpinfoRow rows[] = {
     REDUCE("amax", NULL, sn_max),

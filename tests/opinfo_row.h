@@ -9,9 +9,9 @@ typedef sn_tensor *OpinfoBinary(sn_tensor *x, sn_tensor *y);
 typedef sn_tensor *OpinfoReduce(sn_tensor *x, const int64_t *axes, int32_t count, bool keepdim);
 typedef sn_tensor *OpinfoAxis(sn_tensor *x, int64_t axis);
 
-/* An operator: evaluated by `form`, which reads the arguments and leaves the results. It gives false
- * and sets call->skip when there is no such op here; after an error, which is the thread's, results
- * are NULL. */
+/* An operator: evaluated by `form`, which reads the arguments and leaves the results. It gives
+ * false and sets call->skip when there is no such op here; after an error, which is the thread's,
+ * results are NULL. */
 typedef struct OpinfoRow {
     const char *op;      /* PyTorch's name */
     const char *variant; /* of the recorded calls; NULL = any */
@@ -23,7 +23,7 @@ typedef struct OpinfoRow {
         OpinfoAxis *axis;     /* x, axis */
         sn_dtype dtype;       /* of a cast */
         double number;        /* a fill value */
-    } with;              /* what the form works with */
+    } with;                   /* what the form works with */
 } OpinfoRow;
 
 /* A table of rows. */

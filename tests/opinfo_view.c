@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* ---- views -------------------------------------------------------------------------------------- */
+/* ---- views ----------------------------------------------------------------------------------- */
 
 static bool identity(OpinfoCall *call, const OpinfoRow *row) {
     (void)row;
@@ -105,7 +105,7 @@ static bool movedim(OpinfoCall *call, const OpinfoRow *row) {
     return call_gives(call, sn_permute(x, axes, rank));
 }
 
-/* ---- splitting ---------------------------------------------------------------------------------- */
+/* ---- splitting ------------------------------------------------------------------------------- */
 
 static bool give_parts(OpinfoCall *call, sn_tensor *x, const int64_t *sizes, int32_t count,
                        int64_t axis) {
@@ -144,7 +144,8 @@ static bool chunk(OpinfoCall *call, const OpinfoRow *row) {
 }
 
 /* Pieces between indices, or so many that differ by one at most. */
-static int32_t section_sizes(OpinfoCall *call, const cJSON *sections, int64_t whole, int64_t *sizes) {
+static int32_t section_sizes(OpinfoCall *call, const cJSON *sections, int64_t whole,
+                             int64_t *sizes) {
     int64_t bounds[OPINFO_MOST_TENSORS];
     int32_t count = call_ints(call, sections, bounds);
     bool vector = call_is_tensor(sections) && sn_rank(call_operand(call, sections)) == 1;
@@ -179,7 +180,7 @@ static bool unbind(OpinfoCall *call, const OpinfoRow *row) {
     return true;
 }
 
-/* ---- joining ------------------------------------------------------------------------------------ */
+/* ---- joining --------------------------------------------------------------------------------- */
 
 static bool join(OpinfoCall *call, const OpinfoRow *row) {
     sn_tensor *parts[OPINFO_MOST_TENSORS];
@@ -216,9 +217,14 @@ static bool pad(OpinfoCall *call, const OpinfoRow *row) {
     return call_gives(call, sn_pad(call_self(call), pads, count, call_float(call, 2, "value", 0)));
 }
 
-/* ---- the table ---------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
-#define FORM(name, form) {name, NULL, form, {.unary = NULL}}
+#define FORM(name, form)                                                                           \
+    {                                                                                              \
+        name, NULL, form, {                                                                        \
+            .unary = NULL                                                                          \
+        }                                                                                          \
+    }
 
 static const OpinfoRow rows[] = {
     FORM("contiguous", identity),

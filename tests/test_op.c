@@ -29,6 +29,7 @@ static void the_op_table_is_well_formed(void **state) {
             snprintf(rebuilt + used, sizeof rebuilt - used, "%s%s:%c%.1s", i ? " " : "",
                      params[i].name, params[i].kind, &params[i].suffix);
             for (int32_t k = 0; k < i; k++) assert_string_not_equal(params[i].name, params[k].name);
+            generators += params[i].kind == 'r';
             /* The generator's state is the last operand, wherever it stands in the signature. */
             for (int32_t k = i + 1; params[i].kind == 'r' && k < count; k++)
                 assert_int_not_equal(params[k].kind, 't');

@@ -91,9 +91,12 @@ bool time_dispatch(const Subject *subject, sn_compiled *compiled, double budget,
     for (int32_t i = 0; i < samples; i++) {
         double call = time_calls(subject, calls);
         double kernels = sn_kernel_seconds(compiled, values, count, (int32_t)calls);
-        if (call < 0 || kernels < 0) return false;
+        if (call < 0) return false;
+        if (kernels < 0) samples = 0; /* run node by node: there are no kernels to enter */
         differences[i] = call - kernels;
     }
+    *dispatch_s = -1;
+    if (!samples) return true;
     *dispatch_s = median(differences, samples);
     return true;
 }
