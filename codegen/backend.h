@@ -12,7 +12,7 @@ enum { BACKEND_ABI = 1 };
 
 /* Machine code that needs no relocation and no outside symbol: map it, jump to bytes + entry. */
 typedef struct CodeBlob {
-    uint8_t *bytes; /* text and constants in one piece; mem_free */
+    uint8_t *bytes; /* text and constants in one piece; freed by Backend.release */
     size_t size;    /* bytes, a multiple of 64 */
     size_t entry;   /* offset of the KernelFn */
 } CodeBlob;
@@ -35,6 +35,8 @@ typedef struct Backend {
     /* Compiles a verified kernel. `name` is the symbol (the kernel's hash). Thread-safe. */
     sn_status (*compile)(const Kernel *kernel, const Target *target, const Schedule *schedule,
                          const char *name, CodeBlob *blob, sn_error *error);
+    /* Frees what compile filled; the module's allocator is not the library's. */
+    void (*release)(CodeBlob *blob);
     /* Prints a stage of the same compilation. */
     sn_status (*print)(const Kernel *kernel, const Target *target, const Schedule *schedule,
                        const char *name, BackendStage stage, StrBuf *out, sn_error *error);

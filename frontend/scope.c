@@ -15,9 +15,17 @@ static void release_from(ThreadState *state, uint32_t first) {
     }
 }
 
-static bool holds(const ThreadState *state, const sn_tensor *tensor, uint32_t first) {
-    return tensor->slot >= first && tensor->slot < state->held.count &&
-           state->held.data[tensor->slot] == tensor;
+/* Does a scope opened at `first` hold the tensor? A handle that was returned through several scopes
+ * may be held more than once, and `slot` then names a place that is gone. */
+static bool holds(const ThreadState *state, sn_tensor *tensor, uint32_t first) {
+    bool known = tensor->slot < state->held.count && state->held.data[tensor->slot] == tensor;
+    if (known) return tensor->slot >= first;
+    for (uint32_t i = first; i < state->held.count; i++) {
+        if (state->held.data[i] != tensor) continue;
+        tensor->slot = i;
+        return true;
+    }
+    return false;
 }
 
 sn_tensor *sn_scope_end(sn_scope scope, sn_tensor *result) {

@@ -293,6 +293,25 @@ static void refuse_like_eager(OpCode op, sn_tensor *const *inputs, int32_t n_inp
     if (any && op_infer(op, types, n_inputs, &own, &result, &other) != SN_OK) *error = other;
 }
 
+/* Would reading `real` as it is now miss a recorded write to memory that it shares in part? */
+static bool misses_a_write(const Trace *trace, const sn_tensor *real) {
+    for (uint32_t i = 0; i < trace->roots.count; i++) {
+        const TraceRoot *root = &trace->roots.data[i];
+        if (root->input < 0 || root->version == 0) continue;
+        const sn_tensor *written = trace->inputs.data[root->input].tensor;
+        if (!same_memory(written, real) && tensors_overlap(written, real)) return true;
+    }
+    return false;
+}
+
+/* Before operands become nodes: recorded writes that one of them shares memory with are made. */
+static bool settle_writes(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs, Site site) {
+    for (int32_t i = 0; i < n_inputs; i++)
+        if (inputs[i]->kind == TENSOR_REAL && misses_a_write(trace, inputs[i]))
+            return trace_flush(trace, site);
+    return true;
+}
+
 static NodeId emit(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
                    const AttrList *attrs, sn_rng *generator, Site site) {
     NodeId few[16];
@@ -305,7 +324,8 @@ static NodeId emit(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
         error_raise(SN_ERROR_MEMORY, site, "%s: out of memory", op_info[op].name);
         return NODE_NONE;
     }
-    if (operand_nodes(trace, op, inputs, n_inputs, nodes, site)) {
+    if (settle_writes(trace, inputs, n_inputs, site) &&
+        operand_nodes(trace, op, inputs, n_inputs, nodes, site)) {
         AttrList own;
         own.count = attrs->count;
         memcpy(own.words, attrs->words, sizeof(int64_t) * (size_t)attrs->count);
@@ -345,6 +365,7 @@ static int64_t record_of(Trace *trace, sn_tensor *x, Site site) {
 sn_tensor *trace_view(Trace *trace, OpCode op, sn_tensor *x, const AttrList *attrs, Site site) {
     sn_error error;
     error_init(&error);
+    if (!settle_writes(trace, &x, 1, site)) return NULL;
     if (x->kind == TENSOR_WEAK) { /* as the op would see it alone */
         x = trace_op(trace, OP_CLONE, &x, 1, &(AttrList){.count = 0}, NULL, site);
         if (!x) return NULL;
@@ -503,9 +524,9 @@ static bool write_view(Trace *trace, uint32_t record, NodeId value, Site site, s
 
 /* A write to memory that another input shares in part cannot be recorded: from here on ops run at
  * once, on real memory. */
-static bool leave_if_overlapping(Trace *trace, const sn_tensor *target, Site site, bool *left) {
+static bool leave_if_overlapping(Trace *trace, int64_t record, Site site, bool *left) {
     *left = false;
-    int32_t own = trace->roots.data[trace->views.data[target->record].root].input;
+    int32_t own = trace->roots.data[trace->views.data[record].root].input;
     if (own < 0) return true;
     const sn_tensor *written = trace->inputs.data[own].tensor;
     for (uint32_t i = 0; i < trace->inputs.count; i++) {
@@ -532,10 +553,11 @@ bool trace_inplace(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
               op_info[op].name);
         return false;
     }
+    if (!settle_writes(trace, inputs, n_inputs, site)) return false;
     int64_t record = record_of(trace, target, site);
     if (record < 0) return false;
     bool left = false;
-    if (target->kind == TENSOR_PROXY && !leave_if_overlapping(trace, target, site, &left)) return false;
+    if (!leave_if_overlapping(trace, record, site, &left)) return false;
     if (left) return dispatch_inplace(op, inputs, n_inputs, attrs, generator, site) != NULL;
     /* copy_: the source alone is the value. */
     bool copies = op == OP_CLONE;

@@ -177,7 +177,7 @@ static bool define(Parser *p, const char *at, uint32_t number, NodeId node) {
 
 /* "%12" for a node that was defined. */
 static bool read_node(Parser *p, NodeId *node) {
-    uint32_t number;
+    uint32_t number = 0;
     skip_blank(p);
     const char *at = p->at;
     if (!read_number(p, &number)) return false;
@@ -497,8 +497,8 @@ static bool read_line(Parser *p, NodeId *node) {
 
 /* "%3 = …" */
 static bool read_definition(Parser *p) {
-    uint32_t number;
-    NodeId node;
+    uint32_t number = 0;
+    NodeId node = NODE_NONE;
     const char *at = p->at;
     if (!read_number(p, &number) || !make_inputs(p, number)) return false;
     if (p->next_pending < p->pending.count && p->pending.data[p->next_pending].number == number)

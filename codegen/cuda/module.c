@@ -54,11 +54,17 @@ static sn_status cuda_print(const Kernel *kernel, const Target *target, const Sc
     return compile_to(kernel, schedule, name, NVRTC_PTX, out, error);
 }
 
+static void cuda_release(CodeBlob *blob) {
+    mem_free(blob->bytes);
+    *blob = (CodeBlob){0};
+}
+
 static const Backend backend = {
     .abi = BACKEND_ABI,
     .name = "cuda",
     .version = nvrtc_version,
     .compile = cuda_compile,
+    .release = cuda_release,
     .print = cuda_print,
 };
 
