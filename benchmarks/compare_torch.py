@@ -141,7 +141,7 @@ def time_calls(function, arguments, calls):
 def calls_for(function, arguments, seconds):
     calls = 1
     while True:
-        taken = time_calls(function, arguments, calls) * calls
+        taken = min(time_calls(function, arguments, calls) for _ in range(3)) * calls
         if taken >= seconds:
             return calls
         calls = min(4 * calls, int(calls * seconds / max(taken, 1e-9)) + 1)

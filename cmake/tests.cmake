@@ -11,6 +11,7 @@ set(environment
     SINTER_MODULE_DIR=${SINTER_MODULE_DIR}
     SINTER_CACHE_DIR=off
     SINTER_VERIFY=1
+    ASAN_OPTIONS=intercept_tls_get_addr=0 # else its leak check dies once oneDNN is loaded
     LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/cmake/lsan.supp:print_suppressions=0
     TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/cmake/tsan.supp
     UBSAN_OPTIONS=print_stacktrace=1)
@@ -38,6 +39,8 @@ endforeach()
 # What needs no sanitizer.
 if(NOT SINTER_SANITIZERS)
     add_test(NAME layers COMMAND ${PROJECT_SOURCE_DIR}/tools/check_layers)
+    add_test(NAME docs COMMAND ${PROJECT_SOURCE_DIR}/tools/check_docs ${PROJECT_BINARY_DIR})
+    set_tests_properties(docs PROPERTIES ENVIRONMENT SINTER_CACHE_DIR=off)
     add_test(NAME headers
         COMMAND ${PROJECT_SOURCE_DIR}/tools/check_headers ${PROJECT_BINARY_DIR}/generated/include)
     if(EXISTS ${PROJECT_SOURCE_DIR}/include/sinter/sinter.h)

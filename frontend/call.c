@@ -122,6 +122,7 @@ typedef struct Key {
     uint64_t *words;    /* room for `capacity` */
     uint32_t at;        /* words packed */
     uint32_t capacity;  /* see words */
+    void *block;        /* allocation behind words, or NULL */
 } Key;
 
 static inline void put(Key *key, uint64_t word) {
@@ -401,8 +402,8 @@ static sn_tensor *const *replace_tree(const sn_tree *tree, char *data, sn_tensor
     return next;
 }
 
-static bool substitute(const sn_compiled *c, const CallArgs *args, sn_tensor *const *tensors,
-                       Substituted *s) {
+static bool substitute(const sn_compiled *c, Trace *trace, const CallArgs *args,
+                       sn_tensor *const *tensors, Substituted *s) {
     sn_tensor *const *next = tensors;
     int32_t n_array = 0;
     for (int32_t i = 0; i < c->signature.n_params; i++) {
@@ -416,8 +417,10 @@ static bool substitute(const sn_compiled *c, const CallArgs *args, sn_tensor *co
             s->values[i].kind = SN_VALUE_TENSOR;
             s->values[i].as.tensor = *next++;
         } else if (param->kind == 'S') {
+            if (!vec_reserve(&trace->blocks, 1)) return false;
             s->structs[i] = mem_alloc(2 * param->tree->bytes);
             if (!s->structs[i]) return false;
+            trace->blocks.data[trace->blocks.count++] = s->structs[i];
             memcpy(s->structs[i], args->values[i].as.pointer, param->tree->bytes);
             next = replace_tree(param->tree, s->structs[i], next);
             memcpy(s->structs[i] + param->tree->bytes, s->structs[i], param->tree->bytes);
@@ -439,10 +442,6 @@ static sn_status check_structs(const sn_compiled *c, const Substituted *s) {
         return SN_ERROR_UNSUPPORTED;
     }
     return SN_OK;
-}
-
-static void free_substituted(const sn_compiled *c, Substituted *s) {
-    for (int32_t i = 0; i < c->signature.n_params; i++) mem_free(s->structs[i]);
 }
 
 /* C values of the parameters, for libffi. */
@@ -540,11 +539,10 @@ static sn_status record(sn_compiled *c, Trace *trace, const CallArgs *args, sn_t
     sn_status status = SN_OK;
     if (!make_proxies(trace, args, proxies))
         status = sn_error_status();
-    else if (!substitute(c, args, proxies, &s))
+    else if (!substitute(c, trace, args, proxies, &s))
         status = (error_raise(SN_ERROR_MEMORY, c->site, "out of memory"), SN_ERROR_MEMORY);
     if (status == SN_OK) status = compiled_invoke(c, s.values, outputs);
     if (status == SN_OK) status = check_structs(c, &s);
-    free_substituted(c, &s);
     for (int32_t i = 0; status == SN_OK && i < c->signature.n_outputs; i++) {
         sn_tensor *out = outputs[i];
         if (!tensor_check(out, c->name, "the result", c->site)) status = sn_error_status();
@@ -710,56 +708,80 @@ static void count_draws(const Trace *trace, const CallArgs *args, int64_t *drawn
         }
 }
 
+/* The trace of a call, which takes over the key's memory. */
+static Trace *trace_begin(sn_compiled *c, Key *key) {
+    Trace *trace = trace_new(c, c->name);
+    bool ok = trace && (!key->block || vec_push(&trace->blocks, key->block));
+    if (ok) {
+        key->block = NULL;
+        return trace;
+    }
+    if (trace) trace_free(trace);
+    return error_raise(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
+}
+
 /* The call by way of a trace. `seen` is the entry that the key led to, to be checked, or NULL. */
-static sn_status trace_call(sn_compiled *c, const CallArgs *args, const Key *key, Entry *seen,
+static sn_status trace_call(sn_compiled *c, const CallArgs *args, Key *key, Entry *seen,
                             sn_tensor **outputs, bool owned) {
-    Trace trace;
     sn_error error;
     error_init(&error);
     RootOutputs made = {0};
     OutputSpec specs[SIGNATURE_MOST_PARAMS];
     uint32_t roots[SIGNATURE_MOST_PARAMS];
     int64_t drawn[SIGNATURE_MOST_PARAMS] = {0};
-    trace_init(&trace, c, c->name);
+    Trace *trace = trace_begin(c, key);
+    if (!trace) return SN_ERROR_MEMORY;
     COUNT(traces);
     int64_t begin = clock_ns();
-    sn_status status = record(c, &trace, args, outputs);
+    sn_status status = record(c, trace, args, outputs);
     int64_t trace_ns = clock_ns() - begin;
     atomic_fetch_add_explicit(&frontend_counters.trace_ns, trace_ns, memory_order_relaxed);
     bool recorded = status == SN_OK;
-    bool pure_outputs = recorded && describe_outputs(c, &trace, outputs, specs, roots);
-    const char *reason = recorded ? impurity(c, &trace) : NULL;
-    count_draws(&trace, args, drawn);
+    bool pure_outputs = recorded && describe_outputs(c, trace, outputs, specs, roots);
+    const char *reason = recorded ? impurity(c, trace) : NULL;
+    count_draws(trace, args, drawn);
     CompiledGraph *graph = NULL;
-    if (recorded && !trace.eager) {
-        if (segment_declare(&trace, &made, &error)) graph = segment_compile(c, &trace, &error);
-        status = graph ? segment_run(&trace, graph, &made, &error) : error.status;
+    if (recorded && !trace->eager) {
+        if (segment_declare(trace, &made, &error)) graph = segment_compile(c, trace, &error);
+        status = graph ? segment_run(trace, graph, &made, &error) : error.status;
     }
     if (status != SN_OK && recorded) {
         error_raise_from(&error, (Site){error.file, error.line});
         for (int32_t i = 0; i < c->signature.n_outputs; i++) tensor_unref(outputs[i]);
     }
+    if (status == SN_OK && reason) mark_impure(c, reason);
     if (status == SN_OK && graph) {
-        note_trace(c, &trace, graph, trace_ns);
-        if (reason) mark_impure(c, reason);
+        note_trace(c, trace, graph, trace_ns);
         if (pure_outputs) number_outputs(c, graph, &made, specs, roots);
         bool keeps = !reason && pure_outputs && !atomic_load(&c->impure) && graph->executable;
         if (seen && (!keeps || seen->graph != graph || !same_outputs(c, seen, specs)))
             mark_impure(c, "a second call with equal arguments recorded other ops");
-        if (!seen && keeps) keep_entry(c, key, &trace, args, graph, specs, drawn);
+        if (seen) atomic_store_explicit(&seen->calls, 2, memory_order_relaxed);
+        if (!seen && keeps) keep_entry(c, key, trace, args, graph, specs, drawn);
     }
-    while (trace.live) trace_forget(trace.live); /* unusable from here on */
     vec_free(&made);
-    trace_free(&trace);
+    trace_free(trace);
     if (status != SN_OK)
         for (int32_t i = 0; i < c->signature.n_outputs; i++) outputs[i] = NULL;
     return status == SN_OK ? hand_over(c, outputs, owned) : status;
 }
 
-/* Inside a trace the function is inlined: its ops are recorded with the caller's, and what it depends
- * on beyond its arguments, the caller depends on. */
-static sn_status inline_call(sn_compiled *c, const sn_value *values, sn_tensor **outputs, bool owned) {
+/* Holds the function that is inlined until the trace ends. */
+static bool hold_callee(Trace *trace, sn_compiled *c) {
+    for (uint32_t i = 0; i < trace->callees.count; i++)
+        if (trace->callees.data[i] == c) return true;
+    if (!vec_push(&trace->callees, c)) {
+        error_raise(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
+        return false;
+    }
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    return true;
+}
+
+/* What the inlined function depends on beyond its arguments, the caller depends on. */
+sn_status compiled_inline(sn_compiled *c, const sn_value *values, sn_tensor **outputs, bool owned) {
     Trace *trace = thread_state()->trace;
+    if (error_pending(thread_state()) || !hold_callee(trace, c)) return sn_error_status();
     bool fullgraph = trace->fullgraph;
     if (atomic_load(&c->impure) || c->n_watch) trace->impure = true;
     trace->fullgraph = fullgraph || c->fullgraph;
@@ -773,14 +795,14 @@ static sn_status inline_call(sn_compiled *c, const sn_value *values, sn_tensor *
 sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outputs, bool owned) {
     ThreadState *state = thread_state();
     if (error_pending(state)) return state->error.status;
-    if (state->trace) return inline_call(c, values, outputs, owned);
     CallArgs args;
     if (!flatten(c, values, &args)) return sn_error_status();
     uint64_t few[KEY_FEW_WORDS];
-    Key key = {few, 0, KEY_FEW_WORDS};
+    Key key = {few, 0, KEY_FEW_WORDS, NULL};
     pack_key(c, &args, &key);
     if (key.at > KEY_FEW_WORDS) { /* once more, with room */
-        key = (Key){mem_alloc(sizeof(uint64_t) * key.at), 0, key.at};
+        key = (Key){.capacity = key.at, .block = mem_alloc(sizeof(uint64_t) * key.at)};
+        key.words = key.block;
         if (!key.words) return error_raise(SN_ERROR_MEMORY, c->site, "out of memory"), SN_ERROR_MEMORY;
         pack_key(c, &args, &key);
     }
@@ -795,8 +817,7 @@ sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outp
         if (rerun) COUNT(reruns);
         else if (!entry) COUNT(guard_misses);
         status = trace_call(c, &args, &key, entry, outputs, owned);
-        if (entry && status == SN_OK) atomic_store_explicit(&entry->calls, 2, memory_order_relaxed);
     }
-    if (key.words != few) mem_free(key.words);
+    mem_free(key.block);
     return status;
 }

@@ -167,15 +167,21 @@ void sn_compiled_release(sn_compiled *c) {
 
 /* ---- calling --------------------------------------------------------------------------------------------------- */
 
-/* The call, holding the handle: a release on another thread ends it only afterwards. */
+/* The call, holding the handle: a release on another thread ends it only afterwards. Inside a trace,
+ * the trace holds it. */
 static sn_status guarded_call(sn_compiled *c, const sn_value *values, sn_tensor **outputs, bool owned) {
+    if (thread_state()->trace) return compiled_inline(c, values, outputs, owned);
     atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
-    const sn_value *outer = traced_values;
-    if (!thread_state()->trace) traced_values = values;
+    traced_values = values;
     sn_status status = compiled_call(c, values, outputs, owned);
-    traced_values = outer;
+    traced_values = NULL;
     sn_compiled_release(c);
     return status;
+}
+
+void compiled_abandon(sn_compiled *c) {
+    traced_values = NULL;
+    sn_compiled_release(c);
 }
 
 static void get_value(char kind, const void *argument, sn_value *value) {

@@ -122,8 +122,13 @@ struct sn_compiled {
 /* The call itself. Outputs receive handles of the current scope, or owned references. */
 sn_status compiled_call(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs,
                         bool owned);
+/* The same inside a trace: its ops are recorded with the caller's. */
+sn_status compiled_inline(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs,
+                          bool owned);
 /* The program's function, by values. Outputs are handles of the current scope. */
 sn_status compiled_invoke(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs);
+/* Ends a call that the program jumped out of. */
+void compiled_abandon(sn_compiled *compiled);
 /* Is the generator one of the arguments of the call being traced? */
 bool compiled_has_generator(const sn_compiled *compiled, const sn_rng *generator);
 void compiled_count_fallback(sn_compiled *compiled, const char *reason);

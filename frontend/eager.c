@@ -79,7 +79,9 @@ sn_dtype eager_weak_dtype(OpCode op, sn_tensor *const *inputs, int32_t n_inputs)
         promotion_add(&promotion, (sn_dtype)type.dtype, (DtypeStrength)type.strength);
         any = true;
     }
-    return any ? promotion_result(&promotion) : SN_F32;
+    sn_dtype dtype = any ? promotion_result(&promotion) : SN_F32;
+    /* An op that makes floats of integers takes the scalar as a float, not as a wrapped integer. */
+    return op_info[op].dtype_rule == DTYPE_FLOAT && !dtype_is_float(dtype) ? SN_F32 : dtype;
 }
 
 static bool has_weak(const EagerCall *call) {

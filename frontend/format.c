@@ -202,13 +202,15 @@ static void print_tensor(Format *f) {
 
 /* ---- entry --------------------------------------------------------------------------------------------- */
 
-int32_t sn_format(sn_tensor *tensor, char *buffer, size_t n) {
-    static const Site no_site = {NULL, 0};
+#undef sn_format
+
+int32_t sn_format_at(sn_tensor *tensor, char *buffer, size_t n, const char *file, int32_t line) {
+    Site site = {file, line};
     if (buffer && n) *buffer = 0;
-    sn_tensor *real = tensor_realize(tensor, "format", no_site);
+    sn_tensor *real = tensor_realize(tensor, "format", site);
     if (!real) return -1;
     if (!buffer && n) {
-        error_raise(SN_ERROR_ARGUMENT, no_site, "format: buffer is NULL, but n is %zu", n);
+        error_raise(SN_ERROR_ARGUMENT, site, "format: buffer is NULL, but n is %zu", n);
         return -1;
     }
     int64_t count = dims_count(real->dims, real->rank);
@@ -219,9 +221,13 @@ int32_t sn_format(sn_tensor *tensor, char *buffer, size_t n) {
         strbuf_add(&f.out, "[]");
     int32_t length = f.out.failed || f.out.length > INT32_MAX ? -1 : (int32_t)f.out.length;
     if (length < 0)
-        error_raise(SN_ERROR_MEMORY, no_site, "format: out of memory");
+        error_raise(SN_ERROR_MEMORY, site, "format: out of memory");
     else if (n)
         snprintf(buffer, n, "%s", strbuf_text(&f.out));
     strbuf_free(&f.out);
     return length;
+}
+
+int32_t sn_format(sn_tensor *tensor, char *buffer, size_t n) {
+    return sn_format_at(tensor, buffer, n, NULL, 0);
 }

@@ -330,10 +330,8 @@ bool trace_host_read(Trace *trace, const char *op, Site site) {
 }
 
 void trace_abandon(Trace *trace) {
-    ThreadState *state = thread_state();
-    while (trace->live) {
-        sn_tensor *proxy = trace->live;
-        trace_forget(proxy);
-    }
-    state->trace = trace->outer;
+    sn_compiled *owner = trace->owner;
+    thread_state()->trace = trace->outer;
+    trace_free(trace);
+    compiled_abandon(owner);
 }

@@ -7,6 +7,15 @@
 #include "ir/dtype.h"
 #include "runtime/memory.h"
 
+#undef sn_from_copy
+#undef sn_from_borrow
+#undef sn_zeros
+#undef sn_ones
+#undef sn_read
+#undef sn_item
+#undef sn_item_int
+#undef sn_map
+
 enum { MOST_FREE_HANDLES = 4096 };
 
 static const Site no_site = {NULL, 0};
@@ -267,27 +276,27 @@ sn_tensor *tensor_realize(sn_tensor *tensor, const char *op, Site site) {
 /* ---- data in ------------------------------------------------------------------------------------------ */
 
 static bool make_type(const int64_t *dims, int32_t rank, sn_dtype dtype, const char *op,
-                      TensorType *type) {
+                      TensorType *type, Site site) {
     if (rank < 0 || rank > SN_MAX_RANK || (rank && !dims)) {
-        error_raise(SN_ERROR_SHAPE, no_site, "%s: rank %d is not in 0 … %d, or dims is NULL", op, (int)rank,
+        error_raise(SN_ERROR_SHAPE, site, "%s: rank %d is not in 0 … %d, or dims is NULL", op, (int)rank,
               SN_MAX_RANK);
         return false;
     }
     if ((uint32_t)dtype >= SN_DTYPE_COUNT) {
-        error_raise(SN_ERROR_DTYPE, no_site, "%s: %d is no dtype", op, (int)dtype);
+        error_raise(SN_ERROR_DTYPE, site, "%s: %d is no dtype", op, (int)dtype);
         return false;
     }
     *type = (TensorType){.dtype = (uint8_t)dtype, .rank = (uint8_t)rank};
     for (int32_t i = 0; i < rank; i++) {
         type->dims[i] = dims[i];
         if (dims[i] < 0) {
-            error_raise(SN_ERROR_SHAPE, no_site, "%s: dim %d is negative: %lld", op, (int)i,
+            error_raise(SN_ERROR_SHAPE, site, "%s: dim %d is negative: %lld", op, (int)i,
                   (long long)dims[i]);
             return false;
         }
     }
     if (dims_count(dims, rank) < 0) {
-        error_raise(SN_ERROR_MEMORY, no_site, "%s: too many elements", op);
+        error_raise(SN_ERROR_MEMORY, site, "%s: too many elements", op);
         return false;
     }
     return true;
@@ -297,39 +306,53 @@ static size_t type_bytes(const TensorType *type) {
     return (size_t)dims_count(type->dims, type->rank) * sn_dtype_size((sn_dtype)type->dtype);
 }
 
-sn_tensor *sn_from_copy(const void *data, size_t bytes, const int64_t *dims, int32_t rank,
-                        sn_dtype dtype) {
+sn_tensor *sn_from_copy_at(const void *data, size_t bytes, const int64_t *dims, int32_t rank,
+                           sn_dtype dtype, const char *file, int32_t line) {
+    Site site = {file, line};
     TensorType type;
-    if (error_pending(thread_state()) || !make_type(dims, rank, dtype, "from_copy", &type)) return NULL;
+    if (error_pending(thread_state()) || !make_type(dims, rank, dtype, "from_copy", &type, site))
+        return NULL;
     size_t wanted = type_bytes(&type);
     if (bytes != wanted || (bytes && !data))
-        return error_raise(SN_ERROR_ARGUMENT, no_site, "from_copy: %zu bytes given, the shape needs %zu%s",
+        return error_raise(SN_ERROR_ARGUMENT, site, "from_copy: %zu bytes given, the shape needs %zu%s",
                      bytes, wanted, data ? "" : " (data is NULL)");
     Storage *storage = storage_new(wanted);
-    if (!storage) return error_raise(SN_ERROR_MEMORY, no_site, "from_copy: out of memory");
+    if (!storage) return error_raise(SN_ERROR_MEMORY, site, "from_copy: out of memory");
     if (wanted) memcpy(storage->data, data, wanted);
-    return tensor_real(storage, &type, NULL, 0, no_site);
+    return tensor_real(storage, &type, NULL, 0, site);
 }
 
-sn_tensor *sn_from_borrow(void *data, size_t bytes, const int64_t *dims, int32_t rank, sn_dtype dtype,
-                          void (*release)(void *context), void *context) {
+sn_tensor *sn_from_copy(const void *data, size_t bytes, const int64_t *dims, int32_t rank,
+                        sn_dtype dtype) {
+    return sn_from_copy_at(data, bytes, dims, rank, dtype, NULL, 0);
+}
+
+sn_tensor *sn_from_borrow_at(void *data, size_t bytes, const int64_t *dims, int32_t rank,
+                             sn_dtype dtype, void (*release)(void *context), void *context,
+                             const char *file, int32_t line) {
+    Site site = {file, line};
     TensorType type;
-    if (error_pending(thread_state()) || !make_type(dims, rank, dtype, "from_borrow", &type))
+    if (error_pending(thread_state()) || !make_type(dims, rank, dtype, "from_borrow", &type, site))
         return NULL;
     size_t wanted = type_bytes(&type);
     if (bytes < wanted || (wanted && !data))
-        return error_raise(SN_ERROR_ARGUMENT, no_site, "from_borrow: %zu bytes given, the shape needs %zu%s",
+        return error_raise(SN_ERROR_ARGUMENT, site, "from_borrow: %zu bytes given, the shape needs %zu%s",
                      bytes, wanted, data ? "" : " (data is NULL)");
     if ((uintptr_t)data % sn_dtype_size(dtype))
-        return error_raise(SN_ERROR_ARGUMENT, no_site, "from_borrow: data is not aligned to %zu bytes",
+        return error_raise(SN_ERROR_ARGUMENT, site, "from_borrow: data is not aligned to %zu bytes",
                      sn_dtype_size(dtype));
     Storage *storage = storage_borrow(data, wanted, NULL, NULL);
-    if (!storage) return error_raise(SN_ERROR_MEMORY, no_site, "from_borrow: out of memory");
-    sn_tensor *tensor = tensor_real(storage, &type, NULL, 0, no_site);
+    if (!storage) return error_raise(SN_ERROR_MEMORY, site, "from_borrow: out of memory");
+    sn_tensor *tensor = tensor_real(storage, &type, NULL, 0, site);
     if (!tensor) return NULL;
     storage->release = release;
     storage->context = context;
     return tensor;
+}
+
+sn_tensor *sn_from_borrow(void *data, size_t bytes, const int64_t *dims, int32_t rank, sn_dtype dtype,
+                          void (*release)(void *context), void *context) {
+    return sn_from_borrow_at(data, bytes, dims, rank, dtype, release, context, NULL, 0);
 }
 
 static sn_tensor *scalar(sn_dtype dtype, uint64_t bits) {
@@ -348,12 +371,22 @@ sn_tensor *sn_ci(int64_t value) {
     return scalar(SN_I64, (uint64_t)value);
 }
 
+sn_tensor *sn_zeros_at(const int64_t *dims, int32_t rank, sn_dtype dtype, const char *file,
+                       int32_t line) {
+    return sn_full_at(dims, rank, 0, dtype, file, line);
+}
+
 sn_tensor *sn_zeros(const int64_t *dims, int32_t rank, sn_dtype dtype) {
-    return sn_full_at(dims, rank, 0, dtype, NULL, 0);
+    return sn_zeros_at(dims, rank, dtype, NULL, 0);
+}
+
+sn_tensor *sn_ones_at(const int64_t *dims, int32_t rank, sn_dtype dtype, const char *file,
+                      int32_t line) {
+    return sn_full_at(dims, rank, 1, dtype, file, line);
 }
 
 sn_tensor *sn_ones(const int64_t *dims, int32_t rank, sn_dtype dtype) {
-    return sn_full_at(dims, rank, 1, dtype, NULL, 0);
+    return sn_ones_at(dims, rank, dtype, NULL, 0);
 }
 
 /* ---- data out ------------------------------------------------------------------------------------------ */
@@ -376,13 +409,15 @@ static void walker_next(Walker *w) {
     }
 }
 
-bool sn_read(sn_tensor *tensor, sn_dtype dtype, void *destination, size_t bytes) {
-    sn_tensor *real = tensor_realize(tensor, "read", no_site);
+bool sn_read_at(sn_tensor *tensor, sn_dtype dtype, void *destination, size_t bytes, const char *file,
+                int32_t line) {
+    Site site = {file, line};
+    sn_tensor *real = tensor_realize(tensor, "read", site);
     if (!real) return false;
     int64_t count = dims_count(real->dims, real->rank);
     size_t wanted = (size_t)count * sn_dtype_size(dtype);
     if ((uint32_t)dtype >= SN_DTYPE_COUNT || bytes != wanted || (wanted && !destination)) {
-        error_raise(SN_ERROR_ARGUMENT, no_site, "read: %zu bytes given for %lld elements of %s, %zu are needed",
+        error_raise(SN_ERROR_ARGUMENT, site, "read: %zu bytes given for %lld elements of %s, %zu are needed",
               bytes, (long long)count, sn_dtype_name(dtype), wanted);
         return false;
     }
@@ -401,16 +436,20 @@ bool sn_read(sn_tensor *tensor, sn_dtype dtype, void *destination, size_t bytes)
     return true;
 }
 
-static bool item_bits(sn_tensor *tensor, sn_dtype dtype, uint64_t *bits) {
+bool sn_read(sn_tensor *tensor, sn_dtype dtype, void *destination, size_t bytes) {
+    return sn_read_at(tensor, dtype, destination, bytes, NULL, 0);
+}
+
+static bool item_bits(sn_tensor *tensor, sn_dtype dtype, uint64_t *bits, Site site) {
     *bits = 0;
     if (tensor && tensor->magic == TENSOR_ALIVE && tensor->kind == TENSOR_WEAK) {
         *bits = dtype_bits_cast(dtype, (sn_dtype)tensor->dtype, tensor->bits);
         return true;
     }
-    sn_tensor *real = tensor_realize(tensor, "item", no_site);
+    sn_tensor *real = tensor_realize(tensor, "item", site);
     if (!real) return false;
     if (dims_count(real->dims, real->rank) != 1) {
-        error_raise(SN_ERROR_SHAPE, no_site, "item: the tensor has %lld elements, not one",
+        error_raise(SN_ERROR_SHAPE, site, "item: the tensor has %lld elements, not one",
               (long long)dims_count(real->dims, real->rank));
         return false;
     }
@@ -419,19 +458,33 @@ static bool item_bits(sn_tensor *tensor, sn_dtype dtype, uint64_t *bits) {
     return true;
 }
 
-double sn_item(sn_tensor *tensor) {
+double sn_item_at(sn_tensor *tensor, const char *file, int32_t line) {
     uint64_t bits;
-    return item_bits(tensor, SN_F64, &bits) ? dtype_bits_to_double(SN_F64, bits) : 0;
+    Site site = {file, line};
+    return item_bits(tensor, SN_F64, &bits, site) ? dtype_bits_to_double(SN_F64, bits) : 0;
+}
+
+double sn_item(sn_tensor *tensor) {
+    return sn_item_at(tensor, NULL, 0);
+}
+
+int64_t sn_item_int_at(sn_tensor *tensor, const char *file, int32_t line) {
+    uint64_t bits;
+    Site site = {file, line};
+    return item_bits(tensor, SN_I64, &bits, site) ? (int64_t)bits : 0;
 }
 
 int64_t sn_item_int(sn_tensor *tensor) {
-    uint64_t bits;
-    return item_bits(tensor, SN_I64, &bits) ? (int64_t)bits : 0;
+    return sn_item_int_at(tensor, NULL, 0);
+}
+
+void *sn_map_at(sn_tensor *tensor, const char *file, int32_t line) {
+    sn_tensor *real = tensor_realize(tensor, "map", (Site){file, line});
+    return real ? tensor_data(real) : NULL;
 }
 
 void *sn_map(sn_tensor *tensor) {
-    sn_tensor *real = tensor_realize(tensor, "map", no_site);
-    return real ? tensor_data(real) : NULL;
+    return sn_map_at(tensor, NULL, 0);
 }
 
 void sn_unmap(sn_tensor *tensor) {

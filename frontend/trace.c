@@ -10,9 +10,8 @@
 
 enum { SPARE_MOST_NODES = 1 << 16 };
 
-/* Traces that ended leave their memory to the thread's next one: a re-trace allocates nothing. */
-static _Thread_local Trace spare;
-static _Thread_local bool has_spare;
+/* A trace that ended leaves its memory to the thread's next one: a re-trace allocates nothing. */
+static _Thread_local Trace *spare;
 static pthread_key_t spare_key;
 static pthread_once_t spare_once = PTHREAD_ONCE_INIT;
 
@@ -22,32 +21,37 @@ static void free_all(Trace *trace) {
     vec_free(&trace->views);
     vec_free(&trace->words);
     vec_free(&trace->inputs);
+    vec_free(&trace->callees);
+    vec_free(&trace->blocks);
+    mem_free(trace);
 }
 
 static void free_spare(void *unused) {
     (void)unused;
-    if (has_spare) free_all(&spare);
-    has_spare = false;
+    if (spare) free_all(spare);
+    spare = NULL;
 }
 
 static void make_spare_key(void) {
     pthread_key_create(&spare_key, free_spare);
 }
 
-void trace_init(Trace *trace, sn_compiled *owner, const char *name) {
-    *trace = (Trace){.owner = owner};
-    if (has_spare) {
-        trace->graph = spare.graph;
-        trace->graph.name = name;
-        memcpy(&trace->roots, &spare.roots, sizeof spare.roots);
-        memcpy(&trace->views, &spare.views, sizeof spare.views);
-        memcpy(&trace->words, &spare.words, sizeof spare.words);
-        memcpy(&trace->inputs, &spare.inputs, sizeof spare.inputs);
-        has_spare = false;
-    } else {
+Trace *trace_new(sn_compiled *owner, const char *name) {
+    Trace *trace = spare;
+    spare = NULL;
+    if (!trace) {
+        trace = mem_calloc(1, sizeof *trace);
+        if (!trace) return NULL;
         graph_init(&trace->graph, name);
     }
+    trace->graph.name = name;
     trace->graph.no_fold = true;
+    trace->owner = owner;
+    trace->outer = NULL;
+    trace->fullgraph = trace->eager = trace->impure = false;
+    trace->host_reads = trace->ops = 0;
+    trace->read_site = (Site){0};
+    return trace;
 }
 
 void trace_clear(Trace *trace) {
@@ -61,15 +65,17 @@ void trace_clear(Trace *trace) {
 }
 
 void trace_free(Trace *trace) {
+    while (trace->live) trace_forget(trace->live); /* unusable from here on */
     trace_clear(trace);
-    if (has_spare || trace->graph.nodes.capacity > SPARE_MOST_NODES) {
+    while (trace->callees.count) sn_compiled_release(trace->callees.data[--trace->callees.count]);
+    while (trace->blocks.count) mem_free(trace->blocks.data[--trace->blocks.count]);
+    if (spare || trace->graph.nodes.capacity > SPARE_MOST_NODES) {
         free_all(trace);
         return;
     }
     pthread_once(&spare_once, make_spare_key);
-    pthread_setspecific(spare_key, &spare);
-    spare = *trace;
-    has_spare = true;
+    pthread_setspecific(spare_key, trace);
+    spare = trace;
 }
 
 /* ---- proxies ------------------------------------------------------------------------------------------ */
@@ -168,10 +174,8 @@ sn_tensor *trace_argument(Trace *trace, sn_tensor *real) {
 
 static NodeId capture(Trace *trace, sn_tensor *real, Site site) {
     int64_t view = known_input(trace, real);
-    if (view < 0) {
-        view = add_input(trace, INPUT_CAPTURE, real, site);
-        trace->impure = true;
-    }
+    trace->impure = true; /* even where it is the memory of an argument: that is chance */
+    if (view < 0) view = add_input(trace, INPUT_CAPTURE, real, site);
     if (view < 0) {
         error_raise(SN_ERROR_MEMORY, site, "out of memory");
         return NODE_NONE;
@@ -522,22 +526,29 @@ static bool write_view(Trace *trace, uint32_t record, NodeId value, Site site, s
     return true;
 }
 
-/* A write to memory that another input shares in part cannot be recorded: from here on ops run at
- * once, on real memory. */
+/* What copy_ writes. A scalar does not stay weak in the memory of a tensor. */
+static NodeId source_node(Trace *trace, const sn_tensor *target, sn_tensor *source, Site site) {
+    if (source->kind != TENSOR_WEAK) return trace_node(trace, source, site);
+    return scalar_node(trace, source, (sn_dtype)target->dtype, site);
+}
+
+/* A write to memory that another input shares in part, or that has one element twice, cannot be
+ * recorded: from here on ops run at once, on real memory. */
 static bool leave_if_overlapping(Trace *trace, int64_t record, Site site, bool *left) {
     *left = false;
     int32_t own = trace->roots.data[trace->views.data[record].root].input;
     if (own < 0) return true;
     const sn_tensor *written = trace->inputs.data[own].tensor;
-    for (uint32_t i = 0; i < trace->inputs.count; i++) {
+    *left = tensor_overlaps_itself(written);
+    for (uint32_t i = 0; i < trace->inputs.count && !*left; i++) {
         const sn_tensor *other = trace->inputs.data[i].tensor;
-        if ((int32_t)i == own || !other || !tensors_overlap(written, other)) continue;
-        *left = true;
-        compiled_count_fallback(trace->owner, "an input that is written shares memory with another");
-        if (!trace_flush(trace, site)) return false;
-        trace->eager = true;
-        return true;
+        *left = (int32_t)i != own && other && tensors_overlap(written, other);
     }
+    if (!*left) return true;
+    compiled_count_fallback(trace->owner, "an input that is written shares memory with another, "
+                                          "or among its own elements");
+    if (!trace_flush(trace, site)) return false;
+    trace->eager = true;
     return true;
 }
 
@@ -561,7 +572,7 @@ bool trace_inplace(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
     if (left) return dispatch_inplace(op, inputs, n_inputs, attrs, generator, site) != NULL;
     /* copy_: the source alone is the value. */
     bool copies = op == OP_CLONE;
-    NodeId value = copies ? trace_node(trace, inputs[1], site)
+    NodeId value = copies ? source_node(trace, target, inputs[1], site)
                           : emit(trace, op, inputs, n_inputs, attrs, generator, site);
     if (value == NODE_NONE) return false;
     sn_error error;

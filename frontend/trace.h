@@ -57,11 +57,16 @@ struct Trace {
     int32_t ops;              /* ops recorded, over all segments */
     Site read_site;           /* of the first host read */
     sn_scope scope;           /* the scope around the function */
+    VEC(sn_compiled *) callees; /* functions inlined in it; a reference to each is held */
+    VEC(void *) blocks;       /* memory of the call, freed with the trace */
 };
 
 /* ---- recording (frontend/trace.c) ------------------------------------------------------------------ */
 
-void trace_init(Trace *trace, sn_compiled *owner, const char *name);
+/* A trace in memory of its own, so that it outlives a jump out of the function. NULL when out of
+ * memory. */
+Trace *trace_new(sn_compiled *owner, const char *name);
+/* Frees it with all that it holds. */
 void trace_free(Trace *trace);
 /* Empties it: nothing recorded, no inputs. */
 void trace_clear(Trace *trace);
@@ -94,7 +99,8 @@ NodeId graph_fit(Graph *graph, NodeId value, const TensorType *wanted, OpCode op
 bool trace_host_read(Trace *trace, const char *op, Site site);
 /* Runs what was recorded and turns every live proxy into a real tensor. */
 bool trace_flush(Trace *trace, Site site);
-/* Ends a trace without running it; live proxies become unusable. Pops it from the thread. */
+/* Ends a trace and its call without running it, after a jump out of the function; live proxies
+ * become unusable. Pops it from the thread. */
 void trace_abandon(Trace *trace);
 
 #endif

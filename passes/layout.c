@@ -20,7 +20,9 @@ static bool needs_copy(const Graph *graph, NodeId operand) {
     base_strides(graph, base, own);
     if (!view_strides(graph, operand, base, own, strides, &offset)) return true;
     const Node *node = graph_node(graph, operand);
-    return node->rank == 3 && !strides_fit(node_dims(graph, node), strides);
+    const int64_t *dims = node_dims(graph, node);
+    if (node->rank == 1) return dims[0] > 1 && strides[0] != 1; /* a bias */
+    return node->rank == 3 && !strides_fit(dims, strides);
 }
 
 sn_status pass_layout(PassContext *context) {

@@ -246,6 +246,7 @@ static void emit_scatter(Lower *l, NodeId id, StoreList *stores) {
     if (l->failed) return;
     memcpy(target, index, sizeof(IndexExpr) * node->rank);
     at = lower_checked_index(l, id, at, node_dims(l->graph, node)[axis]);
+    if (node_count(l->graph, id) == 0) return; /* every index is an error: there is no memory */
     target[axis] = index_symbol(lower_value_symbol(l, at, node_dims(l->graph, node)[axis]));
     uint32_t buffer = (uint32_t)l->fusion->buffer_of[id];
     IndexExpr address = address_in(l, id, buffer, target);

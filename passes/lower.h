@@ -111,6 +111,8 @@ void lower_choose_kept(Lower *l, int32_t last_stage);
 
 /* The access of `buffer` at an address (in elements); written or read. UINT32_MAX on failure. */
 uint32_t lower_access(Lower *l, uint32_t buffer, const IndexExpr *address, bool write);
+/* Deepest loop that an access follows. */
+int32_t lower_access_depth(const Lower *l, uint32_t access);
 /* The access of a new row buffer: one element for each step of K. UINT32_MAX on failure. */
 uint32_t lower_row_buffer(Lower *l, NodeId node);
 /* A new parameter word with this value. */

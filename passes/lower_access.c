@@ -125,6 +125,19 @@ uint32_t lower_access(Lower *l, uint32_t buffer, const IndexExpr *address, bool 
     return l->accesses.count - 1;
 }
 
+int32_t lower_access_depth(const Lower *l, uint32_t access) {
+    const KAccess *a = &l->kernel->accesses.data[access];
+    int32_t depth = DEPTH_ITEM;
+    for (uint32_t i = 0; i < a->n_terms; i++) {
+        const KTerm *term = &l->kernel->terms.data[a->first_term + i];
+        int32_t own = term->axis == KVALUE_NONE        ? lower_depth(l, term->value)
+                      : term->axis == (uint32_t)l->k_axis && l->k_symbol != LOWER_NO_AXIS ? DEPTH_K
+                                                       : DEPTH_B;
+        if (own > depth) depth = own;
+    }
+    return depth;
+}
+
 uint32_t lower_row_buffer(Lower *l, NodeId node) {
     if (l->failed) return UINT32_MAX;
     LowerArg arg = {.buffer = UINT32_MAX, .read = true, .written = true, .local = node};

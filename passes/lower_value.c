@@ -253,9 +253,9 @@ static KValue load(Lower *l, NodeId node, const IndexExpr *index) {
     memory_strides(l->graph, owner, node, strides);
     IndexExpr address = index_constant(0);
     for (int32_t i = 0; i < shape->rank; i++) index_add(&l->space, &address, strides[i], &index[i]);
-    int32_t depth = deeper(lower_index_depth(l, &address), lower_depth(l, l->predicate));
     uint32_t access = lower_access(l, (uint32_t)buffer, &address, false);
     if (l->failed) return KVALUE_NONE;
+    int32_t depth = deeper(lower_access_depth(l, access), lower_depth(l, l->predicate));
     KInst inst = {.op = OP_LOAD,
                   .dtype = shape->dtype,
                   .flags = l->predicate != KVALUE_NONE ? K_PREDICATED : 0,

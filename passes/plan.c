@@ -193,9 +193,9 @@ static bool update_in_place(Planner *p, NodeId id) {
     return may_overwrite(p, id, base);
 }
 
-static bool same_bytes(const Planner *p, NodeId x, NodeId y) {
-    const Node *nx = graph_node(p->graph, x), *ny = graph_node(p->graph, y);
-    return sn_dtype_size((sn_dtype)nx->dtype) == sn_dtype_size((sn_dtype)ny->dtype) &&
+/* A kernel sees a buffer in one dtype only. */
+static bool same_elements(const Planner *p, NodeId x, NodeId y) {
+    return graph_node(p->graph, x)->dtype == graph_node(p->graph, y)->dtype &&
            node_count(p->graph, x) == node_count(p->graph, y);
 }
 
@@ -206,7 +206,7 @@ static void reuse_operand(Planner *p, NodeId id) {
     int32_t position = p->position[p->fusion->group_of[id]];
     for (uint32_t i = p->first_at[position]; i < p->first_at[position + 1]; i++) {
         NodeId old = p->readers.data[i].node;
-        if (graph_node(p->graph, owner_of(p, old))->op == OP_INPUT || !same_bytes(p, id, old))
+        if (graph_node(p->graph, owner_of(p, old))->op == OP_INPUT || !same_elements(p, id, old))
             continue;
         if (!may_overwrite(p, id, old)) continue;
         take_over(p, id, old);

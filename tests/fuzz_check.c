@@ -303,7 +303,7 @@ static FuzzVerdict call_once(const FuzzProgram *p, sn_compiled *compiled, int64_
     return ok ? fine() : fail(FUZZ_SETUP, "out of memory");
 }
 
-/* Do two inputs that are not the same share memory, in a program that writes? Then the design runs
+/* Do two inputs, or two elements of one, share memory, in a program that writes? Then the design runs
  * the graph node by node. */
 static bool may_fall_back(const FuzzProgram *p, bool *shared) {
     bool writes = false;
@@ -312,11 +312,16 @@ static bool may_fall_back(const FuzzProgram *p, bool *shared) {
     for (int32_t i = 0; i < p->n_inputs; i++)
         for (int32_t j = 0; j < i; j++)
             *shared = *shared || p->inputs[i].block == p->inputs[j].block;
-    return writes && *shared;
+    bool repeats = false;
+    for (int32_t i = 0; i < p->n_inputs; i++)
+        for (int32_t d = 0; d < p->inputs[i].rank; d++)
+            repeats = repeats || (p->inputs[i].strides[d] == 0 && p->inputs[i].dims[d] > 1);
+    return writes && (*shared || repeats);
 }
 
-static FuzzVerdict check_counters(const FuzzProgram *p, const sn_counters *before, int32_t call,
-                                  const Seen *seen, FuzzCoverage *coverage) {
+static FuzzVerdict check_counters(const FuzzProgram *p, const sn_compiled *compiled,
+                                  const sn_counters *before, int32_t call, const Seen *seen,
+                                  FuzzCoverage *coverage) {
     sn_counters now = {.size = sizeof now};
     bool shared, excused = may_fall_back(p, &shared);
     sn_counters_get(&now);
@@ -326,7 +331,9 @@ static FuzzVerdict check_counters(const FuzzProgram *p, const sn_counters *befor
         coverage->kernels_compiled += now.compiles - before->compiles;
         if (excused) coverage->expected_fallbacks += fallbacks;
     }
-    if (fallbacks && !excused) return fail(FUZZ_FELL_BACK, "call %d ran node by node", call);
+    const char *why = compiled->graphs.count ? vec_last(compiled->graphs)->failure : NULL;
+    if (fallbacks && !excused)
+        return fail(FUZZ_FELL_BACK, "call %d ran node by node: %s", call, why ? why : "?");
     if (call >= 2 && seen->status == SN_OK && !excused && now.guard_hits == before->guard_hits)
         return fail(FUZZ_NO_HIT, "call %d did not go straight to the kernels", call);
     return fine();
@@ -353,7 +360,7 @@ static FuzzVerdict run_compiled(const FuzzProgram *p, const char *plant, const S
             if (call == 2) sn_set_threads(threads);
         }
         if (!verdict.failure) verdict = compare(p, eager, &seen, call);
-        if (!verdict.failure) verdict = check_counters(p, &before, call, &seen, coverage);
+        if (!verdict.failure) verdict = check_counters(p, compiled, &before, call, &seen, coverage);
         if (!verdict.failure && call == 0 && seen.status == SN_OK) {
             char text[480];
             int judged = oracle_graph_check(p, compiled, text, sizeof text);

@@ -275,7 +275,9 @@ static void small_requests_are_quick(void **state) {
         if (spent < best) best = spent;
     }
     print_message("alloc + free of 4 KiB: %.1f ns\n", (double)best / ROUNDS);
+#ifndef __SANITIZE_ADDRESS__
     assert_true(best / ROUNDS < 2000); /* no budget: only that nothing is badly wrong */
+#endif
 }
 
 int main(void) {

@@ -16,7 +16,7 @@ typedef struct Subject {
 double now_seconds(void);
 /* Makes `calls` calls, each in a scope of its own; returns the seconds of one, negative on error. */
 double time_calls(const Subject *subject, int64_t calls);
-/* Calls that take about `seconds`; at least 1. */
+/* Calls that take at least `seconds`, and not many times that. */
 int64_t calls_for(const Subject *subject, double seconds);
 /* The median; sorts `values`. */
 double median(double *values, int32_t count);

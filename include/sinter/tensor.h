@@ -35,16 +35,29 @@ SN_API sn_tensor *sn_ci(int64_t value);
 /** @name Data in
  *  @{ */
 /** Copies `bytes` bytes of row-major elements; `bytes` must be exactly the shape's. */
+SN_API sn_tensor *sn_from_copy_at(const void *data, size_t bytes, const int64_t *dims, int32_t rank,
+                                  sn_dtype dtype, const char *file, int32_t line);
 SN_API sn_tensor *sn_from_copy(const void *data, size_t bytes, const int64_t *dims, int32_t rank,
                                sn_dtype dtype);
+#define sn_from_copy(...) sn_from_copy_at(__VA_ARGS__, __FILE__, __LINE__)
 /** Uses the caller's memory in place: `bytes` is at least the shape's, aligned to the element.
  *  `release(context)` (may be NULL) is called once, from any thread, when the last view is gone. On
  *  failure NULL is returned and the memory stays the caller's. */
+SN_API sn_tensor *sn_from_borrow_at(void *data, size_t bytes, const int64_t *dims, int32_t rank,
+                                    sn_dtype dtype, void (*release)(void *context), void *context,
+                                    const char *file, int32_t line);
 SN_API sn_tensor *sn_from_borrow(void *data, size_t bytes, const int64_t *dims, int32_t rank,
                                  sn_dtype dtype, void (*release)(void *context), void *context);
+#define sn_from_borrow(...) sn_from_borrow_at(__VA_ARGS__, __FILE__, __LINE__)
 /** New memory, zeroed; filled with ones. */
+SN_API sn_tensor *sn_zeros_at(const int64_t *dims, int32_t rank, sn_dtype dtype, const char *file,
+                              int32_t line);
 SN_API sn_tensor *sn_zeros(const int64_t *dims, int32_t rank, sn_dtype dtype);
+#define sn_zeros(...) sn_zeros_at(__VA_ARGS__, __FILE__, __LINE__)
+SN_API sn_tensor *sn_ones_at(const int64_t *dims, int32_t rank, sn_dtype dtype, const char *file,
+                             int32_t line);
 SN_API sn_tensor *sn_ones(const int64_t *dims, int32_t rank, sn_dtype dtype);
+#define sn_ones(...) sn_ones_at(__VA_ARGS__, __FILE__, __LINE__)
 /** @} */
 
 /** @name Data out
@@ -53,17 +66,29 @@ SN_API sn_tensor *sn_ones(const int64_t *dims, int32_t rank, sn_dtype dtype);
 /** Copies all elements in row-major order to `destination` as `dtype`, converting like sn_cast;
  *  `bytes` must be exactly theirs. False on error (see error.h): also the errors in data (an index
  *  out of range) of the ops before it. */
+SN_API bool sn_read_at(sn_tensor *tensor, sn_dtype dtype, void *destination, size_t bytes,
+                       const char *file, int32_t line);
 SN_API bool sn_read(sn_tensor *tensor, sn_dtype dtype, void *destination, size_t bytes);
+#define sn_read(...) sn_read_at(__VA_ARGS__, __FILE__, __LINE__)
 /** The one element of a tensor of one element. 0 on error. */
+SN_API double sn_item_at(sn_tensor *tensor, const char *file, int32_t line);
 SN_API double sn_item(sn_tensor *tensor);
+#define sn_item(tensor) sn_item_at(tensor, __FILE__, __LINE__)
+SN_API int64_t sn_item_int_at(sn_tensor *tensor, const char *file, int32_t line);
 SN_API int64_t sn_item_int(sn_tensor *tensor);
+#define sn_item_int(tensor) sn_item_int_at(tensor, __FILE__, __LINE__)
 /** Pointer to element 0 of the tensor's storage view, for direct access by sn_strides; NULL on
  *  error. Writable; sn_unmap tells Sinter that the content may have changed. */
+SN_API void *sn_map_at(sn_tensor *tensor, const char *file, int32_t line);
 SN_API void *sn_map(sn_tensor *tensor);
+#define sn_map(tensor) sn_map_at(tensor, __FILE__, __LINE__)
 SN_API void sn_unmap(sn_tensor *tensor);
 /** Prints like NumPy ("[[1, 2], [3, 4]]"), snprintf-style: at most n bytes with the NUL, long axes
  *  abbreviated; returns the length that the whole text needs, -1 on error. */
+SN_API int32_t sn_format_at(sn_tensor *tensor, char *buffer, size_t n, const char *file,
+                            int32_t line);
 SN_API int32_t sn_format(sn_tensor *tensor, char *buffer, size_t n);
+#define sn_format(...) sn_format_at(__VA_ARGS__, __FILE__, __LINE__)
 /** @} */
 
 /** @name Shape
