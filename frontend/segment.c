@@ -19,14 +19,8 @@ static bool declare_root(Trace *trace, uint32_t root, RootOutputs *roots, sn_err
     for (uint32_t i = 0; i < roots->count; i++)
         if (roots->data[i].root == root) return true;
     RootOutput output = {root, (int32_t)trace->graph.outputs.count};
-    NodeId node = trace->roots.data[root].node;
-    /* A whole storage that was written has the content of a view, but not its strides. */
-    if (op_is((OpCode)graph_node(&trace->graph, node)->op, CLASS_VIEW)) {
-        AttrList none = {.count = 0};
-        node = graph_emit(&trace->graph, OP_CLONE, &node, 1, &none, (Site){0}, error);
-        if (node == NODE_NONE) return false;
-    }
-    if (vec_push(roots, output) && graph_output(&trace->graph, node, -1)) return true;
+    if (vec_push(roots, output) && graph_output(&trace->graph, trace->roots.data[root].node, -1))
+        return true;
     error_memory(error);
     return false;
 }

@@ -532,21 +532,31 @@ static NodeId source_node(Trace *trace, const sn_tensor *target, sn_tensor *sour
     return scalar_node(trace, source, (sn_dtype)target->dtype, site);
 }
 
-/* A write to memory that another input shares in part, or that has one element twice, cannot be
- * recorded: from here on ops run at once, on real memory. */
+/* Is the view made through one that names elements more than once? */
+static bool repeats_elements(const Trace *trace, int64_t record) {
+    for (int64_t at = record; trace->views.data[at].parent >= 0; at = trace->views.data[at].parent) {
+        const TraceView *view = &trace->views.data[at], *parent = &trace->views.data[view->parent];
+        if (view->op == OP_EXPAND &&
+            node_count(&trace->graph, view->node) != node_count(&trace->graph, parent->node))
+            return true;
+    }
+    return false;
+}
+
+/* A write to memory that another input shares in part, or through something that names one element
+ * twice, cannot be recorded: from here on ops run at once, on real memory. */
 static bool leave_if_overlapping(Trace *trace, int64_t record, Site site, bool *left) {
     *left = false;
     int32_t own = trace->roots.data[trace->views.data[record].root].input;
-    if (own < 0) return true;
-    const sn_tensor *written = trace->inputs.data[own].tensor;
-    *left = tensor_overlaps_itself(written);
-    for (uint32_t i = 0; i < trace->inputs.count && !*left; i++) {
+    const sn_tensor *written = own < 0 ? NULL : trace->inputs.data[own].tensor;
+    *left = repeats_elements(trace, record) || (written && tensor_overlaps_itself(written));
+    for (uint32_t i = 0; written && i < trace->inputs.count && !*left; i++) {
         const sn_tensor *other = trace->inputs.data[i].tensor;
         *left = (int32_t)i != own && other && tensors_overlap(written, other);
     }
     if (!*left) return true;
-    compiled_count_fallback(trace->owner, "an input that is written shares memory with another, "
-                                          "or among its own elements");
+    compiled_count_fallback(trace->owner, "a write to memory that another input shares, or that "
+                                          "is named more than once");
     if (!trace_flush(trace, site)) return false;
     trace->eager = true;
     return true;

@@ -166,8 +166,10 @@ static sn_status decompose_into(PassContext *context, Graph *to, NodeId *map) {
     }
     for (uint32_t i = 0; i < from->outputs.count; i++) {
         GraphOutput output = from->outputs.data[i];
-        if (!graph_output(to, map[output.node], output.writes_input))
-            return error_memory(context->error);
+        output.node = map[output.node];
+        sn_status status = graph_own_memory(to, &output, context->error);
+        if (status != SN_OK) return status;
+        if (!graph_output(to, output.node, output.writes_input)) return error_memory(context->error);
     }
     return SN_OK;
 }

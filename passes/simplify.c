@@ -61,22 +61,32 @@ static bool base_is_result(const Graph *graph, NodeId base) {
     return false;
 }
 
-/* A result must be a value that a kernel stores, in memory that no other has: inputs that an op left
- * as they are, constants and indices get a copy, and so does what is written into an input, unless it
- * is computed by an op of its own. */
-static sn_status own_memory(Graph *to, GraphOutput *output, sn_error *error) {
+/* Are the elements of the view those of its base, dense and in order? */
+static bool is_whole(const Graph *graph, NodeId view, NodeId base) {
+    int64_t own[SN_MAX_RANK], strides[SN_MAX_RANK], dense[SN_MAX_RANK], offset;
+    const Node *node = graph_node(graph, view);
+    const int64_t *dims = node_dims(graph, node);
+    base_strides(graph, base, own);
+    if (!view_strides(graph, view, base, own, strides, &offset) || offset != 0) return false;
+    row_major_strides(dims, node->rank, dense);
+    bool whole = node_count(graph, view) == node_count(graph, base);
+    for (int32_t i = 0; i < node->rank; i++) whole = whole && (dims[i] == 1 || strides[i] == dense[i]);
+    return whole;
+}
+
+/* A result must be a dense value that a kernel stores, in memory that no other has: inputs that an op
+ * left as they are, constants, indices and parts get a copy, and so does what is written into an
+ * input, unless it is computed by an op of its own. */
+sn_status graph_own_memory(Graph *to, GraphOutput *output, sn_error *error) {
     NodeId base = view_base(to, output->node);
     const Node *node = graph_node(to, base);
-    int64_t own[SN_MAX_RANK], strides[SN_MAX_RANK], offset;
-    base_strides(to, base, own);
     bool source = op_is((OpCode)node->op, CLASS_SOURCE);
-    bool copy = (source && (node->op != OP_INPUT || output->writes_input < 0)) ||
-                base_is_result(to, base) ||
-                !view_strides(to, output->node, base, own, strides, &offset);
-    if (output->writes_input >= 0) {
-        bool same = to->inputs.data[output->writes_input] == output->node;
-        copy = copy || (!same && (base != output->node || node->op == OP_INPUT));
-    }
+    bool copy = source || base_is_result(to, base);
+    if (output->writes_input < 0)
+        copy = copy || !is_whole(to, output->node, base);
+    else
+        copy = (copy || base != output->node) &&
+               to->inputs.data[output->writes_input] != output->node;
     if (!copy) return SN_OK;
     AttrList none;
     none.count = 0;
@@ -99,7 +109,7 @@ sn_status graph_copy_live(const Graph *from, Graph *to, NodeId *map, sn_error *e
     for (uint32_t i = 0; i < from->outputs.count && status == SN_OK; i++) {
         GraphOutput output = from->outputs.data[i];
         output.node = map[output.node];
-        status = own_memory(to, &output, error);
+        status = graph_own_memory(to, &output, error);
         if (status == SN_OK && !graph_output(to, output.node, output.writes_input))
             status = error_memory(error);
     }

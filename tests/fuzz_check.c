@@ -316,6 +316,8 @@ static bool may_fall_back(const FuzzProgram *p, bool *shared) {
     for (int32_t i = 0; i < p->n_inputs; i++)
         for (int32_t d = 0; d < p->inputs[i].rank; d++)
             repeats = repeats || (p->inputs[i].strides[d] == 0 && p->inputs[i].dims[d] > 1);
+    for (int32_t i = 0; i < p->n_steps; i++)
+        repeats = repeats || (p->steps[i].kind == FUZZ_OP && p->steps[i].op == OP_EXPAND);
     return writes && (*shared || repeats);
 }
 
@@ -331,7 +333,7 @@ static FuzzVerdict check_counters(const FuzzProgram *p, const sn_compiled *compi
         coverage->kernels_compiled += now.compiles - before->compiles;
         if (excused) coverage->expected_fallbacks += fallbacks;
     }
-    const char *why = compiled->graphs.count ? vec_last(compiled->graphs)->failure : NULL;
+    const char *why = compiled->graphs.count ? vec_last(&compiled->graphs)->failure : NULL;
     if (fallbacks && !excused)
         return fail(FUZZ_FELL_BACK, "call %d ran node by node: %s", call, why ? why : "?");
     if (call >= 2 && seen->status == SN_OK && !excused && now.guard_hits == before->guard_hits)

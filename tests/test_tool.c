@@ -74,10 +74,12 @@ static void wrong_command_lines_are_refused(void **state) {
 static void every_workload_is_listed(void **state) {
     (void)state;
     static const char *const names[] = {
-        "pointwise_4K",           "pointwise_1M",   "pointwise_16M",    "softmax_4096x1024",
-        "layernorm_4096x768",     "xent_512x32000", "matmul_1024",      "mlp_128x768x3072",
-        "rmsnorm_silu_4096x2048", "mlp_1x768x3072", "block_1x256",      "attention_4x12x256x64",
-        "gpt2_1x128",             "tiny_2args",     "tiny_8args",       "tiny_16args",
+        "pointwise_4K",      "pointwise_1M",       "pointwise_16M",
+        "softmax_4096x1024", "layernorm_4096x768", "xent_512x32000",
+        "matmul_1024",       "mlp_128x768x3072",   "rmsnorm_silu_4096x2048",
+        "mlp_1x768x3072",    "block_1x256",        "attention_4x12x256x64",
+        "gpt2_1x128",        "tiny_2args",         "tiny_8args",
+        "tiny_16args",
     };
     Run list = run("bench --list");
     assert_int_equal(list.status, 0);
@@ -108,12 +110,30 @@ static double number(const cJSON *object, const char *name) {
 static void a_bench_line_has_the_promised_fields(void **state) {
     (void)state;
     static const char *const names[] = {
-        "workload",       "device",         "mode",           "threads",
-        "eager_s",        "compiled_s",     "speedup",        "eager_kernels",
-        "compiled_kernels", "extern_calls", "reorders",       "phases",
-        "fallbacks",      "cold_compile_s", "llvm_load_s",    "warm_load_s",
-        "dispatch_s",     "bytes",          "flops",          "roofline_share",
-        "bitwise_equal",  "output_hash",    "max_ulp",        "peak_bytes_eager",
+        "workload",
+        "device",
+        "mode",
+        "threads",
+        "eager_s",
+        "compiled_s",
+        "speedup",
+        "eager_kernels",
+        "compiled_kernels",
+        "extern_calls",
+        "reorders",
+        "phases",
+        "fallbacks",
+        "cold_compile_s",
+        "llvm_load_s",
+        "warm_load_s",
+        "dispatch_s",
+        "bytes",
+        "flops",
+        "roofline_share",
+        "bitwise_equal",
+        "output_hash",
+        "max_ulp",
+        "peak_bytes_eager",
         "peak_bytes_compiled",
     };
     enum { COUNT = sizeof names / sizeof names[0] };
@@ -190,6 +210,7 @@ static void every_stage_of_a_graph_prints(void **state) {
     expect_stage("--stage program", "step 0: kernel");
     expect_stage("--stage kernels", "reduce_max");
     expect_stage("--stage llvm", "define ");
+    expect_stage("--stage llvm", "llvm.prefetch"); /* a row that several loops read */
     expect_stage("--stage asm", ".text");
     expect_stage("--stage cuda", "__global__");
     expect_stage("--dot", "digraph");

@@ -7,9 +7,9 @@
 #include <string.h>
 
 typedef struct Command {
-    const char *name;                        /* as typed */
+    const char *name;                                  /* as typed */
     int (*run)(int argc, char **argv, double started); /* what it does */
-    const char *about;                       /* one line for --help */
+    const char *about;                                 /* one line for --help */
 } Command;
 
 static const Command commands[] = {

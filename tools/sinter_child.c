@@ -140,8 +140,8 @@ static bool run_first_call(const char *kind, const char *folder, const Workload 
     snprintf(setting, sizeof setting, "SINTER_CACHE_DIR=%s", folder);
     snprintf(threads_text, sizeof threads_text, "%d", (int)threads);
     const char *mode = numerics == SN_NUMERICS_FAST ? "fast" : "exact";
-    const char *argv[] = {"sinter",       "bench",  "--child", kind,           "--threads",
-                          threads_text,   "--mode", mode,      workload->name, NULL};
+    const char *argv[] = {"sinter",     "bench",  "--child", kind,           "--threads",
+                          threads_text, "--mode", mode,      workload->name, NULL};
     char **environment = environment_with(setting);
     bool ok = environment &&
               run_program((char *const *)(uintptr_t)argv, environment, line, sizeof line) &&

@@ -9,7 +9,7 @@
 typedef struct FirstCalls {
     double cold_compile_s; /* trace, passes and code generation, libLLVM loaded, caches empty */
     double llvm_load_s;    /* loading libLLVM */
-    double warm_load_s;    /* from main() to the first result, kernels on disk, inputs not counted */
+    double warm_load_s; /* from main() to the first result, kernels on disk, inputs not counted */
     bool warm_without_llvm; /* libLLVM was not mapped in the warm process */
 } FirstCalls;
 

@@ -11,10 +11,10 @@
 
 /* A stage by the name that sn_dump knows it by. */
 typedef struct Stage {
-    const char *name;   /* see sn_dump */
-    const char *about;  /* one line for --list-stages */
-    bool by_default;    /* printed when no stage is asked for */
-    bool of_function;   /* needs a compiled function; a graph from a file has none */
+    const char *name;  /* see sn_dump */
+    const char *about; /* one line for --list-stages */
+    bool by_default;   /* printed when no stage is asked for */
+    bool of_function;  /* needs a compiled function; a graph from a file has none */
 } Stage;
 
 static const Stage stages[] = {
@@ -35,24 +35,24 @@ static const Stage stages[] = {
 };
 enum { STAGES = sizeof stages / sizeof stages[0] };
 
-static const char help[] =
-    "usage: sinter dump [OPTION]... FILE\n"
-    "       sinter dump [OPTION]... --workload NAME\n"
-    "Prints the stages of compiling a graph, from FILE (- is standard input) or from the trace of a\n"
-    "workload of `sinter bench`.\n\n"
-    "  --stage NAME      only this stage; may be repeated\n"
-    "  --dot             only the graph, for Graphviz\n"
-    "  --mode MODE       exact (default) or fast; with --workload\n"
-    "  --list-stages     list the stages\n"
-    "  --help            print this\n";
+static const char help[] = "usage: sinter dump [OPTION]... FILE\n"
+                           "       sinter dump [OPTION]... --workload NAME\n"
+                           "Prints the stages of compiling a graph, from FILE (- is standard "
+                           "input) or from the trace of a\n"
+                           "workload of `sinter bench`.\n\n"
+                           "  --stage NAME      only this stage; may be repeated\n"
+                           "  --dot             only the graph, for Graphviz\n"
+                           "  --mode MODE       exact (default) or fast; with --workload\n"
+                           "  --list-stages     list the stages\n"
+                           "  --help            print this\n";
 
 /* Options of the command line. */
 typedef struct DumpOptions {
-    bool wanted[STAGES];     /* by stage */
-    int count;               /* of those */
-    const char *workload;    /* or NULL */
-    const char *file;        /* or NULL */
-    sn_numerics numerics;    /* of the workload */
+    bool wanted[STAGES];  /* by stage */
+    int count;            /* of those */
+    const char *workload; /* or NULL */
+    const char *file;     /* or NULL */
+    sn_numerics numerics; /* of the workload */
 } DumpOptions;
 
 /* What is dumped: one of the two. */
@@ -153,9 +153,9 @@ static int print_stage(const Source *source, const Stage *stage, bool titled) {
 static int print_stages(const DumpOptions *options, const Source *source) {
     int status = EXIT_FINE;
     for (int i = 0; i < STAGES; i++) {
-        bool print = options->count ? options->wanted[i]
-                                    : stages[i].by_default &&
-                                          !(stages[i].of_function && source->graph);
+        bool print = options->count
+                         ? options->wanted[i]
+                         : stages[i].by_default && !(stages[i].of_function && source->graph);
         if (!print) continue;
         if (stages[i].of_function && source->graph)
             return usage_error("dump", "stage \"%s\" needs --workload", stages[i].name);

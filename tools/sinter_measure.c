@@ -94,7 +94,8 @@ bool time_pair(const Subject *x, const Subject *y, double budget, double *x_s, d
     return true;
 }
 
-bool time_dispatch(const Subject *subject, sn_compiled *compiled, double budget, double *dispatch_s) {
+bool time_dispatch(const Subject *subject, sn_compiled *compiled, double budget,
+                   double *dispatch_s) {
     double differences[MOST_SAMPLES];
     sn_value values[MOST_INPUTS];
     int32_t count = subject->inputs->count;

@@ -26,7 +26,8 @@ double median(double *values, int32_t count);
 bool time_pair(const Subject *x, const Subject *y, double budget, double *x_s, double *y_s);
 /* Median over samples of a compiled call less a direct entry into its kernels; -1 where there are
  * none. False on error. */
-bool time_dispatch(const Subject *subject, sn_compiled *compiled, double budget, double *dispatch_s);
+bool time_dispatch(const Subject *subject, sn_compiled *compiled, double budget,
+                   double *dispatch_s);
 
 /* A result, read back. */
 typedef struct Result {

@@ -50,25 +50,23 @@ static sn_tensor *attention(sn_tensor *q, sn_tensor *k, sn_tensor *v, sn_tensor 
 static sn_tensor *block(sn_tensor *x, const BlockWeights *w) {
     sn_scope scope = sn_scope_begin();
     int64_t batch = sn_size(x, 0), time = sn_size(x, 1), width = sn_size(x, 2);
-    sn_tensor *qkv = sn_linear(sn_layer_norm(x, w->norm1_gain, w->norm1_bias, 1e-5), w->qkv,
-                               w->qkv_bias);
+    sn_tensor *qkv =
+        sn_linear(sn_layer_norm(x, w->norm1_gain, w->norm1_bias, 1e-5), w->qkv, w->qkv_bias);
     qkv = sn_reshape(qkv, SN_I(batch, time, 3, HEADS, width / HEADS));
     qkv = sn_permute(qkv, SN_I(2, 0, 3, 1, 4));
-    sn_tensor *mixed =
-        sn_scaled_dot_product_attention(sn_select(qkv, 0, 0), sn_select(qkv, 0, 1),
-                                        sn_select(qkv, 0, 2), SN_NONE, true, 0);
+    sn_tensor *mixed = sn_scaled_dot_product_attention(sn_select(qkv, 0, 0), sn_select(qkv, 0, 1),
+                                                       sn_select(qkv, 0, 2), SN_NONE, true, 0);
     mixed = sn_reshape(sn_transpose(mixed, 1, 2), SN_I(batch, time, width));
     x = sn_add(x, sn_linear(mixed, w->out, w->out_bias));
-    sn_tensor *wide = sn_linear(sn_layer_norm(x, w->norm2_gain, w->norm2_bias, 1e-5), w->up,
-                                w->up_bias);
+    sn_tensor *wide =
+        sn_linear(sn_layer_norm(x, w->norm2_gain, w->norm2_bias, 1e-5), w->up, w->up_bias);
     x = sn_add(x, sn_linear(sn_gelu(wide, SN_GELU_TANH), w->down, w->down_bias));
     return sn_scope_end(scope, x);
 }
 
 static sn_tensor *gpt2(sn_tensor *tokens, const GptWeights *w) {
     sn_tensor *places = sn_arange(0, (double)sn_size(tokens, 1), 1, SN_I64);
-    sn_tensor *x =
-        sn_add(sn_embedding(w->tokens, tokens), sn_embedding(w->positions, places));
+    sn_tensor *x = sn_add(sn_embedding(w->tokens, tokens), sn_embedding(w->positions, places));
     for (int32_t i = 0; i < GPT_LAYERS; i++) x = block(x, &w->blocks[i]);
     return sn_linear(sn_layer_norm(x, w->norm_gain, w->norm_bias, 1e-5), w->head, SN_NONE);
 }
@@ -98,7 +96,7 @@ static sn_tensor *tiny_16(sn_tensor *a, sn_tensor *b, sn_tensor *c, sn_tensor *d
 /* ---- layouts of the described structs --------------------------------------------------------- */
 
 #define TENSOR(type, member)                                                                       \
-    {#member, SN_FIELD_TENSOR, offsetof(type, member), sizeof(sn_tensor *), 0, 0, false, NULL}
+    { #member, SN_FIELD_TENSOR, offsetof(type, member), sizeof(sn_tensor *), 0, 0, false, NULL }
 
 static const sn_field block_fields[] = {
     TENSOR(BlockWeights, norm1_gain), TENSOR(BlockWeights, norm1_bias),

@@ -46,11 +46,11 @@ typedef struct BlockWeights {
 
 /* Parameters of GPT-2. */
 typedef struct GptWeights {
-    sn_tensor *tokens;               /* [vocabulary, d] */
-    sn_tensor *positions;            /* [context, d] */
-    BlockWeights blocks[GPT_LAYERS]; /* layer by layer */
+    sn_tensor *tokens;                /* [vocabulary, d] */
+    sn_tensor *positions;             /* [context, d] */
+    BlockWeights blocks[GPT_LAYERS];  /* layer by layer */
     sn_tensor *norm_gain, *norm_bias; /* [d] */
-    sn_tensor *head;                 /* [vocabulary, d] */
+    sn_tensor *head;                  /* [vocabulary, d] */
 } GptWeights;
 
 /* Both are tensors only, so that a list of tensors in this order is one. */

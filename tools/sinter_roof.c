@@ -27,14 +27,12 @@ typedef void Stream(float *target, const float *x, const float *y, int64_t n);
     __attribute__((target(feature))) static void copy_##isa(float *target, const float *x,         \
                                                             const float *y, int64_t n) {           \
         (void)y;                                                                                   \
-        for (int64_t i = 0; i < n; i += (width))                                                   \
-            op##_store_ps(target + i, op##_load_ps(x + i));                                        \
+        for (int64_t i = 0; i < n; i += (width)) op##_store_ps(target + i, op##_load_ps(x + i));   \
     }                                                                                              \
     __attribute__((target(feature))) static void copy_past_##isa(float *target, const float *x,    \
                                                                  const float *y, int64_t n) {      \
         (void)y;                                                                                   \
-        for (int64_t i = 0; i < n; i += (width))                                                   \
-            op##_stream_ps(target + i, op##_load_ps(x + i));                                       \
+        for (int64_t i = 0; i < n; i += (width)) op##_stream_ps(target + i, op##_load_ps(x + i));  \
         _mm_sfence();                                                                              \
     }                                                                                              \
     __attribute__((target(feature))) static void triad_##isa(float *target, const float *x,        \
@@ -58,8 +56,8 @@ typedef void Stream(float *target, const float *x, const float *y, int64_t n);
         vector sums[12];                                                                           \
         for (int i = 0; i < 12; i++) sums[i] = op##_set1_ps((float)i);                             \
         for (int64_t r = 0; r < rounds; r++) {                                                     \
-            _Pragma("GCC unroll 12") for (int i = 0; i < 12; i++)                                  \
-                sums[i] = op##_fmadd_ps(sums[i], factor, term);                                    \
+            _Pragma("GCC unroll 12") for (int i = 0; i < 12; i++) sums[i] =                        \
+                op##_fmadd_ps(sums[i], factor, term);                                              \
         }                                                                                          \
         for (int i = 1; i < 12; i++) sums[0] = op##_add_ps(sums[0], sums[i]);                      \
         float lanes[width];                                                                        \
@@ -118,19 +116,19 @@ static double run_multiply_add(int64_t rounds, float *result) {
 
 /* What the threads of one measurement share. */
 typedef struct Team {
-    pthread_mutex_t gate;         /* held while the threads are being started */
-    bool complete;                /* all threads were started */
-    _Atomic int32_t arrived;      /* threads that reached meetings, over all of them */
-    int32_t threads;              /* how many */
-    Stream *stream;               /* NULL: fused multiply-adds */
-    float *target, *x, *y;        /* arrays of n floats */
-    int64_t n;                    /* see above */
-    int64_t rounds;               /* of a trial */
-    int32_t trials;               /* how many */
-    double begins[MOST_THREADS];  /* of the trial, by thread */
-    double ends[MOST_THREADS];    /* the same */
-    double seconds[TRIALS];       /* from the first begin to the last end */
-    volatile float sink;          /* keeps the arithmetic alive */
+    pthread_mutex_t gate;        /* held while the threads are being started */
+    bool complete;               /* all threads were started */
+    _Atomic int32_t arrived;     /* threads that reached meetings, over all of them */
+    int32_t threads;             /* how many */
+    Stream *stream;              /* NULL: fused multiply-adds */
+    float *target, *x, *y;       /* arrays of n floats */
+    int64_t n;                   /* see above */
+    int64_t rounds;              /* of a trial */
+    int32_t trials;              /* how many */
+    double begins[MOST_THREADS]; /* of the trial, by thread */
+    double ends[MOST_THREADS];   /* the same */
+    double seconds[TRIALS];      /* from the first begin to the last end */
+    volatile float sink;         /* keeps the arithmetic alive */
 } Team;
 
 typedef struct Member {

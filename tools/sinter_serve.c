@@ -12,10 +12,10 @@ enum { MOST_SAMPLES = 501 };
 
 /* What is loaded. */
 typedef struct Session {
-    sn_numerics numerics;    /* of compiled functions */
-    Inputs inputs;           /* of the workload */
-    sn_compiled *compiled;   /* NULL: nothing is loaded */
-    Subject eager, fused;    /* its two forms */
+    sn_numerics numerics;  /* of compiled functions */
+    Inputs inputs;         /* of the workload */
+    sn_compiled *compiled; /* NULL: nothing is loaded */
+    Subject eager, fused;  /* its two forms */
 } Session;
 
 static void unload(Session *session) {
@@ -42,8 +42,8 @@ static void load(Session *session, const char *name) {
     bool ok = inputs_make(workload, false, &session->inputs);
     session->compiled = ok ? workload_compile(workload, session->numerics) : NULL;
     sn_function function = session->compiled ? sn_compiled_fn(session->compiled) : NULL;
-    session->eager = (Subject){workload->model->function, workload->model->invoke,
-                               &session->inputs};
+    session->eager =
+        (Subject){workload->model->function, workload->model->invoke, &session->inputs};
     session->fused = (Subject){function, workload->model->invoke, &session->inputs};
     ok = function && time_calls(&session->eager, 2) >= 0 && time_calls(&session->fused, 3) >= 0;
     if (ok)

@@ -31,11 +31,11 @@ typedef struct InputSpec {
 } InputSpec;
 
 typedef struct Workload {
-    const char *name;    /* as PyTorch's side of the comparison has it */
-    const char *about;   /* one line for --list */
-    const Model *model;  /* what is run */
+    const char *name;   /* as PyTorch's side of the comparison has it */
+    const char *about;  /* one line for --list */
+    const Model *model; /* what is run */
     int32_t (*specify)(const int64_t *sizes, InputSpec *specs); /* fills specs; returns how many */
-    int64_t sizes[4];    /* for specify */
+    int64_t sizes[4];                                           /* for specify */
 } Workload;
 
 extern const Workload workloads[];

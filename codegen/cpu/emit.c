@@ -368,11 +368,12 @@ static bool allocate(Emit *e) {
     e->params = arena_zalloc(&e->arena, ((size_t)k->n_params + 1) * pointer);
     e->arg_base = arena_zalloc(&e->arena, (k->args.count + 1) * pointer);
     e->item_base = arena_zalloc(&e->arena, (k->args.count + 1) * pointer);
+    e->ahead = arena_zalloc(&e->arena, (k->args.count + 1) * pointer);
     e->address = arena_zalloc(&e->arena, (k->accesses.count + 1) * pointer);
     e->folded = arena_zalloc(&e->arena, (k->accesses.count + 1) * sizeof *e->folded);
     e->index = arena_zalloc(&e->arena, (k->axes.count + 1) * pointer);
-    return e->values && e->params && e->arg_base && e->item_base && e->address && e->folded &&
-           e->index;
+    return e->values && e->params && e->arg_base && e->item_base && e->ahead && e->address &&
+           e->folded && e->index;
 }
 
 static void name_types(Emit *e) {

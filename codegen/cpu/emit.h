@@ -141,6 +141,7 @@ typedef struct Emit {
     LLVMValueRef *params;       /* parameter words loaded so far, by number */
     LLVMValueRef *arg_base;     /* per argument: its address, before the grid offset */
     LLVMValueRef *item_base;    /* per argument: address for the current item */
+    LLVMValueRef *ahead;        /* per argument: elements to what is prefetched, or NULL */
     LLVMValueRef *address;      /* per access: address with the terms in `folded` */
     uint64_t *folded;           /* per access: terms already in `address`, as bits */
     LLVMValueRef *index;        /* per axis: current index, NULL when not open */

@@ -283,6 +283,64 @@ static LLVMValueRef load_scalar(Emit *e, const Place *p, KValue predicate) {
     return load_aligned(e, p->type, at, p->dtype);
 }
 
+/* ---- prefetching ----------------------------------------------------------------------------- */
+
+/* A row kernel reads its row in several loops. In the first one it waits for memory, in the others it
+ * computes on what the caches hold; so the last loop asks for the rows to come. */
+
+/* Is this load the last of several loops' to read its access, row by row? */
+static bool rereads_row(const Emit *e, uint32_t at) {
+    const KInst *insts = e->kernel->insts.data;
+    uint32_t arg = e->kernel->accesses.data[insts[at].imm].arg;
+    bool by_row = e->vector->parent == KVALUE_NONE && e->plan.split_axis < 0;
+    if (!by_row || e->kernel->args.data[arg].role == KARG_LOCAL) return false;
+    bool earlier = false;
+    for (uint32_t i = 0; i < e->kernel->insts.count; i++) {
+        if (insts[i].op != OP_LOAD || insts[i].imm != insts[at].imm) continue;
+        if (i > e->vector->end) return false;
+        earlier |= i < e->vector->begin;
+    }
+    return earlier;
+}
+
+/* A word of the call's parameters, read in the entry block. */
+static LLVMValueRef word_of_call(Emit *e, LLVMValueRef number) {
+    LLVMValueRef words = LLVMGetParam(e->function, 1);
+    LLVMValueRef at = LLVMBuildGEP2(e->entry, e->i64, words, &number, 1, "");
+    return LLVMBuildLoad2(e->entry, e->i64, at, "");
+}
+
+static LLVMValueRef at_least_one(Emit *e, LLVMValueRef x) {
+    LLVMValueRef one = const_i64(e, 1);
+    LLVMValueRef more = LLVMBuildICmp(e->entry, LLVMIntSGT, x, one, "");
+    return LLVMBuildSelect(e->entry, more, x, one, "");
+}
+
+/* Elements from a row of the argument to the one that is fetched meanwhile: the next one, or a later
+ * one where rows are so short that it would not arrive in time. */
+static LLVMValueRef rows_ahead(Emit *e, uint32_t arg) {
+    enum { AHEAD_BYTES = 8192 };
+    if (e->ahead[arg]) return e->ahead[arg];
+    int64_t size = (int64_t)sn_dtype_size((sn_dtype)e->kernel->args.data[arg].dtype);
+    LLVMValueRef rank = word_of_call(e, const_i64(e, KPARAM_RANK));
+    LLVMValueRef end = const_i64(e, KPARAM_STRIDES + SN_MAX_RANK * (int64_t)arg - 1);
+    LLVMValueRef row = word_of_call(e, LLVMBuildAdd(e->entry, rank, end, ""));
+    LLVMValueRef length = at_least_one(e, row);
+    LLVMValueRef rows = LLVMBuildUDiv(e->entry, const_i64(e, AHEAD_BYTES / size), length, "");
+    e->ahead[arg] = LLVMBuildMul(e->entry, at_least_one(e, rows), row, "");
+    return e->ahead[arg];
+}
+
+static void prefetch_rows(Emit *e, uint32_t access, const Place *p) {
+    enum { FOR_READING = 0, ALL_LEVELS = 3, DATA = 1 };
+    LLVMValueRef ahead = rows_ahead(e, e->kernel->accesses.data[access].arg);
+    LLVMTypeRef types[] = {e->ptr};
+    LLVMValueRef args[] = {
+        element_at(e, p->type, p->base, ahead), LLVMConstInt(e->i32, FOR_READING, false),
+        LLVMConstInt(e->i32, ALL_LEVELS, false), LLVMConstInt(e->i32, DATA, false)};
+    emit_intrinsic(e, "llvm.prefetch", types, 1, args, 4);
+}
+
 void emit_load(Emit *e, uint32_t at, int32_t copy) {
     const KInst *inst = &e->kernel->insts.data[at];
     Place p = place_of(e, (uint32_t)inst->imm, copy);
@@ -290,6 +348,8 @@ void emit_load(Emit *e, uint32_t at, int32_t copy) {
         LLVMValueRef x = load_scalar(e, &p, predicate_of(inst));
         value_set_scalar(e, at, copy, from_memory(e, p.dtype, 1, x));
     } else {
+        bool whole = p.pattern == PATTERN_CONTIGUOUS && !e->mask[copy];
+        if (whole && rereads_row(e, at)) prefetch_rows(e, (uint32_t)inst->imm, &p);
         LLVMValueRef x = load_lanes(e, &p, predicate_of(inst), copy);
         value_set_vector(e, at, copy, from_memory(e, p.dtype, e->lanes, x));
     }

@@ -5,9 +5,9 @@
 #include "ir/kernel_form.h"
 
 enum {
-    WEIGHT_DEAR = 16,       /* division of integers, float remainder, scattered accesses */
-    WEIGHT_UNROLL = 40,     /* instructions that the copies of a loop body may have together */
-    WEIGHT_COLUMNS = 40,    /* the same for the copies of a loop over columns */
+    WEIGHT_DEAR = 16,        /* division of integers, float remainder, scattered accesses */
+    WEIGHT_UNROLL = 40,      /* instructions that the copies of a loop body may have together */
+    WEIGHT_COLUMNS = 40,     /* the same for the copies of a loop over columns */
     WEIGHT_MASKED_ONLY = 160 /* from here on one masked loop: a second copy of the body would double
                                 the compile time. Below, masks cost 15 to 40 % of the run time */
 };
