@@ -18,7 +18,7 @@ typedef enum LogTopic {
 #define LOG_TOPIC(id, name) LOG_##id,
     LOG_TOPICS(LOG_TOPIC)
 #undef LOG_TOPIC
-    LOG_TOPIC_COUNT
+        LOG_TOPIC_COUNT
 } LogTopic;
 
 typedef void LogSink(void *context, const char *topic, const char *text);

@@ -45,8 +45,7 @@ void map_remove(Map *map, uint64_t hash, uint32_t index) {
     if (!map->count) return;
     uint32_t mask = map->capacity - 1;
     uint32_t i = (uint32_t)hash & mask;
-    while (map->slots[i].value &&
-           !(map->slots[i].hash == hash && map->slots[i].value == index + 1))
+    while (map->slots[i].value && !(map->slots[i].hash == hash && map->slots[i].value == index + 1))
         i = (i + 1) & mask;
     if (!map->slots[i].value) return;
     /* Backward-shift deletion keeps every probe chain unbroken without tombstones. */

@@ -9,8 +9,8 @@
 
 #define VEC(T)                                                                                     \
     struct {                                                                                       \
-        T *data;          /* elements; NULL while empty */                                         \
-        uint32_t count;   /* elements in use */                                                    \
+        T *data;           /* elements; NULL while empty */                                        \
+        uint32_t count;    /* elements in use */                                                   \
         uint32_t capacity; /* elements allocated */                                                \
     }
 
@@ -33,7 +33,6 @@ static inline bool vec_grow(void **data, uint32_t *capacity, uint32_t count, uin
     vec_grow((void **)&(v)->data, &(v)->capacity, (v)->count, (extra), sizeof *(v)->data)
 #define vec_push(v, value) (vec_reserve(v, 1) ? ((v)->data[(v)->count++] = (value), true) : false)
 #define vec_last(v) ((v)->data[(v)->count - 1])
-#define vec_free(v)                                                                                \
-    (mem_free((v)->data), (v)->data = NULL, (v)->count = 0, (v)->capacity = 0)
+#define vec_free(v) (mem_free((v)->data), (v)->data = NULL, (v)->count = 0, (v)->capacity = 0)
 
 #endif

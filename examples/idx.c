@@ -61,6 +61,10 @@ bool idx_read(const char *path, IdxArray *array, char *error, size_t error_size)
     }
     const char *wrong = read_header(file, array);
     if (!wrong) wrong = read_elements(file, array);
+    int code = Z_OK;
+    (void)gzerror(file, &code);
+    if (wrong && code == Z_DATA_ERROR) wrong = "is damaged";
+    if (wrong && code == Z_ERRNO) wrong = "cannot be read";
     gzclose(file);
     if (!wrong) return true;
     snprintf(error, error_size, "%s %s", path, wrong);

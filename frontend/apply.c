@@ -17,11 +17,11 @@ bool sn_op_info(int32_t op, sn_op_description *description) {
 
 /* Operands and attributes of an op as they are collected from values. */
 typedef struct ApplyArgs {
-    sn_tensor *const *tensors;           /* t*: the caller's array */
-    sn_tensor *few[OP_MOST_PARAMS];      /* t, t? */
-    int32_t n_tensors;                   /* operands */
-    AttrList attrs;                      /* attributes */
-    sn_rng *generator;                   /* r */
+    sn_tensor *const *tensors;      /* t*: the caller's array */
+    sn_tensor *few[OP_MOST_PARAMS]; /* t, t? */
+    int32_t n_tensors;              /* operands */
+    AttrList attrs;                 /* attributes */
+    sn_rng *generator;              /* r */
 } ApplyArgs;
 
 static bool take_tensor(const OpParam *param, const sn_value *value, ApplyArgs *args) {
@@ -42,7 +42,8 @@ static bool take_tensor(const OpParam *param, const sn_value *value, ApplyArgs *
 
 static bool take_value(const OpParam *param, const sn_value *value, ApplyArgs *args) {
     switch (param->kind) {
-    case 't': return take_tensor(param, value, args);
+    case 't':
+        return take_tensor(param, value, args);
     case 'd':
         if (value->kind != SN_VALUE_FLOAT) return false;
         attr_double(&args->attrs, value->as.real);
@@ -72,13 +73,14 @@ static sn_status collect(OpCode op, const sn_value *inputs, int32_t n_inputs, Ap
             continue;
         }
         if (at >= n_inputs || !take_value(&params[i], &inputs[at], args))
-            return error_set(error, SN_ERROR_SIGNATURE, "%s: argument %d (%s) is missing or of another kind",
-                             op_info[op].name, (int)at + 1, params[i].name);
+            return error_set(error, SN_ERROR_SIGNATURE,
+                             "%s: argument %d (%s) is missing or of another kind", op_info[op].name,
+                             (int)at + 1, params[i].name);
         at++;
     }
     if (at == n_inputs) return SN_OK;
-    return error_set(error, SN_ERROR_SIGNATURE, "%s: takes %d arguments, %d were given", op_info[op].name,
-                     (int)at, (int)n_inputs);
+    return error_set(error, SN_ERROR_SIGNATURE, "%s: takes %d arguments, %d were given",
+                     op_info[op].name, (int)at, (int)n_inputs);
 }
 
 sn_status sn_apply(int32_t op, const sn_value *inputs, int32_t n_inputs, sn_tensor **outputs,
@@ -101,8 +103,8 @@ sn_status sn_apply(int32_t op, const sn_value *inputs, int32_t n_inputs, sn_tens
         sn_error pending = state->error;
         state->error = (sn_error){0};
         sn_scope scope = sn_scope_begin();
-        outputs[0] = dispatch_op((OpCode)op, args.tensors, args.n_tensors, &args.attrs, args.generator,
-                                 (Site){0});
+        outputs[0] = dispatch_op((OpCode)op, args.tensors, args.n_tensors, &args.attrs,
+                                 args.generator, (Site){0});
         sn_retain(outputs[0]);
         status = sn_error_take(&own);
         sn_scope_end(scope, NULL);

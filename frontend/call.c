@@ -16,7 +16,8 @@ enum { KEY_MOST_WORDS = 8192, KEY_FEW_WORDS = 512, CALL_FEW = 32 };
 bool tensors_overlap(const sn_tensor *x, const sn_tensor *y) {
     int64_t first, end;
     if (!x->storage || !y->storage) return false;
-    int64_t sx = (int64_t)sn_dtype_size((sn_dtype)x->dtype), sy = (int64_t)sn_dtype_size((sn_dtype)y->dtype);
+    int64_t sx = (int64_t)sn_dtype_size((sn_dtype)x->dtype),
+            sy = (int64_t)sn_dtype_size((sn_dtype)y->dtype);
     tensor_extent(x, &first, &end);
     const char *x_first = tensor_data(x) + first * sx, *x_end = tensor_data(x) + end * sx;
     tensor_extent(y, &first, &end);
@@ -32,11 +33,11 @@ static bool add_tensor(const sn_compiled *c, CallArgs *args, sn_tensor *tensor, 
                        const char *what) {
     if (!tensor_check(tensor, c->name, what, c->site)) return false;
     if (tensor->kind == TENSOR_NONE && !optional)
-        return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: %s is SN_NONE, but is not optional", c->name,
-                     what) != NULL;
+        return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: %s is SN_NONE, but is not optional",
+                           c->name, what) != NULL;
     if (args->n_tensors == SIGNATURE_MOST_TENSORS)
         return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: more than %d tensors", c->name,
-                     SIGNATURE_MOST_TENSORS) != NULL;
+                           SIGNATURE_MOST_TENSORS) != NULL;
     if (tensor->kind == TENSOR_WEAK) { /* as an argument, a scalar is a tensor like any other */
         tensor = tensor_realize(tensor, c->name, c->site);
         if (!tensor) return false;
@@ -59,9 +60,10 @@ static bool count_fits(const sn_compiled *c, const sn_field *field, const char *
     int32_t used;
     memcpy(&used, data + field->count_offset, sizeof used);
     if (used >= 0 && (size_t)used <= (field->count ? field->count : 1)) return true;
-    return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: the count of field %s is %d, it has room for %zu",
-                 c->name, field->name ? field->name : "?", (int)used,
-                 field->count ? field->count : 1) != NULL;
+    return error_raise(SN_ERROR_ARGUMENT, c->site,
+                       "%s: the count of field %s is %d, it has room for %zu", c->name,
+                       field->name ? field->name : "?", (int)used,
+                       field->count ? field->count : 1) != NULL;
 }
 
 static bool add_tree(const sn_compiled *c, CallArgs *args, const sn_tree *tree, const char *data) {
@@ -71,11 +73,13 @@ static bool add_tree(const sn_compiled *c, CallArgs *args, const sn_tree *tree, 
         int32_t count = field_count(field, data);
         for (int32_t j = 0; j < count; j++) {
             const char *at = data + field->offset + (size_t)j * field->bytes;
-            if (field->kind == SN_FIELD_STRUCT && !add_tree(c, args, field->nested, at)) return false;
+            if (field->kind == SN_FIELD_STRUCT && !add_tree(c, args, field->nested, at))
+                return false;
             if (field->kind != SN_FIELD_TENSOR) continue;
             sn_tensor *tensor;
             memcpy(&tensor, at, sizeof tensor);
-            if (!add_tensor(c, args, tensor, true, field->name ? field->name : "a field")) return false;
+            if (!add_tensor(c, args, tensor, true, field->name ? field->name : "a field"))
+                return false;
         }
     }
     return true;
@@ -90,11 +94,12 @@ static bool flatten(const sn_compiled *c, const sn_value *values, CallArgs *args
         const sn_value *value = &values[i];
         if (param->kind == 't' && param->array) {
             if (value->count < 0 || (value->count && !value->as.tensors))
-                return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: argument %d is %s array of %d tensors",
-                             c->name, (int)i + 1, value->as.tensors ? "an" : "a NULL",
-                             (int)value->count) != NULL;
+                return error_raise(SN_ERROR_ARGUMENT, c->site,
+                                   "%s: argument %d is %s array of %d tensors", c->name, (int)i + 1,
+                                   value->as.tensors ? "an" : "a NULL", (int)value->count) != NULL;
             for (int32_t j = 0; j < value->count; j++)
-                if (!add_tensor(c, args, value->as.tensors[j], false, "an array's tensor")) return false;
+                if (!add_tensor(c, args, value->as.tensors[j], false, "an array's tensor"))
+                    return false;
         } else if (param->kind == 't') {
             sn_tensor *tensor = value->kind == SN_VALUE_NONE ? SN_NONE : value->as.tensor;
             if (!tensor || tensor->magic != TENSOR_ALIVE || tensor->kind == TENSOR_NONE)
@@ -102,13 +107,14 @@ static bool flatten(const sn_compiled *c, const sn_value *values, CallArgs *args
             if (!add_tensor(c, args, tensor, param->optional, name)) return false;
         } else if (param->kind == 'r') {
             if (!value->as.generator)
-                return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: argument %d, a generator, is NULL",
-                             c->name, (int)i + 1) != NULL;
+                return error_raise(SN_ERROR_ARGUMENT, c->site,
+                                   "%s: argument %d, a generator, is NULL", c->name,
+                                   (int)i + 1) != NULL;
             args->generators[args->n_generators++] = value->as.generator;
         } else if (param->kind == 'S') {
             if (!value->as.pointer)
-                return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: argument %d, a struct, is NULL", c->name,
-                             (int)i + 1) != NULL;
+                return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: argument %d, a struct, is NULL",
+                                   c->name, (int)i + 1) != NULL;
             if (!add_tree(c, args, param->tree, value->as.pointer)) return false;
         }
     }
@@ -119,10 +125,10 @@ static bool flatten(const sn_compiled *c, const sn_value *values, CallArgs *args
 
 /* A key being packed; `at` may pass the end, which is checked once. */
 typedef struct Key {
-    uint64_t *words;    /* room for `capacity` */
-    uint32_t at;        /* words packed */
-    uint32_t capacity;  /* see words */
-    void *block;        /* allocation behind words, or NULL */
+    uint64_t *words;   /* room for `capacity` */
+    uint32_t at;       /* words packed */
+    uint32_t capacity; /* see words */
+    void *block;       /* allocation behind words, or NULL */
 } Key;
 
 static inline void put(Key *key, uint64_t word) {
@@ -178,15 +184,22 @@ static void put_scalar(Key *key, char kind, const sn_value *value, const ParamSp
     switch (kind) {
     case 'b':
     case 'i':
-    case 'l': put(key, (uint64_t)value->as.integer); return;
+    case 'l':
+        put(key, (uint64_t)value->as.integer);
+        return;
     case 'f':
     case 'd':
         memcpy(&bits, &value->as.real, sizeof bits);
         put(key, bits);
         return;
-    case 'S': put_tree(key, param->tree, value->as.pointer); return;
-    case 't': put(key, (uint64_t)value->count); return; /* of an array */
-    default: return;
+    case 'S':
+        put_tree(key, param->tree, value->as.pointer);
+        return;
+    case 't':
+        put(key, (uint64_t)value->count);
+        return; /* of an array */
+    default:
+        return;
     }
 }
 
@@ -210,7 +223,8 @@ typedef struct EntryKey {
 } EntryKey;
 
 static bool key_equal(const Entry *entry, const Key *key) {
-    return entry->key_words == key->at && memcmp(entry->key, key->words, key->at * sizeof(uint64_t)) == 0;
+    return entry->key_words == key->at &&
+           memcmp(entry->key, key->words, key->at * sizeof(uint64_t)) == 0;
 }
 
 static bool entry_equal(const void *context, uint32_t index) {
@@ -244,14 +258,14 @@ static void free_entry(Entry *entry) {
 
 /* Memory of one guarded call. */
 typedef struct EntryMemory {
-    void *few_inputs[CALL_FEW];     /* addresses of graph inputs */
-    Storage *few_storages[CALL_FEW]; /* results by number */
-    void *few_outputs[CALL_FEW];    /* their addresses */
+    void *few_inputs[CALL_FEW];               /* addresses of graph inputs */
+    Storage *few_storages[CALL_FEW];          /* results by number */
+    void *few_outputs[CALL_FEW];              /* their addresses */
     int64_t states[SIGNATURE_MOST_PARAMS][2]; /* generators */
     void **inputs;
     Storage **storages;
     void **outputs;
-    void *block;                    /* allocation behind them when they are many */
+    void *block; /* allocation behind them when they are many */
 } EntryMemory;
 
 static bool entry_memory(EntryMemory *m, uint32_t n_inputs, int32_t n_outputs) {
@@ -346,8 +360,8 @@ static sn_status run_entry(const sn_compiled *c, const Entry *entry, const CallA
     int32_t made = allocate_results(program, &memory);
     sn_status status = made == program->n_outputs ? SN_OK : error_memory(&error);
     if (status == SN_OK)
-        status = executable_run(executable, memory.inputs, memory.outputs, parallel_threads(), &code,
-                                &error);
+        status = executable_run(executable, memory.inputs, memory.outputs, parallel_threads(),
+                                &code, &error);
     Site site = {0};
     if (status == SN_OK && code != UINT64_MAX) status = data_error(program, code, &error, &site);
     if (status == SN_OK) commit_entry(entry, args);
@@ -373,7 +387,8 @@ static bool memory_is_apart(const Entry *entry, const CallArgs *args) {
         for (int32_t j = 0; j < args->n_tensors; j++) {
             const sn_tensor *other = args->tensors[j];
             bool same = other->storage == target->storage && other->offset == target->offset;
-            if (j != entry->sources[written] && !same && tensors_overlap(target, other)) return false;
+            if (j != entry->sources[written] && !same && tensors_overlap(target, other))
+                return false;
         }
     }
     return true;
@@ -383,9 +398,9 @@ static bool memory_is_apart(const Entry *entry, const CallArgs *args) {
 
 /* The values of a call with the tensors replaced (by proxies), in memory of this struct. */
 typedef struct Substituted {
-    sn_value values[SIGNATURE_MOST_PARAMS];       /* for the function */
-    sn_tensor *arrays[SIGNATURE_MOST_TENSORS];    /* elements of t* */
-    char *structs[SIGNATURE_MOST_PARAMS];         /* described structs: the function's copy, and
+    sn_value values[SIGNATURE_MOST_PARAMS];    /* for the function */
+    sn_tensor *arrays[SIGNATURE_MOST_TENSORS]; /* elements of t* */
+    char *structs[SIGNATURE_MOST_PARAMS];      /* described structs: the function's copy, and
                                                    * behind it one to see that it was not written */
 } Substituted;
 
@@ -436,9 +451,10 @@ static sn_status check_structs(const sn_compiled *c, const Substituted *s) {
         if (!s->structs[i]) continue;
         size_t bytes = c->signature.params[i].tree->bytes;
         if (memcmp(s->structs[i], s->structs[i] + bytes, bytes) == 0) continue;
-        error_raise(SN_ERROR_UNSUPPORTED, c->site,
-              "%s writes into its described struct (argument %d): pass it as an opaque pointer, p",
-              c->name, (int)i + 1);
+        error_raise(
+            SN_ERROR_UNSUPPORTED, c->site,
+            "%s writes into its described struct (argument %d): pass it as an opaque pointer, p",
+            c->name, (int)i + 1);
         return SN_ERROR_UNSUPPORTED;
     }
     return SN_OK;
@@ -456,14 +472,30 @@ typedef union CArgument {
 
 static void set_argument(CArgument *slot, char kind, const sn_value *value) {
     switch (kind) {
-    case 'b': slot->boolean = value->as.integer != 0; return;
-    case 'i': slot->i32 = (int32_t)value->as.integer; return;
-    case 'l': slot->i64 = value->as.integer; return;
-    case 'f': slot->f32 = (float)value->as.real; return;
-    case 'd': slot->f64 = value->as.real; return;
-    case 'r': slot->pointer = value->as.generator; return;
-    case 't': slot->pointer = value->kind == SN_VALUE_NONE ? SN_NONE : value->as.tensor; return;
-    default: slot->pointer = value->as.pointer; return;
+    case 'b':
+        slot->boolean = value->as.integer != 0;
+        return;
+    case 'i':
+        slot->i32 = (int32_t)value->as.integer;
+        return;
+    case 'l':
+        slot->i64 = value->as.integer;
+        return;
+    case 'f':
+        slot->f32 = (float)value->as.real;
+        return;
+    case 'd':
+        slot->f64 = value->as.real;
+        return;
+    case 'r':
+        slot->pointer = value->as.generator;
+        return;
+    case 't':
+        slot->pointer = value->kind == SN_VALUE_NONE ? SN_NONE : value->as.tensor;
+        return;
+    default:
+        slot->pointer = value->as.pointer;
+        return;
     }
 }
 
@@ -480,7 +512,8 @@ static sn_status invoke_function(sn_compiled *c, const sn_value *values, sn_tens
             set_argument(&slots[at++], s->params[i].kind, &values[i]);
         }
     }
-    for (int32_t i = 0; !s->returns_tensor && i < s->n_outputs; i++) slots[at++].pointer = &outputs[i];
+    for (int32_t i = 0; !s->returns_tensor && i < s->n_outputs; i++)
+        slots[at++].pointer = &outputs[i];
     for (int32_t i = 0; i < at; i++) pointers[i] = &slots[i];
     union {
         ffi_arg word;
@@ -504,9 +537,11 @@ sn_status compiled_invoke(sn_compiled *c, const sn_value *values, sn_tensor **ou
     if (status == SN_OK)
         for (int32_t i = 0; i < c->signature.n_outputs; i++)
             if (!outputs[i])
-                return error_raise(SN_ERROR_ARGUMENT, c->site, "%s returned NULL without an error", c->name),
+                return error_raise(SN_ERROR_ARGUMENT, c->site, "%s returned NULL without an error",
+                                   c->name),
                        SN_ERROR_ARGUMENT;
-    if (status != SN_OK) error_raise(status, c->site, "%s returned an error: %s", c->name, sn_status_name(status));
+    if (status != SN_OK)
+        error_raise(status, c->site, "%s returned an error: %s", c->name, sn_status_name(status));
     return status;
 }
 
@@ -520,8 +555,9 @@ static void mark_impure(sn_compiled *c, const char *reason) {
 
 static bool make_proxies(Trace *trace, const CallArgs *args, sn_tensor **proxies) {
     for (int32_t i = 0; i < args->n_tensors; i++) {
-        proxies[i] = args->tensors[i]->kind == TENSOR_NONE ? SN_NONE
-                                                           : trace_argument(trace, args->tensors[i]);
+        proxies[i] = args->tensors[i]->kind == TENSOR_NONE
+                         ? SN_NONE
+                         : trace_argument(trace, args->tensors[i]);
         if (!proxies[i]) return false;
     }
     return true;
@@ -545,9 +581,11 @@ static sn_status record(sn_compiled *c, Trace *trace, const CallArgs *args, sn_t
     if (status == SN_OK) status = check_structs(c, &s);
     for (int32_t i = 0; status == SN_OK && i < c->signature.n_outputs; i++) {
         sn_tensor *out = outputs[i];
-        if (!tensor_check(out, c->name, "the result", c->site)) status = sn_error_status();
+        if (!tensor_check(out, c->name, "the result", c->site))
+            status = sn_error_status();
         else if (out->kind == TENSOR_NONE)
-            status = (error_raise(SN_ERROR_ARGUMENT, c->site, "%s returned SN_NONE", c->name), SN_ERROR_ARGUMENT);
+            status = (error_raise(SN_ERROR_ARGUMENT, c->site, "%s returned SN_NONE", c->name),
+                      SN_ERROR_ARGUMENT);
     }
     for (int32_t i = 0; status == SN_OK && i < c->signature.n_outputs; i++) {
         if (outputs[i]->kind == TENSOR_WEAK) { /* a constant: a value of its own */
@@ -570,7 +608,8 @@ static bool describe_outputs(const sn_compiled *c, const Trace *trace, sn_tensor
         const sn_tensor *out = outputs[i];
         if (out->kind != TENSOR_PROXY) return false;
         OutputSpec *spec = &specs[i];
-        *spec = (OutputSpec){.input = -1, .output = -1, .type = tensor_type(out), .offset = out->offset};
+        *spec = (OutputSpec){
+            .input = -1, .output = -1, .type = tensor_type(out), .offset = out->offset};
         memcpy(spec->strides, out->strides, sizeof(int64_t) * out->rank);
         roots[i] = trace->views.data[out->record].root;
         spec->input = trace->roots.data[roots[i]].input;
@@ -579,8 +618,8 @@ static bool describe_outputs(const sn_compiled *c, const Trace *trace, sn_tensor
     return true;
 }
 
-static void number_outputs(const sn_compiled *c, const CompiledGraph *graph, const RootOutputs *made,
-                           OutputSpec *specs, const uint32_t *roots) {
+static void number_outputs(const sn_compiled *c, const CompiledGraph *graph,
+                           const RootOutputs *made, OutputSpec *specs, const uint32_t *roots) {
     if (!graph->executable) return;
     const Program *program = executable_program(graph->executable);
     for (int32_t i = 0; i < c->signature.n_outputs; i++)
@@ -669,7 +708,7 @@ static sn_status hand_over(const sn_compiled *c, sn_tensor **outputs, bool owned
             tensor_unref(out);
             outputs[i] = NULL;
             error_raise(state->depth ? SN_ERROR_MEMORY : SN_ERROR_SCOPE, (Site){0},
-                  state->depth ? "out of memory" : "no scope is open on this thread");
+                        state->depth ? "out of memory" : "no scope is open on this thread");
             continue;
         }
         out->slot = state->held.count;
@@ -803,7 +842,8 @@ sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outp
     if (key.at > KEY_FEW_WORDS) { /* once more, with room */
         key = (Key){.capacity = key.at, .block = mem_alloc(sizeof(uint64_t) * key.at)};
         key.words = key.block;
-        if (!key.words) return error_raise(SN_ERROR_MEMORY, c->site, "out of memory"), SN_ERROR_MEMORY;
+        if (!key.words)
+            return error_raise(SN_ERROR_MEMORY, c->site, "out of memory"), SN_ERROR_MEMORY;
         pack_key(c, &args, &key);
     }
     sn_status status;
@@ -814,8 +854,10 @@ sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outp
         COUNT(guard_hits);
         status = run_entry(c, entry, &args, outputs, owned);
     } else {
-        if (rerun) COUNT(reruns);
-        else if (!entry) COUNT(guard_misses);
+        if (rerun)
+            COUNT(reruns);
+        else if (!entry)
+            COUNT(guard_misses);
         status = trace_call(c, &args, &key, entry, outputs, owned);
     }
     mem_free(key.block);

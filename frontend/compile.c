@@ -4,7 +4,8 @@
 #include "base/log.h"
 #include "base/status.h"
 
-static bool is_argument_generator(const sn_value *values, const Signature *s, const sn_rng *generator) {
+static bool is_argument_generator(const sn_value *values, const Signature *s,
+                                  const sn_rng *generator) {
     for (int32_t i = 0; i < s->n_params; i++)
         if (s->params[i].kind == 'r' && values[i].as.generator == generator) return true;
     return false;
@@ -90,9 +91,10 @@ static sn_status prepare(sn_compiled *c, const char *signature, const sn_compile
         atomic_store(&c->impure, true);
         c->impure_reason = "it takes an opaque pointer";
     }
-    if (ffi_prep_cif(&c->cif, FFI_DEFAULT_ABI, (unsigned)c->signature.n_arguments, c->signature.result,
-                     c->signature.types) != FFI_OK)
-        return error_set(error, SN_ERROR_SIGNATURE, "signature \"%.80s\" cannot be called", signature);
+    if (ffi_prep_cif(&c->cif, FFI_DEFAULT_ABI, (unsigned)c->signature.n_arguments,
+                     c->signature.result, c->signature.types) != FFI_OK)
+        return error_set(error, SN_ERROR_SIGNATURE, "signature \"%.80s\" cannot be called",
+                         signature);
     return SN_OK;
 }
 
@@ -108,8 +110,8 @@ static sn_compiled *make(const char *name, const char *signature, const sn_compi
     c->site = site;
     c->name = mem_strdup(name ? name : "function");
     c->signature_text = mem_strdup(signature ? signature : "");
-    sn_status status = c->name && c->signature_text ? prepare(c, signature, options, error)
-                                                    : error_memory(error);
+    sn_status status =
+        c->name && c->signature_text ? prepare(c, signature, options, error) : error_memory(error);
     if (status == SN_OK) return c;
     if (c->name) {
         sn_error named;
@@ -127,7 +129,9 @@ sn_compiled *sn_compile_at(sn_function function, const char *name, const char *s
     sn_error error;
     error_init(&error);
     if (error_pending(thread_state())) return NULL;
-    if (!function) return error_raise(SN_ERROR_ARGUMENT, site, "compile %s: the function is NULL", name ? name : "?");
+    if (!function)
+        return error_raise(SN_ERROR_ARGUMENT, site, "compile %s: the function is NULL",
+                           name ? name : "?");
     sn_compiled *c = make(name, signature, options, site, &error);
     if (!c) return error_raise_from(&error, site);
     c->function = function;
@@ -169,7 +173,8 @@ void sn_compiled_release(sn_compiled *c) {
 
 /* The call, holding the handle: a release on another thread ends it only afterwards. Inside a trace,
  * the trace holds it. */
-static sn_status guarded_call(sn_compiled *c, const sn_value *values, sn_tensor **outputs, bool owned) {
+static sn_status guarded_call(sn_compiled *c, const sn_value *values, sn_tensor **outputs,
+                              bool owned) {
     if (thread_state()->trace) return compiled_inline(c, values, outputs, owned);
     atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
     traced_values = values;
@@ -201,7 +206,9 @@ static void get_value(char kind, const void *argument, sn_value *value) {
         memcpy(&small.i32, argument, sizeof small.i32);
         value->as.integer = small.i32;
         return;
-    case 'l': memcpy(&value->as.integer, argument, sizeof value->as.integer); return;
+    case 'l':
+        memcpy(&value->as.integer, argument, sizeof value->as.integer);
+        return;
     case 'f':
         memcpy(&small.f32, argument, sizeof small.f32);
         value->kind = SN_VALUE_FLOAT;
@@ -211,9 +218,14 @@ static void get_value(char kind, const void *argument, sn_value *value) {
         value->kind = SN_VALUE_FLOAT;
         memcpy(&value->as.real, argument, sizeof value->as.real);
         return;
-    case 't': value->kind = SN_VALUE_TENSOR; break;
-    case 'r': value->kind = SN_VALUE_RNG; break;
-    default: value->kind = SN_VALUE_POINTER;
+    case 't':
+        value->kind = SN_VALUE_TENSOR;
+        break;
+    case 'r':
+        value->kind = SN_VALUE_RNG;
+        break;
+    default:
+        value->kind = SN_VALUE_POINTER;
     }
     memcpy(&value->as.pointer, argument, sizeof value->as.pointer);
 }
@@ -250,15 +262,18 @@ static void closure_entry(ffi_cif *cif, void *result, void **arguments, void *us
 
 sn_function sn_compiled_fn(sn_compiled *c) {
     if (error_pending(thread_state())) return NULL;
-    if (!c) return (sn_function)(uintptr_t)error_raise(SN_ERROR_ARGUMENT, (Site){0}, "compiled_fn: the handle is NULL");
+    if (!c)
+        return (sn_function)(uintptr_t)error_raise(SN_ERROR_ARGUMENT, (Site){0},
+                                                   "compiled_fn: the handle is NULL");
     if (c->payload_function)
-        return (sn_function)(uintptr_t)error_raise(SN_ERROR_ARGUMENT, c->site,
-                                             "compiled_fn: %s is a payload function; use sn_call", c->name);
+        return (sn_function)(uintptr_t)error_raise(
+            SN_ERROR_ARGUMENT, c->site, "compiled_fn: %s is a payload function; use sn_call",
+            c->name);
     pthread_mutex_lock(&c->lock);
     if (!c->closure) {
         c->closure = ffi_closure_alloc(sizeof(ffi_closure), &c->closure_code);
-        if (c->closure && ffi_prep_closure_loc(c->closure, &c->cif, closure_entry, c, c->closure_code) !=
-                              FFI_OK) {
+        if (c->closure && ffi_prep_closure_loc(c->closure, &c->cif, closure_entry, c,
+                                               c->closure_code) != FFI_OK) {
             ffi_closure_free(c->closure);
             c->closure = NULL;
         }
@@ -266,8 +281,9 @@ sn_function sn_compiled_fn(sn_compiled *c) {
     void *code = c->closure ? c->closure_code : NULL;
     pthread_mutex_unlock(&c->lock);
     if (!code)
-        error_raise(SN_ERROR_UNSUPPORTED, c->site,
-              "compiled_fn: executable memory is denied on this system; sn_call works without it");
+        error_raise(
+            SN_ERROR_UNSUPPORTED, c->site,
+            "compiled_fn: executable memory is denied on this system; sn_call works without it");
     sn_function function;
     memcpy(&function, &code, sizeof function);
     return function;
@@ -283,15 +299,20 @@ static bool value_fits(const ParamSpec *param, const sn_value *value) {
             return value->kind == SN_VALUE_TENSORS && value->count >= 0 &&
                    (!value->count || value->as.tensors);
         return value->kind == SN_VALUE_TENSOR || (param->optional && value->kind == SN_VALUE_NONE);
-    case 'b': return value->kind == SN_VALUE_BOOL || value->kind == SN_VALUE_INT;
+    case 'b':
+        return value->kind == SN_VALUE_BOOL || value->kind == SN_VALUE_INT;
     case 'i':
         return value->kind == SN_VALUE_INT && value->as.integer >= INT32_MIN &&
                value->as.integer <= INT32_MAX;
-    case 'l': return value->kind == SN_VALUE_INT;
+    case 'l':
+        return value->kind == SN_VALUE_INT;
     case 'f':
-    case 'd': return value->kind == SN_VALUE_FLOAT;
-    case 'r': return value->kind == SN_VALUE_RNG;
-    default: return value->kind == SN_VALUE_POINTER;
+    case 'd':
+        return value->kind == SN_VALUE_FLOAT;
+    case 'r':
+        return value->kind == SN_VALUE_RNG;
+    default:
+        return value->kind == SN_VALUE_POINTER;
     }
 }
 
@@ -299,16 +320,17 @@ static sn_status check_values(const sn_compiled *c, const sn_value *inputs, int3
                               sn_tensor *const *outputs, int32_t capacity, sn_error *error) {
     if (!c) return error_set(error, SN_ERROR_ARGUMENT, "call: the handle is NULL");
     if (n_inputs != c->signature.n_params || (n_inputs && !inputs))
-        return error_set(error, SN_ERROR_SIGNATURE, "call: %s takes %d arguments (\"%s\"), %d were given",
-                         c->name, (int)c->signature.n_params, c->signature_text, (int)n_inputs);
+        return error_set(error, SN_ERROR_SIGNATURE,
+                         "call: %s takes %d arguments (\"%s\"), %d were given", c->name,
+                         (int)c->signature.n_params, c->signature_text, (int)n_inputs);
     if (capacity < c->signature.n_outputs || (capacity && !outputs))
-        return error_set(error, SN_ERROR_ARGUMENT, "call: %s has %d results, there is room for %d", c->name,
-                         (int)c->signature.n_outputs, (int)capacity);
+        return error_set(error, SN_ERROR_ARGUMENT, "call: %s has %d results, there is room for %d",
+                         c->name, (int)c->signature.n_outputs, (int)capacity);
     for (int32_t i = 0; i < n_inputs; i++)
         if (!value_fits(&c->signature.params[i], &inputs[i]))
             return error_set(error, SN_ERROR_SIGNATURE,
-                             "call: argument %d of %s does not fit the signature's '%c'", (int)i + 1,
-                             c->name, c->signature.params[i].kind);
+                             "call: argument %d of %s does not fit the signature's '%c'",
+                             (int)i + 1, c->name, c->signature.params[i].kind);
     return SN_OK;
 }
 

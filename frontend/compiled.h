@@ -32,10 +32,10 @@ sn_status compile_graph(const Graph *graph, bool fast, bool explain, Executable 
 enum { SIGNATURE_MOST_PARAMS = 64, SIGNATURE_MOST_TENSORS = 256 };
 
 typedef struct ParamSpec {
-    char kind;            /* t b i l f d r S p */
-    bool optional;        /* t? */
-    bool array;           /* t*: two C parameters */
-    const sn_tree *tree;  /* S: its layout */
+    char kind;           /* t b i l f d r S p */
+    bool optional;       /* t? */
+    bool array;          /* t*: two C parameters */
+    const sn_tree *tree; /* S: its layout */
 } ParamSpec;
 
 typedef struct Signature {
@@ -46,7 +46,7 @@ typedef struct Signature {
     bool opaque;                             /* has a p: always run */
     int32_t n_arguments;                     /* C parameters, outputs included */
     ffi_type *types[2 * SIGNATURE_MOST_PARAMS + SIGNATURE_MOST_PARAMS]; /* of them */
-    ffi_type *result;                        /* of the function */
+    ffi_type *result;                                                   /* of the function */
 } Signature;
 
 sn_status signature_parse(const char *text, const sn_tree *const *trees, int32_t n_trees,
@@ -67,56 +67,56 @@ typedef struct CallArgs {
 
 /* A result as a guarded entry makes it. */
 typedef struct OutputSpec {
-    int32_t input;                /* ≥ 0: shares the memory of this graph input */
-    int32_t output;               /* else: the executable's result of this number; -1 = NULL or none */
-    TensorType type;              /* dtype and dims */
+    int32_t input;   /* ≥ 0: shares the memory of this graph input */
+    int32_t output;  /* else: the executable's result of this number; -1 = NULL or none */
+    TensorType type; /* dtype and dims */
     int64_t strides[SN_MAX_RANK]; /* in elements */
-    int64_t offset;               /* in elements; from the input's element 0, or from the result's */
+    int64_t offset; /* in elements; from the input's element 0, or from the result's */
 } OutputSpec;
 
 /* What a guard key leads to. Immutable but for `calls`. */
 typedef struct Entry {
-    uint64_t hash;           /* of the key */
-    uint64_t *key;           /* the guard, packed */
-    uint32_t key_words;      /* its length */
-    CompiledGraph *graph;    /* what runs */
-    OutputSpec *outputs;     /* results in the signature's order */
-    int32_t *sources;        /* by graph input: flattened tensor ≥ 0, or -1 - generator */
-    int64_t *drawn;          /* by generator: numbers drawn */
-    bool writes;             /* some input is written */
-    _Atomic int64_t calls;   /* so far, saturating: the second one is checked */
+    uint64_t hash;         /* of the key */
+    uint64_t *key;         /* the guard, packed */
+    uint32_t key_words;    /* its length */
+    CompiledGraph *graph;  /* what runs */
+    OutputSpec *outputs;   /* results in the signature's order */
+    int32_t *sources;      /* by graph input: flattened tensor ≥ 0, or -1 - generator */
+    int64_t *drawn;        /* by generator: numbers drawn */
+    bool writes;           /* some input is written */
+    _Atomic int64_t calls; /* so far, saturating: the second one is checked */
 } Entry;
 
 struct sn_compiled {
-    _Atomic int64_t refs;           /* the program's and calls in flight */
-    sn_function function;           /* the program's; NULL for a payload */
+    _Atomic int64_t refs;                  /* the program's and calls in flight */
+    sn_function function;                  /* the program's; NULL for a payload */
     sn_payload_function *payload_function; /* of a binding */
-    void *payload;                  /* its closure */
-    void (*destroy)(void *);        /* of the closure */
-    char *name;                     /* for dumps */
-    Site site;                      /* of sn_compile */
-    Signature signature;            /* parsed */
-    char *signature_text;           /* as given */
-    sn_watch *watch;                /* declared memory */
-    int32_t n_watch;                /* how many */
-    size_t watch_words;             /* of the key */
-    bool fullgraph, fast;           /* options */
+    void *payload;                         /* its closure */
+    void (*destroy)(void *);               /* of the closure */
+    char *name;                            /* for dumps */
+    Site site;                             /* of sn_compile */
+    Signature signature;                   /* parsed */
+    char *signature_text;                  /* as given */
+    sn_watch *watch;                       /* declared memory */
+    int32_t n_watch;                       /* how many */
+    size_t watch_words;                    /* of the key */
+    bool fullgraph, fast;                  /* options */
     bool (*progress)(void *, const char *, int32_t, int32_t); /* option */
-    void *progress_context;         /* option */
-    _Atomic bool impure;            /* the function is run on every call */
-    const char *impure_reason;      /* why; a static string */
-    ffi_cif cif;                    /* how it is called */
-    ffi_closure *closure;           /* sn_compiled_fn; NULL until asked for */
-    void *closure_code;             /* its address */
-    pthread_mutex_t lock;           /* of the following */
-    VEC(CompiledGraph *) graphs;    /* all graphs */
-    VEC(Entry *) entries;           /* all entries */
-    Map entry_map;                  /* hash → entry */
-    Entry *_Atomic last;            /* hit last; tried first, without the lock */
-    int32_t host_reads;             /* of the latest trace */
-    Site read_site;                 /* of its first host read */
-    CompiledGraph *latest;          /* latest graph that ran in a trace */
-    int64_t fallbacks;              /* graphs that ran node by node */
+    void *progress_context;                                   /* option */
+    _Atomic bool impure;         /* the function is run on every call */
+    const char *impure_reason;   /* why; a static string */
+    ffi_cif cif;                 /* how it is called */
+    ffi_closure *closure;        /* sn_compiled_fn; NULL until asked for */
+    void *closure_code;          /* its address */
+    pthread_mutex_t lock;        /* of the following */
+    VEC(CompiledGraph *) graphs; /* all graphs */
+    VEC(Entry *) entries;        /* all entries */
+    Map entry_map;               /* hash → entry */
+    Entry *_Atomic last;         /* hit last; tried first, without the lock */
+    int32_t host_reads;          /* of the latest trace */
+    Site read_site;              /* of its first host read */
+    CompiledGraph *latest;       /* latest graph that ran in a trace */
+    int64_t fallbacks;           /* graphs that ran node by node */
 };
 
 /* The call itself. Outputs receive handles of the current scope, or owned references. */
@@ -138,8 +138,8 @@ bool tensors_overlap(const sn_tensor *x, const sn_tensor *y);
 
 /* Which output of the executable holds a root. */
 typedef struct RootOutput {
-    uint32_t root;   /* in the trace */
-    int32_t output;  /* number of the graph's output */
+    uint32_t root;  /* in the trace */
+    int32_t output; /* number of the graph's output */
 } RootOutput;
 typedef VEC(RootOutput) RootOutputs;
 

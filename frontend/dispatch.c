@@ -24,12 +24,13 @@ static bool check_inputs(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, 
         if (params[p].kind != 't') continue;
         int32_t count = params[p].suffix == '*' ? n_inputs - at : 1;
         for (int32_t i = 0; i < count && at < n_inputs; i++, at++) {
-            if (!inputs) return error_raise(SN_ERROR_ARGUMENT, site, "%s: %s is NULL", op_info[op].name,
-                                      params[p].name) != NULL;
+            if (!inputs)
+                return error_raise(SN_ERROR_ARGUMENT, site, "%s: %s is NULL", op_info[op].name,
+                                   params[p].name) != NULL;
             if (!tensor_check(inputs[at], op_info[op].name, params[p].name, site)) return false;
             if (inputs[at]->kind != TENSOR_NONE || params[p].suffix == '?') continue;
-            error_raise(SN_ERROR_ARGUMENT, site, "%s: %s is SN_NONE, but is not optional", op_info[op].name,
-                  params[p].name);
+            error_raise(SN_ERROR_ARGUMENT, site, "%s: %s is SN_NONE, but is not optional",
+                        op_info[op].name, params[p].name);
             return false;
         }
     }
@@ -44,7 +45,8 @@ static bool check_generator(OpCode op, const sn_rng *generator, Site site) {
 
 static bool attrs_fit(OpCode op, const AttrList *attrs, Site site) {
     if (attrs->count >= 0 && attrs->count <= ATTR_MOST) return true;
-    error_raise(SN_ERROR_ARGUMENT, site, "%s: a list is too long, negative, or NULL", op_info[op].name);
+    error_raise(SN_ERROR_ARGUMENT, site, "%s: a list is too long, negative, or NULL",
+                op_info[op].name);
     return false;
 }
 
@@ -73,7 +75,8 @@ sn_tensor *dispatch_inplace(OpCode op, sn_tensor *const *inputs, int32_t n_input
     if (!check_generator(op, generator, site) || !attrs_fit(op, attrs, site)) return NULL;
     Trace *trace = recording(state);
     if (trace)
-        return trace_inplace(trace, op, inputs, n_inputs, attrs, generator, site) ? inputs[0] : NULL;
+        return trace_inplace(trace, op, inputs, n_inputs, attrs, generator, site) ? inputs[0]
+                                                                                  : NULL;
     return eager_op(op, inputs, n_inputs, attrs, generator, inputs[0], site);
 }
 
@@ -89,7 +92,8 @@ sn_tensor *dispatch_list(OpCode op, sn_tensor *x, const int64_t *list, int32_t c
 sn_tensor *sn_copy_at_(sn_tensor *x, sn_tensor *source, const char *file, int32_t line) {
     AttrList none;
     none.count = 0;
-    return dispatch_inplace(OP_CLONE, (sn_tensor *[]){x, source}, 2, &none, NULL, (Site){file, line});
+    return dispatch_inplace(OP_CLONE, (sn_tensor *[]){x, source}, 2, &none, NULL,
+                            (Site){file, line});
 }
 
 sn_tensor *sn_copy_(sn_tensor *x, sn_tensor *source) {
@@ -130,8 +134,8 @@ static void clamp_range(const sn_index_item *item, int64_t size, int64_t *first,
 /* What sn_index does in turn: a slice of all axes, then the axes that go or come. */
 typedef struct IndexPlan {
     int64_t starts[SN_MAX_RANK], steps[SN_MAX_RANK], dims[SN_MAX_RANK]; /* of the slice */
-    int64_t result[SN_MAX_RANK];  /* dims of the result */
-    int32_t rank;                 /* of the result */
+    int64_t result[SN_MAX_RANK];                                        /* dims of the result */
+    int32_t rank;                                                       /* of the result */
 } IndexPlan;
 
 static bool plan_item(const sn_index_item *item, int32_t axis, const sn_tensor *x, IndexPlan *plan,
@@ -141,8 +145,9 @@ static bool plan_item(const sn_index_item *item, int32_t axis, const sn_tensor *
     if (item && item->kind == SN_INDEX_AT) {
         first = item->start < 0 ? item->start + size : item->start;
         if (first < 0 || first >= size) {
-            error_raise(SN_ERROR_INDEX, site, "index: %lld is out of range for axis %d of size %lld",
-                  (long long)item->start, (int)axis, (long long)size);
+            error_raise(SN_ERROR_INDEX, site,
+                        "index: %lld is out of range for axis %d of size %lld",
+                        (long long)item->start, (int)axis, (long long)size);
             return false;
         }
         count = 1;
@@ -150,7 +155,7 @@ static bool plan_item(const sn_index_item *item, int32_t axis, const sn_tensor *
     } else if (item && item->kind == SN_INDEX_RANGE) {
         if (item->step == 0 || item->step == INT64_MIN) {
             error_raise(SN_ERROR_ARGUMENT, site, "index: the step of axis %d is %s", (int)axis,
-                  item->step ? "too large" : "0");
+                        item->step ? "too large" : "0");
             return false;
         }
         clamp_range(item, size, &first, &count);
@@ -168,19 +173,21 @@ static bool plan_item(const sn_index_item *item, int32_t axis, const sn_tensor *
     return true;
 }
 
-static bool plan_index(const sn_tensor *x, const sn_index_item *items, int32_t count, IndexPlan *plan,
-                       Site site) {
+static bool plan_index(const sn_tensor *x, const sn_index_item *items, int32_t count,
+                       IndexPlan *plan, Site site) {
     int32_t axis = 0;
     for (int32_t i = 0; i < count; i++) {
         if (items[i].kind == SN_INDEX_NEW) {
             if (plan->rank == SN_MAX_RANK)
-                return error_raise(SN_ERROR_SHAPE, site, "index: more than %d dims", SN_MAX_RANK) != NULL;
+                return error_raise(SN_ERROR_SHAPE, site, "index: more than %d dims", SN_MAX_RANK) !=
+                       NULL;
             plan->result[plan->rank++] = 1;
             continue;
         }
         if (axis == x->rank || (uint32_t)items[i].kind > SN_INDEX_NEW)
-            return error_raise(SN_ERROR_INDEX, site, "index: too many items for a tensor of rank %d",
-                         (int)x->rank) != NULL;
+            return error_raise(SN_ERROR_INDEX, site,
+                               "index: too many items for a tensor of rank %d",
+                               (int)x->rank) != NULL;
         if (!plan_item(&items[i], axis++, x, plan, site)) return false;
     }
     for (; axis < x->rank; axis++)
@@ -221,20 +228,22 @@ bool sn_split_at(sn_tensor *x, const int64_t *sizes, int32_t count, int64_t axis
     if (x->kind == TENSOR_NONE || count < 0 || (count && (!sizes || !parts)) || own < 0 ||
         own >= x->rank) {
         error_raise(own < 0 || own >= x->rank ? SN_ERROR_INDEX : SN_ERROR_ARGUMENT, site,
-              "split: axis %lld is out of range, or an argument is NULL", (long long)axis);
+                    "split: axis %lld is out of range, or an argument is NULL", (long long)axis);
         return false;
     }
     for (int32_t i = 0; i < count; i++) {
         if (sizes[i] < 0 || sizes[i] > x->dims[own] - sum) {
-            error_raise(SN_ERROR_SHAPE, site, "split: the sizes do not add up to axis %lld of size %lld",
-                  (long long)axis, (long long)x->dims[own]);
+            error_raise(SN_ERROR_SHAPE, site,
+                        "split: the sizes do not add up to axis %lld of size %lld", (long long)axis,
+                        (long long)x->dims[own]);
             return false;
         }
         sum += sizes[i];
     }
     if (sum != x->dims[own]) {
-        error_raise(SN_ERROR_SHAPE, site, "split: the sizes add up to %lld, axis %lld has size %lld",
-              (long long)sum, (long long)axis, (long long)x->dims[own]);
+        error_raise(SN_ERROR_SHAPE, site,
+                    "split: the sizes add up to %lld, axis %lld has size %lld", (long long)sum,
+                    (long long)axis, (long long)x->dims[own]);
         return false;
     }
     int64_t start = 0;

@@ -48,7 +48,7 @@ static bool import_dtype(Import *in) {
         return true;
     }
     error_raise(SN_ERROR_DTYPE, no_site, "%s: Sinter has no elements of code %d, %d bits, %d lanes",
-          in->op, wanted.code, wanted.bits, wanted.lanes);
+                in->op, wanted.code, wanted.bits, wanted.lanes);
     return false;
 }
 
@@ -170,8 +170,8 @@ sn_tensor *sn_from_dlpack_versioned(DLManagedTensorVersioned *managed) {
     if (!managed) return error_raise(SN_ERROR_ARGUMENT, no_site, "%s: managed is NULL", op);
     if (managed->version.major != DLPACK_VERSION_MAJOR) {
         error_raise(SN_ERROR_UNSUPPORTED, no_site, "%s: version %u.%u of DLPack, not %d.x", op,
-              (unsigned)managed->version.major, (unsigned)managed->version.minor,
-              DLPACK_VERSION_MAJOR);
+                    (unsigned)managed->version.major, (unsigned)managed->version.minor,
+                    DLPACK_VERSION_MAJOR);
         release_versioned(managed);
         return NULL;
     }

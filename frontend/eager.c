@@ -10,7 +10,7 @@
 #include "ir/dtype.h"
 
 enum {
-    EAGER_SLOTS = 1024,    /* plans that a thread keeps */
+    EAGER_SLOTS = 1024,     /* plans that a thread keeps */
     EAGER_MOST_WORDS = 512, /* of a key; longer calls are not kept */
     EAGER_FEW_INPUTS = 16
 };
@@ -93,7 +93,8 @@ static bool has_weak(const EagerCall *call) {
 /* What the plan depends on, packed. 0 words: too long. */
 static uint32_t pack_key(const EagerCall *call, uint64_t *key) {
     uint32_t at = 0;
-    uint32_t need = 4 + (uint32_t)call->attrs->count + (uint32_t)call->n_inputs * (1 + 2 * SN_MAX_RANK);
+    uint32_t need =
+        4 + (uint32_t)call->attrs->count + (uint32_t)call->n_inputs * (1 + 2 * SN_MAX_RANK);
     if (need > EAGER_MOST_WORDS) return 0;
     key[at++] = (uint64_t)call->op | (uint64_t)(call->target != NULL) << 32 |
                 (uint64_t)(uint32_t)call->n_inputs << 33;
@@ -115,7 +116,8 @@ static uint32_t pack_key(const EagerCall *call, uint64_t *key) {
 static sn_status build_graph(const EagerCall *call, Graph *graph, TensorType *result,
                              sn_error *error) {
     NodeId few[EAGER_FEW_INPUTS + 1], *nodes = few;
-    if (call->n_inputs > EAGER_FEW_INPUTS) nodes = mem_alloc(sizeof *nodes * (size_t)(call->n_inputs + 1));
+    if (call->n_inputs > EAGER_FEW_INPUTS)
+        nodes = mem_alloc(sizeof *nodes * (size_t)(call->n_inputs + 1));
     if (!nodes) return error_memory(error);
     sn_status status = SN_OK;
     int32_t count = 0;
@@ -163,7 +165,8 @@ static sn_status make_plan(const EagerCall *call, Executable **out, TensorType *
     graph.no_fold = true;
     sn_status status = build_graph(call, &graph, result, error);
     int64_t plan_ns, load_ns;
-    if (status == SN_OK) status = compile_graph(&graph, false, false, out, &plan_ns, &load_ns, error);
+    if (status == SN_OK)
+        status = compile_graph(&graph, false, false, out, &plan_ns, &load_ns, error);
     graph_free(&graph);
     return status;
 }
@@ -195,11 +198,11 @@ static sn_status find_plan(const EagerCall *call, Executable **out, TensorType *
 
 /* Memory that inputs point to while the call runs. */
 typedef struct EagerMemory {
-    void *few[EAGER_FEW_INPUTS + 1];      /* addresses */
+    void *few[EAGER_FEW_INPUTS + 1];        /* addresses */
     uint64_t scalars[EAGER_FEW_INPUTS + 1]; /* weak scalars */
-    int64_t state[2];                     /* of the generator */
-    void **inputs;                        /* few, or an allocation */
-    uint64_t *weak;                       /* scalars, or an allocation */
+    int64_t state[2];                       /* of the generator */
+    void **inputs;                          /* few, or an allocation */
+    uint64_t *weak;                         /* scalars, or an allocation */
 } EagerMemory;
 
 static bool point_inputs(const EagerCall *call, EagerMemory *m) {
@@ -240,7 +243,8 @@ static sn_status launch(const EagerCall *call, const Executable *executable, Sto
     void *output = storage ? storage->data : NULL;
     sn_status status = point_inputs(call, &memory) ? SN_OK : error_memory(error);
     if (status == SN_OK)
-        status = executable_run(executable, memory.inputs, &output, parallel_threads(), &code, error);
+        status =
+            executable_run(executable, memory.inputs, &output, parallel_threads(), &code, error);
     release_memory(&memory);
     if (status == SN_OK && code != UINT64_MAX)
         status = data_error(executable_program(executable), code, error, site);
@@ -277,9 +281,11 @@ static sn_tensor *run_new(const EagerCall *call, const Executable *executable,
     sn_error error;
     error_init(&error);
     Site site = call->site;
-    size_t bytes = (size_t)dims_count(result->dims, result->rank) * sn_dtype_size((sn_dtype)result->dtype);
+    size_t bytes =
+        (size_t)dims_count(result->dims, result->rank) * sn_dtype_size((sn_dtype)result->dtype);
     Storage *storage = storage_new(bytes);
-    if (!storage) return error_raise(SN_ERROR_MEMORY, site, "%s: out of memory", op_info[call->op].name);
+    if (!storage)
+        return error_raise(SN_ERROR_MEMORY, site, "%s: out of memory", op_info[call->op].name);
     if (launch(call, executable, storage, &site, &error) != SN_OK) {
         storage_release(storage);
         return error_raise_from(&error, site);
@@ -293,7 +299,8 @@ static sn_tensor *run_into_target(const EagerCall *call, const Executable *execu
     sn_error error;
     error_init(&error);
     Site site = call->site;
-    if (launch(call, executable, NULL, &site, &error) != SN_OK) return error_raise_from(&error, site);
+    if (launch(call, executable, NULL, &site, &error) != SN_OK)
+        return error_raise_from(&error, site);
     advance(call, result);
     atomic_fetch_add_explicit(&call->target->storage->version, 1, memory_order_relaxed);
     return call->target;
@@ -308,7 +315,8 @@ static sn_tensor *run_call(EagerCall *call) {
     if (has_weak(call))
         call->weak_dtype = copies ? (sn_dtype)call->inputs[1]->dtype
                                   : eager_weak_dtype(call->op, call->inputs, call->n_inputs);
-    if (find_plan(call, &executable, &result, &error) != SN_OK) return error_raise_from(&error, call->site);
+    if (find_plan(call, &executable, &result, &error) != SN_OK)
+        return error_raise_from(&error, call->site);
     sn_tensor *tensor = call->target ? run_into_target(call, executable, &result)
                                      : run_new(call, executable, &result);
     executable_release(executable);
@@ -325,11 +333,11 @@ sn_tensor *eager_op(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, const
     }
     if (target->kind != TENSOR_REAL)
         return error_raise(SN_ERROR_ARGUMENT, site, "%s_: a scalar constant cannot be written",
-                     op_info[op].name);
+                           op_info[op].name);
     if (tensor_overlaps_itself(target))
         return error_raise(SN_ERROR_ALIAS, site,
-                     "%s_: the tensor names one element more than once (it was expanded)",
-                     op_info[op].name);
+                           "%s_: the tensor names one element more than once (it was expanded)",
+                           op_info[op].name);
     sn_tensor *few[EAGER_FEW_INPUTS];
     if (n_inputs > EAGER_FEW_INPUTS)
         return error_raise(SN_ERROR_ARGUMENT, site, "%s_: too many operands", op_info[op].name);

@@ -37,7 +37,8 @@ NodeId graph_fit(Graph *graph, NodeId value, const TensorType *wanted, OpCode op
         refuse_shape(op, &type, wanted, error);
         return NODE_NONE;
     }
-    if (!copies && dtype_is_float((sn_dtype)type.dtype) && !dtype_is_float((sn_dtype)wanted->dtype)) {
+    if (!copies && dtype_is_float((sn_dtype)type.dtype) &&
+        !dtype_is_float((sn_dtype)wanted->dtype)) {
         error_set(error, SN_ERROR_DTYPE, "%s_: the result is %s and cannot be written into %s",
                   op_info[op].name, sn_dtype_name((sn_dtype)type.dtype),
                   sn_dtype_name((sn_dtype)wanted->dtype));

@@ -8,10 +8,8 @@
 
 sn_status compile_graph(const Graph *graph, bool fast, bool explain, Executable **out,
                         int64_t *plan_ns, int64_t *load_ns, sn_error *error) {
-    PipelineOptions options = {.target = target_host(),
-                               .threads = parallel_threads(),
-                               .fast = fast,
-                               .explain = explain};
+    PipelineOptions options = {
+        .target = target_host(), .threads = parallel_threads(), .fast = fast, .explain = explain};
     Program program;
     program_init(&program);
     sn_error own = {0};

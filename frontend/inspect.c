@@ -106,8 +106,9 @@ static const struct CodeStage {
     {"ptx", "cuda", STAGE_ASSEMBLY},
 };
 
-static const char stage_names[] = "graph, dot, decompose, simplify, split_reductions, layout, fuse, plan, "
-                                  "lower, program, kernels, llvm, asm, cuda, ptx, all";
+static const char stage_names[] =
+    "graph, dot, decompose, simplify, split_reductions, layout, fuse, plan, "
+    "lower, program, kernels, llvm, asm, cuda, ptx, all";
 
 static sn_status dump_stage(const Graph *graph, bool fast, const char *stage, StrBuf *out,
                             sn_error *error) {
@@ -137,8 +138,8 @@ static sn_status dump_stage(const Graph *graph, bool fast, const char *stage, St
     }
     program_free(&program);
     if (status == SN_OK && !known)
-        return error_set(error, SN_ERROR_ARGUMENT, "dump: unknown stage \"%.40s\"; stages: %s", stage,
-                         stage_names);
+        return error_set(error, SN_ERROR_ARGUMENT, "dump: unknown stage \"%.40s\"; stages: %s",
+                         stage, stage_names);
     return status;
 }
 
@@ -207,8 +208,10 @@ sn_status sn_explain(sn_compiled *c, sn_explanation *out) {
         const Program *program = executable_program(graph->executable);
         for (uint32_t i = 0; i < program->steps.count; i++) {
             const Step *step = &program->steps.data[i];
-            if (step->kind == STEP_KERNEL) e.kernels++;
-            else e.extern_calls++;
+            if (step->kind == STEP_KERNEL)
+                e.kernels++;
+            else
+                e.extern_calls++;
             e.bytes += step->bytes;
             e.flops += step->flops;
         }
@@ -243,14 +246,15 @@ static void print_summary(sn_compiled *c, const sn_explanation *e, StrBuf *out) 
     strbuf_addf(out, "%s: %d ops, %d kernels, %d extern calls", c->name, e->ops, e->kernels,
                 e->extern_calls);
     if (e->reorders) strbuf_addf(out, ", %d reorders", e->reorders);
-    strbuf_addf(out, "; %d entries, %d graphs, %d host reads, %d fallbacks\n", e->entries, e->graphs,
-                e->host_reads, e->fallbacks);
+    strbuf_addf(out, "; %d entries, %d graphs, %d host reads, %d fallbacks\n", e->entries,
+                e->graphs, e->host_reads, e->fallbacks);
     if (e->rerun)
         strbuf_addf(out, "  run on every call: %s\n", c->impure_reason ? c->impure_reason : "");
     if (e->host_reads && c->read_site.file)
         strbuf_addf(out, "  first host read: %s:%d\n", c->read_site.file, (int)c->read_site.line);
-    strbuf_addf(out, "  trace %.3f ms, passes %.3f ms, kernels %.3f ms\n", (double)e->trace_ns * 1e-6,
-                (double)e->plan_ns * 1e-6, (double)e->compile_ns * 1e-6);
+    strbuf_addf(out, "  trace %.3f ms, passes %.3f ms, kernels %.3f ms\n",
+                (double)e->trace_ns * 1e-6, (double)e->plan_ns * 1e-6,
+                (double)e->compile_ns * 1e-6);
     strbuf_addf(out, "  bytes moved %lld (op by op %lld), peak memory %lld\n", (long long)e->bytes,
                 (long long)e->bytes_unfused, (long long)e->peak_bytes);
 }
@@ -291,8 +295,8 @@ char *sn_dump(sn_compiled *c, const char *stage, sn_error *error) {
     *error = (sn_error){0};
     const CompiledGraph *graph = c ? latest_graph(c) : NULL;
     if (!graph || !stage) {
-        error_set(error, SN_ERROR_ARGUMENT, "dump: %s", !c || !stage ? "an argument is NULL"
-                                                                     : "the function was not called yet");
+        error_set(error, SN_ERROR_ARGUMENT, "dump: %s",
+                  !c || !stage ? "an argument is NULL" : "the function was not called yet");
         return NULL;
     }
     StrBuf text = {0};
@@ -392,8 +396,10 @@ static sn_status run_graph(const Graph *graph, sn_tensor *const *inputs, sn_tens
         if (buffer->kind != BUFFER_OUTPUT) continue;
         Storage *s = storage_new((size_t)buffer->elements * sn_dtype_size((sn_dtype)buffer->dtype));
         storages[buffer->number] = s;
-        if (!s) status = error_memory(error);
-        else memory[buffer->number] = s->data;
+        if (!s)
+            status = error_memory(error);
+        else
+            memory[buffer->number] = s->data;
     }
     uint64_t code = UINT64_MAX;
     Site site;
@@ -424,19 +430,21 @@ sn_status sn_graph_run(const sn_graph *graph, sn_tensor *const *inputs, int32_t 
     int32_t results = 0;
     for (uint32_t i = 0; i < g->outputs.count; i++) results += g->outputs.data[i].writes_input < 0;
     if (n_inputs != (int32_t)g->inputs.count || capacity < results)
-        return error_set(error, SN_ERROR_ARGUMENT, "graph_run: %u inputs and room for %d results are needed",
-                         g->inputs.count, (int)results);
+        return error_set(error, SN_ERROR_ARGUMENT,
+                         "graph_run: %u inputs and room for %d results are needed", g->inputs.count,
+                         (int)results);
     for (int32_t i = 0; i < n_inputs; i++) {
         TensorType wanted = node_type(g, g->inputs.data[i]);
         const sn_tensor *t = inputs[i];
         int32_t n;
         const int64_t *strides = node_attr_list(g, g->inputs.data[i], "strides", &n);
-        bool fits = t && t->kind == TENSOR_REAL && t->dtype == wanted.dtype && t->rank == wanted.rank &&
-                    memcmp(t->dims, wanted.dims, sizeof(int64_t) * t->rank) == 0 &&
-                    (n ? memcmp(t->strides, strides, sizeof(int64_t) * t->rank) == 0 : tensor_is_dense(t));
+        bool fits =
+            t && t->kind == TENSOR_REAL && t->dtype == wanted.dtype && t->rank == wanted.rank &&
+            memcmp(t->dims, wanted.dims, sizeof(int64_t) * t->rank) == 0 &&
+            (n ? memcmp(t->strides, strides, sizeof(int64_t) * t->rank) == 0 : tensor_is_dense(t));
         if (!fits)
-            return error_set(error, SN_ERROR_SHAPE, "graph_run: input %d does not have the graph's type",
-                             (int)i);
+            return error_set(error, SN_ERROR_SHAPE,
+                             "graph_run: input %d does not have the graph's type", (int)i);
     }
     if (n_outputs) *n_outputs = results;
     return run_graph(g, inputs, outputs, error);

@@ -328,7 +328,7 @@ bool sn_npy_save(const char *path, sn_tensor *tensor) {
     if (!real) return false;
     if (!numpy_names[real->dtype]) {
         error_raise(SN_ERROR_DTYPE, (Site){NULL, 0}, "%s: .npy files have no %s", op,
-              sn_dtype_name((sn_dtype)real->dtype));
+                    sn_dtype_name((sn_dtype)real->dtype));
         return false;
     }
     TensorType type = tensor_type(real);

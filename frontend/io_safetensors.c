@@ -347,7 +347,8 @@ sn_tensor *sn_safetensors_get(const sn_safetensors *file, const char *name) {
     static const char op[] = "safetensors_get";
     if (error_pending(thread_state())) return NULL;
     if (!file || !name)
-        return error_raise(SN_ERROR_ARGUMENT, no_site, "%s: %s is NULL", op, file ? "name" : "file");
+        return error_raise(SN_ERROR_ARGUMENT, no_site, "%s: %s is NULL", op,
+                           file ? "name" : "file");
     FileReader reader = file->file;
     reader.op = op;
     const Entry *entry = find_entry(file, name);
@@ -377,7 +378,7 @@ typedef struct Writing {
 
 static bool refuse(int32_t i, const char *name, const char *defect) {
     error_raise(SN_ERROR_ARGUMENT, no_site, "safetensors_save: names[%d] \"%.80s\": %s", (int)i,
-          name ? name : "(NULL)", defect);
+                name ? name : "(NULL)", defect);
     return false;
 }
 
@@ -500,7 +501,7 @@ bool sn_safetensors_save(const char *path, const char *const *names, sn_tensor *
     if (error_pending(thread_state())) return false;
     if (count < 0 || (count && (!names || !tensors))) {
         error_raise(SN_ERROR_ARGUMENT, no_site,
-              "safetensors_save: names or tensors is NULL, or count < 0");
+                    "safetensors_save: names or tensors is NULL, or count < 0");
         return false;
     }
     size_t n = (size_t)count;

@@ -31,7 +31,8 @@ static bool holds(const ThreadState *state, sn_tensor *tensor, uint32_t first) {
 sn_tensor *sn_scope_end(sn_scope scope, sn_tensor *result) {
     ThreadState *state = thread_state();
     if (scope.depth >= state->depth || scope.first > state->held.count)
-        return error_raise(SN_ERROR_SCOPE, (Site){0}, "scope_end: the scope is not open on this thread");
+        return error_raise(SN_ERROR_SCOPE, (Site){0},
+                           "scope_end: the scope is not open on this thread");
     bool moves = result && result->kind != TENSOR_NONE && holds(state, result, scope.first);
     if (moves) state->held.data[result->slot] = NULL;
     release_from(state, scope.first);

@@ -62,7 +62,9 @@ static bool copy_graph(const Graph *from, Graph *to) {
 #define COPY(field)                                                                                \
     if (ok && from->field.count) {                                                                 \
         ok = vec_reserve(&to->field, from->field.count - to->field.count);                         \
-        if (ok) memcpy(to->field.data, from->field.data, from->field.count * sizeof *from->field.data); \
+        if (ok)                                                                                    \
+            memcpy(to->field.data, from->field.data,                                               \
+                   from->field.count * sizeof *from->field.data);                                  \
         if (ok) to->field.count = from->field.count;                                               \
     }
     COPY(nodes)
@@ -85,8 +87,8 @@ static bool compile_into(sn_compiled *owner, CompiledGraph *made, sn_error *erro
         error_set(error, SN_ERROR_CANCELLED, "%s: compiling was cancelled", owner->name);
         return false;
     }
-    compile_graph(&made->graph, owner->fast, true, &made->executable, &made->plan_ns, &made->load_ns,
-                  &failure);
+    compile_graph(&made->graph, owner->fast, true, &made->executable, &made->plan_ns,
+                  &made->load_ns, &failure);
     atomic_fetch_add_explicit(&frontend_counters.plan_ns, made->plan_ns, memory_order_relaxed);
     if (owner->progress) owner->progress(owner->progress_context, "compile", 1, 1);
     if (!made->executable) made->failure = mem_strdup(failure.text);
@@ -138,8 +140,9 @@ sn_status data_error(const Program *program, uint64_t code, sn_error *error, Sit
         if (check->code != code) continue;
         if (check->site < program->sites.count) *site = program->sites.data[check->site];
         const char *name = check->op == OP_INDEX_SELECT ? "index" : op_info[check->op].name;
-        return error_set(error, SN_ERROR_INDEX, "%s: an index is out of range for an axis of size %lld",
-                         name, (long long)check->limit);
+        return error_set(error, SN_ERROR_INDEX,
+                         "%s: an index is out of range for an axis of size %lld", name,
+                         (long long)check->limit);
     }
     return error_set(error, SN_ERROR_INDEX, "an index is out of range");
 }
@@ -314,8 +317,8 @@ bool trace_flush(Trace *trace, Site site) {
 bool trace_host_read(Trace *trace, const char *op, Site site) {
     if (trace->fullgraph) {
         error_raise(SN_ERROR_GRAPH_BREAK, site,
-              "%s: a value is read on the host inside %s, which was compiled with fullgraph", op,
-              trace->graph.name);
+                    "%s: a value is read on the host inside %s, which was compiled with fullgraph",
+                    op, trace->graph.name);
         return false;
     }
     if (trace->host_reads++ == 0) trace->read_site = site;

@@ -10,8 +10,8 @@ typedef struct Letter {
 } Letter;
 
 static const Letter letters[] = {
-    {'t', &ffi_type_pointer}, {'b', &ffi_type_uint8},  {'i', &ffi_type_sint32},
-    {'l', &ffi_type_sint64},  {'f', &ffi_type_float},  {'d', &ffi_type_double},
+    {'t', &ffi_type_pointer}, {'b', &ffi_type_uint8},   {'i', &ffi_type_sint32},
+    {'l', &ffi_type_sint64},  {'f', &ffi_type_float},   {'d', &ffi_type_double},
     {'r', &ffi_type_pointer}, {'S', &ffi_type_pointer}, {'p', &ffi_type_pointer},
 };
 
@@ -29,15 +29,15 @@ static sn_status check_field(const sn_tree *tree, const sn_field *field, size_t 
     size_t count = field->count ? field->count : 1;
     if (field->offset != from)
         return error_set(error, SN_ERROR_SIGNATURE,
-                         "described struct: bytes %zu to %zu before field %s are not described", from,
-                         field->offset, name);
+                         "described struct: bytes %zu to %zu before field %s are not described",
+                         from, field->offset, name);
     if (!field->bytes || count > (tree->bytes - from) / field->bytes)
         return error_set(error, SN_ERROR_SIGNATURE,
                          "described struct: field %s at %zu goes past the end (%zu bytes)", name,
                          field->offset, tree->bytes);
     if (field->kind == SN_FIELD_TENSOR && field->bytes != sizeof(sn_tensor *))
-        return error_set(error, SN_ERROR_SIGNATURE, "described struct: tensor field %s has %zu bytes",
-                         name, field->bytes);
+        return error_set(error, SN_ERROR_SIGNATURE,
+                         "described struct: tensor field %s has %zu bytes", name, field->bytes);
     if (field->kind == SN_FIELD_STRUCT && (!field->nested || field->nested->bytes != field->bytes))
         return error_set(error, SN_ERROR_SIGNATURE,
                          "described struct: field %s has no layout of its size", name);
@@ -59,14 +59,15 @@ sn_status tree_check(const sn_tree *tree, sn_error *error) {
     }
     if (at == tree->bytes) return SN_OK;
     return error_set(error, SN_ERROR_SIGNATURE,
-                     "described struct: bytes %zu to %zu at the end are not described", at, tree->bytes);
+                     "described struct: bytes %zu to %zu at the end are not described", at,
+                     tree->bytes);
 }
 
 /* ---- parsing -------------------------------------------------------------------------------------------------- */
 
 static sn_status bad(const char *text, size_t at, const char *what, sn_error *error) {
-    return error_set(error, SN_ERROR_SIGNATURE, "signature \"%.80s\": %s at character %zu", text, what,
-                     at + 1);
+    return error_set(error, SN_ERROR_SIGNATURE, "signature \"%.80s\": %s at character %zu", text,
+                     what, at + 1);
 }
 
 static void add_argument(Signature *s, ffi_type *type) {
@@ -79,7 +80,8 @@ static sn_status parse_inputs(const char *text, size_t *at, const sn_tree *const
     for (; text[*at] && text[*at] != ':'; (*at)++) {
         const Letter *letter = find_letter(text[*at]);
         if (!letter) return bad(text, *at, "unknown letter", error);
-        if (s->n_params == SIGNATURE_MOST_PARAMS) return bad(text, *at, "too many parameters", error);
+        if (s->n_params == SIGNATURE_MOST_PARAMS)
+            return bad(text, *at, "too many parameters", error);
         ParamSpec *param = &s->params[s->n_params++];
         *param = (ParamSpec){.kind = letter->letter};
         add_argument(s, letter->type);
@@ -93,7 +95,8 @@ static sn_status parse_inputs(const char *text, size_t *at, const sn_tree *const
         }
         if (param->kind == 'p') s->opaque = true;
         if (param->kind != 'S') continue;
-        if (next_tree >= n_trees) return bad(text, *at, "no layout for this S in options.trees", error);
+        if (next_tree >= n_trees)
+            return bad(text, *at, "no layout for this S in options.trees", error);
         param->tree = trees[next_tree++];
         sn_status status = tree_check(param->tree, error);
         if (status != SN_OK) return status;
@@ -116,6 +119,7 @@ sn_status signature_parse(const char *text, const sn_tree *const *trees, int32_t
     }
     s->returns_tensor = s->n_outputs == 1;
     s->result = s->returns_tensor ? &ffi_type_pointer : &ffi_type_sint32;
-    for (int32_t i = 0; !s->returns_tensor && i < s->n_outputs; i++) add_argument(s, &ffi_type_pointer);
+    for (int32_t i = 0; !s->returns_tensor && i < s->n_outputs; i++)
+        add_argument(s, &ffi_type_pointer);
     return SN_OK;
 }

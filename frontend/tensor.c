@@ -93,8 +93,9 @@ static sn_tensor *handle_make(TensorKind kind, const TensorType *type) {
 sn_tensor *tensor_new(TensorKind kind, const TensorType *type, Site site) {
     ThreadState *state = thread_state();
     if (state->depth == 0)
-        return error_raise(SN_ERROR_SCOPE, site,
-                     "no scope is open on this thread: call sn_scope_begin() first, it owns results");
+        return error_raise(
+            SN_ERROR_SCOPE, site,
+            "no scope is open on this thread: call sn_scope_begin() first, it owns results");
     if (!vec_reserve(&state->held, 1)) return error_raise(SN_ERROR_MEMORY, site, "out of memory");
     sn_tensor *tensor = handle_make(kind, type);
     if (!tensor) return error_raise(SN_ERROR_MEMORY, site, "out of memory");
@@ -111,7 +112,8 @@ void dense_strides(const int64_t *dims, int32_t rank, int64_t *strides) {
     }
 }
 
-static void set_layout(sn_tensor *tensor, Storage *storage, const int64_t *strides, int64_t offset) {
+static void set_layout(sn_tensor *tensor, Storage *storage, const int64_t *strides,
+                       int64_t offset) {
     tensor->storage = storage;
     tensor->offset = offset;
     if (strides)
@@ -172,7 +174,8 @@ void sn_release(sn_tensor *tensor) {
     }
     if (atomic_fetch_sub_explicit(&tensor->retains, 1, memory_order_relaxed) <= 0) {
         atomic_fetch_add_explicit(&tensor->retains, 1, memory_order_relaxed);
-        error_raise(SN_ERROR_HANDLE, no_site, "release: the tensor was not retained; its scope owns it");
+        error_raise(SN_ERROR_HANDLE, no_site,
+                    "release: the tensor was not retained; its scope owns it");
         return;
     }
     tensor_unref(tensor);
@@ -242,17 +245,18 @@ bool tensor_check(const sn_tensor *tensor, const char *op, const char *name, Sit
         return false;
     }
     if (tensor->magic != TENSOR_ALIVE) {
-        error_raise(SN_ERROR_HANDLE, site, "%s: %s was released already, or is no tensor", op, name);
-        return false;
-    }
-    if (tensor->kind == TENSOR_PROXY && !tensor->trace) {
-        error_raise(SN_ERROR_HANDLE, site, "%s: %s has no value: the function that made it failed", op,
+        error_raise(SN_ERROR_HANDLE, site, "%s: %s was released already, or is no tensor", op,
                     name);
         return false;
     }
+    if (tensor->kind == TENSOR_PROXY && !tensor->trace) {
+        error_raise(SN_ERROR_HANDLE, site, "%s: %s has no value: the function that made it failed",
+                    op, name);
+        return false;
+    }
     if (tensor->kind == TENSOR_PROXY && tensor->trace != thread_state()->trace) {
-        error_raise(SN_ERROR_HANDLE, site, "%s: %s belongs to a function that is being traced elsewhere", op,
-              name);
+        error_raise(SN_ERROR_HANDLE, site,
+                    "%s: %s belongs to a function that is being traced elsewhere", op, name);
         return false;
     }
     return true;
@@ -278,8 +282,8 @@ sn_tensor *tensor_realize(sn_tensor *tensor, const char *op, Site site) {
 static bool make_type(const int64_t *dims, int32_t rank, sn_dtype dtype, const char *op,
                       TensorType *type, Site site) {
     if (rank < 0 || rank > SN_MAX_RANK || (rank && !dims)) {
-        error_raise(SN_ERROR_SHAPE, site, "%s: rank %d is not in 0 … %d, or dims is NULL", op, (int)rank,
-              SN_MAX_RANK);
+        error_raise(SN_ERROR_SHAPE, site, "%s: rank %d is not in 0 … %d, or dims is NULL", op,
+                    (int)rank, SN_MAX_RANK);
         return false;
     }
     if ((uint32_t)dtype >= SN_DTYPE_COUNT) {
@@ -291,7 +295,7 @@ static bool make_type(const int64_t *dims, int32_t rank, sn_dtype dtype, const c
         type->dims[i] = dims[i];
         if (dims[i] < 0) {
             error_raise(SN_ERROR_SHAPE, site, "%s: dim %d is negative: %lld", op, (int)i,
-                  (long long)dims[i]);
+                        (long long)dims[i]);
             return false;
         }
     }
@@ -314,8 +318,9 @@ sn_tensor *sn_from_copy_at(const void *data, size_t bytes, const int64_t *dims, 
         return NULL;
     size_t wanted = type_bytes(&type);
     if (bytes != wanted || (bytes && !data))
-        return error_raise(SN_ERROR_ARGUMENT, site, "from_copy: %zu bytes given, the shape needs %zu%s",
-                     bytes, wanted, data ? "" : " (data is NULL)");
+        return error_raise(SN_ERROR_ARGUMENT, site,
+                           "from_copy: %zu bytes given, the shape needs %zu%s", bytes, wanted,
+                           data ? "" : " (data is NULL)");
     Storage *storage = storage_new(wanted);
     if (!storage) return error_raise(SN_ERROR_MEMORY, site, "from_copy: out of memory");
     if (wanted) memcpy(storage->data, data, wanted);
@@ -336,11 +341,12 @@ sn_tensor *sn_from_borrow_at(void *data, size_t bytes, const int64_t *dims, int3
         return NULL;
     size_t wanted = type_bytes(&type);
     if (bytes < wanted || (wanted && !data))
-        return error_raise(SN_ERROR_ARGUMENT, site, "from_borrow: %zu bytes given, the shape needs %zu%s",
-                     bytes, wanted, data ? "" : " (data is NULL)");
+        return error_raise(SN_ERROR_ARGUMENT, site,
+                           "from_borrow: %zu bytes given, the shape needs %zu%s", bytes, wanted,
+                           data ? "" : " (data is NULL)");
     if ((uintptr_t)data % sn_dtype_size(dtype))
         return error_raise(SN_ERROR_ARGUMENT, site, "from_borrow: data is not aligned to %zu bytes",
-                     sn_dtype_size(dtype));
+                           sn_dtype_size(dtype));
     Storage *storage = storage_borrow(data, wanted, NULL, NULL);
     if (!storage) return error_raise(SN_ERROR_MEMORY, site, "from_borrow: out of memory");
     sn_tensor *tensor = tensor_real(storage, &type, NULL, 0, site);
@@ -350,8 +356,8 @@ sn_tensor *sn_from_borrow_at(void *data, size_t bytes, const int64_t *dims, int3
     return tensor;
 }
 
-sn_tensor *sn_from_borrow(void *data, size_t bytes, const int64_t *dims, int32_t rank, sn_dtype dtype,
-                          void (*release)(void *context), void *context) {
+sn_tensor *sn_from_borrow(void *data, size_t bytes, const int64_t *dims, int32_t rank,
+                          sn_dtype dtype, void (*release)(void *context), void *context) {
     return sn_from_borrow_at(data, bytes, dims, rank, dtype, release, context, NULL, 0);
 }
 
@@ -393,9 +399,9 @@ sn_tensor *sn_ones(const int64_t *dims, int32_t rank, sn_dtype dtype) {
 
 /* Walks all elements in row-major order. */
 typedef struct Walker {
-    const sn_tensor *tensor;       /* what is walked */
-    int64_t index[SN_MAX_RANK];    /* where it is */
-    const char *at;                /* the element there */
+    const sn_tensor *tensor;    /* what is walked */
+    int64_t index[SN_MAX_RANK]; /* where it is */
+    const char *at;             /* the element there */
 } Walker;
 
 static void walker_next(Walker *w) {
@@ -409,16 +415,17 @@ static void walker_next(Walker *w) {
     }
 }
 
-bool sn_read_at(sn_tensor *tensor, sn_dtype dtype, void *destination, size_t bytes, const char *file,
-                int32_t line) {
+bool sn_read_at(sn_tensor *tensor, sn_dtype dtype, void *destination, size_t bytes,
+                const char *file, int32_t line) {
     Site site = {file, line};
     sn_tensor *real = tensor_realize(tensor, "read", site);
     if (!real) return false;
     int64_t count = dims_count(real->dims, real->rank);
     size_t wanted = (size_t)count * sn_dtype_size(dtype);
     if ((uint32_t)dtype >= SN_DTYPE_COUNT || bytes != wanted || (wanted && !destination)) {
-        error_raise(SN_ERROR_ARGUMENT, site, "read: %zu bytes given for %lld elements of %s, %zu are needed",
-              bytes, (long long)count, sn_dtype_name(dtype), wanted);
+        error_raise(SN_ERROR_ARGUMENT, site,
+                    "read: %zu bytes given for %lld elements of %s, %zu are needed", bytes,
+                    (long long)count, sn_dtype_name(dtype), wanted);
         return false;
     }
     if (count == 0) return true;
@@ -450,7 +457,7 @@ static bool item_bits(sn_tensor *tensor, sn_dtype dtype, uint64_t *bits, Site si
     if (!real) return false;
     if (dims_count(real->dims, real->rank) != 1) {
         error_raise(SN_ERROR_SHAPE, site, "item: the tensor has %lld elements, not one",
-              (long long)dims_count(real->dims, real->rank));
+                    (long long)dims_count(real->dims, real->rank));
         return false;
     }
     uint64_t own = dtype_load((sn_dtype)real->dtype, tensor_data(real));
@@ -510,8 +517,8 @@ static int32_t find_axis(const sn_tensor *tensor, int32_t axis, const char *op) 
     if (!readable(tensor, op)) return -1;
     int32_t own = axis < 0 ? axis + tensor->rank : axis;
     if (own >= 0 && own < tensor->rank) return own;
-    error_raise(SN_ERROR_INDEX, no_site, "%s: axis %d is out of range for a tensor of rank %d", op, (int)axis,
-          (int)tensor->rank);
+    error_raise(SN_ERROR_INDEX, no_site, "%s: axis %d is out of range for a tensor of rank %d", op,
+                (int)axis, (int)tensor->rank);
     return -1;
 }
 

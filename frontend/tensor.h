@@ -18,13 +18,13 @@ typedef struct Trace Trace;
 
 /* Memory that tensors share. */
 typedef struct Storage {
-    _Atomic int64_t refs;          /* handles and executions that hold it */
-    char *data;                    /* first byte; NULL only when bytes is 0 */
-    size_t bytes;                  /* size */
-    _Atomic uint64_t version;      /* raised by every write */
+    _Atomic int64_t refs;           /* handles and executions that hold it */
+    char *data;                     /* first byte; NULL only when bytes is 0 */
+    size_t bytes;                   /* size */
+    _Atomic uint64_t version;       /* raised by every write */
     void (*release)(void *context); /* borrowed memory: called at the end; NULL = ours */
-    void *context;                 /* handed to release */
-    bool borrowed;                 /* not from runtime/memory */
+    void *context;                  /* handed to release */
+    bool borrowed;                  /* not from runtime/memory */
 } Storage;
 
 typedef enum TensorKind {
@@ -37,31 +37,31 @@ typedef enum TensorKind {
 enum { TENSOR_ALIVE = 0x736e7421, TENSOR_DEAD = 0x64656164 };
 
 struct sn_tensor {
-    uint32_t magic;                /* TENSOR_ALIVE; TENSOR_DEAD after the last release */
-    uint8_t kind;                  /* TensorKind */
-    uint8_t dtype;                 /* sn_dtype */
-    uint8_t rank;                  /* dims in use */
-    _Atomic int32_t refs;          /* the scope's (1) and retained ones */
-    _Atomic int32_t retains;       /* retained ones alone */
-    uint32_t slot;                 /* place in the thread's list of held handles */
-    int64_t dims[SN_MAX_RANK];     /* sizes */
-    int64_t strides[SN_MAX_RANK];  /* in elements */
-    int64_t offset;                /* elements from the storage's start */
-    Storage *storage;              /* REAL: the memory */
-    uint64_t bits;                 /* WEAK: the value, f64 or i64 by dtype */
-    Trace *trace;                  /* PROXY: its trace */
-    uint32_t record;               /* PROXY: its row in the trace's table of views */
-    sn_tensor *next, *previous;    /* PROXY: list of the trace's live handles; free list */
+    uint32_t magic;               /* TENSOR_ALIVE; TENSOR_DEAD after the last release */
+    uint8_t kind;                 /* TensorKind */
+    uint8_t dtype;                /* sn_dtype */
+    uint8_t rank;                 /* dims in use */
+    _Atomic int32_t refs;         /* the scope's (1) and retained ones */
+    _Atomic int32_t retains;      /* retained ones alone */
+    uint32_t slot;                /* place in the thread's list of held handles */
+    int64_t dims[SN_MAX_RANK];    /* sizes */
+    int64_t strides[SN_MAX_RANK]; /* in elements */
+    int64_t offset;               /* elements from the storage's start */
+    Storage *storage;             /* REAL: the memory */
+    uint64_t bits;                /* WEAK: the value, f64 or i64 by dtype */
+    Trace *trace;                 /* PROXY: its trace */
+    uint32_t record;              /* PROXY: its row in the trace's table of views */
+    sn_tensor *next, *previous;   /* PROXY: list of the trace's live handles; free list */
 };
 
 /* The state of a thread. */
 typedef struct ThreadState {
-    VEC(sn_tensor *) held;  /* handles of all open scopes, in order; NULL where one was moved out */
-    uint32_t depth;         /* open scopes */
-    sn_error error;         /* the pending error */
-    Trace *trace;           /* what ops are recorded in; NULL = eager */
-    sn_tensor *free_list;   /* dead handles for reuse */
-    int32_t free_count;     /* their number */
+    VEC(sn_tensor *) held; /* handles of all open scopes, in order; NULL where one was moved out */
+    uint32_t depth;        /* open scopes */
+    sn_error error;        /* the pending error */
+    Trace *trace;          /* what ops are recorded in; NULL = eager */
+    sn_tensor *free_list;  /* dead handles for reuse */
+    int32_t free_count;    /* their number */
 } ThreadState;
 
 ThreadState *thread_state(void);
@@ -71,7 +71,9 @@ ThreadState *thread_state(void);
 /* Records `error` with the caller's line in front of its text, unless one is pending. Returns NULL. */
 void *error_raise_from(const sn_error *error, Site site);
 void *error_raise(sn_status status, Site site, const char *format, ...) SN_PRINTF(3, 4);
-static inline bool error_pending(const ThreadState *state) { return state->error.status != SN_OK; }
+static inline bool error_pending(const ThreadState *state) {
+    return state->error.status != SN_OK;
+}
 
 /* ---- storage and handles (frontend/tensor.c) ----------------------------------------------------- */
 

@@ -228,13 +228,16 @@ NodeId trace_node(Trace *trace, sn_tensor *tensor, Site site) {
     error_init(&error);
     NodeId node = NODE_NONE;
     switch (tensor->kind) {
-    case TENSOR_NONE: return NODE_NONE;
-    case TENSOR_REAL: return capture(trace, tensor, site);
+    case TENSOR_NONE:
+        return NODE_NONE;
+    case TENSOR_REAL:
+        return capture(trace, tensor, site);
     case TENSOR_WEAK:
         node = graph_const(&trace->graph, (sn_dtype)tensor->dtype, tensor->bits, true, true, site,
                            &error);
         break;
-    default: node = view_node(trace, tensor->record, site, &error);
+    default:
+        node = view_node(trace, tensor->record, site, &error);
     }
     if (node == NODE_NONE) error_raise_from(&error, site);
     return node;
@@ -243,8 +246,8 @@ NodeId trace_node(Trace *trace, sn_tensor *tensor, Site site) {
 /* Does the op bring its operands to one dtype? In the others a scalar has to have its own. */
 static bool op_promotes(OpCode op) {
     uint8_t rule = op_info[op].dtype_rule;
-    return rule == DTYPE_PROMOTE || rule == DTYPE_FLOAT || rule == DTYPE_BOOL || rule == DTYPE_TAIL ||
-           op_info[op].shape_rule == SHAPE_BROADCAST;
+    return rule == DTYPE_PROMOTE || rule == DTYPE_FLOAT || rule == DTYPE_BOOL ||
+           rule == DTYPE_TAIL || op_info[op].shape_rule == SHAPE_BROADCAST;
 }
 
 /* A scalar constant in the dtype that eager gives it. */
@@ -341,7 +344,8 @@ static NodeId emit(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
         }
         if (error.status == SN_OK)
             result = graph_emit(&trace->graph, op, nodes, n_inputs, &own, site, &error);
-        if (result == NODE_NONE && !generator) refuse_like_eager(op, inputs, n_inputs, attrs, &error);
+        if (result == NODE_NONE && !generator)
+            refuse_like_eager(op, inputs, n_inputs, attrs, &error);
         if (result == NODE_NONE) error_raise_from(&error, site);
     }
     if (nodes != few) mem_free(nodes);
@@ -415,7 +419,8 @@ static NodeId emit1(Trace *trace, OpCode op, NodeId x, const AttrList *attrs, Si
     return graph_emit(&trace->graph, op, &x, 1, attrs, site, error);
 }
 
-static NodeId reshape_to(Trace *trace, NodeId x, const TensorType *type, Site site, sn_error *error) {
+static NodeId reshape_to(Trace *trace, NodeId x, const TensorType *type, Site site,
+                         sn_error *error) {
     AttrList attrs;
     attrs.count = 0;
     attr_list(&attrs, type->dims, type->rank);
@@ -461,7 +466,8 @@ static NodeId put_slice(Trace *trace, const TraceView *view, NodeId parent_node,
     int64_t starts[SN_MAX_RANK], steps[SN_MAX_RANK];
     TensorType part;
     as_slice(trace, view, parent, starts, steps, &part);
-    if (part.rank != graph_node(&trace->graph, value)->rank) value = reshape_to(trace, value, &part, site, error);
+    if (part.rank != graph_node(&trace->graph, value)->rank)
+        value = reshape_to(trace, value, &part, site, error);
     if (value == NODE_NONE) return NODE_NONE;
     AttrList attrs;
     attrs.count = 0;
@@ -483,15 +489,17 @@ static NodeId unpermute(Trace *trace, const TraceView *view, NodeId value, Site 
 }
 
 /* The parent's content after `value` was written through the view. */
-static NodeId write_through(Trace *trace, const TraceView *view,
-                            NodeId parent_node, NodeId value, Site site, sn_error *error) {
+static NodeId write_through(Trace *trace, const TraceView *view, NodeId parent_node, NodeId value,
+                            Site site, sn_error *error) {
     TensorType parent = node_type(&trace->graph, parent_node);
     AttrList attrs;
     attrs.count = (int32_t)view->n_attrs;
     memcpy(attrs.words, trace->words.data + view->attrs, sizeof(int64_t) * view->n_attrs);
     switch (view->op) {
-    case OP_PERMUTE: return unpermute(trace, view, value, site, error);
-    case OP_TRANSPOSE: return emit1(trace, OP_TRANSPOSE, value, &attrs, site, error);
+    case OP_PERMUTE:
+        return unpermute(trace, view, value, site, error);
+    case OP_TRANSPOSE:
+        return emit1(trace, OP_TRANSPOSE, value, &attrs, site, error);
     case OP_RESHAPE:
     case OP_SQUEEZE:
     case OP_UNSQUEEZE:
@@ -534,7 +542,8 @@ static NodeId source_node(Trace *trace, const sn_tensor *target, sn_tensor *sour
 
 /* Is the view made through one that names elements more than once? */
 static bool repeats_elements(const Trace *trace, int64_t record) {
-    for (int64_t at = record; trace->views.data[at].parent >= 0; at = trace->views.data[at].parent) {
+    for (int64_t at = record; trace->views.data[at].parent >= 0;
+         at = trace->views.data[at].parent) {
         const TraceView *view = &trace->views.data[at], *parent = &trace->views.data[view->parent];
         if (view->op == OP_EXPAND &&
             node_count(&trace->graph, view->node) != node_count(&trace->graph, parent->node))
@@ -566,12 +575,14 @@ bool trace_inplace(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
                    const AttrList *attrs, sn_rng *generator, Site site) {
     sn_tensor *target = inputs[0];
     if (target->kind == TENSOR_WEAK || target->kind == TENSOR_NONE) {
-        error_raise(SN_ERROR_ARGUMENT, site, "%s_: a scalar constant cannot be written", op_info[op].name);
+        error_raise(SN_ERROR_ARGUMENT, site, "%s_: a scalar constant cannot be written",
+                    op_info[op].name);
         return false;
     }
     if (tensor_overlaps_itself(target)) {
-        error_raise(SN_ERROR_ALIAS, site, "%s_: the tensor names one element more than once (it was expanded)",
-              op_info[op].name);
+        error_raise(SN_ERROR_ALIAS, site,
+                    "%s_: the tensor names one element more than once (it was expanded)",
+                    op_info[op].name);
         return false;
     }
     if (!settle_writes(trace, inputs, n_inputs, site)) return false;

@@ -16,10 +16,10 @@ typedef enum TraceInputKind {
 } TraceInputKind;
 
 typedef struct TraceInput {
-    uint8_t kind;       /* TraceInputKind */
-    sn_tensor *tensor;  /* ARGUMENT, CAPTURE: the real tensor; a reference is held */
-    sn_rng *generator;  /* GENERATOR: the program's */
-    int64_t drawn;      /* GENERATOR: numbers drawn so far */
+    uint8_t kind;      /* TraceInputKind */
+    sn_tensor *tensor; /* ARGUMENT, CAPTURE: the real tensor; a reference is held */
+    sn_rng *generator; /* GENERATOR: the program's */
+    int64_t drawn;     /* GENERATOR: numbers drawn so far */
 } TraceInput;
 
 /* Storage as the trace sees it. */
@@ -40,25 +40,24 @@ typedef struct TraceView {
     uint32_t version; /* … at this version of the root */
 } TraceView;
 
-
 struct Trace {
-    Graph graph;              /* what was recorded since the last flush */
-    sn_compiled *owner;       /* the function that is traced */
-    Trace *outer;             /* the trace that was current before */
-    VEC(TraceRoot) roots;     /* storages */
-    VEC(TraceView) views;     /* views; a proxy's record is an index here */
-    VEC(int64_t) words;       /* attributes of views */
-    VEC(TraceInput) inputs;   /* graph inputs */
-    sn_tensor *live;          /* proxies that are still referenced */
-    bool fullgraph;           /* a host read is an error */
-    bool eager;               /* recording has ended: ops run at once */
-    bool impure;              /* captures, host reads, escapes: the function must be run every call */
-    int32_t host_reads;       /* flushes so far */
-    int32_t ops;              /* ops recorded, over all segments */
-    Site read_site;           /* of the first host read */
-    sn_scope scope;           /* the scope around the function */
+    Graph graph;            /* what was recorded since the last flush */
+    sn_compiled *owner;     /* the function that is traced */
+    Trace *outer;           /* the trace that was current before */
+    VEC(TraceRoot) roots;   /* storages */
+    VEC(TraceView) views;   /* views; a proxy's record is an index here */
+    VEC(int64_t) words;     /* attributes of views */
+    VEC(TraceInput) inputs; /* graph inputs */
+    sn_tensor *live;        /* proxies that are still referenced */
+    bool fullgraph;         /* a host read is an error */
+    bool eager;             /* recording has ended: ops run at once */
+    bool impure;            /* captures, host reads, escapes: the function must be run every call */
+    int32_t host_reads;     /* flushes so far */
+    int32_t ops;            /* ops recorded, over all segments */
+    Site read_site;         /* of the first host read */
+    sn_scope scope;         /* the scope around the function */
     VEC(sn_compiled *) callees; /* functions inlined in it; a reference to each is held */
-    VEC(void *) blocks;       /* memory of the call, freed with the trace */
+    VEC(void *) blocks;         /* memory of the call, freed with the trace */
 };
 
 /* ---- recording (frontend/trace.c) ------------------------------------------------------------------ */

@@ -4,11 +4,11 @@
 
 /* The view's layout as it is built. */
 typedef struct Layout {
-    const AttrList *attrs;     /* normalised attributes of the op */
-    const sn_tensor *x;        /* the operand */
-    const TensorType *type;    /* the result */
-    int64_t *strides;          /* of the result */
-    int64_t *offset;           /* of the result */
+    const AttrList *attrs;  /* normalised attributes of the op */
+    const sn_tensor *x;     /* the operand */
+    const TensorType *type; /* the result */
+    int64_t *strides;       /* of the result */
+    int64_t *offset;        /* of the result */
 } Layout;
 
 typedef bool LayoutRule(Layout *l);
@@ -41,7 +41,8 @@ static bool layout_reshape(Layout *l) {
 }
 
 static bool layout_permute(Layout *l) {
-    for (int32_t i = 0; i < l->type->rank; i++) l->strides[i] = l->x->strides[l->attrs->words[1 + i]];
+    for (int32_t i = 0; i < l->type->rank; i++)
+        l->strides[i] = l->x->strides[l->attrs->words[1 + i]];
     return true;
 }
 
@@ -126,18 +127,19 @@ static bool layout_diagonal(Layout *l) {
 
 static bool layout_narrow(Layout *l) {
     memcpy(l->strides, l->x->strides, sizeof(int64_t) * l->x->rank);
-    if (l->attrs->words[2] > 0) *l->offset += l->attrs->words[1] * l->x->strides[l->attrs->words[0]];
+    if (l->attrs->words[2] > 0)
+        *l->offset += l->attrs->words[1] * l->x->strides[l->attrs->words[0]];
     return true;
 }
 
 bool view_apply(OpCode op, const AttrList *attrs, const sn_tensor *x, const TensorType *type,
                 int64_t *strides, int64_t *offset) {
     static LayoutRule *const rules[OP_COUNT] = {
-        [OP_RESHAPE] = layout_reshape,   [OP_PERMUTE] = layout_permute,
+        [OP_RESHAPE] = layout_reshape,     [OP_PERMUTE] = layout_permute,
         [OP_TRANSPOSE] = layout_transpose, [OP_EXPAND] = layout_expand,
-        [OP_SQUEEZE] = layout_squeeze,   [OP_UNSQUEEZE] = layout_unsqueeze,
-        [OP_SLICE] = layout_slice,       [OP_SELECT] = layout_select,
-        [OP_FLIP] = layout_flip,         [OP_DIAGONAL] = layout_diagonal,
+        [OP_SQUEEZE] = layout_squeeze,     [OP_UNSQUEEZE] = layout_unsqueeze,
+        [OP_SLICE] = layout_slice,         [OP_SELECT] = layout_select,
+        [OP_FLIP] = layout_flip,           [OP_DIAGONAL] = layout_diagonal,
         [OP_NARROW] = layout_narrow,
     };
     Layout layout = {attrs, x, type, strides, offset};

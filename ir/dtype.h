@@ -4,10 +4,18 @@
 
 #include <sinter/base.h>
 
-static inline bool dtype_is_float(sn_dtype d) { return d >= SN_F16; }
-static inline bool dtype_is_half(sn_dtype d) { return d == SN_F16 || d == SN_BF16; }
-static inline bool dtype_is_int(sn_dtype d) { return d >= SN_U8 && d <= SN_I64; }
-static inline bool dtype_is_signed(sn_dtype d) { return d >= SN_I8; }
+static inline bool dtype_is_float(sn_dtype d) {
+    return d >= SN_F16;
+}
+static inline bool dtype_is_half(sn_dtype d) {
+    return d == SN_F16 || d == SN_BF16;
+}
+static inline bool dtype_is_int(sn_dtype d) {
+    return d >= SN_U8 && d <= SN_I64;
+}
+static inline bool dtype_is_signed(sn_dtype d) {
+    return d >= SN_I8;
+}
 
 /* Smallest type that holds both, by PyTorch's table (i64 with f16 gives f16, u8 with i8 gives i16,
  * f16 with bf16 gives f32). */
@@ -15,7 +23,12 @@ sn_dtype dtype_promote(sn_dtype a, sn_dtype b);
 
 /* How strongly an operand takes part in promotion: a weaker one counts only when its category
  * (bool < integer < float) is higher. */
-typedef enum DtypeStrength { STRENGTH_WEAK, STRENGTH_ZERO_DIM, STRENGTH_FULL, STRENGTH_COUNT } DtypeStrength;
+typedef enum DtypeStrength {
+    STRENGTH_WEAK,
+    STRENGTH_ZERO_DIM,
+    STRENGTH_FULL,
+    STRENGTH_COUNT
+} DtypeStrength;
 
 /* Promotion of any number of operands, added one by one; start from {0}. */
 typedef struct Promotion {
@@ -29,7 +42,9 @@ sn_dtype promotion_result(const Promotion *promotion);
 sn_dtype dtype_result(const sn_dtype *dtypes, const uint8_t *strengths, int32_t count);
 
 /* The type in which arithmetic on `d` is carried out: f32 for the half types, else `d` itself. */
-static inline sn_dtype dtype_compute(sn_dtype d) { return dtype_is_half(d) ? SN_F32 : d; }
+static inline sn_dtype dtype_compute(sn_dtype d) {
+    return dtype_is_half(d) ? SN_F32 : d;
+}
 
 /* A scalar as bits: floats as their IEEE pattern in the low bytes, integers sign-extended, bool 0/1. */
 uint64_t dtype_bits_from_double(sn_dtype dtype, double value);

@@ -20,10 +20,10 @@ enum { ATTR_MOST = 64 }; /* words of attributes a node can have */
  * last logical axis is among the reduced ones, else COLUMN. */
 typedef enum ReduceOrder {
     REDUCE_BY_POSITION, /* not yet chosen; graph_emit replaces it */
-    REDUCE_ROW,         /* chunks of 1024 = 32 lanes × 32 steps, pairwise tree, lanes halved last */
-    REDUCE_COLUMN,      /* chunks of 32 in sequence, pairwise tree of chunks */
-    REDUCE_TREE,        /* pairwise tree of elements: joins partial results of COLUMN chunks */
-    REDUCE_FREE         /* order cannot matter (max, min, any, all, integers) */
+    REDUCE_ROW,    /* chunks of 1024 = 32 lanes × 32 steps, pairwise tree, lanes halved last */
+    REDUCE_COLUMN, /* chunks of 32 in sequence, pairwise tree of chunks */
+    REDUCE_TREE,   /* pairwise tree of elements: joins partial results of COLUMN chunks */
+    REDUCE_FREE    /* order cannot matter (max, min, any, all, integers) */
 } ReduceOrder;
 
 /* dtype and shape of a value, and how strongly it counts in dtype promotion. */
@@ -68,16 +68,16 @@ typedef struct GraphOutput {
 } GraphOutput;
 
 typedef struct Graph {
-    const char *name;           /* the user's function, or the op's name; not owned */
-    VEC(Node) nodes;            /* in topological order */
-    VEC(NodeId) operands;       /* inputs of all nodes */
-    VEC(int64_t) words;         /* dims and attributes of all nodes */
-    VEC(Site) sites;            /* sites[0] is the unknown one */
-    VEC(NodeId) inputs;         /* INPUT nodes by number */
-    VEC(GraphOutput) outputs;   /* results, then written inputs */
-    VEC(char *) owned;          /* strings of a parsed graph, freed with it */
-    Map numbering;              /* hash → node, for value numbering */
-    bool no_fold;               /* record nodes as written: the fold stage is skipped */
+    const char *name;         /* the user's function, or the op's name; not owned */
+    VEC(Node) nodes;          /* in topological order */
+    VEC(NodeId) operands;     /* inputs of all nodes */
+    VEC(int64_t) words;       /* dims and attributes of all nodes */
+    VEC(Site) sites;          /* sites[0] is the unknown one */
+    VEC(NodeId) inputs;       /* INPUT nodes by number */
+    VEC(GraphOutput) outputs; /* results, then written inputs */
+    VEC(char *) owned;        /* strings of a parsed graph, freed with it */
+    Map numbering;            /* hash → node, for value numbering */
+    bool no_fold;             /* record nodes as written: the fold stage is skipped */
 } Graph;
 
 void graph_init(Graph *graph, const char *name);
@@ -99,7 +99,9 @@ NodeId graph_const(Graph *graph, sn_dtype dtype, uint64_t bits, bool hoist, bool
                    sn_error *error);
 bool graph_output(Graph *graph, NodeId node, int32_t writes_input);
 
-static inline const Node *graph_node(const Graph *g, NodeId id) { return &g->nodes.data[id]; }
+static inline const Node *graph_node(const Graph *g, NodeId id) {
+    return &g->nodes.data[id];
+}
 static inline const NodeId *node_inputs(const Graph *g, const Node *n) {
     return g->operands.data + n->inputs;
 }

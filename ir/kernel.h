@@ -42,16 +42,20 @@
 #include "ir/graph.h"
 #include "ir/op.h"
 
-typedef uint32_t KValue;           /* index of an instruction */
-#define KVALUE_NONE UINT32_MAX     /* no operand */
+typedef uint32_t KValue;       /* index of an instruction */
+#define KVALUE_NONE UINT32_MAX /* no operand */
 
 /* A size, stride or offset: a parameter word, or the literal 0 or 1. */
 typedef struct KCoef {
     int32_t param; /* ≥ 0: parameter number; -1: the literal */
     int32_t value; /* the literal, when param is -1 */
 } KCoef;
-static inline KCoef kcoef_literal(int32_t value) { return (KCoef){-1, value}; }
-static inline KCoef kcoef_param(int32_t param) { return (KCoef){param, 0}; }
+static inline KCoef kcoef_literal(int32_t value) {
+    return (KCoef){-1, value};
+}
+static inline KCoef kcoef_param(int32_t param) {
+    return (KCoef){param, 0};
+}
 
 typedef enum KArgRole {
     KARG_IN,    /* read only */
@@ -86,7 +90,7 @@ typedef struct KAccess {
 } KAccess;
 
 enum KFlags {
-    K_VECTOR = 1,   /* LOOP: this is the vector loop */
+    K_VECTOR = 1,    /* LOOP: this is the vector loop */
     K_PREDICATED = 2 /* LOAD, STORE: in[1] (LOAD: in[0]) is a bool predicate */
 };
 
@@ -112,22 +116,22 @@ enum KFlags {
  *   ARGMAX     loop index of the first NaN, else of the first largest (+0 equals -0)
  * ir/kernel_interpret.c gives the full text and the code. */
 typedef struct KInst {
-    uint16_t op;   /* OpCode: F_PRIM rows, CONST, and the KERNEL rows */
-    uint8_t dtype; /* sn_dtype of the result; of the value for STORE */
-    uint8_t order; /* ReduceOrder, for REDUCE_x */
+    uint16_t op;    /* OpCode: F_PRIM rows, CONST, and the KERNEL rows */
+    uint8_t dtype;  /* sn_dtype of the result; of the value for STORE */
+    uint8_t order;  /* ReduceOrder, for REDUCE_x */
     uint32_t flags; /* KFlags */
-    KValue in[3];  /* operands, KVALUE_NONE where there are fewer */
-    uint32_t site; /* source line, in the sites of the graph it came from; not part of the text */
-    uint64_t imm;  /* see above */
+    KValue in[3];   /* operands, KVALUE_NONE where there are fewer */
+    uint32_t site;  /* source line, in the sites of the graph it came from; not part of the text */
+    uint64_t imm;   /* see above */
 } KInst;
 
 typedef struct Kernel {
-    VEC(KArg) args;       /* arguments in order */
-    VEC(KAxis) axes;      /* loop axes */
+    VEC(KArg) args;        /* arguments in order */
+    VEC(KAxis) axes;       /* loop axes */
     VEC(KAccess) accesses; /* addresses */
-    VEC(KTerm) terms;     /* terms of all accesses */
-    VEC(KInst) insts;     /* instructions and loop brackets in program order */
-    int32_t n_params;     /* parameter words after the fixed part */
+    VEC(KTerm) terms;      /* terms of all accesses */
+    VEC(KInst) insts;      /* instructions and loop brackets in program order */
+    int32_t n_params;      /* parameter words after the fixed part */
 } Kernel;
 
 /* ---- the call (ABI of compiled kernels) ------------------------------------------------------
@@ -181,7 +185,7 @@ KValue kb_int(KBuilder *b, sn_dtype dtype, int64_t value);
 KValue kb_op1(KBuilder *b, OpCode op, KValue x);
 KValue kb_op2(KBuilder *b, OpCode op, KValue x, KValue y);
 KValue kb_op3(KBuilder *b, OpCode op, KValue x, KValue y, KValue z);
-KValue kb_cast(KBuilder *b, sn_dtype dtype, KValue x);    /* x itself when it has that dtype */
+KValue kb_cast(KBuilder *b, sn_dtype dtype, KValue x); /* x itself when it has that dtype */
 KValue kb_bitcast(KBuilder *b, sn_dtype dtype, KValue x);
 /* Any instruction, as it is: LOAD, STORE, REDUCE, LOOP, END, INDEX_OF, PARAM… */
 KValue kb_inst(KBuilder *b, KInst inst);

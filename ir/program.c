@@ -78,7 +78,8 @@ void program_print(const Program *program, StrBuf *out) {
         strbuf_addf(out, "  step %u: %s %s (%lld bytes, %lld operations)", i,
                     step->kind == STEP_KERNEL ? "kernel" : "extern", step->label,
                     (long long)step->bytes, (long long)step->flops);
-        const Site *site = step->site < program->sites.count ? &program->sites.data[step->site] : NULL;
+        const Site *site =
+            step->site < program->sites.count ? &program->sites.data[step->site] : NULL;
         if (site && site->file) strbuf_addf(out, " ; %s:%d", site->file, (int)site->line);
         strbuf_add(out, "\n    ");
         if (step->kind == STEP_KERNEL)

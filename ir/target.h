@@ -12,11 +12,11 @@ typedef enum TargetIsa {
 } TargetIsa;
 
 typedef struct Target {
-    TargetIsa isa;          /* instruction set, never more than the machine has */
-    int32_t vector_bits;    /* 256 or 512 */
-    int64_t l1_bytes;       /* data cache of a core */
-    int64_t l2_bytes;       /* second level of a core */
-    int64_t l3_bytes;       /* last level, shared */
+    TargetIsa isa;       /* instruction set, never more than the machine has */
+    int32_t vector_bits; /* 256 or 512 */
+    int64_t l1_bytes;    /* data cache of a core */
+    int64_t l2_bytes;    /* second level of a core */
+    int64_t l3_bytes;    /* last level, shared */
 } Target;
 
 /* "avx2", "avx512": part of cache keys. */

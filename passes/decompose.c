@@ -151,8 +151,8 @@ static bool same_type(const Rewrite *r, NodeId id) {
 
 static sn_status decompose_into(PassContext *context, Graph *to, NodeId *map) {
     const Graph *from = &context->graph;
-    Rewrite r = {.from = from, .to = to, .map = map, .fast = context->fast,
-                 .error = context->error};
+    Rewrite r = {
+        .from = from, .to = to, .map = map, .fast = context->fast, .error = context->error};
     for (NodeId i = 0; i < from->nodes.count; i++) {
         r.id = i;
         r.node = graph_node(from, i);
@@ -169,7 +169,8 @@ static sn_status decompose_into(PassContext *context, Graph *to, NodeId *map) {
         output.node = map[output.node];
         sn_status status = graph_own_memory(to, &output, context->error);
         if (status != SN_OK) return status;
-        if (!graph_output(to, output.node, output.writes_input)) return error_memory(context->error);
+        if (!graph_output(to, output.node, output.writes_input))
+            return error_memory(context->error);
     }
     return SN_OK;
 }
@@ -187,8 +188,7 @@ static sn_status decompose_once(PassContext *context) {
     Graph simple;
     graph_init(&simple, context->graph.name);
     NodeId *map = arena_alloc(&context->arena, sizeof(NodeId) * (context->graph.nodes.count + 1));
-    sn_status status =
-        map ? decompose_into(context, &simple, map) : error_memory(context->error);
+    sn_status status = map ? decompose_into(context, &simple, map) : error_memory(context->error);
     if (status != SN_OK) {
         graph_free(&simple);
         return status;

@@ -7,14 +7,14 @@
 #include "passes/pass.h"
 
 typedef struct Rewrite {
-    const Graph *from;    /* the graph being replaced */
-    NodeId id;            /* the node being replaced */
-    const Node *node;     /* the same */
-    Graph *to;            /* the new graph */
-    const NodeId *map;    /* old ids → new ids */
-    Site site;            /* source line of the node */
-    bool fast;            /* numerics mode */
-    sn_error *error;      /* first error */
+    const Graph *from; /* the graph being replaced */
+    NodeId id;         /* the node being replaced */
+    const Node *node;  /* the same */
+    Graph *to;         /* the new graph */
+    const NodeId *map; /* old ids → new ids */
+    Site site;         /* source line of the node */
+    bool fast;         /* numerics mode */
+    sn_error *error;   /* first error */
 } Rewrite;
 
 typedef NodeId RewriteRule(Rewrite *r);

@@ -7,10 +7,10 @@
 
 /* The operands as matrices: x [xb…, m, k], y [yb…, k, n]. */
 typedef struct Contraction {
-    NodeId x, y;          /* operands in the compute type */
-    int64_t m, n, k;      /* sizes */
+    NodeId x, y;              /* operands in the compute type */
+    int64_t m, n, k;          /* sizes */
     int64_t x_batch, y_batch; /* product of the batch dims of each */
-    int64_t batch;        /* of the result */
+    int64_t batch;            /* of the result */
 } Contraction;
 
 static int64_t batch_of(const TensorType *type) {

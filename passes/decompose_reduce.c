@@ -79,8 +79,10 @@ NodeId rule_arg(Rewrite *r) {
     bool adjacent = true;
     for (int32_t i = 0; i < type.rank; i++) {
         if (mask >> i & 1) {
-            if (first < 0) first = i;
-            else if (!(mask >> (i - 1) & 1)) adjacent = false;
+            if (first < 0)
+                first = i;
+            else if (!(mask >> (i - 1) & 1))
+                adjacent = false;
         }
     }
     if (first < 0) { /* a scalar: index 0 */
@@ -216,8 +218,7 @@ NodeId rule_cross_entropy(Rewrite *r) {
     TensorType kept = type;
     kept.dims[axis] = 1;
     NodeId max = rw_reduce(r, OP_MAX, x, 1u << axis);
-    NodeId sum =
-        rw_reduce(r, OP_SUM, rw_op1(r, OP_EXP, rw_op2(r, OP_SUB, x, max)), 1u << axis);
+    NodeId sum = rw_reduce(r, OP_SUM, rw_op1(r, OP_EXP, rw_op2(r, OP_SUB, x, max)), 1u << axis);
     AttrList attrs;
     attrs.count = 0;
     attr_int(&attrs, axis);

@@ -215,8 +215,7 @@ NodeId rule_arange(Rewrite *r) {
 
 NodeId rule_full(Rewrite *r) {
     TensorType type = node_type(r->from, r->id);
-    NodeId value =
-        rw_hoisted(r, (sn_dtype)type.dtype, node_attr_double(r->from, r->id, "value"));
+    NodeId value = rw_hoisted(r, (sn_dtype)type.dtype, node_attr_double(r->from, r->id, "value"));
     /* A copy, so that the result is memory of its own like any other. */
     return rw_op1(r, OP_CLONE, rw_expand(r, value, type.dims, type.rank));
 }

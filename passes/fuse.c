@@ -81,9 +81,9 @@ static void note(Fuser *f, NodeId node, int32_t group, Refusal refusal) {
 /* ---- roles ----------------------------------------------------------------------------------- */
 
 typedef struct InlineInfo {
-    int32_t cost;   /* op_cost of computing the value from leaves */
-    NodeId source;  /* the one input it reads; NODE_NONE = none */
-    bool possible;  /* made of pointwise ops, constants and at most one input */
+    int32_t cost;  /* op_cost of computing the value from leaves */
+    NodeId source; /* the one input it reads; NODE_NONE = none */
+    bool possible; /* made of pointwise ops, constants and at most one input */
 } InlineInfo;
 
 static InlineInfo inline_of_operands(const Graph *graph, const InlineInfo *infos, NodeId id) {
@@ -114,7 +114,8 @@ static bool *find_pad_feeds(const Graph *graph, Arena *arena) {
     for (uint32_t i = 0; i < graph->outputs.count; i++) other[graph->outputs.data[i].node] = true;
     for (NodeId id = count; id-- > 0;) {
         const Node *node = graph_node(graph, id);
-        bool passes = op_is((OpCode)node->op, CLASS_VIEW) || op_is((OpCode)node->op, CLASS_POINTWISE);
+        bool passes =
+            op_is((OpCode)node->op, CLASS_VIEW) || op_is((OpCode)node->op, CLASS_POINTWISE);
         bool feeds = node->op == OP_PAD || (passes && used[id] && !other[id]);
         for (uint32_t j = 0; j < node->n_inputs; j++) {
             NodeId operand = node_inputs(graph, node)[j];
@@ -127,22 +128,26 @@ static bool *find_pad_feeds(const Graph *graph, Arena *arena) {
     return used;
 }
 
-static NodeRole role_of(const Graph *graph, const bool *kept, const bool *pad_feeds, InlineInfo *infos,
-                        NodeId id) {
+static NodeRole role_of(const Graph *graph, const bool *kept, const bool *pad_feeds,
+                        InlineInfo *infos, NodeId id) {
     const Node *node = graph_node(graph, id);
     switch (op_info[node->op].klass) {
     case CLASS_SOURCE:
         infos[id] = (InlineInfo){.source = node->op == OP_INPUT ? id : NODE_NONE,
                                  .possible = node->op != OP_EMPTY};
         return ROLE_LEAF;
-    case CLASS_VIEW: infos[id] = infos[node_inputs(graph, node)[0]]; return ROLE_VIEW;
-    case CLASS_CONTRACT: return ROLE_EXTERN;
+    case CLASS_VIEW:
+        infos[id] = infos[node_inputs(graph, node)[0]];
+        return ROLE_VIEW;
+    case CLASS_CONTRACT:
+        return ROLE_EXTERN;
     case CLASS_POINTWISE:
         if (kept[id] || node->op == OP_CLONE) return ROLE_MEMBER;
         if (pad_feeds[id]) return ROLE_INLINE;
         infos[id] = inline_of_operands(graph, infos, id);
         return infos[id].possible ? ROLE_INLINE : ROLE_MEMBER;
-    default: return ROLE_MEMBER;
+    default:
+        return ROLE_MEMBER;
     }
 }
 
@@ -168,8 +173,8 @@ static sn_status assign_roles(Fuser *f) {
     for (NodeId i = 0; i < count; i++) {
         const Node *node = graph_node(graph, i);
         fusion->group_of[i] = GROUP_NONE;
-        bool refers = op_is((OpCode)node->op, CLASS_CONTRACT) ||
-                      op_is((OpCode)node->op, CLASS_UPDATE);
+        bool refers =
+            op_is((OpCode)node->op, CLASS_CONTRACT) || op_is((OpCode)node->op, CLASS_UPDATE);
         for (uint32_t j = 0; refers && j < node->n_inputs; j++)
             if (node_inputs(graph, node)[j] != NODE_NONE)
                 if (op_is((OpCode)node->op, CLASS_CONTRACT) || j == 0)
@@ -280,8 +285,7 @@ static bool scan_allows(const Graph *graph, const Group *joined, NodeId id) {
 static Refusal edges_aligned(Fuser *f, const Group *space, NodeId consumer, int32_t from) {
     if (!flat_space(space, &f->space)) return REFUSE_MEMORY;
     f->reads.count = 0;
-    if (!reads_of(f->graph, f->fusion, space, consumer, &f->space, &f->reads))
-        return REFUSE_SPACE;
+    if (!reads_of(f->graph, f->fusion, space, consumer, &f->space, &f->reads)) return REFUSE_SPACE;
     for (uint32_t i = 0; i < f->reads.count; i++) {
         const Read *read = &f->reads.data[i];
         if (f->fusion->group_of[read->node] != from) continue;
@@ -359,8 +363,7 @@ static bool merge(Fuser *f, int32_t into, int32_t from, const Group *joined) {
     NodeId *out = x->members.data;
     while (j > 0)
         out[--at] = i > 0 && out[i - 1] > y->members.data[j - 1] ? out[--i] : y->members.data[--j];
-    for (uint32_t m = 0; m < y->members.count; m++)
-        f->fusion->group_of[y->members.data[m]] = into;
+    for (uint32_t m = 0; m < y->members.count; m++) f->fusion->group_of[y->members.data[m]] = into;
     x->a = joined->a;
     x->k = joined->k;
     x->b = joined->b;

@@ -77,7 +77,8 @@ static void add_plain(IndexExpr *a, int64_t scale, const IndexExpr *b) {
         return;
     }
     a->constant += scale * b->constant;
-    for (int32_t i = 0; i < b->count; i++) add_term(a, b->terms[i].symbol, scale * b->terms[i].coef);
+    for (int32_t i = 0; i < b->count; i++)
+        add_term(a, b->terms[i].symbol, scale * b->terms[i].coef);
 }
 
 /* (e / d) · (c · d) + (e mod d) · c = e · c: what splitting an axis did is undone where nothing
@@ -215,7 +216,8 @@ static void through_slice(const Graph *graph, NodeId view, const IndexExpr *resu
 static void through_diagonal(const Graph *graph, NodeId view, const IndexExpr *result,
                              IndexExpr *input) {
     int64_t offset = node_attr_int(graph, view, "offset");
-    int64_t axis0 = node_attr_int(graph, view, "axis0"), axis1 = node_attr_int(graph, view, "axis1");
+    int64_t axis0 = node_attr_int(graph, view, "axis0"),
+            axis1 = node_attr_int(graph, view, "axis1");
     int32_t rank = graph_node(graph, view)->rank, at = 0;
     for (int32_t i = 0; i < rank + 1; i++)
         if (i != axis0 && i != axis1) input[i] = result[at++];
@@ -232,8 +234,8 @@ void index_broadcast(const TensorType *operand, int32_t rank, const IndexExpr *r
     }
 }
 
-void index_through_view(IndexSpace *space, const Graph *graph, NodeId view,
-                        const IndexExpr *result, IndexExpr *input) {
+void index_through_view(IndexSpace *space, const Graph *graph, NodeId view, const IndexExpr *result,
+                        IndexExpr *input) {
     const Node *node = graph_node(graph, view);
     NodeId source = node_inputs(graph, node)[0];
     const Node *from = graph_node(graph, source);
@@ -249,8 +251,12 @@ void index_through_view(IndexSpace *space, const Graph *graph, NodeId view,
         index_broadcast(&type, node->rank, result, input);
         return;
     }
-    case OP_SLICE: through_slice(graph, view, result, input); return;
-    case OP_DIAGONAL: through_diagonal(graph, view, result, input); return;
+    case OP_SLICE:
+        through_slice(graph, view, result, input);
+        return;
+    case OP_DIAGONAL:
+        through_diagonal(graph, view, result, input);
+        return;
     default: { /* reshape */
         IndexExpr position = index_flatten(space, result, node_dims(graph, node), node->rank);
         index_unflatten(space, &position, node_dims(graph, from), from->rank, input);

@@ -58,8 +58,8 @@ void index_unflatten(IndexSpace *space, const IndexExpr *position, const int64_t
 bool index_equal(const IndexExpr *a, const IndexExpr *b);
 
 /* Coordinates in a view's input from coordinates in its result. */
-void index_through_view(IndexSpace *space, const Graph *graph, NodeId view,
-                        const IndexExpr *result, IndexExpr *input);
+void index_through_view(IndexSpace *space, const Graph *graph, NodeId view, const IndexExpr *result,
+                        IndexExpr *input);
 /* Coordinates in an operand from those in the node that broadcasts it. */
 void index_broadcast(const TensorType *operand, int32_t rank, const IndexExpr *result,
                      IndexExpr *input);

@@ -56,8 +56,7 @@ static void make_space(Lower *l) {
     add_grid(l, dims, 0, front, symbols);
     if (has_k) add_grid(l, dims, k_last, last, symbols);
     if (has_k) l->k_symbol = add_symbol(l, g->k, DEPTH_K);
-    if (last < rank || !has_k)
-        l->b_symbol = add_symbol(l, last < rank ? dims[last] : 1, DEPTH_B);
+    if (last < rank || !has_k) l->b_symbol = add_symbol(l, last < rank ? dims[last] : 1, DEPTH_B);
     l->full = index_constant(0);
     l->row = index_constant(0);
     int64_t stride = 1, row_stride = 1;
@@ -120,12 +119,18 @@ static void close_loop(Lower *l, int32_t depth) {
 
 static OpCode reduction_op(OpCode op) {
     switch (op) {
-    case OP_SUM: return OP_REDUCE_SUM;
-    case OP_PROD: return OP_REDUCE_PROD;
-    case OP_MAX: return OP_REDUCE_MAX;
-    case OP_MIN: return OP_REDUCE_MIN;
-    case OP_ARGMAX: return OP_REDUCE_ARGMAX;
-    default: return OP_REDUCE_ARGMIN;
+    case OP_SUM:
+        return OP_REDUCE_SUM;
+    case OP_PROD:
+        return OP_REDUCE_PROD;
+    case OP_MAX:
+        return OP_REDUCE_MAX;
+    case OP_MIN:
+        return OP_REDUCE_MIN;
+    case OP_ARGMAX:
+        return OP_REDUCE_ARGMAX;
+    default:
+        return OP_REDUCE_ARGMIN;
     }
 }
 
@@ -212,7 +217,8 @@ static void updated_index(Lower *l, NodeId id, const IndexExpr *value_index, Ind
         return;
     }
     int64_t offset = node_attr_int(l->graph, id, "offset");
-    int64_t axis0 = node_attr_int(l->graph, id, "axis0"), axis1 = node_attr_int(l->graph, id, "axis1");
+    int64_t axis0 = node_attr_int(l->graph, id, "axis0"),
+            axis1 = node_attr_int(l->graph, id, "axis1");
     int32_t at = 0;
     for (int32_t i = 0; i < node->rank; i++)
         if (i != axis0 && i != axis1) index[i] = value_index[at++];
@@ -278,10 +284,14 @@ static NodeId stored_shape(const Lower *l, NodeId id) {
     const Node *node = graph_node(l->graph, id);
     switch (node->op) {
     case OP_PUT_SLICE:
-    case OP_PUT_DIAGONAL: return node_inputs(l->graph, node)[1];
-    case OP_SCATTER_ADD: return node_inputs(l->graph, node)[1];
-    case OP_INDEX_COPY: return node_inputs(l->graph, node)[2];
-    default: return id;
+    case OP_PUT_DIAGONAL:
+        return node_inputs(l->graph, node)[1];
+    case OP_SCATTER_ADD:
+        return node_inputs(l->graph, node)[1];
+    case OP_INDEX_COPY:
+        return node_inputs(l->graph, node)[2];
+    default:
+        return id;
     }
 }
 
@@ -460,8 +470,12 @@ static sn_status lower_gemm(Lower *l, NodeId id) {
     if (node_count(l->graph, id) == 0) return SN_OK;
     Step step = {.kind = STEP_GEMM, .site = node->site, .label = "gemm"};
     GemmStep *gemm = &step.gemm;
-    *gemm = (GemmStep){.batch = dims[0], .m = dims[1], .n = dims[2], .k = x[2],
-                       .relu = node_attr_int(l->graph, id, "relu") != 0, .dtype = node->dtype};
+    *gemm = (GemmStep){.batch = dims[0],
+                       .m = dims[1],
+                       .n = dims[2],
+                       .k = x[2],
+                       .relu = node_attr_int(l->graph, id, "relu") != 0,
+                       .dtype = node->dtype};
     gemm->a = operand_ref(l, inputs[0], gemm->a_strides);
     gemm->b = operand_ref(l, inputs[1], gemm->b_strides);
     if (x[0] == 1) gemm->a_strides[0] = 0;

@@ -12,19 +12,19 @@ enum { LOWER_NO_AXIS = -1 };
 
 /* An argument of the kernel: a buffer seen with certain strides of the grid. */
 typedef struct LowerArg {
-    uint32_t buffer;              /* in the program */
-    int64_t offset;               /* elements from its start */
-    int64_t grid[SN_MAX_RANK];    /* stride for each grid dimension */
-    bool read, written;           /* how it is used */
-    NodeId local;                 /* LOCAL: the value it keeps; else NODE_NONE */
+    uint32_t buffer;           /* in the program */
+    int64_t offset;            /* elements from its start */
+    int64_t grid[SN_MAX_RANK]; /* stride for each grid dimension */
+    bool read, written;        /* how it is used */
+    NodeId local;              /* LOCAL: the value it keeps; else NODE_NONE */
 } LowerArg;
 
 /* An access with the numbers behind its coefficients, for merging axes. */
 typedef struct LowerAccess {
-    uint32_t arg;     /* argument */
-    int64_t coef[2];  /* elements per step of the B and the K axis */
-    bool indirect;    /* has terms of other kinds */
-    int32_t depth;    /* indirect: deepest loop that it depends on */
+    uint32_t arg;    /* argument */
+    int64_t coef[2]; /* elements per step of the B and the K axis */
+    bool indirect;   /* has terms of other kinds */
+    int32_t depth;   /* indirect: deepest loop that it depends on */
 } LowerAccess;
 
 typedef struct Memo {
@@ -36,44 +36,44 @@ typedef struct Memo {
 } Memo;
 
 typedef struct Lower {
-    PassContext *context;         /* the pipeline's */
-    const Graph *graph;           /* the graph */
-    const Fusion *fusion;         /* its groups */
-    Program *program;             /* what is filled */
-    const Group *group;           /* the group, or a copy's space */
-    int32_t group_number;         /* its number; GROUP_NONE for a copy */
-    NodeId copied;                /* copy: the value */
-    uint32_t copy_target;         /* copy: the buffer it goes to */
-    Kernel *kernel;               /* the result */
-    KBuilder *builder;            /* its code */
-    IndexSpace space;             /* symbols: grid dims, then K, then B */
-    VEC(uint8_t) depths;          /* by symbol: DEPTH_… */
-    int32_t n_grid;               /* grid symbols */
+    PassContext *context;            /* the pipeline's */
+    const Graph *graph;              /* the graph */
+    const Fusion *fusion;            /* its groups */
+    Program *program;                /* what is filled */
+    const Group *group;              /* the group, or a copy's space */
+    int32_t group_number;            /* its number; GROUP_NONE for a copy */
+    NodeId copied;                   /* copy: the value */
+    uint32_t copy_target;            /* copy: the buffer it goes to */
+    Kernel *kernel;                  /* the result */
+    KBuilder *builder;               /* its code */
+    IndexSpace space;                /* symbols: grid dims, then K, then B */
+    VEC(uint8_t) depths;             /* by symbol: DEPTH_… */
+    int32_t n_grid;                  /* grid symbols */
     int64_t grid_sizes[SN_MAX_RANK]; /* their sizes */
-    bool grid_used[SN_MAX_RANK];  /* by grid dim: its index is a value, so it keeps its place */
-    int32_t k_symbol, b_symbol;   /* LOWER_NO_AXIS if there is no such loop */
-    int32_t k_axis, b_axis;       /* axes of the kernel */
-    bool b_used;                  /* the B index is a value */
-    bool k_vector;                /* the loop over K is the vector loop */
-    IndexExpr full, row;          /* row-major positions of FULL and ROW values */
-    uint32_t regions[3];          /* by depth: the region being filled */
-    int32_t stage;                /* current loop over K; -1 outside */
-    KValue predicate;             /* loads happen where this holds; KVALUE_NONE = everywhere */
-    VEC(uint8_t) value_depth;     /* by instruction */
-    VEC(Memo) memos;              /* values computed so far */
-    Map memo_map;                 /* hash → memo */
-    VEC(IndexExpr) coordinates;   /* of memos */
-    KValue *reduced;              /* by node: value of a reduction that was emitted */
-    int32_t *stages;              /* by node: first loop over K in which it can be computed; -1 */
-    int32_t *kept_from;           /* by node: loop over K that keeps it in a row buffer; -1 = none */
-    uint32_t *kept_access;        /* by node: the row buffer's access */
-    VEC(LowerArg) args;           /* by kernel argument */
-    VEC(LowerAccess) accesses;    /* by kernel access */
-    VEC(int64_t) params;          /* numbered parameters */
-    VEC(KValue) symbol_values;    /* by symbol: instruction of a quotient or remainder, by stage */
-    int64_t loads, stores;        /* bytes */
-    int64_t flops;                /* scalar operations in the whole space */
-    bool failed;                  /* out of memory or too complex; context->error tells */
+    bool grid_used[SN_MAX_RANK];     /* by grid dim: its index is a value, so it keeps its place */
+    int32_t k_symbol, b_symbol;      /* LOWER_NO_AXIS if there is no such loop */
+    int32_t k_axis, b_axis;          /* axes of the kernel */
+    bool b_used;                     /* the B index is a value */
+    bool k_vector;                   /* the loop over K is the vector loop */
+    IndexExpr full, row;             /* row-major positions of FULL and ROW values */
+    uint32_t regions[3];             /* by depth: the region being filled */
+    int32_t stage;                   /* current loop over K; -1 outside */
+    KValue predicate;                /* loads happen where this holds; KVALUE_NONE = everywhere */
+    VEC(uint8_t) value_depth;        /* by instruction */
+    VEC(Memo) memos;                 /* values computed so far */
+    Map memo_map;                    /* hash → memo */
+    VEC(IndexExpr) coordinates;      /* of memos */
+    KValue *reduced;                 /* by node: value of a reduction that was emitted */
+    int32_t *stages;           /* by node: first loop over K in which it can be computed; -1 */
+    int32_t *kept_from;        /* by node: loop over K that keeps it in a row buffer; -1 = none */
+    uint32_t *kept_access;     /* by node: the row buffer's access */
+    VEC(LowerArg) args;        /* by kernel argument */
+    VEC(LowerAccess) accesses; /* by kernel access */
+    VEC(int64_t) params;       /* numbered parameters */
+    VEC(KValue) symbol_values; /* by symbol: instruction of a quotient or remainder, by stage */
+    int64_t loads, stores;     /* bytes */
+    int64_t flops;             /* scalar operations in the whole space */
+    bool failed;               /* out of memory or too complex; context->error tells */
 } Lower;
 
 /* ---- lower_value.c ----------------------------------------------------------------------------- */

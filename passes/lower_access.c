@@ -20,7 +20,8 @@ KCoef lower_param(Lower *l, int64_t value) {
 }
 
 /* The argument for a buffer seen with these grid strides; made when there is none. */
-static uint32_t find_arg(Lower *l, uint32_t buffer, int64_t offset, const int64_t *grid, bool write) {
+static uint32_t find_arg(Lower *l, uint32_t buffer, int64_t offset, const int64_t *grid,
+                         bool write) {
     for (uint32_t i = 0; i < l->args.count; i++) {
         LowerArg *arg = &l->args.data[i];
         if (arg->buffer != buffer || arg->offset != offset ||
@@ -30,8 +31,8 @@ static uint32_t find_arg(Lower *l, uint32_t buffer, int64_t offset, const int64_
         arg->written = arg->written || write;
         return i;
     }
-    LowerArg arg = {.buffer = buffer, .offset = offset, .read = !write, .written = write,
-                    .local = NODE_NONE};
+    LowerArg arg = {
+        .buffer = buffer, .offset = offset, .read = !write, .written = write, .local = NODE_NONE};
     memcpy(arg.grid, grid, sizeof arg.grid);
     KArg karg = {.dtype = l->program->buffers.data[buffer].dtype, .size = kcoef_literal(0)};
     if (!vec_push(&l->args, arg) || !vec_push(&l->kernel->args, karg)) {
@@ -104,8 +105,8 @@ uint32_t lower_access(Lower *l, uint32_t buffer, const IndexExpr *address, bool 
     wanted.arg = find_arg(l, buffer, address->constant, grid, write);
     uint32_t known = find_access(l, &wanted);
     if (l->failed || known != UINT32_MAX) return known;
-    KAccess access = {.arg = wanted.arg, .first_term = l->kernel->terms.count,
-                      .offset = kcoef_literal(0)};
+    KAccess access = {
+        .arg = wanted.arg, .first_term = l->kernel->terms.count, .offset = kcoef_literal(0)};
     const int32_t symbols[2] = {l->b_symbol, l->k_symbol}, axes[2] = {l->b_axis, l->k_axis};
     for (int32_t i = 0; i < 2; i++) {
         if (symbols[i] == LOWER_NO_AXIS) continue;
@@ -130,9 +131,9 @@ int32_t lower_access_depth(const Lower *l, uint32_t access) {
     int32_t depth = DEPTH_ITEM;
     for (uint32_t i = 0; i < a->n_terms; i++) {
         const KTerm *term = &l->kernel->terms.data[a->first_term + i];
-        int32_t own = term->axis == KVALUE_NONE        ? lower_depth(l, term->value)
+        int32_t own = term->axis == KVALUE_NONE ? lower_depth(l, term->value)
                       : term->axis == (uint32_t)l->k_axis && l->k_symbol != LOWER_NO_AXIS ? DEPTH_K
-                                                       : DEPTH_B;
+                                                                                          : DEPTH_B;
         if (own > depth) depth = own;
     }
     return depth;
@@ -161,10 +162,10 @@ uint32_t lower_row_buffer(Lower *l, NodeId node) {
 
 /* The grid as it will be launched. */
 typedef struct Grid {
-    int32_t rank;                  /* dimensions left */
-    int64_t sizes[SN_MAX_RANK];    /* their sizes */
-    int32_t from[SN_MAX_RANK];     /* the innermost original dimension in each: its strides count */
-    int64_t b_size;                /* size of the loop over B after merging */
+    int32_t rank;               /* dimensions left */
+    int64_t sizes[SN_MAX_RANK]; /* their sizes */
+    int32_t from[SN_MAX_RANK];  /* the innermost original dimension in each: its strides count */
+    int64_t b_size;             /* size of the loop over B after merging */
 } Grid;
 
 static bool evenly(const Lower *l, int32_t outer, int32_t inner, int64_t inner_size) {
@@ -261,7 +262,8 @@ static void count_bytes(const Lower *l, Step *step) {
     }
     /* Beyond the cache, a store that first fetches its line moves twice the bytes. */
     bool streams = l->k_symbol == LOWER_NO_AXIS || l->k_vector;
-    step->launch.stream_stores = streams && stored > 0 && step->bytes > l->context->target->l3_bytes;
+    step->launch.stream_stores =
+        streams && stored > 0 && step->bytes > l->context->target->l3_bytes;
 }
 
 static bool push_params(Lower *l, Launch *launch, const Grid *grid, int64_t blocks, int64_t block) {
@@ -287,7 +289,8 @@ sn_status lower_launch(Lower *l, Step *step) {
     int64_t points = 1;
     for (int32_t i = 0; i < grid.rank; i++) points *= grid.sizes[i];
     int64_t block = block_size(l, points, grid.b_size);
-    int64_t blocks = l->b_symbol == LOWER_NO_AXIS || block < 1 ? 1 : (grid.b_size + block - 1) / block;
+    int64_t blocks =
+        l->b_symbol == LOWER_NO_AXIS || block < 1 ? 1 : (grid.b_size + block - 1) / block;
     Launch *launch = &step->launch;
     launch->items = points * blocks;
     for (uint32_t i = 0; i < l->args.count; i++) {

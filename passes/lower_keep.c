@@ -14,10 +14,10 @@ enum {
 /* One walk over what a loop needs. */
 typedef struct KeepWalk {
     Lower *l;
-    int32_t stage;     /* the loop */
-    int32_t *first;    /* by node: first loop that computes it; -1 */
-    int32_t *seen;     /* by node: last loop that was walked from it; -1 */
-    int32_t kept;      /* buffers so far */
+    int32_t stage;  /* the loop */
+    int32_t *first; /* by node: first loop that computes it; -1 */
+    int32_t *seen;  /* by node: last loop that was walked from it; -1 */
+    int32_t kept;   /* buffers so far */
 } KeepWalk;
 
 static bool is_own(const Lower *l, NodeId id) {
@@ -38,7 +38,8 @@ static void walk(KeepWalk *w, NodeId id) {
     bool passes = l->fusion->roles[id] == ROLE_VIEW || l->fusion->roles[id] == ROLE_INLINE;
     if (w->seen[id] == w->stage || (!is_own(l, id) && !passes)) return;
     w->seen[id] = w->stage;
-    if (is_own(l, id) && op_is((OpCode)node->op, CLASS_REDUCE)) return; /* a value of an earlier loop */
+    if (is_own(l, id) && op_is((OpCode)node->op, CLASS_REDUCE))
+        return; /* a value of an earlier loop */
     if (w->first[id] >= 0 && w->first[id] < w->stage && may_keep(l, id)) {
         if (l->kept_from[id] < 0 && w->kept < KEEP_MOST) {
             l->kept_from[id] = w->first[id];

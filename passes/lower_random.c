@@ -72,7 +72,8 @@ static KValue uniform(Draw *d, const KValue words[2], double add) {
         scale = ldexp(1, -24);
     } else {
         KValue high = op2(d, OP_SHIFT_LEFT, words[0], scalar_int(d, 21));
-        bits = op2(d, OP_BITWISE_OR, high, op2(d, OP_SHIFT_RIGHT_LOGICAL, words[1], scalar_int(d, 11)));
+        bits = op2(d, OP_BITWISE_OR, high,
+                   op2(d, OP_SHIFT_RIGHT_LOGICAL, words[1], scalar_int(d, 11)));
         scale = ldexp(1, -53);
     }
     KValue u = cast(d, bits);
@@ -98,7 +99,8 @@ static KValue normal(Draw *d, const KValue words[2], const KValue other[2]) {
     return op2(d, OP_MUL, radius, expand(d, OP_COS, angle));
 }
 
-KValue lower_random(Lower *l, OpCode op, sn_dtype dtype, KValue seed, KValue counter, KValue index) {
+KValue lower_random(Lower *l, OpCode op, sn_dtype dtype, KValue seed, KValue counter,
+                    KValue index) {
     Draw d = {l, dtype};
     KValue words[2];
     philox(&d, seed, op2(&d, OP_ADD, counter, index), words);
@@ -106,8 +108,8 @@ KValue lower_random(Lower *l, OpCode op, sn_dtype dtype, KValue seed, KValue cou
     /* f64 needs two words a number: a second block, far away in the counter's range. */
     KValue other[2] = {words[1], words[0]};
     if (dtype == SN_F64) {
-        KValue far = op2(&d, OP_BITWISE_XOR, op2(&d, OP_ADD, counter, index),
-                         scalar_int(&d, INT64_MIN));
+        KValue far =
+            op2(&d, OP_BITWISE_XOR, op2(&d, OP_ADD, counter, index), scalar_int(&d, INT64_MIN));
         philox(&d, seed, far, other);
     }
     return normal(&d, words, other);

@@ -69,20 +69,25 @@ static KValue param_value(Lower *l, sn_dtype dtype, int64_t bits) {
 static int32_t symbol_depth(const Lower *l, int32_t symbol) {
     const IndexSymbol *s = &l->space.symbols.data[symbol];
     switch (s->kind) {
-    case SYMBOL_AXIS: return l->depths.data[symbol];
-    case SYMBOL_VALUE: return lower_depth(l, s->value);
-    default: return lower_index_depth(l, &s->of);
+    case SYMBOL_AXIS:
+        return l->depths.data[symbol];
+    case SYMBOL_VALUE:
+        return lower_depth(l, s->value);
+    default:
+        return lower_index_depth(l, &s->of);
     }
 }
 
 int32_t lower_index_depth(const Lower *l, const IndexExpr *e) {
     int32_t depth = DEPTH_ITEM;
-    for (int32_t i = 0; i < e->count; i++) depth = deeper(depth, symbol_depth(l, e->terms[i].symbol));
+    for (int32_t i = 0; i < e->count; i++)
+        depth = deeper(depth, symbol_depth(l, e->terms[i].symbol));
     return depth;
 }
 
 static KValue axis_value(Lower *l, int32_t symbol) {
-    KInst inst = {.op = OP_INDEX_OF, .dtype = SN_I64, .in = {KVALUE_NONE, KVALUE_NONE, KVALUE_NONE}};
+    KInst inst = {
+        .op = OP_INDEX_OF, .dtype = SN_I64, .in = {KVALUE_NONE, KVALUE_NONE, KVALUE_NONE}};
     int32_t depth = l->depths.data[symbol];
     if (symbol < l->n_grid) {
         inst.op = OP_GRID_INDEX;
@@ -273,11 +278,13 @@ static KValue constant(Lower *l, NodeId id) {
     if (attrs[1] && dtype_is_half(dtype)) { /* parameter words hold compute types */
         uint64_t bits = dtype_bits_cast(SN_F32, dtype, (uint64_t)attrs[0]);
         KValue wide = param_value(l, SN_F32, (int64_t)bits);
-        return l->failed ? KVALUE_NONE : lower_depth_at(l, kb_cast(l->builder, dtype, wide), DEPTH_ITEM);
+        return l->failed ? KVALUE_NONE
+                         : lower_depth_at(l, kb_cast(l->builder, dtype, wide), DEPTH_ITEM);
     }
     if (attrs[1]) return param_value(l, dtype, attrs[0]);
     kbuilder_at(l->builder, l->regions[DEPTH_ITEM]);
-    return lower_depth_at(l, kb_const(l->builder, (sn_dtype)node->dtype, (uint64_t)attrs[0]), DEPTH_ITEM);
+    return lower_depth_at(l, kb_const(l->builder, (sn_dtype)node->dtype, (uint64_t)attrs[0]),
+                          DEPTH_ITEM);
 }
 
 static KValue pointwise(Lower *l, NodeId id, const IndexExpr *index) {
@@ -369,8 +376,7 @@ static KValue random(Lower *l, NodeId id, const IndexExpr *index) {
     KValue seed = lower_value(l, state, &word);
     word = index_constant(1);
     KValue counter = lower_value(l, state, &word);
-    IndexExpr position =
-        index_flatten(&l->space, index, node_dims(l->graph, node), node->rank);
+    IndexExpr position = index_flatten(&l->space, index, node_dims(l->graph, node), node->rank);
     position.constant += node_attr_int(l->graph, id, "offset");
     KValue number = lower_index_value(l, &position);
     if (l->failed) return KVALUE_NONE;
@@ -409,7 +415,8 @@ static KValue kept(Lower *l, NodeId id, const IndexExpr *index) {
 
 /* Is the value wanted where the row's loop stands, in a loop over K? */
 static bool is_kept_here(Lower *l, NodeId id, const IndexExpr *index) {
-    if (l->kept_from[id] < 0 || l->stage < l->kept_from[id] || l->predicate != KVALUE_NONE) return false;
+    if (l->kept_from[id] < 0 || l->stage < l->kept_from[id] || l->predicate != KVALUE_NONE)
+        return false;
     IndexExpr own[SN_MAX_RANK];
     lower_own_index(l, id, own);
     for (int32_t i = 0; i < graph_node(l->graph, id)->rank; i++)
@@ -421,15 +428,21 @@ static KValue compute(Lower *l, NodeId id, const IndexExpr *index) {
     const Node *node = graph_node(l->graph, id);
     switch (node->op) {
     case OP_GATHER:
-    case OP_INDEX_SELECT: return gather(l, id, index);
-    case OP_PAD: return pad(l, id, index);
-    case OP_ONE_HOT: return one_hot(l, id, index);
+    case OP_INDEX_SELECT:
+        return gather(l, id, index);
+    case OP_PAD:
+        return pad(l, id, index);
+    case OP_ONE_HOT:
+        return one_hot(l, id, index);
     case OP_RAND:
-    case OP_RANDN: return random(l, id, index);
-    case OP_CUMSUM: return scan(l, id, index);
+    case OP_RANDN:
+        return random(l, id, index);
+    case OP_CUMSUM:
+        return scan(l, id, index);
     default:
         if (op_is((OpCode)node->op, CLASS_REDUCE)) {
-            if (l->reduced[id] == KVALUE_NONE) return lower_fail(l, "a reduction is used too early");
+            if (l->reduced[id] == KVALUE_NONE)
+                return lower_fail(l, "a reduction is used too early");
             return l->reduced[id];
         }
         if (is_kept_here(l, id, index)) return kept(l, id, index);
@@ -440,10 +453,14 @@ static KValue compute(Lower *l, NodeId id, const IndexExpr *index) {
 static KValue leaf(Lower *l, NodeId id, const IndexExpr *index) {
     const Node *node = graph_node(l->graph, id);
     switch (node->op) {
-    case OP_CONST: return constant(l, id);
-    case OP_IOTA: return lower_index_value(l, &index[node_attr_int(l->graph, id, "axis")]);
-    case OP_EMPTY: return int_const(l, 0);
-    default: return load(l, id, index);
+    case OP_CONST:
+        return constant(l, id);
+    case OP_IOTA:
+        return lower_index_value(l, &index[node_attr_int(l->graph, id, "axis")]);
+    case OP_EMPTY:
+        return int_const(l, 0);
+    default:
+        return load(l, id, index);
     }
 }
 

@@ -11,15 +11,15 @@
  * scanned (1 for a plain map), A the dims in front of it, B the dims behind. A node of the group is
  * FULL (A·K·B elements) or ROW (A·B elements), always in row-major order of the space. */
 typedef struct Group {
-    VEC(NodeId) members;  /* in topological order */
-    int64_t a, k, b;      /* sizes of the space */
-    NodeId shape_of;      /* the node whose dims are the space's finest known form */
-    int32_t k_first;      /* K = dims [k_first, k_last) of that node; equal for a map */
+    VEC(NodeId) members; /* in topological order */
+    int64_t a, k, b;     /* sizes of the space */
+    NodeId shape_of;     /* the node whose dims are the space's finest known form */
+    int32_t k_first;     /* K = dims [k_first, k_last) of that node; equal for a map */
     int32_t k_last;
-    uint8_t order;        /* ReduceOrder of its reductions; REDUCE_BY_POSITION if there are none */
-    bool sequential;      /* K runs one element after the other (scan, ordered writes) */
-    bool is_extern;       /* a contraction: one member */
-    bool dead;            /* merged into another */
+    uint8_t order;   /* ReduceOrder of its reductions; REDUCE_BY_POSITION if there are none */
+    bool sequential; /* K runs one element after the other (scan, ordered writes) */
+    bool is_extern;  /* a contraction: one member */
+    bool dead;       /* merged into another */
 } Group;
 
 enum { GROUP_NONE = -1 };
@@ -38,40 +38,40 @@ enum { NO_BUFFER = -1 };
 
 /* One step before lowering: a group, or a copy of a value into a buffer. */
 typedef struct PlanStep {
-    int32_t group;    /* the group, or GROUP_NONE for a copy */
-    NodeId source;    /* copy: the value */
-    uint32_t target;  /* copy: the buffer it goes to */
-    NodeId commit;    /* > 0, copy into an input: not run once a lower error code was recorded */
+    int32_t group;   /* the group, or GROUP_NONE for a copy */
+    NodeId source;   /* copy: the value */
+    uint32_t target; /* copy: the buffer it goes to */
+    NodeId commit;   /* > 0, copy into an input: not run once a lower error code was recorded */
 } PlanStep;
 
 typedef struct Fusion {
-    VEC(Group) groups;      /* in order of creation */
-    uint8_t *roles;         /* NodeRole by node */
-    int32_t *group_of;      /* group by node, GROUP_NONE */
-    bool *materialized;     /* by node: its value is stored in a buffer */
-    int32_t *buffer_of;     /* by node: its buffer in the program, or NO_BUFFER (filled by plan) */
-    VEC(PlanStep) steps;    /* what is to be lowered, in order (filled by plan) */
-    VEC(uint32_t) order;    /* live groups in execution order */
+    VEC(Group) groups;   /* in order of creation */
+    uint8_t *roles;      /* NodeRole by node */
+    int32_t *group_of;   /* group by node, GROUP_NONE */
+    bool *materialized;  /* by node: its value is stored in a buffer */
+    int32_t *buffer_of;  /* by node: its buffer in the program, or NO_BUFFER (filled by plan) */
+    VEC(PlanStep) steps; /* what is to be lowered, in order (filled by plan) */
+    VEC(uint32_t) order; /* live groups in execution order */
 } Fusion;
 
 typedef struct PassContext {
-    Arena arena;            /* memory of the passes' own structures */
-    Graph graph;            /* the graph, replaced by graph passes */
-    Fusion fusion;          /* filled by fuse */
-    Program *program;       /* filled by plan and lower */
-    const Target *target;   /* what code will be generated for */
-    int32_t threads;        /* threads of a parallel region */
-    bool fast;              /* numerics mode fast */
-    bool explain;           /* keep notes on what was not fused */
-    sn_error *error;        /* first error */
+    Arena arena;          /* memory of the passes' own structures */
+    Graph graph;          /* the graph, replaced by graph passes */
+    Fusion fusion;        /* filled by fuse */
+    Program *program;     /* filled by plan and lower */
+    const Target *target; /* what code will be generated for */
+    int32_t threads;      /* threads of a parallel region */
+    bool fast;            /* numerics mode fast */
+    bool explain;         /* keep notes on what was not fused */
+    sn_error *error;      /* first error */
 } PassContext;
 
 typedef sn_status PassFunction(PassContext *context);
 
 typedef struct Pass {
-    const char *name;    /* as in SINTER_DISABLE_PASSES and dumps */
-    PassFunction *run;   /* the pass */
-    bool required;       /* cannot be switched off */
+    const char *name;  /* as in SINTER_DISABLE_PASSES and dumps */
+    PassFunction *run; /* the pass */
+    bool required;     /* cannot be switched off */
 } Pass;
 
 /* The pipeline; ends with a NULL name. */
@@ -89,12 +89,12 @@ PassFunction pass_lower;
 typedef void PassObserver(void *user, const char *pass, const PassContext *context);
 
 typedef struct PipelineOptions {
-    const Target *target;     /* not NULL */
-    int32_t threads;          /* ≥ 1 */
-    bool fast;                /* numerics mode */
-    bool explain;             /* keep notes */
-    PassObserver *observer;   /* may be NULL */
-    void *user;               /* handed to the observer */
+    const Target *target;   /* not NULL */
+    int32_t threads;        /* ≥ 1 */
+    bool fast;              /* numerics mode */
+    bool explain;           /* keep notes */
+    PassObserver *observer; /* may be NULL */
+    void *user;             /* handed to the observer */
 } PipelineOptions;
 
 /* Runs all passes on a copy of `graph` and fills an initialised, empty program. */
@@ -104,8 +104,7 @@ sn_status pipeline_run(const Graph *graph, const PipelineOptions *options, Progr
 /* Nodes of `from` copied into an empty `to`, dead ones dropped; `map` (one entry a node of `from`)
  * receives the new ids. With folding on, this is the simplifier. */
 /* One node, its operands through `map`. */
-NodeId graph_copy_node(const Graph *from, NodeId id, Graph *to, const NodeId *map,
-                       sn_error *error);
+NodeId graph_copy_node(const Graph *from, NodeId id, Graph *to, const NodeId *map, sn_error *error);
 sn_status graph_copy_live(const Graph *from, Graph *to, NodeId *map, sn_error *error);
 /* Makes a result memory of its own, by a copy where it has none. */
 sn_status graph_own_memory(Graph *to, GraphOutput *output, sn_error *error);

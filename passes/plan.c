@@ -83,8 +83,9 @@ static bool read_by_member(Planner *p, const Group *group, NodeId id, int32_t po
     if (!flat_space(group, &p->space)) return false;
     p->reads.count = 0;
     if (!reads_of(p->graph, p->fusion, group, id, &p->space, &p->reads)) return false;
-    NodeId base = is_update(p, id) ? view_base(p->graph, node_inputs(p->graph, graph_node(p->graph, id))[0])
-                                   : NODE_NONE;
+    NodeId base = is_update(p, id)
+                      ? view_base(p->graph, node_inputs(p->graph, graph_node(p->graph, id))[0])
+                      : NODE_NONE;
     IndexExpr anywhere = {.count = INDEX_OVERFLOW};
     for (uint32_t i = 0; i < p->reads.count; i++) {
         const Read *read = &p->reads.data[i];
@@ -128,7 +129,8 @@ static sn_status find_readers(Planner *p) {
 static IndexExpr written_position(Planner *p, const Group *group, NodeId id) {
     IndexExpr unknown = {.count = INDEX_OVERFLOW};
     const Node *node = graph_node(p->graph, id);
-    if (!is_update(p, id)) return level_position(group, group_level(group, node_count(p->graph, id)));
+    if (!is_update(p, id))
+        return level_position(group, group_level(group, node_count(p->graph, id)));
     if (node->op != OP_PUT_SLICE || !flat_space(group, &p->space)) return unknown;
     NodeId value = node_inputs(p->graph, node)[1];
     Level level = group_level(group, node_count(p->graph, value));
@@ -173,7 +175,8 @@ static void take_over(Planner *p, NodeId id, NodeId old) {
 static bool leads_to_input(const Planner *p, NodeId id, NodeId input) {
     for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
         GraphOutput output = p->graph->outputs.data[i];
-        if (output.writes_input < 0 || p->graph->inputs.data[output.writes_input] != input) continue;
+        if (output.writes_input < 0 || p->graph->inputs.data[output.writes_input] != input)
+            continue;
         for (NodeId at = output.node;; at = node_inputs(p->graph, graph_node(p->graph, at))[0]) {
             if (at == id) return true;
             if (!is_update(p, at)) return false;
@@ -296,7 +299,8 @@ static sn_status describe_outputs(Planner *p) {
             result.buffer = (uint32_t)p->fusion->buffer_of[base];
             memory_strides(p->graph, owner_of(p, base), base, own);
             if (!view_strides(p->graph, output.node, base, own, result.strides, &result.offset))
-                return error_set(p->context->error, SN_ERROR_INTERNAL, "plan: result has no strides");
+                return error_set(p->context->error, SN_ERROR_INTERNAL,
+                                 "plan: result has no strides");
         }
         if (!vec_push(&p->program->outputs, result)) return memory_error(p);
     }
@@ -391,8 +395,8 @@ static sn_status place_temporaries(Planner *p) {
             const Buffer *other = &buffers[temps.data[j]];
             int64_t taken = other->elements * (int64_t)sn_dtype_size((sn_dtype)other->dtype);
             taken = (taken + BUFFER_ALIGN) & ~(int64_t)(BUFFER_ALIGN - 1);
-            bool together = other->first_step <= buffer->last_step &&
-                            buffer->first_step <= other->last_step;
+            bool together =
+                other->first_step <= buffer->last_step && buffer->first_step <= other->last_step;
             if (!together || offset + size <= other->offset || other->offset + taken <= offset)
                 continue;
             offset = other->offset + taken;
@@ -410,7 +414,8 @@ static void add_up_peak(Program *program) {
     for (uint32_t i = 0; i < program->buffers.count; i++) {
         const Buffer *buffer = &program->buffers.data[i];
         if (buffer->kind == BUFFER_OUTPUT)
-            program->peak_bytes += buffer->elements * (int64_t)sn_dtype_size((sn_dtype)buffer->dtype);
+            program->peak_bytes +=
+                buffer->elements * (int64_t)sn_dtype_size((sn_dtype)buffer->dtype);
     }
 }
 
@@ -437,7 +442,8 @@ sn_status pass_plan(PassContext *context) {
                  .earliest_check = NODE_NONE};
     p.owner = arena_alloc(&context->arena, sizeof(NodeId) * (count + 1));
     p.overwritten = arena_zalloc(&context->arena, count + 1);
-    p.position = arena_zalloc(&context->arena, sizeof(int32_t) * (context->fusion.groups.count + 1));
+    p.position =
+        arena_zalloc(&context->arena, sizeof(int32_t) * (context->fusion.groups.count + 1));
     p.latest = arena_alloc(&context->arena, sizeof(uint32_t) * (count + 1));
     p.first_at = arena_alloc(&context->arena, sizeof(uint32_t) * (context->fusion.order.count + 1));
     context->fusion.buffer_of = arena_alloc(&context->arena, sizeof(int32_t) * (count + 1));

@@ -81,7 +81,9 @@ static void walk(Walk *w, NodeId id, const IndexExpr *index) {
         walk(w, node_inputs(w->graph, node)[0], inner);
         return;
     }
-    case ROLE_INLINE: walk_operands(w, id, index); return;
+    case ROLE_INLINE:
+        walk_operands(w, id, index);
+        return;
     default: {
         if (node->op == OP_CONST || node->op == OP_IOTA || node->op == OP_EMPTY) return;
         Read read = {id, index_flatten(w->space, index, node_dims(w->graph, node), node->rank)};
@@ -121,8 +123,12 @@ static void walk_member(Walk *w, NodeId id, const IndexExpr *index) {
         walk_anywhere(w, inputs[0]);
         walk(w, inputs[1], &index[node_attr_int(w->graph, id, "axis")]);
         return;
-    case OP_PAD: walk_anywhere(w, inputs[0]); return;
-    case OP_ONE_HOT: walk(w, inputs[0], index); return;
+    case OP_PAD:
+        walk_anywhere(w, inputs[0]);
+        return;
+    case OP_ONE_HOT:
+        walk(w, inputs[0], index);
+        return;
     case OP_PUT_SLICE:
     case OP_PUT_DIAGONAL:
         walk_anywhere(w, inputs[0]);
@@ -139,7 +145,9 @@ static void walk_member(Walk *w, NodeId id, const IndexExpr *index) {
         walk(w, inputs[2], index);
         return;
     case OP_RAND:
-    case OP_RANDN: walk_anywhere(w, inputs[0]); return;
+    case OP_RANDN:
+        walk_anywhere(w, inputs[0]);
+        return;
     default:
         if (op_is((OpCode)node->op, CLASS_REDUCE) || op_is((OpCode)node->op, CLASS_SCAN))
             walk(w, inputs[0], index);
@@ -229,15 +237,49 @@ bool view_strides(const Graph *graph, NodeId node, NodeId base, const int64_t *s
 
 int32_t op_cost(OpCode op) {
     switch (op) {
-    case OP_EXP: case OP_EXP2: case OP_SIGMOID: case OP_LOG: case OP_LOG2: case OP_RSQRT:
-    case OP_SQRT: case OP_DIV: case OP_RECIPROCAL: return 12;
-    case OP_TANH: case OP_ERF: case OP_SIN: case OP_COS: case OP_GELU: case OP_SILU:
-    case OP_EXPM1: case OP_LOG1P: case OP_LOG10: case OP_FMOD: case OP_REMAINDER:
-    case OP_FLOOR_DIVIDE: return 24;
-    case OP_TAN: case OP_ASIN: case OP_ACOS: case OP_ATAN: case OP_SINH: case OP_COSH:
-    case OP_ASINH: case OP_ACOSH: case OP_ATANH: case OP_ERFC: case OP_POW: case OP_ATAN2:
-    case OP_HYPOT: case OP_MISH: case OP_LOGSIGMOID: case OP_XLOGY:
-    case OP_RAND: case OP_RANDN: return 60;
-    default: return 1;
+    case OP_EXP:
+    case OP_EXP2:
+    case OP_SIGMOID:
+    case OP_LOG:
+    case OP_LOG2:
+    case OP_RSQRT:
+    case OP_SQRT:
+    case OP_DIV:
+    case OP_RECIPROCAL:
+        return 12;
+    case OP_TANH:
+    case OP_ERF:
+    case OP_SIN:
+    case OP_COS:
+    case OP_GELU:
+    case OP_SILU:
+    case OP_EXPM1:
+    case OP_LOG1P:
+    case OP_LOG10:
+    case OP_FMOD:
+    case OP_REMAINDER:
+    case OP_FLOOR_DIVIDE:
+        return 24;
+    case OP_TAN:
+    case OP_ASIN:
+    case OP_ACOS:
+    case OP_ATAN:
+    case OP_SINH:
+    case OP_COSH:
+    case OP_ASINH:
+    case OP_ACOSH:
+    case OP_ATANH:
+    case OP_ERFC:
+    case OP_POW:
+    case OP_ATAN2:
+    case OP_HYPOT:
+    case OP_MISH:
+    case OP_LOGSIGMOID:
+    case OP_XLOGY:
+    case OP_RAND:
+    case OP_RANDN:
+        return 60;
+    default:
+        return 1;
     }
 }

@@ -70,7 +70,8 @@ static bool is_whole(const Graph *graph, NodeId view, NodeId base) {
     if (!view_strides(graph, view, base, own, strides, &offset) || offset != 0) return false;
     row_major_strides(dims, node->rank, dense);
     bool whole = node_count(graph, view) == node_count(graph, base);
-    for (int32_t i = 0; i < node->rank; i++) whole = whole && (dims[i] == 1 || strides[i] == dense[i]);
+    for (int32_t i = 0; i < node->rank; i++)
+        whole = whole && (dims[i] == 1 || strides[i] == dense[i]);
     return whole;
 }
 
@@ -85,8 +86,8 @@ sn_status graph_own_memory(Graph *to, GraphOutput *output, sn_error *error) {
     if (output->writes_input < 0)
         copy = copy || !is_whole(to, output->node, base);
     else
-        copy = (copy || base != output->node) &&
-               to->inputs.data[output->writes_input] != output->node;
+        copy =
+            (copy || base != output->node) && to->inputs.data[output->writes_input] != output->node;
     if (!copy) return SN_OK;
     AttrList none;
     none.count = 0;

@@ -13,19 +13,19 @@
 #include <math.h>
 
 enum {
-    LANES = 32,              /* of a row order */
-    CHUNK_STEPS = 32,        /* of every order */
+    LANES = 32,               /* of a row order */
+    CHUNK_STEPS = 32,         /* of every order */
     SPLIT_ELEMENTS = 1 << 16, /* below, one thread is as fast */
-    COLUMNS_PER_ITEM = 256,  /* of a column kernel's item */
+    COLUMNS_PER_ITEM = 256,   /* of a column kernel's item */
     BLOCKS_PER_THREAD = 4
 };
 
 /* A reduction [a, k, b] → [a, 1, b] and how it is cut. */
 typedef struct Split {
-    int64_t a, k, b;      /* sizes */
+    int64_t a, k, b;       /* sizes */
     int64_t blocks, steps; /* of the cut; steps × lanes elements a block */
-    int64_t lanes;        /* LANES for a row order, else 1 */
-    ReduceOrder order;    /* of the whole */
+    int64_t lanes;         /* LANES for a row order, else 1 */
+    ReduceOrder order;     /* of the whole */
 } Split;
 
 static bool find_split(const Rewrite *r, int32_t threads, Split *s) {
@@ -39,9 +39,12 @@ static bool find_split(const Rewrite *r, int32_t threads, Split *s) {
     int32_t first = (int32_t)axes[0], last = (int32_t)axes[count - 1] + 1;
     *s = (Split){.a = 1, .k = 1, .b = 1, .lanes = 1};
     for (int32_t i = 0; i < type.rank; i++) {
-        if (i < first) s->a *= type.dims[i];
-        else if (i < last) s->k *= type.dims[i];
-        else s->b *= type.dims[i];
+        if (i < first)
+            s->a *= type.dims[i];
+        else if (i < last)
+            s->k *= type.dims[i];
+        else
+            s->b *= type.dims[i];
     }
     bool sums = op == OP_SUM || op == OP_PROD;
     s->order = sums ? (ReduceOrder)node_attr_int(r->from, r->id, "order") : REDUCE_FREE;
@@ -59,10 +62,14 @@ static bool find_split(const Rewrite *r, int32_t threads, Split *s) {
 static double identity(OpCode op, sn_dtype dtype) {
     bool floats = dtype_is_float(dtype);
     switch (op) {
-    case OP_SUM: return floats ? -0.0 : 0;
-    case OP_PROD: return 1;
-    case OP_MAX: return floats ? -INFINITY : dtype_is_signed(dtype) ? -ldexp(1, 63) : 0;
-    default: return floats ? INFINITY : ldexp(1, 63);
+    case OP_SUM:
+        return floats ? -0.0 : 0;
+    case OP_PROD:
+        return 1;
+    case OP_MAX:
+        return floats ? -INFINITY : dtype_is_signed(dtype) ? -ldexp(1, 63) : 0;
+    default:
+        return floats ? INFINITY : ldexp(1, 63);
     }
 }
 

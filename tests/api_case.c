@@ -58,14 +58,30 @@ static int64_t count_of(const int64_t *dims, int32_t rank) {
 
 static void store(void *data, sn_dtype dtype, int64_t i, double value) {
     switch (dtype) {
-    case SN_BOOL: ((uint8_t *)data)[i] = value != 0; break;
-    case SN_U8: ((uint8_t *)data)[i] = (uint8_t)value; break;
-    case SN_I8: ((int8_t *)data)[i] = (int8_t)value; break;
-    case SN_I16: ((int16_t *)data)[i] = (int16_t)value; break;
-    case SN_I32: ((int32_t *)data)[i] = (int32_t)value; break;
-    case SN_I64: ((int64_t *)data)[i] = (int64_t)value; break;
-    case SN_F64: ((double *)data)[i] = value; break;
-    default: ((float *)data)[i] = (float)value; break;
+    case SN_BOOL:
+        ((uint8_t *)data)[i] = value != 0;
+        break;
+    case SN_U8:
+        ((uint8_t *)data)[i] = (uint8_t)value;
+        break;
+    case SN_I8:
+        ((int8_t *)data)[i] = (int8_t)value;
+        break;
+    case SN_I16:
+        ((int16_t *)data)[i] = (int16_t)value;
+        break;
+    case SN_I32:
+        ((int32_t *)data)[i] = (int32_t)value;
+        break;
+    case SN_I64:
+        ((int64_t *)data)[i] = (int64_t)value;
+        break;
+    case SN_F64:
+        ((double *)data)[i] = value;
+        break;
+    default:
+        ((float *)data)[i] = (float)value;
+        break;
     }
 }
 
@@ -90,9 +106,12 @@ sn_tensor *tensor_random(uint32_t seed, sn_dtype dtype, const int64_t *dims, int
     for (int64_t i = 0; i < count; i++) {
         state = state * 1664525u + 1013904223u;
         double unit = (double)state / 4294967296.0;
-        if (dtype >= SN_F16) values[i] = unit * 4 - 2;
-        else if (dtype == SN_BOOL) values[i] = unit < 0.5;
-        else values[i] = floor(dtype == SN_U8 ? unit * 10 : unit * 19 - 9);
+        if (dtype >= SN_F16)
+            values[i] = unit * 4 - 2;
+        else if (dtype == SN_BOOL)
+            values[i] = unit < 0.5;
+        else
+            values[i] = floor(dtype == SN_U8 ? unit * 10 : unit * 19 - 9);
     }
     sn_tensor *t = tensor_of(dtype, dims, rank, values);
     free(values);
@@ -160,7 +179,8 @@ static bool same_element(sn_dtype dtype, const void *a, const void *b, int64_t i
     case SN_F64:
         memcpy(&wide[0], left, 8), memcpy(&wide[1], right, 8);
         return wide[0] != wide[0] && wide[1] != wide[1];
-    default: return false;
+    default:
+        return false;
     }
 }
 

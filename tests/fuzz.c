@@ -17,8 +17,15 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BATCH = 400, MOST_JOBS = 16, MOST_PLANTS = 8, MOST_PRINTED = 12, TRIAL_SECONDS = 20,
-       PROGRAM_SECONDS = 60, SHRINK_TRIALS = 600 };
+enum {
+    BATCH = 400,
+    MOST_JOBS = 16,
+    MOST_PLANTS = 8,
+    MOST_PRINTED = 12,
+    TRIAL_SECONDS = 20,
+    PROGRAM_SECONDS = 60,
+    SHRINK_TRIALS = 600
+};
 
 /* What the command line says. */
 typedef struct Options {
@@ -115,7 +122,8 @@ static bool still_fails(const FuzzProgram *program, void *context) {
 }
 
 /* In a process of its own: the programs that it runs may crash it. */
-static void shrink_and_print(const Options *o, uint64_t seed, FuzzFailure failure, FuzzVerdict *shared) {
+static void shrink_and_print(const Options *o, uint64_t seed, FuzzFailure failure,
+                             FuzzVerdict *shared) {
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
@@ -267,11 +275,12 @@ static void run_all(const Options *o, Totals *totals) {
         if (ended > 0) continue;
         kill_if_stuck(slots, o->jobs);
         for (int32_t i = 0; over && i < o->jobs; i++)
-            if (slots[i].child && slots[i].done < slots[i].count) slots[i].count = slots[i].done + 1;
+            if (slots[i].child && slots[i].done < slots[i].count)
+                slots[i].count = slots[i].done + 1;
         nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
     }
-    totals->passed = totals->coverage.programs - totals->failed +
-                     totals->by_kind[FUZZ_CRASH] + totals->by_kind[FUZZ_HANG];
+    totals->passed = totals->coverage.programs - totals->failed + totals->by_kind[FUZZ_CRASH] +
+                     totals->by_kind[FUZZ_HANG];
     print_coverage(totals, now_seconds() - begin);
     munmap(slots, bytes);
 }

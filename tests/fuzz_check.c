@@ -13,10 +13,18 @@
 enum { CALLS = 4, SHIFTED_CALL = 3 };
 
 const char *const fuzz_failure_names[FUZZ_FAILURE_COUNT] = {
-    [FUZZ_FINE] = "fine",           [FUZZ_CRASH] = "crash",       [FUZZ_HANG] = "hang",
-    [FUZZ_SETUP] = "setup",         [FUZZ_STATUS] = "status",     [FUZZ_LAYOUT] = "layout",
-    [FUZZ_BITS] = "bits",           [FUZZ_WRITTEN] = "written",   [FUZZ_GENERATOR] = "generator",
-    [FUZZ_FELL_BACK] = "fell back", [FUZZ_NO_HIT] = "no hit",     [FUZZ_ORACLE] = "oracle",
+    [FUZZ_FINE] = "fine",
+    [FUZZ_CRASH] = "crash",
+    [FUZZ_HANG] = "hang",
+    [FUZZ_SETUP] = "setup",
+    [FUZZ_STATUS] = "status",
+    [FUZZ_LAYOUT] = "layout",
+    [FUZZ_BITS] = "bits",
+    [FUZZ_WRITTEN] = "written",
+    [FUZZ_GENERATOR] = "generator",
+    [FUZZ_FELL_BACK] = "fell back",
+    [FUZZ_NO_HIT] = "no hit",
+    [FUZZ_ORACLE] = "oracle",
     [FUZZ_ORACLE_GRAPH] = "oracle graph",
 };
 
@@ -26,8 +34,12 @@ static const struct {
     const char *name; /* of the op that is replaced */
     OpCode from, to;  /* what the compiled function runs instead */
 } plants[] = {
-    {"lt", OP_LT, OP_LE},           {"maximum", OP_MAXIMUM, OP_MINIMUM}, {"add", OP_ADD, OP_MUL},
-    {"max", OP_MAX, OP_MIN},        {"floor", OP_FLOOR, OP_CEIL},        {"tril", OP_TRIL, OP_TRIU},
+    {"lt", OP_LT, OP_LE},
+    {"maximum", OP_MAXIMUM, OP_MINIMUM},
+    {"add", OP_ADD, OP_MUL},
+    {"max", OP_MAX, OP_MIN},
+    {"floor", OP_FLOOR, OP_CEIL},
+    {"tril", OP_TRIL, OP_TRIU},
     {"argmax", OP_ARGMAX, OP_ARGMIN},
 };
 
@@ -53,20 +65,20 @@ typedef struct SeenOutput {
     int32_t rank;                 /* dims in use */
     int64_t dims[SN_MAX_RANK];    /* sizes */
     int64_t strides[SN_MAX_RANK]; /* in elements */
-    int32_t shares;               /* block, or FUZZ_MOST_INPUTS + first result, whose memory it is */
-    int64_t offset;               /* in the block; 0 in other memory */
-    char *data;                   /* elements in row-major order */
-    int64_t count;                /* how many */
+    int32_t shares; /* block, or FUZZ_MOST_INPUTS + first result, whose memory it is */
+    int64_t offset; /* in the block; 0 in other memory */
+    char *data;     /* elements in row-major order */
+    int64_t count;  /* how many */
 } SeenOutput;
 
 /* All that a run leaves behind. */
 typedef struct Seen {
-    sn_status status;                       /* of the call */
-    char text[480];                         /* of its error */
-    SeenOutput outputs[FUZZ_MOST_OUTPUTS];  /* results */
-    int32_t n_outputs;                      /* how many came back */
-    char *blocks[FUZZ_MOST_INPUTS];         /* memory of the inputs afterwards */
-    sn_rng generator;                       /* afterwards */
+    sn_status status;                      /* of the call */
+    char text[480];                        /* of its error */
+    SeenOutput outputs[FUZZ_MOST_OUTPUTS]; /* results */
+    int32_t n_outputs;                     /* how many came back */
+    char *blocks[FUZZ_MOST_INPUTS];        /* memory of the inputs afterwards */
+    sn_rng generator;                      /* afterwards */
 } Seen;
 
 static void seen_free(Seen *seen) {
@@ -183,7 +195,8 @@ static FuzzVerdict compare_output(const SeenOutput *e, const SeenOutput *c, int3
                 element(c->dtype, c->data, at), element(e->dtype, e->data, at));
 }
 
-static FuzzVerdict compare_blocks(const FuzzProgram *p, const Seen *e, const Seen *c, int32_t call) {
+static FuzzVerdict compare_blocks(const FuzzProgram *p, const Seen *e, const Seen *c,
+                                  int32_t call) {
     for (int32_t i = 0; i < p->n_blocks; i++) {
         sn_dtype dtype = p->blocks[i].dtype;
         int64_t at = first_difference(dtype, e->blocks[i], c->blocks[i], p->blocks[i].count);
@@ -282,7 +295,8 @@ static sn_status closure_run(void *payload, const sn_value *inputs, int32_t n_in
     return fuzz_run(&program, values, inputs[n_inputs - 1].as.generator, outputs->tensors);
 }
 
-static FuzzVerdict call_once(const FuzzProgram *p, sn_compiled *compiled, int64_t shift, Seen *seen) {
+static FuzzVerdict call_once(const FuzzProgram *p, sn_compiled *compiled, int64_t shift,
+                             Seen *seen) {
     sn_tensor *blocks[FUZZ_MOST_INPUTS], *inputs[FUZZ_MOST_INPUTS];
     sn_tensor *outputs[FUZZ_MOST_OUTPUTS + 1] = {0};
     sn_value values[FUZZ_MOST_INPUTS + 1];
@@ -293,8 +307,8 @@ static FuzzVerdict call_once(const FuzzProgram *p, sn_compiled *compiled, int64_
     for (int32_t i = 0; i < p->n_inputs; i++)
         values[i] = (sn_value){.kind = SN_VALUE_TENSOR, .as.tensor = inputs[i]};
     values[p->n_inputs] = (sn_value){.kind = SN_VALUE_RNG, .as.generator = &generator};
-    seen->status = sn_call(compiled, values, p->n_inputs + 1, outputs, FUZZ_MOST_OUTPUTS, &made,
-                           NULL, &error);
+    seen->status =
+        sn_call(compiled, values, p->n_inputs + 1, outputs, FUZZ_MOST_OUTPUTS, &made, NULL, &error);
     if (seen->status != SN_OK) memcpy(seen->text, error.text, sizeof seen->text);
     bool ok = see(p, seen, outputs, blocks, shift, &generator);
     for (int32_t i = 0; i < made; i++) sn_release(outputs[i]);
@@ -384,10 +398,11 @@ static void cover_program(FuzzCoverage *c, const FuzzProgram *p, const Seen *eag
     for (int32_t i = 0; i < p->n_inputs; i++) {
         int64_t strides[SN_MAX_RANK];
         dense_strides(p->inputs[i].dims, p->inputs[i].rank, strides);
-        c->odd_inputs += memcmp(strides, p->inputs[i].strides,
-                                sizeof(int64_t) * (size_t)p->inputs[i].rank) != 0;
+        c->odd_inputs +=
+            memcmp(strides, p->inputs[i].strides, sizeof(int64_t) * (size_t)p->inputs[i].rank) != 0;
     }
-    for (int32_t i = 0; i < eager->n_outputs; i++) c->aliases_returned += eager->outputs[i].shares >= 0;
+    for (int32_t i = 0; i < eager->n_outputs; i++)
+        c->aliases_returned += eager->outputs[i].shares >= 0;
 }
 
 FuzzVerdict fuzz_check(const FuzzProgram *program, const char *plant, FuzzCoverage *coverage) {

@@ -57,9 +57,9 @@ static int32_t random_rank(Maker *m) {
 }
 
 static sn_dtype random_dtype(Maker *m) {
-    static const sn_dtype often[] = {SN_F32, SN_F32, SN_F32, SN_F32, SN_F32, SN_F64, SN_F64,
-                                     SN_F16, SN_BF16, SN_I64, SN_I64, SN_I32, SN_I16, SN_I8,
-                                     SN_U8, SN_BOOL};
+    static const sn_dtype often[] = {SN_F32, SN_F32, SN_F32,  SN_F32, SN_F32, SN_F64,
+                                     SN_F64, SN_F16, SN_BF16, SN_I64, SN_I64, SN_I32,
+                                     SN_I16, SN_I8,  SN_U8,   SN_BOOL};
     return often[below(m, 16)];
 }
 
@@ -199,7 +199,8 @@ static int32_t new_input(Maker *m, sn_dtype dtype, FuzzFill fill, int64_t bound,
     if (!shared) {
         input.block = p->n_blocks++;
         int64_t count = random_layout(m, &input);
-        p->blocks[input.block] = (FuzzBlock){dtype, count, fill, bound, fuzz_next(&m->random) >> 40};
+        p->blocks[input.block] =
+            (FuzzBlock){dtype, count, fill, bound, fuzz_next(&m->random) >> 40};
     }
     p->inputs[p->n_inputs] = input;
     return realise(m, p->n_inputs) ? p->n_inputs++ : -1;
@@ -296,8 +297,9 @@ static double named_real(Maker *m, const char *name) {
         const char *name; /* of the attribute */
         double values[4]; /* likely ones */
     } known[] = {
-        {"slope", {0.01, 0.2, 0, -0.5}}, {"alpha", {1, 0.5, 2, 1}},  {"beta", {1, 2, 0.5, 1}},
-        {"threshold", {20, 5, 1, 20}},   {"low", {-1, 0, -2, 1}},    {"high", {1, 6, 0, 2}},
+        {"slope", {0.01, 0.2, 0, -0.5}}, {"alpha", {1, 0.5, 2, 1}},
+        {"beta", {1, 2, 0.5, 1}},        {"threshold", {20, 5, 1, 20}},
+        {"low", {-1, 0, -2, 1}},         {"high", {1, 6, 0, 2}},
         {"p", {0.5, 0.1, 0, 1}},         {"eps", {1e-5, 1e-12, 0.1, 0}},
         {"correction", {0, 1, 1, 2.5}},  {"scale", {0, 0, 0.5, 2}},
     };
@@ -313,17 +315,30 @@ static void default_attrs(Maker *m, FuzzStep *step, int32_t rank) {
     int64_t axes[SN_MAX_RANK];
     for (int32_t i = 0; i < n_params; i++) {
         switch (params[i].kind) {
-        case 'L': add_list(step, axes, random_axes(m, rank, axes)); break;
+        case 'L':
+            add_list(step, axes, random_axes(m, rank, axes));
+            break;
         case 'l':
             add_word(step, strncmp(params[i].name, "axis", 4) == 0 ? random_axis(m, rank)
                                                                    : below(m, 5) - 2);
             break;
-        case 'd': add_real(step, named_real(m, params[i].name)); break;
-        case 'b': add_word(step, below(m, 2)); break;
-        case 'e': add_word(step, below(m, step->op == OP_CROSS_ENTROPY ? 3 : 2)); break;
-        case 'y': add_word(step, (int64_t)palette_dtype(m)); break;
-        case 'h': add_word(step, 0); break;
-        default: break;
+        case 'd':
+            add_real(step, named_real(m, params[i].name));
+            break;
+        case 'b':
+            add_word(step, below(m, 2));
+            break;
+        case 'e':
+            add_word(step, below(m, step->op == OP_CROSS_ENTROPY ? 3 : 2));
+            break;
+        case 'y':
+            add_word(step, (int64_t)palette_dtype(m));
+            break;
+        case 'h':
+            add_word(step, 0);
+            break;
+        default:
+            break;
         }
     }
 }
@@ -519,7 +534,8 @@ static bool recipe_join(Maker *m, FuzzStep *step) {
         bool other = cat && chance(m, 40);
         if (other) dims[axis] = below(m, 5);
         sn_dtype dtype = chance(m, 80) ? (sn_dtype)x->dtype : palette_dtype(m);
-        int32_t part = chance(m, 20) ? step->operands[0].value : same_shape(m, dims, x->rank, dtype);
+        int32_t part =
+            chance(m, 20) ? step->operands[0].value : same_shape(m, dims, x->rank, dtype);
         if (!add_operand(step, part)) return false;
     }
     add_word(step, axis);
@@ -539,7 +555,9 @@ static bool recipe_pad(Maker *m, FuzzStep *step) {
 /* Dims of an index inside those of x. */
 static void inner_dims(Maker *m, const sn_tensor *x, int64_t axis, int64_t *dims) {
     for (int32_t i = 0; i < x->rank; i++)
-        dims[i] = i == axis ? 1 + below(m, 6) : chance(m, 60) ? x->dims[i] : below(m, x->dims[i] + 1);
+        dims[i] = i == axis       ? 1 + below(m, 6)
+                  : chance(m, 60) ? x->dims[i]
+                                  : below(m, x->dims[i] + 1);
 }
 
 static bool recipe_gather(Maker *m, FuzzStep *step) {
@@ -668,7 +686,8 @@ static bool recipe_attention(Maker *m, FuzzStep *step) {
     sn_dtype dtype = float_dtype(m);
     for (int32_t i = 0; i < rank; i++) query[i] = key[i] = 1 + below(m, i + 2 < rank ? 3 : 18);
     key[rank - 2] = 1 + below(m, 20);
-    int32_t q = same_shape(m, query, rank, dtype), k = new_input(m, dtype, FUZZ_SMALL, 0, rank, key);
+    int32_t q = same_shape(m, query, rank, dtype),
+            k = new_input(m, dtype, FUZZ_SMALL, 0, rank, key);
     key[rank - 1] = 1 + below(m, 9);
     int32_t v = new_input(m, dtype, FUZZ_SMALL, 0, rank, key);
     if (!add_operand(step, q) || !add_operand(step, k) || !add_operand(step, v)) return false;
@@ -757,9 +776,9 @@ static OpCode random_op(Maker *m) {
     static const struct {
         OpClass klass; /* ops of a class … */
         int percent;   /* … are chosen so often */
-    } weights[] = {{CLASS_POINTWISE, 38}, {CLASS_REDUCE, 16}, {CLASS_SCAN, 2}, {CLASS_VIEW, 18},
-                   {CLASS_INDEX, 6},      {CLASS_UPDATE, 3},  {CLASS_CONTRACT, 3},
-                   {CLASS_RANDOM, 3},     {CLASS_COMPOSITE, 11}};
+    } weights[] = {{CLASS_POINTWISE, 38}, {CLASS_REDUCE, 16}, {CLASS_SCAN, 2},
+                   {CLASS_VIEW, 18},      {CLASS_INDEX, 6},   {CLASS_UPDATE, 3},
+                   {CLASS_CONTRACT, 3},   {CLASS_RANDOM, 3},  {CLASS_COMPOSITE, 11}};
     int64_t at = below(m, 100);
     size_t row = 0;
     while (at >= weights[row].percent) at -= weights[row++].percent;
@@ -779,13 +798,21 @@ static bool make_step(Maker *m, FuzzStep *step) {
                                : at < 33 ? FUZZ_CONTIGUOUS
                                          : FUZZ_OP};
     switch (step->kind) {
-    case FUZZ_INPLACE: return make_inplace(m, step);
-    case FUZZ_COPY: return make_copy(m, step);
-    case FUZZ_FILL: add_real(step, random_real(m)); return add_operand(step, pick(m, NEED_ANY, 0));
-    case FUZZ_INDEX_VIEW: return recipe_index(m, step);
-    case FUZZ_SPLIT: return recipe_split(m, step);
-    case FUZZ_CONTIGUOUS: return add_operand(step, pick(m, NEED_ANY, 0));
-    default: break;
+    case FUZZ_INPLACE:
+        return make_inplace(m, step);
+    case FUZZ_COPY:
+        return make_copy(m, step);
+    case FUZZ_FILL:
+        add_real(step, random_real(m));
+        return add_operand(step, pick(m, NEED_ANY, 0));
+    case FUZZ_INDEX_VIEW:
+        return recipe_index(m, step);
+    case FUZZ_SPLIT:
+        return recipe_split(m, step);
+    case FUZZ_CONTIGUOUS:
+        return add_operand(step, pick(m, NEED_ANY, 0));
+    default:
+        break;
     }
     step->op = random_op(m);
     if (recipes[step->op]) return recipes[step->op](m, step);

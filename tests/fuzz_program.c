@@ -30,9 +30,9 @@ bool fuzz_chance(FuzzRandom *random, int percent) {
 
 static double special_real(FuzzRandom *random) {
     static const double values[] = {
-        0.0,     -0.0,    1.0,     -1.0,    0.5,    -0.5,   2.0,      -3.0,    1e-40,  -1e-40,
-        1e-46,   6e-8,    -6e-8,   5e-324,  1e-300, 65504., -65520.0, 3.3e38,  -3.4e38, 1.7e308,
-        1e30,    -1e30,   88.8,    -104.0,  0.1,    -0.1,   2147483648.0, -9.3e18, 9.3e18, 255.5,
+        0.0,   -0.0,  1.0,   -1.0,   0.5,    -0.5,   2.0,          -3.0,    1e-40,   -1e-40,
+        1e-46, 6e-8,  -6e-8, 5e-324, 1e-300, 65504., -65520.0,     3.3e38,  -3.4e38, 1.7e308,
+        1e30,  -1e30, 88.8,  -104.0, 0.1,    -0.1,   2147483648.0, -9.3e18, 9.3e18,  255.5,
     };
     int64_t at = fuzz_below(random, 64);
     if (at < 30) return values[at];
@@ -45,8 +45,9 @@ static double special_real(FuzzRandom *random) {
 }
 
 static int64_t special_integer(FuzzRandom *random) {
-    static const int64_t values[] = {0, 1, -1, 2, -2, 3, 7, INT64_MIN, INT64_MAX, INT32_MIN,
-                                     INT32_MAX, -128, 127, 255, -32768, 32767, 64, 31, 8, 100};
+    static const int64_t values[] = {0,         1,         -1,        2,         -2,   3,   7,
+                                     INT64_MIN, INT64_MAX, INT32_MIN, INT32_MAX, -128, 127, 255,
+                                     -32768,    32767,     64,        31,        8,    100};
     int64_t at = fuzz_below(random, 40);
     if (at < 20) return values[at];
     if (at < 34) return fuzz_below(random, 21) - 10;
@@ -67,8 +68,10 @@ static uint64_t element_bits(const FuzzBlock *block, int64_t i, FuzzRandom *rand
         if (i == block->count / 2)
             return dtype_bits_from_int(block->dtype, unit < 0.5 ? block->bound : -1);
         return dtype_bits_from_int(block->dtype, fuzz_below(random, block->bound));
-    case FUZZ_INDEX: return dtype_bits_from_int(block->dtype, fuzz_below(random, block->bound));
-    default: break;
+    case FUZZ_INDEX:
+        return dtype_bits_from_int(block->dtype, fuzz_below(random, block->bound));
+    default:
+        break;
     }
     if (block->dtype == SN_BOOL) return (uint64_t)fuzz_chance(random, 50);
     if (real) return dtype_bits_from_double(block->dtype, special_real(random));
@@ -91,8 +94,8 @@ static sn_tensor *make_block(const FuzzBlock *block, int64_t shift) {
     void *data = fuzz_block_data(block, shift);
     if (!data) return NULL;
     int64_t count = block->count + shift;
-    sn_tensor *tensor = sn_from_copy(data, (size_t)count * sn_dtype_size(block->dtype), &count, 1,
-                                     block->dtype);
+    sn_tensor *tensor =
+        sn_from_copy(data, (size_t)count * sn_dtype_size(block->dtype), &count, 1, block->dtype);
     free(data);
     return tensor;
 }
@@ -119,10 +122,14 @@ bool fuzz_make_inputs(const FuzzProgram *program, int64_t shift, sn_tensor **blo
 
 static sn_tensor *operand(const FuzzOperand *operand, sn_tensor *const *values) {
     switch (operand->value) {
-    case FUZZ_NONE: return SN_NONE;
-    case FUZZ_REAL: return sn_c(operand->real);
-    case FUZZ_INTEGER: return sn_ci((int64_t)operand->real);
-    default: return values[operand->value];
+    case FUZZ_NONE:
+        return SN_NONE;
+    case FUZZ_REAL:
+        return sn_c(operand->real);
+    case FUZZ_INTEGER:
+        return sn_ci((int64_t)operand->real);
+    default:
+        return values[operand->value];
     }
 }
 
@@ -150,19 +157,25 @@ sn_tensor *fuzz_run_step(const FuzzStep *step, int32_t number, sn_tensor *const 
     AttrList attrs = {.count = step->n_words};
     double value;
     memcpy(attrs.words, step->words, sizeof(int64_t) * (size_t)step->n_words);
-    for (int32_t i = 0; i < step->n_operands; i++) operands[i] = operand(&step->operands[i], values);
+    for (int32_t i = 0; i < step->n_operands; i++)
+        operands[i] = operand(&step->operands[i], values);
     sn_rng *own = op_is(step->op, CLASS_RANDOM) ? generator : NULL;
     switch (step->kind) {
     case FUZZ_INPLACE:
         return dispatch_inplace(step->op, operands, step->n_operands, &attrs, own, site);
-    case FUZZ_COPY: return sn_copy_at_(operands[0], operands[1], site.file, site.line);
+    case FUZZ_COPY:
+        return sn_copy_at_(operands[0], operands[1], site.file, site.line);
     case FUZZ_FILL:
         memcpy(&value, step->words, sizeof value);
         return sn_fill_at_(operands[0], value, site.file, site.line);
-    case FUZZ_INDEX_VIEW: return run_index(step, operands[0], site);
-    case FUZZ_SPLIT: return run_split(step, operands[0], site);
-    case FUZZ_CONTIGUOUS: return sn_contiguous_at(operands[0], site.file, site.line);
-    default: return dispatch_op(step->op, operands, step->n_operands, &attrs, own, site);
+    case FUZZ_INDEX_VIEW:
+        return run_index(step, operands[0], site);
+    case FUZZ_SPLIT:
+        return run_split(step, operands[0], site);
+    case FUZZ_CONTIGUOUS:
+        return sn_contiguous_at(operands[0], site.file, site.line);
+    default:
+        return dispatch_op(step->op, operands, step->n_operands, &attrs, own, site);
     }
 }
 
@@ -195,20 +208,21 @@ bool fuzz_uses(const FuzzProgram *program, int32_t value) {
 
 void fuzz_step_name(const FuzzStep *step, char *text, size_t size) {
     static const char *const names[FUZZ_KIND_COUNT] = {
-        [FUZZ_COPY] = "copy_",   [FUZZ_FILL] = "fill_",           [FUZZ_INDEX_VIEW] = "index",
-        [FUZZ_SPLIT] = "split", [FUZZ_CONTIGUOUS] = "contiguous",
+        [FUZZ_COPY] = "copy_",
+        [FUZZ_FILL] = "fill_",
+        [FUZZ_INDEX_VIEW] = "index",
+        [FUZZ_SPLIT] = "split",
+        [FUZZ_CONTIGUOUS] = "contiguous",
     };
     if (names[step->kind])
         snprintf(text, size, "%s", names[step->kind]);
     else
-        snprintf(text, size, "%s%s", op_info[step->op].name,
-                 step->kind == FUZZ_INPLACE ? "_" : "");
+        snprintf(text, size, "%s%s", op_info[step->op].name, step->kind == FUZZ_INPLACE ? "_" : "");
 }
 
 static void print_list(const int64_t *values, int64_t count, FILE *out) {
     fputc('[', out);
-    for (int64_t i = 0; i < count; i++)
-        fprintf(out, "%s%lld", i ? "," : "", (long long)values[i]);
+    for (int64_t i = 0; i < count; i++) fprintf(out, "%s%lld", i ? "," : "", (long long)values[i]);
     fputc(']', out);
 }
 
@@ -243,10 +257,14 @@ static void print_step(const FuzzStep *step, int32_t number, FILE *out) {
     for (int32_t i = 0; i < step->n_operands; i++) {
         const FuzzOperand *x = &step->operands[i];
         fprintf(out, "%s", i ? ", " : " ");
-        if (x->value == FUZZ_NONE) fprintf(out, "none");
-        else if (x->value == FUZZ_REAL) fprintf(out, "c(%.17g)", x->real);
-        else if (x->value == FUZZ_INTEGER) fprintf(out, "ci(%.17g)", x->real);
-        else fprintf(out, "%%%d", (int)x->value);
+        if (x->value == FUZZ_NONE)
+            fprintf(out, "none");
+        else if (x->value == FUZZ_REAL)
+            fprintf(out, "c(%.17g)", x->real);
+        else if (x->value == FUZZ_INTEGER)
+            fprintf(out, "ci(%.17g)", x->real);
+        else
+            fprintf(out, "%%%d", (int)x->value);
     }
     double real;
     memcpy(&real, step->words, sizeof real);

@@ -11,7 +11,7 @@
 #include <stdio.h>
 
 enum {
-    FUZZ_MOST_INPUTS = 12,  /* also the number of the first step's value */
+    FUZZ_MOST_INPUTS = 12, /* also the number of the first step's value */
     FUZZ_MOST_STEPS = 14,
     FUZZ_MOST_VALUES = FUZZ_MOST_INPUTS + FUZZ_MOST_STEPS,
     FUZZ_MOST_OUTPUTS = 6,
@@ -31,21 +31,21 @@ bool fuzz_chance(FuzzRandom *random, int percent);
 
 /* What the elements of a block are. */
 typedef enum FuzzFill {
-    FUZZ_SPECIAL,  /* any: NaN, infinities, -0, subnormals, extreme integers among them */
-    FUZZ_SMALL,    /* moderate numbers of both signs */
-    FUZZ_POSITIVE, /* in (0, 4) */
-    FUZZ_INDEX,    /* 0 … bound - 1 */
+    FUZZ_SPECIAL,   /* any: NaN, infinities, -0, subnormals, extreme integers among them */
+    FUZZ_SMALL,     /* moderate numbers of both signs */
+    FUZZ_POSITIVE,  /* in (0, 4) */
+    FUZZ_INDEX,     /* 0 … bound - 1 */
     FUZZ_BAD_INDEX, /* the same, with one that is out of range */
     FUZZ_FILL_COUNT
 } FuzzFill;
 
 /* Memory that inputs look at. */
 typedef struct FuzzBlock {
-    sn_dtype dtype;  /* of its elements */
-    int64_t count;   /* how many */
-    FuzzFill fill;   /* what they are */
-    int64_t bound;   /* INDEX: one past the largest */
-    uint64_t seed;   /* they follow from it */
+    sn_dtype dtype; /* of its elements */
+    int64_t count;  /* how many */
+    FuzzFill fill;  /* what they are */
+    int64_t bound;  /* INDEX: one past the largest */
+    uint64_t seed;  /* they follow from it */
 } FuzzBlock;
 
 /* An argument. */
@@ -86,15 +86,15 @@ typedef struct FuzzStep {
 } FuzzStep;
 
 typedef struct FuzzProgram {
-    uint64_t seed;                       /* it was made from */
-    int32_t n_blocks;                    /* blocks in use */
-    FuzzBlock blocks[FUZZ_MOST_INPUTS];  /* memory */
-    int32_t n_inputs;                    /* arguments in use */
-    FuzzInput inputs[FUZZ_MOST_INPUTS];  /* arguments */
-    int32_t n_steps;                     /* steps in use */
-    FuzzStep steps[FUZZ_MOST_STEPS];     /* in order */
-    int32_t n_outputs;                   /* results in use */
-    int32_t outputs[FUZZ_MOST_OUTPUTS];  /* values returned */
+    uint64_t seed;                      /* it was made from */
+    int32_t n_blocks;                   /* blocks in use */
+    FuzzBlock blocks[FUZZ_MOST_INPUTS]; /* memory */
+    int32_t n_inputs;                   /* arguments in use */
+    FuzzInput inputs[FUZZ_MOST_INPUTS]; /* arguments */
+    int32_t n_steps;                    /* steps in use */
+    FuzzStep steps[FUZZ_MOST_STEPS];    /* in order */
+    int32_t n_outputs;                  /* results in use */
+    int32_t outputs[FUZZ_MOST_OUTPUTS]; /* values returned */
 } FuzzProgram;
 
 /* Elements of a block, `shift` of them in front; freed with free(). */

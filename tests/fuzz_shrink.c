@@ -30,12 +30,16 @@ static void drop_step(FuzzProgram *p, int32_t at, int32_t instead) {
     for (int32_t i = 0; i < p->n_steps; i++)
         for (int32_t j = 0; j < p->steps[i].n_operands; j++) {
             int32_t *operand = &p->steps[i].operands[j].value;
-            if (*operand == value) *operand = instead;
-            else if (*operand > value) --*operand;
+            if (*operand == value)
+                *operand = instead;
+            else if (*operand > value)
+                --*operand;
         }
     for (int32_t i = 0; i < p->n_outputs; i++) {
-        if (p->outputs[i] == value) p->outputs[i] = instead;
-        else if (p->outputs[i] > value) p->outputs[i]--;
+        if (p->outputs[i] == value)
+            p->outputs[i] = instead;
+        else if (p->outputs[i] > value)
+            p->outputs[i]--;
     }
 }
 
@@ -176,8 +180,8 @@ static bool smaller_sizes(Shrinker *s) {
             int64_t size = s->best->inputs[i].dims[d];
             if (size < 2) continue;
             any = replace_size(s, size, 1) || (size > 2 && replace_size(s, size, 2)) ||
-                  (size > 5 && replace_size(s, size, size / 2)) || replace_size(s, size, size - 1) ||
-                  any;
+                  (size > 5 && replace_size(s, size, size / 2)) ||
+                  replace_size(s, size, size - 1) || any;
         }
     return any;
 }

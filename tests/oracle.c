@@ -47,11 +47,16 @@ static OracleNumber read_element(sn_dtype dtype, const void *element) {
     uint64_t bits = 0;
     memcpy(&bits, element, sn_dtype_size(dtype)); /* little-endian, like the formats themselves */
     switch (dtype) {
-    case SN_F16: return (OracleNumber){decode(bits, 10, 5), 0};
-    case SN_BF16: return (OracleNumber){decode(bits, 7, 8), 0};
-    case SN_F32: return (OracleNumber){decode(bits, 23, 8), 0};
-    case SN_F64: return (OracleNumber){decode(bits, 52, 11), 0};
-    default: return (OracleNumber){0, oracle_wrap(dtype, bits)};
+    case SN_F16:
+        return (OracleNumber){decode(bits, 10, 5), 0};
+    case SN_BF16:
+        return (OracleNumber){decode(bits, 7, 8), 0};
+    case SN_F32:
+        return (OracleNumber){decode(bits, 23, 8), 0};
+    case SN_F64:
+        return (OracleNumber){decode(bits, 52, 11), 0};
+    default:
+        return (OracleNumber){0, oracle_wrap(dtype, bits)};
     }
 }
 

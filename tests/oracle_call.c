@@ -12,10 +12,14 @@
 
 OracleFormat oracle_format(sn_dtype dtype) {
     switch (dtype) {
-    case SN_F16: return (OracleFormat){11, -14, 65504};
-    case SN_BF16: return (OracleFormat){8, -126, 0x1.fep127L};
-    case SN_F32: return (OracleFormat){24, -126, FLT_MAX};
-    default: return (OracleFormat){53, -1022, DBL_MAX};
+    case SN_F16:
+        return (OracleFormat){11, -14, 65504};
+    case SN_BF16:
+        return (OracleFormat){8, -126, 0x1.fep127L};
+    case SN_F32:
+        return (OracleFormat){24, -126, FLT_MAX};
+    default:
+        return (OracleFormat){53, -1022, DBL_MAX};
     }
 }
 
@@ -49,12 +53,18 @@ long double oracle_tiny(sn_dtype dtype) {
 
 int64_t oracle_wrap(sn_dtype dtype, uint64_t value) {
     switch (dtype) {
-    case SN_BOOL: return value != 0;
-    case SN_U8: return (int64_t)(value & 0xff);
-    case SN_I8: return (int64_t)(value & 0xff) - (value & 0x80 ? 0x100 : 0);
-    case SN_I16: return (int64_t)(value & 0xffff) - (value & 0x8000 ? 0x10000 : 0);
-    case SN_I32: return (int64_t)(value & 0xffffffff) - (value & 0x80000000 ? 0x100000000 : 0);
-    default: return (int64_t)value;
+    case SN_BOOL:
+        return value != 0;
+    case SN_U8:
+        return (int64_t)(value & 0xff);
+    case SN_I8:
+        return (int64_t)(value & 0xff) - (value & 0x80 ? 0x100 : 0);
+    case SN_I16:
+        return (int64_t)(value & 0xffff) - (value & 0x8000 ? 0x10000 : 0);
+    case SN_I32:
+        return (int64_t)(value & 0xffffffff) - (value & 0x80000000 ? 0x100000000 : 0);
+    default:
+        return (int64_t)value;
     }
 }
 
@@ -80,7 +90,8 @@ OracleNumber oracle_convert(sn_dtype to, sn_dtype from, OracleNumber x) {
     if (dtype_is_float(to))
         return (OracleNumber){oracle_round_to(to, was_real ? x.real : (long double)x.integer), 0};
     if (to == SN_BOOL) return (OracleNumber){0, was_real ? x.real != 0 : x.integer != 0};
-    return (OracleNumber){0, was_real ? saturate(to, x.real) : oracle_wrap(to, (uint64_t)x.integer)};
+    return (OracleNumber){0,
+                          was_real ? saturate(to, x.real) : oracle_wrap(to, (uint64_t)x.integer)};
 }
 
 OracleNumber oracle_number(const OracleTensor *tensor, int64_t i) {
@@ -176,7 +187,8 @@ bool oracle_buckets(const OracleTensor *x, uint32_t mask, OracleBuckets *buckets
     size_t total = (size_t)(buckets->count * buckets->size) + (size_t)buckets->count + 1;
     buckets->at = calloc(total, sizeof *buckets->at);
     if (!buckets->at) return false;
-    int64_t *filled = buckets->at + buckets->count * buckets->size; /* by bucket, behind the positions */
+    int64_t *filled =
+        buckets->at + buckets->count * buckets->size; /* by bucket, behind the positions */
     for (int64_t flat = 0; flat < x->count; flat++) {
         int64_t index[SN_MAX_RANK];
         oracle_unravel(flat, x->dims, x->rank, index);

@@ -210,10 +210,11 @@ static OracleStatus arange(const OracleCall *call) {
     for (int64_t i = 0; i < call->out->count; i++) {
         double value = real ? start + (double)i * step : trunc(start) + (double)i * trunc(step);
         if (real)
-            oracle_put_real(call->out, i, value, oracle_ulp(SN_F64, fabs(start) + fabs((double)i * step)));
+            oracle_put_real(call->out, i, value,
+                            oracle_ulp(SN_F64, fabs(start) + fabs((double)i * step)));
         else
-            oracle_put(call->out, i, oracle_convert(call->out->dtype, SN_I64,
-                                                    (OracleNumber){0, (int64_t)value}));
+            oracle_put(call->out, i,
+                       oracle_convert(call->out->dtype, SN_I64, (OracleNumber){0, (int64_t)value}));
     }
     return ORACLE_OK;
 }
@@ -274,16 +275,20 @@ static OracleStatus scatter_add(const OracleCall *call) {
         index[axis] = indices->integer[i];
         int64_t to = oracle_ravel(index, out->dims, out->rank);
         if (!out->real) {
-            out->integer[to] = out->dtype == SN_BOOL
-                                   ? out->integer[to] | x.integer
-                                   : oracle_wrap(out->dtype, (uint64_t)out->integer[to] + (uint64_t)x.integer);
+            out->integer[to] =
+                out->dtype == SN_BOOL
+                    ? out->integer[to] | x.integer
+                    : oracle_wrap(out->dtype, (uint64_t)out->integer[to] + (uint64_t)x.integer);
             continue;
         }
         terms[to] += fabsl(x.real);
         long double sum = out->real[to] + x.real;
         bool overflow = isfinite(terms[to]) && terms[to] > oracle_format(compute).largest;
         long double bound = out->bound[to] + 2 * oracle_epsilon(out->dtype) * terms[to];
-        oracle_put_real(out, to, sum, overflow ? INFINITY : isfinite(terms[to]) ? bound : out->bound[to]);
+        oracle_put_real(out, to, sum,
+                        overflow              ? INFINITY
+                        : isfinite(terms[to]) ? bound
+                                              : out->bound[to]);
     }
     free(terms);
     return ORACLE_OK;

@@ -59,15 +59,15 @@ static long double sigmoid(long double x) {
 
 /* Functions of one float, and how many units of the last place an implementation may be off. */
 static const struct {
-    OpCode op;                          /* the op */
-    long double (*value)(long double);  /* by the C library */
-    int ulps;                           /* allowed */
+    OpCode op;                         /* the op */
+    long double (*value)(long double); /* by the C library */
+    int ulps;                          /* allowed */
 } functions[] = {
-    {OP_EXP, expl, 1},     {OP_EXP2, exp2l, 2},   {OP_EXPM1, expm1l, 2},   {OP_LOG, logl, 1},
-    {OP_LOG2, log2l, 2},   {OP_LOG10, log10l, 2}, {OP_LOG1P, log1pl, 2},   {OP_SIN, sinl, 2},
-    {OP_COS, cosl, 2},     {OP_TAN, tanl, 3},     {OP_ASIN, asinl, 3},     {OP_ACOS, acosl, 3},
-    {OP_ATAN, atanl, 3},   {OP_SINH, sinhl, 3},   {OP_COSH, coshl, 3},     {OP_TANH, tanhl, 2},
-    {OP_ASINH, asinhl, 4}, {OP_ACOSH, acoshl, 4}, {OP_ATANH, atanhl, 4},   {OP_ERF, erfl, 1},
+    {OP_EXP, expl, 1},     {OP_EXP2, exp2l, 2},      {OP_EXPM1, expm1l, 2}, {OP_LOG, logl, 1},
+    {OP_LOG2, log2l, 2},   {OP_LOG10, log10l, 2},    {OP_LOG1P, log1pl, 2}, {OP_SIN, sinl, 2},
+    {OP_COS, cosl, 2},     {OP_TAN, tanl, 3},        {OP_ASIN, asinl, 3},   {OP_ACOS, acosl, 3},
+    {OP_ATAN, atanl, 3},   {OP_SINH, sinhl, 3},      {OP_COSH, coshl, 3},   {OP_TANH, tanhl, 2},
+    {OP_ASINH, asinhl, 4}, {OP_ACOSH, acoshl, 4},    {OP_ATANH, atanhl, 4}, {OP_ERF, erfl, 1},
     {OP_ERFC, erfcl, 4},   {OP_SIGMOID, sigmoid, 4},
 };
 
@@ -90,8 +90,9 @@ static long double softplus(Element *e) {
     if (scaled > threshold) return e->x.real;
     long double value = log1pl(expl(scaled)) / beta;
     bool overflows = scaled > (e->compute == SN_F64 ? 709 : 88);
-    e->bound = overflows ? INFINITY
-                         : ulps(e, value, 6 + 2 * fabsl(scaled)) + oracle_tiny(e->compute) / fabsl(beta);
+    e->bound = overflows
+                   ? INFINITY
+                   : ulps(e, value, 6 + 2 * fabsl(scaled)) + oracle_tiny(e->compute) / fabsl(beta);
     return value;
 }
 
@@ -159,56 +160,99 @@ static long double float_value(Element *e) {
             return exact ? value : bounded(e, value, functions[i].ulps);
         }
     switch (call->op) {
-    case OP_NEG: return -x;
-    case OP_ABS: return fabsl(x);
-    case OP_SIGN: return sign_of(x);
-    case OP_SQUARE: return times(c, x, x);
-    case OP_RECIPROCAL: return over(c, 1, x);
-    case OP_SQRT: return root(c, x);
-    case OP_RSQRT: return over(c, 1, root(c, x));
-    case OP_RELU: return larger(x, 0);
-    case OP_RELU6: return clamp_between(x, 0, 6);
-    case OP_FLOOR: return floorl(x);
-    case OP_CEIL: return ceill(x);
-    case OP_ROUND: return rintl(x);
-    case OP_TRUNC: return truncl(x);
-    case OP_FRAC: return minus(c, x, truncl(x));
-    case OP_CLONE: return x;
-    case OP_SOFTSIGN: return over(c, x, plus(c, 1, fabsl(x)));
-    case OP_SILU: return bounded(e, x * sigmoid(x), 6);
-    case OP_MISH: return mish(e);
-    case OP_HARDSIGMOID: return hardsigmoid(e);
-    case OP_HARDSWISH: return times(c, x, hardsigmoid(e));
-    case OP_LOGSIGMOID: return logsigmoid(e);
-    case OP_GELU: return gelu(e);
-    case OP_SOFTPLUS: return softplus(e);
-    case OP_LEAKY_RELU: return x > 0 ? x : times(c, x, in_type(c, oracle_double(call, "slope")));
-    case OP_ELU: return elu(e);
+    case OP_NEG:
+        return -x;
+    case OP_ABS:
+        return fabsl(x);
+    case OP_SIGN:
+        return sign_of(x);
+    case OP_SQUARE:
+        return times(c, x, x);
+    case OP_RECIPROCAL:
+        return over(c, 1, x);
+    case OP_SQRT:
+        return root(c, x);
+    case OP_RSQRT:
+        return over(c, 1, root(c, x));
+    case OP_RELU:
+        return larger(x, 0);
+    case OP_RELU6:
+        return clamp_between(x, 0, 6);
+    case OP_FLOOR:
+        return floorl(x);
+    case OP_CEIL:
+        return ceill(x);
+    case OP_ROUND:
+        return rintl(x);
+    case OP_TRUNC:
+        return truncl(x);
+    case OP_FRAC:
+        return minus(c, x, truncl(x));
+    case OP_CLONE:
+        return x;
+    case OP_SOFTSIGN:
+        return over(c, x, plus(c, 1, fabsl(x)));
+    case OP_SILU:
+        return bounded(e, x * sigmoid(x), 6);
+    case OP_MISH:
+        return mish(e);
+    case OP_HARDSIGMOID:
+        return hardsigmoid(e);
+    case OP_HARDSWISH:
+        return times(c, x, hardsigmoid(e));
+    case OP_LOGSIGMOID:
+        return logsigmoid(e);
+    case OP_GELU:
+        return gelu(e);
+    case OP_SOFTPLUS:
+        return softplus(e);
+    case OP_LEAKY_RELU:
+        return x > 0 ? x : times(c, x, in_type(c, oracle_double(call, "slope")));
+    case OP_ELU:
+        return elu(e);
     case OP_HARDTANH:
         return clamp_between(x, in_type(c, oracle_double(call, "low")),
                              in_type(c, oracle_double(call, "high")));
-    case OP_ADD: return plus(c, x, y);
-    case OP_SUB: return minus(c, x, y);
-    case OP_MUL: return times(c, x, y);
-    case OP_DIV: return over(c, x, y);
-    case OP_FLOOR_DIVIDE: return floorl(over(c, x, y));
-    case OP_FMOD: return fmodl(x, y);
-    case OP_REMAINDER: return float_remainder(e);
-    case OP_POW: return bounded(e, powl(x, y), 4);
-    case OP_MAXIMUM: return larger(x, y);
-    case OP_MINIMUM: return smaller(x, y);
-    case OP_ATAN2: return bounded(e, atan2l(x, y), 4);
-    case OP_HYPOT: return bounded(e, isnan(x) || isnan(y) ? hypotl(x, y) : hypotl(x, y), 2);
-    case OP_COPYSIGN: return copysignl(x, y);
-    case OP_WHERE: return x;
+    case OP_ADD:
+        return plus(c, x, y);
+    case OP_SUB:
+        return minus(c, x, y);
+    case OP_MUL:
+        return times(c, x, y);
+    case OP_DIV:
+        return over(c, x, y);
+    case OP_FLOOR_DIVIDE:
+        return floorl(over(c, x, y));
+    case OP_FMOD:
+        return fmodl(x, y);
+    case OP_REMAINDER:
+        return float_remainder(e);
+    case OP_POW:
+        return bounded(e, powl(x, y), 4);
+    case OP_MAXIMUM:
+        return larger(x, y);
+    case OP_MINIMUM:
+        return smaller(x, y);
+    case OP_ATAN2:
+        return bounded(e, atan2l(x, y), 4);
+    case OP_HYPOT:
+        return bounded(e, isnan(x) || isnan(y) ? hypotl(x, y) : hypotl(x, y), 2);
+    case OP_COPYSIGN:
+        return copysignl(x, y);
+    case OP_WHERE:
+        return x;
     case OP_CLAMP:
         if (e->has_y) x = larger(x, y);
         return e->has_z ? smaller(x, z) : x;
-    case OP_LERP: return plus(c, x, times(c, z, minus(c, y, x)));
+    case OP_LERP:
+        return plus(c, x, times(c, z, minus(c, y, x)));
     case OP_ADDCMUL:
         return plus(c, x, times(c, times(c, in_type(c, oracle_double(call, "value")), y), z));
-    case OP_XLOGY: return xlogy(e);
-    default: e->bound = INFINITY; return NAN;
+    case OP_XLOGY:
+        return xlogy(e);
+    default:
+        e->bound = INFINITY;
+        return NAN;
     }
 }
 
@@ -253,39 +297,60 @@ static int64_t integer_value(Element *e) {
     uint64_t ux = (uint64_t)x, uy = (uint64_t)y;
     bool is_bool = t == SN_BOOL;
     switch (call->op) {
-    case OP_NEG: return oracle_wrap(t, 0 - ux);
-    case OP_ABS: return x < 0 ? oracle_wrap(t, 0 - ux) : x;
-    case OP_SIGN: return (x > 0) - (x < 0);
-    case OP_SQUARE: return is_bool ? x : oracle_wrap(t, ux * ux);
-    case OP_RELU: return x > 0 ? x : 0;
-    case OP_RELU6: return x < 0 ? 0 : x > 6 ? 6 : x;
+    case OP_NEG:
+        return oracle_wrap(t, 0 - ux);
+    case OP_ABS:
+        return x < 0 ? oracle_wrap(t, 0 - ux) : x;
+    case OP_SIGN:
+        return (x > 0) - (x < 0);
+    case OP_SQUARE:
+        return is_bool ? x : oracle_wrap(t, ux * ux);
+    case OP_RELU:
+        return x > 0 ? x : 0;
+    case OP_RELU6:
+        return x < 0 ? 0 : x > 6 ? 6 : x;
     case OP_FLOOR:
     case OP_CEIL:
     case OP_ROUND:
     case OP_TRUNC:
     case OP_WHERE:
-    case OP_CLONE: return x;
+    case OP_CLONE:
+        return x;
     case OP_HARDTANH: {
         int64_t low = oracle_of_double(t, oracle_double(call, "low")).integer;
         int64_t high = oracle_of_double(t, oracle_double(call, "high")).integer;
         int64_t at_least = x < low ? low : x;
         return at_least > high ? high : at_least;
     }
-    case OP_BITWISE_NOT: return is_bool ? !x : oracle_wrap(t, ~ux);
-    case OP_ADD: return is_bool ? x | y : oracle_wrap(t, ux + uy);
-    case OP_SUB: return oracle_wrap(t, ux - uy);
-    case OP_MUL: return oracle_wrap(t, ux * uy);
-    case OP_FLOOR_DIVIDE: return oracle_wrap(t, (uint64_t)floor_divide(x, y));
-    case OP_FMOD: return int_fmod(x, y);
-    case OP_REMAINDER: return int_remainder(x, y);
-    case OP_POW: return int_pow(t, x, y);
-    case OP_MAXIMUM: return x > y ? x : y;
-    case OP_MINIMUM: return x < y ? x : y;
-    case OP_BITWISE_AND: return x & y;
-    case OP_BITWISE_OR: return x | y;
-    case OP_BITWISE_XOR: return x ^ y;
+    case OP_BITWISE_NOT:
+        return is_bool ? !x : oracle_wrap(t, ~ux);
+    case OP_ADD:
+        return is_bool ? x | y : oracle_wrap(t, ux + uy);
+    case OP_SUB:
+        return oracle_wrap(t, ux - uy);
+    case OP_MUL:
+        return oracle_wrap(t, ux * uy);
+    case OP_FLOOR_DIVIDE:
+        return oracle_wrap(t, (uint64_t)floor_divide(x, y));
+    case OP_FMOD:
+        return int_fmod(x, y);
+    case OP_REMAINDER:
+        return int_remainder(x, y);
+    case OP_POW:
+        return int_pow(t, x, y);
+    case OP_MAXIMUM:
+        return x > y ? x : y;
+    case OP_MINIMUM:
+        return x < y ? x : y;
+    case OP_BITWISE_AND:
+        return x & y;
+    case OP_BITWISE_OR:
+        return x | y;
+    case OP_BITWISE_XOR:
+        return x ^ y;
     case OP_SHIFT_LEFT:
-    case OP_SHIFT_RIGHT: return shift(call->op, t, x, y);
+    case OP_SHIFT_RIGHT:
+        return shift(call->op, t, x, y);
     case OP_CLAMP:
         if (e->has_y && x < y) x = y;
         return e->has_z && x > z ? z : x;
@@ -293,7 +358,8 @@ static int64_t integer_value(Element *e) {
         uint64_t value = (uint64_t)oracle_of_double(t, oracle_double(call, "value")).integer;
         return oracle_wrap(t, ux + value * uy * (uint64_t)z);
     }
-    default: return x;
+    default:
+        return x;
     }
 }
 
@@ -310,20 +376,34 @@ static bool truth_value(const Element *e) {
     bool x = real ? e->x.real != 0 : e->x.integer != 0;
     bool y = real ? e->y.real != 0 : e->y.integer != 0;
     switch (e->call->op) {
-    case OP_ISNAN: return real && isnan(e->x.real);
-    case OP_ISINF: return real && isinf(e->x.real);
-    case OP_ISFINITE: return !real || isfinite(e->x.real);
-    case OP_SIGNBIT: return real ? signbit(e->x.real) != 0 : e->x.integer < 0;
-    case OP_LOGICAL_NOT: return !x;
-    case OP_LOGICAL_AND: return x && y;
-    case OP_LOGICAL_OR: return x || y;
-    case OP_LOGICAL_XOR: return x != y;
-    case OP_EQ: return ordered && compare(e) == 0;
-    case OP_NE: return !ordered || compare(e) != 0;
-    case OP_LT: return ordered && compare(e) < 0;
-    case OP_LE: return ordered && compare(e) <= 0;
-    case OP_GT: return ordered && compare(e) > 0;
-    default: return ordered && compare(e) >= 0;
+    case OP_ISNAN:
+        return real && isnan(e->x.real);
+    case OP_ISINF:
+        return real && isinf(e->x.real);
+    case OP_ISFINITE:
+        return !real || isfinite(e->x.real);
+    case OP_SIGNBIT:
+        return real ? signbit(e->x.real) != 0 : e->x.integer < 0;
+    case OP_LOGICAL_NOT:
+        return !x;
+    case OP_LOGICAL_AND:
+        return x && y;
+    case OP_LOGICAL_OR:
+        return x || y;
+    case OP_LOGICAL_XOR:
+        return x != y;
+    case OP_EQ:
+        return ordered && compare(e) == 0;
+    case OP_NE:
+        return !ordered || compare(e) != 0;
+    case OP_LT:
+        return ordered && compare(e) < 0;
+    case OP_LE:
+        return ordered && compare(e) <= 0;
+    case OP_GT:
+        return ordered && compare(e) > 0;
+    default:
+        return ordered && compare(e) >= 0;
     }
 }
 
@@ -343,7 +423,8 @@ static sn_dtype meeting_type(const OracleCall *call) {
     return dtype_result(dtypes, strengths, call->n_in);
 }
 
-static OracleNumber operand(const OracleCall *call, int32_t i, const int64_t *index, sn_dtype type) {
+static OracleNumber operand(const OracleCall *call, int32_t i, const int64_t *index,
+                            sn_dtype type) {
     const OracleTensor *x = &call->in[i];
     OracleNumber number = oracle_number(x, oracle_broadcast(x, index, call->out->rank));
     return oracle_convert(type, x->dtype, number);
@@ -389,9 +470,9 @@ static OracleStatus pointwise(const OracleCall *call) {
 
 static OracleStatus cast(const OracleCall *call) {
     for (int64_t i = 0; i < call->out->count; i++)
-        oracle_put(call->out, i,
-                   oracle_convert(call->out->dtype, call->in[0].dtype,
-                                  oracle_number(&call->in[0], i)));
+        oracle_put(
+            call->out, i,
+            oracle_convert(call->out->dtype, call->in[0].dtype, oracle_number(&call->in[0], i)));
     return ORACLE_OK;
 }
 

@@ -22,17 +22,27 @@ static bool same_strides(sn_tensor *a, sn_tensor *b) {
 
 /* ---- returned aliases ---------------------------------------------------------------------------- */
 
-static sn_tensor *itself(sn_tensor *x) { return x; }
-static sn_tensor *turned(sn_tensor *x) { return sn_transpose(x, 0, 1); }
-static sn_tensor *middle(sn_tensor *x) { return sn_select(sn_narrow(x, 0, 1, 2), 0, -1); }
+static sn_tensor *itself(sn_tensor *x) {
+    return x;
+}
+static sn_tensor *turned(sn_tensor *x) {
+    return sn_transpose(x, 0, 1);
+}
+static sn_tensor *middle(sn_tensor *x) {
+    return sn_select(sn_narrow(x, 0, 1, 2), 0, -1);
+}
 static sn_tensor *backwards(sn_tensor *x) {
     return sn_index(x, SN_IX(SN_STEP(SN_END, SN_END, -1), SN_STEP(1, SN_END, 2), SN_NEW));
 }
-static sn_tensor *diagonal(sn_tensor *x) { return sn_diagonal(x, 1, 0, 1); }
+static sn_tensor *diagonal(sn_tensor *x) {
+    return sn_diagonal(x, 1, 0, 1);
+}
 static sn_tensor *spread(sn_tensor *x) {
     return sn_expand(sn_unsqueeze(sn_select(x, 1, 0), 1), SN_I(-1, 5));
 }
-static sn_tensor *flat(sn_tensor *x) { return sn_reshape(x, SN_I(-1)); }
+static sn_tensor *flat(sn_tensor *x) {
+    return sn_reshape(x, SN_I(-1));
+}
 
 static void a_returned_input_or_view_is_an_alias_as_in_eager(void **state) {
     (void)state;
@@ -89,10 +99,18 @@ static void results_that_share_memory_still_do(void **state) {
     sn_compiled_release(c);
 }
 
-static sn_tensor *fresh(sn_tensor *x) { return sn_clone(x); }
-static sn_tensor *copied(sn_tensor *x) { return sn_reshape(sn_transpose(x, 0, 1), SN_I(-1)); }
-static sn_tensor *constant(sn_tensor *x) { return sn_full(SN_I(2), (double)sn_rank(x), SN_F32); }
-static sn_tensor *added_zero(sn_tensor *x) { return sn_cast(sn_mul(x, sn_ci(1)), SN_F32); }
+static sn_tensor *fresh(sn_tensor *x) {
+    return sn_clone(x);
+}
+static sn_tensor *copied(sn_tensor *x) {
+    return sn_reshape(sn_transpose(x, 0, 1), SN_I(-1));
+}
+static sn_tensor *constant(sn_tensor *x) {
+    return sn_full(SN_I(2), (double)sn_rank(x), SN_F32);
+}
+static sn_tensor *added_zero(sn_tensor *x) {
+    return sn_cast(sn_mul(x, sn_ci(1)), SN_F32);
+}
 
 static void what_eager_copies_is_new_memory_in_every_call(void **state) {
     (void)state;
@@ -115,9 +133,9 @@ static void what_eager_copies_is_new_memory_in_every_call(void **state) {
 
 static sn_tensor *write_views(sn_tensor *x, sn_tensor *y) {
     sn_tensor *before = sn_mul(x, sn_ci(1));
-    sn_add_(sn_select(x, 0, 1), y);                                  /* a row */
-    sn_copy_(sn_select(x, 1, -1), sn_c(0.5));                        /* a column */
-    sn_mul_(sn_diagonal(x, 0, 0, 1), sn_ci(-3));                     /* a diagonal */
+    sn_add_(sn_select(x, 0, 1), y);              /* a row */
+    sn_copy_(sn_select(x, 1, -1), sn_c(0.5));    /* a column */
+    sn_mul_(sn_diagonal(x, 0, 0, 1), sn_ci(-3)); /* a diagonal */
     sn_tensor *steps = sn_index(x, SN_IX(SN_STEP(0, SN_END, 2), SN_STEP(SN_END, SN_END, -2)));
     sn_sub_(steps, sn_index(sn_transpose(before, 0, 1), SN_IX(SN_RANGE(0, 2), SN_RANGE(0, 2))));
     sn_tensor *flat_view = sn_reshape(x, SN_I(-1));
@@ -335,8 +353,10 @@ static void what_the_function_keeps_is_real_and_new_in_every_call(void **state) 
             EXPECT_SAME(fast(x), want);
             EXPECT_SAME(kept, want_kept);
             sn_add_(x, sn_ci(1));
-            if (f >= 2) EXPECT_SAME(sn_sub(kept, sn_ci(1)), want_kept);
-            else EXPECT_SAME(kept, want_kept);
+            if (f >= 2)
+                EXPECT_SAME(sn_sub(kept, sn_ci(1)), want_kept);
+            else
+                EXPECT_SAME(kept, want_kept);
         }
         sn_compiled_release(c);
         keep(NULL);

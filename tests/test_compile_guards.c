@@ -7,7 +7,9 @@
 typedef sn_tensor *Unary(sn_tensor *);
 typedef sn_tensor *Binary(sn_tensor *, sn_tensor *);
 
-static sn_tensor *one_value(double value) { return tensor_of(SN_F64, SN_I(1), &value); }
+static sn_tensor *one_value(double value) {
+    return tensor_of(SN_F64, SN_I(1), &value);
+}
 
 /* Counters since `before`. */
 static int64_t since(const sn_counters *before, size_t offset) {
@@ -21,7 +23,9 @@ static int64_t since(const sn_counters *before, size_t offset) {
 
 /* ---- counters ----------------------------------------------------------------------------------- */
 
-static sn_tensor *gated(sn_tensor *x) { return sn_mul(sn_sigmoid(x), sn_add(x, sn_ci(1))); }
+static sn_tensor *gated(sn_tensor *x) {
+    return sn_mul(sn_sigmoid(x), sn_add(x, sn_ci(1)));
+}
 
 static void a_call_is_traced_then_checked_then_hit(void **state) {
     (void)state;
@@ -245,7 +249,9 @@ static void the_second_call_catches_undeclared_state(void **state) {
 
 static bool global_flag;
 
-static sn_tensor *other_ops(sn_tensor *x) { return global_flag ? sn_exp(x) : sn_neg(x); }
+static sn_tensor *other_ops(sn_tensor *x) {
+    return global_flag ? sn_exp(x) : sn_neg(x);
+}
 
 static sn_tensor *other_output(sn_tensor *x) {
     sn_tensor *y = sn_neg(x), *z = sn_exp(x);
@@ -274,7 +280,9 @@ static void every_kind_of_difference_is_caught(void **state) {
 
 static sn_tensor *global_tensor;
 
-static sn_tensor *times_global_tensor(sn_tensor *x) { return sn_mul(x, global_tensor); }
+static sn_tensor *times_global_tensor(sn_tensor *x) {
+    return sn_mul(x, global_tensor);
+}
 
 static void a_tensor_reached_through_a_global_is_never_stale(void **state) {
     (void)state;
@@ -282,8 +290,10 @@ static void a_tensor_reached_through_a_global_is_never_stale(void **state) {
     Unary *fast = SN_FN(c, times_global_tensor);
     sn_tensor *x = one_value(3);
     for (int i = 0; i < 6; i++) {
-        if (i % 3 == 0) global_tensor = one_value(i + 1);
-        else sn_add_(global_tensor, sn_ci(1));
+        if (i % 3 == 0)
+            global_tensor = one_value(i + 1);
+        else
+            sn_add_(global_tensor, sn_ci(1));
         EXPECT_VALUES(fast(x), 3.0 * (i + 1));
     }
     global_tensor = tensor_of(SN_F64, SN_I(2), V(1, 2));
@@ -337,7 +347,9 @@ static void a_global_generator_goes_on_drawing(void **state) {
 
 static Unary *inner;
 
-static sn_tensor *calls_inner(sn_tensor *x) { return sn_add(inner(sn_neg(x)), x); }
+static sn_tensor *calls_inner(sn_tensor *x) {
+    return sn_add(inner(sn_neg(x)), x);
+}
 
 static void a_compiled_function_inside_another_is_inlined(void **state) {
     (void)state;

@@ -55,8 +55,9 @@ static sn_tensor *reads_nothing_new(sn_tensor *x) {
 
 static void both_branches_of_a_host_read_are_right(void **state) {
     (void)state;
-    Unary *functions[] = {branches_on_item, branches_on_read, loops_until_small, reads_an_integer,
-                          prints, maps, reads_nothing_new};
+    Unary *functions[] = {branches_on_item, branches_on_read, loops_until_small,
+                          reads_an_integer, prints,           maps,
+                          reads_nothing_new};
     for (size_t f = 0; f < sizeof functions / sizeof functions[0]; f++) {
         sn_compiled *c = sn_compile(functions[f], "t:t", NULL);
         Unary *fast = (Unary *)sn_compiled_fn(c);
@@ -163,7 +164,9 @@ static void fullgraph_refuses_a_host_read_with_its_line(void **state) {
 
 static Unary *inner;
 
-static sn_tensor *calls_inner(sn_tensor *x) { return sn_neg(inner(x)); }
+static sn_tensor *calls_inner(sn_tensor *x) {
+    return sn_neg(inner(x));
+}
 
 static void an_inner_functions_fullgraph_and_reads_are_handed_up(void **state) {
     (void)state;
@@ -176,8 +179,10 @@ static void an_inner_functions_fullgraph_and_reads_are_handed_up(void **state) {
         Unary *fast = SN_FN(c, calls_inner);
         for (int i = 0; i < 3; i++) {
             sn_tensor *y = fast(i == 2 ? sn_neg(x) : x);
-            if (full) EXPECT_ERROR(SN_ERROR_GRAPH_BREAK, "item");
-            else EXPECT_SAME(y, sn_neg(branches_on_item(i == 2 ? sn_neg(x) : x)));
+            if (full)
+                EXPECT_ERROR(SN_ERROR_GRAPH_BREAK, "item");
+            else
+                EXPECT_SAME(y, sn_neg(branches_on_item(i == 2 ? sn_neg(x) : x)));
         }
         sn_compiled_release(c);
         sn_compiled_release(c_inner);
@@ -186,16 +191,22 @@ static void an_inner_functions_fullgraph_and_reads_are_handed_up(void **state) {
 
 /* ---- errors in metadata -------------------------------------------------------------------------- */
 
-static sn_tensor *wrong_shapes(sn_tensor *x, sn_tensor *y) { return sn_matmul(sn_neg(x), y); }
+static sn_tensor *wrong_shapes(sn_tensor *x, sn_tensor *y) {
+    return sn_matmul(sn_neg(x), y);
+}
 
 static sn_tensor *wrong_scalar_dtype(sn_tensor *x, sn_tensor *y) {
     (void)y;
     return sn_bitwise_and(x, sn_ci(1));
 }
 
-static sn_tensor *wrong_axis(sn_tensor *x, sn_tensor *y) { return sn_sum(sn_add(x, y), SN_I(2), true); }
+static sn_tensor *wrong_axis(sn_tensor *x, sn_tensor *y) {
+    return sn_sum(sn_add(x, y), SN_I(2), true);
+}
 
-static sn_tensor *wrong_write(sn_tensor *x, sn_tensor *y) { return sn_add_(sn_select(x, 0, 0), y); }
+static sn_tensor *wrong_write(sn_tensor *x, sn_tensor *y) {
+    return sn_add_(sn_select(x, 0, 0), y);
+}
 
 static sn_tensor *wrong_null(sn_tensor *x, sn_tensor *y) {
     (void)y;

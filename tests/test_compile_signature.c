@@ -42,7 +42,9 @@ static void optional_tensor_may_be_none(void **state) {
     sn_compiled_release(c);
 }
 
-static sn_tensor *weighted(sn_tensor *x, sn_tensor *bias) { return sn_linear(x, x, bias); }
+static sn_tensor *weighted(sn_tensor *x, sn_tensor *bias) {
+    return sn_linear(x, x, bias);
+}
 
 static void none_reaches_ops_with_optional_operands(void **state) {
     (void)state;
@@ -188,29 +190,45 @@ typedef struct Model {
 } Model;
 
 static const sn_field norm_fields[] = {
-    {.name = "weight", .kind = SN_FIELD_TENSOR, .offset = offsetof(Norm, weight),
+    {.name = "weight",
+     .kind = SN_FIELD_TENSOR,
+     .offset = offsetof(Norm, weight),
      .bytes = sizeof(sn_tensor *)},
     {.name = "eps", .kind = SN_FIELD_SCALAR, .offset = offsetof(Norm, eps), .bytes = 8},
 };
 static const sn_tree norm_tree = {sizeof(Norm), norm_fields, 2};
 
 static const sn_field model_fields[] = {
-    {.name = "bias", .kind = SN_FIELD_TENSOR, .offset = offsetof(Model, bias),
+    {.name = "bias",
+     .kind = SN_FIELD_TENSOR,
+     .offset = offsetof(Model, bias),
      .bytes = sizeof(sn_tensor *)},
-    {.name = "norm", .kind = SN_FIELD_STRUCT, .offset = offsetof(Model, norm),
-     .bytes = sizeof(Norm), .nested = &norm_tree},
+    {.name = "norm",
+     .kind = SN_FIELD_STRUCT,
+     .offset = offsetof(Model, norm),
+     .bytes = sizeof(Norm),
+     .nested = &norm_tree},
     {.name = "scale", .kind = SN_FIELD_SCALAR, .offset = offsetof(Model, scale), .bytes = 4},
-    {.name = "n_layers", .kind = SN_FIELD_SCALAR, .offset = offsetof(Model, n_layers),
-     .bytes = 4},
-    {.name = "layers", .kind = SN_FIELD_TENSOR, .offset = offsetof(Model, layers),
-     .bytes = sizeof(sn_tensor *), .count = 4, .counted = true,
+    {.name = "n_layers", .kind = SN_FIELD_SCALAR, .offset = offsetof(Model, n_layers), .bytes = 4},
+    {.name = "layers",
+     .kind = SN_FIELD_TENSOR,
+     .offset = offsetof(Model, layers),
+     .bytes = sizeof(sn_tensor *),
+     .count = 4,
+     .counted = true,
      .count_offset = offsetof(Model, n_layers)},
-    {.name = "sizes", .kind = SN_FIELD_SCALAR, .offset = offsetof(Model, sizes), .bytes = 4,
+    {.name = "sizes",
+     .kind = SN_FIELD_SCALAR,
+     .offset = offsetof(Model, sizes),
+     .bytes = 4,
      .count = 3},
-    {.name = "(padding)", .kind = SN_FIELD_IGNORED,
+    {.name = "(padding)",
+     .kind = SN_FIELD_IGNORED,
      .offset = offsetof(Model, sizes) + 3 * sizeof(int32_t),
      .bytes = offsetof(Model, note) - offsetof(Model, sizes) - 3 * sizeof(int32_t)},
-    {.name = "note", .kind = SN_FIELD_IGNORED, .offset = offsetof(Model, note),
+    {.name = "note",
+     .kind = SN_FIELD_IGNORED,
+     .offset = offsetof(Model, note),
      .bytes = sizeof(const char *)},
 };
 static const sn_tree model_tree = {sizeof(Model), model_fields,
@@ -223,12 +241,18 @@ static sn_tensor *run_model(Model *m, sn_tensor *x) {
     return sn_add(sn_add(x, m->bias), sn_ci(m->sizes[2]));
 }
 
-static sn_tensor *one_value(double value) { return tensor_of(SN_F64, SN_I(1), &value); }
+static sn_tensor *one_value(double value) {
+    return tensor_of(SN_F64, SN_I(1), &value);
+}
 
 static void described_struct_is_read_field_by_field(void **state) {
     (void)state;
-    Model m = {.bias = one_value(100), .norm = {one_value(2), 0.5}, .scale = 4, .n_layers = 2,
-               .layers = {one_value(3), one_value(5), NULL, NULL}, .sizes = {0, 0, 1000}};
+    Model m = {.bias = one_value(100),
+               .norm = {one_value(2), 0.5},
+               .scale = 4,
+               .n_layers = 2,
+               .layers = {one_value(3), one_value(5), NULL, NULL},
+               .sizes = {0, 0, 1000}};
     const sn_tree *trees[] = {&model_tree};
     sn_compile_options options = {.size = sizeof options, .trees = trees, .n_trees = 1};
     sn_compiled *c = sn_compile(run_model, "St:t", &options);
@@ -361,8 +385,8 @@ static void sn_sig_derives_an_all_tensor_signature(void **state) {
 
 static void malformed_signatures_are_refused(void **state) {
     (void)state;
-    static const char *const bad[] = {"", "tt", "q:t", "t:q", "t**:t", "?t:t", "t::t", "t:t?", "b?:t",
-                                      "t t:t", "t:i"};
+    static const char *const bad[] = {"",     "tt",   "q:t",  "t:q",   "t**:t", "?t:t",
+                                      "t::t", "t:t?", "b?:t", "t t:t", "t:i"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         sn_compiled *c = sn_compile(twice_and_add, bad[i], NULL);
         if (c) print_error("signature \"%s\" was taken\n", bad[i]);
@@ -457,11 +481,12 @@ static void sn_call_reports_to_the_callers_error_alone(void **state) {
 static void sn_call_takes_every_kind_of_value(void **state) {
     (void)state;
     sn_compiled *c = sn_compile(of_scalars, "bilftd:t", NULL);
-    sn_value inputs[6] = {
-        {.kind = SN_VALUE_BOOL, .as.integer = 1}, {.kind = SN_VALUE_INT, .as.integer = 2},
-        {.kind = SN_VALUE_INT, .as.integer = 0},  {.kind = SN_VALUE_FLOAT, .as.real = 0.5},
-        value_of_tensor(tensor_of(SN_F64, SN_I(2, 2), V(1, 2, 3, 4))),
-        {.kind = SN_VALUE_FLOAT, .as.real = 1}};
+    sn_value inputs[6] = {{.kind = SN_VALUE_BOOL, .as.integer = 1},
+                          {.kind = SN_VALUE_INT, .as.integer = 2},
+                          {.kind = SN_VALUE_INT, .as.integer = 0},
+                          {.kind = SN_VALUE_FLOAT, .as.real = 0.5},
+                          value_of_tensor(tensor_of(SN_F64, SN_I(2, 2), V(1, 2, 3, 4))),
+                          {.kind = SN_VALUE_FLOAT, .as.real = 1}};
     sn_tensor *y = NULL;
     int32_t count = 0;
     for (int i = 0; i < ROUNDS; i++) {
@@ -505,14 +530,16 @@ static sn_status payload_scale(void *payload, const sn_value *inputs, int32_t n_
     return sn_error_status();
 }
 
-static void payload_destroy(void *payload) { ((Payload *)payload)->destroyed++; }
+static void payload_destroy(void *payload) {
+    ((Payload *)payload)->destroyed++;
+}
 
 static void payload_function_compiles_and_is_destroyed_once(void **state) {
     (void)state;
     Payload payload = {.factor = 3};
     sn_error error = {.size = sizeof error};
-    sn_compiled *c = sn_compile_payload(payload_scale, &payload, payload_destroy, "scale", "t:t",
-                                        NULL, &error);
+    sn_compiled *c =
+        sn_compile_payload(payload_scale, &payload, payload_destroy, "scale", "t:t", NULL, &error);
     assert_non_null(c);
     sn_value input = value_of_tensor(one_value(2));
     for (int i = 0; i < 5; i++) {
@@ -532,8 +559,8 @@ static void payload_is_destroyed_when_compile_fails(void **state) {
     (void)state;
     Payload payload = {.factor = 3};
     sn_error error = {.size = sizeof error};
-    assert_null(sn_compile_payload(payload_scale, &payload, payload_destroy, "scale", "bad", NULL,
-                                   &error));
+    assert_null(
+        sn_compile_payload(payload_scale, &payload, payload_destroy, "scale", "bad", NULL, &error));
     assert_int_equal(error.status, SN_ERROR_SIGNATURE);
     assert_int_equal(payload.destroyed, 1);
     EXPECT_OK();

@@ -91,8 +91,8 @@ static void format_prints_like_numpy(void **state) {
     assert_int_equal(sn_format(x, text, 5), (int32_t)strlen("[[1, 2], [3, 4]]"));
     assert_string_equal(text, "[[1,");
     assert_int_equal(sn_format(x, NULL, 0), (int32_t)strlen("[[1, 2], [3, 4]]"));
-    sn_format(tensor_of(SN_F32, SN_I(2), V(1, 2.5)), text, sizeof text);
-    assert_string_equal(text, "[1. , 2.5]");
+    sn_format(tensor_of(SN_F32, SN_I(2), V(1.5, -2.5)), text, sizeof text);
+    assert_string_equal(text, "[ 1.5, -2.5]");
 }
 
 /* ---- shapes and views -------------------------------------------------------------------------------- */
@@ -117,8 +117,9 @@ static void views_share_memory_and_have_numpys_shapes(void **state) {
     EXPECT_VALUES(sn_diagonal(x, 1, 1, 2), 1, 6, 11, 13, 18, 23);
     EXPECT_VALUES(sn_diagonal(counted(SN_I(3, 3)), -1, 0, 1), 3, 7);
     EXPECT_VALUES(sn_select(sn_flip(x, SN_I(0, -1)), 1, -1), 23, 22, 21, 20, 11, 10, 9, 8);
-    EXPECT_VALUES(sn_index(x, SN_IX(SN_AT(-1), SN_STEP(SN_END, SN_END, -2), SN_RANGE(1, 3), SN_NEW)),
-                  21, 22, 13, 14);
+    EXPECT_VALUES(
+        sn_index(x, SN_IX(SN_AT(-1), SN_STEP(SN_END, SN_END, -2), SN_RANGE(1, 3), SN_NEW)), 21, 22,
+        13, 14);
     EXPECT_SHAPE(sn_index(x, SN_IX(SN_ALL, SN_RANGE(2, 1), SN_NEW)), SN_F32, SN_I(2, 0, 1, 4));
     EXPECT_SHAPE(sn_index(x, SN_IX(SN_RANGE(-100, 100))), SN_F32, SN_I(2, 3, 4));
     sn_tensor *parts[3];
@@ -171,7 +172,8 @@ static void zero_dims_and_empty_tensors_work(void **state) {
 
 static void eight_dims_broadcast(void **state) {
     (void)state;
-    sn_tensor *x = counted(SN_I(2, 1, 2, 1, 2, 1, 2, 1)), *y = counted(SN_I(1, 2, 1, 2, 1, 2, 1, 2));
+    sn_tensor *x = counted(SN_I(2, 1, 2, 1, 2, 1, 2, 1)),
+              *y = counted(SN_I(1, 2, 1, 2, 1, 2, 1, 2));
     sn_tensor *z = sn_add(sn_mul(x, sn_ci(16)), y);
     EXPECT_SHAPE(z, SN_F32, SN_I(2, 2, 2, 2, 2, 2, 2, 2));
     float values[256];
@@ -179,12 +181,15 @@ static void eight_dims_broadcast(void **state) {
     for (int i = 0; i < 256; i++) {
         int a = 0, b = 0;
         for (int k = 7; k >= 0; k--) {
-            if (k % 2) a = 2 * a + (i >> k & 1);
-            else b = 2 * b + (i >> k & 1);
+            if (k % 2)
+                a = 2 * a + (i >> k & 1);
+            else
+                b = 2 * b + (i >> k & 1);
         }
         assert_true(values[i] == (float)(16 * a + b));
     }
-    EXPECT_SAME(sn_permute(sn_permute(z, SN_I(7, 6, 5, 4, 3, 2, 1, 0)), SN_I(7, 6, 5, 4, 3, 2, 1, 0)), z);
+    EXPECT_SAME(
+        sn_permute(sn_permute(z, SN_I(7, 6, 5, 4, 3, 2, 1, 0)), SN_I(7, 6, 5, 4, 3, 2, 1, 0)), z);
     EXPECT_SAME(sn_sum(z, SN_I(0, 2, 4, 6), false),
                 sn_sum(sn_permute(z, SN_I(1, 3, 5, 7, 0, 2, 4, 6)), SN_I(4, 5, 6, 7), false));
 }
@@ -225,7 +230,12 @@ static void two_tensors_promote_like_pytorchs(void **state) {
             EXPECT_SHAPE(sn_where(sn_lt(x, y), x, y), want, SN_I(2));
             /* a zero-dimensional tensor counts by its category only */
             sn_tensor *scalar = tensor_of((sn_dtype)b, SN_I0, V(1));
-            int class_a = a == SN_BOOL ? 0 : a < SN_F16 ? 1 : 2, class_b = b == SN_BOOL ? 0 : b < SN_F16 ? 1 : 2;
+            int class_a = a == SN_BOOL ? 0
+                          : a < SN_F16 ? 1
+                                       : 2,
+                class_b = b == SN_BOOL ? 0
+                          : b < SN_F16 ? 1
+                                       : 2;
             EXPECT_SHAPE(sn_add(x, scalar), class_b > class_a ? (sn_dtype)b : (sn_dtype)a, SN_I(2));
         }
 }
@@ -292,7 +302,7 @@ static void writes_from_overlapping_memory_read_the_old_values(void **state) {
     EXPECT_SAME(y, sn_full(SN_I(300), 299, SN_F32));
     sn_tensor *square = counted(SN_I(17, 17));
     sn_sub_(square, sn_transpose(square, 0, 1));
-    EXPECT_SAME(square, sn_neg(sn_transpose(square, 0, 1)));
+    EXPECT_SAME(sn_add(square, sn_transpose(square, 0, 1)), sn_zeros(SN_I(17, 17), SN_F32));
     sn_copy_(square, sn_sum(square, SN_I(0), true));
     EXPECT_SAME(sn_select(square, 0, 16), sn_select(square, 0, 0));
 }

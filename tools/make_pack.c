@@ -16,21 +16,26 @@ enum { N_COMMON = sizeof common / sizeof common[0] };
 
 /* Shapes of operands: by layout, not by size, since kernels take sizes as arguments. */
 typedef enum Layout {
-    LAYOUT_DENSE,     /* [6, 10] */
-    LAYOUT_STRIDED,   /* [6, 10] with the axes exchanged in memory */
-    LAYOUT_ROW,       /* [10] against [6, 10] */
-    LAYOUT_COLUMN,    /* [6, 1] against [6, 10] */
-    LAYOUT_SCALAR,    /* [] */
+    LAYOUT_DENSE,   /* [6, 10] */
+    LAYOUT_STRIDED, /* [6, 10] with the axes exchanged in memory */
+    LAYOUT_ROW,     /* [10] against [6, 10] */
+    LAYOUT_COLUMN,  /* [6, 1] against [6, 10] */
+    LAYOUT_SCALAR,  /* [] */
     LAYOUT_COUNT
 } Layout;
 
 static sn_tensor *make(sn_dtype dtype, Layout layout) {
     switch (layout) {
-    case LAYOUT_DENSE: return sn_ones(SN_I(6, 10), dtype);
-    case LAYOUT_STRIDED: return sn_transpose(sn_ones(SN_I(10, 6), dtype), 0, 1);
-    case LAYOUT_ROW: return sn_ones(SN_I(10), dtype);
-    case LAYOUT_COLUMN: return sn_ones(SN_I(6, 1), dtype);
-    default: return sn_ones(SN_I0, dtype);
+    case LAYOUT_DENSE:
+        return sn_ones(SN_I(6, 10), dtype);
+    case LAYOUT_STRIDED:
+        return sn_transpose(sn_ones(SN_I(10, 6), dtype), 0, 1);
+    case LAYOUT_ROW:
+        return sn_ones(SN_I(10), dtype);
+    case LAYOUT_COLUMN:
+        return sn_ones(SN_I(6, 1), dtype);
+    default:
+        return sn_ones(SN_I0, dtype);
     }
 }
 
@@ -39,7 +44,8 @@ static void forget_error(void) {
     if (sn_error_status() != SN_OK) sn_error_take(NULL);
 }
 
-static void apply(OpCode op, sn_tensor *const *inputs, int32_t n, const AttrList *attrs, bool in_place) {
+static void apply(OpCode op, sn_tensor *const *inputs, int32_t n, const AttrList *attrs,
+                  bool in_place) {
     sn_scope scope = sn_scope_begin();
     if (in_place)
         dispatch_inplace(op, inputs, n, attrs, NULL, nowhere);
@@ -58,7 +64,8 @@ static void attributes(OpCode op, AttrList *attrs) {
     attrs->count = 0;
     for (int32_t i = 0; i < n; i++) {
         if (params[i].kind == 'd') attr_double(attrs, 1);
-        if (params[i].kind == 'e' || params[i].kind == 'b' || params[i].kind == 'l') attr_int(attrs, 0);
+        if (params[i].kind == 'e' || params[i].kind == 'b' || params[i].kind == 'l')
+            attr_int(attrs, 0);
     }
 }
 
@@ -80,10 +87,12 @@ static void unary(OpCode op, sn_dtype dtype) {
 
 static void binary(OpCode op, sn_dtype dtype) {
     static const Layout pairs[][2] = {
-        {LAYOUT_DENSE, LAYOUT_DENSE},   {LAYOUT_DENSE, LAYOUT_SCALAR}, {LAYOUT_SCALAR, LAYOUT_DENSE},
-        {LAYOUT_DENSE, LAYOUT_ROW},     {LAYOUT_ROW, LAYOUT_DENSE},    {LAYOUT_DENSE, LAYOUT_COLUMN},
-        {LAYOUT_COLUMN, LAYOUT_DENSE},  {LAYOUT_DENSE, LAYOUT_STRIDED}, {LAYOUT_STRIDED, LAYOUT_DENSE},
-        {LAYOUT_STRIDED, LAYOUT_SCALAR}, {LAYOUT_COLUMN, LAYOUT_ROW},
+        {LAYOUT_DENSE, LAYOUT_DENSE},   {LAYOUT_DENSE, LAYOUT_SCALAR},
+        {LAYOUT_SCALAR, LAYOUT_DENSE},  {LAYOUT_DENSE, LAYOUT_ROW},
+        {LAYOUT_ROW, LAYOUT_DENSE},     {LAYOUT_DENSE, LAYOUT_COLUMN},
+        {LAYOUT_COLUMN, LAYOUT_DENSE},  {LAYOUT_DENSE, LAYOUT_STRIDED},
+        {LAYOUT_STRIDED, LAYOUT_DENSE}, {LAYOUT_STRIDED, LAYOUT_SCALAR},
+        {LAYOUT_COLUMN, LAYOUT_ROW},
     };
     AttrList attrs;
     attributes(op, &attrs);

@@ -35,22 +35,22 @@ SN_BEGIN_DECLS
 /** Result of a call. Values are part of the ABI and only ever appended. */
 typedef enum sn_status {
     SN_OK = 0,
-    SN_ERROR_ARGUMENT = 1,    /**< NULL, a wrong count, a value outside its range */
-    SN_ERROR_SHAPE = 2,       /**< shapes do not fit each other or the op */
-    SN_ERROR_DTYPE = 3,       /**< a data type that the op does not take */
-    SN_ERROR_INDEX = 4,       /**< an axis or an index out of range, in metadata or in data */
-    SN_ERROR_MEMORY = 5,      /**< out of memory, or a size that overflows */
-    SN_ERROR_SCOPE = 6,       /**< no scope is open, or scopes are not nested */
-    SN_ERROR_HANDLE = 7,      /**< a released handle, or a release of what was not retained */
-    SN_ERROR_SIGNATURE = 8,   /**< a signature string that does not parse or does not match */
-    SN_ERROR_UNSUPPORTED = 9, /**< valid, but not possible on this machine or in this build */
-    SN_ERROR_IO = 10,         /**< a file that cannot be read or written */
-    SN_ERROR_FORMAT = 11,     /**< a file or text that is malformed */
-    SN_ERROR_COMPILE = 12,    /**< code generation failed */
+    SN_ERROR_ARGUMENT = 1,     /**< NULL, a wrong count, a value outside its range */
+    SN_ERROR_SHAPE = 2,        /**< shapes do not fit each other or the op */
+    SN_ERROR_DTYPE = 3,        /**< a data type that the op does not take */
+    SN_ERROR_INDEX = 4,        /**< an axis or an index out of range, in metadata or in data */
+    SN_ERROR_MEMORY = 5,       /**< out of memory, or a size that overflows */
+    SN_ERROR_SCOPE = 6,        /**< no scope is open, or scopes are not nested */
+    SN_ERROR_HANDLE = 7,       /**< a released handle, or a release of what was not retained */
+    SN_ERROR_SIGNATURE = 8,    /**< a signature string that does not parse or does not match */
+    SN_ERROR_UNSUPPORTED = 9,  /**< valid, but not possible on this machine or in this build */
+    SN_ERROR_IO = 10,          /**< a file that cannot be read or written */
+    SN_ERROR_FORMAT = 11,      /**< a file or text that is malformed */
+    SN_ERROR_COMPILE = 12,     /**< code generation failed */
     SN_ERROR_GRAPH_BREAK = 13, /**< a host read inside a full-graph function */
-    SN_ERROR_ALIAS = 14,      /**< a write through a view that overlaps itself, a frozen tensor */
-    SN_ERROR_CANCELLED = 15,  /**< the progress callback said stop */
-    SN_ERROR_INTERNAL = 16    /**< a defect of Sinter; please report it */
+    SN_ERROR_ALIAS = 14,       /**< a write through a view that overlaps itself, a frozen tensor */
+    SN_ERROR_CANCELLED = 15,   /**< the progress callback said stop */
+    SN_ERROR_INTERNAL = 16     /**< a defect of Sinter; please report it */
 } sn_status;
 
 /** Element type of a tensor. Values are part of the ABI and only ever appended. */

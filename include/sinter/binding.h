@@ -11,15 +11,15 @@
 SN_BEGIN_DECLS
 
 typedef enum sn_value_kind {
-    SN_VALUE_NONE = 0,   /**< an absent optional tensor */
-    SN_VALUE_TENSOR = 1, /**< .tensor */
+    SN_VALUE_NONE = 0,    /**< an absent optional tensor */
+    SN_VALUE_TENSOR = 1,  /**< .tensor */
     SN_VALUE_TENSORS = 2, /**< .tensors, .count */
-    SN_VALUE_BOOL = 3,   /**< .integer */
-    SN_VALUE_INT = 4,    /**< .integer: letters i, l; kinds l, e, y */
-    SN_VALUE_FLOAT = 5,  /**< .real: letters f, d */
-    SN_VALUE_INTS = 6,   /**< .integers, .count */
-    SN_VALUE_RNG = 7,    /**< .generator */
-    SN_VALUE_POINTER = 8 /**< .pointer: letters S, p */
+    SN_VALUE_BOOL = 3,    /**< .integer */
+    SN_VALUE_INT = 4,     /**< .integer: letters i, l; kinds l, e, y */
+    SN_VALUE_FLOAT = 5,   /**< .real: letters f, d */
+    SN_VALUE_INTS = 6,    /**< .integers, .count */
+    SN_VALUE_RNG = 7,     /**< .generator */
+    SN_VALUE_POINTER = 8  /**< .pointer: letters S, p */
 } sn_value_kind;
 
 typedef struct sn_value {
@@ -33,7 +33,7 @@ typedef struct sn_value {
         const int64_t *integers;
         sn_rng *generator;
         void *pointer;
-    } as;               /**< the value */
+    } as; /**< the value */
 } sn_value;
 
 /** Results of a payload function. */
@@ -65,9 +65,9 @@ SN_API sn_compiled *sn_compile_payload(sn_payload_function *function, void *payl
                                        sn_error *error);
 
 /** Applies an op (sn_op in ops.h) to values in the order of its signature. */
-SN_API sn_status sn_apply(int32_t op, const sn_value *inputs, int32_t n_inputs,
-                          sn_tensor **outputs, int32_t capacity, int32_t *n_outputs,
-                          const sn_call_options *options, sn_error *error);
+SN_API sn_status sn_apply(int32_t op, const sn_value *inputs, int32_t n_inputs, sn_tensor **outputs,
+                          int32_t capacity, int32_t *n_outputs, const sn_call_options *options,
+                          sn_error *error);
 
 /** One op of the table, for generators. */
 typedef struct sn_op_description {

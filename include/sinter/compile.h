@@ -24,7 +24,7 @@ typedef enum sn_rerun {
 
 typedef enum sn_numerics {
     SN_NUMERICS_EXACT = 0, /**< the same bits as eager */
-    SN_NUMERICS_FAST = 1   /**< contraction and reassociation allowed; at most twice eager's error */
+    SN_NUMERICS_FAST = 1 /**< contraction and reassociation allowed; at most twice eager's error */
 } sn_numerics;
 
 /** Memory of the program that the function reads. */
@@ -43,14 +43,14 @@ typedef enum sn_field_kind {
 } sn_field_kind;
 typedef struct sn_tree sn_tree;
 typedef struct sn_field {
-    const char *name;       /**< for messages */
-    sn_field_kind kind;     /**< see above */
-    size_t offset;          /**< bytes from the struct's start */
-    size_t bytes;           /**< of one element: sizeof(sn_tensor *) for a tensor */
-    size_t count;           /**< elements of a fixed array; 0 means 1 */
-    size_t count_offset;    /**< with `counted`: offset of an int32_t that counts the used ones */
-    bool counted;           /**< only that many of `count` are used */
-    const sn_tree *nested;  /**< STRUCT: its layout */
+    const char *name;      /**< for messages */
+    sn_field_kind kind;    /**< see above */
+    size_t offset;         /**< bytes from the struct's start */
+    size_t bytes;          /**< of one element: sizeof(sn_tensor *) for a tensor */
+    size_t count;          /**< elements of a fixed array; 0 means 1 */
+    size_t count_offset;   /**< with `counted`: offset of an int32_t that counts the used ones */
+    bool counted;          /**< only that many of `count` are used */
+    const sn_tree *nested; /**< STRUCT: its layout */
 } sn_field;
 struct sn_tree {
     size_t bytes;           /**< sizeof the struct */
@@ -59,17 +59,17 @@ struct sn_tree {
 };
 
 typedef struct sn_compile_options {
-    size_t size;             /**< sizeof(sn_compile_options), or 0 */
-    sn_rerun rerun;          /**< whether the function may be skipped */
-    bool fullgraph;          /**< a host read is an error with its source line */
-    sn_numerics numerics;    /**< exact by default */
-    const sn_watch *watch;   /**< memory the function reads; copied */
-    int32_t n_watch;         /**< how many */
+    size_t size;                 /**< sizeof(sn_compile_options), or 0 */
+    sn_rerun rerun;              /**< whether the function may be skipped */
+    bool fullgraph;              /**< a host read is an error with its source line */
+    sn_numerics numerics;        /**< exact by default */
+    const sn_watch *watch;       /**< memory the function reads; copied */
+    int32_t n_watch;             /**< how many */
     const sn_tree *const *trees; /**< layouts of the S arguments, in order */
-    int32_t n_trees;         /**< how many */
+    int32_t n_trees;             /**< how many */
     bool (*progress)(void *context, const char *stage, int32_t done, int32_t total);
-                             /**< called while compiling; false cancels. May be NULL */
-    void *progress_context;  /**< handed to it */
+    /**< called while compiling; false cancels. May be NULL */
+    void *progress_context; /**< handed to it */
 } sn_compile_options;
 
 /** Wraps `function`. Signature letters: t tensor, t? may be SN_NONE, t* array with an int32_t count
@@ -98,19 +98,19 @@ SN_API void sn_compiled_release(sn_compiled *compiled);
 #if !defined(__cplusplus)
 /** Signature of an all-tensor function of up to eight arguments with one result. */
 #define SN_SIG(f)                                                                                  \
-    _Generic((f),                                                                                  \
-        sn_tensor * (*)(sn_tensor *) : "t:t",                                                      \
-        sn_tensor * (*)(sn_tensor *, sn_tensor *) : "tt:t",                                        \
-        sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *) : "ttt:t",                          \
-        sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *) : "tttt:t",            \
-        sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *)           \
-            : "ttttt:t",                                                                           \
-        sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *,           \
-                        sn_tensor *) : "tttttt:t",                                                 \
-        sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *,           \
-                        sn_tensor *, sn_tensor *) : "ttttttt:t",                                   \
-        sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *,           \
-                        sn_tensor *, sn_tensor *, sn_tensor *) : "tttttttt:t")
+    _Generic((f), sn_tensor * (*)(sn_tensor *)                                                     \
+             : "t:t", sn_tensor * (*)(sn_tensor *, sn_tensor *)                                    \
+             : "tt:t", sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *)                      \
+             : "ttt:t", sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *)        \
+             : "tttt:t",                                                                           \
+               sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *)    \
+             : "ttttt:t", sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *,      \
+                                          sn_tensor *, sn_tensor *)                                \
+             : "tttttt:t", sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *,     \
+                                           sn_tensor *, sn_tensor *, sn_tensor *)                  \
+             : "ttttttt:t", sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *,    \
+                                            sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *)    \
+             : "tttttttt:t")
 #endif
 
 SN_END_DECLS

@@ -37,23 +37,23 @@ SN_API void sn_counters_get(sn_counters *counters);
 
 /** What became of one compiled function. */
 typedef struct sn_explanation {
-    size_t size;              /**< sizeof(sn_explanation), or 0 */
-    int32_t entries;          /**< guarded entries */
-    int32_t graphs;           /**< graphs, over all entries */
-    int32_t ops;              /**< ops recorded in the latest entry */
-    int32_t kernels;          /**< kernels of the latest entry */
-    int32_t extern_calls;     /**< extern calls of the latest entry */
-    int32_t reorders;         /**< kernels that only change a layout for an extern call */
-    int32_t host_reads;       /**< host reads of the latest entry */
-    int32_t fallbacks;        /**< graphs that run node by node */
-    bool rerun;               /**< the function is run on every call */
-    int64_t trace_ns;         /**< of the latest entry */
+    size_t size;          /**< sizeof(sn_explanation), or 0 */
+    int32_t entries;      /**< guarded entries */
+    int32_t graphs;       /**< graphs, over all entries */
+    int32_t ops;          /**< ops recorded in the latest entry */
+    int32_t kernels;      /**< kernels of the latest entry */
+    int32_t extern_calls; /**< extern calls of the latest entry */
+    int32_t reorders;     /**< kernels that only change a layout for an extern call */
+    int32_t host_reads;   /**< host reads of the latest entry */
+    int32_t fallbacks;    /**< graphs that run node by node */
+    bool rerun;           /**< the function is run on every call */
+    int64_t trace_ns;     /**< of the latest entry */
     int64_t plan_ns;
     int64_t compile_ns;
-    int64_t bytes;            /**< that the kernels move */
-    int64_t flops;            /**< scalar operations, extern calls included */
-    int64_t bytes_unfused;    /**< that the same ops move when run one by one */
-    int64_t peak_bytes;       /**< temporary memory and results of one call */
+    int64_t bytes;         /**< that the kernels move */
+    int64_t flops;         /**< scalar operations, extern calls included */
+    int64_t bytes_unfused; /**< that the same ops move when run one by one */
+    int64_t peak_bytes;    /**< temporary memory and results of one call */
 } sn_explanation;
 SN_API sn_status sn_explain(sn_compiled *compiled, sn_explanation *explanation);
 /** The same, and guards, kernels, what fused and what did not and why, as text: a malloc'ed string
@@ -67,10 +67,10 @@ SN_API void sn_text_free(char *text);
 
 /** A launch in the kernel history. */
 typedef struct sn_launch_record {
-    char name[40];     /**< the kernel's name, which is its hash; "gemm" for an extern call */
-    char label[56];    /**< the ops in it */
-    int64_t items;     /**< items it ran over */
-    int64_t bytes;     /**< it moves */
+    char name[40];  /**< the kernel's name, which is its hash; "gemm" for an extern call */
+    char label[56]; /**< the ops in it */
+    int64_t items;  /**< items it ran over */
+    int64_t bytes;  /**< it moves */
 } sn_launch_record;
 /** Starts (or restarts) recording launches of this thread. */
 SN_API void sn_history_begin(void);

@@ -38,7 +38,9 @@ SN_API sn_mark_t sn_mark(void);
 SN_API void sn_unwind(sn_mark_t mark);
 
 #if defined(__GNUC__) && !defined(__cplusplus)
-static inline void sn_scope_cleanup(sn_scope *scope) { sn_scope_end(*scope, NULL); }
+static inline void sn_scope_cleanup(sn_scope *scope) {
+    sn_scope_end(*scope, NULL);
+}
 /** SN_SCOPE { … } closes its scope however the block is left. */
 #define SN_SCOPE                                                                                   \
     for (sn_scope sn_scope_of_block __attribute__((cleanup(sn_scope_cleanup))) = sn_scope_begin(), \

@@ -4,15 +4,15 @@
 #define SINTER_H
 
 #include <sinter/base.h>
-#include <sinter/error.h>
-#include <sinter/tensor.h>
-#include <sinter/scope.h>
-#include <sinter/random.h>
-#include <sinter/ops.h>
-#include <sinter/compile.h>
 #include <sinter/binding.h>
+#include <sinter/compile.h>
+#include <sinter/error.h>
 #include <sinter/inspect.h>
-#include <sinter/runtime.h>
 #include <sinter/io.h>
+#include <sinter/ops.h>
+#include <sinter/random.h>
+#include <sinter/runtime.h>
+#include <sinter/scope.h>
+#include <sinter/tensor.h>
 
 #endif

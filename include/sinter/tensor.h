@@ -125,11 +125,16 @@ typedef struct sn_index_item {
 } sn_index_item;
 /** Stop of a range that goes on to the end (or, with a negative step, to the beginning). */
 #define SN_END INT64_MAX
-#define SN_ALL {SN_INDEX_ALL, 0, SN_END, 1}
-#define SN_AT(index) {SN_INDEX_AT, (index), 0, 1}
-#define SN_RANGE(start, stop) {SN_INDEX_RANGE, (start), (stop), 1}
-#define SN_STEP(start, stop, step) {SN_INDEX_RANGE, (start), (stop), (step)}
-#define SN_NEW {SN_INDEX_NEW, 0, 0, 1}
+#define SN_ALL                                                                                     \
+    { SN_INDEX_ALL, 0, SN_END, 1 }
+#define SN_AT(index)                                                                               \
+    { SN_INDEX_AT, (index), 0, 1 }
+#define SN_RANGE(start, stop)                                                                      \
+    { SN_INDEX_RANGE, (start), (stop), 1 }
+#define SN_STEP(start, stop, step)                                                                 \
+    { SN_INDEX_RANGE, (start), (stop), (step) }
+#define SN_NEW                                                                                     \
+    { SN_INDEX_NEW, 0, 0, 1 }
 #define SN_IX(...)                                                                                 \
     ((const sn_index_item[]){__VA_ARGS__}),                                                        \
         ((int32_t)(sizeof((const sn_index_item[]){__VA_ARGS__}) / sizeof(sn_index_item)))
