@@ -4,9 +4,11 @@
 #include "passes/fuse.h"
 
 /* What oneDNN's matmul runs without a reorder of its own: one of the matrix axes dense, the other
- * not overlapping it. */
+ * not overlapping it. A vector is dense: apart, its elements would take a slow path. */
 static bool strides_fit(const int64_t *dims, const int64_t *strides) {
     int64_t rows = dims[1], columns = dims[2];
+    if (rows == 1 && columns > 1 && strides[2] != 1) return false;
+    if (columns == 1 && rows > 1 && strides[1] != 1) return false;
     bool row_major = (columns == 1 || strides[2] == 1) && (rows == 1 || strides[1] >= columns);
     bool column_major = (rows == 1 || strides[1] == 1) && (columns == 1 || strides[2] >= rows);
     return (row_major || column_major) && strides[0] >= 0;

@@ -149,10 +149,13 @@ static GemmShape turn_column(const GemmShape *shape) {
 }
 
 /* Strides of a dimension of size 1 are free in our interface; here they are what a dense layout
- * would have, since others miss the library's fast paths. */
-static void settle_strides(int64_t rows, int64_t cols, int64_t *row_step, int64_t *col_step) {
-    if (cols == 1) *col_step = 1;
-    if (rows == 1) *row_step = *col_step == 1 ? cols : 1;
+ * would have, since others miss the library's fast paths. But oneDNN 3.7 multiplies a vector whose
+ * elements are apart as if they were adjacent; strides of no dense layout keep it from trying. */
+static void settle_strides(const GemmShape *shape, int64_t rows, int64_t cols, int64_t *row_step,
+                           int64_t *col_step) {
+    bool evade = DNNL_VERSION_MAJOR >= 3 && (shape->m == 1 || shape->n == 1);
+    if (cols == 1) *col_step = evade && rows > 1 && *row_step > 1 ? rows * *row_step : 1;
+    if (rows == 1) *row_step = *col_step == 1 ? cols : evade ? cols * *col_step : 1;
 }
 
 /* Layout of one matrix: rank 2 without batch, 3 with one level, 4 with two. A repeated batch level
@@ -163,7 +166,7 @@ static dnnl_status_t matrix_layout(Layout *layout, const GemmShape *shape, int64
     int64_t sizes[GEMM_DIMS] = {shape->outer, shape->batch, rows, cols};
     int64_t steps[GEMM_DIMS] = {strides[0], strides[1], strides[2], strides[3]};
     dnnl_dims_t dims_out = {0}, steps_out = {0};
-    settle_strides(rows, cols, &steps[GEMM_ROW], &steps[GEMM_COL]);
+    settle_strides(shape, rows, cols, &steps[GEMM_ROW], &steps[GEMM_COL]);
     for (int i = GEMM_BATCH; i >= GEMM_OUTER; i--) {
         if (steps[i] == 0) sizes[i] = 1;
         if (sizes[i] == 1)

@@ -37,7 +37,7 @@ static long double decode(uint64_t bits, int digits, int exponent_bits) {
     int exponent = (int)(bits >> digits & ((UINT64_C(1) << exponent_bits) - 1));
     int all = (1 << exponent_bits) - 1, bias = all / 2;
     long double sign = bits >> (digits + exponent_bits) & 1 ? -1 : 1;
-    if (exponent == all) return fraction ? (long double)NAN : sign * (long double)INFINITY;
+    if (exponent == all) return copysignl(fraction ? NAN : INFINITY, sign);
     long double significand = (long double)fraction;
     if (exponent) significand += ldexpl(1, digits);
     return sign * ldexpl(significand, (exponent ? exponent : 1) - bias - digits);

@@ -14,19 +14,21 @@
 typedef struct Sum {
     long double value; /* in long double */
     long double terms; /* sum of |terms| */
+    long double plain; /* of those that are finite */
     int64_t count;     /* terms */
 } Sum;
 
 static void sum_add(Sum *sum, long double term) {
     sum->value += term;
     sum->terms += fabsl(term);
+    if (isfinite(term)) sum->plain += fabsl(term);
     sum->count++;
 }
 
 /* Infinite where a partial sum could overflow; 0 where infinities or NaN decide the result. */
 static long double sum_bound(const Sum *sum, sn_dtype c) {
+    if (sum->plain > oracle_format(oracle_compute(c)).largest) return INFINITY;
     if (!isfinite(sum->terms)) return 0;
-    if (sum->terms > oracle_format(oracle_compute(c)).largest) return INFINITY;
     return (long double)(sum->count + 2) * oracle_epsilon(c) * sum->terms + oracle_tiny(c);
 }
 
@@ -101,7 +103,8 @@ static void bucket_mean(const Bucket *b) {
     sn_dtype dtype = b->call->out->dtype;
     long double n = (long double)b->size, bound = sum_bound(&sum, dtype) / n + oracle_tiny(dtype);
     if (b->size == 0) bound = 0;
-    oracle_put_real(b->call->out, b->out, sum.value / n, isfinite(sum.terms) ? bound : 0);
+    if (!isfinite(sum.terms)) bound = sum_bound(&sum, dtype);
+    oracle_put_real(b->call->out, b->out, sum.value / n, bound);
 }
 
 /* Is x before y in the order of max (min: reversed)? NaN comes first, then the larger; +0 > -0 only
@@ -393,7 +396,7 @@ static void dot(const OracleCall *call, int64_t to, int64_t x_at, int64_t x_step
     }
     long double bound = 2 * sum_bound(&sum, out->dtype);
     if (dtype_is_half(out->dtype)) bound += oracle_ulp(out->dtype, sum.value);
-    oracle_put_real(out, to, sum.value, isfinite(sum.terms) ? bound : 0);
+    oracle_put_real(out, to, sum.value, isfinite(sum.terms) ? bound : sum_bound(&sum, out->dtype));
 }
 
 static OracleStatus matmul(const OracleCall *call) {
