@@ -377,7 +377,8 @@ static FuzzVerdict run_compiled(const FuzzProgram *p, const char *plant, const S
         }
         if (!verdict.failure) verdict = compare(p, eager, &seen, call);
         if (!verdict.failure) verdict = check_counters(p, compiled, &before, call, &seen, coverage);
-        bool shared, whole = !may_fall_back(p, &shared); /* the recorded graph is all of the function */
+        bool shared,
+            whole = !may_fall_back(p, &shared); /* the recorded graph is all of the function */
         if (!verdict.failure && call == 0 && seen.status == SN_OK && whole) {
             char text[480];
             int judged = oracle_graph_check(p, compiled, text, sizeof text);

@@ -53,8 +53,7 @@ void oracle_step_begin(OracleStep *oracle, const FuzzStep *step, sn_tensor *cons
     oracle->n_operands = -1;
     if (!is_judged(step)) return;
     sn_dtype weak = weak_dtype(step, values);
-    if (step->kind == FUZZ_COPY)
-        weak = step->operands[1].value == FUZZ_INTEGER ? SN_I64 : SN_F64;
+    if (step->kind == FUZZ_COPY) weak = step->operands[1].value == FUZZ_INTEGER ? SN_I64 : SN_F64;
     bool ok = true;
     oracle->n_operands = step->n_operands;
     for (int32_t i = 0; i < step->n_operands; i++)
@@ -161,19 +160,23 @@ int oracle_step_end(OracleStep *oracle, const FuzzStep *step, sn_tensor *result,
                     size_t size) {
     if (oracle->n_operands < 0) return 0;
     int judged = 0;
-    bool fits = result && result->kind == TENSOR_REAL && work_of(oracle, result, step->op) < MOST_JUDGED;
+    bool fits =
+        result && result->kind == TENSOR_REAL && work_of(oracle, result, step->op) < MOST_JUDGED;
     if (fits) {
         OracleTensor wanted = {.rank = -1};
         OracleStatus status = wanted_value(oracle, step, result, &wanted);
         char name[48];
         fuzz_step_name(step, name, sizeof name);
         int used = snprintf(text, size, "%s: ", name);
-        if (status == ORACLE_DATA_ERROR && sn_count(result) > 0) { /* an empty result reads nothing */
+        if (status == ORACLE_DATA_ERROR &&
+            sn_count(result) > 0) { /* an empty result reads nothing */
             snprintf(text + used, size - (size_t)used, "an index is out of range, but no error");
             judged = -1;
         } else if (status == ORACLE_OK) {
             judged = agrees(&wanted, tensor_data(result), result->strides, text + used,
-                            size - (size_t)used) ? 1 : -1;
+                            size - (size_t)used)
+                         ? 1
+                         : -1;
         }
         oracle_free(&wanted);
     }
@@ -185,11 +188,11 @@ int oracle_step_end(OracleStep *oracle, const FuzzStep *step, sn_tensor *result,
 
 /* A recorded graph, its inputs, and what it gives. */
 typedef struct GraphCase {
-    Graph graph;           /* parsed from the dump */
-    bool has_graph;        /* it was initialised */
-    OracleTensor *values;  /* by node */
+    Graph graph;                             /* parsed from the dump */
+    bool has_graph;                          /* it was initialised */
+    OracleTensor *values;                    /* by node */
     sn_tensor *inputs[FUZZ_MOST_INPUTS + 1]; /* of the graph */
-    int32_t n_inputs;      /* how many */
+    int32_t n_inputs;                        /* how many */
 } GraphCase;
 
 static bool same_input(const FuzzInput *a, const FuzzInput *b) {
@@ -234,14 +237,16 @@ static int case_compare(GraphCase *c, const sn_graph *graph, char *text, size_t 
     sn_tensor *outputs[FUZZ_MOST_VALUES] = {0};
     int32_t made = 0, at = 0;
     sn_error error = {0};
-    if (sn_graph_run(graph, c->inputs, c->n_inputs, outputs, FUZZ_MOST_VALUES, &made, &error) != SN_OK) {
+    if (sn_graph_run(graph, c->inputs, c->n_inputs, outputs, FUZZ_MOST_VALUES, &made, &error) !=
+        SN_OK) {
         snprintf(text, size, "the graph's text cannot be run: %.400s", error.text);
         return -1;
     }
     int judged = 1;
     for (uint32_t i = 0; i < c->graph.outputs.count && judged == 1; i++) {
         GraphOutput output = c->graph.outputs.data[i];
-        const sn_tensor *is = output.writes_input >= 0 ? c->inputs[output.writes_input] : outputs[at++];
+        const sn_tensor *is =
+            output.writes_input >= 0 ? c->inputs[output.writes_input] : outputs[at++];
         const OracleTensor *wanted = &c->values[output.node];
         int used = snprintf(text, size, "graph output %u: ", i);
         if (wanted->exact && is &&

@@ -92,8 +92,10 @@ static void bucket_prod(const Bucket *b) {
     }
     bool leaves = up > -format.least || down > -format.least;
     long double bound = (long double)(b->size + 1) * oracle_epsilon(out->dtype) * fabsl(product);
-    if (leaves) bound = isnan(product) && up == 0 ? 0 : INFINITY;
-    else if (!plain && (product == 0 || !isfinite(product))) bound = 0;
+    if (leaves)
+        bound = isnan(product) && up == 0 ? 0 : INFINITY;
+    else if (!plain && (product == 0 || !isfinite(product)))
+        bound = 0;
     oracle_put_real(out, b->out, product, b->size < 2 ? 0 : bound);
 }
 
@@ -112,7 +114,8 @@ static void bucket_mean(const Bucket *b) {
 static bool comes_first(long double x, long double y, bool least, bool zeros) {
     if (isnan(y)) return false;
     if (isnan(x)) return true;
-    if (x == y) return zeros && x == 0 && (least ? signbit(x) && !signbit(y) : !signbit(x) && signbit(y));
+    if (x == y)
+        return zeros && x == 0 && (least ? signbit(x) && !signbit(y) : !signbit(x) && signbit(y));
     return least ? x < y : x > y;
 }
 
@@ -256,11 +259,13 @@ static void bucket_norm(const Bucket *b) {
         s.square = squares.value;
         s.square_bound = isfinite(squares.terms) ? 2 * sum_bound(&squares, dtype) : INFINITY;
     }
-    long double spread = s.square / n + eps, spread_bound = s.square_bound / n + 2 * epsilon * spread;
+    long double spread = s.square / n + eps,
+                spread_bound = s.square_bound / n + 2 * epsilon * spread;
     bool sound = spread_bound < spread / 4 && isfinite(spread_bound) &&
                  s.square < oracle_format(oracle_compute(dtype)).largest / 2;
     for (int64_t i = 0; i < b->size; i++) {
-        long double d = element(b->x, b->at[i]) - s.mean, scale = 1 / sqrtl(spread), value = d * scale;
+        long double d = element(b->x, b->at[i]) - s.mean, scale = 1 / sqrtl(spread),
+                    value = d * scale;
         long double bound = (s.mean_bound + epsilon * fabsl(d)) * scale +
                             fabsl(value) * (spread_bound / spread + 8 * epsilon);
         if (!oracle_absent(call, 1)) {
@@ -296,8 +301,8 @@ static void bucket_cumsum(const Bucket *b) {
 
 /* Bucket rules, and which axes a bucket holds. */
 typedef struct BucketOp {
-    BucketRule *rule;                           /* of one bucket */
-    uint32_t (*axes)(const OracleCall *call);   /* mask */
+    BucketRule *rule;                         /* of one bucket */
+    uint32_t (*axes)(const OracleCall *call); /* mask */
 } BucketOp;
 
 static uint32_t one_axis(const OracleCall *call) {
@@ -353,8 +358,9 @@ static OracleStatus cross_entropy(const OracleCall *call) {
         long double largest = largest_of(&b), relative, sum = exponentials(&b, largest, &relative);
         long double picked = element(x, b.at[target->integer[i]]), log_sum = logl(sum);
         long double loss = log_sum - (picked - largest);
-        long double bound = relative + oracle_tiny(x->dtype) +
-                            4 * oracle_epsilon(x->dtype) * (fabsl(log_sum) + fabsl(picked - largest));
+        long double bound =
+            relative + oracle_tiny(x->dtype) +
+            4 * oracle_epsilon(x->dtype) * (fabsl(log_sum) + fabsl(picked - largest));
         bool strange = !isfinite(loss) || fabsl(loss) > oracle_format(x->dtype).largest;
         if (reduction == 2) oracle_put_real(out, i, loss, strange ? INFINITY : bound);
         sum_add(&total, loss);
@@ -362,7 +368,8 @@ static OracleStatus cross_entropy(const OracleCall *call) {
     }
     free(buckets.at);
     if (reduction == 2) return ORACLE_OK;
-    long double count = reduction == 0 ? (long double)buckets.count : 1, value = total.value / count;
+    long double count = reduction == 0 ? (long double)buckets.count : 1,
+                value = total.value / count;
     long double bound = (bounds + sum_bound(&total, x->dtype)) / count +
                         2 * oracle_epsilon(x->dtype) * fabsl(value);
     oracle_put_real(out, 0, value, buckets.count == 0 ? 0 : bound);
@@ -382,13 +389,17 @@ static void dot(const OracleCall *call, int64_t to, int64_t x_at, int64_t x_step
     for (int64_t k = 0; k < count; k++) {
         OracleNumber a = oracle_convert(out->dtype, x->dtype, oracle_number(x, x_at + k * x_step));
         OracleNumber b = oracle_convert(out->dtype, y->dtype, oracle_number(y, y_at + k * y_step));
-        if (out->real) sum_add(&sum, a.real * b.real);
-        else total += (uint64_t)a.integer * (uint64_t)b.integer;
+        if (out->real)
+            sum_add(&sum, a.real * b.real);
+        else
+            total += (uint64_t)a.integer * (uint64_t)b.integer;
     }
     if (bias) {
         OracleNumber b = oracle_convert(out->dtype, bias->dtype, oracle_number(bias, bias_at));
-        if (out->real) sum_add(&sum, b.real);
-        else total += (uint64_t)b.integer;
+        if (out->real)
+            sum_add(&sum, b.real);
+        else
+            total += (uint64_t)b.integer;
     }
     if (!out->real) {
         out->integer[to] = oracle_wrap(out->dtype, total);
@@ -435,8 +446,8 @@ static OracleStatus linear(const OracleCall *call) {
 /* ---- attention ------------------------------------------------------------------------------ */
 
 /* Scores of one query with all keys. */
-static void attention_scores(const OracleCall *call, int64_t batch, int64_t row, long double *scores,
-                             long double *bounds) {
+static void attention_scores(const OracleCall *call, int64_t batch, int64_t row,
+                             long double *scores, long double *bounds) {
     const OracleTensor *query = &call->in[0], *key = &call->in[1];
     int32_t rank = query->rank;
     int64_t width = query->dims[rank - 1], keys = key->dims[rank - 2], rows = query->dims[rank - 2];
@@ -486,7 +497,8 @@ static void attention_row(const OracleCall *call, int64_t batch, int64_t row, lo
     for (int64_t d = 0; d < width; d++) {
         Sum mixed = {.count = 0};
         for (int64_t k = 0; k < keys; k++)
-            sum_add(&mixed, expl(scores[k] - largest) / sum * element(value, (batch * keys + k) * width + d));
+            sum_add(&mixed, expl(scores[k] - largest) / sum *
+                                element(value, (batch * keys + k) * width + d));
         long double relative = 4 * worst + epsilon * (long double)(keys + 200);
         long double bound = 2 * sum_bound(&mixed, dtype) + relative * mixed.terms;
         if (dtype_is_half(dtype)) bound += oracle_ulp(dtype, mixed.value);

@@ -30,22 +30,54 @@ static void expect_near(const char *name, sn_tensor *t, const double *want, int6
 
 /* ---- one input --------------------------------------------------------------------------------------- */
 
-static double sign(double x) { return x > 0 ? 1 : x < 0 ? -1 : x; }
-static double square(double x) { return x * x; }
-static double reciprocal(double x) { return 1 / x; }
-static double rsqrt(double x) { return 1 / sqrt(x); }
-static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
-static double relu(double x) { return x > 0 ? x : 0; }
-static double frac(double x) { return x - trunc(x); }
-static double softsign(double x) { return x / (1 + fabs(x)); }
-static double silu(double x) { return x * sigmoid(x); }
-static double softplus(double x) { return log1p(exp(x)); }
-static double mish(double x) { return x * tanh(softplus(x)); }
-static double relu6(double x) { return fmin(relu(x), 6); }
-static double hardsigmoid(double x) { return relu6(x + 3) / 6; }
-static double hardswish(double x) { return x * hardsigmoid(x); }
-static double logsigmoid(double x) { return -softplus(-x); }
-static double neg(double x) { return -x; }
+static double sign(double x) {
+    return x > 0 ? 1 : x < 0 ? -1 : x;
+}
+static double square(double x) {
+    return x * x;
+}
+static double reciprocal(double x) {
+    return 1 / x;
+}
+static double rsqrt(double x) {
+    return 1 / sqrt(x);
+}
+static double sigmoid(double x) {
+    return 1 / (1 + exp(-x));
+}
+static double relu(double x) {
+    return x > 0 ? x : 0;
+}
+static double frac(double x) {
+    return x - trunc(x);
+}
+static double softsign(double x) {
+    return x / (1 + fabs(x));
+}
+static double silu(double x) {
+    return x * sigmoid(x);
+}
+static double softplus(double x) {
+    return log1p(exp(x));
+}
+static double mish(double x) {
+    return x * tanh(softplus(x));
+}
+static double relu6(double x) {
+    return fmin(relu(x), 6);
+}
+static double hardsigmoid(double x) {
+    return relu6(x + 3) / 6;
+}
+static double hardswish(double x) {
+    return x * hardsigmoid(x);
+}
+static double logsigmoid(double x) {
+    return -softplus(-x);
+}
+static double neg(double x) {
+    return -x;
+}
 
 typedef struct UnaryOp {
     const char *name;              /* for messages */
@@ -55,7 +87,8 @@ typedef struct UnaryOp {
     double ulps;                   /* allowed; 0 = exact */
 } UnaryOp;
 
-#define UNARY(name, plain, low, high, ulps) {#name, (sn_##name), plain, low, high, ulps}
+#define UNARY(name, plain, low, high, ulps)                                                        \
+    { #name, (sn_##name), plain, low, high, ulps }
 static const UnaryOp unary_ops[] = {
     UNARY(neg, neg, -9, 9, 0),
     UNARY(abs, fabs, -9, 9, 0),
@@ -108,7 +141,8 @@ static void unary_ops_equal_libm(void **state) {
         for (size_t d = 0; d < 2; d++) {
             const UnaryOp *op = &unary_ops[k];
             double in[COUNT], want[COUNT];
-            for (int i = 0; i < COUNT; i++) in[i] = op->low + (op->high - op->low) * i / (COUNT - 1);
+            for (int i = 0; i < COUNT; i++)
+                in[i] = op->low + (op->high - op->low) * i / (COUNT - 1);
             sn_tensor *x = tensor_of(dtypes[d], SN_I(COUNT), in);
             assert_true(sn_read(x, SN_F64, in, sizeof in)); /* as rounded */
             for (int i = 0; i < COUNT; i++) want[i] = op->plain(in[i]);
@@ -151,7 +185,8 @@ static void binary_ops_on_floats(void **state) {
         double rest = fmod(x, y);
         want[0][i] = x / y;
         want[1][i] = rest;
-        want[2][i] = rest != 0 && (rest < 0) != (y < 0) ? rest + y : copysign(rest, rest == 0 ? y : rest);
+        want[2][i] =
+            rest != 0 && (rest < 0) != (y < 0) ? rest + y : copysign(rest, rest == 0 ? y : rest);
         want[3][i] = pow(x, y);
         want[4][i] = x != x || y != y ? NAN : x == y ? (signbit(x) ? y : x) : x > y ? x : y;
         want[5][i] = x != x || y != y ? NAN : x == y ? (signbit(x) ? x : y) : x < y ? x : y;
@@ -168,7 +203,8 @@ static void binary_ops_on_floats(void **state) {
     expect_values_at(sn_minimum(x, y), want[5], 100, __FILE__, __LINE__);
     expect_near("atan2", sn_atan2(x, y), want[6], 100, 4);
     expect_near("hypot", sn_hypot(x, y), want[7], 100, 4);
-    sn_tensor *copied = sn_copysign(sn_where(sn_isnan(x), sn_c(1), x), sn_where(sn_isnan(y), sn_c(1), y));
+    sn_tensor *copied =
+        sn_copysign(sn_where(sn_isnan(x), sn_c(1), x), sn_where(sn_isnan(y), sn_c(1), y));
     for (int i = 0; i < 100; i++)
         want[8][i] = copysign(a[i] != a[i] ? 1 : a[i], b[i] != b[i] ? 1 : b[i]);
     expect_values_at(copied, want[8], 100, __FILE__, __LINE__);
@@ -191,9 +227,11 @@ static void comparisons_and_tests_of_floats(void **state) {
     EXPECT_VALUES(sn_logical_not(x), 1, 1, 0, 0, 0, 0);
     EXPECT_VALUES(sn_logical_and(x, y), 0, 0, 1, 1, 1, 1);
     EXPECT_VALUES(sn_logical_or(x, y), 0, 0, 1, 1, 1, 1);
-    EXPECT_VALUES(sn_logical_xor(x, tensor_of(SN_F32, SN_I(6), V(1, 0, 0, 0, 0, 1))), 1, 0, 1, 1, 1, 0);
-    EXPECT_VALUES(sn_xlogy(tensor_of(SN_F32, SN_I(2), V(0, 0)), tensor_of(SN_F32, SN_I(2), V(0, NAN))),
-                  0, NAN);
+    EXPECT_VALUES(sn_logical_xor(x, tensor_of(SN_F32, SN_I(6), V(1, 0, 0, 0, 0, 1))), 1, 0, 1, 1, 1,
+                  0);
+    EXPECT_VALUES(
+        sn_xlogy(tensor_of(SN_F32, SN_I(2), V(0, 0)), tensor_of(SN_F32, SN_I(2), V(0, NAN))), 0,
+        NAN);
     EXPECT_VALUES(sn_lerp(sn_c(2), tensor_of(SN_F32, SN_I(2), V(4, 6)), sn_c(0.5)), 3, 4);
     EXPECT_VALUES(sn_addcmul(x, y, sn_ci(2), 0), 0, 0, NAN, INFINITY, -1, 2);
 }
@@ -223,7 +261,8 @@ static void integers_wrap_shift_and_divide_without_traps(void **state) {
     EXPECT_VALUES(sn_cast(tensor_of(SN_F32, SN_I(6), V(300, -1, NAN, INFINITY, 2.9, -2.9)), SN_U8),
                   255, 0, 0, 255, 2, 0);
     EXPECT_VALUES(sn_cast(tensor_of(SN_I32, SN_I(2), V(300, -1)), SN_U8), 44, 255);
-    EXPECT_VALUES(sn_div(x, sn_ci(2)), 3.5, -3.5, INT32_MIN / 2, (double)(float)(INT32_MAX / 2.0), 2.5, 0);
+    EXPECT_VALUES(sn_div(x, sn_ci(2)), 3.5, -3.5, INT32_MIN / 2, (double)(float)(INT32_MAX / 2.0),
+                  2.5, 0);
 }
 
 /* ---- reductions --------------------------------------------------------------------------------------- */
@@ -296,7 +335,8 @@ static void cumsum_runs_along_its_axis(void **state) {
 
 static void joining_and_padding(void **state) {
     (void)state;
-    sn_tensor *x = tensor_of(SN_I32, SN_I(2, 2), V(1, 2, 3, 4)), *y = tensor_of(SN_F32, SN_I(2, 1), V(8, 9));
+    sn_tensor *x = tensor_of(SN_I32, SN_I(2, 2), V(1, 2, 3, 4)),
+              *y = tensor_of(SN_F32, SN_I(2, 1), V(8, 9));
     sn_tensor *two[2] = {x, y}, *same[2] = {x, sn_transpose(x, 0, 1)};
     EXPECT_VALUES(sn_cat(two, 2, -1), 1, 2, 8, 3, 4, 9);
     EXPECT_SHAPE(sn_cat(two, 2, -1), SN_F32, SN_I(2, 3));
@@ -330,7 +370,8 @@ static void indices_from_data(void **state) {
 
 static void matmul_in_all_ranks(void **state) {
     (void)state;
-    sn_tensor *v = tensor_of(SN_F32, SN_I(3), V(1, 2, 3)), *m = tensor_of(SN_F32, SN_I(2, 3), V(1, 0, 2, 0, 1, -1));
+    sn_tensor *v = tensor_of(SN_F32, SN_I(3), V(1, 2, 3)),
+              *m = tensor_of(SN_F32, SN_I(2, 3), V(1, 0, 2, 0, 1, -1));
     EXPECT_SHAPE(sn_matmul(v, v), SN_F32, SN_I0);
     EXPECT_VALUES(sn_matmul(v, v), 14);
     EXPECT_VALUES(sn_matmul(m, v), 7, -1);
@@ -352,7 +393,8 @@ static void matmul_in_all_ranks(void **state) {
 static void matmul_equals_a_plain_loop(void **state) {
     (void)state;
     enum { M = 19, K = 33, N = 21 };
-    sn_tensor *x = tensor_random(31, SN_F64, SN_I(M, K)), *y = tensor_random(32, SN_F64, SN_I(N, K));
+    sn_tensor *x = tensor_random(31, SN_F64, SN_I(M, K)),
+              *y = tensor_random(32, SN_F64, SN_I(N, K));
     double a[M][K], b[N][K], want[M * N];
     assert_true(sn_read(x, SN_F64, a, sizeof a) && sn_read(y, SN_F64, b, sizeof b));
     for (int i = 0; i < M * N; i++) {
@@ -374,7 +416,8 @@ static void draws_depend_on_the_generator_alone(void **state) {
     assert_int_equal(one.counter, 1000);
     sn_tensor *parts[2] = {sn_rand(&two, SN_I(300), SN_F32), sn_rand(&two, SN_I(700), SN_F32)};
     EXPECT_SAME(x, sn_cat(parts, 2, 0));
-    assert_int_equal(sn_item_int(sn_any(sn_eq(x, sn_rand(&other, SN_I(1000), SN_F32)), SN_I0, false)) > 3, 0);
+    assert_int_equal(
+        sn_item_int(sn_any(sn_eq(x, sn_rand(&other, SN_I(1000), SN_F32)), SN_I0, false)) > 3, 0);
     assert_true(sn_item(sn_min(x, SN_I0, false)) >= 0 && sn_item(sn_max(x, SN_I0, false)) < 1);
     assert_true(fabs(sn_item(sn_mean(x, SN_I0, false)) - 0.5) < 0.05);
     sn_tensor *normal = sn_randn(&one, SN_I(10000), SN_F64);
@@ -394,10 +437,12 @@ static void softmax_and_norms_equal_their_formulas(void **state) {
     sn_tensor *x = tensor_random(41, SN_F64, SN_I(B, C)), *w = tensor_random(42, SN_F64, SN_I(C));
     sn_tensor *bias = tensor_random(43, SN_F64, SN_I(C));
     double v[B][C], wv[C], bv[C], soft[B * C], logs[B * C], layer[B * C], rms[B * C];
-    sn_read(x, SN_F64, v, sizeof v), sn_read(w, SN_F64, wv, sizeof wv), sn_read(bias, SN_F64, bv, sizeof bv);
+    sn_read(x, SN_F64, v, sizeof v), sn_read(w, SN_F64, wv, sizeof wv),
+        sn_read(bias, SN_F64, bv, sizeof bv);
     for (int b = 0; b < B; b++) {
         double exps = 0, mean = 0, var = 0, squares = 0;
-        for (int c = 0; c < C; c++) exps += exp(v[b][c]), mean += v[b][c] / C, squares += square(v[b][c]) / C;
+        for (int c = 0; c < C; c++)
+            exps += exp(v[b][c]), mean += v[b][c] / C, squares += square(v[b][c]) / C;
         for (int c = 0; c < C; c++) var += square(v[b][c] - mean) / C;
         for (int c = 0; c < C; c++) {
             soft[b * C + c] = exp(v[b][c]) / exps;
@@ -407,7 +452,8 @@ static void softmax_and_norms_equal_their_formulas(void **state) {
         }
     }
     expect_near("softmax", sn_softmax(x, 1), soft, B * C, 64);
-    expect_near("softmax of columns", sn_transpose(sn_softmax(sn_transpose(x, 0, 1), 0), 0, 1), soft, B * C, 64);
+    expect_near("softmax of columns", sn_transpose(sn_softmax(sn_transpose(x, 0, 1), 0), 0, 1),
+                soft, B * C, 64);
     expect_near("log_softmax", sn_log_softmax(x, -1), logs, B * C, 256);
     expect_near("layer_norm", sn_layer_norm(x, w, bias, 1e-5), layer, B * C, 4096);
     expect_near("rms_norm", sn_rms_norm(x, w, 1e-6), rms, B * C, 64);
@@ -418,7 +464,8 @@ static void softmax_and_norms_equal_their_formulas(void **state) {
 
 static void cross_entropy_in_its_three_reductions(void **state) {
     (void)state;
-    sn_tensor *x = tensor_random(51, SN_F64, SN_I(4, 6)), *y = tensor_of(SN_I64, SN_I(4), V(5, 0, 3, 3));
+    sn_tensor *x = tensor_random(51, SN_F64, SN_I(4, 6)),
+              *y = tensor_of(SN_I64, SN_I(4), V(5, 0, 3, 3));
     sn_tensor *logs = sn_neg(sn_log_softmax(x, 1));
     sn_tensor *each = sn_squeeze(sn_gather(logs, 1, sn_unsqueeze(y, 1)), SN_I(1));
     double want[4], sum = 0;
@@ -432,17 +479,20 @@ static void cross_entropy_in_its_three_reductions(void **state) {
 
 static void attention_equals_its_formula(void **state) {
     (void)state;
-    sn_tensor *q = tensor_random(61, SN_F64, SN_I(2, 5, 8)), *k = tensor_random(62, SN_F64, SN_I(2, 7, 8));
+    sn_tensor *q = tensor_random(61, SN_F64, SN_I(2, 5, 8)),
+              *k = tensor_random(62, SN_F64, SN_I(2, 7, 8));
     sn_tensor *v = tensor_random(63, SN_F64, SN_I(2, 7, 3));
     sn_tensor *scores = sn_div(sn_matmul(q, sn_transpose(k, 1, 2)), sn_c(sqrt(8)));
     double want[30];
     sn_read(sn_matmul(sn_softmax(scores, 2), v), SN_F64, want, sizeof want);
-    expect_near("plain", sn_scaled_dot_product_attention(q, k, v, SN_NONE, false, 0), want, 30, 4096);
+    expect_near("plain", sn_scaled_dot_product_attention(q, k, v, SN_NONE, false, 0), want, 30,
+                4096);
     sn_tensor *mask = sn_tril(sn_ones(SN_I(5, 7), SN_BOOL), 0);
     sn_tensor *masked = sn_where(mask, scores, sn_c(-INFINITY));
     sn_read(sn_matmul(sn_softmax(masked, 2), v), SN_F64, want, sizeof want);
     expect_near("mask", sn_scaled_dot_product_attention(q, k, v, mask, false, 0), want, 30, 4096);
-    expect_near("causal", sn_scaled_dot_product_attention(q, k, v, SN_NONE, true, 0), want, 30, 4096);
+    expect_near("causal", sn_scaled_dot_product_attention(q, k, v, SN_NONE, true, 0), want, 30,
+                4096);
 }
 
 int main(void) {

@@ -20,8 +20,10 @@ static Launches launches_end(void) {
     assert_true(count >= 0 && count <= 256);
     for (int32_t i = 0; i < count; i++) {
         assert_true(records[i].name[0] && records[i].label[0]);
-        if (strcmp(records[i].name, "gemm") == 0) launches.gemms++;
-        else launches.kernels++;
+        if (strcmp(records[i].name, "gemm") == 0)
+            launches.gemms++;
+        else
+            launches.kernels++;
     }
     return launches;
 }
@@ -32,8 +34,8 @@ static void expect_launches(sn_compiled *c, Launches got, int32_t most_kernels, 
     assert_int_equal(sn_explain(c, &e), SN_OK);
     if (got.kernels > most_kernels || got.gemms != gemms) {
         char *text = sn_explain_text(c);
-        print_error("%d kernels, %d extern calls; at most %d and %d were expected\n%s\n", got.kernels,
-                    got.gemms, most_kernels, gemms, text ? text : "");
+        print_error("%d kernels, %d extern calls; at most %d and %d were expected\n%s\n",
+                    got.kernels, got.gemms, most_kernels, gemms, text ? text : "");
         sn_text_free(text);
         fail();
     }
@@ -97,7 +99,8 @@ static void fusing_a_chain_saves_most_of_its_traffic(void **state) {
 static sn_tensor *through_views(sn_tensor *x, sn_tensor *y, sn_tensor *z) {
     (void)z;
     sn_tensor *a = sn_transpose(sn_mul(x, sn_ci(2)), 0, 1);
-    sn_tensor *b = sn_reshape(sn_index(a, SN_IX(SN_STEP(SN_END, SN_END, -1), SN_RANGE(1, 5))), SN_I(-1));
+    sn_tensor *b =
+        sn_reshape(sn_index(a, SN_IX(SN_STEP(SN_END, SN_END, -1), SN_RANGE(1, 5))), SN_I(-1));
     return sn_sub(sn_add(b, y), sn_flip(y, SN_I(0)));
 }
 
@@ -141,7 +144,8 @@ static sn_tensor *layer_norm_by_hand(sn_tensor *x, sn_tensor *w, sn_tensor *b) {
 
 static sn_tensor *layer_norm_by_var(sn_tensor *x, sn_tensor *w, sn_tensor *b) {
     sn_tensor *var = sn_var(x, SN_I(-1), true, 0);
-    sn_tensor *scaled = sn_div(sn_sub(x, sn_mean(x, SN_I(-1), true)), sn_sqrt(sn_add(var, sn_c(1e-5))));
+    sn_tensor *scaled =
+        sn_div(sn_sub(x, sn_mean(x, SN_I(-1), true)), sn_sqrt(sn_add(var, sn_c(1e-5))));
     return sn_add(sn_mul(scaled, w), b);
 }
 
@@ -150,7 +154,8 @@ static void layer_norm_is_one_kernel_also_written_out(void **state) {
     Ternary *forms[] = {layer_norm, layer_norm_by_hand, layer_norm_by_var};
     for (size_t f = 0; f < 3; f++)
         expect_fused(forms[f], "ttt:t", tensor_random(5, SN_F32, SN_I(4, 9, 770)),
-                     tensor_random(6, SN_F32, SN_I(770)), tensor_random(7, SN_F32, SN_I(770)), 1, 0);
+                     tensor_random(6, SN_F32, SN_I(770)), tensor_random(7, SN_F32, SN_I(770)), 1,
+                     0);
 }
 
 static sn_tensor *rmsnorm_silu(sn_tensor *x, sn_tensor *w, sn_tensor *gate) {
@@ -160,7 +165,8 @@ static sn_tensor *rmsnorm_silu(sn_tensor *x, sn_tensor *w, sn_tensor *gate) {
 static void rmsnorm_silu_is_one_kernel(void **state) {
     (void)state;
     expect_fused(rmsnorm_silu, "ttt:t", tensor_random(8, SN_F32, SN_I(31, 513)),
-                 tensor_random(9, SN_F32, SN_I(513)), tensor_random(10, SN_F32, SN_I(31, 513)), 1, 0);
+                 tensor_random(9, SN_F32, SN_I(513)), tensor_random(10, SN_F32, SN_I(31, 513)), 1,
+                 0);
 }
 
 static sn_tensor *cross_entropy(sn_tensor *x, sn_tensor *y, sn_tensor *z) {
@@ -171,7 +177,8 @@ static sn_tensor *cross_entropy(sn_tensor *x, sn_tensor *y, sn_tensor *z) {
 static void cross_entropy_is_at_most_two_kernels(void **state) {
     (void)state;
     sn_tensor *target = sn_remainder(sn_arange(0, 77, 1, SN_I64), sn_ci(50));
-    expect_fused(cross_entropy, "tt:t", tensor_random(11, SN_F32, SN_I(77, 1003)), target, NULL, 2, 0);
+    expect_fused(cross_entropy, "tt:t", tensor_random(11, SN_F32, SN_I(77, 1003)), target, NULL, 2,
+                 0);
 }
 
 static sn_status statistics(sn_tensor *x, sn_tensor **sum, sn_tensor **top, sn_tensor **scaled) {
@@ -239,10 +246,10 @@ static void an_optimizer_step_is_written_in_place_by_one_kernel(void **state) {
 enum { BATCH = 1, LENGTH = 17, WIDTH = 32, HEADS = 4 };
 
 typedef struct Block {
-    sn_tensor *norm1_w, *norm1_b;           /* first layer norm */
-    sn_tensor *qkv_w, *qkv_b;               /* to queries, keys, values */
-    sn_tensor *proj_w, *proj_b;             /* out of attention */
-    sn_tensor *norm2_w, *norm2_b;           /* second layer norm */
+    sn_tensor *norm1_w, *norm1_b;             /* first layer norm */
+    sn_tensor *qkv_w, *qkv_b;                 /* to queries, keys, values */
+    sn_tensor *proj_w, *proj_b;               /* out of attention */
+    sn_tensor *norm2_w, *norm2_b;             /* second layer norm */
     sn_tensor *up_w, *up_b, *down_w, *down_b; /* the MLP */
 } Block;
 
@@ -261,12 +268,13 @@ static sn_tensor *block(const Block *p, sn_tensor *x) {
 static Block make_block(uint32_t seed) {
     Block p;
     sn_tensor **fields = (sn_tensor **)&p;
-    static const int64_t sizes[12][2] = {{0, WIDTH}, {0, WIDTH}, {3 * WIDTH, WIDTH}, {0, 3 * WIDTH},
-                                         {WIDTH, WIDTH}, {0, WIDTH}, {0, WIDTH}, {0, WIDTH},
-                                         {4 * WIDTH, WIDTH}, {0, 4 * WIDTH}, {WIDTH, 4 * WIDTH}, {0, WIDTH}};
+    static const int64_t sizes[12][2] = {
+        {0, WIDTH}, {0, WIDTH}, {3 * WIDTH, WIDTH}, {0, 3 * WIDTH}, {WIDTH, WIDTH},     {0, WIDTH},
+        {0, WIDTH}, {0, WIDTH}, {4 * WIDTH, WIDTH}, {0, 4 * WIDTH}, {WIDTH, 4 * WIDTH}, {0, WIDTH}};
     for (uint32_t i = 0; i < 12; i++) {
         bool matrix = sizes[i][0] != 0;
-        fields[i] = tensor_random(seed * 100 + i, SN_F32, matrix ? sizes[i] : sizes[i] + 1, matrix ? 2 : 1);
+        fields[i] =
+            tensor_random(seed * 100 + i, SN_F32, matrix ? sizes[i] : sizes[i] + 1, matrix ? 2 : 1);
         if (matrix) fields[i] = sn_mul(fields[i], sn_c(0.1));
     }
     return p;
@@ -305,8 +313,10 @@ static void a_gpt2_layer_is_at_most_six_kernels_and_layers_compile_once(void **s
             if (i != 1) expect_launches(c, launches, 6 * layers, 6 * layers);
         }
         int64_t compiles = counters_now().compiles - before.compiles;
-        if (layers == 1) compiled_of_one = compiles;
-        else assert_true(compiles <= 2); /* the seam between layers is new, once */
+        if (layers == 1)
+            compiled_of_one = compiles;
+        else
+            assert_true(compiles <= 2); /* the seam between layers is new, once */
         sn_compiled_release(c);
     }
     assert_true(compiled_of_one <= 6);
@@ -321,7 +331,8 @@ static void a_second_function_of_the_same_ops_compiles_nothing(void **state) {
     sn_compiled *second = sn_compile(layer_norm, "ttt:t", NULL);
     assert_non_null(SN_FN(second, layer_norm)(x, sn_select(x, 0, 0), sn_select(x, 0, 1)));
     sn_tensor *other = tensor_random(22, SN_F32, SN_I(3, 33)); /* another size: the same kernel */
-    assert_non_null(SN_FN(second, layer_norm)(other, sn_select(other, 0, 0), sn_select(other, 0, 1)));
+    assert_non_null(
+        SN_FN(second, layer_norm)(other, sn_select(other, 0, 0), sn_select(other, 0, 1)));
     assert_int_equal(counters_now().compiles, before.compiles);
     assert_true(counters_now().cache_memory_hits > before.cache_memory_hits);
     sn_compiled_release(first);
@@ -340,7 +351,8 @@ static sn_tensor *mixed(sn_tensor *x, sn_tensor *y, sn_tensor *z) {
 
 static void results_do_not_depend_on_threads(void **state) {
     (void)state;
-    sn_tensor *x = tensor_random(23, SN_F32, SN_I(700, 301)), *y = tensor_random(24, SN_F32, SN_I(301));
+    sn_tensor *x = tensor_random(23, SN_F32, SN_I(700, 301)),
+              *y = tensor_random(24, SN_F32, SN_I(301));
     sn_tensor *z = tensor_random(25, SN_F32, SN_I(700, 1));
     int32_t threads = sn_threads();
     sn_compiled *c = sn_compile(mixed, "ttt:t", NULL);
@@ -363,15 +375,17 @@ static void a_dump_has_every_stage(void **state) {
     sn_tensor *x = tensor_random(8, SN_F32, SN_I(3, 5));
     assert_non_null(SN_FN(c, rmsnorm_silu)(x, sn_select(x, 0, 0), x));
     static const char *const stages[][2] = {
-        {"graph", "rms_norm"}, {"decompose", "rsqrt"}, {"simplify", "graph"}, {"fuse", "kernel 0"},
-        {"program", "step 0"}, {"kernels", "reduce_sum"}, {"guards", "f32"}, {"llvm", "define"},
-        {"asm", "ret"}, {"cuda", "__global__"}, {"dot", "digraph"}};
+        {"graph", "rms_norm"},  {"decompose", "rsqrt"}, {"simplify", "graph"},
+        {"fuse", "kernel 0"},   {"program", "step 0"},  {"kernels", "reduce_sum"},
+        {"guards", "f32"},      {"llvm", "define"},     {"asm", "ret"},
+        {"cuda", "__global__"}, {"dot", "digraph"}};
     for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++) {
         sn_error error = {.size = sizeof error};
         char *text = sn_dump(c, stages[i][0], &error);
         if (!text) print_error("%s: %s\n", stages[i][0], error.text);
         assert_non_null(text);
-        if (!strstr(text, stages[i][1])) print_error("%s lacks '%s':\n%s\n", stages[i][0], stages[i][1], text);
+        if (!strstr(text, stages[i][1]))
+            print_error("%s lacks '%s':\n%s\n", stages[i][0], stages[i][1], text);
         assert_non_null(strstr(text, stages[i][1]));
         sn_text_free(text);
     }
