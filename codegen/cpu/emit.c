@@ -78,7 +78,7 @@ static void emit_index(Emit *e, uint32_t at, int32_t copy) {
     value_set_scalar(e, at, copy, index);
 }
 
-static void emit_inst(Emit *e, uint32_t at, int32_t copy) {
+void emit_inst(Emit *e, uint32_t at, int32_t copy) {
     const KInst *inst = &e->kernel->insts.data[at];
     switch (kop_row(inst->op)->form) {
     case KFORM_PRIM:
@@ -124,6 +124,10 @@ void emit_range(Emit *e, uint32_t first, uint32_t last) {
             uint32_t loop = e->plan.insts[at].loop;
             emit_loop(e, loop);
             at = e->plan.loops[loop].end;
+            continue;
+        }
+        if (e->plan.insts[at].rare != KVALUE_NONE) {
+            at = emit_rare(e, at);
             continue;
         }
         bool once = !e->vector || e->plan.insts[at].spread == SPREAD_UNIFORM;

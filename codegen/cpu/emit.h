@@ -33,7 +33,7 @@ typedef enum Spread {
 
 typedef enum ReduceKind {
     RK_MERGE,   /* sums, products, integer extremes: one part, merged by an op of the table */
-    RK_EXTREME, /* float maximum and minimum: extreme of the numbers, signs, NaN seen */
+    RK_EXTREME, /* float maximum and minimum: three integer extremes of the bits (reduce.c) */
     RK_ARG,     /* best value and its index */
     RK_SCAN     /* float SCAN_SUM: sums of earlier chunks, of runs, of this run, base (reduce.c) */
 } ReduceKind;
@@ -76,6 +76,8 @@ typedef struct LoopPlan {
 typedef struct InstPlan {
     uint32_t loop;  /* enclosing loop in Plan.loops, for LOOP and END the loop itself */
     int32_t step;   /* AFFINE: difference between neighbouring lanes */
+    uint32_t rare;  /* first of the rare WHEREs that it is one of, or that alone use it (rare.c);
+                       KVALUE_NONE: none */
     uint8_t spread; /* Spread */
 } InstPlan;
 
@@ -174,7 +176,16 @@ Pattern plan_pattern(const Emit *e, uint32_t access, const LoopPlan *loop);
 sn_status emit_kernel(Emit *e, const char *name);
 /* Emits instructions [first, last) at the current place. */
 void emit_range(Emit *e, uint32_t first, uint32_t last);
+/* Emits instruction `at`, which is no loop, for one of the vectors side by side. */
+void emit_inst(Emit *e, uint32_t at, int32_t copy);
 void emit_fail(Emit *e, const char *message);
+
+/* ---- rare.c ---- */
+/* Finds what rare WHEREs alone need: InstPlan.rare of all instructions. */
+void rare_find(Emit *e);
+/* Emits the rare WHEREs that begin at `at`, if it is one; returns the last instruction that is done
+ * with thereby. */
+uint32_t emit_rare(Emit *e, uint32_t at);
 
 /* ---- loop.c ---- */
 void emit_loop(Emit *e, uint32_t loop);

@@ -123,7 +123,7 @@ static sn_status locate(const Object *o, uint64_t number, uint64_t *offset) {
 }
 
 static sn_status apply(const Object *o, uint64_t section, const Elf64_Rela *rela) {
-    uint64_t target;
+    uint64_t target = 0;
     uint64_t type = ELF64_R_TYPE(rela->r_info);
     uint64_t bytes = type == R_X86_64_PC64 ? 8 : 4;
     uint64_t section_size = o->sections[section].sh_size;
@@ -162,7 +162,7 @@ static sn_status find_entry(const Object *o, const char *name) {
         const Elf64_Sym *symbol = &o->symbols[i];
         if (ELF64_ST_TYPE(symbol->st_info) != STT_FUNC) continue;
         if (strcmp(symbol_name(o, symbol), name) != 0) continue;
-        uint64_t offset;
+        uint64_t offset = 0;
         sn_status status = locate(o, i, &offset);
         if (status == SN_OK && offset >= o->blob->size) status = malformed(o);
         if (status == SN_OK) o->blob->entry = (size_t)offset;

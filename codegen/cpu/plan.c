@@ -334,6 +334,7 @@ bool plan_make(Emit *e) {
     find_reductions(e);
     find_vector_loops(e);
     for (uint32_t i = 0; i < e->kernel->insts.count; i++) find_spread(e, i);
+    rare_find(e);
     for (uint32_t l = 0; l < plan->n_loops; l++) {
         choose_shape(e, &plan->loops[l]);
         if (plan->loops[l].copies > plan->copies) plan->copies = plan->loops[l].copies;

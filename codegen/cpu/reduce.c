@@ -3,9 +3,11 @@
  * so a row of a single chunk never touches it. The orders themselves are defined at the top of
  * ir/kernel_interpret.c.
  *
- * Float maxima carry three parts: the largest number (x > m ? x : m, the machine's instruction, which
- * skips NaN), the "and" of all signs (which zero wins when the largest is a zero), and whether a NaN
- * was seen. Minima mirror that with "or". */
+ * Float maxima and minima are taken of the bits, as integers: among floats of one sign magnitudes are
+ * ordered like their bits, -0 lies below +0, and a NaN beyond the infinity of its sign. Three integer
+ * extremes tell all: the largest signed value (the maximum where any sign is clear; a positive NaN),
+ * the smallest unsigned (the maximum of negatives, the minimum where no sign is set) and the largest
+ * unsigned (the minimum of negatives; a negative NaN). */
 #include "codegen/cpu/tree.h"
 
 #include <math.h>
@@ -24,16 +26,8 @@ int32_t reduce_lanes(const Emit *e, const Reduction *r, const LoopPlan *loop) {
     return r->varying ? e->lanes : 1;
 }
 
-/* Whether NaNs are noted in an integer of the float's size: AVX2 has no mask registers. */
-static bool notes_in_int(const Emit *e, int32_t lanes) {
-    return lanes > 1 && e->target->isa != ISA_AVX512;
-}
-
 LLVMTypeRef reduce_part_type(const Emit *e, const Reduction *r, int32_t part, int32_t lanes) {
-    if (r->kind == RK_EXTREME && part == 1) return type_bits(e, (sn_dtype)r->dtype, lanes);
-    if (r->kind == RK_EXTREME && part == 2)
-        return notes_in_int(e, lanes) ? type_bits(e, (sn_dtype)r->dtype, lanes)
-                                      : type_lanes(e->i1, lanes);
+    if (r->kind == RK_EXTREME) return type_bits(e, (sn_dtype)r->dtype, lanes);
     if (r->kind == RK_ARG && part == 1) return type_lanes(e->i64, lanes);
     return type_reg(e, value_dtype(r), lanes);
 }
@@ -52,11 +46,10 @@ LLVMValueRef reduce_identity(const Emit *e, const Reduction *r, int32_t part, in
                              LLVMValueRef begin) {
     LLVMTypeRef type = reduce_part_type(e, r, part, lanes);
     sn_dtype dtype = value_dtype(r);
-    if (r->kind == RK_EXTREME || r->kind == RK_ARG) {
-        if (part == 0) return limit_of(e, dtype, lanes, is_largest(r));
-        if (r->kind == RK_ARG) return emit_splat(e, e->b, begin, lanes);
-        return part == 1 && is_largest(r) ? LLVMConstAllOnes(type) : LLVMConstNull(type);
-    }
+    if (r->kind == RK_EXTREME)
+        return LLVMConstBitCast(limit_of(e, dtype, lanes, is_largest(r)), type);
+    if (r->kind == RK_ARG && part == 1) return emit_splat(e, e->b, begin, lanes);
+    if (r->kind == RK_ARG) return limit_of(e, dtype, lanes, is_largest(r));
     if (r->op == OP_MAXIMUM || r->op == OP_MINIMUM)
         return limit_of(e, dtype, lanes, r->op == OP_MAXIMUM);
     if (!dtype_is_float(dtype)) return const_int(type, r->op == OP_MUL);
@@ -131,23 +124,19 @@ static LLVMValueRef compare(Emit *e, LLVMRealPredicate predicate, LLVMValueRef x
     return LLVMBuildFCmp(e->b, predicate, x, y, "");
 }
 
-static LLVMValueRef better_number(Emit *e, const Reduction *r, LLVMValueRef x, LLVMValueRef y) {
-    LLVMRealPredicate wins = is_largest(r) ? LLVMRealOGT : LLVMRealOLT;
-    return emit_select(e, compare(e, wins, x, y), x, y);
-}
+enum { LARGEST_SIGNED, SMALLEST_UNSIGNED, LARGEST_UNSIGNED }; /* parts of RK_EXTREME */
 
-static LLVMValueRef join_signs(Emit *e, const Reduction *r, LLVMValueRef x, LLVMValueRef y) {
-    return is_largest(r) ? LLVMBuildAnd(e->b, x, y, "") : LLVMBuildOr(e->b, x, y, "");
-}
-
-static void step_extreme(Emit *e, const Reduction *r, int32_t lanes, LLVMValueRef *state,
-                         LLVMValueRef x) {
-    LLVMTypeRef bits = type_bits(e, (sn_dtype)r->dtype, lanes);
-    LLVMValueRef is_nan = compare(e, LLVMRealUNO, x, x);
-    if (notes_in_int(e, lanes)) is_nan = LLVMBuildSExt(e->b, is_nan, bits, "");
-    state[0] = better_number(e, r, x, state[0]);
-    state[1] = join_signs(e, r, state[1], LLVMBuildBitCast(e->b, x, bits, ""));
-    state[2] = LLVMBuildOr(e->b, state[2], is_nan, "");
+/* Each part of a, and the same part of b. */
+static void merge_extremes(Emit *e, const Reduction *r, int32_t lanes, LLVMValueRef *a,
+                           const LLVMValueRef *b) {
+    static const char *const names[] = {[LARGEST_SIGNED] = "llvm.smax",
+                                        [SMALLEST_UNSIGNED] = "llvm.umin",
+                                        [LARGEST_UNSIGNED] = "llvm.umax"};
+    LLVMTypeRef type = type_bits(e, (sn_dtype)r->dtype, lanes);
+    for (int32_t p = 0; p < r->parts; p++) {
+        LLVMValueRef args[] = {a[p], b[p]};
+        a[p] = emit_intrinsic(e, names[p], &type, 1, args, 2);
+    }
 }
 
 /* True where x is strictly better than the best so far: NaN counts as the best of all. */
@@ -220,7 +209,8 @@ static LLVMValueRef operand_of(Emit *e, const Frame *f, const Reduction *r, int3
     LLVMValueRef x = value_lanes(e, inst->in[0], copy, lanes);
     if (value_dtype(r) != r->dtype) x = LLVMBuildZExt(e->b, x, type_lanes(e->i8, lanes), "");
     if (!f->plan->vector || !e->mask[copy]) return x;
-    return emit_select(e, e->mask[copy], x, reduce_identity(e, r, 0, lanes, f->begin));
+    LLVMValueRef identity = reduce_identity(e, r, 0, lanes, f->begin);
+    return emit_select(e, e->mask[copy], x, LLVMBuildBitCast(e->b, identity, LLVMTypeOf(x), ""));
 }
 
 void reduce_step(Emit *e, uint32_t inst, int32_t copy) {
@@ -237,9 +227,11 @@ void reduce_step(Emit *e, uint32_t inst, int32_t copy) {
     LLVMValueRef *state = f->carry + r->first + (uint32_t)(which * r->parts);
     LLVMValueRef scanned = NULL;
     switch (r->kind) {
-    case RK_EXTREME:
-        step_extreme(e, r, lanes, state, x);
+    case RK_EXTREME: {
+        LLVMValueRef bits = LLVMBuildBitCast(e->b, x, LLVMTypeOf(state[0]), "");
+        merge_extremes(e, r, lanes, state, (LLVMValueRef[]){bits, bits, bits});
         break;
+    }
     case RK_ARG:
         step_arg(e, f, r, lanes, state, x);
         break;
@@ -339,9 +331,7 @@ void reduce_push(Emit *e, Frame *f, LLVMValueRef done) {
 static void merge_states(Emit *e, const Reduction *r, int32_t lanes, LLVMValueRef *a,
                          const LLVMValueRef *b) {
     if (r->kind == RK_EXTREME) {
-        a[0] = better_number(e, r, b[0], a[0]);
-        a[1] = join_signs(e, r, a[1], b[1]);
-        a[2] = LLVMBuildOr(e->b, a[2], b[2], "");
+        merge_extremes(e, r, lanes, a, b);
     } else if (r->kind == RK_ARG) {
         LLVMValueRef wins = beats(e, r, b[0], a[0]), loses = beats(e, r, a[0], b[0]);
         LLVMValueRef tie = LLVMBuildNot(e->b, LLVMBuildOr(e->b, wins, loses, ""), "");
@@ -392,13 +382,21 @@ static LLVMValueRef finish_extreme(Emit *e, const Reduction *r, int32_t lanes,
                                    const LLVMValueRef *state) {
     sn_dtype dtype = (sn_dtype)r->dtype;
     LLVMTypeRef type = type_reg(e, dtype, lanes), bits = type_bits(e, dtype, lanes);
-    uint64_t sign = UINT64_C(1) << (8 * sn_dtype_size(dtype) - 1);
-    LLVMValueRef zero = LLVMBuildAnd(e->b, state[1], const_int(bits, sign), "");
-    LLVMValueRef is_zero = compare(e, LLVMRealOEQ, state[0], const_float(type, 0));
-    LLVMValueRef x = emit_select(e, is_zero, LLVMBuildBitCast(e->b, zero, type, ""), state[0]);
-    LLVMValueRef nan = state[2];
-    if (notes_in_int(e, lanes)) nan = LLVMBuildICmp(e->b, LLVMIntNE, nan, LLVMConstNull(bits), "");
-    return emit_select(e, nan, const_float(type, NAN), x);
+    LLVMValueRef zero = LLVMConstNull(bits);
+    LLVMValueRef infinity = LLVMConstBitCast(const_float(type, INFINITY), bits);
+    LLVMValueRef minus = LLVMConstBitCast(const_float(type, -INFINITY), bits);
+    LLVMValueRef negative, x;
+    if (is_largest(r)) {
+        negative = LLVMBuildICmp(e->b, LLVMIntSLT, state[LARGEST_SIGNED], zero, "");
+        x = emit_select(e, negative, state[SMALLEST_UNSIGNED], state[LARGEST_SIGNED]);
+    } else {
+        negative = LLVMBuildICmp(e->b, LLVMIntSLT, state[LARGEST_UNSIGNED], zero, "");
+        x = emit_select(e, negative, state[LARGEST_UNSIGNED], state[SMALLEST_UNSIGNED]);
+    }
+    LLVMValueRef nan = LLVMBuildOr(
+        e->b, LLVMBuildICmp(e->b, LLVMIntSGT, state[LARGEST_SIGNED], infinity, ""),
+        LLVMBuildICmp(e->b, LLVMIntUGT, state[LARGEST_UNSIGNED], minus, ""), "");
+    return emit_select(e, nan, const_float(type, NAN), LLVMBuildBitCast(e->b, x, type, ""));
 }
 
 /* A loop without trips sums to +0 and has index 0. */
@@ -416,12 +414,9 @@ static LLVMValueRef finish(Emit *e, const Frame *f, const Reduction *r, int32_t 
     return unless_empty(e, f, r, x);
 }
 
-/* After a vector loop lanes are halved as scalars of lanes 1; notes of NaN change type with them. */
 static LLVMValueRef close_vector(Emit *e, const Frame *f, const Reduction *r) {
     LLVMValueRef *state = f->carry + r->first;
     halve_lanes(e, r, f->plan->slots, f->plan->lanes, state);
-    if (r->kind == RK_EXTREME && notes_in_int(e, f->plan->lanes))
-        state[2] = LLVMBuildTrunc(e->b, state[2], e->i1, "");
     return finish(e, f, r, 1, state);
 }
 
