@@ -9,16 +9,23 @@ static _Atomic int64_t request_count;
 static _Atomic int64_t live_count;
 static _Atomic int64_t fail_at; /* request number that fails; 0 = none */
 static _Atomic bool fail_sticky;
+static _Thread_local int64_t failure_count;
 
 bool mem_fault_point(void) {
     int64_t number = atomic_fetch_add_explicit(&request_count, 1, memory_order_relaxed) + 1;
     int64_t at = atomic_load_explicit(&fail_at, memory_order_relaxed);
     if (at == 0) return true;
-    return atomic_load_explicit(&fail_sticky, memory_order_relaxed) ? number < at : number != at;
+    bool sticky = atomic_load_explicit(&fail_sticky, memory_order_relaxed);
+    bool succeeds = sticky ? number < at : number != at;
+    failure_count += !succeeds;
+    return succeeds;
 }
 
 static void *counted(void *block) {
-    if (block) atomic_fetch_add_explicit(&live_count, 1, memory_order_relaxed);
+    if (block)
+        atomic_fetch_add_explicit(&live_count, 1, memory_order_relaxed);
+    else
+        failure_count++;
     return block;
 }
 
@@ -35,13 +42,13 @@ void *mem_calloc(size_t count, size_t size) {
 void *mem_realloc(void *block, size_t bytes) {
     if (!mem_fault_point()) return NULL;
     void *grown = realloc(block, bytes ? bytes : 1);
-    return block ? grown : counted(grown);
+    return block && grown ? grown : counted(grown);
 }
 
 void *mem_alloc_aligned(size_t alignment, size_t bytes) {
     if (!mem_fault_point()) return NULL;
     void *block = NULL;
-    if (posix_memalign(&block, alignment, bytes ? bytes : 1) != 0) return NULL;
+    if (posix_memalign(&block, alignment, bytes ? bytes : 1) != 0) block = NULL;
     return counted(block);
 }
 
@@ -66,6 +73,10 @@ void mem_fail_after(int64_t n, bool sticky) {
 
 int64_t mem_request_count(void) {
     return atomic_load_explicit(&request_count, memory_order_relaxed);
+}
+
+int64_t mem_failure_count(void) {
+    return failure_count;
 }
 
 int64_t mem_live_count(void) {

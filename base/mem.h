@@ -26,6 +26,9 @@ void mem_fail_after(int64_t n, bool sticky);
 int64_t mem_request_count(void);
 /* Blocks handed out and not yet freed. */
 int64_t mem_live_count(void);
+/* Requests of this thread that failed: where a step failed and this grew meanwhile, memory was the
+ * reason, whatever the step could say. */
+int64_t mem_failure_count(void);
 /* Counts one allocation that is made elsewhere (mmap); false when it is the one to fail. */
 bool mem_fault_point(void);
 

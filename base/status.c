@@ -23,6 +23,11 @@ sn_status error_memory(sn_error *error) {
     return error_set(error, SN_ERROR_MEMORY, "out of memory");
 }
 
+sn_status error_memory_instead(sn_error *error) {
+    if (error) error->status = SN_OK;
+    return error_memory(error);
+}
+
 const char *sn_status_name(sn_status status) {
     static const char *const names[] = {
         [SN_OK] = "ok",

@@ -21,5 +21,7 @@ sn_status error_vset(sn_error *error, sn_status status, const char *format, va_l
     __attribute__((format(printf, 3, 0)));
 /* The one message for a failed allocation. */
 sn_status error_memory(sn_error *error);
+/* The same in place of what `error` (may be NULL) says. */
+sn_status error_memory_instead(sn_error *error);
 
 #endif

@@ -1,6 +1,7 @@
 # The pack: kernels of the common eager ops, made at build time by our own code generator and linked
 # in as read-only data, so that eager starts at once and needs no LLVM. runtime/pack.c refers to it
 # weakly: the generator itself is linked without one.
+option(SINTER_PACK "Generate the pack of eager kernels (most of a minute of a build)" ON)
 
 # All layers for programs that look inside: tests, benchmarks.
 add_library(sinter_internal INTERFACE)
@@ -13,12 +14,12 @@ if(modules)
     add_dependencies(sinter_internal sinter_modules)
 endif()
 
-if(EXISTS ${PROJECT_SOURCE_DIR}/tools/make_pack.c)
-    add_executable(sinter_make_pack tools/make_pack.c)
-    target_link_libraries(sinter_make_pack PRIVATE
-        sinter_flags sinter_frontend sinter_runtime sinter_passes sinter_ir sinter_base)
-    sinter_needs_ops(sinter_make_pack)
+add_executable(sinter_make_pack tools/make_pack.c)
+target_link_libraries(sinter_make_pack PRIVATE
+    sinter_flags sinter_frontend sinter_runtime sinter_passes sinter_ir sinter_base)
+sinter_needs_ops(sinter_make_pack)
 
+if(SINTER_PACK)
     # LLVM's own allocations live until exit; a leak checker would stop the build for them.
     set(SINTER_PACK_FILE ${PROJECT_BINARY_DIR}/generated/pack.bin)
     add_custom_command(

@@ -2,10 +2,11 @@
 # is built only. Tests see the modules of this build and no disk cache but one they make themselves.
 sinter_programs(tests LINK sinter_internal PkgConfig::cmocka PkgConfig::cjson ZLIB::ZLIB m)
 
+# Against hanging only: a machine with other work may be ten times slower than a quiet one.
 if(SINTER_SANITIZERS)
-    set(timeout 900)
+    set(timeout 3600)
 else()
-    set(timeout 180)
+    set(timeout 900)
 endif()
 # Waiting threads sleep instead of spinning: ctest runs more of them than there are cores.
 set(environment
@@ -18,8 +19,10 @@ set(environment
     TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/cmake/tsan.supp
     UBSAN_OPTIONS=print_stacktrace=1)
 
-# Those that start threads run under the thread sanitizer too: ctest -L concurrent.
-set(concurrent "^(threads.*|kernel_cache|memory)$")
+# Those that start threads run under the thread sanitizer too: ctest -L concurrent. The target of that
+# name builds them alone.
+set(concurrent "^(threads.*|kernel_cache|memory|scope)$")
+add_custom_target(concurrent)
 
 foreach(program IN LISTS SINTER_PROGRAMS)
     if(NOT program MATCHES "^test_(.*)$")
@@ -35,8 +38,18 @@ foreach(program IN LISTS SINTER_PROGRAMS)
         SN_TESTS_DIR="${PROJECT_SOURCE_DIR}/tests")
     if(test MATCHES "${concurrent}")
         set_tests_properties(${test} PROPERTIES LABELS concurrent)
+        add_dependencies(concurrent tests_${program})
     endif()
 endforeach()
+
+# The fuzzer: some seconds of it, and bugs put in, which it must find and cut down.
+add_test(NAME fuzz COMMAND tests_fuzz --count 2000 --seconds 8 --jobs 1)
+add_test(NAME fuzz_finds_a_bug
+    COMMAND tests_fuzz --plant max --plant tril --plant floor --count 400 --jobs 1 --expect-finding 3)
+set_tests_properties(fuzz fuzz_finds_a_bug PROPERTIES
+    TIMEOUT ${timeout}
+    ENVIRONMENT "${environment}"
+    WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
 
 # What needs no sanitizer.
 if(NOT SINTER_SANITIZERS)

@@ -7,7 +7,7 @@ static sn_tensor *layer(sn_tensor *x, sn_tensor *w, sn_tensor *b) {
 }
 
 int main(void) {
-    char text[128] = "";
+    char text[128];
     sn_scope scope = sn_scope_begin();
     sn_rng rng = {.seed = 42};
     sn_tensor *x = sn_randn(&rng, SN_I(2, 768), SN_F32);
@@ -15,10 +15,8 @@ int main(void) {
     sn_tensor *b = sn_ones(SN_I(3), SN_F32);
     sn_compiled *compiled = sn_compile(layer, "ttt:t", NULL);
     sn_tensor *(*fast)(sn_tensor *, sn_tensor *, sn_tensor *) = SN_FN(compiled, layer);
-    if (fast) sn_format(fast(x, w, b), text, sizeof text);
-    if (sn_error_status() != SN_OK) fprintf(stderr, "%s\n", sn_error_text());
-    printf("%s\n", text);
+    sn_tensor *y = fast ? fast(x, w, b) : NULL;
+    puts(sn_format(y, text, sizeof text) > 0 ? text : sn_error_text());
     sn_compiled_release(compiled);
     sn_scope_end(scope, NULL);
-    return 0;
 }

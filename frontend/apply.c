@@ -83,21 +83,28 @@ static sn_status collect(OpCode op, const sn_value *inputs, int32_t n_inputs, Ap
                      op_info[op].name, (int)at, (int)n_inputs);
 }
 
+static sn_status check_apply(int32_t op, const sn_value *inputs, int32_t n_inputs,
+                             sn_tensor *const *outputs, int32_t capacity, sn_error *error) {
+    if (op < 0 || op >= OP_COUNT || !op_has((OpCode)op, F_PUBLIC))
+        return error_set(error, SN_ERROR_ARGUMENT, "apply: %d is no public op", (int)op);
+    if (capacity < 1 || !outputs)
+        return error_set(error, SN_ERROR_ARGUMENT, "apply: there is no room for the result of %s",
+                         op_info[op].name);
+    if (n_inputs > 0 && !inputs)
+        return error_set(error, SN_ERROR_ARGUMENT, "apply: %s: inputs is NULL", op_info[op].name);
+    return SN_OK;
+}
+
 sn_status sn_apply(int32_t op, const sn_value *inputs, int32_t n_inputs, sn_tensor **outputs,
                    int32_t capacity, int32_t *n_outputs, const sn_call_options *options,
                    sn_error *error) {
     sn_error own;
     error_init(&own);
     ApplyArgs args;
-    (void)options;
     if (n_outputs) *n_outputs = 0;
-    sn_status status = SN_OK;
-    if (op < 0 || op >= OP_COUNT || !op_has((OpCode)op, F_PUBLIC))
-        status = error_set(&own, SN_ERROR_ARGUMENT, "apply: %d is no public op", (int)op);
-    else if (capacity < 1 || !outputs)
-        status = error_set(&own, SN_ERROR_ARGUMENT, "apply: there is no room for the result");
-    else
-        status = collect((OpCode)op, inputs, n_inputs, &args, &own);
+    sn_status status = call_options_check(options, "apply", &own);
+    if (status == SN_OK) status = check_apply(op, inputs, n_inputs, outputs, capacity, &own);
+    if (status == SN_OK) status = collect((OpCode)op, inputs, n_inputs, &args, &own);
     if (status == SN_OK) {
         ThreadState *state = thread_state();
         sn_error pending = state->error;

@@ -85,8 +85,13 @@ static bool add_tree(const sn_compiled *c, CallArgs *args, const sn_tree *tree, 
     return true;
 }
 
+/* Might add_tensor have to name it? */
+static bool is_doubtful(const sn_tensor *tensor) {
+    return !tensor || tensor->magic != TENSOR_ALIVE || tensor->kind != TENSOR_REAL;
+}
+
 static bool flatten(const sn_compiled *c, const sn_value *values, CallArgs *args) {
-    char name[32];
+    char name[40];
     args->n_tensors = args->n_generators = 0;
     args->values = values;
     for (int32_t i = 0; i < c->signature.n_params; i++) {
@@ -97,13 +102,15 @@ static bool flatten(const sn_compiled *c, const sn_value *values, CallArgs *args
                 return error_raise(SN_ERROR_ARGUMENT, c->site,
                                    "%s: argument %d is %s array of %d tensors", c->name, (int)i + 1,
                                    value->as.tensors ? "an" : "a NULL", (int)value->count) != NULL;
-            for (int32_t j = 0; j < value->count; j++)
-                if (!add_tensor(c, args, value->as.tensors[j], false, "an array's tensor"))
-                    return false;
+            for (int32_t j = 0; j < value->count; j++) {
+                sn_tensor *tensor = value->as.tensors[j];
+                if (is_doubtful(tensor))
+                    snprintf(name, sizeof name, "argument %d[%d]", (int)i + 1, (int)j);
+                if (!add_tensor(c, args, tensor, false, name)) return false;
+            }
         } else if (param->kind == 't') {
             sn_tensor *tensor = value->kind == SN_VALUE_NONE ? SN_NONE : value->as.tensor;
-            if (!tensor || tensor->magic != TENSOR_ALIVE || tensor->kind == TENSOR_NONE)
-                snprintf(name, sizeof name, "argument %d", (int)i + 1);
+            if (is_doubtful(tensor)) snprintf(name, sizeof name, "argument %d", (int)i + 1);
             if (!add_tensor(c, args, tensor, param->optional, name)) return false;
         } else if (param->kind == 'r') {
             if (!value->as.generator)
@@ -353,27 +360,36 @@ static sn_status run_entry(const sn_compiled *c, const Entry *entry, const CallA
     error_init(&error);
     uint64_t code = UINT64_MAX;
     if (!entry_memory(&memory, entry->graph->graph.inputs.count, program->n_outputs)) {
-        error_raise(SN_ERROR_MEMORY, (Site){0}, "out of memory");
+        error_raise(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
         return SN_ERROR_MEMORY;
     }
     resolve_inputs(entry, args, &memory);
-    int32_t made = allocate_results(program, &memory);
-    sn_status status = made == program->n_outputs ? SN_OK : error_memory(&error);
+    uint32_t first = thread_state()->held.count;
+    int32_t made = allocate_results(program, &memory), handles = 0;
+    sn_status status = SN_OK;
+    if (made < program->n_outputs)
+        status = error_set(&error, SN_ERROR_MEMORY, "%s: out of memory", c->name);
+    /* The handles first: behind a run that wrote or drew, nothing may fail. */
+    for (; status == SN_OK && handles < c->signature.n_outputs; handles++) {
+        const OutputSpec *spec = &entry->outputs[handles];
+        bool none = spec->input < 0 && spec->output < 0;
+        outputs[handles] = none ? NULL : make_output(spec, entry, args, &memory, owned);
+        if (!none && !outputs[handles]) status = SN_ERROR_MEMORY;
+    }
     if (status == SN_OK)
         status = executable_run(executable, memory.inputs, memory.outputs, parallel_threads(),
                                 &code, &error);
-    Site site = {0};
+    Site site = c->site;
     if (status == SN_OK && code != UINT64_MAX) status = data_error(program, code, &error, &site);
     if (status == SN_OK) commit_entry(entry, args);
-    for (int32_t i = 0; status == SN_OK && i < c->signature.n_outputs; i++) {
-        const OutputSpec *spec = &entry->outputs[i];
-        bool none = spec->input < 0 && spec->output < 0;
-        outputs[i] = none ? NULL : make_output(spec, entry, args, &memory, owned);
-        if (!none && !outputs[i]) status = SN_ERROR_MEMORY;
-    }
     for (int32_t i = 0; i < made; i++) storage_release(memory.storages[i]);
     mem_free(memory.block);
-    if (status != SN_OK) error_raise_from(&error, site);
+    if (status != SN_OK) {
+        for (int32_t i = 0; owned && i < handles; i++)
+            if (outputs[i]) tensor_unref(outputs[i]);
+        handles_release(thread_state(), first);
+        error_raise_from(&error, site);
+    }
     return status;
 }
 
@@ -596,8 +612,8 @@ static sn_status record(sn_compiled *c, Trace *trace, const CallArgs *args, sn_t
         if (status != SN_OK)
             for (int32_t j = 0; j < i; j++) tensor_unref(outputs[j]);
     }
-    sn_scope_end(trace->scope, NULL);
     state->trace = trace->outer;
+    sn_scope_end(trace->scope, NULL);
     return status;
 }
 
@@ -695,8 +711,8 @@ static bool same_outputs(const sn_compiled *c, const Entry *entry, const OutputS
     return true;
 }
 
-/* Gives the results, which hold one reference each, to the caller. */
-static sn_status hand_over(const sn_compiled *c, sn_tensor **outputs, bool owned) {
+/* Gives the results, which hold one reference each, to the caller; there is room in the scope. */
+static void hand_over(const sn_compiled *c, sn_tensor **outputs, bool owned) {
     ThreadState *state = thread_state();
     for (int32_t i = 0; i < c->signature.n_outputs; i++) {
         sn_tensor *out = outputs[i];
@@ -704,17 +720,19 @@ static sn_status hand_over(const sn_compiled *c, sn_tensor **outputs, bool owned
             atomic_fetch_add_explicit(&out->retains, 1, memory_order_relaxed);
             continue;
         }
-        if (state->depth == 0 || !vec_reserve(&state->held, 1)) {
-            tensor_unref(out);
-            outputs[i] = NULL;
-            error_raise(state->depth ? SN_ERROR_MEMORY : SN_ERROR_SCOPE, (Site){0},
-                        state->depth ? "out of memory" : "no scope is open on this thread");
-            continue;
-        }
         out->slot = state->held.count;
         state->held.data[state->held.count++] = out;
     }
-    return sn_error_status();
+}
+
+/* An error of the run: where its op is, or where the function was compiled. */
+static void raise_run_error(const sn_compiled *c, const sn_error *error) {
+    if (error->file)
+        error_raise_from(error, (Site){error->file, error->line});
+    else if (error->status == SN_ERROR_MEMORY)
+        error_raise(SN_ERROR_MEMORY, c->site, "%s: %s", c->name, error->text);
+    else
+        error_raise_from(error, c->site);
 }
 
 /* Reasons, read off a finished trace, for which the function must be run on every call. */
@@ -729,8 +747,8 @@ static const char *impurity(const sn_compiled *c, const Trace *trace) {
 }
 
 static void note_trace(sn_compiled *c, const Trace *trace, CompiledGraph *graph, int64_t ns) {
-    graph->trace_ns = ns;
     pthread_mutex_lock(&c->lock);
+    graph->trace_ns = ns;
     c->latest = graph;
     c->host_reads = trace->host_reads;
     c->read_site = trace->read_site;
@@ -776,16 +794,23 @@ static sn_status trace_call(sn_compiled *c, const CallArgs *args, Key *key, Entr
     int64_t trace_ns = clock_ns() - begin;
     atomic_fetch_add_explicit(&frontend_counters.trace_ns, trace_ns, memory_order_relaxed);
     bool recorded = status == SN_OK;
+    if (!recorded && sn_error_status() == status) {
+        segment_check_data(trace);
+        status = sn_error_status();
+    }
     bool pure_outputs = recorded && describe_outputs(c, trace, outputs, specs, roots);
     const char *reason = recorded ? impurity(c, trace) : NULL;
     count_draws(trace, args, drawn);
     CompiledGraph *graph = NULL;
-    if (recorded && !trace->eager) {
+    if (recorded && !owned &&
+        !vec_reserve(&thread_state()->held, (uint32_t)c->signature.n_outputs)) {
+        status = error_memory(&error); /* for hand_over: behind the run nothing may fail */
+    } else if (recorded && !trace->eager) {
         if (segment_declare(trace, &made, &error)) graph = segment_compile(c, trace, &error);
         status = graph ? segment_run(trace, graph, &made, &error) : error.status;
     }
     if (status != SN_OK && recorded) {
-        error_raise_from(&error, (Site){error.file, error.line});
+        raise_run_error(c, &error);
         for (int32_t i = 0; i < c->signature.n_outputs; i++) tensor_unref(outputs[i]);
     }
     if (status == SN_OK && reason) mark_impure(c, reason);
@@ -800,9 +825,9 @@ static sn_status trace_call(sn_compiled *c, const CallArgs *args, Key *key, Entr
     }
     vec_free(&made);
     trace_free(trace);
-    if (status != SN_OK)
-        for (int32_t i = 0; i < c->signature.n_outputs; i++) outputs[i] = NULL;
-    return status == SN_OK ? hand_over(c, outputs, owned) : status;
+    for (int32_t i = 0; status != SN_OK && i < c->signature.n_outputs; i++) outputs[i] = NULL;
+    if (status == SN_OK) hand_over(c, outputs, owned);
+    return status;
 }
 
 /* Holds the function that is inlined until the trace ends. */
@@ -834,6 +859,7 @@ sn_status compiled_inline(sn_compiled *c, const sn_value *values, sn_tensor **ou
 sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outputs, bool owned) {
     ThreadState *state = thread_state();
     if (error_pending(state)) return state->error.status;
+    if (!owned && c->signature.n_outputs && !scope_check(c->site)) return SN_ERROR_SCOPE;
     CallArgs args;
     if (!flatten(c, values, &args)) return sn_error_status();
     uint64_t few[KEY_FEW_WORDS];

@@ -56,13 +56,37 @@ static void free_compiled(sn_compiled *c) {
     mem_free(c);
 }
 
-static sn_status copy_options(sn_compiled *c, const sn_compile_options *options, sn_error *error) {
-    if (!options) return SN_OK;
-    if (options->size && options->size < sizeof *options)
+/* A counted array of the options. */
+static sn_status check_array(const void *array, int32_t count, const char *name, sn_error *error) {
+    if (count < 0)
+        return error_set(error, SN_ERROR_ARGUMENT, "options.n_%s is %d", name, (int)count);
+    if (count && !array)
+        return error_set(error, SN_ERROR_ARGUMENT, "options.%s is NULL, but has %d entries", name,
+                         (int)count);
+    return SN_OK;
+}
+
+static sn_status check_options(const sn_compile_options *options, sn_error *error) {
+    if (options->size && options->size != sizeof *options)
         return error_set(error, SN_ERROR_ARGUMENT, "options.size is %zu, expected %zu",
                          options->size, sizeof *options);
-    if (options->n_watch < 0 || (options->n_watch && !options->watch))
-        return error_set(error, SN_ERROR_ARGUMENT, "options.watch is NULL");
+    if ((uint32_t)options->rerun > SN_RERUN_ALWAYS)
+        return error_set(error, SN_ERROR_ARGUMENT, "options.rerun is %d", (int)options->rerun);
+    if ((uint32_t)options->numerics > SN_NUMERICS_FAST)
+        return error_set(error, SN_ERROR_ARGUMENT, "options.numerics is %d",
+                         (int)options->numerics);
+    sn_status status = check_array(options->watch, options->n_watch, "watch", error);
+    if (status == SN_OK) status = check_array(options->trees, options->n_trees, "trees", error);
+    for (int32_t i = 0; status == SN_OK && i < options->n_watch; i++)
+        if (options->watch[i].bytes && !options->watch[i].data)
+            status = error_set(error, SN_ERROR_ARGUMENT, "options.watch[%d].data is NULL", (int)i);
+    return status;
+}
+
+static sn_status copy_options(sn_compiled *c, const sn_compile_options *options, sn_error *error) {
+    if (!options) return SN_OK;
+    sn_status status = check_options(options, error);
+    if (status != SN_OK) return status;
     c->fullgraph = options->fullgraph;
     c->fast = options->numerics == SN_NUMERICS_FAST;
     c->progress = options->progress;
@@ -123,8 +147,18 @@ static sn_compiled *make(const char *name, const char *signature, const sn_compi
     return NULL;
 }
 
-sn_compiled *sn_compile_at(sn_function function, const char *name, const char *signature,
-                           const sn_compile_options *options, const char *file, int32_t line) {
+/* Is the signature the derived one, '?' aside? */
+static bool signature_fits(const char *signature, const char *derived) {
+    while (*signature == *derived || *signature == '?') {
+        if (!*signature) return true;
+        if (*signature++ != '?') derived++;
+    }
+    return false;
+}
+
+sn_compiled *sn_compile_typed_at(sn_function function, const char *name, const char *derived,
+                                 const char *signature, const sn_compile_options *options,
+                                 const char *file, int32_t line) {
     Site site = {file, line};
     sn_error error;
     error_init(&error);
@@ -134,8 +168,19 @@ sn_compiled *sn_compile_at(sn_function function, const char *name, const char *s
                            name ? name : "?");
     sn_compiled *c = make(name, signature, options, site, &error);
     if (!c) return error_raise_from(&error, site);
+    if (derived && !signature_fits(signature, derived)) {
+        sn_compiled_release(c);
+        return error_raise(SN_ERROR_SIGNATURE, site,
+                           "compile %s: signature \"%.80s\" is not the function's, \"%s\"",
+                           name ? name : "?", signature, derived);
+    }
     c->function = function;
     return c;
+}
+
+sn_compiled *sn_compile_at(sn_function function, const char *name, const char *signature,
+                           const sn_compile_options *options, const char *file, int32_t line) {
+    return sn_compile_typed_at(function, name, NULL, signature, options, file, line);
 }
 
 sn_compiled *sn_compile_payload(sn_payload_function *function, void *payload,
@@ -319,11 +364,15 @@ static bool value_fits(const ParamSpec *param, const sn_value *value) {
 static sn_status check_values(const sn_compiled *c, const sn_value *inputs, int32_t n_inputs,
                               sn_tensor *const *outputs, int32_t capacity, sn_error *error) {
     if (!c) return error_set(error, SN_ERROR_ARGUMENT, "call: the handle is NULL");
-    if (n_inputs != c->signature.n_params || (n_inputs && !inputs))
+    if (n_inputs > 0 && !inputs)
+        return error_set(error, SN_ERROR_ARGUMENT, "call: %s: inputs is NULL", c->name);
+    if (n_inputs != c->signature.n_params)
         return error_set(error, SN_ERROR_SIGNATURE,
                          "call: %s takes %d arguments (\"%s\"), %d were given", c->name,
                          (int)c->signature.n_params, c->signature_text, (int)n_inputs);
-    if (capacity < c->signature.n_outputs || (capacity && !outputs))
+    if (capacity > 0 && !outputs)
+        return error_set(error, SN_ERROR_ARGUMENT, "call: %s: outputs is NULL", c->name);
+    if (capacity < c->signature.n_outputs)
         return error_set(error, SN_ERROR_ARGUMENT, "call: %s has %d results, there is room for %d",
                          c->name, (int)c->signature.n_outputs, (int)capacity);
     for (int32_t i = 0; i < n_inputs; i++)
@@ -334,14 +383,21 @@ static sn_status check_values(const sn_compiled *c, const sn_value *inputs, int3
     return SN_OK;
 }
 
+/* Threads come from the process for now. */
+sn_status call_options_check(const sn_call_options *options, const char *op, sn_error *error) {
+    if (!options || !options->size || options->size == sizeof *options) return SN_OK;
+    return error_set(error, SN_ERROR_ARGUMENT, "%s: options.size is %zu, expected %zu", op,
+                     options->size, sizeof *options);
+}
+
 sn_status sn_call(sn_compiled *c, const sn_value *inputs, int32_t n_inputs, sn_tensor **outputs,
                   int32_t capacity, int32_t *n_outputs, const sn_call_options *options,
                   sn_error *error) {
     sn_error own;
     error_init(&own);
-    (void)options; /* threads come from the process for now */
     if (n_outputs) *n_outputs = 0;
-    sn_status status = check_values(c, inputs, n_inputs, outputs, capacity, &own);
+    sn_status status = call_options_check(options, "call", &own);
+    if (status == SN_OK) status = check_values(c, inputs, n_inputs, outputs, capacity, &own);
     if (status == SN_OK) {
         /* The thread's own error is none of this call's business. */
         ThreadState *state = thread_state();

@@ -14,13 +14,14 @@
 
 /* A recorded graph and what runs it; lives as long as the function it belongs to. */
 typedef struct CompiledGraph {
-    uint64_t hash;          /* of the graph */
-    Graph graph;            /* as recorded; input layouts included */
-    Executable *executable; /* NULL: run node by node */
-    char *failure;          /* why, or NULL */
-    int64_t trace_ns;       /* spent recording */
-    int64_t plan_ns;        /* spent in passes */
-    int64_t load_ns;        /* spent loading or compiling kernels */
+    uint64_t hash;            /* of the graph */
+    Graph graph;              /* as recorded; input layouts included */
+    Executable *executable;   /* NULL: run node by node */
+    char *failure;            /* why, or NULL */
+    bool transient;           /* memory was out: the next call compiles anew */
+    _Atomic int64_t trace_ns; /* spent recording, the last time */
+    int64_t plan_ns;          /* spent in passes */
+    int64_t load_ns;          /* spent loading or compiling kernels */
 } CompiledGraph;
 
 /* Passes and kernels for a graph. */
@@ -127,6 +128,8 @@ sn_status compiled_inline(sn_compiled *compiled, const sn_value *values, sn_tens
                           bool owned);
 /* The program's function, by values. Outputs are handles of the current scope. */
 sn_status compiled_invoke(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs);
+/* Options of sn_call and sn_apply. */
+sn_status call_options_check(const sn_call_options *options, const char *op, sn_error *error);
 /* Ends a call that the program jumped out of. */
 void compiled_abandon(sn_compiled *compiled);
 /* Is the generator one of the arguments of the call being traced? */
@@ -150,6 +153,10 @@ CompiledGraph *segment_compile(sn_compiled *owner, const Trace *trace, sn_error 
 /* Runs it on the trace's inputs, commits writes and generators, and turns live proxies real. */
 sn_status segment_run(Trace *trace, const CompiledGraph *compiled, const RootOutputs *roots,
                       sn_error *error);
+/* An op was refused while recording, and the thread's error says so. If one before it fails on its
+ * data, eager would have stopped there: what was recorded runs node by node, writing nothing, and the
+ * error that comes of it takes the place of the other. */
+void segment_check_data(Trace *trace);
 /* Message of a data error. */
 sn_status data_error(const Program *program, uint64_t code, sn_error *error, Site *site);
 

@@ -4,6 +4,7 @@
 
 #include "frontend/compiled.h"
 #include "frontend/trace.h"
+#include "ir/infer.h"
 
 #undef sn_index
 #undef sn_split
@@ -22,6 +23,9 @@ static bool check_inputs(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, 
     int32_t at = 0;
     for (int32_t p = 0; p < n_params; p++) {
         if (params[p].kind != 't') continue;
+        if (n_inputs < 0)
+            return error_raise(SN_ERROR_ARGUMENT, site, "%s: %s has %d tensors", op_info[op].name,
+                               params[p].name, (int)n_inputs) != NULL;
         int32_t count = params[p].suffix == '*' ? n_inputs - at : 1;
         for (int32_t i = 0; i < count && at < n_inputs; i++, at++) {
             if (!inputs)
@@ -37,6 +41,18 @@ static bool check_inputs(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, 
     return true;
 }
 
+/* The operands of copy_, which is no row of the op table. */
+static bool check_copy(sn_tensor *const *inputs, Site site) {
+    static const char *const names[2] = {"x", "source"};
+    for (int32_t i = 0; i < 2; i++) {
+        if (!tensor_check(inputs[i], "copy_", names[i], site)) return false;
+        if (inputs[i]->kind != TENSOR_NONE) continue;
+        error_raise(SN_ERROR_ARGUMENT, site, "copy_: %s is SN_NONE", names[i]);
+        return false;
+    }
+    return true;
+}
+
 static bool check_generator(OpCode op, const sn_rng *generator, Site site) {
     if (!op_is(op, CLASS_RANDOM) || generator) return true;
     error_raise(SN_ERROR_ARGUMENT, site, "%s: generator is NULL", op_info[op].name);
@@ -44,9 +60,13 @@ static bool check_generator(OpCode op, const sn_rng *generator, Site site) {
 }
 
 static bool attrs_fit(OpCode op, const AttrList *attrs, Site site) {
-    if (attrs->count >= 0 && attrs->count <= ATTR_MOST) return true;
-    error_raise(SN_ERROR_ARGUMENT, site, "%s: a list is too long, negative, or NULL",
-                op_info[op].name);
+    if (attrs->count <= ATTR_MOST) return true;
+    int32_t n_params, list = 0;
+    const OpParam *params = op_params(op, &n_params);
+    while (list + 1 < n_params && params[list].kind != 'L') list++; /* no public op has two */
+    error_raise(SN_ERROR_ARGUMENT, site, "%s: %s %s %lld entries", op_info[op].name,
+                params[list].name, attrs->words[1] ? "cannot have" : "is NULL, but has",
+                (long long)attrs->words[0]);
     return false;
 }
 
@@ -69,9 +89,8 @@ sn_tensor *dispatch_inplace(OpCode op, sn_tensor *const *inputs, int32_t n_input
                             const AttrList *attrs, sn_rng *generator, Site site) {
     ThreadState *state = thread_state();
     if (error_pending(state)) return NULL;
-    for (int32_t i = 0; i < n_inputs; i++)
-        if (!tensor_check(inputs[i], op_info[op].name, i ? "an operand" : "x", site)) return NULL;
-    if (op != OP_CLONE && !check_inputs(op, inputs, n_inputs, site)) return NULL;
+    if (op == OP_CLONE ? !check_copy(inputs, site) : !check_inputs(op, inputs, n_inputs, site))
+        return NULL;
     if (!check_generator(op, generator, site) || !attrs_fit(op, attrs, site)) return NULL;
     Trace *trace = recording(state);
     if (trace)
@@ -101,6 +120,8 @@ sn_tensor *sn_copy_(sn_tensor *x, sn_tensor *source) {
 }
 
 sn_tensor *sn_fill_at_(sn_tensor *x, double value, const char *file, int32_t line) {
+    Site site = {file, line};
+    if (error_pending(thread_state()) || !tensor_check(x, "fill_", "x", site)) return NULL;
     sn_tensor *scalar = sn_c(value);
     return scalar ? sn_copy_at_(x, scalar, file, line) : NULL;
 }
@@ -184,10 +205,13 @@ static bool plan_index(const sn_tensor *x, const sn_index_item *items, int32_t c
             plan->result[plan->rank++] = 1;
             continue;
         }
-        if (axis == x->rank || (uint32_t)items[i].kind > SN_INDEX_NEW)
+        if ((uint32_t)items[i].kind > SN_INDEX_NEW)
+            return error_raise(SN_ERROR_ARGUMENT, site, "index: item %d has kind %d, which is none",
+                               (int)i, (int)items[i].kind) != NULL;
+        if (axis == x->rank)
             return error_raise(SN_ERROR_INDEX, site,
-                               "index: too many items for a tensor of rank %d",
-                               (int)x->rank) != NULL;
+                               "index: more than %d axes are named for a tensor of rank %d",
+                               (int)axis, (int)x->rank) != NULL;
         if (!plan_item(&items[i], axis++, x, plan, site)) return false;
     }
     for (; axis < x->rank; axis++)
@@ -199,8 +223,10 @@ sn_tensor *sn_index_at(sn_tensor *x, const sn_index_item *items, int32_t count, 
                        int32_t line) {
     Site site = {file, line};
     if (error_pending(thread_state()) || !tensor_check(x, "index", "x", site)) return NULL;
-    if (x->kind == TENSOR_NONE || count < 0 || (count && !items))
-        return error_raise(SN_ERROR_ARGUMENT, site, "index: x is SN_NONE or items is NULL");
+    if (x->kind == TENSOR_NONE) return error_raise(SN_ERROR_ARGUMENT, site, "index: x is SN_NONE");
+    if (count < 0 || (count && !items))
+        return error_raise(SN_ERROR_ARGUMENT, site, "index: %d items, %s", (int)count,
+                           items ? "a negative number" : "but items is NULL");
     IndexPlan plan = {.rank = 0};
     if (!plan_index(x, items, count, &plan, site)) return NULL;
     AttrList attrs;
@@ -219,34 +245,50 @@ sn_tensor *sn_index(sn_tensor *x, const sn_index_item *items, int32_t count) {
     return sn_index_at(x, items, count, NULL, 0);
 }
 
+static TypeText text_of(const sn_tensor *tensor) {
+    TensorType type = tensor_type(tensor);
+    return type_text(&type);
+}
+
+/* Do the sizes add up to the axis? */
+static bool check_sizes(const sn_tensor *x, const int64_t *sizes, int32_t count, int64_t axis,
+                        Site site) {
+    int64_t wanted = x->dims[axis < 0 ? axis + x->rank : axis], sum = 0;
+    for (int32_t i = 0; i < count; i++) {
+        if (sizes[i] < 0)
+            return error_raise(SN_ERROR_SHAPE, site, "split: sizes[%d] is %lld, a negative size",
+                               (int)i, (long long)sizes[i]) != NULL;
+        if (__builtin_add_overflow(sum, sizes[i], &sum)) sum = INT64_MAX;
+    }
+    return sum == wanted ||
+           error_raise(SN_ERROR_SHAPE, site,
+                       "split: the sizes add up to %lld, but axis %lld has size %lld: x is %s",
+                       (long long)sum, (long long)axis, (long long)wanted, text_of(x).text) != NULL;
+}
+
+static bool check_split(const sn_tensor *x, const int64_t *sizes, int32_t count, int64_t axis,
+                        sn_tensor *const *parts, Site site) {
+    const char *defect = x->kind == TENSOR_NONE ? "x is SN_NONE"
+                         : count < 0            ? "the number of sizes is negative"
+                         : count && !sizes      ? "sizes is NULL"
+                         : count && !parts      ? "parts is NULL"
+                                                : NULL;
+    if (defect) return error_raise(SN_ERROR_ARGUMENT, site, "split: %s", defect) != NULL;
+    if (axis < -x->rank || axis >= x->rank)
+        return error_raise(SN_ERROR_INDEX, site,
+                           "split: axis %lld is out of range for x, which is %s", (long long)axis,
+                           text_of(x).text) != NULL;
+    return check_sizes(x, sizes, count, axis, site);
+}
+
 bool sn_split_at(sn_tensor *x, const int64_t *sizes, int32_t count, int64_t axis, sn_tensor **parts,
                  const char *file, int32_t line) {
     Site site = {file, line};
     for (int32_t i = 0; parts && i < count; i++) parts[i] = NULL;
-    if (error_pending(thread_state()) || !tensor_check(x, "split", "x", site)) return false;
-    int64_t own = axis < 0 ? axis + x->rank : axis, sum = 0;
-    if (x->kind == TENSOR_NONE || count < 0 || (count && (!sizes || !parts)) || own < 0 ||
-        own >= x->rank) {
-        error_raise(own < 0 || own >= x->rank ? SN_ERROR_INDEX : SN_ERROR_ARGUMENT, site,
-                    "split: axis %lld is out of range, or an argument is NULL", (long long)axis);
+    if (error_pending(thread_state()) || !tensor_check(x, "split", "x", site) ||
+        !check_split(x, sizes, count, axis, parts, site))
         return false;
-    }
-    for (int32_t i = 0; i < count; i++) {
-        if (sizes[i] < 0 || sizes[i] > x->dims[own] - sum) {
-            error_raise(SN_ERROR_SHAPE, site,
-                        "split: the sizes do not add up to axis %lld of size %lld", (long long)axis,
-                        (long long)x->dims[own]);
-            return false;
-        }
-        sum += sizes[i];
-    }
-    if (sum != x->dims[own]) {
-        error_raise(SN_ERROR_SHAPE, site,
-                    "split: the sizes add up to %lld, axis %lld has size %lld", (long long)sum,
-                    (long long)axis, (long long)x->dims[own]);
-        return false;
-    }
-    int64_t start = 0;
+    int64_t own = axis < 0 ? axis + x->rank : axis, start = 0;
     for (int32_t i = 0; i < count; i++) {
         parts[i] = sn_narrow_at(x, own, start, sizes[i], file, line);
         if (!parts[i]) {
@@ -265,7 +307,9 @@ bool sn_split(sn_tensor *x, const int64_t *sizes, int32_t count, int64_t axis, s
 sn_tensor *sn_contiguous_at(sn_tensor *x, const char *file, int32_t line) {
     Site site = {file, line};
     if (error_pending(thread_state()) || !tensor_check(x, "contiguous", "x", site)) return NULL;
-    if (x->kind == TENSOR_WEAK || (x->kind != TENSOR_NONE && tensor_is_dense(x))) return x;
+    if (x->kind == TENSOR_NONE)
+        return error_raise(SN_ERROR_ARGUMENT, site, "contiguous: x is SN_NONE");
+    if (x->kind == TENSOR_WEAK || tensor_is_dense(x)) return x;
     return sn_clone_at(x, file, line);
 }
 

@@ -285,13 +285,19 @@ static sn_tensor *run_new(const EagerCall *call, const Executable *executable,
         (size_t)dims_count(result->dims, result->rank) * sn_dtype_size((sn_dtype)result->dtype);
     Storage *storage = storage_new(bytes);
     if (!storage)
-        return error_raise(SN_ERROR_MEMORY, site, "%s: out of memory", op_info[call->op].name);
+        return error_raise(SN_ERROR_MEMORY, site, "%s: out of memory (%zu bytes)",
+                           op_info[call->op].name, bytes);
+    /* The handle first: behind a run that drew or wrote, nothing may fail. */
+    ThreadState *state = thread_state();
+    uint32_t first = state->held.count;
+    sn_tensor *tensor = tensor_real(storage, result, NULL, 0, call->site);
+    if (!tensor) return NULL;
     if (launch(call, executable, storage, &site, &error) != SN_OK) {
-        storage_release(storage);
+        handles_release(state, first);
         return error_raise_from(&error, site);
     }
     advance(call, result);
-    return tensor_real(storage, result, NULL, 0, call->site);
+    return tensor;
 }
 
 static sn_tensor *run_into_target(const EagerCall *call, const Executable *executable,
@@ -326,21 +332,17 @@ static sn_tensor *run_call(EagerCall *call) {
 sn_tensor *eager_op(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, const AttrList *attrs,
                     sn_rng *generator, sn_tensor *target, Site site) {
     EagerCall call = {op, inputs, n_inputs, attrs, generator, target, SN_F32, site};
-    if (!target) {
-        if (thread_state()->depth == 0) /* before any work is done */
-            return tensor_new(TENSOR_REAL, &(TensorType){.rank = 0}, site);
-        return run_call(&call);
-    }
+    if (!target) return scope_check(site) ? run_call(&call) : NULL; /* before any work is done */
     if (target->kind != TENSOR_REAL)
         return error_raise(SN_ERROR_ARGUMENT, site, "%s_: a scalar constant cannot be written",
-                           op_info[op].name);
+                           inplace_name(op));
     if (tensor_overlaps_itself(target))
         return error_raise(SN_ERROR_ALIAS, site,
                            "%s_: the tensor names one element more than once (it was expanded)",
-                           op_info[op].name);
+                           inplace_name(op));
     sn_tensor *few[EAGER_FEW_INPUTS];
     if (n_inputs > EAGER_FEW_INPUTS)
-        return error_raise(SN_ERROR_ARGUMENT, site, "%s_: too many operands", op_info[op].name);
+        return error_raise(SN_ERROR_ARGUMENT, site, "%s_: too many operands", inplace_name(op));
     return separate(&call, few) ? run_call(&call) : NULL;
 }
 
@@ -403,18 +405,32 @@ static sn_tensor *run_node(const Graph *graph, NodeId id, sn_tensor *const *valu
     return result;
 }
 
-/* Writes the results that belong to inputs, after all of them were computed. */
-static bool write_inputs(const Graph *graph, sn_tensor *const *inputs, sn_tensor *const *values) {
+/* Values that will be written into inputs and lie in the memory of one, where an earlier write could
+ * change them, are copied. */
+static bool save_values(const Graph *graph, sn_tensor *const *inputs, sn_tensor **values) {
     AttrList none;
     none.count = 0;
     for (uint32_t i = 0; i < graph->outputs.count; i++) {
         GraphOutput output = graph->outputs.data[i];
-        if (output.writes_input < 0) continue;
-        sn_tensor *target = inputs[output.writes_input];
-        sn_tensor *pair[2] = {target, values[output.node]};
-        if (!eager_op(OP_CLONE, pair, 2, &none, NULL, target, (Site){0})) return false;
+        sn_tensor **value = &values[output.node];
+        bool shares = (*value)->kind != TENSOR_REAL;
+        for (uint32_t j = 0; !shares && j < graph->inputs.count; j++)
+            shares = tensors_overlap(*value, inputs[j]);
+        if (output.writes_input < 0 || !shares) continue;
+        *value = eager_op(OP_CLONE, value, 1, &none, NULL, NULL, (Site){0});
+        if (!*value) return false;
     }
     return true;
+}
+
+/* Writes the results that belong to inputs, after all of them were computed. Cannot fail, so either
+ * all are written or, after an error before, none. */
+static void write_inputs(const Graph *graph, sn_tensor *const *inputs, sn_tensor *const *values) {
+    for (uint32_t i = 0; i < graph->outputs.count; i++) {
+        GraphOutput output = graph->outputs.data[i];
+        if (output.writes_input >= 0)
+            tensor_store(inputs[output.writes_input], values[output.node]);
+    }
 }
 
 sn_status eager_graph(const Graph *graph, sn_tensor *const *inputs, sn_tensor **outputs,
@@ -440,7 +456,8 @@ sn_status eager_graph(const Graph *graph, sn_tensor *const *inputs, sn_tensor **
         outputs[at] = eager_op(OP_CLONE, &value, 1, &none, NULL, NULL, (Site){0});
         ok = outputs[at++] != NULL;
     }
-    if (ok) ok = write_inputs(graph, inputs, values);
+    if (ok) ok = save_values(graph, inputs, values);
+    if (ok) write_inputs(graph, inputs, values);
     mem_free(values);
     state->trace = trace;
     if (ok) return SN_OK;

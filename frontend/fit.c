@@ -1,4 +1,5 @@
 /* In-place forms: the value of an op as it will lie in the tensor that is written. */
+#include "frontend/dispatch.h"
 #include "frontend/trace.h"
 
 #include "base/status.h"
@@ -23,8 +24,7 @@ static sn_status refuse_shape(OpCode op, const TensorType *type, const TensorTyp
     type_print(&text, type);
     strbuf_add(&text, " does not fit into ");
     type_print(&text, wanted);
-    error_set(error, SN_ERROR_SHAPE, "%s: %s", op == OP_CLONE ? "copy_" : op_info[op].name,
-              strbuf_text(&text));
+    error_set(error, SN_ERROR_SHAPE, "%s_: %s", inplace_name(op), strbuf_text(&text));
     strbuf_free(&text);
     return SN_ERROR_SHAPE;
 }
@@ -40,7 +40,7 @@ NodeId graph_fit(Graph *graph, NodeId value, const TensorType *wanted, OpCode op
     if (!copies && dtype_is_float((sn_dtype)type.dtype) &&
         !dtype_is_float((sn_dtype)wanted->dtype)) {
         error_set(error, SN_ERROR_DTYPE, "%s_: the result is %s and cannot be written into %s",
-                  op_info[op].name, sn_dtype_name((sn_dtype)type.dtype),
+                  inplace_name(op), sn_dtype_name((sn_dtype)type.dtype),
                   sn_dtype_name((sn_dtype)wanted->dtype));
         return NODE_NONE;
     }

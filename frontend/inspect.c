@@ -3,6 +3,7 @@
 
 #include "base/parallel.h"
 #include "base/status.h"
+#include "ir/infer.h"
 #include "passes/pass.h"
 #include "runtime/backend.h"
 
@@ -293,10 +294,13 @@ char *sn_dump(sn_compiled *c, const char *stage, sn_error *error) {
     sn_error own = {0};
     if (!error) error = &own;
     *error = (sn_error){0};
-    const CompiledGraph *graph = c ? latest_graph(c) : NULL;
-    if (!graph || !stage) {
-        error_set(error, SN_ERROR_ARGUMENT, "dump: %s",
-                  !c || !stage ? "an argument is NULL" : "the function was not called yet");
+    if (!c || !stage) {
+        error_set(error, SN_ERROR_ARGUMENT, "dump: %s is NULL", c ? "stage" : "the handle");
+        return NULL;
+    }
+    const CompiledGraph *graph = latest_graph(c);
+    if (!graph) {
+        error_set(error, SN_ERROR_ARGUMENT, "dump: %s was not called yet", c->name);
         return NULL;
     }
     StrBuf text = {0};
@@ -307,9 +311,22 @@ char *sn_dump(sn_compiled *c, const char *stage, sn_error *error) {
     return finish_text(&text, dump_stage(&graph->graph, c->fast, stage, &text, error), error);
 }
 
+/* Has the tensor the dtype, dims and strides of this input of the graph? */
+static bool input_fits(const Graph *graph, uint32_t input, const sn_tensor *t) {
+    if (!t || t->magic != TENSOR_ALIVE || t->kind != TENSOR_REAL) return false;
+    TensorType wanted = node_type(graph, graph->inputs.data[input]);
+    int32_t n;
+    const int64_t *strides = node_attr_list(graph, graph->inputs.data[input], "strides", &n);
+    size_t bytes = sizeof(int64_t) * t->rank;
+    return t->dtype == wanted.dtype && t->rank == wanted.rank &&
+           memcmp(t->dims, wanted.dims, bytes) == 0 &&
+           (n ? memcmp(t->strides, strides, bytes) == 0 : tensor_is_dense(t));
+}
+
 double sn_kernel_seconds(sn_compiled *c, const sn_value *inputs, int32_t n_inputs, int32_t calls) {
     const CompiledGraph *graph = c ? latest_graph(c) : NULL;
-    if (!graph || !graph->executable || calls < 1) return -1;
+    if (!graph || !graph->executable || calls < 1 || n_inputs < 0 || (n_inputs && !inputs))
+        return -1;
     const Program *program = executable_program(graph->executable);
     void **addresses = mem_calloc((size_t)n_inputs + 1, sizeof *addresses);
     void **outputs = mem_calloc((size_t)program->n_outputs + 1, sizeof *outputs);
@@ -317,7 +334,8 @@ double sn_kernel_seconds(sn_compiled *c, const sn_value *inputs, int32_t n_input
     double seconds = -1;
     bool ok = addresses && outputs && storages && n_inputs == program->n_inputs;
     for (int32_t i = 0; ok && i < n_inputs; i++) {
-        ok = inputs[i].kind == SN_VALUE_TENSOR && inputs[i].as.tensor->kind == TENSOR_REAL;
+        ok = inputs[i].kind == SN_VALUE_TENSOR &&
+             input_fits(&graph->graph, (uint32_t)i, inputs[i].as.tensor);
         if (ok) addresses[i] = tensor_data(inputs[i].as.tensor);
     }
     for (uint32_t b = 0; ok && b < program->buffers.count; b++) {
@@ -365,6 +383,7 @@ sn_graph *sn_graph_parse(const char *text, size_t length, sn_error *error) {
 
 char *sn_graph_print(const sn_graph *graph) {
     StrBuf text = {0};
+    if (!graph) return NULL;
     graph_print(&graph->graph, &text);
     return strbuf_take(&text);
 }
@@ -373,6 +392,10 @@ char *sn_graph_dump(const sn_graph *graph, const char *stage, sn_error *error) {
     sn_error own = {0};
     if (!error) error = &own;
     *error = (sn_error){0};
+    if (!graph || !stage) {
+        error_set(error, SN_ERROR_ARGUMENT, "graph_dump: %s is NULL", graph ? "stage" : "graph");
+        return NULL;
+    }
     StrBuf text = {0};
     return finish_text(&text, dump_stage(&graph->graph, false, stage, &text, error), error);
 }
@@ -411,7 +434,10 @@ static sn_status run_graph(const Graph *graph, sn_tensor *const *inputs, sn_tens
         if (o->writes_input >= 0) continue;
         Storage *s = storages[program->buffers.data[o->buffer].number];
         outputs[at] = tensor_detached(storage_retain(s), &o->type, o->strides, o->offset);
-        if (!outputs[at++]) status = error_memory(error);
+        if (outputs[at++]) continue;
+        storage_release(s);
+        status = error_memory(error);
+        for (at--; at > 0; outputs[at] = NULL) sn_release(outputs[--at]);
     }
     for (int32_t i = 0; storages && i < program->n_outputs; i++) storage_release(storages[i]);
     mem_free(addresses);
@@ -421,33 +447,51 @@ static sn_status run_graph(const Graph *graph, sn_tensor *const *inputs, sn_tens
     return status;
 }
 
+/* Outputs of the graph that write no input. */
+static int32_t count_results(const Graph *graph) {
+    int32_t results = 0;
+    for (uint32_t i = 0; i < graph->outputs.count; i++)
+        results += graph->outputs.data[i].writes_input < 0;
+    return results;
+}
+
+static sn_status check_run(const sn_graph *graph, sn_tensor *const *inputs, int32_t n_inputs,
+                           sn_tensor *const *outputs, int32_t capacity, sn_error *error) {
+    if (!graph || (n_inputs > 0 && !inputs) || (capacity > 0 && !outputs))
+        return error_set(error, SN_ERROR_ARGUMENT, "graph_run: %s is NULL",
+                         !graph    ? "graph"
+                         : !inputs ? "inputs"
+                                   : "outputs");
+    const Graph *g = &graph->graph;
+    if (n_inputs != (int32_t)g->inputs.count || capacity < count_results(g))
+        return error_set(error, SN_ERROR_ARGUMENT,
+                         "graph_run: %u inputs and room for %d results are needed", g->inputs.count,
+                         (int)count_results(g));
+    for (int32_t i = 0; i < n_inputs; i++) {
+        const sn_tensor *t = inputs[i];
+        if (!t || t->magic != TENSOR_ALIVE || t->kind != TENSOR_REAL)
+            return error_set(error, SN_ERROR_ARGUMENT,
+                             "graph_run: input %d is NULL, was released, or has no memory", (int)i);
+        if (input_fits(g, (uint32_t)i, t)) continue;
+        TensorType wanted = node_type(g, g->inputs.data[i]), type = tensor_type(t);
+        return error_set(error, SN_ERROR_SHAPE, "graph_run: input %d is %s, the graph takes %s%s",
+                         (int)i, type_text(&type).text, type_text(&wanted).text,
+                         dims_equal(type.dims, wanted.dims, type.rank) ? " of other strides" : "");
+    }
+    return SN_OK;
+}
+
 sn_status sn_graph_run(const sn_graph *graph, sn_tensor *const *inputs, int32_t n_inputs,
                        sn_tensor **outputs, int32_t capacity, int32_t *n_outputs, sn_error *error) {
     sn_error own = {0};
     if (!error) error = &own;
     *error = (sn_error){0};
-    const Graph *g = &graph->graph;
-    int32_t results = 0;
-    for (uint32_t i = 0; i < g->outputs.count; i++) results += g->outputs.data[i].writes_input < 0;
-    if (n_inputs != (int32_t)g->inputs.count || capacity < results)
-        return error_set(error, SN_ERROR_ARGUMENT,
-                         "graph_run: %u inputs and room for %d results are needed", g->inputs.count,
-                         (int)results);
-    for (int32_t i = 0; i < n_inputs; i++) {
-        TensorType wanted = node_type(g, g->inputs.data[i]);
-        const sn_tensor *t = inputs[i];
-        int32_t n;
-        const int64_t *strides = node_attr_list(g, g->inputs.data[i], "strides", &n);
-        bool fits =
-            t && t->kind == TENSOR_REAL && t->dtype == wanted.dtype && t->rank == wanted.rank &&
-            memcmp(t->dims, wanted.dims, sizeof(int64_t) * t->rank) == 0 &&
-            (n ? memcmp(t->strides, strides, sizeof(int64_t) * t->rank) == 0 : tensor_is_dense(t));
-        if (!fits)
-            return error_set(error, SN_ERROR_SHAPE,
-                             "graph_run: input %d does not have the graph's type", (int)i);
-    }
-    if (n_outputs) *n_outputs = results;
-    return run_graph(g, inputs, outputs, error);
+    if (n_outputs) *n_outputs = 0;
+    sn_status status = check_run(graph, inputs, n_inputs, outputs, capacity, error);
+    if (status != SN_OK) return status;
+    status = run_graph(&graph->graph, inputs, outputs, error);
+    if (status == SN_OK && n_outputs) *n_outputs = count_results(&graph->graph);
+    return status;
 }
 
 void sn_graph_free(sn_graph *graph) {

@@ -50,6 +50,7 @@ int64_t sn_test_allocations(void) {
 }
 
 void sn_counters_get(sn_counters *out) {
+    if (!out) return;
     CacheCounters cache;
     LaunchCounters launches;
     kernel_cache_counters(&cache);
@@ -77,6 +78,7 @@ void sn_counters_get(sn_counters *out) {
         .compile_ns = cache.compile_ns,
         .llvm_load_ns = cache.llvm_load_ns,
         .disk_load_ns = cache.disk_load_ns,
+        .pack_bytes = pack_bytes(),
     };
     memcpy(out, &c, size < sizeof c ? size : sizeof c);
 }

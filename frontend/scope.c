@@ -7,8 +7,7 @@ sn_scope sn_scope_begin(void) {
     return (sn_scope){state->depth++, state->held.count};
 }
 
-/* Releases the handles from `first` on. */
-static void release_from(ThreadState *state, uint32_t first) {
+void handles_release(ThreadState *state, uint32_t first) {
     while (state->held.count > first) {
         sn_tensor *tensor = state->held.data[--state->held.count];
         if (tensor) tensor_unref(tensor);
@@ -33,16 +32,22 @@ sn_tensor *sn_scope_end(sn_scope scope, sn_tensor *result) {
     if (scope.depth >= state->depth || scope.first > state->held.count)
         return error_raise(SN_ERROR_SCOPE, (Site){0},
                            "scope_end: the scope is not open on this thread");
+    if (state->trace && scope.depth <= state->trace->scope.depth)
+        return error_raise(SN_ERROR_SCOPE, (Site){0},
+                           "scope_end: the scope was opened outside the function that is traced");
+    if (result && result->magic != TENSOR_ALIVE)
+        result = error_raise(SN_ERROR_HANDLE, (Site){0},
+                             "scope_end: the result was released already, or is no tensor");
     bool moves = result && result->kind != TENSOR_NONE && holds(state, result, scope.first);
     if (moves) state->held.data[result->slot] = NULL;
-    release_from(state, scope.first);
+    handles_release(state, scope.first);
     state->depth = scope.depth;
     if (!moves) return result;
     if (state->depth == 0) {
         atomic_fetch_add_explicit(&result->retains, 1, memory_order_relaxed);
         return result;
     }
-    result->slot = state->held.count; /* a place that release_from has just freed */
+    result->slot = state->held.count; /* a place that handles_release has just freed */
     state->held.data[state->held.count++] = result;
     return result;
 }
@@ -55,6 +60,6 @@ sn_mark_t sn_mark(void) {
 void sn_unwind(sn_mark_t mark) {
     ThreadState *state = thread_state();
     while (state->trace && state->trace != mark.trace) trace_abandon(state->trace);
-    if (mark.first <= state->held.count) release_from(state, mark.first);
+    if (mark.first <= state->held.count) handles_release(state, mark.first);
     if (mark.depth <= state->depth) state->depth = mark.depth;
 }

@@ -48,7 +48,8 @@ bool segment_declare(Trace *trace, RootOutputs *roots, sn_error *error) {
 static CompiledGraph *find_graph(sn_compiled *owner, const Graph *graph, uint64_t hash) {
     for (uint32_t i = owner->graphs.count; i-- > 0;) {
         CompiledGraph *known = owner->graphs.data[i];
-        if (known->hash == hash && graph_equal(&known->graph, graph)) return known;
+        if (known->hash == hash && !known->transient && graph_equal(&known->graph, graph))
+            return known;
     }
     return NULL;
 }
@@ -91,7 +92,9 @@ static bool compile_into(sn_compiled *owner, CompiledGraph *made, sn_error *erro
                   &made->load_ns, &failure);
     atomic_fetch_add_explicit(&frontend_counters.plan_ns, made->plan_ns, memory_order_relaxed);
     if (owner->progress) owner->progress(owner->progress_context, "compile", 1, 1);
-    if (!made->executable) made->failure = mem_strdup(failure.text);
+    if (made->executable) return true;
+    made->failure = mem_strdup(failure.text);
+    made->transient = failure.status == SN_ERROR_MEMORY;
     return true;
 }
 
@@ -139,10 +142,9 @@ sn_status data_error(const Program *program, uint64_t code, sn_error *error, Sit
         const ProgramCheck *check = &program->checks.data[i];
         if (check->code != code) continue;
         if (check->site < program->sites.count) *site = program->sites.data[check->site];
-        const char *name = check->op == OP_INDEX_SELECT ? "index" : op_info[check->op].name;
         return error_set(error, SN_ERROR_INDEX,
-                         "%s: an index is out of range for an axis of size %lld", name,
-                         (long long)check->limit);
+                         "%s: an index is out of range for an axis of size %lld",
+                         op_info[check->op].name, (long long)check->limit);
     }
     return error_set(error, SN_ERROR_INDEX, "an index is out of range");
 }
@@ -255,22 +257,39 @@ static sn_status run_compiled(Trace *trace, const CompiledGraph *compiled, const
     return status;
 }
 
+/* What the graph's inputs stand for, as tensors; those of generators belong to the scope. */
+static sn_status input_tensors(const Trace *trace, sn_tensor **inputs, sn_error *error) {
+    for (uint32_t i = 0; i < trace->inputs.count; i++) {
+        const TraceInput *input = &trace->inputs.data[i];
+        inputs[i] = input->tensor;
+        if (input->tensor) continue;
+        int64_t words[2] = {(int64_t)input->generator->seed, (int64_t)input->generator->counter};
+        inputs[i] = sn_from_copy(words, sizeof words, (const int64_t[]){2}, 1, SN_I64);
+        if (!inputs[i]) return sn_error_take(error);
+    }
+    return SN_OK;
+}
+
+/* An error that was the thread's has its line in the text; who raises this one puts it there again. */
+static void drop_line(sn_error *error) {
+    char line[sizeof error->text];
+    if (!error->file) return;
+    snprintf(line, sizeof line, "%s:%d: ", error->file, (int)error->line);
+    size_t length = strlen(line);
+    if (strncmp(error->text, line, length) == 0)
+        memmove(error->text, error->text + length, strlen(error->text + length) + 1);
+}
+
 /* Node by node, for a graph that could not be compiled. */
 static sn_status run_nodes(Trace *trace, const RootOutputs *roots, sn_error *error) {
     sn_scope scope = sn_scope_begin();
     uint32_t n_inputs = trace->inputs.count;
     sn_tensor **inputs = mem_calloc(n_inputs + 1, sizeof *inputs);
     sn_tensor **outputs = mem_calloc(trace->graph.outputs.count + 1, sizeof *outputs);
-    sn_status status = inputs && outputs ? SN_OK : error_memory(error);
-    for (uint32_t i = 0; status == SN_OK && i < n_inputs; i++) {
-        const TraceInput *input = &trace->inputs.data[i];
-        inputs[i] = input->tensor;
-        if (input->tensor) continue;
-        int64_t words[2] = {(int64_t)input->generator->seed, (int64_t)input->generator->counter};
-        inputs[i] = sn_from_copy(words, sizeof words, (const int64_t[]){2}, 1, SN_I64);
-        if (!inputs[i]) status = sn_error_take(error);
-    }
+    sn_status status =
+        inputs && outputs ? input_tensors(trace, inputs, error) : error_memory(error);
     if (status == SN_OK) status = eager_graph(&trace->graph, inputs, outputs, error);
+    if (status != SN_OK) drop_line(error);
     if (status == SN_OK) {
         commit(trace);
         while (trace->live) {
@@ -294,6 +313,24 @@ sn_status segment_run(Trace *trace, const CompiledGraph *compiled, const RootOut
     if (compiled->executable) return run_compiled(trace, compiled, roots, error);
     compiled_count_fallback(trace->owner, compiled->failure ? compiled->failure : "out of memory");
     return run_nodes(trace, roots, error);
+}
+
+void segment_check_data(Trace *trace) {
+    bool fails = false;
+    for (uint32_t i = 0; i < trace->graph.nodes.count; i++)
+        fails = fails || op_has((OpCode)trace->graph.nodes.data[i].op, F_FAILS);
+    if (!fails || trace->eager) return;
+    sn_error refused, found;
+    sn_error_take(&refused);
+    error_init(&found);
+    sn_scope scope = sn_scope_begin();
+    sn_tensor **inputs = mem_calloc(trace->inputs.count + 1, sizeof *inputs);
+    trace->graph.outputs.count = 0; /* nothing is written */
+    sn_status status = inputs ? input_tensors(trace, inputs, &found) : SN_ERROR_MEMORY;
+    if (status == SN_OK) status = eager_graph(&trace->graph, inputs, NULL, &found);
+    mem_free(inputs);
+    sn_scope_end(scope, NULL);
+    thread_state()->error = status == SN_ERROR_INDEX ? found : refused;
 }
 
 /* ---- flushing --------------------------------------------------------------------------------------------------- */

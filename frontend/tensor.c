@@ -5,6 +5,7 @@
 #include "frontend/dispatch.h"
 #include "frontend/trace.h"
 #include "ir/dtype.h"
+#include "ir/infer.h"
 #include "runtime/memory.h"
 
 #undef sn_from_copy
@@ -16,7 +17,13 @@
 #undef sn_item_int
 #undef sn_map
 
-enum { MOST_FREE_HANDLES = 4096 };
+/* Dead handles that a thread keeps. In debug builds they queue up, so that one is not reused before so
+ * many others died: what still names it is told so. */
+#ifdef NDEBUG
+enum { MOST_FREE_HANDLES = 4096, QUARANTINE = 0 };
+#else
+enum { MOST_FREE_HANDLES = 4096, QUARANTINE = 4095 };
+#endif
 
 static const Site no_site = {NULL, 0};
 
@@ -68,7 +75,7 @@ void storage_release(Storage *storage) {
 
 static sn_tensor *handle_make(TensorKind kind, const TensorType *type) {
     ThreadState *state = thread_state();
-    sn_tensor *tensor = state->free_list;
+    sn_tensor *tensor = state->free_count > QUARANTINE ? state->free_list : NULL;
     if (tensor && mem_fault_point()) {
         state->free_list = tensor->next;
         state->free_count--;
@@ -90,12 +97,17 @@ static sn_tensor *handle_make(TensorKind kind, const TensorType *type) {
     return tensor;
 }
 
+bool scope_check(Site site) {
+    return thread_state()->depth > 0 ||
+           error_raise(
+               SN_ERROR_SCOPE, site,
+               "no scope is open on this thread: call sn_scope_begin() first, it owns results") !=
+               NULL;
+}
+
 sn_tensor *tensor_new(TensorKind kind, const TensorType *type, Site site) {
     ThreadState *state = thread_state();
-    if (state->depth == 0)
-        return error_raise(
-            SN_ERROR_SCOPE, site,
-            "no scope is open on this thread: call sn_scope_begin() first, it owns results");
+    if (!scope_check(site)) return NULL;
     if (!vec_reserve(&state->held, 1)) return error_raise(SN_ERROR_MEMORY, site, "out of memory");
     sn_tensor *tensor = handle_make(kind, type);
     if (!tensor) return error_raise(SN_ERROR_MEMORY, site, "out of memory");
@@ -141,20 +153,29 @@ sn_tensor *tensor_detached(Storage *storage, const TensorType *type, const int64
     return tensor;
 }
 
+static void keep_dead(ThreadState *state, sn_tensor *tensor) {
+    if (state->free_count >= MOST_FREE_HANDLES) {
+        mem_free(tensor);
+        return;
+    }
+    state->free_count++;
+    if (QUARANTINE && state->free_list) { /* at the end of the queue */
+        tensor->next = NULL;
+        state->free_last->next = tensor;
+        state->free_last = tensor;
+        return;
+    }
+    tensor->next = state->free_list;
+    state->free_list = state->free_last = tensor;
+}
+
 void tensor_unref(sn_tensor *tensor) {
     if (atomic_fetch_sub_explicit(&tensor->refs, 1, memory_order_acq_rel) != 1) return;
     if (tensor->kind == TENSOR_PROXY) trace_forget(tensor);
     storage_release(tensor->storage);
     tensor->storage = NULL;
     tensor->magic = TENSOR_DEAD;
-    ThreadState *state = thread_state();
-    if (state->free_count >= MOST_FREE_HANDLES) {
-        mem_free(tensor);
-        return;
-    }
-    tensor->next = state->free_list;
-    state->free_list = tensor;
-    state->free_count++;
+    keep_dead(thread_state(), tensor);
 }
 
 sn_tensor *sn_retain(sn_tensor *tensor) {
@@ -281,29 +302,25 @@ sn_tensor *tensor_realize(sn_tensor *tensor, const char *op, Site site) {
 
 static bool make_type(const int64_t *dims, int32_t rank, sn_dtype dtype, const char *op,
                       TensorType *type, Site site) {
-    if (rank < 0 || rank > SN_MAX_RANK || (rank && !dims)) {
-        error_raise(SN_ERROR_SHAPE, site, "%s: rank %d is not in 0 … %d, or dims is NULL", op,
-                    (int)rank, SN_MAX_RANK);
-        return false;
-    }
-    if ((uint32_t)dtype >= SN_DTYPE_COUNT) {
-        error_raise(SN_ERROR_DTYPE, site, "%s: %d is no dtype", op, (int)dtype);
-        return false;
-    }
+    if (rank < 0 || (rank && !dims))
+        return error_raise(SN_ERROR_ARGUMENT, site, "%s: dims %s %d entries", op,
+                           dims ? "cannot have" : "is NULL, but has", (int)rank) != NULL;
+    if (rank > SN_MAX_RANK)
+        return error_raise(SN_ERROR_SHAPE, site,
+                           "%s: dims has %d sizes, but a tensor has at most %d", op, (int)rank,
+                           SN_MAX_RANK) != NULL;
+    if ((uint32_t)dtype >= SN_DTYPE_COUNT)
+        return error_raise(SN_ERROR_ARGUMENT, site, "%s: dtype %d is no dtype", op, (int)dtype) !=
+               NULL;
     *type = (TensorType){.dtype = (uint8_t)dtype, .rank = (uint8_t)rank};
     for (int32_t i = 0; i < rank; i++) {
         type->dims[i] = dims[i];
-        if (dims[i] < 0) {
-            error_raise(SN_ERROR_SHAPE, site, "%s: dim %d is negative: %lld", op, (int)i,
-                        (long long)dims[i]);
-            return false;
-        }
+        if (dims[i] < 0)
+            return error_raise(SN_ERROR_SHAPE, site, "%s: dims[%d] is %lld, a negative size", op,
+                               (int)i, (long long)dims[i]) != NULL;
     }
-    if (dims_count(dims, rank) < 0) {
-        error_raise(SN_ERROR_MEMORY, site, "%s: too many elements", op);
-        return false;
-    }
-    return true;
+    return dims_count(dims, rank) >= 0 || error_raise(SN_ERROR_MEMORY, site, "%s: %s is too large",
+                                                      op, type_text(type).text) != NULL;
 }
 
 static size_t type_bytes(const TensorType *type) {
@@ -322,7 +339,8 @@ sn_tensor *sn_from_copy_at(const void *data, size_t bytes, const int64_t *dims, 
                            "from_copy: %zu bytes given, the shape needs %zu%s", bytes, wanted,
                            data ? "" : " (data is NULL)");
     Storage *storage = storage_new(wanted);
-    if (!storage) return error_raise(SN_ERROR_MEMORY, site, "from_copy: out of memory");
+    if (!storage)
+        return error_raise(SN_ERROR_MEMORY, site, "from_copy: out of memory (%zu bytes)", wanted);
     if (wanted) memcpy(storage->data, data, wanted);
     return tensor_real(storage, &type, NULL, 0, site);
 }
@@ -415,6 +433,17 @@ static void walker_next(Walker *w) {
     }
 }
 
+void tensor_store(sn_tensor *target, const sn_tensor *source) {
+    size_t size = sn_dtype_size((sn_dtype)target->dtype);
+    Walker to = {.tensor = target, .at = tensor_data(target)};
+    Walker from = {.tensor = source, .at = tensor_data(source)};
+    for (int64_t count = dims_count(target->dims, target->rank); count > 0; count--) {
+        memmove((char *)(uintptr_t)to.at, from.at, size);
+        walker_next(&to);
+        walker_next(&from);
+    }
+}
+
 bool sn_read_at(sn_tensor *tensor, sn_dtype dtype, void *destination, size_t bytes,
                 const char *file, int32_t line) {
     Site site = {file, line};
@@ -422,12 +451,15 @@ bool sn_read_at(sn_tensor *tensor, sn_dtype dtype, void *destination, size_t byt
     if (!real) return false;
     int64_t count = dims_count(real->dims, real->rank);
     size_t wanted = (size_t)count * sn_dtype_size(dtype);
-    if ((uint32_t)dtype >= SN_DTYPE_COUNT || bytes != wanted || (wanted && !destination)) {
-        error_raise(SN_ERROR_ARGUMENT, site,
-                    "read: %zu bytes given for %lld elements of %s, %zu are needed", bytes,
-                    (long long)count, sn_dtype_name(dtype), wanted);
-        return false;
-    }
+    if ((uint32_t)dtype >= SN_DTYPE_COUNT)
+        return error_raise(SN_ERROR_ARGUMENT, site, "read: dtype %d is no dtype", (int)dtype) !=
+               NULL;
+    if (bytes != wanted)
+        return error_raise(SN_ERROR_ARGUMENT, site,
+                           "read: %zu bytes given for %lld elements of %s, %zu are needed", bytes,
+                           (long long)count, sn_dtype_name(dtype), wanted) != NULL;
+    if (wanted && !destination)
+        return error_raise(SN_ERROR_ARGUMENT, site, "read: destination is NULL") != NULL;
     if (count == 0) return true;
     if (dtype == real->dtype && tensor_is_dense(real)) {
         memcpy(destination, tensor_data(real), wanted);
@@ -456,8 +488,9 @@ static bool item_bits(sn_tensor *tensor, sn_dtype dtype, uint64_t *bits, Site si
     sn_tensor *real = tensor_realize(tensor, "item", site);
     if (!real) return false;
     if (dims_count(real->dims, real->rank) != 1) {
-        error_raise(SN_ERROR_SHAPE, site, "item: the tensor has %lld elements, not one",
-                    (long long)dims_count(real->dims, real->rank));
+        TensorType type = tensor_type(real);
+        error_raise(SN_ERROR_SHAPE, site, "item: the tensor is %s: it has %lld elements, not one",
+                    type_text(&type).text, (long long)dims_count(real->dims, real->rank));
         return false;
     }
     uint64_t own = dtype_load((sn_dtype)real->dtype, tensor_data(real));
@@ -502,7 +535,10 @@ void sn_unmap(sn_tensor *tensor) {
 /* ---- shape --------------------------------------------------------------------------------------------- */
 
 static bool readable(const sn_tensor *tensor, const char *op) {
-    return tensor_check(tensor, op, "tensor", no_site);
+    if (!tensor_check(tensor, op, "tensor", no_site)) return false;
+    if (tensor->kind != TENSOR_NONE) return true;
+    error_raise(SN_ERROR_ARGUMENT, no_site, "%s: tensor is SN_NONE", op);
+    return false;
 }
 
 sn_dtype sn_dtype_of(const sn_tensor *tensor) {
@@ -517,8 +553,9 @@ static int32_t find_axis(const sn_tensor *tensor, int32_t axis, const char *op) 
     if (!readable(tensor, op)) return -1;
     int32_t own = axis < 0 ? axis + tensor->rank : axis;
     if (own >= 0 && own < tensor->rank) return own;
-    error_raise(SN_ERROR_INDEX, no_site, "%s: axis %d is out of range for a tensor of rank %d", op,
-                (int)axis, (int)tensor->rank);
+    TensorType type = tensor_type(tensor);
+    error_raise(SN_ERROR_INDEX, no_site, "%s: axis %d is out of range for tensor, which is %s", op,
+                (int)axis, type_text(&type).text);
     return -1;
 }
 

@@ -61,6 +61,7 @@ typedef struct ThreadState {
     sn_error error;        /* the pending error */
     Trace *trace;          /* what ops are recorded in; NULL = eager */
     sn_tensor *free_list;  /* dead handles for reuse */
+    sn_tensor *free_last;  /* the last of them; only where they queue (debug builds) */
     int32_t free_count;    /* their number */
 } ThreadState;
 
@@ -84,6 +85,8 @@ Storage *storage_borrow(void *data, size_t bytes, void (*release)(void *), void 
 Storage *storage_retain(Storage *storage);
 void storage_release(Storage *storage);
 
+/* Is a scope open? Raises. */
+bool scope_check(Site site);
 /* A new handle of the innermost scope, without storage; NULL with the error raised when no scope is
  * open or memory is out. */
 sn_tensor *tensor_new(TensorKind kind, const TensorType *type, Site site);
@@ -91,6 +94,8 @@ sn_tensor *tensor_new(TensorKind kind, const TensorType *type, Site site);
  * dense. */
 sn_tensor *tensor_real(Storage *storage, const TensorType *type, const int64_t *strides,
                        int64_t offset, Site site);
+/* Releases the thread's handles from place `first` of its list on. */
+void handles_release(ThreadState *state, uint32_t first);
 /* A handle outside any scope, owned by one retain. */
 sn_tensor *tensor_detached(Storage *storage, const TensorType *type, const int64_t *strides,
                            int64_t offset);
@@ -108,6 +113,8 @@ void tensor_extent(const sn_tensor *tensor, int64_t *first, int64_t *end);
 bool tensor_overlaps_itself(const sn_tensor *tensor);
 /* Checks an argument: not NULL, not released, of this thread's trace. Raises. */
 bool tensor_check(const sn_tensor *tensor, const char *op, const char *name, Site site);
+/* Copies the elements of a tensor of equal dtype and dims; memory that overlaps must be the same. */
+void tensor_store(sn_tensor *target, const sn_tensor *source);
 /* The tensor's memory, computed if it was recorded only (a host read). NULL with the error raised. */
 sn_tensor *tensor_realize(sn_tensor *tensor, const char *op, Site site);
 

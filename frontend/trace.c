@@ -203,6 +203,16 @@ static NodeId generator_node(Trace *trace, sn_rng *generator, int64_t *drawn, in
 
 /* ---- values ----------------------------------------------------------------------------------------------- */
 
+/* A view's op on its parent's value. */
+static NodeId emit_view(Trace *trace, const TraceView *view, NodeId parent, Site site,
+                        sn_error *error) {
+    if (parent == NODE_NONE) return NODE_NONE;
+    AttrList attrs;
+    attrs.count = (int32_t)view->n_attrs;
+    memcpy(attrs.words, trace->words.data + view->attrs, sizeof(int64_t) * view->n_attrs);
+    return graph_emit(&trace->graph, (OpCode)view->op, &parent, 1, &attrs, site, error);
+}
+
 /* A view's value: what was recorded, or, after a write to its root, derived anew. */
 static NodeId view_node(Trace *trace, uint32_t record, Site site, sn_error *error) {
     TraceView *view = &trace->views.data[record];
@@ -211,16 +221,19 @@ static NodeId view_node(Trace *trace, uint32_t record, Site site, sn_error *erro
     NodeId node = root->node;
     if (view->parent >= 0) {
         NodeId parent = view_node(trace, (uint32_t)view->parent, site, error);
-        if (parent == NODE_NONE) return NODE_NONE;
-        AttrList attrs;
-        attrs.count = (int32_t)view->n_attrs;
-        memcpy(attrs.words, trace->words.data + view->attrs, sizeof(int64_t) * view->n_attrs);
-        node = graph_emit(&trace->graph, (OpCode)view->op, &parent, 1, &attrs, site, error);
+        node = emit_view(trace, view, parent, site, error);
         if (node == NODE_NONE) return NODE_NONE;
     }
     view->node = node;
     view->version = root->version;
     return node;
+}
+
+NodeId trace_derive(Trace *trace, uint32_t record, Site site, sn_error *error) {
+    const TraceView *view = &trace->views.data[record];
+    if (view->parent < 0) return trace->roots.data[view->root].node;
+    return emit_view(trace, view, trace_derive(trace, (uint32_t)view->parent, site, error), site,
+                     error);
 }
 
 NodeId trace_node(Trace *trace, sn_tensor *tensor, Site site) {
@@ -268,6 +281,9 @@ static bool operand_nodes(Trace *trace, OpCode op, sn_tensor *const *inputs, int
         nodes[i] = own ? scalar_node(trace, inputs[i], eager_weak_dtype(op, inputs, n_inputs), site)
                        : trace_node(trace, inputs[i], site);
         if (nodes[i] == NODE_NONE && inputs[i]->kind != TENSOR_NONE) return false;
+        if (nodes[i] == NODE_NONE) continue;
+        nodes[i] = trace_laid_out(trace, op, inputs[i], nodes[i], site);
+        if (nodes[i] == NODE_NONE) return false;
     }
     return true;
 }
@@ -332,6 +348,7 @@ static NodeId emit(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
         return NODE_NONE;
     }
     if (settle_writes(trace, inputs, n_inputs, site) &&
+        trace_settle_layouts(trace, op, inputs, n_inputs, site) &&
         operand_nodes(trace, op, inputs, n_inputs, nodes, site)) {
         AttrList own;
         own.count = attrs->count;
@@ -566,7 +583,9 @@ static bool leave_if_overlapping(Trace *trace, int64_t record, Site site, bool *
     if (!*left) return true;
     compiled_count_fallback(trace->owner, "a write to memory that another input shares, or that "
                                           "is named more than once");
+    bool impure = trace->impure;
     if (!trace_flush(trace, site)) return false;
+    trace->impure = impure; /* other arguments may be recorded whole */
     trace->eager = true;
     return true;
 }
@@ -576,13 +595,13 @@ bool trace_inplace(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
     sn_tensor *target = inputs[0];
     if (target->kind == TENSOR_WEAK || target->kind == TENSOR_NONE) {
         error_raise(SN_ERROR_ARGUMENT, site, "%s_: a scalar constant cannot be written",
-                    op_info[op].name);
+                    inplace_name(op));
         return false;
     }
     if (tensor_overlaps_itself(target)) {
         error_raise(SN_ERROR_ALIAS, site,
                     "%s_: the tensor names one element more than once (it was expanded)",
-                    op_info[op].name);
+                    inplace_name(op));
         return false;
     }
     if (!settle_writes(trace, inputs, n_inputs, site)) return false;

@@ -84,6 +84,19 @@ void trace_forget(sn_tensor *proxy);
 /* The value of a handle as a node. */
 NodeId trace_node(Trace *trace, sn_tensor *tensor, Site site);
 
+/* The value of a view as it follows from its root's, whatever was written through it. NODE_NONE with
+ * the error set. */
+NodeId trace_derive(Trace *trace, uint32_t record, Site site, sn_error *error);
+
+/* ---- layouts of operands (frontend/trace_layout.c) --------------------------------------------------- */
+
+/* Runs what was recorded where an operand of a matrix product has a layout that no node can have. */
+bool trace_settle_layouts(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
+                          Site site);
+/* `node`, the value of operand x, as a value whose memory eager's operand has. NODE_NONE with the
+ * error raised. */
+NodeId trace_laid_out(Trace *trace, OpCode op, const sn_tensor *x, NodeId node, Site site);
+
 /* ---- in-place values (frontend/fit.c) ------------------------------------------------------------------ */
 
 /* `value` in the dtype and dims of what an in-place op writes; NODE_NONE with the error set if it does

@@ -389,8 +389,11 @@ void attr_double(AttrList *attrs, double value) {
 }
 
 void attr_list(AttrList *attrs, const int64_t *values, int32_t count) {
-    if (count < 0 || attrs->count > ATTR_MOST || count >= ATTR_MOST - attrs->count) {
+    if (attrs->count > ATTR_MOST) return;
+    if (count < 0 || (count && !values) || count >= ATTR_MOST - attrs->count) {
         attrs->count = ATTR_MOST + 1;
+        attrs->words[0] = count;
+        attrs->words[1] = values != NULL;
         return;
     }
     attrs->words[attrs->count++] = count;

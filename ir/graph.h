@@ -121,8 +121,8 @@ int64_t node_attr_int(const Graph *graph, NodeId id, const char *name);
 double node_attr_double(const Graph *graph, NodeId id, const char *name);
 const int64_t *node_attr_list(const Graph *graph, NodeId id, const char *name, int32_t *count);
 
-/* Building attribute lists in signature order. Overlong lists set count to ATTR_MOST + 1, which
- * graph_emit refuses. */
+/* Building attribute lists in signature order. A list that is too long, negative or NULL sets count to
+ * ATTR_MOST + 1, which graph_emit refuses, words[0] to its length and words[1] to whether it is there. */
 void attr_int(AttrList *attrs, int64_t value);
 void attr_double(AttrList *attrs, double value);
 void attr_list(AttrList *attrs, const int64_t *values, int32_t count);

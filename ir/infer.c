@@ -86,9 +86,16 @@ static sn_status check_attr(const Infer *call, const OpParam *param, int64_t *wo
     }
 }
 
+/* How many of the `left` words from `words` on are the parameter's; 0 when some are missing. */
+static int32_t attr_words(const OpParam *param, const int64_t *words, int32_t left) {
+    if (left < 1) return 0;
+    if (param->kind != 'L') return 1;
+    return words[0] >= 0 && words[0] < left ? (int32_t)words[0] + 1 : 0;
+}
+
 /* Finds each attribute's first word, and checks that the words are those of the signature. */
 static sn_status check_attrs(Infer *call) {
-    const AttrList *attrs = call->attrs;
+    AttrList *attrs = call->attrs;
     int32_t at = 0, count = attrs->count;
     if (count < 0 || count > ATTR_MOST)
         return infer_refuse(call, SN_ERROR_ARGUMENT, "more than %d attribute words", ATTR_MOST);
@@ -96,16 +103,12 @@ static sn_status check_attrs(Infer *call) {
         const OpParam *param = &call->params[i];
         if (param_is_tensor(param)) continue;
         call->attr_word[i] = at;
-        int64_t words = 1;
-        if (param->kind == 'L' && at < count) {
-            int64_t length = attrs->words[at];
-            words = length >= 0 && length <= ATTR_MOST ? length + 1 : ATTR_MOST + 1;
-        }
-        if (at + words > count)
+        int32_t words = attr_words(param, &attrs->words[at], count - at);
+        if (words == 0)
             return infer_refuse(call, SN_ERROR_ARGUMENT, "attribute %s is missing or cut off",
                                 param->name);
-        INFER_TRY(check_attr(call, param, &call->attrs->words[at]));
-        at += (int32_t)words;
+        INFER_TRY(check_attr(call, param, &attrs->words[at]));
+        at += words;
     }
     if (at == count) return SN_OK;
     return infer_refuse(call, SN_ERROR_ARGUMENT, "%d attribute words too many", (int)(count - at));
@@ -166,6 +169,11 @@ static DtypePair dtype_rule_sum(const Infer *call) {
     return (DtypePair){d, dtype_is_float(d) ? d : SN_I64};
 }
 
+static DtypePair dtype_rule_numeric(const Infer *call) {
+    sn_dtype d = input0_dtype(call);
+    return (DtypePair){d, d == SN_BOOL ? SN_I64 : d};
+}
+
 static DtypePair dtype_rule_i64(const Infer *call) {
     return (DtypePair){input0_dtype(call), SN_I64};
 }
@@ -193,6 +201,7 @@ static DtypeFn *const dtype_rules[] = {
     [DTYPE_TAIL] = dtype_rule_tail,         [DTYPE_SUM] = dtype_rule_sum,
     [DTYPE_I64] = dtype_rule_i64,           [DTYPE_ATTR] = dtype_rule_attr,
     [DTYPE_FLOATING] = dtype_rule_floating, [DTYPE_INTEGRAL] = dtype_rule_promote,
+    [DTYPE_NUMERIC] = dtype_rule_numeric,
 };
 
 enum {
@@ -206,6 +215,7 @@ typedef struct DtypeDemand {
     uint8_t refuse; /* categories that the op does not compute with */
     uint8_t nobool; /* operands of which none may be bool, promoted or not */
     uint8_t index;  /* operands that must be i32 or i64 */
+    bool vacant;    /* an index of no elements may have any dtype, as in PyTorch */
     uint8_t same;   /* operands that must have the dtype of operand 0 */
 } DtypeDemand;
 
@@ -230,14 +240,14 @@ static const DtypeDemand dtype_demands[OP_COUNT] = {
     [OP_ADDCMUL] = {.refuse = REFUSE_BOOL},
     [OP_SHIFT_LEFT] = {.refuse = REFUSE_BOOL},
     [OP_SHIFT_RIGHT] = {.refuse = REFUSE_BOOL},
-    [OP_GATHER] = {.index = 2},
+    [OP_GATHER] = {.index = 2, .vacant = true},
     [OP_INDEX_SELECT] = {.index = 2},
     [OP_EMBEDDING] = {.index = 2},
     [OP_ONE_HOT] = {.index = 1},
     [OP_CROSS_ENTROPY] = {.index = 2},
     [OP_PUT_SLICE] = {.same = 2},
     [OP_PUT_DIAGONAL] = {.same = 2},
-    [OP_SCATTER_ADD] = {.index = 2, .same = 4},
+    [OP_SCATTER_ADD] = {.index = 2, .same = 4, .vacant = true},
     [OP_INDEX_COPY] = {.index = 2, .same = 4},
     [OP_MATMUL] = {.refuse = REFUSE_BOOL},
     [OP_GEMM] = {.refuse = REFUSE_BOOL, .same = 6},
@@ -275,7 +285,8 @@ static sn_status check_input_dtypes(const Infer *call) {
         if (type_absent(type)) continue;
         sn_dtype d = (sn_dtype)type->dtype;
         if ((demand->nobool >> i & 1) && d == SN_BOOL) return refuse_dtype(call, d);
-        if ((demand->index >> i & 1) && d != SN_I32 && d != SN_I64)
+        bool counts = !demand->vacant || dims_count(type->dims, type->rank) != 0;
+        if ((demand->index >> i & 1) && counts && d != SN_I32 && d != SN_I64)
             return infer_refuse(call, SN_ERROR_DTYPE, "%s must be i32 or i64, not %s",
                                 infer_input_name(call, i).text, sn_dtype_name(d));
         if ((demand->same >> i & 1) && d != input0_dtype(call))

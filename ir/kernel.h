@@ -90,8 +90,9 @@ typedef struct KAccess {
 } KAccess;
 
 enum KFlags {
-    K_VECTOR = 1,    /* LOOP: this is the vector loop */
-    K_PREDICATED = 2 /* LOAD, STORE: in[1] (LOAD: in[0]) is a bool predicate */
+    K_VECTOR = 1,     /* LOOP: this is the vector loop */
+    K_PREDICATED = 2, /* LOAD, STORE: in[1] (LOAD: in[0]) is a bool predicate */
+    K_RARE = 4 /* WHERE: hardly ever true; what only in[1] needs may be computed where it is */
 };
 
 /* Operands by op: pointwise as in the op table; LOAD in[0] = predicate; STORE in[0] = value,
@@ -185,6 +186,8 @@ KValue kb_int(KBuilder *b, sn_dtype dtype, int64_t value);
 KValue kb_op1(KBuilder *b, OpCode op, KValue x);
 KValue kb_op2(KBuilder *b, OpCode op, KValue x, KValue y);
 KValue kb_op3(KBuilder *b, OpCode op, KValue x, KValue y, KValue z);
+/* WHERE with the flag K_RARE. Those on one condition should follow each other directly. */
+KValue kb_where_rare(KBuilder *b, KValue condition, KValue x, KValue y);
 KValue kb_cast(KBuilder *b, sn_dtype dtype, KValue x); /* x itself when it has that dtype */
 KValue kb_bitcast(KBuilder *b, sn_dtype dtype, KValue x);
 /* Any instruction, as it is: LOAD, STORE, REDUCE, LOOP, END, INDEX_OF, PARAM… */

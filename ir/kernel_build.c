@@ -374,8 +374,10 @@ static KValue emit_prim(KBuilder *b, KInst inst) {
     return known != KVALUE_NONE ? known : kb_inst(b, inst);
 }
 
-static KValue emit_op(KBuilder *b, OpCode op, uint32_t count, KValue x, KValue y, KValue z) {
+static KValue emit_op(KBuilder *b, OpCode op, uint32_t flags, uint32_t count, KValue x, KValue y,
+                      KValue z) {
     KInst inst = plain_inst(op, SN_BOOL);
+    inst.flags = flags;
     if (kop_row(op)->form != KFORM_PRIM) fail_use(b, "no scalar primitive", op);
     if (kop_row(op)->n_inputs != count) fail_use(b, "wrong number of operands", op);
     inst.in[0] = x;
@@ -385,15 +387,19 @@ static KValue emit_op(KBuilder *b, OpCode op, uint32_t count, KValue x, KValue y
 }
 
 KValue kb_op1(KBuilder *b, OpCode op, KValue x) {
-    return emit_op(b, op, 1, x, KVALUE_NONE, KVALUE_NONE);
+    return emit_op(b, op, 0, 1, x, KVALUE_NONE, KVALUE_NONE);
 }
 
 KValue kb_op2(KBuilder *b, OpCode op, KValue x, KValue y) {
-    return emit_op(b, op, 2, x, y, KVALUE_NONE);
+    return emit_op(b, op, 0, 2, x, y, KVALUE_NONE);
 }
 
 KValue kb_op3(KBuilder *b, OpCode op, KValue x, KValue y, KValue z) {
-    return emit_op(b, op, 3, x, y, z);
+    return emit_op(b, op, 0, 3, x, y, z);
+}
+
+KValue kb_where_rare(KBuilder *b, KValue condition, KValue x, KValue y) {
+    return emit_op(b, OP_WHERE, K_RARE, 3, condition, x, y);
 }
 
 KValue kb_cast(KBuilder *b, sn_dtype dtype, KValue x) {

@@ -366,6 +366,7 @@ static bool parse_tail(Parser *p, KInst *inst) {
         !parse_word_of(p, order_words, 1, ORDER_COUNT, &inst->order, "expected a reduction order"))
         return false;
     if (row->form == KFORM_LOOP && accept(p, "vector")) inst->flags |= K_VECTOR;
+    if (inst->op == OP_WHERE && accept(p, "rare")) inst->flags |= K_RARE;
     if (row->form == KFORM_STORE) inst->dtype = p->kernel->insts.data[inst->in[0]].dtype;
     if (row->result == KRESULT_NONE || row->form == KFORM_CONST) return true;
     return expect(p, ":", "expected a colon") && parse_dtype(p, &inst->dtype);

@@ -208,6 +208,7 @@ static void print_tail(const Printer *p, const KInst *inst) {
         strbuf_add(out, inst->order < ORDER_COUNT ? order_words[inst->order] : "?");
     }
     if (row->form == KFORM_LOOP && inst->flags & K_VECTOR) strbuf_add(out, " vector");
+    if (inst->op == OP_WHERE && inst->flags & K_RARE) strbuf_add(out, " rare");
     if (row->result != KRESULT_NONE && row->form != KFORM_CONST) {
         strbuf_add(out, " : ");
         strbuf_add(out, sn_dtype_name(inst->dtype));

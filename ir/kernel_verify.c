@@ -281,7 +281,10 @@ static sn_status check_inst(Checker *c) {
     const KInst *inst = &c->kernel->insts.data[c->at];
     const KOpRow *row = kop_row(inst->op);
     bool memory = row->form == KFORM_LOAD || row->form == KFORM_STORE;
-    uint32_t allowed = memory ? K_PREDICATED : row->form == KFORM_LOOP ? K_VECTOR : 0;
+    uint32_t allowed = memory                    ? K_PREDICATED
+                       : row->form == KFORM_LOOP ? K_VECTOR
+                       : inst->op == OP_WHERE    ? K_RARE
+                                                 : 0;
     if (row->form == KFORM_NONE) return refuse(c, "no op of kernel IR");
     if (inst->flags & ~allowed) return refuse(c, "flags that this op does not have");
     if (inst->order && row->form != KFORM_REDUCE) return refuse(c, "an order that means nothing");

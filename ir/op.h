@@ -35,7 +35,8 @@ typedef enum DtypeRule {
     DTYPE_I64,
     DTYPE_ATTR,
     DTYPE_FLOATING,
-    DTYPE_INTEGRAL
+    DTYPE_INTEGRAL,
+    DTYPE_NUMERIC
 } DtypeRule;
 
 typedef enum ShapeRule {

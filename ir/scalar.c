@@ -111,14 +111,14 @@ static KValue expand_abs(KBuilder *b, const Operands *o) {
     return dtype_is_signed(o->type) ? k_abs(b, o->in[0]) : o->in[0];
 }
 
-/* -0 and NaN stay what they are. */
+/* (x > 0) - (x < 0): NaN and -0 give +0. */
 static KValue expand_sign(KBuilder *b, const Operands *o) {
     KValue x = o->in[0];
     if (o->type == SN_BOOL) return x;
     KValue zero = k_int(b, x, 0), one = k_int(b, x, 1);
     KValue positive = kb_op2(b, OP_GT, x, zero);
     if (!dtype_is_signed(o->type)) return k_where(b, positive, one, zero);
-    KValue low = k_where(b, kb_op2(b, OP_LT, x, zero), k_int(b, x, -1), x);
+    KValue low = k_where(b, kb_op2(b, OP_LT, x, zero), k_int(b, x, -1), zero);
     return k_where(b, positive, one, low);
 }
 
@@ -234,10 +234,26 @@ static KValue expand_gelu(KBuilder *b, const Operands *o) {
 
 /* ---- two and more inputs -------- */
 
+/* The quotient as rounded may have reached the integer above the true one, never one further: then
+ * the rest x - n y, whose sign an fma gives exactly, is on the wrong side of 0. So this is Python's
+ * and PyTorch's floor division, 1 // 0.1 = 9, without their remainder: infinite over finite is NaN,
+ * finite over infinite -1 where the signs differ. */
+static KValue floor_divide_float(KBuilder *b, KValue x, KValue y) {
+    KValue zero = k_num(b, x, 0.0);
+    KValue n = kb_op1(b, OP_FLOOR, k_div(b, x, y));
+    KValue infinite = k_num2(b, OP_EQ, k_abs(b, y), INFINITY);
+    KValue rest = k_where(b, infinite, x, k_fma(b, k_neg(b, n), y, x));
+    KValue differ = kb_op2(b, OP_NE, kb_op2(b, OP_LT, rest, zero), kb_op2(b, OP_LT, y, zero));
+    differ = k_and(b, differ, kb_op2(b, OP_NE, rest, zero));
+    KValue value = k_where(b, differ, k_num2(b, OP_SUB, n, 1.0), n);
+    KValue lost = k_and(b, kb_op2(b, OP_NE, rest, rest), kb_op2(b, OP_NE, y, zero));
+    return k_where(b, lost, rest, value);
+}
+
 /* Integer division rounds towards zero: one less where the signs differ and it is not exact. */
 static KValue expand_floor_divide(KBuilder *b, const Operands *o) {
     KValue x = o->in[0], y = o->in[1];
-    if (dtype_is_float(o->type)) return kb_op1(b, OP_FLOOR, k_div(b, x, y));
+    if (dtype_is_float(o->type)) return floor_divide_float(b, x, y);
     if (o->type == SN_BOOL) return k_and(b, x, y);
     KValue quotient = kb_op2(b, OP_INT_DIV, x, y);
     if (!dtype_is_signed(o->type)) return quotient;

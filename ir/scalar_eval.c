@@ -26,6 +26,7 @@ FLOAT_PRIM(sub, x - y, x - y)
 FLOAT_PRIM(mul, (x * y), (x * y))
 FLOAT_PRIM(div, x / y, x / y)
 FLOAT_PRIM(fma, fmaf(x, y, z), fma(x, y, z))
+FLOAT_PRIM(scale, isnan(y) ? x : ldexpf(x, (int)y), isnan(y) ? x : ldexp(x, (int)y))
 FLOAT_PRIM(sqrt, sqrtf(x), sqrt(x))
 FLOAT_PRIM(fmod, fmodf(x, y), fmod(x, y))
 FLOAT_PRIM(floor, floorf(x), floor(x))
@@ -88,8 +89,8 @@ INT_PRIM(and, ((uint64_t)x & (uint64_t)y))
 INT_PRIM(or, (uint64_t)x | (uint64_t)y)
 INT_PRIM(xor, (uint64_t)x ^ (uint64_t)y)
 INT_PRIM(shift_left, IN_WIDTH(y, width) ? (uint64_t)x << y : 0)
-/* >> of a negative value keeps the sign in gcc and clang. */
-INT_PRIM(shift_right, x >> (IN_WIDTH(y, width) ? y : width - 1))
+/* >> of a negative value keeps the sign in gcc and clang; 63 leaves nothing but the sign. */
+INT_PRIM(shift_right, x >> (IN_WIDTH(y, width) ? y : 63))
 INT_PRIM(shift_right_logical, IN_WIDTH(y, width) ? LOW_BITS(x, width) >> y : 0)
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -119,6 +120,7 @@ static const EvalRow rows[OP_COUNT] = {
     [OP_MUL] = {FLOATS(mul), .integer = int_mul},
     [OP_DIV] = {FLOATS(div)},
     [OP_FMA] = {FLOATS(fma)},
+    [OP_SCALE] = {FLOATS(scale)},
     [OP_FMOD] = {FLOATS(fmod), .integer = int_fmod},
     [OP_INT_DIV] = {.integer = int_divide},
     [OP_MAXIMUM] = {FLOATS(maximum), .integer = int_maximum},

@@ -38,6 +38,11 @@ static inline KValue k_copysign(KBuilder *b, KValue x, KValue sign) {
 static inline KValue k_where(KBuilder *b, KValue condition, KValue x, KValue y) {
     return kb_op3(b, OP_WHERE, condition, x, y);
 }
+/* The same for a condition that hardly ever holds: in most vectors x costs nothing. Those on one
+ * condition should follow each other directly. */
+static inline KValue k_where_rare(KBuilder *b, KValue condition, KValue x, KValue y) {
+    return kb_where_rare(b, condition, x, y);
+}
 static inline KValue k_and(KBuilder *b, KValue x, KValue y) {
     return kb_op2(b, OP_BITWISE_AND, x, y);
 }

@@ -26,7 +26,8 @@ static sn_status shape_dims(Infer *call) {
     return infer_set_dims(call, dims, rank);
 }
 
-/* Elements start, start + step, … before end. */
+/* Elements start, start + step, … before end. Fractions count here also where the dtype is an
+ * integer, as in NumPy and PyTorch 2; the elements then lose theirs. */
 static sn_status shape_arange(Infer *call) {
     double start = infer_attr_double(call, "start"), end = infer_attr_double(call, "end");
     double step = infer_attr_double(call, "step");

@@ -31,10 +31,14 @@ typedef struct Leaf {
 
 enum { EAX, EBX, ECX, EDX };
 
-static Leaf read_leaf(uint32_t leaf) {
+static Leaf read_subleaf(uint32_t leaf, uint32_t subleaf) {
     Leaf r = {{0}};
-    __get_cpuid_count(leaf, 0, &r.reg[EAX], &r.reg[EBX], &r.reg[ECX], &r.reg[EDX]);
+    __get_cpuid_count(leaf, subleaf, &r.reg[EAX], &r.reg[EBX], &r.reg[ECX], &r.reg[EDX]);
     return r;
+}
+
+static Leaf read_leaf(uint32_t leaf) {
+    return read_subleaf(leaf, 0);
 }
 
 /* Register states that the operating system saves (XCR0). */
@@ -85,10 +89,31 @@ static TargetIsa detect_isa(void) {
     return isa;
 }
 
+/* Bytes of the third-level cache that a core can reach: sysconf() tells the whole package's, which
+ * may be several caches. The fields of cache subleaves are the same in Intel's leaf and in AMD's. */
+static int64_t shared_cache_bytes(void) {
+    static const uint32_t leaves[] = {0x8000001d, 4};
+    for (uint32_t i = 0; i < 2; i++)
+        for (uint32_t sub = 0; sub < 8; sub++) {
+            Leaf r = read_subleaf(leaves[i], sub);
+            uint32_t kind = r.reg[EAX] & 31, level = r.reg[EAX] >> 5 & 7;
+            if (kind == 0) break;
+            if (level != 3) continue;
+            uint32_t ways = (r.reg[EBX] >> 22) + 1, partitions = (r.reg[EBX] >> 12 & 1023) + 1;
+            uint32_t line = (r.reg[EBX] & 4095) + 1;
+            return (int64_t)ways * partitions * line * ((int64_t)r.reg[ECX] + 1);
+        }
+    return 0;
+}
+
 #else
 
 static TargetIsa detect_isa(void) {
     return ISA_NONE;
+}
+
+static int64_t shared_cache_bytes(void) {
+    return 0;
 }
 
 #endif
@@ -107,12 +132,13 @@ static void detect_host(void) {
     const char *wanted = setting_text(SETTING_ISA);
     for (int i = ISA_NONE; i < (int)isa; i++)
         if (strcmp(wanted, isa_names[i]) == 0) isa = (TargetIsa)i;
+    int64_t shared = shared_cache_bytes();
     host = (Target){
         .isa = isa,
         .vector_bits = isa == ISA_AVX512 ? 512 : 256,
         .l1_bytes = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32 << 10),
         .l2_bytes = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 1 << 20),
-        .l3_bytes = cache_bytes(_SC_LEVEL3_CACHE_SIZE, 8 << 20),
+        .l3_bytes = shared ? shared : cache_bytes(_SC_LEVEL3_CACHE_SIZE, 8 << 20),
     };
 }
 

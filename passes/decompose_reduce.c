@@ -222,6 +222,7 @@ NodeId rule_cross_entropy(Rewrite *r) {
     AttrList attrs;
     attrs.count = 0;
     attr_int(&attrs, axis);
+    attr_int(&attrs, r->node->op); /* as */
     NodeId index = rw_reshape(r, target, kept.dims, kept.rank);
     NodeId picked = rw_emit(r, OP_GATHER, (NodeId[]){x, index}, 2, &attrs);
     NodeId loss = rw_op2(r, OP_SUB, rw_op1(r, OP_LOG, sum), rw_op2(r, OP_SUB, picked, max));

@@ -154,6 +154,7 @@ static NodeId with_axis(Rewrite *r, OpCode op, NodeId x, int64_t axis, NodeId in
     AttrList attrs;
     attrs.count = 0;
     attr_int(&attrs, axis);
+    attr_int(&attrs, r->node->op); /* as */
     return rw_emit(r, op, (NodeId[]){x, rw_cast(r, SN_I64, index)}, 2, &attrs);
 }
 
@@ -263,9 +264,18 @@ static NodeId draw(Rewrite *r, OpCode op, const TensorType *type, NodeId state) 
     return rw_cast(r, (sn_dtype)type->dtype, rw_emit(r, op, &state, 1, &attrs));
 }
 
+/* The half types draw as many bits as they have: rounding a longer number could give 1. */
 NodeId rule_random(Rewrite *r) {
-    TensorType type = node_type(r->from, r->id);
-    return draw(r, (OpCode)r->node->op, &type, rw_input(r, 0));
+    TensorType type = node_type(r->from, r->id), drawn = type;
+    sn_dtype dtype = (sn_dtype)type.dtype;
+    drawn.dtype = (uint8_t)dtype_compute(dtype);
+    NodeId u = draw(r, (OpCode)r->node->op, &drawn, rw_input(r, 0));
+    if (r->node->op == OP_RAND && dtype_is_half(dtype)) {
+        double steps = dtype == SN_F16 ? 0x1p11 : 0x1p8;
+        NodeId step = rw_op2(r, OP_MUL, u, rw_literal(r, SN_F32, steps));
+        u = rw_op2(r, OP_MUL, rw_op1(r, OP_FLOOR, step), rw_literal(r, SN_F32, 1 / steps));
+    }
+    return rw_cast(r, dtype, u);
 }
 
 NodeId rule_dropout(Rewrite *r) {

@@ -43,6 +43,7 @@ static const char *const refusal_text[] = {
 /* What the pass knows of a group beside its members. */
 typedef struct GroupState {
     uint64_t *before; /* bit set of groups that must run earlier, transitively */
+    uint64_t *direct; /* bit set of those among them that it reads from itself */
     int32_t cost;     /* sum of op_cost */
     int32_t reads;    /* upper bound of distinct values read from memory */
 } GroupState;
@@ -51,10 +52,13 @@ typedef struct Fuser {
     PassContext *context;   /* the pipeline's */
     const Graph *graph;     /* context->graph */
     Fusion *fusion;         /* the result */
-    VEC(GroupState) states; /* by group */
+    VEC(GroupState) states; /* by group; the bit sets of a group that was dropped are used again */
+    uint32_t with_sets;     /* states that have bit sets, count and those beyond it */
     IndexSpace space;       /* reused */
     ReadList reads;         /* reused */
     uint32_t words;         /* words of a bit set */
+    int32_t fresh;          /* the group that nothing reads from yet; GROUP_NONE */
+    GroupEdgeList edges;    /* which groups read from which, at the end */
 } Fuser;
 
 static bool bit(const uint64_t *set, int32_t i) {
@@ -62,6 +66,16 @@ static bool bit(const uint64_t *set, int32_t i) {
 }
 static void set_bit(uint64_t *set, int32_t i) {
     set[i >> 6] |= 1ull << (i & 63);
+}
+static void clear_bit(uint64_t *set, int32_t i) {
+    set[i >> 6] &= ~(1ull << (i & 63));
+}
+/* Words in which a bit can be set. */
+static uint32_t used_words(const Fuser *f) {
+    return (f->states.count + 63) / 64;
+}
+static void unite(const Fuser *f, uint64_t *set, const uint64_t *other) {
+    for (uint32_t w = 0; w < used_words(f); w++) set[w] |= other[w];
 }
 
 static void note(Fuser *f, NodeId node, int32_t group, Refusal refusal) {
@@ -242,16 +256,46 @@ static Group space_of(const Graph *graph, NodeId id) {
     return g;
 }
 
+/* Adds a state without predecessors. */
+static bool new_state(Fuser *f) {
+    GroupState state = {0};
+    if (f->states.count < f->with_sets) {
+        state = f->states.data[f->states.count];
+        size_t used = sizeof(uint64_t) * (f->states.count / 64 + 1);
+        memset(state.before, 0, used);
+        memset(state.direct, 0, used);
+        state.cost = state.reads = 0;
+    } else {
+        state.before = arena_zalloc(&f->context->arena, 2 * sizeof(uint64_t) * f->words);
+        if (!state.before) return false;
+        state.direct = state.before + f->words;
+    }
+    if (!vec_push(&f->states, state)) return false;
+    if (f->states.count > f->with_sets) f->with_sets = f->states.count;
+    return true;
+}
+
+/* A group of this node alone. */
 static int32_t new_group(Fuser *f, NodeId id) {
     Group group = space_of(f->graph, id);
     group.is_extern = f->fusion->roles[id] == ROLE_EXTERN;
-    GroupState state = {.before = arena_zalloc(&f->context->arena, sizeof(uint64_t) * f->words)};
-    if (!state.before || !vec_push(&f->fusion->groups, group)) return GROUP_NONE;
-    if (!vec_push(&f->states, state)) {
+    if (!vec_push(&f->fusion->groups, group)) return GROUP_NONE;
+    if (!new_state(f)) {
         f->fusion->groups.count--;
         return GROUP_NONE;
     }
-    return (int32_t)f->fusion->groups.count - 1;
+    int32_t own = (int32_t)f->fusion->groups.count - 1;
+    if (!vec_push(&f->fusion->groups.data[own].members, id)) return GROUP_NONE;
+    f->fusion->group_of[id] = own;
+    return own;
+}
+
+/* `group` reads from `producer`, and so runs after what that one runs after. */
+static void depend(Fuser *f, int32_t group, int32_t producer) {
+    GroupState *state = &f->states.data[group];
+    set_bit(state->direct, producer);
+    set_bit(state->before, producer);
+    unite(f, state->before, f->states.data[producer].before);
 }
 
 /* The combined space of two groups; false when there is none. A map takes the other's space where
@@ -299,21 +343,47 @@ static Refusal edges_aligned(Fuser *f, const Group *space, NodeId consumer, int3
     return REFUSE_NONE;
 }
 
+/* Does `to` need `from` by way of another group too? The last of those on the way is one that `to` reads
+ * from itself. */
 static bool path_through_third(const Fuser *f, int32_t from, int32_t to) {
-    const uint64_t *before = f->states.data[to].before;
-    for (int32_t i = 0; i < (int32_t)f->fusion->groups.count; i++)
-        if (i != from && bit(before, i) && bit(f->states.data[i].before, from)) return true;
+    const uint64_t *direct = f->states.data[to].direct;
+    for (uint32_t w = 0; w < used_words(f); w++)
+        for (uint64_t left = direct[w]; left; left &= left - 1) {
+            int32_t last = (int32_t)(w * 64) + __builtin_ctzll(left);
+            if (last != from && bit(f->states.data[last].before, from)) return true;
+        }
     return false;
 }
 
-/* `group` now also needs what `extra` holds; so does everything that runs after it. */
-static void need(Fuser *f, int32_t group, const uint64_t *extra) {
-    uint64_t *own = f->states.data[group].before;
-    for (uint32_t w = 0; w < f->words; w++) own[w] |= extra[w];
+/* `group` takes over what `gone`, which it absorbs, must run after; so does everything that runs after
+ * `group`. */
+static void take_needs(Fuser *f, int32_t group, int32_t gone) {
+    GroupState *own = &f->states.data[group], *extra = &f->states.data[gone];
+    uint64_t added = 0;
+    clear_bit(extra->before, group);
+    clear_bit(extra->direct, group);
+    clear_bit(own->before, gone);
+    clear_bit(own->direct, gone);
+    unite(f, own->direct, extra->direct);
+    for (uint32_t w = 0; w < used_words(f); w++) added |= extra->before[w] & ~own->before[w];
+    if (!added) return;
+    unite(f, own->before, extra->before);
+    for (uint32_t i = 0; i < f->states.count; i++)
+        if (bit(f->states.data[i].before, group)) unite(f, f->states.data[i].before, own->before);
+}
+
+/* What ran after `gone` runs after `group` now. */
+static void replace(Fuser *f, int32_t gone, int32_t group) {
     for (uint32_t i = 0; i < f->states.count; i++) {
-        uint64_t *other = f->states.data[i].before;
-        if (!bit(other, group)) continue;
-        for (uint32_t w = 0; w < f->words; w++) other[w] |= own[w];
+        GroupState *other = &f->states.data[i];
+        if (!bit(other->before, gone)) continue;
+        clear_bit(other->before, gone);
+        if ((int32_t)i == group) continue;
+        set_bit(other->before, group);
+        unite(f, other->before, f->states.data[group].before);
+        if (!bit(other->direct, gone)) continue;
+        clear_bit(other->direct, gone);
+        set_bit(other->direct, group);
     }
 }
 
@@ -335,6 +405,43 @@ static Refusal members_fit(Fuser *f, const Group *joined, const Group *group, co
     return REFUSE_NONE;
 }
 
+/* Adds what the members of group `own` read from memory, unless `x` or `y` computes it, to the distinct
+ * values in `found`; false when they become too many. */
+static bool find_reads(Fuser *f, int32_t own, int32_t x, int32_t y, NodeId *found, int32_t *count) {
+    const Group *group = &f->fusion->groups.data[own];
+    if (!flat_space(group, &f->space)) return false;
+    for (uint32_t m = 0; m < group->members.count; m++) {
+        f->reads.count = 0;
+        if (!reads_of(f->graph, f->fusion, group, group->members.data[m], &f->space, &f->reads))
+            return false;
+        for (uint32_t i = 0; i < f->reads.count; i++) {
+            NodeId read = f->reads.data[i].node;
+            int32_t from = f->fusion->group_of[read], at = 0;
+            if (from != GROUP_NONE && (from == x || from == y)) continue;
+            while (at < *count && found[at] != read) at++;
+            if (at < *count) continue;
+            if (*count == FUSE_MOST_READS) return false;
+            found[(*count)++] = read;
+        }
+    }
+    return true;
+}
+
+/* Does a kernel have arguments enough for what both read? The bound on it is made exact where it is too
+ * high: ops of a chain often read the same values. */
+static bool reads_fit(Fuser *f, int32_t into, int32_t from) {
+    NodeId found[FUSE_MOST_READS];
+    int32_t count = 0;
+    GroupState *x = &f->states.data[into], *y = &f->states.data[from];
+    if (x->reads + y->reads <= FUSE_MOST_READS) return true;
+    if (!find_reads(f, into, into, from, found, &count) ||
+        !find_reads(f, from, into, from, found, &count))
+        return false;
+    x->reads = count; /* they are about to be merged */
+    y->reads = 0;
+    return true;
+}
+
 static Refusal can_merge(Fuser *f, int32_t into, int32_t from, Group *joined) {
     const Group *x = &f->fusion->groups.data[into], *y = &f->fusion->groups.data[from];
     if (x->dead || y->dead || is_closed(f->graph, x) || is_closed(f->graph, y))
@@ -342,8 +449,7 @@ static Refusal can_merge(Fuser *f, int32_t into, int32_t from, Group *joined) {
     Refusal refusal = join_spaces(x, y, joined);
     if (refusal != REFUSE_NONE) return refusal;
     if (x->members.count + y->members.count > FUSE_MOST_MEMBERS ||
-        f->states.data[into].cost + f->states.data[from].cost > FUSE_MOST_COST ||
-        f->states.data[into].reads + f->states.data[from].reads > FUSE_MOST_READS)
+        f->states.data[into].cost + f->states.data[from].cost > FUSE_MOST_COST)
         return REFUSE_SIZE;
     bool forward = bit(f->states.data[into].before, from);
     bool backward = bit(f->states.data[from].before, into);
@@ -351,7 +457,8 @@ static Refusal can_merge(Fuser *f, int32_t into, int32_t from, Group *joined) {
         (backward && path_through_third(f, into, from)))
         return REFUSE_CYCLE;
     refusal = members_fit(f, joined, x, y, from);
-    return refusal != REFUSE_NONE ? refusal : members_fit(f, joined, y, x, into);
+    if (refusal == REFUSE_NONE) refusal = members_fit(f, joined, y, x, into);
+    return refusal != REFUSE_NONE || reads_fit(f, into, from) ? refusal : REFUSE_SIZE;
 }
 
 static bool merge(Fuser *f, int32_t into, int32_t from, const Group *joined) {
@@ -376,18 +483,8 @@ static bool merge(Fuser *f, int32_t into, int32_t from, const Group *joined) {
     y->dead = true;
     f->states.data[into].cost += f->states.data[from].cost;
     f->states.data[into].reads += f->states.data[from].reads;
-    uint64_t *before = f->states.data[into].before;
-    need(f, into, f->states.data[from].before);
-    before[into >> 6] &= ~(1ull << (into & 63));
-    before[from >> 6] &= ~(1ull << (from & 63));
-    for (uint32_t g = 0; g < f->states.count; g++) {
-        uint64_t *other = f->states.data[g].before;
-        if (!bit(other, from)) continue;
-        other[from >> 6] &= ~(1ull << (from & 63));
-        if ((int32_t)g == into) continue;
-        set_bit(other, into);
-        for (uint32_t w = 0; w < f->words; w++) other[w] |= before[w];
-    }
+    take_needs(f, into, from);
+    if (from != f->fresh) replace(f, from, into);
     return true;
 }
 
@@ -413,8 +510,7 @@ static int32_t find_candidates(Fuser *f, int32_t own, NodeId id, Candidate *foun
         NodeId read = f->reads.data[i].node;
         int32_t from = f->fusion->group_of[read];
         if (from == GROUP_NONE) continue;
-        set_bit(state->before, from);
-        for (uint32_t w = 0; w < f->words; w++) state->before[w] |= f->states.data[from].before[w];
+        depend(f, own, from);
         int64_t bytes = node_count(f->graph, read) *
                         (int64_t)sn_dtype_size((sn_dtype)graph_node(f->graph, read)->dtype);
         int32_t at = 0;
@@ -443,9 +539,8 @@ static void drop_last_if_dead(Fuser *f) {
 
 static sn_status visit(Fuser *f, NodeId id) {
     int32_t own = new_group(f, id);
-    if (own == GROUP_NONE || !vec_push(&f->fusion->groups.data[own].members, id))
-        return error_memory(f->context->error);
-    f->fusion->group_of[id] = own;
+    if (own == GROUP_NONE) return error_memory(f->context->error);
+    f->fresh = own;
     f->states.data[own].cost = op_cost((OpCode)graph_node(f->graph, id)->op);
     Candidate candidates[MOST_CANDIDATES];
     int32_t count = find_candidates(f, own, id, candidates);
@@ -461,25 +556,22 @@ static sn_status visit(Fuser *f, NodeId id) {
         if (!merge(f, into, own, &joined)) return error_memory(f->context->error);
         drop_last_if_dead(f);
         own = into;
+        f->fresh = GROUP_NONE;
     }
+    f->fresh = GROUP_NONE;
     return SN_OK;
 }
 
 /* An extern call: a group of its own that only orders the others. */
 static sn_status visit_extern(Fuser *f, NodeId id) {
     int32_t own = new_group(f, id);
-    if (own == GROUP_NONE || !vec_push(&f->fusion->groups.data[own].members, id))
-        return error_memory(f->context->error);
-    f->fusion->group_of[id] = own;
+    if (own == GROUP_NONE) return error_memory(f->context->error);
     const Node *node = graph_node(f->graph, id);
-    GroupState *state = &f->states.data[own];
     for (uint32_t i = 0; i < node->n_inputs; i++) {
         NodeId operand = node_inputs(f->graph, node)[i];
         if (operand == NODE_NONE) continue;
         int32_t from = f->fusion->group_of[view_base(f->graph, operand)];
-        if (from == GROUP_NONE) continue;
-        set_bit(state->before, from);
-        for (uint32_t w = 0; w < f->words; w++) state->before[w] |= f->states.data[from].before[w];
+        if (from != GROUP_NONE) depend(f, own, from);
     }
     return SN_OK;
 }
@@ -531,6 +623,15 @@ static void materialize_base(Fuser *f, NodeId id) {
     if (f->fusion->group_of[base] != GROUP_NONE) f->fusion->materialized[base] = true;
 }
 
+/* A member of `group` reads this value: from memory, unless the group computes it itself. */
+static bool note_read(Fuser *f, uint32_t group, NodeId id) {
+    if (f->fusion->group_of[id] == (int32_t)group) return true;
+    materialize_base(f, id);
+    int32_t from = f->fusion->group_of[view_base(f->graph, id)];
+    if (from == GROUP_NONE || from == (int32_t)group) return true;
+    return vec_push(&f->edges, ((GroupEdge){(uint32_t)from, group}));
+}
+
 static sn_status mark_materialized(Fuser *f) {
     for (uint32_t i = 0; i < f->graph->outputs.count; i++)
         materialize_base(f, f->graph->outputs.data[i].node);
@@ -543,8 +644,9 @@ static sn_status mark_materialized(Fuser *f) {
                 f->fusion->materialized[id] = true;
             if (group->is_extern) {
                 for (uint32_t i = 0; i < node->n_inputs; i++)
-                    if (node_inputs(f->graph, node)[i] != NODE_NONE)
-                        materialize_base(f, node_inputs(f->graph, node)[i]);
+                    if (node_inputs(f->graph, node)[i] != NODE_NONE &&
+                        !note_read(f, g, node_inputs(f->graph, node)[i]))
+                        return error_memory(f->context->error);
                 continue;
             }
             if (!flat_space(group, &f->space)) return error_memory(f->context->error);
@@ -552,44 +654,9 @@ static sn_status mark_materialized(Fuser *f) {
             if (!reads_of(f->graph, f->fusion, group, id, &f->space, &f->reads))
                 return error_set(f->context->error, SN_ERROR_INTERNAL, "fuse: %s has no level",
                                  op_info[node->op].name);
-            for (uint32_t i = 0; i < f->reads.count; i++) {
-                NodeId read = f->reads.data[i].node;
-                if (f->fusion->group_of[read] != (int32_t)g) materialize_base(f, read);
-            }
+            for (uint32_t i = 0; i < f->reads.count; i++)
+                if (!note_read(f, g, f->reads.data[i].node)) return error_memory(f->context->error);
         }
-    }
-    return SN_OK;
-}
-
-/* Groups in an order that respects `before`; among those that are ready, the one whose last member
- * was recorded first, and updates as late as they may be, so that they can write in place. */
-static sn_status order_groups(Fuser *f) {
-    uint32_t count = f->fusion->groups.count, placed = 0, live = 0;
-    bool *done = arena_zalloc(&f->context->arena, count + 1);
-    uint32_t *waiting = arena_zalloc(&f->context->arena, sizeof *waiting * (count + 1));
-    if (!done || !waiting) return error_memory(f->context->error);
-    for (uint32_t g = 0; g < count; g++) {
-        if (f->fusion->groups.data[g].dead) continue;
-        live++;
-        for (uint32_t w = 0; w < f->words; w++)
-            waiting[g] += (uint32_t)__builtin_popcountll(f->states.data[g].before[w]);
-    }
-    while (placed < live) {
-        int64_t best = -1;
-        for (uint32_t g = 0; g < count; g++) {
-            if (f->fusion->groups.data[g].dead || done[g] || waiting[g]) continue;
-            if (best < 0 || vec_last(&f->fusion->groups.data[g].members) <
-                                vec_last(&f->fusion->groups.data[best].members))
-                best = g;
-        }
-        if (best < 0)
-            return error_set(f->context->error, SN_ERROR_INTERNAL, "fuse: groups form a cycle");
-        done[best] = true;
-        placed++;
-        if (!vec_push(&f->fusion->order, (uint32_t)best)) return error_memory(f->context->error);
-        for (uint32_t g = 0; g < count; g++)
-            if (!f->fusion->groups.data[g].dead && bit(f->states.data[g].before, (int32_t)best))
-                waiting[g]--;
     }
     return SN_OK;
 }
@@ -602,7 +669,7 @@ static sn_status fuse_all(Fuser *f) {
     }
     if (status == SN_OK) status = fuse_siblings(f);
     if (status == SN_OK) status = mark_materialized(f);
-    if (status == SN_OK) status = order_groups(f);
+    if (status == SN_OK) status = fuse_order(f->context, &f->edges);
     return status;
 }
 
@@ -610,10 +677,12 @@ sn_status pass_fuse(PassContext *context) {
     Fuser f = {.context = context,
                .graph = &context->graph,
                .fusion = &context->fusion,
-               .words = context->graph.nodes.count / 64 + 1};
+               .words = context->graph.nodes.count / 64 + 1,
+               .fresh = GROUP_NONE};
     sn_status status = fuse_all(&f);
     vec_free(&f.states);
     vec_free(&f.reads);
+    vec_free(&f.edges);
     vec_free(&f.space.symbols);
     return status;
 }

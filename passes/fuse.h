@@ -48,6 +48,16 @@ void row_major_strides(const int64_t *dims, int32_t rank, int64_t *strides);
  * which it then overwrote element by element, else dense. */
 void memory_strides(const Graph *graph, NodeId owner, NodeId node, int64_t *strides);
 
+/* One group reads what another computes. */
+typedef struct GroupEdge {
+    uint32_t from; /* the group that computes */
+    uint32_t to;   /* the group that reads */
+} GroupEdge;
+typedef VEC(GroupEdge) GroupEdgeList;
+
+/* Fills the order of the live groups of context->fusion: every group after those it reads from. */
+sn_status fuse_order(PassContext *context, const GroupEdgeList *edges);
+
 /* Rough cost of a pointwise op: 1 for arithmetic, more where many instructions stand behind it. */
 int32_t op_cost(OpCode op);
 

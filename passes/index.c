@@ -4,7 +4,7 @@
 int32_t index_axis(IndexSpace *space, int64_t size) {
     if (!vec_reserve(&space->symbols, 1)) {
         space->failed = true;
-        return 0;
+        return INDEX_NO_SYMBOL;
     }
     IndexSymbol *symbol = &space->symbols.data[space->symbols.count];
     symbol->kind = SYMBOL_AXIS; /* an axis has no expression: the rest stays as it is */
@@ -22,7 +22,7 @@ int32_t index_value(IndexSpace *space, KValue value, int64_t size) {
     IndexSymbol symbol = {.kind = SYMBOL_VALUE, .size = size < 1 ? 1 : size, .value = value};
     if (!vec_push(&space->symbols, symbol)) {
         space->failed = true;
-        return 0;
+        return INDEX_NO_SYMBOL;
     }
     return (int32_t)space->symbols.count - 1;
 }
@@ -37,7 +37,7 @@ IndexExpr index_constant(int64_t value) {
 IndexExpr index_symbol(int32_t symbol) {
     IndexExpr e;
     e.constant = 0;
-    e.count = 1;
+    e.count = symbol < 0 ? INDEX_OVERFLOW : 1;
     e.terms[0] = (IndexTerm){symbol, 1};
     return e;
 }
@@ -52,6 +52,10 @@ bool index_equal(const IndexExpr *a, const IndexExpr *b) {
 
 static void add_term(IndexExpr *e, int32_t symbol, int64_t coef) {
     if (e->count < 0 || coef == 0) return;
+    if (symbol < 0) {
+        e->count = INDEX_OVERFLOW;
+        return;
+    }
     int32_t at = 0;
     while (at < e->count && e->terms[at].symbol < symbol) at++;
     if (at < e->count && e->terms[at].symbol == symbol) {
@@ -146,7 +150,7 @@ static int32_t divided(IndexSpace *space, SymbolKind kind, const IndexExpr *of, 
     IndexSymbol symbol = {.kind = (uint8_t)kind, .size = size, .of = *of, .divisor = d};
     if (!vec_push(&space->symbols, symbol)) {
         space->failed = true;
-        return 0;
+        return INDEX_NO_SYMBOL;
     }
     return (int32_t)space->symbols.count - 1;
 }

@@ -8,7 +8,7 @@
 #include "base/vec.h"
 #include "ir/kernel.h"
 
-enum { INDEX_MOST_TERMS = 16, INDEX_OVERFLOW = -1 };
+enum { INDEX_MOST_TERMS = 16, INDEX_OVERFLOW = -1, INDEX_NO_SYMBOL = -1 };
 
 typedef struct IndexTerm {
     int32_t symbol; /* in IndexSpace.symbols */
@@ -38,7 +38,8 @@ typedef struct IndexSpace {
     bool failed;              /* out of memory */
 } IndexSpace;
 
-/* A new axis of this size; its symbol. */
+/* A new axis of this size; its symbol, or INDEX_NO_SYMBOL when out of memory: `failed` is set, and
+ * what an expression with it comes to is INDEX_OVERFLOW. */
 int32_t index_axis(IndexSpace *space, int64_t size);
 /* The symbol of an i64 instruction with values in [0, size). */
 int32_t index_value(IndexSpace *space, KValue value, int64_t size);

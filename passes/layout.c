@@ -27,6 +27,29 @@ static bool needs_copy(const Graph *graph, NodeId operand) {
     return node->rank == 3 && !strides_fit(dims, strides);
 }
 
+/* A value that an extern call reads is dense: where it is also written into an input that is not, the
+ * input gets a copy. */
+static NodeId own_result(Graph *graph, GraphOutput output, NodeId node, sn_error *error) {
+    if (output.writes_input < 0) return node;
+    NodeId input = graph->inputs.data[output.writes_input];
+    const Node *value = graph_node(graph, node);
+    int64_t strides[SN_MAX_RANK], dense[SN_MAX_RANK];
+    memory_strides(graph, input, node, strides);
+    row_major_strides(node_dims(graph, value), value->rank, dense);
+    if (node == input || memcmp(strides, dense, sizeof *dense * value->rank) == 0) return node;
+    bool read = false;
+    for (NodeId i = 0; i < graph->nodes.count; i++) {
+        const Node *call = graph_node(graph, i);
+        for (uint32_t j = 0; call->op == OP_GEMM && j < call->n_inputs; j++) {
+            NodeId operand = node_inputs(graph, call)[j];
+            read = read || (operand != NODE_NONE && view_base(graph, operand) == node);
+        }
+    }
+    AttrList none;
+    none.count = 0;
+    return read ? graph_emit(graph, OP_CLONE, &node, 1, &none, (Site){0}, error) : node;
+}
+
 sn_status pass_layout(PassContext *context) {
     const Graph *from = &context->graph;
     bool any = false;
@@ -67,7 +90,8 @@ sn_status pass_layout(PassContext *context) {
     }
     for (uint32_t i = 0; i < from->outputs.count && status == SN_OK; i++) {
         GraphOutput output = from->outputs.data[i];
-        if (!graph_output(&to, map[output.node], output.writes_input))
+        output.node = own_result(&to, output, map[output.node], context->error);
+        if (output.node == NODE_NONE || !graph_output(&to, output.node, output.writes_input))
             status = error_memory(context->error);
     }
     if (status != SN_OK) {

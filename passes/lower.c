@@ -17,7 +17,7 @@ KValue lower_fail(Lower *l, const char *why) {
 
 static int32_t add_symbol(Lower *l, int64_t size, int32_t depth) {
     int32_t symbol = index_axis(&l->space, size);
-    if (!vec_push(&l->depths, (uint8_t)depth)) l->space.failed = true;
+    if (symbol != INDEX_NO_SYMBOL && !vec_push(&l->depths, (uint8_t)depth)) l->space.failed = true;
     return symbol;
 }
 
@@ -433,6 +433,7 @@ static sn_status lower_kernel(Lower *l, NodeId commit) {
     l->builder = kbuilder_new();
     if (!l->builder) return error_memory(l->context->error);
     make_space(l);
+    if (l->space.failed) return error_memory(l->context->error);
     make_axes(l);
     if (l->group_number == GROUP_NONE)
         emit_copy(l);
@@ -446,11 +447,7 @@ static sn_status lower_kernel(Lower *l, NodeId commit) {
     step->label = label_of(l);
     step->site = graph_node(l->graph, l->group->shape_of)->site;
     step->flops = l->flops;
-    status = lower_launch(l, step);
-#ifndef NDEBUG
-    if (status == SN_OK) status = kernel_verify(l->kernel, l->context->error);
-#endif
-    return status;
+    return lower_launch(l, step);
 }
 
 static ArgRef operand_ref(const Lower *l, NodeId node, int64_t *strides) {
@@ -499,9 +496,10 @@ typedef struct NodeTables {
     int32_t *stages;       /* see Lower */
     int32_t *kept_from;    /* see Lower */
     uint32_t *kept_access; /* see Lower */
+    KeepTables keep;       /* see Lower */
 } NodeTables;
 
-static sn_status lower_step(PassContext *context, const PlanStep *plan, const NodeTables *tables) {
+static sn_status lower_step(PassContext *context, const PlanStep *plan, NodeTables *tables) {
     Lower l = {.context = context,
                .graph = &context->graph,
                .fusion = &context->fusion,
@@ -513,7 +511,8 @@ static sn_status lower_step(PassContext *context, const PlanStep *plan, const No
                .reduced = tables->reduced,
                .stages = tables->stages,
                .kept_from = tables->kept_from,
-               .kept_access = tables->kept_access};
+               .kept_access = tables->kept_access,
+               .keep = &tables->keep};
     Group copy = {.shape_of = plan->source, .k = 1, .b = 1};
     if (plan->group == GROUP_NONE) {
         copy.a = node_count(&context->graph, plan->source);
@@ -538,12 +537,15 @@ sn_status pass_lower(PassContext *context) {
         .stages = arena_alloc(&context->arena, sizeof(int32_t) * (count + 1)),
         .kept_from = arena_alloc(&context->arena, sizeof(int32_t) * (count + 1)),
         .kept_access = arena_alloc(&context->arena, sizeof(uint32_t) * (count + 1)),
+        .keep.first = arena_alloc(&context->arena, sizeof(int32_t) * (count + 1)),
+        .keep.seen = arena_zalloc(&context->arena, sizeof(int32_t) * (count + 1)),
     };
-    if (!tables.reduced || !tables.stages || !tables.kept_from || !tables.kept_access)
+    if (!tables.reduced || !tables.stages || !tables.kept_from || !tables.kept_access ||
+        !tables.keep.first || !tables.keep.seen)
         return error_memory(context->error);
     for (uint32_t i = 0; i <= count; i++) {
         tables.reduced[i] = KVALUE_NONE;
-        tables.stages[i] = tables.kept_from[i] = -1;
+        tables.stages[i] = tables.kept_from[i] = tables.keep.first[i] = -1;
         tables.kept_access[i] = UINT32_MAX;
     }
     sn_status status = SN_OK;

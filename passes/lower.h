@@ -35,6 +35,13 @@ typedef struct Memo {
     uint32_t index;   /* first of its coordinates in Lower.coordinates */
 } Memo;
 
+/* What lower_choose_kept knows of nodes; all groups share it. */
+typedef struct KeepTables {
+    int32_t *first; /* by node: first loop over K of its group that computes it; -1 */
+    int32_t *seen;  /* by node: the last walk that came by; 0 = none */
+    int32_t walks;  /* walks so far, one a loop */
+} KeepTables;
+
 typedef struct Lower {
     PassContext *context;            /* the pipeline's */
     const Graph *graph;              /* the graph */
@@ -67,6 +74,7 @@ typedef struct Lower {
     int32_t *stages;           /* by node: first loop over K in which it can be computed; -1 */
     int32_t *kept_from;        /* by node: loop over K that keeps it in a row buffer; -1 = none */
     uint32_t *kept_access;     /* by node: the row buffer's access */
+    KeepTables *keep;          /* of lower_keep.c */
     VEC(LowerArg) args;        /* by kernel argument */
     VEC(LowerAccess) accesses; /* by kernel access */
     VEC(int64_t) params;       /* numbered parameters */

@@ -14,10 +14,8 @@ enum {
 /* One walk over what a loop needs. */
 typedef struct KeepWalk {
     Lower *l;
-    int32_t stage;  /* the loop */
-    int32_t *first; /* by node: first loop that computes it; -1 */
-    int32_t *seen;  /* by node: last loop that was walked from it; -1 */
-    int32_t kept;   /* buffers so far */
+    int32_t stage; /* the loop */
+    int32_t kept;  /* buffers so far */
 } KeepWalk;
 
 static bool is_own(const Lower *l, NodeId id) {
@@ -34,20 +32,22 @@ static bool may_keep(const Lower *l, NodeId id) {
 
 static void walk(KeepWalk *w, NodeId id) {
     Lower *l = w->l;
+    KeepTables *tables = l->keep;
     const Node *node = graph_node(l->graph, id);
     bool passes = l->fusion->roles[id] == ROLE_VIEW || l->fusion->roles[id] == ROLE_INLINE;
-    if (w->seen[id] == w->stage || (!is_own(l, id) && !passes)) return;
-    w->seen[id] = w->stage;
-    if (is_own(l, id) && op_is((OpCode)node->op, CLASS_REDUCE))
-        return; /* a value of an earlier loop */
-    if (w->first[id] >= 0 && w->first[id] < w->stage && may_keep(l, id)) {
+    if (tables->seen[id] == tables->walks || (!is_own(l, id) && !passes)) return;
+    tables->seen[id] = tables->walks;
+    bool reduces = op_is((OpCode)node->op, CLASS_REDUCE);
+    if (is_own(l, id) && reduces) return; /* a value of an earlier loop */
+    int32_t *first = &tables->first[id];  /* that of a view may be another group's: none is kept */
+    if (*first >= 0 && *first < w->stage && may_keep(l, id)) {
         if (l->kept_from[id] < 0 && w->kept < KEEP_MOST) {
-            l->kept_from[id] = w->first[id];
+            l->kept_from[id] = *first;
             w->kept++;
         }
         if (l->kept_from[id] >= 0) return;
     }
-    if (w->first[id] < 0) w->first[id] = w->stage;
+    if (*first < 0) *first = w->stage;
     for (uint32_t i = 0; i < node->n_inputs; i++)
         if (node_inputs(l->graph, node)[i] != NODE_NONE) walk(w, node_inputs(l->graph, node)[i]);
 }
@@ -56,13 +56,9 @@ void lower_choose_kept(Lower *l, int32_t last_stage) {
     const Group *g = l->group;
     bool fits = g->k * 8 <= KEEP_MOST_BYTES;
     if (last_stage < 1 || !fits || l->b_symbol != LOWER_NO_AXIS || g->sequential) return;
-    uint32_t count = l->graph->nodes.count;
-    KeepWalk w = {.l = l,
-                  .first = arena_alloc(&l->context->arena, sizeof(int32_t) * (count + 1)),
-                  .seen = arena_alloc(&l->context->arena, sizeof(int32_t) * (count + 1))};
-    if (!w.first || !w.seen) return; /* nothing is kept: slower, not wrong */
-    for (uint32_t i = 0; i <= count; i++) w.first[i] = w.seen[i] = -1;
-    for (w.stage = 0; w.stage <= last_stage; w.stage++)
+    KeepWalk w = {.l = l};
+    for (w.stage = 0; w.stage <= last_stage; w.stage++) {
+        l->keep->walks++;
         for (uint32_t i = 0; i < g->members.count; i++) {
             NodeId id = g->members.data[i];
             bool reduces = op_is((OpCode)graph_node(l->graph, id)->op, CLASS_REDUCE);
@@ -70,4 +66,5 @@ void lower_choose_kept(Lower *l, int32_t last_stage) {
             if (!reduces && !l->fusion->materialized[id]) continue;
             if (lower_stage(l, root) == w.stage) walk(&w, root);
         }
+    }
 }

@@ -137,6 +137,9 @@ static bool note_check(Lower *l, NodeId node, int64_t limit) {
         if (l->program->checks.data[i].code == node) return true;
     const Node *n = graph_node(l->graph, node);
     ProgramCheck check = {.code = node, .op = n->op, .site = n->site, .limit = limit};
+    bool made = n->op == OP_GATHER || n->op == OP_INDEX_SELECT;
+    int64_t as = made ? node_attr_int(l->graph, node, "as") : 0;
+    if (as > 0 && as < OP_COUNT) check.op = (uint16_t)as;
     return vec_push(&l->program->checks, check);
 }
 
@@ -180,6 +183,8 @@ void lower_own_index(Lower *l, NodeId shaped, IndexExpr *index) {
         lower_fail(l, "a member has no level");
         return;
     }
+    /* Outside of the loop over K there is no position along it; a K of 1 has as many rows as values. */
+    if (l->stage < 0 && l->k_symbol != LOWER_NO_AXIS) level = LEVEL_ROW;
     index_unflatten(&l->space, level == LEVEL_FULL ? &l->full : &l->row, node_dims(l->graph, node),
                     node->rank, index);
 }

@@ -23,11 +23,20 @@ static bool verify_wanted(void) {
 #endif
 }
 
+static sn_status verify(const PassContext *context) {
+    const Program *program = context->program;
+    sn_status status = graph_verify(&context->graph, context->error);
+    for (uint32_t i = 0; status == SN_OK && i < program->steps.count; i++) {
+        const Step *step = &program->steps.data[i];
+        if (step->kind == STEP_KERNEL) status = kernel_verify(&step->launch.kernel, context->error);
+    }
+    return status;
+}
+
 static sn_status run_pass(const Pass *pass, PassContext *context) {
     if (!pass->required && setting_lists(SETTING_DISABLE_PASSES, pass->name)) return SN_OK;
     sn_status status = pass->run(context);
-    if (status == SN_OK && verify_wanted()) status = graph_verify(&context->graph, context->error);
-    return status;
+    return status == SN_OK && verify_wanted() ? verify(context) : status;
 }
 
 sn_status pipeline_run(const Graph *graph, const PipelineOptions *options, Program *program,
@@ -40,6 +49,7 @@ sn_status pipeline_run(const Graph *graph, const PipelineOptions *options, Progr
         .explain = options->explain,
         .error = error,
     };
+    int64_t failures = mem_failure_count();
     graph_init(&context.graph, graph->name);
     NodeId *map = arena_alloc(&context.arena, sizeof(NodeId) * (graph->nodes.count + 1));
     sn_status status = map ? SN_OK : error_memory(error);
@@ -58,5 +68,6 @@ sn_status pipeline_run(const Graph *graph, const PipelineOptions *options, Progr
     vec_free(&context.fusion.steps);
     graph_free(&context.graph);
     arena_free(&context.arena);
-    return status;
+    /* A pass that found no memory may know only that something was not possible, and go another way. */
+    return mem_failure_count() == failures ? status : error_memory_instead(error);
 }

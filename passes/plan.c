@@ -6,6 +6,8 @@
 #include "ir/dtype.h"
 #include "passes/fuse.h"
 
+#include <stdlib.h>
+
 enum { POSITION_END = INT32_MAX, BUFFER_ALIGN = 64 };
 
 /* A place where a value in memory is read. */
@@ -370,42 +372,59 @@ static void find_lifetimes(Planner *p) {
     }
 }
 
-/* Best fit by size among the gaps that lifetimes leave, larger buffers first. */
+/* A temporary with its place in the block; `first` and `last` are steps. */
+typedef struct Temporary {
+    int64_t offset; /* first byte */
+    int64_t end;    /* byte past its last */
+    int32_t first;  /* step that writes it */
+    int32_t last;   /* step that reads it last */
+    uint32_t buffer;
+} Temporary;
+
+static int64_t temporary_bytes(const Buffer *buffer) {
+    int64_t bytes = buffer->elements * (int64_t)sn_dtype_size((sn_dtype)buffer->dtype);
+    return (bytes + BUFFER_ALIGN) & ~(int64_t)(BUFFER_ALIGN - 1);
+}
+
+/* Larger ones first, then in the order of their buffers. */
+static int by_size(const void *a, const void *b) {
+    const Temporary *x = a, *y = b;
+    int64_t x_bytes = x->end - x->offset, y_bytes = y->end - y->offset;
+    if (x_bytes != y_bytes) return x_bytes > y_bytes ? -1 : 1;
+    return x->buffer < y->buffer ? -1 : x->buffer > y->buffer;
+}
+
+/* Puts the temporary at the lowest place that is free for as long as it lives. `placed` ascend by offset;
+ * it joins them. */
+static void place(Temporary *placed, uint32_t count, Temporary *one) {
+    int64_t size = one->end - one->offset, offset = 0;
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < count && placed[i].offset < offset + size; i++)
+        if (placed[i].first <= one->last && one->first <= placed[i].last && placed[i].end > offset)
+            offset = placed[i].end;
+    one->offset = offset;
+    one->end = offset + size;
+    for (at = count; at > 0 && placed[at - 1].offset > offset; at--) placed[at] = placed[at - 1];
+    placed[at] = *one;
+}
+
+/* Shares one block among the temporaries by lifetime, larger ones first. */
 static sn_status place_temporaries(Planner *p) {
-    VEC(uint32_t) temps = {0};
+    uint32_t count = 0, total = p->program->buffers.count;
     Buffer *buffers = p->program->buffers.data;
-    for (uint32_t i = 0; i < p->program->buffers.count; i++) {
-        if (buffers[i].kind != BUFFER_TEMP) continue;
-        if (!vec_push(&temps, i)) {
-            vec_free(&temps);
-            return memory_error(p);
-        }
-        uint32_t at = temps.count - 1;
-        while (at > 0 && buffers[temps.data[at - 1]].elements < buffers[i].elements) {
-            temps.data[at] = temps.data[at - 1];
-            at--;
-        }
-        temps.data[at] = i;
+    Temporary *temps = arena_alloc(&p->context->arena, sizeof *temps * (total + 1));
+    Temporary *placed = arena_alloc(&p->context->arena, sizeof *placed * (total + 1));
+    if (!temps || !placed) return memory_error(p);
+    for (uint32_t i = 0; i < total; i++)
+        if (buffers[i].kind == BUFFER_TEMP)
+            temps[count++] = (Temporary){0, temporary_bytes(&buffers[i]), buffers[i].first_step,
+                                         buffers[i].last_step, i};
+    qsort(temps, count, sizeof *temps, by_size);
+    for (uint32_t i = 0; i < count; i++) {
+        place(placed, i, &temps[i]);
+        buffers[temps[i].buffer].offset = temps[i].offset;
+        if (temps[i].end > p->program->temp_bytes) p->program->temp_bytes = temps[i].end;
     }
-    for (uint32_t i = 0; i < temps.count; i++) {
-        Buffer *buffer = &buffers[temps.data[i]];
-        int64_t bytes = buffer->elements * (int64_t)sn_dtype_size((sn_dtype)buffer->dtype);
-        int64_t size = (bytes + BUFFER_ALIGN) & ~(int64_t)(BUFFER_ALIGN - 1), offset = 0;
-        for (uint32_t j = 0; j < i; j++) { /* until no placed buffer of the same time overlaps */
-            const Buffer *other = &buffers[temps.data[j]];
-            int64_t taken = other->elements * (int64_t)sn_dtype_size((sn_dtype)other->dtype);
-            taken = (taken + BUFFER_ALIGN) & ~(int64_t)(BUFFER_ALIGN - 1);
-            bool together =
-                other->first_step <= buffer->last_step && buffer->first_step <= other->last_step;
-            if (!together || offset + size <= other->offset || other->offset + taken <= offset)
-                continue;
-            offset = other->offset + taken;
-            j = UINT32_MAX; /* look at all of them again */
-        }
-        buffer->offset = offset;
-        if (offset + size > p->program->temp_bytes) p->program->temp_bytes = offset + size;
-    }
-    vec_free(&temps);
     return SN_OK;
 }
 

@@ -1,5 +1,6 @@
 /* What a node reads, seen from a group's iteration space; see fuse.h. */
 #include "ir/dtype.h"
+#include "ir/infer.h"
 #include "passes/fuse.h"
 
 Level group_level(const Group *group, int64_t count) {
@@ -43,6 +44,11 @@ typedef struct Walk {
 
 static void walk(Walk *w, NodeId id, const IndexExpr *index);
 
+/* Constants are not read: they are computed where they are needed. */
+static bool is_stored(const Node *node) {
+    return node->op != OP_CONST && node->op != OP_IOTA && node->op != OP_EMPTY;
+}
+
 /* The operands of a pointwise node at the node's own coordinates. */
 static void walk_operands(Walk *w, NodeId id, const IndexExpr *index) {
     const Node *node = graph_node(w->graph, id);
@@ -85,7 +91,7 @@ static void walk(Walk *w, NodeId id, const IndexExpr *index) {
         walk_operands(w, id, index);
         return;
     default: {
-        if (node->op == OP_CONST || node->op == OP_IOTA || node->op == OP_EMPTY) return;
+        if (!is_stored(node)) return;
         Read read = {id, index_flatten(w->space, index, node_dims(w->graph, node), node->rank)};
         if (!vec_push(w->reads, read)) w->failed = true;
         return;
@@ -93,12 +99,48 @@ static void walk(Walk *w, NodeId id, const IndexExpr *index) {
     }
 }
 
-/* The coordinates at which a member is computed. */
+/* Is the operand read just where a node of this shape is computed: of the same shape, and neither a
+ * view nor inlined? */
+static bool read_in_place(const Walk *w, const Node *shape, NodeId operand) {
+    const Node *node = graph_node(w->graph, operand);
+    NodeRole role = (NodeRole)w->fusion->roles[operand];
+    return role != ROLE_VIEW && role != ROLE_INLINE && node->rank == shape->rank &&
+           dims_equal(node_dims(w->graph, node), node_dims(w->graph, shape), shape->rank);
+}
+
+/* What a pointwise op, a reduction or a scan reads; coordinates are worked out only for operands that
+ * need them. False when the node has no level in the group. */
+static bool walk_elementwise(Walk *w, const Group *group, NodeId id) {
+    const Node *node = graph_node(w->graph, id);
+    const NodeId *inputs = node_inputs(w->graph, node);
+    NodeId shaped = op_is((OpCode)node->op, CLASS_REDUCE) ? inputs[0] : id;
+    const Node *shape = graph_node(w->graph, shaped);
+    Level level = group_level(group, node_count(w->graph, shaped));
+    if (level == LEVEL_NONE) return false;
+    IndexExpr position = level_position(group, level), index[SN_MAX_RANK], at[SN_MAX_RANK];
+    bool known = false;
+    for (uint32_t i = 0; i < node->n_inputs; i++) {
+        NodeId operand = inputs[i];
+        if (operand == NODE_NONE || !is_stored(graph_node(w->graph, operand))) continue;
+        if (read_in_place(w, shape, operand)) {
+            if (!vec_push(w->reads, ((Read){operand, position}))) w->failed = true;
+            continue;
+        }
+        if (!known)
+            index_unflatten(w->space, &position, node_dims(w->graph, shape), shape->rank, index);
+        known = true;
+        TensorType type = node_type(w->graph, operand);
+        index_broadcast(&type, shape->rank, index, at);
+        walk(w, operand, at);
+    }
+    return true;
+}
+
+/* The coordinates at which a member that is none of those is computed. */
 static bool own_index(const Graph *graph, const Group *group, NodeId id, IndexSpace *space,
                       IndexExpr *index) {
     const Node *node = graph_node(graph, id);
     NodeId shaped = id;
-    if (op_is((OpCode)node->op, CLASS_REDUCE)) shaped = node_inputs(graph, node)[0];
     if (node->op == OP_PUT_SLICE || node->op == OP_PUT_DIAGONAL)
         shaped = node_inputs(graph, node)[1];
     if (node->op == OP_SCATTER_ADD || node->op == OP_INDEX_COPY)
@@ -149,10 +191,7 @@ static void walk_member(Walk *w, NodeId id, const IndexExpr *index) {
         walk_anywhere(w, inputs[0]);
         return;
     default:
-        if (op_is((OpCode)node->op, CLASS_REDUCE) || op_is((OpCode)node->op, CLASS_SCAN))
-            walk(w, inputs[0], index);
-        else
-            walk_operands(w, id, index);
+        walk_operands(w, id, index);
     }
 }
 
@@ -160,8 +199,13 @@ bool reads_of(const Graph *graph, const Fusion *fusion, const Group *group, Node
               IndexSpace *space, ReadList *reads) {
     Walk w = {.graph = graph, .fusion = fusion, .space = space, .reads = reads};
     IndexExpr index[SN_MAX_RANK];
-    if (!own_index(graph, group, consumer, space, index)) return false;
-    walk_member(&w, consumer, index);
+    OpCode op = (OpCode)graph_node(graph, consumer)->op;
+    if (op_is(op, CLASS_POINTWISE) || op_is(op, CLASS_REDUCE) || op_is(op, CLASS_SCAN)) {
+        if (!walk_elementwise(&w, group, consumer)) return false;
+    } else {
+        if (!own_index(graph, group, consumer, space, index)) return false;
+        walk_member(&w, consumer, index);
+    }
     return !w.failed && !space->failed;
 }
 

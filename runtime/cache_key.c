@@ -1,24 +1,29 @@
 /* Keys of the kernel cache; see cache_key.h. */
 #include "runtime/cache_key.h"
 
+#include "runtime/codegen_id.h" /* made by the build: SINTER_CODEGEN_ID */
+
 #include <stdio.h>
 #include <string.h>
 
-/* The build defines both: the version of the LLVM it links, and a hash of the files under codegen/
- * and ir/, so that code made by an older generator is never taken for new. */
+/* The build defines the version of the LLVM it links. */
 #ifndef SINTER_LLVM_VERSION
 #define SINTER_LLVM_VERSION "unknown"
-#endif
-#ifndef SINTER_CODEGEN_ID
-#define SINTER_CODEGEN_ID "0"
 #endif
 
 #define TEXT_OF(x) #x
 #define NUMBER(x) TEXT_OF(x)
 
+/* The identity comes first: it alone tells two code generators apart. */
+static const char compiler[] = SINTER_CODEGEN_ID
+    " llvm-" SINTER_LLVM_VERSION
+    " sinter-" NUMBER(SN_VERSION_MAJOR) "." NUMBER(SN_VERSION_MINOR) "." NUMBER(SN_VERSION_PATCH);
+
+_Static_assert(sizeof compiler <= CACHE_COMPILER_BYTES, "entries and the pack hold it whole");
+_Static_assert(sizeof SINTER_CODEGEN_ID == 17, "the build hashes the code generator's sources");
+
 const char *cache_compiler(void) {
-    return "llvm-" SINTER_LLVM_VERSION " sinter-" NUMBER(SN_VERSION_MAJOR) "." NUMBER(
-        SN_VERSION_MINOR) "." NUMBER(SN_VERSION_PATCH) " " SINTER_CODEGEN_ID;
+    return compiler;
 }
 
 _Static_assert(sizeof(Schedule) == sizeof(bool), "a new field of Schedule goes into schedule_word");

@@ -7,8 +7,9 @@
 #include "codegen/backend.h"
 
 enum {
-    CACHE_FORMAT = 1,      /* of keys, disk entries and the pack; raised when any of them changes */
-    CACHE_NAME_LENGTH = 36 /* buffer for a kernel's name */
+    CACHE_FORMAT = 2,         /* of keys, disk entries and the pack; raised when any changes */
+    CACHE_NAME_LENGTH = 36,   /* buffer for a kernel's name */
+    CACHE_COMPILER_BYTES = 64 /* field for cache_compiler(), its NUL included */
 };
 
 typedef struct CacheKey {
@@ -36,9 +37,9 @@ bool cache_key_make(const char *text, size_t text_bytes, TargetIsa isa, const Sc
 bool cache_key_same(const CacheKey *a, const CacheKey *b);
 /* A kernel's name: "k" and the 32 hexadecimal digits of its hash. */
 void cache_key_name(Hash128 hash, char name[CACHE_NAME_LENGTH]);
-/* What made the code: compiler version, library version and, if the build gives it, a fingerprint
- * of the code generator's sources. Constant of the build, so that a warm process need not load the
- * compiler to learn it. */
+/* What made the code: a hash of the sources that decide the code and how it is called, compiler
+ * version, library version. Constant of the build, so that a warm process need not load the compiler
+ * to learn it. Below CACHE_COMPILER_BYTES. */
 const char *cache_compiler(void);
 
 #endif

@@ -22,16 +22,16 @@
 /* Layout of a file: this header, the kernel's text, the code. In the machine's byte order: code is
  * not portable either. */
 typedef struct FileHeader {
-    char magic[8];       /* file_magic */
-    Hash128 checksum;    /* of everything after this field */
-    uint64_t format;     /* CACHE_FORMAT */
-    uint64_t isa;        /* CacheKey.isa */
-    uint64_t schedule;   /* CacheKey.schedule */
-    Hash128 hash;        /* CacheKey.hash */
-    uint64_t text_bytes; /* length of the text */
-    uint64_t code_bytes; /* length of the code */
-    uint64_t entry;      /* offset of the entry in the code */
-    char compiler[64];   /* cache_compiler(), cut, zero-filled */
+    char magic[8];                       /* file_magic */
+    Hash128 checksum;                    /* of everything after this field */
+    uint64_t format;                     /* CACHE_FORMAT */
+    uint64_t isa;                        /* CacheKey.isa */
+    uint64_t schedule;                   /* CacheKey.schedule */
+    Hash128 hash;                        /* CacheKey.hash */
+    uint64_t text_bytes;                 /* length of the text */
+    uint64_t code_bytes;                 /* length of the code */
+    uint64_t entry;                      /* offset of the entry in the code */
+    char compiler[CACHE_COMPILER_BYTES]; /* cache_compiler(), zero-filled */
 } FileHeader;
 
 static const char file_magic[8] = {'S', 'N', 'K', 'E', 'R', 'N', 'E', 'L'};
@@ -40,8 +40,8 @@ enum {
     CHECKED_FROM = sizeof file_magic + sizeof(Hash128), /* first byte under the checksum */
     LARGEST_FILE = 256 << 20,                           /* larger ones are not ours */
     TRIM_ONE_IN = 64,     /* of the kernels stored, by hash, this share looks at the budget */
-    TOUCH_SECONDS = 3600, /* a hit renews an entry's time if it is older than this */
-    TEMP_SECONDS = 3600   /* age at which a temporary file counts as abandoned */
+    TOUCH_SECONDS = 3600, /* a hit renews an entry's time if it is further from now than this */
+    TEMP_SECONDS = 3600   /* as far from now, a temporary file counts as abandoned */
 };
 
 struct DiskCache {
@@ -159,6 +159,12 @@ int64_t disk_cache_evictions(const DiskCache *cache) {
     return atomic_load(&cache->evictions);
 }
 
+/* Is a file's time further from now than this? Either way: a clock that was set back leaves files
+ * from the future, which must not stay young for ever. */
+static bool far_from(time_t now, const struct stat *info, time_t seconds) {
+    return info->st_mtime < now - seconds || info->st_mtime > now + seconds;
+}
+
 /* ---- loading ---------------------------------------------------------------------------------- */
 
 /* Reads `size` bytes; false at an error or an early end. */
@@ -197,7 +203,7 @@ static DiskResult check_file(const char *bytes, size_t size, const CacheKey *key
 
 /* Renews the entry's time, by which the budget finds what is least used. */
 static void touch(int fd, const struct stat *info) {
-    if (time(NULL) - info->st_mtime > TOUCH_SECONDS) (void)futimens(fd, NULL);
+    if (far_from(time(NULL), info, TOUCH_SECONDS)) (void)futimens(fd, NULL);
 }
 
 /* Reads and checks an open file. */
@@ -233,7 +239,7 @@ DiskResult disk_cache_load(DiskCache *cache, const CacheKey *key, DiskEntry *ent
     if (fd >= 0) close(fd);
     if (result == DISK_CORRUPT) {
         if (log_on(LOG_CACHE)) log_write(LOG_CACHE, "removed the bad entry %s", path);
-        (void)unlink(path);
+        (void)remove(path); /* an empty folder too: it would be in the way of the entry */
     }
     return result;
 }
@@ -369,10 +375,11 @@ static int64_t scan(const DiskCache *cache, SeenList *seen) {
             fstatat(dirfd(folder), item->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0)
             continue;
         if (temp) {
-            if (now - info.st_mtime > TEMP_SECONDS) (void)unlinkat(dirfd(folder), item->d_name, 0);
+            if (far_from(now, &info, TEMP_SECONDS)) (void)unlinkat(dirfd(folder), item->d_name, 0);
             continue;
         }
         Seen one = {.time = info.st_mtim, .bytes = (int64_t)info.st_size};
+        if (info.st_mtime > now + TOUCH_SECONDS) one.time = (struct timespec){0}; /* unknown */
         memcpy(one.name, item->d_name, ENTRY_NAME);
         if (!vec_push(seen, one)) break;
         total += one.bytes;

@@ -379,21 +379,48 @@ void kernel_cache_counters(CacheCounters *c) {
 
 /* ---- making the pack; forgetting --------------------------------------------------------------- */
 
-/* Compiles one kernel for one instruction set and adds it. */
-static sn_status export_one(PackBuilder *builder, const char *text, size_t length, TargetIsa isa,
-                            const Schedule *schedule, sn_error *error) {
+/* A kernel of the pack to be. */
+typedef struct Export {
+    const Record *record; /* whose text is compiled */
+    TargetIsa isa;        /* for this instruction set */
+    CacheKey key;         /* its key there */
+    CacheCode code;       /* what came out, until it is in the pack */
+} Export;
+
+/* All of them, while threads share the work. */
+typedef struct ExportList {
+    VEC(Export) all;  /* by record, then instruction set */
+    sn_error *error;  /* of the first failure; under `lock`, as `status` */
+    sn_status status; /* SN_OK until one fails */
+} ExportList;
+
+static sn_status export_one(Export *one, sn_error *error) {
     Kernel kernel;
-    CacheKey key;
-    CacheCode code = {0};
-    Target target = target_for(isa);
-    if (!cache_key_make(text, length, isa, schedule, &key)) return error_memory(error);
+    const CacheKey *from = &one->record->key;
+    Target target = target_for(one->isa);
+    Schedule schedule = schedule_from_word(from->schedule);
+    if (!cache_key_make(one->record->text, from->text_bytes, one->isa, &schedule, &one->key))
+        return error_memory(error);
     kernel_init(&kernel);
-    sn_status status = kernel_parse(&kernel, text, length, error);
-    if (status == SN_OK) status = compile(&kernel, &target, schedule, key.hash, &code, error);
-    if (status == SN_OK && !pack_builder_add(builder, &key, &code)) status = error_memory(error);
-    mem_free((void *)(uintptr_t)code.bytes);
+    sn_status status = kernel_parse(&kernel, one->record->text, from->text_bytes, error);
+    if (status == SN_OK)
+        status = compile(&kernel, &target, &schedule, one->key.hash, &one->code, error);
     kernel_free(&kernel);
     return status;
+}
+
+static void export_share(void *context, int64_t begin, int64_t end, int32_t thread) {
+    (void)thread;
+    ExportList *list = context;
+    sn_error error;
+    error_init(&error);
+    sn_status status = SN_OK;
+    for (int64_t i = begin; i < end && status == SN_OK; i++)
+        status = export_one(&list->all.data[i], &error);
+    if (status == SN_OK) return;
+    pthread_mutex_lock(&lock);
+    if (list->status == SN_OK) list->status = error_set(list->error, status, "%s", error.text);
+    pthread_mutex_unlock(&lock);
 }
 
 /* The record at `place` if it is ready. Records are never freed while in use, so the pointer may be
@@ -407,20 +434,30 @@ static const Record *ready_record(uint32_t place, bool *more) {
     return record;
 }
 
+static bool list_exports(ExportList *list, const TargetIsa *isas, int32_t n_isas) {
+    bool more = true;
+    for (uint32_t place = 0; more; place++) {
+        const Record *record = ready_record(place, &more);
+        for (int32_t i = 0; record && i < n_isas; i++)
+            if (!vec_push(&list->all, ((Export){.record = record, .isa = isas[i]}))) return false;
+    }
+    return true;
+}
+
 sn_status kernel_cache_export(const TargetIsa *isas, int32_t n_isas, StrBuf *out, sn_error *error) {
     PackBuilder *builder = pack_builder_new();
     if (!builder) return error_memory(error);
-    sn_status status = SN_OK;
-    bool more = true;
-    for (uint32_t place = 0; more && status == SN_OK; place++) {
-        const Record *record = ready_record(place, &more);
-        if (!record) continue;
-        Schedule schedule = schedule_from_word(record->key.schedule);
-        for (int32_t i = 0; i < n_isas && status == SN_OK; i++)
-            status = export_one(builder, record->text, record->key.text_bytes, isas[i], &schedule,
-                                error);
+    ExportList list = {.error = error};
+    bool fits = list_exports(&list, isas, n_isas);
+    if (fits) parallel_for(parallel_threads(), list.all.count, export_share, &list);
+    for (uint32_t i = 0; i < list.all.count; i++) {
+        Export *one = &list.all.data[i];
+        if (fits && list.status == SN_OK) fits = pack_builder_add(builder, &one->key, &one->code);
+        mem_free((void *)(uintptr_t)one->code.bytes);
     }
+    sn_status status = fits ? list.status : error_memory(error);
     if (status == SN_OK) status = pack_builder_finish(builder, out, error);
+    vec_free(&list.all);
     pack_builder_free(builder);
     return status;
 }

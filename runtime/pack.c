@@ -14,7 +14,7 @@ typedef struct PackHeader {
     uint32_t format;    /* CACHE_FORMAT */
     uint32_t count;     /* entries */
     uint64_t bytes;     /* of the whole pack */
-    char compiler[104]; /* cache_compiler(), cut, zero-filled */
+    char compiler[104]; /* cache_compiler(), zero-filled */
 } PackHeader;
 
 /* Offsets are from the start of the pack. */
@@ -110,6 +110,11 @@ sn_status pack_attach(const void *data, size_t bytes, bool executable, sn_error 
 int32_t pack_count(void) {
     pthread_once(&once, attach_linked);
     return (int32_t)pack.count;
+}
+
+int64_t pack_bytes(void) {
+    pthread_once(&once, attach_linked);
+    return (int64_t)pack.bytes;
 }
 
 /* First entry whose hash is not below `hash`. */

@@ -29,6 +29,8 @@ sn_status pack_attach(const void *data, size_t bytes, bool executable, sn_error 
 bool pack_find(const CacheKey *key, CacheCode *code, bool *executable);
 /* Kernels in the pack. */
 int32_t pack_count(void);
+/* Size of the pack; 0 = none. */
+int64_t pack_bytes(void);
 
 /* ---- making one -------------------------------------------------------------------------------- */
 

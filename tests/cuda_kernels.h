@@ -233,6 +233,7 @@ static inline void cuda_prims_text(StrBuf *out, sn_dtype dtype) {
         char text[64];
         if (row->form != KFORM_PRIM || !(row->inputs >> dtype & 1)) continue;
         if (op == OP_CAST || op == OP_BITCAST || op == OP_WHERE) continue;
+        if (op == OP_SCALE) continue; /* not for any operands; exp uses it */
         static const char *const operands[] = {"", "%0", "%0, %1", "%0, %1, %2"};
         snprintf(text, sizeof text, "%s %s", op_info[op].name, operands[row->n_inputs]);
         if (op == OP_EQ) { /* its result is where's condition */

@@ -1,11 +1,16 @@
 /* The differential fuzzer: random programs, eager against compiled against the oracle.
  *
- *   fuzz [--count N] [--seconds T] [--seed S] [--jobs N] [--plant NAME]… [--dump STAGE] [--no-shrink]
- *        [--show]
+ *   fuzz [--count N] [--seconds T] [--seed S] [--jobs N] [--plant NAME]… [--expect-finding STEPS]
+ *        [--dump STAGE] [--no-shrink] [--show]
  *
  * Programs run in child processes, so that a crash is one more finding. A failing program is cut down
- * and printed with its seed; `--seed S --count 1` runs it again. */
+ * and printed with its seed; `--seed S --count 1` runs it again. `--expect-finding` turns the exit
+ * status round: a bug must be found, and cut down to so many steps. The first programs of each batch
+ * run once more with AVX2 only, and must leave the same bits. */
+#include "base/settings.h"
+#include "tests/fuzz_check.h"
 #include "tests/fuzz_make.h"
+#include "tests/fuzz_plant.h"
 #include "tests/fuzz_shrink.h"
 
 #include <errno.h>
@@ -19,6 +24,7 @@
 
 enum {
     BATCH = 400,
+    SECOND_ISA = 40, /* programs of a batch that run with another instruction set too */
     MOST_JOBS = 16,
     MOST_PLANTS = 8,
     MOST_PRINTED = 12,
@@ -38,18 +44,21 @@ typedef struct Options {
     bool shrink;                     /* cut failing programs down */
     const char *dump;                /* stage that is printed of them, or NULL */
     bool show;                       /* print the program of `seed` and stop */
+    int32_t finding;                 /* a bug must be found, of so few steps; 0 = none must */
 } Options;
 
 /* A child's slot in memory shared with the parent. */
 typedef struct Slot {
-    pid_t child;           /* 0 = free */
-    uint64_t first;        /* program it began with */
-    volatile uint64_t now; /* program it is at */
-    int64_t count;         /* programs of the batch */
-    volatile int64_t done; /* of them finished */
-    FuzzCoverage coverage; /* of the batch */
-    volatile time_t since; /* when `now` began */
-    FuzzVerdict verdict;   /* why the child ended early */
+    pid_t child;                  /* 0 = free */
+    uint64_t first;               /* program it began with */
+    volatile uint64_t now;        /* program it is at */
+    int64_t count;                /* programs of the batch */
+    volatile int64_t done;        /* of them finished */
+    FuzzCoverage coverage;        /* of the batch */
+    volatile time_t since;        /* when `now` began */
+    FuzzVerdict verdict;          /* why the child ended early */
+    uint64_t digests[SECOND_ISA]; /* of the batch's first programs; 0 = none */
+    bool second;                  /* the batch is run for the second time, with AVX2 */
 } Slot;
 
 static double now_seconds(void) {
@@ -64,15 +73,28 @@ static const char *plant_for(const Options *o, uint64_t seed) {
 
 /* ---- children ------------------------------------------------------------------------------- */
 
+/* Runs a program once more, with the other instruction set. */
+static FuzzVerdict compare_digest(const FuzzProgram *program, uint64_t wanted,
+                                  FuzzCoverage *coverage) {
+    uint64_t digest = wanted ? fuzz_digest(program) : 0;
+    coverage->second_isa += digest != 0;
+    if (digest == 0 || digest == wanted) return fuzz_fine();
+    return fuzz_fail(FUZZ_ISA, "with AVX2 only, eager leaves other bits");
+}
+
 /* Runs a batch up to its first failure; the exit status is the failure. */
 static int run_batch(const Options *o, Slot *slot) {
     static FuzzProgram program;
+    if (slot->second) setting_set(SETTING_ISA, "avx2");
     for (int64_t i = slot->done; i < slot->count; i++) {
         slot->now = slot->first + (uint64_t)i;
         slot->since = time(NULL);
         fuzz_make(slot->now, &program);
-        FuzzVerdict verdict = fuzz_check(&program, plant_for(o, slot->now), &slot->coverage);
+        FuzzVerdict verdict = slot->second
+                                  ? compare_digest(&program, slot->digests[i], &slot->coverage)
+                                  : fuzz_check(&program, plant_for(o, slot->now), &slot->coverage);
         slot->done = i + 1;
+        if (!slot->second && i < SECOND_ISA) slot->digests[i] = verdict.digest;
         if (!verdict.failure) continue;
         slot->verdict = verdict;
         return (int)verdict.failure;
@@ -94,10 +116,17 @@ static void start(const Options *o, Slot *slot) {
 
 /* ---- shrinking ------------------------------------------------------------------------------ */
 
+/* Memory that shrinking shares with the parent. */
+typedef struct Shared {
+    FuzzVerdict verdict; /* of the last trial that failed */
+    int32_t steps;       /* of the program that is left; -1 = it was not cut down */
+} Shared;
+
 typedef struct Trial {
     FuzzFailure failure; /* the one to keep */
     const char *plant;   /* bug that is put in */
-    FuzzVerdict *shared; /* verdict of the last trial, from the child */
+    int32_t threads;     /* as many as the program failed with */
+    Shared *shared;      /* the verdict of the last trial comes from the child */
 } Trial;
 
 static FuzzFailure failure_of(int status) {
@@ -112,8 +141,9 @@ static bool still_fails(const FuzzProgram *program, void *context) {
     pid_t child = fork();
     if (child == 0) {
         alarm(TRIAL_SECONDS);
+        sn_set_threads(trial->threads);
         FuzzVerdict verdict = fuzz_check(program, trial->plant, NULL);
-        if (verdict.failure == trial->failure) *trial->shared = verdict;
+        if (verdict.failure == trial->failure) trial->shared->verdict = verdict;
         _exit((int)verdict.failure);
     }
     int status = 0;
@@ -122,19 +152,20 @@ static bool still_fails(const FuzzProgram *program, void *context) {
 }
 
 /* In a process of its own: the programs that it runs may crash it. */
-static void shrink_and_print(const Options *o, uint64_t seed, FuzzFailure failure,
-                             FuzzVerdict *shared) {
+static void shrink_and_print(const Options *o, uint64_t seed, FuzzFailure failure, Shared *shared) {
+    shared->steps = -1;
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
         static FuzzProgram program;
-        Trial trial = {failure, plant_for(o, seed), shared};
-        sn_set_threads(1);
+        Trial trial = {failure, plant_for(o, seed), sn_threads(), shared};
+        sn_set_threads(1); /* so that the trials, which are forked off, may start threads */
         fuzz_make(seed, &program);
         int32_t before = program.n_steps;
         int32_t trials = fuzz_shrink(&program, still_fails, &trial, SHRINK_TRIALS);
         printf("reduced from %d to %d steps in %d trials: %s\n", (int)before, (int)program.n_steps,
-               (int)trials, shared->text);
+               (int)trials, shared->verdict.text);
+        shared->steps = program.n_steps;
         fuzz_print(&program, stdout);
         if (o->dump) fuzz_dump(&program, o->dump, stdout);
         fflush(NULL);
@@ -151,33 +182,32 @@ typedef struct Totals {
     FuzzCoverage coverage;               /* of all programs */
     int64_t passed, failed;              /* programs */
     int64_t by_kind[FUZZ_FAILURE_COUNT]; /* failures by kind */
+    int32_t largest;                     /* steps of the longest that was cut down */
 } Totals;
 
-/* All of FuzzCoverage is int64_t. */
-static void add_coverage(FuzzCoverage *to, const FuzzCoverage *from) {
-    int64_t *a = (int64_t *)to;
-    const int64_t *b = (const int64_t *)from;
-    for (size_t i = 0; i < sizeof *to / sizeof *a; i++) a[i] += b[i];
-}
-
 static void report(const Options *o, Totals *totals, uint64_t seed, FuzzFailure failure,
-                   FuzzVerdict *shared) {
+                   Shared *shared) {
+    const char *text = shared->verdict.text;
     totals->failed++;
     totals->by_kind[failure]++;
     printf("FAILED seed %llu: %s%s%s\n", (unsigned long long)seed, fuzz_failure_names[failure],
-           shared->text[0] ? ": " : "", shared->text);
-    if (o->shrink && totals->failed <= MOST_PRINTED) shrink_and_print(o, seed, failure, shared);
+           text[0] ? ": " : "", text);
+    if (o->shrink && totals->failed <= MOST_PRINTED && failure != FUZZ_ISA) {
+        shrink_and_print(o, seed, failure, shared);
+        int32_t steps = shared->steps < 0 ? FUZZ_MOST_STEPS : shared->steps;
+        if (steps > totals->largest) totals->largest = steps;
+    }
     fflush(stdout);
 }
 
 /* A child ended: its results, and the rest of its batch after a failure. */
-static void collect(const Options *o, Totals *totals, Slot *slot, int status, FuzzVerdict *shared) {
+static void collect(const Options *o, Totals *totals, Slot *slot, int status, Shared *shared) {
     FuzzFailure failure = failure_of(status);
     bool died = failure == FUZZ_CRASH || failure == FUZZ_HANG;
     if (died) slot->done++;
-    *shared = slot->verdict;
-    if (died) shared->text[0] = 0;
-    add_coverage(&totals->coverage, &slot->coverage);
+    shared->verdict = slot->verdict;
+    if (died) shared->verdict.text[0] = 0;
+    coverage_add(&totals->coverage, &slot->coverage);
     slot->coverage = (FuzzCoverage){.programs = 0};
     slot->verdict = (FuzzVerdict){.failure = FUZZ_FINE};
     if (failure) report(o, totals, slot->now, failure, shared);
@@ -190,51 +220,13 @@ static void kill_if_stuck(Slot *slots, int32_t jobs) {
             kill(slots[i].child, SIGALRM);
 }
 
-static void print_ops(const char *title, const int64_t *counts) {
-    printf("%s:", title);
-    for (int32_t i = 0; i < OP_COUNT; i++)
-        if (counts[i]) printf(" %s %lld", op_info[i].name, (long long)counts[i]);
-    printf("\n");
-}
-
-static void print_missing(const FuzzCoverage *c) {
-    printf("public ops never called:");
-    int32_t missing = 0;
-    for (int32_t i = 0; i < OP_COUNT; i++) {
-        if (!op_has((OpCode)i, F_PUBLIC) || c->ops[i]) continue;
-        printf(" %s", op_info[i].name);
-        missing++;
-    }
-    printf(missing ? "\n" : " none\n");
-}
-
-static void print_coverage(const Totals *totals, double seconds) {
-    static const char *const kinds[FUZZ_KIND_COUNT] = {"op",    "in-place op", "copy_",     "fill_",
-                                                       "index", "split",       "contiguous"};
+static void print_totals(const Totals *totals, double seconds) {
     const FuzzCoverage *c = &totals->coverage;
-    print_ops("calls per op", c->ops);
-    print_ops("in place", c->inplace);
-    printf("kinds of step:");
-    for (int32_t i = 0; i < FUZZ_KIND_COUNT; i++)
-        printf(" %s %lld", kinds[i], (long long)c->kinds[i]);
-    printf("\nresults by dtype:");
-    for (int32_t i = 0; i < SN_DTYPE_COUNT; i++)
-        printf(" %s %lld", sn_dtype_name((sn_dtype)i), (long long)c->dtypes[i]);
-    printf("\nwrites: to inputs %lld, through views %lld; results that alias memory %lld; "
-           "programs with two inputs in one block %lld; inputs not dense %lld; empty results %lld; "
-           "draws %lld\n",
-           (long long)c->writes_to_inputs, (long long)c->writes_through_views,
-           (long long)c->aliases_returned, (long long)c->shared_inputs, (long long)c->odd_inputs,
-           (long long)c->empty_values, (long long)c->draws);
-    print_missing(c);
-    printf("oracle: %lld steps, %lld graphs\n", (long long)c->oracle_steps,
-           (long long)c->oracle_graphs);
-    printf("fallbacks: %lld, of them %lld where inputs overlap and are written\n",
-           (long long)c->fallbacks, (long long)c->expected_fallbacks);
-    printf("programs: %lld (%lld of them refused by eager too), %lld kernels compiled, %.1f s, "
-           "%.1f programs/s\n",
-           (long long)c->programs, (long long)c->refused, (long long)c->kernels_compiled, seconds,
-           (double)c->programs / seconds);
+    coverage_print(c);
+    printf("programs: %lld (%lld of them refused by eager too), %lld steps, %lld kernels compiled, "
+           "%.1f s, %.1f programs/s\n",
+           (long long)c->programs, (long long)c->refused, (long long)c->steps,
+           (long long)c->kernels_compiled, seconds, (double)c->programs / seconds);
     for (int32_t i = 1; i < FUZZ_FAILURE_COUNT; i++)
         if (totals->by_kind[i])
             printf("failures of kind %s: %lld\n", fuzz_failure_names[i],
@@ -243,26 +235,33 @@ static void print_coverage(const Totals *totals, double seconds) {
 
 static void next_batch(const Options *o, Slot *slot, uint64_t *next) {
     uint64_t end = o->seed + (uint64_t)o->count;
-    if (slot->done >= slot->count && *next < end) {
+    if (slot->done >= slot->count && slot->count > 0 && !slot->second) {
+        slot->second = true; /* the same once more */
+        slot->done = 0;
+        if (slot->count > SECOND_ISA) slot->count = SECOND_ISA;
+    } else if (slot->done >= slot->count && *next < end) {
+        slot->second = false;
         slot->first = *next;
         slot->done = 0;
         slot->count = (int64_t)(end - *next < BATCH ? end - *next : BATCH);
         *next += (uint64_t)slot->count;
+        memset(slot->digests, 0, sizeof slot->digests);
     }
     if (slot->done < slot->count) start(o, slot);
 }
 
 static void run_all(const Options *o, Totals *totals) {
-    size_t bytes = sizeof(Slot) * MOST_JOBS + sizeof(FuzzVerdict);
+    size_t bytes = sizeof(Slot) * MOST_JOBS + sizeof(Shared);
     Slot *slots = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (slots == MAP_FAILED) return;
-    FuzzVerdict *shared = (FuzzVerdict *)(slots + MOST_JOBS);
+    Shared *shared = (Shared *)(slots + MOST_JOBS);
     double begin = now_seconds();
     uint64_t next = o->seed;
     bool over = false;
     for (;;) {
         int32_t running = 0;
-        over = over || (o->seconds > 0 && now_seconds() - begin > o->seconds);
+        over = over || (o->seconds > 0 && now_seconds() - begin > o->seconds) ||
+               (o->finding && totals->failed);
         for (int32_t i = 0; i < o->jobs; i++) {
             if (!slots[i].child && !over) next_batch(o, &slots[i], &next);
             running += slots[i].child != 0;
@@ -281,7 +280,7 @@ static void run_all(const Options *o, Totals *totals) {
     }
     totals->passed = totals->coverage.programs - totals->failed + totals->by_kind[FUZZ_CRASH] +
                      totals->by_kind[FUZZ_HANG];
-    print_coverage(totals, now_seconds() - begin);
+    print_totals(totals, now_seconds() - begin);
     munmap(slots, bytes);
 }
 
@@ -290,9 +289,9 @@ static void run_all(const Options *o, Totals *totals) {
 static int usage(void) {
     fprintf(stderr,
             "usage: fuzz [--count N] [--seconds T] [--seed S] [--jobs N] [--plant NAME]...\n"
-            "            [--dump STAGE] [--no-shrink] [--show]\n"
+            "            [--expect-finding STEPS] [--dump STAGE] [--no-shrink] [--show]\n"
             "plants: %s\n",
-            fuzz_plants());
+            plant_names());
     return 2;
 }
 
@@ -314,8 +313,10 @@ static bool parse(int argc, char **argv, Options *o) {
             o->jobs = (int32_t)strtol(argv[++i], NULL, 10);
         } else if (strcmp(argv[i], "--dump") == 0) {
             o->dump = argv[++i];
+        } else if (strcmp(argv[i], "--expect-finding") == 0) {
+            o->finding = (int32_t)strtol(argv[++i], NULL, 10);
         } else if (strcmp(argv[i], "--plant") == 0 && o->n_plants < MOST_PLANTS &&
-                   fuzz_is_plant(argv[i + 1])) {
+                   plant_known(argv[i + 1])) {
             o->plants[o->n_plants++] = argv[++i];
         } else {
             return false;
@@ -337,5 +338,8 @@ int main(int argc, char **argv) {
     setenv("SINTER_CACHE_DIR", "off", 0); /* every run compiles what it tests */
     run_all(&options, &totals);
     printf("%lld passed, %lld failed\n", (long long)totals.passed, (long long)totals.failed);
-    return totals.failed ? 1 : 0;
+    if (!options.finding) return totals.failed ? 1 : 0;
+    bool found = totals.failed > 0 && totals.largest <= options.finding;
+    printf(found ? "found, as expected\n" : "nothing was found, or it was not cut down\n");
+    return found ? 0 : 1;
 }

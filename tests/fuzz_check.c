@@ -1,437 +1,397 @@
 /* The differential check; see fuzz_check.h. */
 #include "tests/fuzz_check.h"
 
+#include "base/settings.h"
 #include "frontend/compiled.h"
-#include "ir/dtype.h"
 #include "tests/fuzz_oracle.h"
+#include "tests/fuzz_plant.h"
+#include "tests/fuzz_seen.h"
 
-#include <math.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CALLS = 4, SHIFTED_CALL = 3 };
+enum { VARIED_PERCENT = 40, REFUSED_PERCENT = 2 };
 
-const char *const fuzz_failure_names[FUZZ_FAILURE_COUNT] = {
-    [FUZZ_FINE] = "fine",
-    [FUZZ_CRASH] = "crash",
-    [FUZZ_HANG] = "hang",
-    [FUZZ_SETUP] = "setup",
-    [FUZZ_STATUS] = "status",
-    [FUZZ_LAYOUT] = "layout",
-    [FUZZ_BITS] = "bits",
-    [FUZZ_WRITTEN] = "written",
-    [FUZZ_GENERATOR] = "generator",
-    [FUZZ_FELL_BACK] = "fell back",
-    [FUZZ_NO_HIT] = "no hit",
-    [FUZZ_ORACLE] = "oracle",
-    [FUZZ_ORACLE_GRAPH] = "oracle graph",
-};
+/* What a call should do with the guards. */
+typedef enum Expect { EXPECT_ANY, EXPECT_HIT, EXPECT_MISS } Expect;
 
-/* ---- planted bugs --------------------------------------------------------------------------- */
+/* A program with its compiled function. */
+typedef struct Session {
+    const FuzzProgram *program; /* whose steps the function runs */
+    const char *plant;          /* a bug in it, or NULL */
+    sn_compiled *compiled;      /* the function */
+    FuzzCoverage *coverage;     /* of all programs */
+    bool reads;                 /* it reads on the host: it is run on every call */
+    bool refused;               /* a kernel of it was refused: it falls back */
+    int32_t call;               /* calls so far */
+} Session;
 
-static const struct {
-    const char *name; /* of the op that is replaced */
-    OpCode from, to;  /* what the compiled function runs instead */
-} plants[] = {
-    {"lt", OP_LT, OP_LE},
-    {"maximum", OP_MAXIMUM, OP_MINIMUM},
-    {"add", OP_ADD, OP_MUL},
-    {"max", OP_MAX, OP_MIN},
-    {"floor", OP_FLOOR, OP_CEIL},
-    {"tril", OP_TRIL, OP_TRIU},
-    {"argmax", OP_ARGMAX, OP_ARGMIN},
-};
+/* Reasons of fallbacks, by way of the log: it is the only place that has all of them. */
+static struct {
+    int64_t overlaps, others; /* seen so far */
+    char text[200];           /* the last of the others */
+} fallen;
 
-static int32_t find_plant(const char *name) {
-    for (size_t i = 0; name && i < sizeof plants / sizeof *plants; i++)
-        if (strcmp(plants[i].name, name) == 0) return (int32_t)i;
-    return -1;
-}
-
-bool fuzz_is_plant(const char *name) {
-    return find_plant(name) >= 0;
-}
-
-const char *fuzz_plants(void) {
-    return "lt maximum add max floor tril argmax";
-}
-
-/* ---- one run -------------------------------------------------------------------------------- */
-
-/* A result as it came back. */
-typedef struct SeenOutput {
-    sn_dtype dtype;               /* of its elements */
-    int32_t rank;                 /* dims in use */
-    int64_t dims[SN_MAX_RANK];    /* sizes */
-    int64_t strides[SN_MAX_RANK]; /* in elements */
-    int32_t shares; /* block, or FUZZ_MOST_INPUTS + first result, whose memory it is */
-    int64_t offset; /* in the block; 0 in other memory */
-    char *data;     /* elements in row-major order */
-    int64_t count;  /* how many */
-} SeenOutput;
-
-/* All that a run leaves behind. */
-typedef struct Seen {
-    sn_status status;                      /* of the call */
-    char text[480];                        /* of its error */
-    SeenOutput outputs[FUZZ_MOST_OUTPUTS]; /* results */
-    int32_t n_outputs;                     /* how many came back */
-    char *blocks[FUZZ_MOST_INPUTS];        /* memory of the inputs afterwards */
-    sn_rng generator;                      /* afterwards */
-} Seen;
-
-static void seen_free(Seen *seen) {
-    for (int32_t i = 0; i < seen->n_outputs; i++) free(seen->outputs[i].data);
-    for (int32_t i = 0; i < FUZZ_MOST_INPUTS; i++) free(seen->blocks[i]);
-}
-
-/* Elements in row-major order; NULL when out of memory. */
-static char *gather_elements(const sn_tensor *x) {
-    size_t size = sn_dtype_size((sn_dtype)x->dtype);
-    int64_t count = dims_count(x->dims, x->rank), index[SN_MAX_RANK] = {0};
-    char *data = malloc((size_t)count * size + 1);
-    if (!data) return NULL;
-    for (int64_t i = 0; i < count; i++) {
-        int64_t at = 0;
-        for (int32_t d = 0; d < x->rank; d++) at += index[d] * x->strides[d];
-        memcpy(data + (size_t)i * size, tensor_data(x) + at * (int64_t)size, size);
-        for (int32_t d = x->rank - 1; d >= 0 && ++index[d] == x->dims[d]; d--) index[d] = 0;
+static void see_log(void *context, const char *topic, const char *text) {
+    (void)context;
+    if (strcmp(topic, "fallback") != 0) return;
+    if (strstr(text, "a write to memory that another input shares")) {
+        fallen.overlaps++;
+        return;
     }
-    return data;
+    fallen.others++;
+    snprintf(fallen.text, sizeof fallen.text, "%s", text);
 }
 
-static bool see_output(Seen *seen, sn_tensor *const *outputs, int32_t number,
-                       sn_tensor *const *blocks, int32_t n_blocks, int64_t shift) {
-    const sn_tensor *x = outputs[number];
-    SeenOutput *out = &seen->outputs[number];
-    *out = (SeenOutput){.dtype = (sn_dtype)x->dtype, .rank = x->rank, .shares = -1};
-    memcpy(out->dims, x->dims, sizeof out->dims);
-    memcpy(out->strides, x->strides, sizeof out->strides);
-    for (int32_t i = 0; i < n_blocks && out->shares < 0; i++)
-        if (blocks[i]->storage == x->storage) out->shares = i;
-    if (out->shares >= 0) out->offset = x->offset - shift;
-    for (int32_t i = 0; i < number && out->shares < 0; i++)
-        if (outputs[i]->storage == x->storage) out->shares = FUZZ_MOST_INPUTS + i;
-    out->count = dims_count(x->dims, x->rank);
-    out->data = gather_elements(x);
-    seen->n_outputs = number + 1;
-    return out->data != NULL;
+static void watch_log(void) {
+    static bool done;
+    if (done) return;
+    setting_set(SETTING_LOG, "fallback");
+    sn_set_log(see_log, NULL);
+    done = true;
 }
 
-static bool see(const FuzzProgram *p, Seen *seen, sn_tensor *const *outputs,
-                sn_tensor *const *blocks, int64_t shift, const sn_rng *generator) {
-    bool ok = true;
-    for (int32_t i = 0; ok && seen->status == SN_OK && i < p->n_outputs; i++)
-        ok = see_output(seen, outputs, i, blocks, p->n_blocks, shift);
-    for (int32_t i = 0; ok && i < p->n_blocks; i++) {
-        size_t size = sn_dtype_size(p->blocks[i].dtype);
-        seen->blocks[i] = malloc((size_t)p->blocks[i].count * size + 1);
-        ok = seen->blocks[i] != NULL;
-        if (ok)
-            memcpy(seen->blocks[i], blocks[i]->storage->data + (size_t)shift * size,
-                   (size_t)p->blocks[i].count * size);
+/* ---- eager ---------------------------------------------------------------------------------- */
+
+static FuzzVerdict run_steps(const FuzzProgram *p, sn_tensor **values, sn_rng *generator,
+                             FuzzCoverage *coverage) {
+    FuzzVerdict verdict = fuzz_fine();
+    for (int32_t i = 0; i < p->n_steps && sn_error_status() == SN_OK; i++) {
+        OracleStep oracle;
+        OracleReport report = {.verdict = ORACLE_AGREES};
+        FuzzStep step = fuzz_bound_step(p, i);
+        oracle_step_begin(&oracle, &step, values);
+        sn_tensor *result = fuzz_run_step(&step, i, values, generator);
+        values[FUZZ_MOST_INPUTS + i] = result;
+        if (coverage) coverage_step(coverage, p, i, result);
+        oracle_step_end(&oracle, &step, result, &report);
+        if (coverage) {
+            bool judged = report.verdict <= ORACLE_DIFFERS;
+            coverage->oracle[report.verdict]++;
+            coverage->oracle_exact += report.exact;
+            coverage->oracle_bounded += report.bounded;
+            coverage->oracle_free += report.free;
+            if (step.kind == FUZZ_OP) coverage->oracle_ops[step.op] += judged;
+        }
+        if (report.verdict == ORACLE_DIFFERS && !verdict.failure)
+            verdict = fuzz_fail(FUZZ_ORACLE, "step %%%d: %s", FUZZ_MOST_INPUTS + i, report.text);
     }
-    seen->generator = *generator;
-    return ok;
-}
-
-/* ---- comparing ------------------------------------------------------------------------------ */
-
-static bool is_nan(sn_dtype dtype, uint64_t bits) {
-    return dtype_is_float(dtype) && isnan(dtype_bits_to_double(dtype, bits));
-}
-
-/* Position of the first element whose bits differ, two NaNs being equal; -1. */
-static int64_t first_difference(sn_dtype dtype, const char *a, const char *b, int64_t count) {
-    size_t size = sn_dtype_size(dtype);
-    if (memcmp(a, b, (size_t)count * size) == 0) return -1;
-    for (int64_t i = 0; i < count; i++) {
-        uint64_t x = dtype_load(dtype, a + (size_t)i * size);
-        uint64_t y = dtype_load(dtype, b + (size_t)i * size);
-        bool same = memcmp(a + (size_t)i * size, b + (size_t)i * size, size) == 0;
-        if (!same && !(is_nan(dtype, x) && is_nan(dtype, y))) return i;
-    }
-    return -1;
-}
-
-static double element(sn_dtype dtype, const char *data, int64_t i) {
-    uint64_t bits = dtype_load(dtype, data + (size_t)i * sn_dtype_size(dtype));
-    return dtype_is_float(dtype) ? dtype_bits_to_double(dtype, bits)
-                                 : (double)dtype_bits_to_int(dtype, bits);
-}
-
-static FuzzVerdict fine(void) {
-    return (FuzzVerdict){.failure = FUZZ_FINE};
-}
-
-SN_PRINTF(2, 3) static FuzzVerdict fail(FuzzFailure failure, const char *format, ...) {
-    FuzzVerdict verdict = {.failure = failure};
-    va_list args;
-    va_start(args, format);
-    vsnprintf(verdict.text, sizeof verdict.text, format, args);
-    va_end(args);
     return verdict;
-}
-
-static FuzzVerdict compare_output(const SeenOutput *e, const SeenOutput *c, int32_t number,
-                                  int32_t call) {
-    size_t bytes = sizeof(int64_t) * (size_t)e->rank;
-    if (e->dtype != c->dtype || e->rank != c->rank || memcmp(e->dims, c->dims, bytes) != 0)
-        return fail(FUZZ_LAYOUT, "call %d, result %d: %s of rank %d, eager %s of rank %d (or dims)",
-                    call, number, sn_dtype_name(c->dtype), c->rank, sn_dtype_name(e->dtype),
-                    e->rank);
-    for (int32_t i = 0; i < e->rank; i++)
-        if (e->strides[i] != c->strides[i])
-            return fail(FUZZ_LAYOUT, "call %d, result %d: stride %d is %lld, eager %lld", call,
-                        number, i, (long long)c->strides[i], (long long)e->strides[i]);
-    if (e->shares != c->shares || e->offset != c->offset)
-        return fail(FUZZ_LAYOUT, "call %d, result %d: shares %d at %lld, eager %d at %lld", call,
-                    number, c->shares, (long long)c->offset, e->shares, (long long)e->offset);
-    int64_t at = first_difference(e->dtype, e->data, c->data, e->count);
-    if (at < 0) return fine();
-    return fail(FUZZ_BITS, "call %d, result %d (%s), element %lld of %lld: %.17g, eager %.17g",
-                call, number, sn_dtype_name(e->dtype), (long long)at, (long long)e->count,
-                element(c->dtype, c->data, at), element(e->dtype, e->data, at));
-}
-
-static FuzzVerdict compare_blocks(const FuzzProgram *p, const Seen *e, const Seen *c,
-                                  int32_t call) {
-    for (int32_t i = 0; i < p->n_blocks; i++) {
-        sn_dtype dtype = p->blocks[i].dtype;
-        int64_t at = first_difference(dtype, e->blocks[i], c->blocks[i], p->blocks[i].count);
-        if (at < 0) continue;
-        return fail(FUZZ_WRITTEN, "call %d, block %d (%s), element %lld: %.17g, eager %.17g", call,
-                    i, sn_dtype_name(dtype), (long long)at, element(dtype, c->blocks[i], at),
-                    element(dtype, e->blocks[i], at));
-    }
-    return fine();
-}
-
-static FuzzVerdict compare(const FuzzProgram *p, const Seen *e, const Seen *c, int32_t call) {
-    if (e->status != c->status)
-        return fail(FUZZ_STATUS, "call %d: %s (%s), eager %s (%s)", call, sn_status_name(c->status),
-                    c->text, sn_status_name(e->status), e->text);
-    if (strcmp(e->text, c->text) != 0)
-        return fail(FUZZ_STATUS, "call %d: \"%s\", eager \"%s\"", call, c->text, e->text);
-    if (e->status != SN_OK) return fine(); /* what was written before the error is not promised */
-    for (int32_t i = 0; i < p->n_outputs; i++) {
-        FuzzVerdict verdict = compare_output(&e->outputs[i], &c->outputs[i], i, call);
-        if (verdict.failure) return verdict;
-    }
-    if (e->generator.counter != c->generator.counter)
-        return fail(FUZZ_GENERATOR, "call %d: the counter is %llu, eager %llu", call,
-                    (unsigned long long)c->generator.counter,
-                    (unsigned long long)e->generator.counter);
-    return compare_blocks(p, e, c, call);
-}
-
-/* ---- runs ----------------------------------------------------------------------------------- */
-
-static bool is_write(const FuzzStep *step) {
-    return step->kind == FUZZ_INPLACE || step->kind == FUZZ_COPY || step->kind == FUZZ_FILL;
-}
-
-static void cover_step(FuzzCoverage *c, const FuzzStep *step, sn_tensor *const *values,
-                       sn_tensor *const *blocks, int32_t n_blocks, const sn_tensor *result) {
-    c->kinds[step->kind]++;
-    if (step->kind == FUZZ_OP) c->ops[step->op]++;
-    if (step->kind == FUZZ_INPLACE) c->inplace[step->op]++;
-    if (op_is(step->op, CLASS_RANDOM)) c->draws++;
-    if (!result) return;
-    c->dtypes[result->dtype]++;
-    c->empty_values += sn_count(result) == 0;
-    if (!is_write(step)) return;
-    const sn_tensor *target = values[step->operands[0].value];
-    for (int32_t i = 0; i < n_blocks; i++)
-        c->writes_to_inputs += blocks[i]->storage == target->storage;
-    c->writes_through_views +=
-        target->storage->bytes != (size_t)sn_count(target) * sn_dtype_size((sn_dtype)target->dtype);
 }
 
 static FuzzVerdict run_eager(const FuzzProgram *p, Seen *seen, FuzzCoverage *coverage) {
     sn_tensor *blocks[FUZZ_MOST_INPUTS], *values[FUZZ_MOST_VALUES] = {0};
     sn_tensor *outputs[FUZZ_MOST_OUTPUTS] = {0};
     sn_rng generator = {p->seed, 5};
-    FuzzVerdict verdict = fine();
-    if (!fuzz_make_inputs(p, 0, blocks, values)) return fail(FUZZ_SETUP, "%s", sn_error_text());
-    for (int32_t i = 0; i < p->n_steps && sn_error_status() == SN_OK; i++) {
-        OracleStep oracle;
-        const FuzzStep *step = &p->steps[i];
-        oracle_step_begin(&oracle, step, values);
-        sn_tensor *result = fuzz_run_step(step, i, values, &generator);
-        values[FUZZ_MOST_INPUTS + i] = result;
-        if (coverage) cover_step(coverage, step, values, blocks, p->n_blocks, result);
-        char text[480];
-        int judged = oracle_step_end(&oracle, step, result, text, sizeof text);
-        if (coverage) coverage->oracle_steps += judged != 0;
-        if (judged < 0 && !verdict.failure)
-            verdict = fail(FUZZ_ORACLE, "step %%%d: %s", FUZZ_MOST_INPUTS + i, text);
-    }
-    for (int32_t i = 0; i < p->n_outputs; i++) outputs[i] = values[p->outputs[i]];
     sn_error error = {0};
-    seen->status = sn_error_take(&error);
-    memcpy(seen->text, error.text, sizeof seen->text);
-    if (!see(p, seen, outputs, blocks, 0, &generator)) return fail(FUZZ_SETUP, "out of memory");
+    FuzzVerdict verdict;
+    SN_SCOPE {
+        if (!fuzz_make_inputs(p, 0, blocks, values))
+            return fuzz_fail(FUZZ_SETUP, "inputs: %s", sn_error_text());
+        verdict = run_steps(p, values, &generator, coverage);
+        for (int32_t i = 0; i < p->n_outputs; i++) outputs[i] = values[p->outputs[i]];
+        seen->status = sn_error_take(&error);
+        memcpy(seen->text, error.text, sizeof seen->text);
+        if (!seen_take(p, seen, outputs, blocks, 0, &generator))
+            return fuzz_fail(FUZZ_SETUP, "out of memory");
+    }
+    verdict.digest = seen_digest(p, seen);
     return verdict;
 }
 
-/* What the compiled function is a closure over. */
-typedef struct Closure {
-    const FuzzProgram *program; /* what it runs */
-    int32_t plant;              /* row of plants; -1 = none */
-} Closure;
+/* Is there a product of matrices? Its bits depend on instruction set and number of threads. */
+static bool has_products(const FuzzProgram *p) {
+    for (int32_t i = 0; i < p->n_steps; i++) {
+        OpCode op = p->steps[i].op;
+        if (op == OP_MATMUL || op == OP_LINEAR || op == OP_ATTENTION) return true;
+    }
+    return false;
+}
 
-static sn_status closure_run(void *payload, const sn_value *inputs, int32_t n_inputs,
-                             sn_outputs *outputs) {
-    const Closure *closure = payload;
-    FuzzProgram program = *closure->program;
+uint64_t fuzz_digest(const FuzzProgram *program) {
+    Seen seen = {.status = SN_OK};
+    if (has_products(program)) return 0;
+    FuzzVerdict verdict = run_eager(program, &seen, NULL);
+    seen_free(&seen);
+    return verdict.digest;
+}
+
+/* ---- compiled ------------------------------------------------------------------------------- */
+
+/* The function: the session's steps on the arguments of the call. */
+static sn_status run_on_arguments(void *payload, const sn_value *inputs, int32_t n_inputs,
+                                  sn_outputs *outputs) {
+    const Session *session = payload;
+    FuzzProgram program = *session->program;
     sn_tensor *values[FUZZ_MOST_VALUES] = {0};
-    for (int32_t i = 0; i + 1 < n_inputs; i++) values[i] = inputs[i].as.tensor;
-    for (int32_t i = 0; i < program.n_steps && closure->plant >= 0; i++)
-        if (program.steps[i].op == plants[closure->plant].from)
-            program.steps[i].op = plants[closure->plant].to;
+    int32_t at = program.as_array ? 1 : program.n_inputs;
+    for (int32_t i = 0; i < program.n_inputs; i++)
+        values[i] = program.as_array ? inputs[0].as.tensors[i] : inputs[i].as.tensor;
+    for (int32_t i = 0; i < program.n_scalars; i++, at++)
+        program.scalars[i].value =
+            program.scalars[i].real ? inputs[at].as.real : (double)inputs[at].as.integer;
+    plant_into(&program, session->plant);
     outputs->count = program.n_outputs;
     return fuzz_run(&program, values, inputs[n_inputs - 1].as.generator, outputs->tensors);
+}
+
+/* Arguments in the order of the signature; their number. */
+static int32_t arguments(const FuzzProgram *p, sn_tensor **tensors, sn_rng *generator,
+                         sn_value *values) {
+    int32_t at = 0;
+    if (p->as_array) values[at++] = (sn_value){SN_VALUE_TENSORS, p->n_inputs, {.tensors = tensors}};
+    for (int32_t i = 0; i < p->n_inputs && !p->as_array; i++)
+        values[at++] = (sn_value){.kind = SN_VALUE_TENSOR, .as.tensor = tensors[i]};
+    for (int32_t i = 0; i < p->n_scalars; i++) {
+        const FuzzScalar *scalar = &p->scalars[i];
+        values[at] = (sn_value){.kind = SN_VALUE_INT, .as.integer = (int64_t)scalar->value};
+        if (scalar->real) values[at] = (sn_value){.kind = SN_VALUE_FLOAT, .as.real = scalar->value};
+        at++;
+    }
+    values[at++] = (sn_value){.kind = SN_VALUE_RNG, .as.generator = generator};
+    return at;
 }
 
 static FuzzVerdict call_once(const FuzzProgram *p, sn_compiled *compiled, int64_t shift,
                              Seen *seen) {
     sn_tensor *blocks[FUZZ_MOST_INPUTS], *inputs[FUZZ_MOST_INPUTS];
     sn_tensor *outputs[FUZZ_MOST_OUTPUTS + 1] = {0};
-    sn_value values[FUZZ_MOST_INPUTS + 1];
+    sn_value values[FUZZ_MOST_INPUTS + FUZZ_MOST_SCALARS + 1];
     sn_rng generator = {p->seed, 5};
     sn_error error = {0};
     int32_t made = 0;
-    if (!fuzz_make_inputs(p, shift, blocks, inputs)) return fail(FUZZ_SETUP, "%s", sn_error_text());
-    for (int32_t i = 0; i < p->n_inputs; i++)
-        values[i] = (sn_value){.kind = SN_VALUE_TENSOR, .as.tensor = inputs[i]};
-    values[p->n_inputs] = (sn_value){.kind = SN_VALUE_RNG, .as.generator = &generator};
-    seen->status =
-        sn_call(compiled, values, p->n_inputs + 1, outputs, FUZZ_MOST_OUTPUTS, &made, NULL, &error);
-    if (seen->status != SN_OK) memcpy(seen->text, error.text, sizeof seen->text);
-    bool ok = see(p, seen, outputs, blocks, shift, &generator);
-    for (int32_t i = 0; i < made; i++) sn_release(outputs[i]);
+    bool ok = true;
+    SN_SCOPE {
+        if (!fuzz_make_inputs(p, shift, blocks, inputs))
+            return fuzz_fail(FUZZ_SETUP, "inputs: %s", sn_error_text());
+        int32_t n_values = arguments(p, inputs, &generator, values);
+        seen->status =
+            sn_call(compiled, values, n_values, outputs, FUZZ_MOST_OUTPUTS, &made, NULL, &error);
+        if (seen->status != SN_OK) memcpy(seen->text, error.text, sizeof seen->text);
+        ok = seen_take(p, seen, outputs, blocks, shift, &generator);
+        for (int32_t i = 0; i < made; i++) sn_release(outputs[i]);
+    }
     if (sn_error_take(&error) != SN_OK)
-        return fail(FUZZ_STATUS, "sn_call left a pending error: %s", error.text);
-    return ok ? fine() : fail(FUZZ_SETUP, "out of memory");
+        return fuzz_fail(FUZZ_STATUS, "sn_call left a pending error: %s", error.text);
+    return ok ? fuzz_fine() : fuzz_fail(FUZZ_SETUP, "out of memory");
 }
 
-/* Do two inputs, or two elements of one, share memory, in a program that writes? Then the design runs
- * the graph node by node. */
-static bool may_fall_back(const FuzzProgram *p, bool *shared) {
-    bool writes = false;
-    *shared = false;
-    for (int32_t i = 0; i < p->n_steps; i++) writes = writes || is_write(&p->steps[i]);
-    for (int32_t i = 0; i < p->n_inputs; i++)
-        for (int32_t j = 0; j < i; j++)
-            *shared = *shared || p->inputs[i].block == p->inputs[j].block;
-    bool repeats = false;
-    for (int32_t i = 0; i < p->n_inputs; i++)
-        for (int32_t d = 0; d < p->inputs[i].rank; d++)
-            repeats = repeats || (p->inputs[i].strides[d] == 0 && p->inputs[i].dims[d] > 1);
-    for (int32_t i = 0; i < p->n_steps; i++)
+/* Does the program write memory that two inputs name differently, or that names one element twice?
+ * Then the design runs it node by node. Behind a host read, views made before it are inputs too. */
+static bool may_fall_back(const FuzzProgram *p) {
+    bool writes = false, repeats = false;
+    for (int32_t i = 0; i < p->n_steps; i++) {
+        writes = writes || fuzz_writes(&p->steps[i]);
+        repeats = repeats || p->steps[i].kind == FUZZ_CHOOSE;
         repeats = repeats || (p->steps[i].kind == FUZZ_OP && p->steps[i].op == OP_EXPAND);
-    return writes && (*shared || repeats);
+    }
+    for (int32_t i = 0; i < p->n_inputs; i++) {
+        const FuzzInput *input = &p->inputs[i];
+        for (int32_t j = 0; j < i; j++) repeats = repeats || p->inputs[j].block == input->block;
+        for (int32_t d = 0; d < input->rank; d++)
+            repeats = repeats || (input->strides[d] == 0 && input->dims[d] > 1);
+    }
+    return writes && repeats;
 }
 
-static FuzzVerdict check_counters(const FuzzProgram *p, const sn_compiled *compiled,
-                                  const sn_counters *before, int32_t call, const Seen *seen,
-                                  FuzzCoverage *coverage) {
-    sn_counters now = {.size = sizeof now};
-    bool shared, excused = may_fall_back(p, &shared);
+/* Is there a product of matrices and a write to an input with gaps? Eager's layout may be one that no
+ * value of a graph has; then the function is run on every call. */
+static bool may_rerun(const FuzzProgram *p) {
+    bool writes = false, gaps = false;
+    for (int32_t i = 0; i < p->n_steps; i++) writes = writes || fuzz_writes(&p->steps[i]);
+    for (int32_t i = 0; i < p->n_inputs; i++) {
+        const FuzzInput *input = &p->inputs[i];
+        int64_t reach = 1, count = 1;
+        for (int32_t d = 0; d < input->rank; d++) {
+            int64_t stride = input->strides[d];
+            count *= input->dims[d];
+            reach += (input->dims[d] - 1) * (stride < 0 ? -stride : stride);
+            gaps = gaps || stride < 0;
+        }
+        gaps = gaps || (count > 0 && reach != count);
+    }
+    return writes && gaps && has_products(p);
+}
+
+static FuzzVerdict check_fallbacks(Session *s, const FuzzProgram *p, int64_t overlaps,
+                                   int64_t others) {
+    FuzzCoverage *c = s->coverage;
+    if (c) {
+        c->fallbacks += overlaps + others;
+        c->overlap_fallbacks += may_fall_back(p) ? overlaps : 0;
+        c->planted_fallbacks += s->refused ? others : 0;
+    }
+    if (others && !s->refused)
+        return fuzz_fail(FUZZ_FELL_BACK, "call %d: %.600s", s->call, fallen.text);
+    if (overlaps && !may_fall_back(p))
+        return fuzz_fail(FUZZ_FELL_BACK, "call %d, for overlapping memory, but there is none",
+                         s->call);
+    return fuzz_fine();
+}
+
+static FuzzVerdict check_guards(Session *s, const FuzzProgram *p, const sn_counters *before,
+                                const sn_counters *now, Expect expect, sn_status status) {
+    FuzzCoverage *c = s->coverage;
+    bool hit = now->guard_hits > before->guard_hits,
+         miss = now->guard_misses > before->guard_misses;
+    if (c) c->reruns += now->reruns - before->reruns;
+    bool known = may_fall_back(p) || may_rerun(p) || may_rerun(s->program);
+    if (s->reads || s->refused || status != SN_OK || known) return fuzz_fine();
+    if (expect == EXPECT_HIT && !hit)
+        return fuzz_fail(FUZZ_NO_HIT, "call %d did not go straight to the kernels", s->call);
+    if (expect == EXPECT_MISS && !miss)
+        return fuzz_fail(FUZZ_NO_MISS, "call %d took an entry for other arguments", s->call);
+    if (c) {
+        c->guard_hits += expect == EXPECT_HIT;
+        c->guard_misses += expect == EXPECT_MISS;
+    }
+    return fuzz_fine();
+}
+
+/* A call of the function with the arguments of `p`, whose eager run left `eager`. */
+static FuzzVerdict check_call(Session *s, const FuzzProgram *p, const Seen *eager, int64_t shift,
+                              Expect expect) {
+    Seen seen = {.status = SN_OK};
+    sn_counters before = {.size = sizeof before}, now = before;
+    int64_t overlaps = fallen.overlaps, others = fallen.others;
+    sn_counters_get(&before);
+    FuzzVerdict verdict = call_once(p, s->compiled, shift, &seen);
     sn_counters_get(&now);
-    int64_t fallbacks = now.fallbacks - before->fallbacks;
-    if (coverage) {
-        coverage->fallbacks += fallbacks;
-        coverage->kernels_compiled += now.compiles - before->compiles;
-        if (excused) coverage->expected_fallbacks += fallbacks;
+    if (s->coverage) {
+        s->coverage->calls++;
+        s->coverage->threads[sn_threads() < 6 ? sn_threads() : 0]++;
+        s->coverage->kernels_compiled += now.compiles - before.compiles;
     }
-    const char *why = compiled->graphs.count ? vec_last(&compiled->graphs)->failure : NULL;
-    if (fallbacks && !excused)
-        return fail(FUZZ_FELL_BACK, "call %d ran node by node: %s", call, why ? why : "?");
-    if (call >= 2 && seen->status == SN_OK && !excused && now.guard_hits == before->guard_hits)
-        return fail(FUZZ_NO_HIT, "call %d did not go straight to the kernels", call);
-    return fine();
-}
-
-static FuzzVerdict run_compiled(const FuzzProgram *p, const char *plant, const Seen *eager,
-                                FuzzCoverage *coverage) {
-    char signature[FUZZ_MOST_INPUTS + FUZZ_MOST_OUTPUTS + 3];
-    Closure closure = {p, find_plant(plant)};
-    sn_error error = {0};
-    fuzz_signature(p, signature);
-    sn_compiled *compiled =
-        sn_compile_payload(closure_run, &closure, NULL, "program", signature, NULL, &error);
-    if (!compiled) return fail(FUZZ_SETUP, "%s", error.text);
-    FuzzVerdict verdict = fine();
-    int32_t threads = sn_threads();
-    for (int32_t call = 0; call < CALLS && !verdict.failure; call++) {
-        Seen seen = {.status = SN_OK};
-        sn_counters before = {.size = sizeof before};
-        sn_counters_get(&before);
-        SN_SCOPE {
-            if (call == 2) sn_set_threads(1 + (int32_t)(p->seed % 5));
-            verdict = call_once(p, compiled, call == SHIFTED_CALL, &seen);
-            if (call == 2) sn_set_threads(threads);
-        }
-        if (!verdict.failure) verdict = compare(p, eager, &seen, call);
-        if (!verdict.failure) verdict = check_counters(p, compiled, &before, call, &seen, coverage);
-        bool shared,
-            whole = !may_fall_back(p, &shared); /* the recorded graph is all of the function */
-        if (!verdict.failure && call == 0 && seen.status == SN_OK && whole) {
-            char text[480];
-            int judged = oracle_graph_check(p, compiled, text, sizeof text);
-            if (coverage) coverage->oracle_graphs += judged != 0;
-            if (judged < 0) verdict = fail(FUZZ_ORACLE_GRAPH, "%s", text);
-        }
-        seen_free(&seen);
-    }
-    sn_compiled_release(compiled);
+    if (!verdict.failure) verdict = seen_compare(p, eager, &seen, s->call);
+    if (!verdict.failure)
+        verdict = check_fallbacks(s, p, fallen.overlaps - overlaps, fallen.others - others);
+    if (!verdict.failure) verdict = check_guards(s, p, &before, &now, expect, seen.status);
+    seen_free(&seen);
+    s->call++;
     return verdict;
 }
 
-static void cover_program(FuzzCoverage *c, const FuzzProgram *p, const Seen *eager) {
-    bool shared;
-    may_fall_back(p, &shared);
-    c->programs++;
-    c->refused += eager->status != SN_OK;
-    c->shared_inputs += shared;
-    for (int32_t i = 0; i < p->n_inputs; i++) {
-        int64_t strides[SN_MAX_RANK];
-        dense_strides(p->inputs[i].dims, p->inputs[i].rank, strides);
-        c->odd_inputs +=
-            memcmp(strides, p->inputs[i].strides, sizeof(int64_t) * (size_t)p->inputs[i].rank) != 0;
+/* ---- one program ---------------------------------------------------------------------------- */
+
+static FuzzVerdict check_graph(Session *s) {
+    char text[480];
+    int judged = oracle_graph_check(s->program, s->compiled, text, sizeof text);
+    if (s->coverage) s->coverage->oracle_graphs += judged != 0;
+    return judged < 0 ? fuzz_fail(FUZZ_ORACLE_GRAPH, "%s", text) : fuzz_fine();
+}
+
+/* A call with another number of threads, which changes no bits but those of products of matrices. */
+static FuzzVerdict check_threads(Session *s, const Seen *eager) {
+    static const int32_t threads[] = {1, 2, 5};
+    int32_t usual = sn_threads();
+    Seen own = {.status = SN_OK};
+    FuzzVerdict verdict = fuzz_fine();
+    bool products = has_products(s->program);
+    sn_set_threads(threads[s->program->seed % 3]);
+    if (products) verdict = run_eager(s->program, &own, NULL);
+    if (!verdict.failure)
+        verdict = check_call(s, s->program, products ? &own : eager, 0, EXPECT_HIT);
+    sn_set_threads(usual);
+    seen_free(&own);
+    return verdict;
+}
+
+/* The first call traces, the second one checks the trace, the others hit: one with another number of
+ * threads, one with inputs that are aligned differently. */
+static FuzzVerdict check_calls(Session *s, const Seen *eager, bool refuse) {
+    bool planted = refuse && plant_refusal();
+    s->refused = planted;
+    FuzzVerdict verdict = check_call(s, s->program, eager, 0, EXPECT_MISS);
+    if (planted) s->refused = plant_refused();
+    if (s->coverage && planted) s->coverage->plants += s->refused;
+    bool whole = !may_fall_back(s->program) && !s->reads && eager->status == SN_OK;
+    if (!verdict.failure && whole) verdict = check_graph(s);
+    if (!verdict.failure) verdict = check_call(s, s->program, eager, 0, EXPECT_ANY);
+    if (!verdict.failure) verdict = check_threads(s, eager);
+    if (!verdict.failure) verdict = check_call(s, s->program, eager, 1, EXPECT_HIT);
+    return verdict;
+}
+
+/* The same function with other arguments, twice, and once more with the first ones. */
+static FuzzVerdict check_variation(Session *s, const Seen *eager, FuzzVariation variation,
+                                   FuzzRandom *random, bool first) {
+    FuzzProgram varied;
+    if (!fuzz_vary(s->program, variation, random, &varied)) return fuzz_fine();
+    Seen other = {.status = SN_OK};
+    Expect expect = first ? EXPECT_MISS : EXPECT_ANY; /* another variation may have been the same */
+    if (fuzz_same_guards(s->program, &varied)) expect = EXPECT_HIT;
+    if (variation == FUZZ_VARY_ALIAS) expect = EXPECT_ANY;
+    if (s->coverage) s->coverage->variations[variation]++;
+    FuzzVerdict verdict = run_eager(&varied, &other, NULL);
+    for (int32_t call = 0; call < 2 && !verdict.failure; call++)
+        verdict = check_call(s, &varied, &other, 0, call == 0 ? expect : EXPECT_ANY);
+    if (!verdict.failure) verdict = check_call(s, s->program, eager, 0, EXPECT_HIT);
+    if (verdict.failure) {
+        char text[sizeof verdict.text];
+        snprintf(text, sizeof text, "with other %s: %.600s", fuzz_variation_names[variation],
+                 verdict.text);
+        memcpy(verdict.text, text, sizeof text);
     }
-    for (int32_t i = 0; i < eager->n_outputs; i++)
-        c->aliases_returned += eager->outputs[i].shares >= 0;
+    seen_free(&other);
+    return verdict;
+}
+
+static FuzzVerdict check_compiled(Session *s, const Seen *eager) {
+    FuzzRandom random = {s->program->seed ^ 0x5eed};
+    bool refuse = fuzz_chance(&random, REFUSED_PERCENT);
+    FuzzVerdict verdict = check_calls(s, eager, refuse);
+    bool varies = eager->status == SN_OK && fuzz_chance(&random, VARIED_PERCENT);
+    for (int32_t i = 0; i < 2 && varies && !verdict.failure; i++) {
+        bool scalar = s->program->n_scalars && fuzz_chance(&random, 30);
+        FuzzVariation variation =
+            scalar ? FUZZ_VARY_SCALAR : (FuzzVariation)fuzz_below(&random, FUZZ_VARIATION_COUNT);
+        verdict = check_variation(s, eager, variation, &random, i == 0);
+    }
+    return verdict;
+}
+
+static bool begin_session(Session *s, const FuzzProgram *p, const char *plant,
+                          FuzzCoverage *coverage, sn_error *error) {
+    char signature[FUZZ_MOST_INPUTS + FUZZ_MOST_SCALARS + FUZZ_MOST_OUTPUTS + 5];
+    watch_log();
+    *s = (Session){.program = p, .plant = plant, .coverage = coverage};
+    for (int32_t i = 0; i < p->n_steps; i++) s->reads = s->reads || p->steps[i].kind == FUZZ_CHOOSE;
+    fuzz_signature(p, signature);
+    s->compiled = sn_compile_payload(run_on_arguments, s, NULL, "program", signature, NULL, error);
+    return s->compiled != NULL;
 }
 
 FuzzVerdict fuzz_check(const FuzzProgram *program, const char *plant, FuzzCoverage *coverage) {
     Seen eager = {.status = SN_OK};
-    FuzzVerdict verdict = fine();
-    SN_SCOPE {
-        verdict = run_eager(program, &eager, coverage);
+    Session session;
+    sn_error error = {0};
+    FuzzVerdict verdict = run_eager(program, &eager, coverage);
+    uint64_t digest = verdict.digest;
+    if (coverage) {
+        coverage_program(coverage, program);
+        coverage->refused += eager.status != SN_OK;
+        for (int32_t i = 0; i < eager.n_outputs; i++)
+            coverage->aliases_returned += eager.outputs[i].shares >= 0;
     }
-    if (coverage) cover_program(coverage, program, &eager);
-    if (!verdict.failure) verdict = run_compiled(program, plant, &eager, coverage);
+    if (!verdict.failure) {
+        verdict = begin_session(&session, program, plant, coverage, &error)
+                      ? check_compiled(&session, &eager)
+                      : fuzz_fail(FUZZ_SETUP, "%s", error.text);
+        sn_compiled_release(session.compiled);
+    }
     seen_free(&eager);
+    verdict.digest = digest;
     return verdict;
 }
 
 void fuzz_dump(const FuzzProgram *program, const char *stage, FILE *out) {
-    char signature[FUZZ_MOST_INPUTS + FUZZ_MOST_OUTPUTS + 3];
-    Closure closure = {program, -1};
+    Session session;
     Seen seen = {.status = SN_OK};
-    fuzz_signature(program, signature);
-    sn_compiled *compiled =
-        sn_compile_payload(closure_run, &closure, NULL, "program", signature, NULL, NULL);
-    SN_SCOPE {
-        if (compiled) call_once(program, compiled, 0, &seen);
-    }
+    if (begin_session(&session, program, NULL, NULL, NULL))
+        call_once(program, session.compiled, 0, &seen);
     seen_free(&seen);
-    char *text = compiled ? sn_dump(compiled, stage, NULL) : NULL;
+    char *text = session.compiled ? sn_dump(session.compiled, stage, NULL) : NULL;
     fprintf(out, "%s\n", text ? text : "(no such stage)");
     sn_text_free(text);
-    sn_compiled_release(compiled);
+    sn_compiled_release(session.compiled);
 }

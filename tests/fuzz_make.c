@@ -106,8 +106,16 @@ static void add_none(FuzzStep *step) {
 static void add_scalar(Maker *m, FuzzStep *step) {
     static const double integers[] = {0, 1, 2, 3, -1, 5, -3, 100};
     bool real = chance(m, 60);
-    step->operands[step->n_operands++] = (FuzzOperand){
-        real ? FUZZ_REAL : FUZZ_INTEGER, real ? random_real(m) : integers[below(m, 8)]};
+    FuzzProgram *p = m->program;
+    double value = real ? random_real(m) : integers[below(m, 8)];
+    FuzzOperand operand = {real ? FUZZ_REAL : FUZZ_INTEGER, value};
+    if (chance(m, 60)) { /* a scalar argument, new or known */
+        int32_t number = (int32_t)below(m, p->n_scalars + 1);
+        if (number == p->n_scalars && number < FUZZ_MOST_SCALARS)
+            p->scalars[p->n_scalars++] = (FuzzScalar){real, value};
+        if (number < p->n_scalars) operand = (FuzzOperand){FUZZ_SCALAR, number};
+    }
+    step->operands[step->n_operands++] = operand;
 }
 
 /* ---- inputs --------------------------------------------------------------------------------- */
@@ -155,7 +163,9 @@ static bool share_block(Maker *m, sn_dtype dtype, FuzzInput *input) {
     const FuzzInput *other = &p->inputs[below(m, p->n_inputs)];
     const FuzzBlock *block = &p->blocks[other->block];
     if (block->dtype != dtype || block->fill >= FUZZ_INDEX) return false;
-    if (chance(m, 50)) {
+    bool same = other->rank == input->rank &&
+                memcmp(other->dims, input->dims, sizeof(int64_t) * (size_t)input->rank) == 0;
+    if (same && chance(m, 50)) {
         *input = *other;
         return true;
     }
@@ -195,6 +205,8 @@ static int32_t new_input(Maker *m, sn_dtype dtype, FuzzFill fill, int64_t bound,
     if (p->n_inputs == FUZZ_MOST_INPUTS) return -1;
     FuzzInput input = {.rank = rank};
     memcpy(input.dims, dims, sizeof(int64_t) * (size_t)rank);
+    for (int32_t i = 0, left = 4 * MOST_ELEMENTS; i < rank; i++)
+        if (dims[i] && (left /= (int32_t)dims[i]) == 0) return -1;
     bool shared = fill < FUZZ_INDEX && chance(m, 6) && share_block(m, dtype, &input);
     if (!shared) {
         input.block = p->n_blocks++;
@@ -568,7 +580,8 @@ static bool recipe_gather(Maker *m, FuzzStep *step) {
     int32_t index = index_input(m, x->rank ? x->dims[axis] : 1, x->rank, dims);
     add_word(step, axis);
     if (!add_operand(step, index)) return false;
-    if (step->op != OP_SCATTER_ADD) return true;
+    if (step->op == OP_GATHER) add_word(step, 0); /* as: what the program wrote */
+    if (step->op == OP_GATHER) return true;
     for (int32_t i = 0; i < x->rank; i++) dims[i] += chance(m, 15) ? 1 : 0;
     return add_operand(step, same_shape(m, dims, x->rank, (sn_dtype)x->dtype));
 }
@@ -581,6 +594,7 @@ static bool recipe_index_select(Maker *m, FuzzStep *step) {
     int32_t index = index_input(m, x->rank ? x->dims[axis] : 1, index_rank, &count);
     add_word(step, axis);
     if (!add_operand(step, index)) return false;
+    if (step->op == OP_INDEX_SELECT) add_word(step, 0); /* as */
     if (step->op == OP_INDEX_SELECT) return true;
     int64_t dims[SN_MAX_RANK];
     memcpy(dims, x->dims, sizeof dims);
@@ -796,6 +810,7 @@ static bool make_step(Maker *m, FuzzStep *step) {
                                : at < 28 ? FUZZ_INDEX_VIEW
                                : at < 31 ? FUZZ_SPLIT
                                : at < 33 ? FUZZ_CONTIGUOUS
+                               : at < 34 ? FUZZ_CHOOSE
                                          : FUZZ_OP};
     switch (step->kind) {
     case FUZZ_INPLACE:
@@ -811,6 +826,9 @@ static bool make_step(Maker *m, FuzzStep *step) {
         return recipe_split(m, step);
     case FUZZ_CONTIGUOUS:
         return add_operand(step, pick(m, NEED_ANY, 0));
+    case FUZZ_CHOOSE:
+        return add_operand(step, pick(m, NEED_ANY, 0)) && add_operand(step, pick(m, NEED_ANY, 0)) &&
+               add_operand(step, pick(m, NEED_ANY, 0));
     default:
         break;
     }
@@ -829,7 +847,8 @@ static bool add_step(Maker *m) {
         sn_error_take(NULL);
         return false;
     }
-    sn_tensor *result = fuzz_run_step(step, p->n_steps, m->values, &m->generator);
+    FuzzStep bound = fuzz_bound_step(p, p->n_steps);
+    sn_tensor *result = fuzz_run_step(&bound, p->n_steps, m->values, &m->generator);
     bool refused = sn_error_take(NULL) != SN_OK;
     bool keeps = refused ? chance(m, 4) : result && sn_count(result) <= 4 * MOST_ELEMENTS;
     if (keeps) {
@@ -837,7 +856,7 @@ static bool add_step(Maker *m) {
         p->n_steps++;
         return refused;
     }
-    if (!refused && step->kind != FUZZ_OP) return false; /* it may have written: inputs stay */
+    if (!refused && fuzz_writes(step)) return false; /* inputs stay */
     for (int32_t i = before.n_inputs; i < p->n_inputs; i++) m->values[i] = NULL;
     for (int32_t i = before.n_blocks; i < p->n_blocks; i++) m->blocks[i] = NULL;
     *p = before;
@@ -863,14 +882,16 @@ void fuzz_make(uint64_t seed, FuzzProgram *program) {
     *program = (FuzzProgram){.seed = seed};
     sn_scope scope = sn_scope_begin();
     for (int32_t i = 0; i < PALETTE; i++) m->palette[i] = random_dtype(m);
-    m->rank = random_rank(m);
-    random_dims(m, m->rank, m->dims);
-    theme_input(m, m->palette[0]);
+    do { /* once more where the elements are too many */
+        m->rank = random_rank(m);
+        random_dims(m, m->rank, m->dims);
+    } while (theme_input(m, m->palette[0]) < 0);
     int32_t wanted = 2 + (int32_t)below(m, 10);
     bool ended = false;
     for (int32_t i = 0; i < wanted * MOST_TRIES && program->n_steps < wanted && !ended; i++)
         ended = add_step(m);
     choose_outputs(m);
+    program->as_array = chance(m, 10);
     sn_error_take(NULL);
     sn_scope_end(scope, NULL);
 }

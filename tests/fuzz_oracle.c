@@ -3,11 +3,22 @@
 
 #include "frontend/compiled.h"
 #include "ir/dtype.h"
+#include "tests/oracle_call.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MOST_JUDGED = 60000 }; /* elements that are multiplied out; more would take too long */
+
+const char *const oracle_verdict_names[ORACLE_VERDICT_COUNT] = {
+    [ORACLE_AGREES] = "agree",
+    [ORACLE_DIFFERS] = "differ",
+    [ORACLE_DRAWN] = "random, range checked",
+    [ORACLE_REFUSED] = "refused by eager",
+    [ORACLE_TOO_LARGE] = "too large",
+    [ORACLE_UNJUDGED] = "not known",
+};
 
 /* ---- steps ---------------------------------------------------------------------------------- */
 
@@ -45,22 +56,29 @@ static sn_dtype weak_dtype(const FuzzStep *step, sn_tensor *const *values) {
     return floats ? SN_F32 : dtype;
 }
 
-static bool is_judged(const FuzzStep *step) {
-    return step->kind == FUZZ_OP || step->kind == FUZZ_INPLACE || step->kind == FUZZ_COPY;
+/* Operand 0 as it is in memory: what a write must leave alone is seen afterwards. */
+static char *copy_storage(const sn_tensor *target) {
+    char *copy = target ? malloc(target->storage->bytes + 1) : NULL;
+    if (copy) memcpy(copy, target->storage->data, target->storage->bytes);
+    return copy;
+}
+
+static void oracle_step_free(OracleStep *oracle) {
+    for (int32_t i = 0; i < oracle->n_operands; i++) oracle_free(&oracle->operands[i]);
+    free(oracle->before);
+    oracle->before = NULL;
+    oracle->n_operands = -1;
 }
 
 void oracle_step_begin(OracleStep *oracle, const FuzzStep *step, sn_tensor *const *values) {
-    oracle->n_operands = -1;
-    if (!is_judged(step)) return;
     sn_dtype weak = weak_dtype(step, values);
     if (step->kind == FUZZ_COPY) weak = step->operands[1].value == FUZZ_INTEGER ? SN_I64 : SN_F64;
     bool ok = true;
-    oracle->n_operands = step->n_operands;
+    *oracle = (OracleStep){.n_operands = step->n_operands};
     for (int32_t i = 0; i < step->n_operands; i++)
         ok = load_operand(&oracle->operands[i], &step->operands[i], values, weak) && ok;
-    if (ok) return;
-    for (int32_t i = 0; i < step->n_operands; i++) oracle_free(&oracle->operands[i]);
-    oracle->n_operands = -1;
+    if (fuzz_writes(step)) oracle->before = copy_storage(values[step->operands[0].value]);
+    if (!ok) oracle_step_free(oracle);
 }
 
 static TensorType type_of(const OracleTensor *x) {
@@ -89,22 +107,98 @@ static bool prepare(OracleTensor *to, sn_dtype dtype, int32_t rank, const int64_
     return oracle_alloc(to);
 }
 
-/* The wanted content of the result; false when the step cannot be judged. */
+/* Start and step of a range over an axis of this size: Python's slice.indices. */
+static int64_t range_start(const int64_t *item, int64_t size) {
+    int64_t start = item[1], least = item[3] < 0 ? -1 : 0, most = item[3] < 0 ? size - 1 : size;
+    if (start < 0) start += size;
+    return start < least ? least : start > most ? most : start;
+}
+
+/* Where element `index` of x[items…] lies in x. */
+static int64_t indexed_element(const OracleTensor *x, const FuzzStep *step, const int64_t *index) {
+    int64_t from[SN_MAX_RANK] = {0};
+    int32_t axis = 0, at = 0;
+    for (int32_t i = 0; i < step->n_words; i += 4) {
+        const int64_t *item = step->words + i;
+        if (item[0] == SN_INDEX_NEW) {
+            at++;
+            continue;
+        }
+        int64_t size = x->dims[axis];
+        if (item[0] == SN_INDEX_AT)
+            from[axis] = item[1] < 0 ? item[1] + size : item[1];
+        else if (item[0] == SN_INDEX_ALL)
+            from[axis] = index[at++];
+        else
+            from[axis] = range_start(item, size) + index[at++] * item[3];
+        axis++;
+    }
+    for (; axis < x->rank; axis++) from[axis] = index[at++];
+    for (int32_t d = 0; d < x->rank; d++)
+        if (from[d] < 0 || from[d] >= x->dims[d]) return -1;
+    return oracle_ravel(from, x->dims, x->rank);
+}
+
+static int64_t split_element(const OracleTensor *x, const FuzzStep *step, const int64_t *index) {
+    int64_t from[SN_MAX_RANK];
+    memcpy(from, index, sizeof(int64_t) * (size_t)x->rank);
+    for (int64_t i = 0; i < step->words[1]; i++) from[step->words[0]] += step->words[2 + i];
+    return oracle_ravel(from, x->dims, x->rank);
+}
+
+/* Steps that only move elements, or write a number. */
+static OracleStatus moved(const OracleStep *oracle, const FuzzStep *step, OracleTensor *value) {
+    int32_t chosen = 0;
+    double filled = 0;
+    if (step->kind == FUZZ_CHOOSE) {
+        const OracleTensor *condition = &oracle->operands[0];
+        bool above =
+            condition->count > 0 && oracle_real(condition->dtype, oracle_number(condition, 0)) > 0;
+        chosen = above ? 1 : 2;
+    }
+    if (step->kind == FUZZ_FILL) memcpy(&filled, step->words, sizeof filled);
+    const OracleTensor *x = &oracle->operands[chosen];
+    bool as_it_is = step->kind == FUZZ_CHOOSE || step->kind == FUZZ_CONTIGUOUS;
+    if (as_it_is && value->count != x->count) return ORACLE_UNKNOWN;
+    for (int64_t i = 0; i < value->count; i++) {
+        int64_t index[SN_MAX_RANK], from = i;
+        oracle_unravel(i, value->dims, value->rank, index);
+        if (step->kind == FUZZ_INDEX_VIEW) from = indexed_element(x, step, index);
+        if (step->kind == FUZZ_SPLIT) from = split_element(x, step, index);
+        if (step->kind == FUZZ_FILL)
+            oracle_put(value, i, oracle_of_double(value->dtype, filled));
+        else if (from < 0)
+            return ORACLE_UNKNOWN;
+        else
+            oracle_put(value, i, oracle_number(x, from));
+    }
+    return ORACLE_OK;
+}
+
+/* What a step computes, before it is converted to the dtype of what is written. */
+static OracleStatus computed(const OracleStep *oracle, const FuzzStep *step,
+                             const sn_tensor *result, OracleTensor *value) {
+    AttrList attrs = {.count = 0};
+    TensorType type;
+    if (step->kind == FUZZ_OP || step->kind == FUZZ_INPLACE) {
+        if (!infer_step(oracle, step, &attrs, &type)) return ORACLE_UNKNOWN;
+        if (!prepare(value, (sn_dtype)type.dtype, type.rank, type.dims)) return ORACLE_NO_MEMORY;
+        return oracle_apply(step->op, oracle->operands, oracle->n_operands, 0, &attrs, value);
+    }
+    const OracleTensor *source = &oracle->operands[1];
+    bool copies = step->kind == FUZZ_COPY;
+    sn_dtype dtype = copies ? source->dtype : (sn_dtype)result->dtype;
+    if (!prepare(value, dtype, result->rank, result->dims)) return ORACLE_NO_MEMORY;
+    if (!copies) return moved(oracle, step, value);
+    attr_list(&attrs, result->dims, result->rank);
+    return oracle_apply(OP_EXPAND, source, 1, 0, &attrs, value);
+}
+
+/* The wanted content of the result. */
 static OracleStatus wanted_value(const OracleStep *oracle, const FuzzStep *step,
                                  const sn_tensor *result, OracleTensor *wanted) {
     OracleTensor value = {.rank = -1};
-    AttrList attrs = {.count = 0};
-    TensorType type;
-    OracleStatus status = ORACLE_UNKNOWN;
-    if (step->kind == FUZZ_COPY) {
-        const OracleTensor *source = &oracle->operands[1];
-        if (!prepare(&value, source->dtype, result->rank, result->dims)) return ORACLE_NO_MEMORY;
-        attr_list(&attrs, result->dims, result->rank);
-        status = oracle_apply(OP_EXPAND, source, 1, 0, &attrs, &value);
-    } else if (infer_step(oracle, step, &attrs, &type) &&
-               prepare(&value, (sn_dtype)type.dtype, type.rank, type.dims)) {
-        status = oracle_apply(step->op, oracle->operands, oracle->n_operands, 0, &attrs, &value);
-    }
+    OracleStatus status = computed(oracle, step, result, &value);
     bool same = value.rank == result->rank &&
                 memcmp(value.dims, result->dims, sizeof(int64_t) * result->rank) == 0;
     if (status == ORACLE_OK && !same) status = ORACLE_UNKNOWN;
@@ -156,32 +250,94 @@ static int64_t work_of(const OracleStep *oracle, const sn_tensor *result, OpCode
     return x->rank ? work * (1 + x->dims[x->rank - 1] / 8) : work;
 }
 
-int oracle_step_end(OracleStep *oracle, const FuzzStep *step, sn_tensor *result, char *text,
-                    size_t size) {
-    if (oracle->n_operands < 0) return 0;
-    int judged = 0;
-    bool fits =
-        result && result->kind == TENSOR_REAL && work_of(oracle, result, step->op) < MOST_JUDGED;
-    if (fits) {
-        OracleTensor wanted = {.rank = -1};
-        OracleStatus status = wanted_value(oracle, step, result, &wanted);
-        char name[48];
-        fuzz_step_name(step, name, sizeof name);
-        int used = snprintf(text, size, "%s: ", name);
-        if (status == ORACLE_DATA_ERROR &&
-            sn_count(result) > 0) { /* an empty result reads nothing */
-            snprintf(text + used, size - (size_t)used, "an index is out of range, but no error");
-            judged = -1;
-        } else if (status == ORACLE_OK) {
-            judged = agrees(&wanted, tensor_data(result), result->strides, text + used,
-                            size - (size_t)used)
-                         ? 1
-                         : -1;
+/* A write must leave what lies beside its target as it was. */
+static bool others_untouched(const OracleStep *oracle, const sn_tensor *target, OracleReport *r,
+                             int used) {
+    size_t bytes = target->storage->bytes, size = sn_dtype_size((sn_dtype)target->dtype);
+    char *expected = oracle->before;
+    if (!expected) return true;
+    for (int64_t i = 0; i < sn_count(target); i++) { /* the target itself may differ */
+        int64_t at = 0, rest = i;
+        for (int32_t d = target->rank - 1; d >= 0; d--) {
+            at += rest % target->dims[d] * target->strides[d];
+            rest /= target->dims[d];
         }
-        oracle_free(&wanted);
+        const char *now = tensor_data(target) + at * (int64_t)size;
+        memcpy(expected + (now - (const char *)target->storage->data), now, size);
     }
-    for (int32_t i = 0; i < oracle->n_operands; i++) oracle_free(&oracle->operands[i]);
-    return judged;
+    if (memcmp(expected, target->storage->data, bytes) == 0) return true;
+    snprintf(r->text + used, sizeof r->text - (size_t)used,
+             "the write changed memory beside its target");
+    return false;
+}
+
+/* Random numbers: in [0, 1), finite, and for dropout either 0 or what is left of x. */
+static bool in_range(const OracleStep *oracle, const FuzzStep *step, const sn_tensor *result,
+                     OracleReport *r) {
+    OracleTensor is;
+    if (!oracle_load(&is, (sn_dtype)result->dtype, result->rank, result->dims, result->strides,
+                     tensor_data(result)))
+        return true;
+    double p = 0;
+    if (step->op == OP_DROPOUT) memcpy(&p, step->words, sizeof p);
+    bool ok = true;
+    for (int64_t i = 0; i < is.count && ok; i++) {
+        long double x = is.real[i];
+        if (step->op == OP_RAND) ok = x >= 0 && x < 1;
+        if (step->op == OP_RANDN) ok = fabsl(x) < 12;
+        if (step->op != OP_DROPOUT || (x == 0 && p > 0)) continue;
+        long double kept = oracle->operands[0].real[i] / (1 - p);
+        ok = (isnan(kept) && isnan(x)) || x == kept ||
+             fabsl(x - kept) <= 2 * oracle_ulp(is.dtype, kept) || !isfinite(kept) ||
+             (isinf(x) && fabsl(kept) >= oracle_format(is.dtype).largest);
+        ok = ok && p < 1;
+    }
+    if (!ok) snprintf(r->text, sizeof r->text, "%s is out of range", op_info[step->op].name);
+    oracle_free(&is);
+    return ok;
+}
+
+static void count_elements(const OracleTensor *wanted, OracleReport *r) {
+    for (int64_t i = 0; i < wanted->count; i++) {
+        long double bound = wanted->real ? wanted->bound[i] : 0;
+        r->exact += bound == 0;
+        r->free += bound > 0 && isinf(bound);
+        r->bounded += bound > 0 && !isinf(bound);
+    }
+}
+
+static void judge(const OracleStep *oracle, const FuzzStep *step, const sn_tensor *result,
+                  OracleReport *r) {
+    OracleTensor wanted = {.rank = -1};
+    OracleStatus status = wanted_value(oracle, step, result, &wanted);
+    char name[48];
+    fuzz_step_name(step, name, sizeof name);
+    int used = snprintf(r->text, sizeof r->text, "%s: ", name);
+    size_t left = sizeof r->text - (size_t)used;
+    if (status == ORACLE_DATA_ERROR && sn_count(result) > 0) { /* an empty result reads nothing */
+        snprintf(r->text + used, left, "an index is out of range, but no error");
+        r->verdict = ORACLE_DIFFERS;
+    } else if (status == ORACLE_OK) {
+        bool same = agrees(&wanted, tensor_data(result), result->strides, r->text + used, left);
+        r->verdict =
+            same && others_untouched(oracle, result, r, used) ? ORACLE_AGREES : ORACLE_DIFFERS;
+        count_elements(&wanted, r);
+    }
+    oracle_free(&wanted);
+}
+
+void oracle_step_end(OracleStep *oracle, const FuzzStep *step, const sn_tensor *result,
+                     OracleReport *report) {
+    *report = (OracleReport){.verdict = ORACLE_UNJUDGED};
+    if (!result)
+        report->verdict = ORACLE_REFUSED;
+    else if (oracle->n_operands < 0 || work_of(oracle, result, step->op) >= MOST_JUDGED)
+        report->verdict = ORACLE_TOO_LARGE;
+    else if (fuzz_draws(step))
+        report->verdict = in_range(oracle, step, result, report) ? ORACLE_DRAWN : ORACLE_DIFFERS;
+    else if (result->kind == TENSOR_REAL)
+        judge(oracle, step, result, report);
+    oracle_step_free(oracle);
 }
 
 /* ---- graphs --------------------------------------------------------------------------------- */
@@ -214,7 +370,14 @@ static bool case_inputs(GraphCase *c, const FuzzProgram *p) {
         int64_t state[2] = {(int64_t)p->seed, 5}, two = 2;
         c->inputs[c->n_inputs++] = sn_from_copy(state, sizeof state, &two, 1, SN_I64);
     }
-    return (int32_t)c->graph.inputs.count == c->n_inputs;
+    bool same = (int32_t)c->graph.inputs.count == c->n_inputs;
+    for (int32_t i = 0; i < c->n_inputs && same; i++) {
+        TensorType is = node_type(&c->graph, c->graph.inputs.data[i]);
+        const sn_tensor *x = c->inputs[i];
+        same = is.dtype == x->dtype && is.rank == x->rank &&
+               memcmp(is.dims, x->dims, sizeof(int64_t) * is.rank) == 0;
+    }
+    return same;
 }
 
 static bool case_load(GraphCase *c) {

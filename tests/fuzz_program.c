@@ -150,6 +150,41 @@ static sn_tensor *run_split(const FuzzStep *step, sn_tensor *x, Site site) {
     return ok && step->words[1] < count ? parts[step->words[1]] : NULL;
 }
 
+/* Reads on the host: inside a compiled function, what was recorded so far runs here. */
+static sn_tensor *run_choose(sn_tensor *const *operands, Site site) {
+    int64_t count = operands[0] ? sn_count(operands[0]) : 0;
+    size_t bytes = sizeof(double) * (size_t)count;
+    double *data = malloc(bytes + 1);
+    bool ok = data && sn_read_at(operands[0], SN_F64, data, bytes, site.file, site.line);
+    sn_tensor *chosen = !ok ? NULL : count && data[0] > 0 ? operands[1] : operands[2];
+    free(data);
+    return chosen;
+}
+
+FuzzStep fuzz_bound_step(const FuzzProgram *program, int32_t number) {
+    FuzzStep step = program->steps[number];
+    for (int32_t i = 0; i < step.n_operands; i++) {
+        FuzzOperand *operand = &step.operands[i];
+        if (operand->value != FUZZ_SCALAR) continue;
+        const FuzzScalar *scalar = &program->scalars[(int32_t)operand->real];
+        *operand = (FuzzOperand){scalar->real ? FUZZ_REAL : FUZZ_INTEGER, scalar->value};
+    }
+    return step;
+}
+
+bool fuzz_writes(const FuzzStep *step) {
+    return step->kind == FUZZ_INPLACE || step->kind == FUZZ_COPY || step->kind == FUZZ_FILL;
+}
+
+bool fuzz_is_view(const FuzzStep *step) {
+    return step->kind == FUZZ_INDEX_VIEW || step->kind == FUZZ_SPLIT ||
+           (step->kind == FUZZ_OP && op_is(step->op, CLASS_VIEW));
+}
+
+bool fuzz_draws(const FuzzStep *step) {
+    return step->kind == FUZZ_OP && op_is(step->op, CLASS_RANDOM);
+}
+
 sn_tensor *fuzz_run_step(const FuzzStep *step, int32_t number, sn_tensor *const *values,
                          sn_rng *generator) {
     sn_tensor *operands[FUZZ_MOST_OPERANDS];
@@ -159,7 +194,7 @@ sn_tensor *fuzz_run_step(const FuzzStep *step, int32_t number, sn_tensor *const 
     memcpy(attrs.words, step->words, sizeof(int64_t) * (size_t)step->n_words);
     for (int32_t i = 0; i < step->n_operands; i++)
         operands[i] = operand(&step->operands[i], values);
-    sn_rng *own = op_is(step->op, CLASS_RANDOM) ? generator : NULL;
+    sn_rng *own = fuzz_draws(step) ? generator : NULL;
     switch (step->kind) {
     case FUZZ_INPLACE:
         return dispatch_inplace(step->op, operands, step->n_operands, &attrs, own, site);
@@ -174,6 +209,8 @@ sn_tensor *fuzz_run_step(const FuzzStep *step, int32_t number, sn_tensor *const 
         return run_split(step, operands[0], site);
     case FUZZ_CONTIGUOUS:
         return sn_contiguous_at(operands[0], site.file, site.line);
+    case FUZZ_CHOOSE:
+        return run_choose(operands, site);
     default:
         return dispatch_op(step->op, operands, step->n_operands, &attrs, own, site);
     }
@@ -181,14 +218,18 @@ sn_tensor *fuzz_run_step(const FuzzStep *step, int32_t number, sn_tensor *const 
 
 sn_status fuzz_run(const FuzzProgram *program, sn_tensor **values, sn_rng *generator,
                    sn_tensor **outputs) {
-    for (int32_t i = 0; i < program->n_steps; i++)
-        values[FUZZ_MOST_INPUTS + i] = fuzz_run_step(&program->steps[i], i, values, generator);
+    for (int32_t i = 0; i < program->n_steps; i++) {
+        FuzzStep step = fuzz_bound_step(program, i);
+        values[FUZZ_MOST_INPUTS + i] = fuzz_run_step(&step, i, values, generator);
+    }
     for (int32_t i = 0; i < program->n_outputs; i++) outputs[i] = values[program->outputs[i]];
     return sn_error_status();
 }
 
 void fuzz_signature(const FuzzProgram *program, char *text) {
-    for (int32_t i = 0; i < program->n_inputs; i++) *text++ = 't';
+    for (int32_t i = 0; i < (program->as_array ? 1 : program->n_inputs); i++) *text++ = 't';
+    if (program->as_array) *text++ = '*';
+    for (int32_t i = 0; i < program->n_scalars; i++) *text++ = program->scalars[i].real ? 'd' : 'l';
     *text++ = 'r';
     *text++ = ':';
     for (int32_t i = 0; i < program->n_outputs; i++) *text++ = 't';
@@ -213,6 +254,7 @@ void fuzz_step_name(const FuzzStep *step, char *text, size_t size) {
         [FUZZ_INDEX_VIEW] = "index",
         [FUZZ_SPLIT] = "split",
         [FUZZ_CONTIGUOUS] = "contiguous",
+        [FUZZ_CHOOSE] = "choose",
     };
     if (names[step->kind])
         snprintf(text, size, "%s", names[step->kind]);
@@ -263,6 +305,8 @@ static void print_step(const FuzzStep *step, int32_t number, FILE *out) {
             fprintf(out, "c(%.17g)", x->real);
         else if (x->value == FUZZ_INTEGER)
             fprintf(out, "ci(%.17g)", x->real);
+        else if (x->value == FUZZ_SCALAR)
+            fprintf(out, "s%d", (int)x->real);
         else
             fprintf(out, "%%%d", (int)x->value);
     }
@@ -295,6 +339,10 @@ void fuzz_print(const FuzzProgram *program, FILE *out) {
         if (block->fill >= FUZZ_INDEX) fprintf(out, " below %lld", (long long)block->bound);
         fprintf(out, ", seed %llu)\n", (unsigned long long)block->seed);
     }
+    for (int32_t i = 0; i < program->n_scalars; i++)
+        fprintf(out, "  s%d = %s %.17g\n", (int)i, program->scalars[i].real ? "d" : "l",
+                program->scalars[i].value);
+    if (program->as_array) fprintf(out, "  (tensors in one array)\n");
     for (int32_t i = 0; i < program->n_steps; i++) print_step(&program->steps[i], i, out);
     fprintf(out, "  return");
     for (int32_t i = 0; i < program->n_outputs; i++)

@@ -16,7 +16,8 @@ enum {
     FUZZ_MOST_VALUES = FUZZ_MOST_INPUTS + FUZZ_MOST_STEPS,
     FUZZ_MOST_OUTPUTS = 6,
     FUZZ_MOST_OPERANDS = 4,
-    FUZZ_MOST_WORDS = 36
+    FUZZ_MOST_WORDS = 36,
+    FUZZ_MOST_SCALARS = 3
 };
 
 /* A sequence of random numbers (splitmix64). */
@@ -65,16 +66,23 @@ typedef enum FuzzKind {
     FUZZ_INDEX_VIEW, /* sn_index; four words an item */
     FUZZ_SPLIT,      /* sn_split; words: axis, part, sizes */
     FUZZ_CONTIGUOUS, /* sn_contiguous */
+    FUZZ_CHOOSE, /* a host read: operand 1 if the first element of operand 0 is above 0, else 2 */
     FUZZ_KIND_COUNT
 } FuzzKind;
 
-enum { FUZZ_NONE = -1, FUZZ_REAL = -2, FUZZ_INTEGER = -3 };
+enum { FUZZ_NONE = -1, FUZZ_REAL = -2, FUZZ_INTEGER = -3, FUZZ_SCALAR = -4 };
 
 /* An operand of a step. */
 typedef struct FuzzOperand {
-    int32_t value; /* an input, FUZZ_MOST_INPUTS + a step, or one of the three above */
-    double real;   /* REAL: sn_c of it; INTEGER: sn_ci of it */
+    int32_t value; /* an input, FUZZ_MOST_INPUTS + a step, or one of the four above */
+    double real;   /* REAL: sn_c of it; INTEGER: sn_ci of it; SCALAR: the argument's number */
 } FuzzOperand;
+
+/* A scalar argument: letter d or l of the signature. */
+typedef struct FuzzScalar {
+    bool real;    /* d, else l */
+    double value; /* a whole number for l */
+} FuzzScalar;
 
 typedef struct FuzzStep {
     FuzzKind kind;                            /* what is called */
@@ -86,15 +94,18 @@ typedef struct FuzzStep {
 } FuzzStep;
 
 typedef struct FuzzProgram {
-    uint64_t seed;                      /* it was made from */
-    int32_t n_blocks;                   /* blocks in use */
-    FuzzBlock blocks[FUZZ_MOST_INPUTS]; /* memory */
-    int32_t n_inputs;                   /* arguments in use */
-    FuzzInput inputs[FUZZ_MOST_INPUTS]; /* arguments */
-    int32_t n_steps;                    /* steps in use */
-    FuzzStep steps[FUZZ_MOST_STEPS];    /* in order */
-    int32_t n_outputs;                  /* results in use */
-    int32_t outputs[FUZZ_MOST_OUTPUTS]; /* values returned */
+    uint64_t seed;                         /* it was made from */
+    int32_t n_blocks;                      /* blocks in use */
+    FuzzBlock blocks[FUZZ_MOST_INPUTS];    /* memory */
+    int32_t n_inputs;                      /* arguments in use */
+    FuzzInput inputs[FUZZ_MOST_INPUTS];    /* arguments */
+    int32_t n_scalars;                     /* scalar arguments in use */
+    FuzzScalar scalars[FUZZ_MOST_SCALARS]; /* behind the tensors in the signature */
+    bool as_array;                         /* the tensors are one argument t* */
+    int32_t n_steps;                       /* steps in use */
+    FuzzStep steps[FUZZ_MOST_STEPS];       /* in order */
+    int32_t n_outputs;                     /* results in use */
+    int32_t outputs[FUZZ_MOST_OUTPUTS];    /* values returned */
 } FuzzProgram;
 
 /* Elements of a block, `shift` of them in front; freed with free(). */
@@ -103,14 +114,20 @@ void *fuzz_block_data(const FuzzBlock *block, int64_t shift);
  * Handles belong to the scope. */
 bool fuzz_make_inputs(const FuzzProgram *program, int64_t shift, sn_tensor **blocks,
                       sn_tensor **inputs);
-/* Runs a step on the values so far; NULL with the thread's error. */
+/* A step with its scalar arguments replaced by their values. */
+FuzzStep fuzz_bound_step(const FuzzProgram *program, int32_t number);
+/* Runs a bound step on the values so far; NULL with the thread's error. */
 sn_tensor *fuzz_run_step(const FuzzStep *step, int32_t number, sn_tensor *const *values,
                          sn_rng *generator);
 /* Runs all steps; `values` holds the inputs. Outputs are NULL where an error is pending. */
 sn_status fuzz_run(const FuzzProgram *program, sn_tensor **values, sn_rng *generator,
                    sn_tensor **outputs);
-/* "ttr:tt"; room for 32 bytes. */
+/* "ttdr:tt" or "t*dr:tt"; room for 32 bytes. */
 void fuzz_signature(const FuzzProgram *program, char *text);
+/* Does a step write its operand 0? Look at it? Draw numbers? */
+bool fuzz_writes(const FuzzStep *step);
+bool fuzz_is_view(const FuzzStep *step);
+bool fuzz_draws(const FuzzStep *step);
 /* Is a value used by a step or returned? */
 bool fuzz_uses(const FuzzProgram *program, int32_t value);
 /* Name of a step for people: "add", "add_", "copy_", "index". */

@@ -81,9 +81,10 @@ static bool turn_into_input(Shrinker *s, int32_t at) {
     sn_tensor *result = NULL;
     sn_scope scope = sn_scope_begin();
     if (fuzz_make_inputs(&candidate, 0, blocks, values))
-        for (int32_t i = 0; i <= at; i++)
-            values[FUZZ_MOST_INPUTS + i] = result =
-                fuzz_run_step(&candidate.steps[i], i, values, &generator);
+        for (int32_t i = 0; i <= at; i++) {
+            FuzzStep step = fuzz_bound_step(&candidate, i);
+            values[FUZZ_MOST_INPUTS + i] = result = fuzz_run_step(&step, i, values, &generator);
+        }
     sn_error_take(NULL);
     bool ok = result && result->kind == TENSOR_REAL;
     if (ok) {

@@ -1,6 +1,7 @@
 /* Indexing by tensors, and creation; see opinfo_row.h. */
 #include "opinfo_index.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- x[...] ---------------------------------------------------------------------------------- */
@@ -192,6 +193,8 @@ static bool arange(OpinfoCall *call, const OpinfoRow *row) {
         numbers[0] = 0;
     }
     sn_dtype dtype = call_dtype(call, OPINFO_NOWHERE, "dtype", floating ? SN_F32 : SN_I64);
+    /* PyTorch 1.13, unlike later ones and NumPy, counts i64 elements without fractions. */
+    for (int32_t i = 0; i < 3 && dtype == SN_I64; i++) numbers[i] = trunc(numbers[i]);
     return call_gives(call, sn_arange(numbers[0], numbers[1], numbers[2], dtype));
 }
 

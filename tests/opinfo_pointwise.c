@@ -79,6 +79,24 @@ static bool shift(OpinfoCall *call, const OpinfoRow *row) {
     return true;
 }
 
+/* PyTorch's vectorised fmod, and what rests on it, gives NaN where the quotient of finite operands
+ * overflows f32 or f64, its scalar one the exact remainder: such elements it leaves open. */
+static void except_overflow(OpinfoCall *call, sn_tensor *x, sn_tensor *y) {
+    sn_tensor *result = call->results[0];
+    if (!result || !call->asks_defined || sn_dtype_of(result) < SN_F16) return;
+    sn_dtype wide = sn_dtype_of(result) == SN_F64 ? SN_F64 : SN_F32;
+    sn_tensor *quotient = sn_div(sn_cast(x, wide), sn_cast(y, wide));
+    sn_tensor *special =
+        sn_logical_not(sn_logical_and(sn_isfinite(sn_add(x, y)), sn_ne(y, sn_ci(0))));
+    call->defined = sn_logical_or(special, sn_isfinite(quotient));
+}
+
+static bool modulo(OpinfoCall *call, const OpinfoRow *row) {
+    binary(call, row);
+    except_overflow(call, call_self(call), call_tensor(call, 0, "other"));
+    return true;
+}
+
 static sn_tensor *scaled(OpinfoCall *call, sn_tensor *x) {
     const cJSON *alpha = call_arg(call, 1, "alpha");
     return alpha ? sn_mul(x, call_operand(call, alpha)) : x;
@@ -111,7 +129,10 @@ static bool divide(OpinfoCall *call, const OpinfoRow *row) {
     OpinfoBinary *function = strcmp(rounding, "floor") == 0   ? sn_floor_divide
                              : strcmp(rounding, "trunc") == 0 ? divide_truncating
                                                               : sn_div;
-    return call_gives(call, function(call_self(call), call_tensor(call, 0, "other")));
+    call_gives(call, function(call_self(call), call_tensor(call, 0, "other")));
+    if (function == sn_floor_divide)
+        except_overflow(call, call_self(call), call_tensor(call, 0, "other"));
+    return true;
 }
 
 /* clamp by a tensor; of bool, which clamp does not take, PyTorch takes the extremes here. */
@@ -270,8 +291,6 @@ static const OpinfoRow rows[] = {
     BINARY("bitwise_xor", sn_bitwise_xor),
     BINARY("copysign", sn_copysign),
     BINARY("eq", sn_eq),
-    BINARY("floor_divide", sn_floor_divide),
-    BINARY("fmod", sn_fmod),
     BINARY("ge", sn_ge),
     BINARY("gt", sn_gt),
     BINARY("hypot", sn_hypot),
@@ -285,7 +304,6 @@ static const OpinfoRow rows[] = {
     BINARY("mul", sn_mul),
     BINARY("ne", sn_ne),
     BINARY("pow", sn_pow),
-    BINARY("remainder", sn_remainder),
     BINARY("true_divide", sn_div),
     BINARY("xlogy", sn_xlogy),
     VARIANT("max", "binary", sn_maximum),
@@ -295,6 +313,9 @@ static const OpinfoRow rows[] = {
     {"sub", NULL, binary_alpha, {.binary = sn_sub}},
     {"bitwise_left_shift", NULL, shift, {.binary = sn_shift_left}},
     {"bitwise_right_shift", NULL, shift, {.binary = sn_shift_right}},
+    {"floor_divide", NULL, modulo, {.binary = sn_floor_divide}},
+    {"fmod", NULL, modulo, {.binary = sn_fmod}},
+    {"remainder", NULL, modulo, {.binary = sn_remainder}},
     FORM("rsub", rsub),
     FORM("clamp_min", clamp_min),
     FORM("clamp_max", clamp_max),

@@ -8,9 +8,6 @@
 #include <math.h>
 #include <string.h>
 
-/* Where the library's f64 sine, cosine and tangent end to be accurate. */
-#define TRIG_END 0x1p48L
-
 /* One element. */
 typedef struct Element {
     const OracleCall *call; /* the op */
@@ -86,6 +83,18 @@ static long double float_remainder(const Element *e) {
     return differ ? plus(e->compute, rest, e->y.real) : rest;
 }
 
+/* The floor of the exact quotient, by way of the remainder; from where floats are integers on, to
+ * the last place. */
+static long double float_floor_divide(Element *e) {
+    long double x = e->x.real, y = e->y.real, quotient = over(e->compute, x, y);
+    if (y == 0 || isnan(quotient)) return quotient;
+    long double rest = fmodl(x, y);
+    bool differ = rest != 0 && (rest < 0) != (y < 0);
+    long double whole = roundl((x - rest) / y) - differ;
+    if (fabsl(whole) >= 1 / oracle_epsilon(e->compute)) e->bound = ulps(e, whole, 1);
+    return whole == 0 ? copysignl(0, quotient) : whole;
+}
+
 static long double softplus(Element *e) {
     long double beta = in_type(e->compute, oracle_double(e->call, "beta"));
     long double threshold = in_type(e->compute, oracle_double(e->call, "threshold"));
@@ -134,6 +143,13 @@ static long double bounded(Element *e, long double value, long double count) {
     return value;
 }
 
+/* sigmoid(x) may round to the least number, or to 0. */
+static long double silu(Element *e) {
+    long double x = e->x.real, value = x * sigmoid(x);
+    e->bound = isinf(x) ? 0 : ulps(e, value, 6) + fabsl(x) * oracle_tiny(e->compute);
+    return value;
+}
+
 static long double xlogy(Element *e) {
     if (e->x.real == 0 && !isnan(e->y.real)) return 0;
     return bounded(e, e->x.real * logl(e->y.real), 3);
@@ -145,7 +161,7 @@ static long double elu(Element *e) {
 }
 
 static long double sign_of(long double x) {
-    return x > 0 ? 1 : x < 0 ? -1 : x;
+    return x > 0 ? 1 : x < 0 ? -1 : 0;
 }
 
 static long double clamp_between(long double x, long double low, long double high) {
@@ -160,9 +176,6 @@ static long double float_value(Element *e) {
         if (functions[i].op == call->op) {
             long double value = functions[i].value(x);
             bool exact = !isfinite(x) || (x == 0 && value == 0);
-            bool turns = call->op == OP_SIN || call->op == OP_COS || call->op == OP_TAN;
-            if (turns && c == SN_F64 && fabsl(x) > TRIG_END) e->bound = INFINITY;
-            if (e->bound != 0) return value;
             return exact ? value : bounded(e, value, functions[i].ulps);
         }
     switch (call->op) {
@@ -199,7 +212,7 @@ static long double float_value(Element *e) {
     case OP_SOFTSIGN:
         return over(c, x, plus(c, 1, fabsl(x)));
     case OP_SILU:
-        return bounded(e, x * sigmoid(x), 6);
+        return silu(e);
     case OP_MISH:
         return mish(e);
     case OP_HARDSIGMOID:
@@ -228,7 +241,7 @@ static long double float_value(Element *e) {
     case OP_DIV:
         return over(c, x, y);
     case OP_FLOOR_DIVIDE:
-        return floorl(over(c, x, y));
+        return float_floor_divide(e);
     case OP_FMOD:
         return fmodl(x, y);
     case OP_REMAINDER:
@@ -292,8 +305,8 @@ static int64_t shift(OpCode op, sn_dtype type, int64_t x, int64_t y) {
     int64_t width = 8 * (int64_t)sn_dtype_size(type);
     bool outside = y < 0 || y >= width;
     if (op == OP_SHIFT_LEFT) return outside ? 0 : oracle_wrap(type, (uint64_t)x << y);
-    int64_t by = outside ? width - 1 : y;
-    return x < 0 ? ~(~x >> by) : x >> by;
+    if (outside) return x < 0 ? -1 : 0;
+    return x < 0 ? ~(~x >> y) : x >> y;
 }
 
 static int64_t integer_value(Element *e) {

@@ -18,18 +18,25 @@ typedef struct Sum {
     int64_t count;     /* terms */
 } Sum;
 
+/* The sum of -0 alone is -0, the empty one +0. */
 static void sum_add(Sum *sum, long double term) {
-    sum->value += term;
+    sum->value = sum->count ? sum->value + term : term;
     sum->terms += fabsl(term);
     if (isfinite(term)) sum->plain += fabsl(term);
     sum->count++;
 }
 
-/* Infinite where a partial sum could overflow; 0 where infinities or NaN decide the result. */
+/* n · epsilon · sum of |terms|. Infinite where a partial sum could overflow; 0 where infinities or NaN
+ * decide the result. Sums of numbers that are subnormal are exact. */
 static long double sum_bound(const Sum *sum, sn_dtype c) {
     if (sum->plain > oracle_format(oracle_compute(c)).largest) return INFINITY;
     if (!isfinite(sum->terms)) return 0;
-    return (long double)(sum->count + 2) * oracle_epsilon(c) * sum->terms + oracle_tiny(c);
+    return (long double)sum->count * oracle_epsilon(c) * sum->terms;
+}
+
+/* The same for a sum of products or squares, which may be rounded to subnormal numbers. */
+static long double products_bound(const Sum *sum, sn_dtype c) {
+    return sum_bound(sum, c) + (long double)sum->count * oracle_tiny(c);
 }
 
 static long double element(const OracleTensor *x, int64_t i) {
@@ -167,7 +174,7 @@ static Spread spread_of(const Bucket *b) {
         s.square_bound += 2 * fabsl(d) * error + error * error;
     }
     s.square = squares.value;
-    s.square_bound += sum_bound(&squares, dtype);
+    s.square_bound += products_bound(&squares, dtype);
     if (!isfinite(sum.terms) || !isfinite(squares.terms)) s.square_bound = INFINITY;
     return s;
 }
@@ -257,7 +264,7 @@ static void bucket_norm(const Bucket *b) {
             sum_add(&squares, x * x);
         }
         s.square = squares.value;
-        s.square_bound = isfinite(squares.terms) ? 2 * sum_bound(&squares, dtype) : INFINITY;
+        s.square_bound = isfinite(squares.terms) ? products_bound(&squares, dtype) : INFINITY;
     }
     long double spread = s.square / n + eps,
                 spread_bound = s.square_bound / n + 2 * epsilon * spread;
@@ -405,9 +412,9 @@ static void dot(const OracleCall *call, int64_t to, int64_t x_at, int64_t x_step
         out->integer[to] = oracle_wrap(out->dtype, total);
         return;
     }
-    long double bound = 2 * sum_bound(&sum, out->dtype);
-    if (dtype_is_half(out->dtype)) bound += oracle_ulp(out->dtype, sum.value);
-    oracle_put_real(out, to, sum.value, isfinite(sum.terms) ? bound : sum_bound(&sum, out->dtype));
+    bool plain = isfinite(sum.terms);
+    oracle_put_real(out, to, sum.value,
+                    plain ? products_bound(&sum, out->dtype) : sum_bound(&sum, out->dtype));
 }
 
 static OracleStatus matmul(const OracleCall *call) {
@@ -459,7 +466,7 @@ static void attention_scores(const OracleCall *call, int64_t batch, int64_t row,
             sum_add(&sum, element(query, (batch * rows + row) * width + d) *
                               element(key, (batch * keys + k) * width + d));
         scores[k] = sum.value * scale;
-        bounds[k] = 2 * sum_bound(&sum, query->dtype) * fabs(scale);
+        bounds[k] = 2 * products_bound(&sum, query->dtype) * fabs(scale);
         if (oracle_int(call, "causal") && k > row) scores[k] = -INFINITY;
         if (oracle_absent(call, 3)) continue;
         int64_t index[SN_MAX_RANK] = {0};
@@ -500,7 +507,7 @@ static void attention_row(const OracleCall *call, int64_t batch, int64_t row, lo
             sum_add(&mixed, expl(scores[k] - largest) / sum *
                                 element(value, (batch * keys + k) * width + d));
         long double relative = 4 * worst + epsilon * (long double)(keys + 200);
-        long double bound = 2 * sum_bound(&mixed, dtype) + relative * mixed.terms;
+        long double bound = products_bound(&mixed, dtype) + relative * mixed.terms;
         if (dtype_is_half(dtype)) bound += oracle_ulp(dtype, mixed.value);
         bool unclear = strange || !isfinite(mixed.terms) || worst > 0.1L;
         oracle_put_real(call->out, (batch * rows + row) * width + d, mixed.value,

@@ -44,6 +44,7 @@ static void test_every_primitive_of_every_dtype(void **state) {
     for (OpCode op = 0; op < OP_COUNT; op++) {
         const KOpRow *row = kop_row(op);
         if (row->form != KFORM_PRIM || op == OP_CAST || op == OP_BITCAST) continue;
+        if (op == OP_SCALE) continue; /* not for any operands: see below */
         for (sn_dtype d = 0; d < SN_DTYPE_COUNT; d++)
             if (row->inputs >> d & 1) check_primitive(op, d);
     }
@@ -62,6 +63,38 @@ static void check_conversion(const char *op, sn_dtype from, sn_dtype to) {
     case_arg(&c, 1, 3000, FILL_MIXED);
     case_run(&c);
     case_close(&c);
+}
+
+/* x of any mantissa in [1, 2), y any whole number within twice the exponent bias. */
+static void check_scale(const char *integer, const char *number, const char *mantissa,
+                        const char *one, const char *limit) {
+    char text[1024];
+    snprintf(text, sizeof text,
+             "kernel {\n params 1\n arg a0 %s in\n arg a1 %s in\n arg a2 %s out\n axis i p0\n"
+             " access c0 a0 i*1\n access c1 a1 i*1\n access c2 a2 i*1\n"
+             " %%0 = const %s %s\n %%1 = const %s %s\n %%2 = const %s %s\n loop i vector\n"
+             " %%3 = load c0 : %s\n %%4 = load c1 : %s\n %%5 = bitwise_and %%3, %%0 : %s\n"
+             " %%6 = bitwise_or %%5, %%1 : %s\n %%7 = bitcast %%6 : %s\n"
+             " %%8 = fmod %%4, %%2 : %s\n %%9 = cast %%8 : %s\n"
+             " %%10 = scale %%7, %%9 : %s\n store c2 %%10\n end\n}\n",
+             integer, integer, number, integer, mantissa, integer, one, integer, limit, integer,
+             integer, integer, integer, number, integer, number, number);
+    Case c = case_open(text);
+    int64_t size = 7777;
+    case_param(&c, 0, size);
+    for (uint32_t a = 0; a < 3; a++) case_arg(&c, a, size, FILL_MIXED);
+    case_run(&c);
+    c.fill[1] = FILL_INDEX; /* every exponent */
+    c.bound[1] = INT64_C(1) << 20;
+    case_run(&c);
+    case_close(&c);
+}
+
+static void test_scaling_by_powers_of_two(void **state) {
+    (void)state;
+    if (!case_backend) skip();
+    check_scale("i32", "f32", "8388607", "1065353216", "255");
+    check_scale("i64", "f64", "4503599627370495", "4607182418800017408", "2047");
 }
 
 static void test_every_cast(void **state) {
@@ -547,6 +580,7 @@ static void test_less_than_avx2_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_primitive_of_every_dtype),
+        cmocka_unit_test(test_scaling_by_powers_of_two),
         cmocka_unit_test(test_every_cast),
         cmocka_unit_test(test_every_bitcast),
         cmocka_unit_test(test_wide_values_round_once_to_half_types),

@@ -157,7 +157,8 @@ static void make_index(Maker *m) {
 static void make_prim(Maker *m) {
     OpCode op;
     do op = (OpCode)draw(m, OP_COUNT);
-    while (kop_row(op)->form != KFORM_PRIM || op == OP_BITCAST || op == OP_COPYSIGN);
+    while (kop_row(op)->form != KFORM_PRIM || op == OP_BITCAST || op == OP_COPYSIGN ||
+           op == OP_SCALE); /* which takes no operands but its own */
     const KOpRow *row = kop_row(op);
     KInst inst = inst_of(op, SN_BOOL);
     uint32_t typed = op == OP_WHERE;

@@ -383,6 +383,22 @@ static void sn_sig_derives_an_all_tensor_signature(void **state) {
 
 /* ---- wrong ----------------------------------------------------------------------------------- */
 
+static void another_functions_signature_is_refused(void **state) {
+    (void)state;
+    static const char *const bad[] = {"t:t", "ttt:t", "tf:t", "tt:tt", "tt:", "t*:t", "?tt:t"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_null(sn_compile(twice_and_add, bad[i], NULL));
+        EXPECT_ERROR(SN_ERROR_SIGNATURE, "twice_and_add", bad[i], "test_compile_signature.c");
+    }
+    assert_null(sn_compile(twice_and_add, "t:t", NULL));
+    EXPECT_ERROR(SN_ERROR_SIGNATURE,
+                 "compile twice_and_add: signature \"t:t\" is not the function's, \"tt:t\"");
+    sn_compiled *c =
+        sn_compile(twice_and_add, "t?t?:t", NULL); /* what is optional, no type tells */
+    EXPECT_OK();
+    sn_compiled_release(c);
+}
+
 static void malformed_signatures_are_refused(void **state) {
     (void)state;
     static const char *const bad[] = {"",     "tt",   "q:t",  "t:q",   "t**:t", "?t:t",
@@ -582,6 +598,7 @@ int main(void) {
         API_TEST(several_outputs_come_through_trailing_pointers),
         API_TEST(a_function_without_outputs_returns_a_status),
         API_TEST(sn_sig_derives_an_all_tensor_signature),
+        API_TEST(another_functions_signature_is_refused),
         API_TEST(malformed_signatures_are_refused),
         API_TEST(wrong_calls_are_errors_that_name_the_function),
         API_TEST(sn_call_returns_owned_references),

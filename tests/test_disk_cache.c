@@ -234,11 +234,14 @@ static void what_is_no_plain_file_is_not_followed_or_waited_for(void **state) {
     assert_int_equal(load(f), DISK_CORRUPT);
     assert_false(exists(f->path));
     assert_int_equal(mkdir(f->path, 0700), 0);
-    assert_int_not_equal(load(f), DISK_HIT);
     CacheCode code = fixture_code(f);
-    disk_cache_store(f->cache, &f->key, &code);
+    disk_cache_store(f->cache, &f->key, &code); /* a folder is not replaced */
     assert_false(disk_cache_read_only(f->cache));
     assert_int_equal(count_files(f->folder, "tmp-"), 0);
+    assert_int_equal(load(f), DISK_CORRUPT);
+    assert_false(exists(f->path));
+    store(f);
+    assert_int_equal(load(f), DISK_HIT);
 }
 
 static void folder_is_made_private_and_refused_if_it_is_not(void **state) {
@@ -342,6 +345,37 @@ static void hit_renews_an_old_entry(void **state) {
     assert_int_equal(load(f), DISK_HIT);
     assert_int_equal(stat(f->path, &info), 0);
     assert_true(time(NULL) - info.st_mtime >= 59);
+}
+
+static void clock_that_was_set_back_leaves_nothing_young_for_ever(void **state) {
+    Fixture *f = *state;
+    char temp[512];
+    struct stat info;
+    store(f);
+    set_age(f->path, -1000000);
+    assert_int_equal(load(f), DISK_HIT);
+    assert_int_equal(stat(f->path, &info), 0);
+    assert_true(info.st_mtime - time(NULL) < 100); /* renewed */
+    snprintf(temp, sizeof temp, "%s/tmp-1-2-3", f->folder);
+    write_file(temp, "x", 1);
+    set_age(temp, -1000000);
+    disk_cache_trim(f->cache);
+    assert_false(exists(temp));
+    assert_int_equal(unlink(f->path), 0);
+    /* An entry from the future may be any age, so it goes first. */
+    static const time_t ages[] = {1000, -1000000, 900, 800};
+    char paths[4][512];
+    for (int i = 0; i < 4; i++) {
+        snprintf(paths[i], sizeof paths[i], "%.200s/k%032d-%08d", f->folder, i, 1);
+        write_file(paths[i], "0123456789", 10);
+        set_age(paths[i], ages[i]);
+    }
+    DiskCache *small = disk_cache_open(f->folder, 36);
+    assert_non_null(small);
+    disk_cache_trim(small); /* down to 27 */
+    assert_int_equal(disk_cache_evictions(small), 2);
+    assert_true(!exists(paths[0]) && !exists(paths[1]) && exists(paths[2]) && exists(paths[3]));
+    disk_cache_close(small);
 }
 
 static void trim_removes_the_least_used_and_only_its_own(void **state) {
@@ -471,6 +505,7 @@ int main(void) {
         CASE(folder_removed_meanwhile_is_made_again),
         CASE(folder_that_cannot_be_written_turns_writing_off),
         CASE(hit_renews_an_old_entry),
+        CASE(clock_that_was_set_back_leaves_nothing_young_for_ever),
         CASE(trim_removes_the_least_used_and_only_its_own),
         CASE(stores_keep_to_the_budget_by_themselves),
         CASE(abandoned_temporary_files_are_removed_later),

@@ -27,7 +27,7 @@
 #define CACHING 1 /* the address sanitizer's build gives every block back at once */
 #endif
 
-static const size_t KIB = 1024, MIB = 1024 * 1024;
+static const size_t MIB = 1024 * 1024;
 
 static int setup(void **state) {
     (void)state;
@@ -264,22 +264,6 @@ static void child_of_a_fork_allocates(void **state) {
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-static void small_requests_are_quick(void **state) {
-    (void)state;
-    enum { ROUNDS = 200000 };
-    int64_t best = INT64_MAX;
-    for (int repeat = 0; repeat < 5; repeat++) {
-        int64_t begin = clock_ns();
-        for (int i = 0; i < ROUNDS; i++) memory_free(memory_alloc(4 * KIB), 4 * KIB);
-        int64_t spent = clock_ns() - begin;
-        if (spent < best) best = spent;
-    }
-    print_message("alloc + free of 4 KiB: %.1f ns\n", (double)best / ROUNDS);
-#ifndef __SANITIZE_ADDRESS__
-    assert_true(best / ROUNDS < 2000); /* no budget: only that nothing is badly wrong */
-#endif
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(blocks_are_aligned_and_hold_what_was_asked, setup),
@@ -293,7 +277,6 @@ int main(void) {
         cmocka_unit_test_setup(fault_injection_counts_each_request_once, setup),
         cmocka_unit_test_setup(threads_exchange_blocks, setup),
         cmocka_unit_test_setup(child_of_a_fork_allocates, setup),
-        cmocka_unit_test_setup(small_requests_are_quick, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

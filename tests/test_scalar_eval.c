@@ -186,7 +186,8 @@ static void bits_and_shifts(void **state) {
     check_int(OP_SHIFT_RIGHT, SN_I8, -128, 100, -1);
     check_int(OP_SHIFT_RIGHT, SN_I32, 64, -1, 0);
     check_int(OP_SHIFT_RIGHT, SN_U8, 200, 2, 50);
-    check_int(OP_SHIFT_RIGHT, SN_U8, 200, 8, 1);
+    check_int(OP_SHIFT_RIGHT, SN_U8, 200, 8, 0);
+    check_int(OP_SHIFT_RIGHT, SN_U8, 200, 7, 1);
     check_int(OP_SHIFT_RIGHT, SN_I64, INT64_MIN, 64, -1);
     check_int(OP_SHIFT_RIGHT_LOGICAL, SN_I8, -1, 1, 127);
     check_int(OP_SHIFT_RIGHT_LOGICAL, SN_I32, INT32_MIN, 31, 1);

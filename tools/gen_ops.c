@@ -77,6 +77,7 @@ static const char *const dtype_texts[] = {
     [DTYPE_ATTR] = "dtype as asked for",
     [DTYPE_FLOATING] = "dtype of the inputs promoted, which must be floating point",
     [DTYPE_INTEGRAL] = "dtype of the inputs promoted, which must not be floating point",
+    [DTYPE_NUMERIC] = "dtype of %s, i64 for bool",
 };
 
 /* Result shape by ShapeRule; %s is the first tensor. */

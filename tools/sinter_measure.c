@@ -68,8 +68,8 @@ double median(double *values, int32_t count) {
 /* Samples of `seconds` each that fit a budget; an odd number. */
 static int32_t samples_for(double budget, double seconds) {
     double fit = budget / seconds;
-    if (fit >= MOST_SAMPLES) return MOST_SAMPLES;
-    return fit <= LEAST_SAMPLES ? LEAST_SAMPLES : (int32_t)fit | 1;
+    if (fit >= (double)MOST_SAMPLES) return MOST_SAMPLES;
+    return fit <= (double)LEAST_SAMPLES ? LEAST_SAMPLES : (int32_t)fit | 1;
 }
 
 /* Seconds of a call after one that is not counted: it finds what another function left behind. */

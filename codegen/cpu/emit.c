@@ -1,11 +1,6 @@
-/* From a kernel to the LLVM function: entry block, loop over items with the grid's odometer, and the
- * walk over instructions.
- *
- *   entry     memory of the function, parameters; everything that is the same for all items
- *   start     rounding mode; grid indices of the first item, by division
- *   item      addresses of the arguments at this grid point; the kernel's instructions
- *   advance   next block, or the next grid point, counting like an odometer
- *   finish    rounding mode back, fence                                                          */
+/* From a kernel to the LLVM function: the entry block (memory of the function, parameters, everything
+ * that is the same for all items), the rounding mode, the walk over instructions. The loop over
+ * items is in items.c. */
 #include "codegen/cpu/emit.h"
 
 #include "base/status.h"
@@ -17,17 +12,6 @@ enum { ARG_ARGS, ARG_PARAMS, ARG_BEGIN, ARG_END, ARG_SCRATCH, ARG_ERROR, ARG_COU
 
 /* The rounding mode and masks every kernel runs with: to nearest, subnormals kept, no traps. */
 enum { MXCSR_WANTED = 0x1f80, MXCSR_FLAGS = 0x3f };
-
-/* Blocks and values of the item loop. */
-typedef struct Items {
-    LLVMBasicBlockRef item;   /* head of the loop */
-    LLVMBasicBlockRef finish; /* behind it */
-    LLVMValueRef number;      /* phi: current item */
-    LLVMValueRef block;       /* phi: current block; NULL without a split axis */
-    LLVMValueRef blocks;      /* blocks of a grid point */
-    LLVMValueRef rank;        /* of the grid */
-    LLVMValueRef mxcsr;       /* memory: the caller's rounding mode */
-} Items;
 
 void emit_fail(Emit *e, const char *message) {
     if (e->status == SN_OK) e->status = error_set(e->error, SN_ERROR_COMPILE, "%s", message);
@@ -155,11 +139,6 @@ static void declare_function(Emit *e, const char *name) {
     add_attribute(e, "prefer-vector-width", e->target->vector_bits == 512 ? "512" : "256");
 }
 
-static LLVMValueRef load_word(Emit *e, LLVMBuilderRef b, LLVMValueRef words, LLVMValueRef number) {
-    LLVMValueRef at = LLVMBuildGEP2(b, e->i64, words, &number, 1, "");
-    return LLVMBuildLoad2(b, e->i64, at, "");
-}
-
 /* Addresses of all arguments; LOCAL ones lie in scratch one behind the other. */
 static void load_arguments(Emit *e) {
     LLVMValueRef scratch = LLVMGetParam(e->function, ARG_SCRATCH);
@@ -190,9 +169,9 @@ static void call_mxcsr(Emit *e, const char *name, LLVMValueRef memory) {
 
 /* Continues in a new block, after a detour through one that loads MXCSR from `memory` when the
  * caller's differs from the one wanted. */
-static void switch_mxcsr(Emit *e, const Items *items, LLVMValueRef memory) {
+static void switch_mxcsr(Emit *e, LLVMValueRef memory) {
     LLVMBasicBlockRef load = emit_block(e), next = emit_block(e);
-    LLVMValueRef word = LLVMBuildLoad2(e->b, e->i32, items->mxcsr, "");
+    LLVMValueRef word = LLVMBuildLoad2(e->b, e->i32, e->mxcsr, "");
     LLVMValueRef mode = LLVMBuildAnd(e->b, word, const_int(e->i32, (uint32_t)~MXCSR_FLAGS), "");
     LLVMValueRef differs =
         LLVMBuildICmp(e->b, LLVMIntNE, mode, const_int(e->i32, MXCSR_WANTED), "");
@@ -203,163 +182,13 @@ static void switch_mxcsr(Emit *e, const Items *items, LLVMValueRef memory) {
     emit_at(e, next);
 }
 
-static void enter_rounding(Emit *e, Items *items) {
+static void enter_rounding(Emit *e) {
     if (!e->plan.floats) return;
-    items->mxcsr = emit_alloca(e, e->i32, 1);
+    e->mxcsr = emit_alloca(e, e->i32, 1);
     LLVMValueRef wanted = emit_alloca(e, e->i32, 1);
     LLVMBuildStore(e->entry, const_int(e->i32, MXCSR_WANTED), wanted);
-    call_mxcsr(e, "llvm.x86.sse.stmxcsr", items->mxcsr);
-    switch_mxcsr(e, items, wanted);
-}
-
-/* ---- items ----------------------------------------------------------------------------------- */
-
-/* Grid indices of the first item, from the innermost dimension out. */
-static LLVMValueRef first_point(Emit *e, Items *items) {
-    LLVMValueRef params = LLVMGetParam(e->function, ARG_PARAMS);
-    LLVMValueRef begin = LLVMGetParam(e->function, ARG_BEGIN), block = NULL, point = begin;
-    if (e->plan.split_axis >= 0) {
-        point = LLVMBuildUDiv(e->b, begin, items->blocks, "");
-        LLVMValueRef before = LLVMBuildMul(e->b, point, items->blocks, "");
-        block = LLVMBuildSub(e->b, begin, before, "");
-    }
-    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
-    LLVMBasicBlockRef head = emit_block(e), inner = emit_block(e), done = emit_block(e);
-    LLVMBuildBr(e->b, head);
-    emit_at(e, head);
-    LLVMValueRef d = emit_phi(e, e->i64, items->rank, before);
-    LLVMValueRef rest = emit_phi(e, e->i64, point, before);
-    LLVMValueRef more = LLVMBuildICmp(e->b, LLVMIntSGT, d, const_i64(e, 1), "");
-    LLVMBuildCondBr(e->b, more, inner, done);
-    emit_at(e, inner);
-    LLVMValueRef dim = LLVMBuildSub(e->b, d, const_i64(e, 1), "");
-    LLVMValueRef word = LLVMBuildAdd(e->b, dim, const_i64(e, KPARAM_SIZES), "");
-    LLVMValueRef size = load_word(e, e->b, params, word);
-    LLVMValueRef quotient = LLVMBuildUDiv(e->b, rest, size, "");
-    LLVMValueRef index = LLVMBuildSub(e->b, rest, LLVMBuildMul(e->b, quotient, size, ""), "");
-    LLVMBuildStore(e->b, index, LLVMBuildGEP2(e->b, e->i64, e->grid_index, &dim, 1, ""));
-    phi_add(d, dim, inner);
-    phi_add(rest, quotient, inner);
-    LLVMBuildBr(e->b, head);
-    emit_at(e, done);
-    LLVMBuildStore(e->b, rest, e->grid_index);
-    return block;
-}
-
-/* Address of every argument at the current grid point: base + Σ index × stride. */
-static void locate_arguments(Emit *e, const Items *items) {
-    LLVMValueRef params = LLVMGetParam(e->function, ARG_PARAMS);
-    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
-    LLVMBasicBlockRef head = emit_block(e), inner = emit_block(e), done = emit_block(e);
-    uint32_t count = e->kernel->args.count;
-    LLVMBuildBr(e->b, head);
-    emit_at(e, head);
-    LLVMValueRef d = emit_phi(e, e->i64, const_i64(e, 0), before);
-    for (uint32_t a = 0; a < count; a++)
-        if (e->kernel->args.data[a].role != KARG_LOCAL)
-            e->item_base[a] = emit_phi(e, e->i64, const_i64(e, 0), before);
-    LLVMValueRef more = LLVMBuildICmp(e->b, LLVMIntSLT, d, items->rank, "");
-    LLVMBuildCondBr(e->b, more, inner, done);
-    emit_at(e, inner);
-    LLVMValueRef index = load_word(e, e->b, e->grid_index, d);
-    for (uint32_t a = 0; a < count; a++) {
-        if (e->kernel->args.data[a].role == KARG_LOCAL) continue;
-        int64_t first = KPARAM_STRIDES + SN_MAX_RANK * (int64_t)a;
-        LLVMValueRef word = LLVMBuildAdd(e->b, d, const_i64(e, first), "");
-        LLVMValueRef stride = load_word(e, e->b, params, word);
-        LLVMValueRef step = LLVMBuildMul(e->b, index, stride, "");
-        phi_add(e->item_base[a], LLVMBuildAdd(e->b, e->item_base[a], step, ""), inner);
-    }
-    phi_add(d, LLVMBuildAdd(e->b, d, const_i64(e, 1), ""), inner);
-    LLVMBuildBr(e->b, head);
-    emit_at(e, done);
-    for (uint32_t a = 0; a < count; a++) {
-        const KArg *arg = &e->kernel->args.data[a];
-        LLVMTypeRef type = type_memory(e, (sn_dtype)arg->dtype, 1);
-        e->item_base[a] = arg->role == KARG_LOCAL
-                              ? e->arg_base[a]
-                              : LLVMBuildGEP2(e->b, type, e->arg_base[a], &e->item_base[a], 1, "");
-    }
-}
-
-/* Addresses of all accesses before any loop: argument + offset. */
-static void locate_accesses(Emit *e) {
-    for (uint32_t c = 0; c < e->kernel->accesses.count; c++) {
-        const KAccess *access = &e->kernel->accesses.data[c];
-        LLVMTypeRef type = type_memory(e, (sn_dtype)e->kernel->args.data[access->arg].dtype, 1);
-        LLVMValueRef offset = emit_coef(e, access->offset);
-        e->address[c] = e->item_base[access->arg];
-        if (access->offset.param >= 0 || access->offset.value)
-            e->address[c] = LLVMBuildGEP2(e->b, type, e->address[c], &offset, 1, "");
-    }
-}
-
-/* Steps the grid indices to the next point and goes on with the loop, at block 0. */
-static void advance_grid(Emit *e, const Items *items, LLVMValueRef next_item) {
-    LLVMValueRef params = LLVMGetParam(e->function, ARG_PARAMS);
-    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
-    LLVMBasicBlockRef digit = emit_block(e), carry = emit_block(e), done = emit_block(e);
-    LLVMBuildBr(e->b, digit);
-    emit_at(e, digit);
-    LLVMValueRef d = emit_phi(e, e->i64, items->rank, before);
-    LLVMValueRef dim = LLVMBuildSub(e->b, d, const_i64(e, 1), "");
-    LLVMValueRef at = LLVMBuildGEP2(e->b, e->i64, e->grid_index, &dim, 1, "");
-    LLVMValueRef index = LLVMBuildLoad2(e->b, e->i64, at, "");
-    index = LLVMBuildAdd(e->b, index, const_i64(e, 1), "");
-    LLVMValueRef word = LLVMBuildAdd(e->b, dim, const_i64(e, KPARAM_SIZES), "");
-    LLVMValueRef size = load_word(e, e->b, params, word);
-    LLVMValueRef fits = LLVMBuildICmp(e->b, LLVMIntSLT, index, size, "");
-    LLVMValueRef first = LLVMBuildICmp(e->b, LLVMIntSLE, dim, const_i64(e, 0), "");
-    LLVMBuildCondBr(e->b, LLVMBuildOr(e->b, fits, first, ""), done, carry);
-    emit_at(e, carry);
-    LLVMBuildStore(e->b, const_i64(e, 0), at);
-    phi_add(d, dim, carry);
-    LLVMBuildBr(e->b, digit);
-    emit_at(e, done);
-    LLVMBuildStore(e->b, index, at);
-    phi_add(items->number, next_item, done);
-    if (items->block) phi_add(items->block, const_i64(e, 0), done);
-    LLVMBuildBr(e->b, items->item);
-}
-
-static void advance_item(Emit *e, const Items *items) {
-    LLVMValueRef next = LLVMBuildAdd(e->b, items->number, const_i64(e, 1), "");
-    LLVMValueRef end = LLVMGetParam(e->function, ARG_END);
-    LLVMBasicBlockRef more = emit_block(e);
-    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, next, end, ""), more, items->finish);
-    emit_at(e, more);
-    if (items->block) {
-        LLVMBasicBlockRef wrap = emit_block(e);
-        LLVMValueRef block = LLVMBuildAdd(e->b, items->block, const_i64(e, 1), "");
-        LLVMValueRef inside = LLVMBuildICmp(e->b, LLVMIntSLT, block, items->blocks, "");
-        phi_add(items->number, next, more);
-        phi_add(items->block, block, more);
-        LLVMBuildCondBr(e->b, inside, items->item, wrap);
-        emit_at(e, wrap);
-    }
-    advance_grid(e, items, next);
-}
-
-static void emit_items(Emit *e, Items *items) {
-    LLVMValueRef begin = LLVMGetParam(e->function, ARG_BEGIN);
-    LLVMValueRef end = LLVMGetParam(e->function, ARG_END);
-    LLVMBasicBlockRef first = emit_block(e);
-    items->item = emit_block(e);
-    items->finish = emit_block(e);
-    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, begin, end, ""), first, items->finish);
-    emit_at(e, first);
-    LLVMValueRef block = first_point(e, items);
-    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
-    LLVMBuildBr(e->b, items->item);
-    emit_at(e, items->item);
-    items->number = emit_phi(e, e->i64, begin, before);
-    if (block) items->block = emit_phi(e, e->i64, block, before);
-    e->block = items->block;
-    locate_arguments(e, items);
-    locate_accesses(e);
-    emit_range(e, 0, e->kernel->insts.count);
-    advance_item(e, items);
-    emit_at(e, items->finish);
+    call_mxcsr(e, "llvm.x86.sse.stmxcsr", e->mxcsr);
+    switch_mxcsr(e, wanted);
 }
 
 /* ---- arrays ---------------------------------------------------------------------------------- */
@@ -372,12 +201,13 @@ static bool allocate(Emit *e) {
     e->params = arena_zalloc(&e->arena, ((size_t)k->n_params + 1) * pointer);
     e->arg_base = arena_zalloc(&e->arena, (k->args.count + 1) * pointer);
     e->item_base = arena_zalloc(&e->arena, (k->args.count + 1) * pointer);
+    e->row_step = arena_zalloc(&e->arena, (k->args.count + 1) * pointer);
     e->ahead = arena_zalloc(&e->arena, (k->args.count + 1) * pointer);
     e->address = arena_zalloc(&e->arena, (k->accesses.count + 1) * pointer);
     e->folded = arena_zalloc(&e->arena, (k->accesses.count + 1) * sizeof *e->folded);
     e->index = arena_zalloc(&e->arena, (k->axes.count + 1) * pointer);
-    return e->values && e->params && e->arg_base && e->item_base && e->ahead && e->address &&
-           e->folded && e->index;
+    return e->values && e->params && e->arg_base && e->item_base && e->row_step && e->ahead &&
+           e->address && e->folded && e->index;
 }
 
 static void name_types(Emit *e) {
@@ -394,21 +224,17 @@ static void name_types(Emit *e) {
 }
 
 sn_status emit_kernel(Emit *e, const char *name) {
-    Items items = {0};
-    if (!plan_make(e) || !allocate(e)) return error_memory(e->error);
+    if (!plan_make(e) || !allocate(e) || !defer_open(e)) return error_memory(e->error);
     name_types(e);
     declare_function(e, name);
     LLVMBasicBlockRef entry = emit_block(e), start = emit_block(e);
     LLVMPositionBuilderAtEnd(e->entry, entry);
     emit_at(e, start);
     e->grid_index = emit_alloca(e, e->i64, SN_MAX_RANK);
-    LLVMValueRef params = LLVMGetParam(e->function, ARG_PARAMS);
-    items.blocks = load_word(e, e->entry, params, const_i64(e, KPARAM_BLOCKS));
-    items.rank = load_word(e, e->entry, params, const_i64(e, KPARAM_RANK));
     load_arguments(e);
-    enter_rounding(e, &items);
-    emit_items(e, &items);
-    if (e->plan.floats) switch_mxcsr(e, &items, items.mxcsr);
+    enter_rounding(e);
+    if (!emit_items(e)) return error_memory(e->error);
+    if (e->plan.floats) switch_mxcsr(e, e->mxcsr);
     if (e->streamed) emit_intrinsic(e, "llvm.x86.sse.sfence", NULL, 0, NULL, 0);
     LLVMBuildRetVoid(e->b);
     LLVMBuildBr(e->entry, start);

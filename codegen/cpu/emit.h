@@ -91,6 +91,7 @@ typedef struct Plan {
     int32_t copies;        /* most copies of any loop */
     bool floats;           /* computes with floats, so the rounding mode matters */
     int32_t split_axis;    /* the axis cut in blocks, or -1 */
+    uint32_t deferred;     /* the loop that runs inside its predecessor in the next item, or NONE */
 } Plan;
 
 /* What an access looks like across the lanes of the current vector loop. */
@@ -107,6 +108,23 @@ typedef struct Value {
     LLVMValueRef vector; /* all lanes; for scalars made when first asked for */
     uint32_t epoch;      /* the vector loop that `vector` was made for */
 } Value;
+
+/* The last loop of an item, when it runs inside a loop of the next item, and what it uses of its own
+ * (defer.c). */
+typedef struct Deferred {
+    const LoopPlan *loop;  /* that loop; NULL when every item runs all its loops itself */
+    const LoopPlan *host;  /* the loop it joins */
+    KValue *values;        /* values from outside that it uses */
+    uint32_t n_values;     /* their number */
+    bool *uses;            /* per argument: does it access it? (LOCAL ones are not noted) */
+    LLVMValueRef *at_line; /* phis at the head of a line: values, then addresses by argument */
+    LLVMValueRef *at_item; /* the same at the head of an item */
+    Value *kept;           /* by place in `values`: the previous item's */
+    LLVMValueRef *base;    /* per argument: address in the previous item, NULL where not used */
+    LLVMValueRef *address; /* as Emit.address, of the previous item */
+    uint64_t *folded;      /* as Emit.folded */
+    LLVMValueRef pending;  /* i1: there is a previous item */
+} Deferred;
 
 /* The loop being emitted. */
 typedef struct Frame {
@@ -143,6 +161,7 @@ typedef struct Emit {
     LLVMValueRef *params;       /* parameter words loaded so far, by number */
     LLVMValueRef *arg_base;     /* per argument: its address, before the grid offset */
     LLVMValueRef *item_base;    /* per argument: address for the current item */
+    LLVMValueRef *row_step;     /* per argument: elements to the next point of a line, or NULL */
     LLVMValueRef *ahead;        /* per argument: elements to what is prefetched, or NULL */
     LLVMValueRef *address;      /* per access: address with the terms in `folded` */
     uint64_t *folded;           /* per access: terms already in `address`, as bits */
@@ -152,6 +171,9 @@ typedef struct Emit {
     LLVMValueRef zero_slot;     /* 64 bytes of zeros that masked lanes read */
     LLVMValueRef sink_slot;     /* 64 bytes that masked lanes write */
     LLVMValueRef narrow_buffer; /* a vector's worth of memory for tails of narrow types */
+    LLVMValueRef mxcsr;         /* memory: the caller's rounding mode */
+    Deferred deferred;          /* the loop that runs in the next item */
+    bool in_deferred;           /* its instructions are being emitted */
 
     Frame *frame;                     /* innermost loop */
     const LoopPlan *vector;           /* the vector loop we are in, or NULL */
@@ -186,6 +208,31 @@ void rare_find(Emit *e);
 /* Emits the rare WHEREs that begin at `at`, if it is one; returns the last instruction that is done
  * with thereby. */
 uint32_t emit_rare(Emit *e, uint32_t at);
+
+/* ---- items.c ---- */
+/* Emits the loop over items; false when out of memory. */
+bool emit_items(Emit *e);
+/* Addresses of all accesses before any loop: argument + offset, from the item's addresses of the
+ * arguments (NULL: the argument's own). */
+void emit_locate_accesses(Emit *e, LLVMValueRef *const bases, LLVMValueRef *address);
+/* Elements of an argument from one point of a line to the next; read in the entry block. */
+LLVMValueRef emit_row_step(Emit *e, uint32_t arg);
+
+/* ---- defer.c; without a deferred loop these do nothing ---- */
+/* Finds what the deferred loop uses; false when out of memory. */
+bool defer_open(Emit *e);
+/* Phis at the heads of a line and of an item, entered from `from` … */
+void defer_enter_line(Emit *e, LLVMBasicBlockRef from);
+void defer_enter_item(Emit *e, LLVMBasicBlockRef from);
+/* … and what they receive when the current item goes on to the next line or item. */
+void defer_next_line(Emit *e, LLVMBasicBlockRef from);
+void defer_next_item(Emit *e, LLVMBasicBlockRef from);
+/* Item `number` begins: what the phis hold belongs to the item before it. */
+void defer_open_item(Emit *e, LLVMValueRef number);
+/* Loop `loop` opens: where it is the host, addresses of the deferred loop are prepared. */
+void defer_open_host(Emit *e, const LoopPlan *loop);
+/* One vector of the deferred loop, where `loop` is its host. */
+void defer_run(Emit *e, const LoopPlan *loop);
 
 /* ---- loop.c ---- */
 void emit_loop(Emit *e, uint32_t loop);

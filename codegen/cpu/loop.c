@@ -95,6 +95,7 @@ static void emit_vectors(Emit *e, Frame *f, LLVMValueRef i, int32_t copies) {
         f->slot = copies > 1 ? c : 0;
         LLVMValueRef at = c ? LLVMBuildAdd(e->b, i, const_i64(e, (int64_t)c * e->lanes), "") : i;
         set_index(e, f, at);
+        defer_run(e, plan);
         emit_range(e, plan->begin + 1, plan->end);
     }
     if (copies == 1 && plan->slots > 1) rotate_slots(e, f);
@@ -331,6 +332,7 @@ void emit_loop(Emit *e, uint32_t loop) {
     find_range(e, &f);
     reduce_open(e, &f);
     memory_fold(e, f.plan);
+    defer_open_host(e, f.plan);
     if (f.plan->vector)
         emit_vector_loop(e, &f);
     else

@@ -303,13 +303,6 @@ static bool rereads_row(const Emit *e, uint32_t at) {
     return earlier;
 }
 
-/* A word of the call's parameters, read in the entry block. */
-static LLVMValueRef word_of_call(Emit *e, LLVMValueRef number) {
-    LLVMValueRef words = LLVMGetParam(e->function, 1);
-    LLVMValueRef at = LLVMBuildGEP2(e->entry, e->i64, words, &number, 1, "");
-    return LLVMBuildLoad2(e->entry, e->i64, at, "");
-}
-
 static LLVMValueRef at_least_one(Emit *e, LLVMValueRef x) {
     LLVMValueRef one = const_i64(e, 1);
     LLVMValueRef more = LLVMBuildICmp(e->entry, LLVMIntSGT, x, one, "");
@@ -322,23 +315,28 @@ static LLVMValueRef rows_ahead(Emit *e, uint32_t arg) {
     enum { AHEAD_BYTES = 8192 };
     if (e->ahead[arg]) return e->ahead[arg];
     int64_t size = (int64_t)sn_dtype_size((sn_dtype)e->kernel->args.data[arg].dtype);
-    LLVMValueRef rank = word_of_call(e, const_i64(e, KPARAM_RANK));
-    LLVMValueRef end = const_i64(e, KPARAM_STRIDES + SN_MAX_RANK * (int64_t)arg - 1);
-    LLVMValueRef row = word_of_call(e, LLVMBuildAdd(e->entry, rank, end, ""));
+    LLVMValueRef row = emit_row_step(e, arg);
     LLVMValueRef length = at_least_one(e, row);
     LLVMValueRef rows = LLVMBuildUDiv(e->entry, const_i64(e, AHEAD_BYTES / size), length, "");
     e->ahead[arg] = LLVMBuildMul(e->entry, at_least_one(e, rows), row, "");
     return e->ahead[arg];
 }
 
-static void prefetch_rows(Emit *e, uint32_t access, const Place *p) {
-    enum { FOR_READING = 0, ALL_LEVELS = 3, DATA = 1 };
-    LLVMValueRef ahead = rows_ahead(e, e->kernel->accesses.data[access].arg);
+/* Asks for what lies `ahead` elements on. */
+static void prefetch(Emit *e, const Place *p, LLVMValueRef ahead, bool for_writing) {
+    enum { ALL_LEVELS = 3, DATA = 1 };
     LLVMTypeRef types[] = {e->ptr};
     LLVMValueRef args[] = {
-        element_at(e, p->type, p->base, ahead), LLVMConstInt(e->i32, FOR_READING, false),
+        element_at(e, p->type, p->base, ahead), LLVMConstInt(e->i32, for_writing, false),
         LLVMConstInt(e->i32, ALL_LEVELS, false), LLVMConstInt(e->i32, DATA, false)};
     emit_intrinsic(e, "llvm.prefetch", types, 1, args, 4);
+}
+
+static void prefetch_rows(Emit *e, uint32_t access, const Place *p) {
+    uint32_t arg = e->kernel->accesses.data[access].arg;
+    LLVMValueRef ahead = rows_ahead(e, arg);
+    if (e->in_deferred) ahead = LLVMBuildAdd(e->b, ahead, emit_row_step(e, arg), "");
+    prefetch(e, p, ahead, false);
 }
 
 void emit_load(Emit *e, uint32_t at, int32_t copy) {
@@ -399,18 +397,40 @@ bool memory_streams(const Emit *e, const LoopPlan *loop, uint32_t at, int64_t *b
     return *bytes >= LEAST;
 }
 
-static void store_vector(Emit *e, const Place *p, uint32_t at, LLVMValueRef x) {
-    int64_t bytes = 0;
-    if (!e->streaming || !memory_streams(e, e->vector, at, &bytes)) {
-        store_aligned(e, x, p->base, (int64_t)sn_dtype_size(p->dtype));
-        return;
-    }
-    LLVMValueRef store = store_aligned(e, x, p->base, bytes);
+static void store_past_caches(Emit *e, LLVMValueRef x, LLVMValueRef at, int64_t bytes) {
+    LLVMValueRef store = store_aligned(e, x, at, bytes);
     LLVMMetadataRef one = LLVMValueAsMetadata(LLVMConstInt(e->i32, 1, false));
     LLVMMetadataRef node = LLVMMDNodeInContext2(e->context, &one, 1);
     unsigned kind = LLVMGetMDKindIDInContext(e->context, "nontemporal", 11);
     LLVMSetMetadata(store, kind, LLVMMetadataAsValue(e->context, node));
     e->streamed = true;
+}
+
+/* A deferred loop has no trips of its own until its stores are aligned: each looks for itself. */
+static void store_where_aligned(Emit *e, LLVMValueRef x, LLVMValueRef at, int64_t element,
+                                int64_t bytes) {
+    LLVMBasicBlockRef past = emit_block(e), plain = emit_block(e), next = emit_block(e);
+    LLVMValueRef address = LLVMBuildPtrToInt(e->b, at, e->i64, "");
+    LLVMValueRef off = LLVMBuildAnd(e->b, address, const_i64(e, bytes - 1), "");
+    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, off, const_i64(e, 0), ""), past, plain);
+    emit_at(e, past);
+    store_past_caches(e, x, at, bytes);
+    LLVMBuildBr(e->b, next);
+    emit_at(e, plain);
+    store_aligned(e, x, at, element);
+    LLVMBuildBr(e->b, next);
+    emit_at(e, next);
+}
+
+static void store_vector(Emit *e, const Place *p, uint32_t at, LLVMValueRef x) {
+    int64_t bytes = 0, element = (int64_t)sn_dtype_size(p->dtype);
+    bool wanted = e->streaming || (e->in_deferred && e->vector->stream);
+    if (!wanted || !memory_streams(e, e->vector, at, &bytes))
+        store_aligned(e, x, p->base, element);
+    else if (e->in_deferred)
+        store_where_aligned(e, x, p->base, element, bytes);
+    else
+        store_past_caches(e, x, p->base, bytes);
 }
 
 static void store_lanes(Emit *e, const Place *p, uint32_t at, int32_t copy) {
@@ -419,6 +439,8 @@ static void store_lanes(Emit *e, const Place *p, uint32_t at, int32_t copy) {
     LLVMValueRef mask = lanes_acting(e, predicate, copy);
     LLVMValueRef x = value_vector(e, inst->in[0], copy);
     x = to_memory(e, p->dtype, e->lanes, x);
+    if (e->in_deferred && !e->vector->stream && p->pattern == PATTERN_CONTIGUOUS && !mask)
+        prefetch(e, p, emit_row_step(e, e->kernel->accesses.data[inst->imm].arg), true);
     if (p->pattern != PATTERN_CONTIGUOUS) {
         scatter(e, p, mask, x);
     } else if (!mask) {

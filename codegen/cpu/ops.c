@@ -170,16 +170,16 @@ static LLVMValueRef int_shift_left(const Use *u) {
     return emit_select(u->e, in_width(u), shifted, const_int(u->type, 0));
 }
 
-static LLVMValueRef int_shift_right(const Use *u) {
-    LLVMValueRef most = const_int(u->type, 8 * sn_dtype_size(u->dtype) - 1);
-    LLVMValueRef by = emit_select(u->e, in_width(u), u->y, most);
-    return is_signed(u) ? LLVMBuildAShr(u->e->b, u->x, by, "")
-                        : LLVMBuildLShr(u->e->b, u->x, by, "");
-}
-
 static LLVMValueRef int_shift_right_logical(const Use *u) {
     LLVMValueRef shifted = LLVMBuildLShr(u->e->b, u->x, u->y, "");
     return emit_select(u->e, in_width(u), shifted, const_int(u->type, 0));
+}
+
+static LLVMValueRef int_shift_right(const Use *u) {
+    if (!is_signed(u)) return int_shift_right_logical(u);
+    LLVMValueRef most = const_int(u->type, 8 * sn_dtype_size(u->dtype) - 1);
+    LLVMValueRef by = emit_select(u->e, in_width(u), u->y, most);
+    return LLVMBuildAShr(u->e->b, u->x, by, "");
 }
 
 /* Quotient of operands for which it is defined. Vectors have no such instruction: up to 32 bits a
@@ -225,6 +225,45 @@ static LLVMValueRef int_fmod(const Use *u) {
     LLVMValueRef y = safe_divisor(u);
     LLVMValueRef product = LLVMBuildMul(u->e->b, quotient(u, y), y, "");
     return LLVMBuildSub(u->e->b, u->x, product, "");
+}
+
+/* ---- scaling by powers of two ---------------------------------------------------------------- */
+
+/* AVX-512 has it as one instruction. */
+static LLVMValueRef scale_natively(const Use *u) {
+    static const char *const names[2][3] = {
+        {"llvm.x86.avx512.mask.scalef.ps.128", "llvm.x86.avx512.mask.scalef.ps.256",
+         "llvm.x86.avx512.mask.scalef.ps.512"},
+        {"llvm.x86.avx512.mask.scalef.pd.128", "llvm.x86.avx512.mask.scalef.pd.256",
+         "llvm.x86.avx512.mask.scalef.pd.512"}};
+    enum { CURRENT_ROUNDING = 4 };
+    Emit *e = u->e;
+    bool is_double = u->dtype == SN_F64;
+    int32_t bytes = u->lanes * (int32_t)sn_dtype_size(u->dtype);
+    int32_t size = bytes == 16 ? 0 : bytes == 32 ? 1 : bytes == 64 ? 2 : -1;
+    if (e->target->isa != ISA_AVX512 || size < 0) return NULL;
+    LLVMTypeRef mask = u->lanes > 8 ? e->i16 : e->i8;
+    LLVMValueRef args[] = {u->x, u->y, LLVMConstNull(u->type), LLVMConstAllOnes(mask),
+                           LLVMConstInt(e->i32, CURRENT_ROUNDING, false)};
+    return emit_intrinsic(e, names[is_double][size], NULL, 0, args, size == 2 ? 5 : 4);
+}
+
+/* The factors are 2^floor(y / 2) and 2^ceil(y / 2): the first product is exact, the second rounds. A
+ * sum with 1.5 times the last power of two that has a fraction holds y in its low bits. */
+static LLVMValueRef float_scale(const Use *u) {
+    LLVMValueRef native = scale_natively(u);
+    if (native) return native;
+    LLVMBuilderRef b = u->e->b;
+    bool is_double = u->dtype == SN_F64;
+    double two_biases = is_double ? 2 * 1023 : 2 * 127;
+    LLVMValueRef magic = const_float(u->type, (is_double ? 0x1.8p52 : 0x1.8p23) + two_biases);
+    LLVMTypeRef type = type_bits(u->e, u->dtype, u->lanes);
+    LLVMValueRef mantissa = const_int(type, is_double ? 52 : 23), one = const_int(type, 1);
+    LLVMValueRef bits = LLVMBuildBitCast(b, LLVMBuildFAdd(b, u->y, magic, ""), type, "");
+    LLVMValueRef first = LLVMBuildShl(b, LLVMBuildLShr(b, bits, one, ""), mantissa, "");
+    LLVMValueRef second = LLVMBuildSub(b, LLVMBuildShl(b, bits, mantissa, ""), first, "");
+    LLVMValueRef x = LLVMBuildFMul(b, u->x, LLVMBuildBitCast(b, first, u->type, ""), "");
+    return LLVMBuildFMul(b, x, LLVMBuildBitCast(b, second, u->type, ""), "");
 }
 
 /* ---- the rest -------------------------------------------------------------------------------- */
@@ -274,6 +313,7 @@ static UseEmit *const table[OP_COUNT][TYPE_CLASSES] = {
     [OP_SHIFT_RIGHT_LOGICAL] = {NULL, int_shift_right_logical, NULL},
     [OP_INT_DIV] = {NULL, int_divide, NULL},
     [OP_FMA] = {float_fma, NULL, NULL},
+    [OP_SCALE] = {float_scale, NULL, NULL},
     [OP_WHERE] = {NULL, NULL, any_where},
     [OP_CAST] = {any_cast, any_cast, any_cast},
     [OP_BITCAST] = {any_bitcast, any_bitcast, NULL},

@@ -5,9 +5,10 @@
 #include "ir/kernel_form.h"
 
 enum {
-    WEIGHT_DEAR = 16,        /* division of integers, float remainder, scattered accesses */
-    WEIGHT_UNROLL = 40,      /* instructions that the copies of a loop body may have together */
-    WEIGHT_COLUMNS = 40,     /* the same for the copies of a loop over columns */
+    WEIGHT_DEAR = 16,      /* division of integers, float remainder, scattered accesses */
+    WEIGHT_UNROLL = 40,    /* instructions that the copies of a loop body may have together */
+    WEIGHT_COLUMNS = 40,   /* the same for the copies of a loop over columns */
+    WEIGHT_DEFERRED = 100, /* both loops of a deferral together: what is carried needs registers */
     WEIGHT_MASKED_ONLY = 160 /* from here on one masked loop: a second copy of the body would double
                                 the compile time. Below, masks cost 15 to 40 % of the run time */
 };
@@ -322,6 +323,56 @@ static void place_reductions(Emit *e, LoopPlan *loop) {
     e->plan.n_carry += loop->n_carry;
 }
 
+/* ---- the deferred loop ----------------------------------------------------------------------- */
+
+/* May every instruction of the loop run one item later? */
+static bool may_run_later(const Emit *e, const LoopPlan *loop) {
+    for (uint32_t i = loop->begin + 1; i < loop->end; i++) {
+        const KInst *inst = &e->kernel->insts.data[i];
+        uint8_t form = kop_row(inst->op)->form;
+        if (form == KFORM_GRID || inst->op == OP_STORE_ADD) return false;
+        if (form != KFORM_STORE) continue;
+        const KAccess *access = &e->kernel->accesses.data[inst->imm];
+        if (e->kernel->args.data[access->arg].role == KARG_LOCAL) return false;
+    }
+    return true;
+}
+
+/* Is the row buffer still the previous item's where the deferred loop reads it? Only the host may
+ * write it, and only at the place that was just read. */
+static bool buffer_survives(const Emit *e, const LoopPlan *host, uint32_t load) {
+    const KInst *insts = e->kernel->insts.data;
+    uint32_t arg = e->kernel->accesses.data[insts[load].imm].arg;
+    if (e->kernel->args.data[arg].role != KARG_LOCAL) return true;
+    for (uint32_t i = 0; i < e->kernel->insts.count; i++) {
+        if (kop_row(insts[i].op)->form != KFORM_STORE) continue;
+        if (e->kernel->accesses.data[insts[i].imm].arg != arg) continue;
+        bool inside = i > host->begin && i < host->end;
+        if (!inside || insts[i].imm != insts[load].imm) return false;
+        if (plan_pattern(e, (uint32_t)insts[i].imm, host) != PATTERN_CONTIGUOUS) return false;
+    }
+    return true;
+}
+
+/* Runs the last loop of an item inside the one before it, of the next item: see defer.c. */
+static void choose_deferred(Emit *e) {
+    Plan *plan = &e->plan;
+    plan->deferred = KVALUE_NONE;
+    if (plan->n_loops < 2 || plan->split_axis >= 0) return;
+    LoopPlan *loop = &plan->loops[plan->n_loops - 1], *host = loop - 1;
+    bool last = loop->end + 1 == e->kernel->insts.count;
+    bool rows = loop->parent == KVALUE_NONE && host->parent == KVALUE_NONE && loop->vector &&
+                host->vector && !loop->nested && !host->nested;
+    bool fits = loop->axis == host->axis && loop->lanes == host->lanes &&
+                loop->weight + host->weight <= WEIGHT_DEFERRED;
+    if (!last || !rows || !fits || loop->n_reductions || !host->n_reductions) return;
+    if (!may_run_later(e, loop)) return;
+    for (uint32_t i = loop->begin + 1; i < loop->end; i++)
+        if (e->kernel->insts.data[i].op == OP_LOAD && !buffer_survives(e, host, i)) return;
+    plan->deferred = plan->n_loops - 1;
+    if ((loop->weight + host->weight) * (uint32_t)host->slots > WEIGHT_UNROLL) host->copies = 1;
+}
+
 bool plan_make(Emit *e) {
     Plan *plan = &e->plan;
     *plan = (Plan){.copies = 1};
@@ -335,8 +386,9 @@ bool plan_make(Emit *e) {
     find_vector_loops(e);
     for (uint32_t i = 0; i < e->kernel->insts.count; i++) find_spread(e, i);
     rare_find(e);
+    for (uint32_t l = 0; l < plan->n_loops; l++) choose_shape(e, &plan->loops[l]);
+    choose_deferred(e);
     for (uint32_t l = 0; l < plan->n_loops; l++) {
-        choose_shape(e, &plan->loops[l]);
         if (plan->loops[l].copies > plan->copies) plan->copies = plan->loops[l].copies;
         place_reductions(e, &plan->loops[l]);
     }

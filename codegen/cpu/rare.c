@@ -25,8 +25,8 @@ static uint32_t run_of(const Emit *e, uint32_t at) {
     const InstPlan *plan = &e->plan.insts[at];
     if (at == 0 || !is_rare(inst - 1)) return at;
     uint32_t first = (plan - 1)->rare;
-    bool joins = at - first < RUN_MOST && inst[-1].in[0] == inst->in[0] && plan[-1].spread == plan->spread &&
-                 inst->in[1] < first && inst->in[2] < first;
+    bool joins = at - first < RUN_MOST && inst[-1].in[0] == inst->in[0] &&
+                 plan[-1].spread == plan->spread && inst->in[1] < first && inst->in[2] < first;
     return joins ? first : at;
 }
 

@@ -393,9 +393,9 @@ static LLVMValueRef finish_extreme(Emit *e, const Reduction *r, int32_t lanes,
         negative = LLVMBuildICmp(e->b, LLVMIntSLT, state[LARGEST_UNSIGNED], zero, "");
         x = emit_select(e, negative, state[LARGEST_UNSIGNED], state[SMALLEST_UNSIGNED]);
     }
-    LLVMValueRef nan = LLVMBuildOr(
-        e->b, LLVMBuildICmp(e->b, LLVMIntSGT, state[LARGEST_SIGNED], infinity, ""),
-        LLVMBuildICmp(e->b, LLVMIntUGT, state[LARGEST_UNSIGNED], minus, ""), "");
+    LLVMValueRef nan =
+        LLVMBuildOr(e->b, LLVMBuildICmp(e->b, LLVMIntSGT, state[LARGEST_SIGNED], infinity, ""),
+                    LLVMBuildICmp(e->b, LLVMIntUGT, state[LARGEST_UNSIGNED], minus, ""), "");
     return emit_select(e, nan, const_float(type, NAN), LLVMBuildBitCast(e->b, x, type, ""));
 }
 

@@ -57,6 +57,15 @@ typedef struct DeviceFunction {
                               "    const " T " r = " CALL "(x, y);\n"                              \
                               "    return r == r ? sn_copysign_" F "(r, x) : r;\n"                 \
                               "}\n"}
+/* Two factors, 2^floor(y / 2) and 2^ceil(y / 2): the first product is exact, the second rounds. MAGIC
+ * puts y, plus twice the exponent bias, into the low bits. U: unsigned of the same size. */
+#define SCALE(F, T, BITS, VALUE, U, MANTISSA, MAGIC)                                               \
+    {"sn_scale_" F "(",                                                                            \
+     DEVICE T " sn_scale_" F "(" T " x, " T " y) {\n"                                              \
+              "    const " U " bits = (" U ")" BITS "(y + " MAGIC ");\n"                           \
+              "    const " U " first = bits >> 1 << " MANTISSA ";\n"                               \
+              "    return x * " VALUE "(first) * " VALUE "((bits << " MANTISSA ") - first);\n"     \
+              "}\n"}
 
 #define IN_F32 "f32", "float", "__float_as_uint", "__uint_as_float"
 #define IN_F64 "f64", "double", "__double_as_longlong", "__longlong_as_double"
@@ -213,6 +222,8 @@ static const DeviceFunction functions[] = {
     ROW(EXTREME, "min", "<", "|", IN_F64),
     FMOD("f32", "float", "fmodf"),
     FMOD("f64", "double", "fmod"),
+    ROW(SCALE, IN_F32, "unsigned int", "23", "12583166.0f"),
+    ROW(SCALE, IN_F64, "unsigned long long", "52", "6755399441057790.0"),
     TO_INTS("f32", "float"),
     TO_INTS("f64", "double"),
     {"sn_f32_from_f16(", F32_FROM_F16},

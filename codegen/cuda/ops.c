@@ -63,6 +63,7 @@ static const OpRow rows[OP_COUNT] = {
     [OP_MUL] = {"$x * $y", "$x * $y", "($T)(($U)$x * ($U)$y)", "$x && $y"},
     [OP_DIV] = {"__fdiv_rn($x, $y)", "__ddiv_rn($x, $y)", NULL, NULL},
     [OP_FMA] = {"__fmaf_rn($x, $y, $z)", "__fma_rn($x, $y, $z)", NULL, NULL},
+    [OP_SCALE] = {"sn_scale_f32($x, $y)", "sn_scale_f64($x, $y)", NULL, NULL},
     [OP_FMOD] = {"sn_fmod_f32($x, $y)", "sn_fmod_f64($x, $y)",
                  "$y == 0 || $y == -1 ? ($T)0 : ($T)($x % $y)", NULL},
     [OP_INT_DIV] = {NULL, NULL, "$y == 0 ? ($T)0 : $y == -1 ? " NEGATED " : ($T)($x / $y)", NULL},
@@ -79,7 +80,7 @@ static const OpRow rows[OP_COUNT] = {
     [OP_BITWISE_OR] = {NULL, NULL, "($T)($x | $y)", "$x || $y"},
     [OP_BITWISE_XOR] = {NULL, NULL, "($T)($x ^ $y)", "$x != $y"},
     [OP_SHIFT_LEFT] = {NULL, NULL, IN_WIDTH " ? ($T)(($U)$x << $y) : ($T)0", NULL},
-    [OP_SHIFT_RIGHT] = {NULL, NULL, "($T)($x >> (" IN_WIDTH " ? $y : $W - 1))", NULL},
+    [OP_SHIFT_RIGHT] = {NULL, NULL, "($T)($x >> (" IN_WIDTH " ? $y : $W > 32 ? 63 : 31))", NULL},
     [OP_SHIFT_RIGHT_LOGICAL] = {NULL, NULL, IN_WIDTH " ? ($T)(($N)$x >> $y) : ($T)0", NULL},
     [OP_WHERE] = {NULL, NULL, NULL, "$x ? $y : $z"},
 };

@@ -81,9 +81,15 @@ typedef struct sn_compile_options {
 SN_API sn_compiled *sn_compile_at(sn_function function, const char *name, const char *signature,
                                   const sn_compile_options *options, const char *file,
                                   int32_t line);
+/** The same, where the C compiler knows the function's type: `derived` is SN_SIG of an all-tensor
+ *  function, and `signature` has to be that but for '?'; NULL = not known, not checked. */
+SN_API sn_compiled *sn_compile_typed_at(sn_function function, const char *name, const char *derived,
+                                        const char *signature, const sn_compile_options *options,
+                                        const char *file, int32_t line);
 /* signature, options: `...`, so that a compound literal may be written in place of the options. */
 #define sn_compile(function, ...)                                                                  \
-    sn_compile_at((sn_function)(function), #function, __VA_ARGS__, __FILE__, __LINE__)
+    sn_compile_typed_at((sn_function)(function), #function, SN_SIG_OF(function), __VA_ARGS__,      \
+                        __FILE__, __LINE__)
 
 /** A function pointer of the wrapped function's type that calls the compiled code; NULL and the
  *  thread's error where executable memory is denied. Lives as long as the handle. */
@@ -95,22 +101,27 @@ SN_API sn_function sn_compiled_fn(sn_compiled *compiled);
 /** Gives the handle back; calls in flight end first, function pointers from it become invalid. */
 SN_API void sn_compiled_release(sn_compiled *compiled);
 
-#if !defined(__cplusplus)
+#if defined(__cplusplus)
+#define SN_SIG_OF(f) ((const char *)0)
+#else
+/* clang-format off */
+#define SN_SIG_CASES                                                                               \
+    sn_tensor *(*)(sn_tensor *): "t:t",                                                            \
+    sn_tensor *(*)(sn_tensor *, sn_tensor *): "tt:t",                                              \
+    sn_tensor *(*)(sn_tensor *, sn_tensor *, sn_tensor *): "ttt:t",                                \
+    sn_tensor *(*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *): "tttt:t",                  \
+    sn_tensor *(*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *): "ttttt:t",    \
+    sn_tensor *(*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *,                \
+                   sn_tensor *): "tttttt:t",                                                       \
+    sn_tensor *(*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *,   \
+                   sn_tensor *): "ttttttt:t",                                                      \
+    sn_tensor *(*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *,   \
+                   sn_tensor *, sn_tensor *): "tttttttt:t"
+/* clang-format on */
 /** Signature of an all-tensor function of up to eight arguments with one result. */
-#define SN_SIG(f)                                                                                  \
-    _Generic((f), sn_tensor * (*)(sn_tensor *)                                                     \
-             : "t:t", sn_tensor * (*)(sn_tensor *, sn_tensor *)                                    \
-             : "tt:t", sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *)                      \
-             : "ttt:t", sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *)        \
-             : "tttt:t",                                                                           \
-               sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *)    \
-             : "ttttt:t", sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *,      \
-                                          sn_tensor *, sn_tensor *)                                \
-             : "tttttt:t", sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *,     \
-                                           sn_tensor *, sn_tensor *, sn_tensor *)                  \
-             : "ttttttt:t", sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *,    \
-                                            sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *)    \
-             : "tttttttt:t")
+#define SN_SIG(f) _Generic((f), SN_SIG_CASES)
+/* The same, NULL for any other function. */
+#define SN_SIG_OF(f) _Generic((f), SN_SIG_CASES, default : (const char *)0)
 #endif
 
 SN_END_DECLS

@@ -1,0 +1,288 @@
+/* The loop over items: grid points, or blocks of one where an axis is split.
+ *
+ *   first     grid indices of the first item, by division
+ *   line      addresses of the arguments at this grid point, from all its indices
+ *   item      the kernel's instructions
+ *   near      the next point of the same line: every address moves by one stride
+ *   odometer  the first point of the next line
+ *   last      after the last item: its deferred loop (defer.c)                                     */
+#include "codegen/cpu/emit.h"
+#include "ir/kernel_form.h"
+
+/* Blocks and values of the item loop. */
+typedef struct Items {
+    LLVMBasicBlockRef line, item, last, finish; /* see above; `finish` is behind all */
+    LLVMValueRef blocks;         /* blocks of a grid point; NULL without a split axis */
+    LLVMValueRef rank;           /* of the grid */
+    LLVMValueRef innermost;      /* number of the dimension along which lines run */
+    LLVMValueRef line_size;      /* points in a line */
+    LLVMValueRef number;         /* phi at `item`: current item */
+    LLVMValueRef block;          /* phi at `item`: current block, or NULL */
+    LLVMValueRef place;          /* phi at `item`: grid index in the innermost dimension */
+    LLVMValueRef *bases;         /* phis at `item`, per argument; NULL for LOCAL ones */
+    LLVMValueRef number_at_line; /* phi at `line` */
+    LLVMValueRef block_at_line;  /* phi at `line`, or NULL */
+} Items;
+
+static LLVMValueRef word_address(Emit *e, LLVMBuilderRef b, LLVMValueRef number) {
+    return LLVMBuildGEP2(b, e->i64, LLVMGetParam(e->function, 1), &number, 1, "");
+}
+
+static LLVMValueRef load_word(Emit *e, LLVMBuilderRef b, LLVMValueRef number) {
+    return LLVMBuildLoad2(b, e->i64, word_address(e, b, number), "");
+}
+
+static LLVMValueRef grid_slot(Emit *e, LLVMValueRef dim) {
+    return LLVMBuildGEP2(e->b, e->i64, e->grid_index, &dim, 1, "");
+}
+
+static bool is_local(const Emit *e, uint32_t arg) {
+    return e->kernel->args.data[arg].role == KARG_LOCAL;
+}
+
+static LLVMTypeRef element_type(Emit *e, uint32_t arg) {
+    return type_memory(e, (sn_dtype)e->kernel->args.data[arg].dtype, 1);
+}
+
+/* The innermost dimension's number, read in the entry block; 0 where the grid has none. */
+static LLVMValueRef innermost_dim(Emit *e) {
+    LLVMValueRef rank = load_word(e, e->entry, const_i64(e, KPARAM_RANK)), one = const_i64(e, 1);
+    LLVMValueRef some = LLVMBuildICmp(e->entry, LLVMIntSGT, rank, one, "");
+    rank = LLVMBuildSelect(e->entry, some, rank, one, "");
+    return LLVMBuildSub(e->entry, rank, one, "");
+}
+
+LLVMValueRef emit_row_step(Emit *e, uint32_t arg) {
+    if (!e->row_step[arg]) {
+        LLVMValueRef first = const_i64(e, KPARAM_STRIDES + SN_MAX_RANK * (int64_t)arg);
+        LLVMValueRef word = LLVMBuildAdd(e->entry, innermost_dim(e), first, "");
+        e->row_step[arg] = load_word(e, e->entry, word);
+    }
+    return e->row_step[arg];
+}
+
+/* ---- first ----------------------------------------------------------------------------------- */
+
+/* Stores the grid indices of the first item, from the innermost dimension out; its block. */
+static LLVMValueRef first_point(Emit *e, const Items *items) {
+    LLVMValueRef begin = LLVMGetParam(e->function, 2), block = NULL, point = begin;
+    if (items->blocks) {
+        point = LLVMBuildUDiv(e->b, begin, items->blocks, "");
+        LLVMValueRef before = LLVMBuildMul(e->b, point, items->blocks, "");
+        block = LLVMBuildSub(e->b, begin, before, "");
+    }
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
+    LLVMBasicBlockRef head = emit_block(e), inner = emit_block(e), done = emit_block(e);
+    LLVMBuildBr(e->b, head);
+    emit_at(e, head);
+    LLVMValueRef d = emit_phi(e, e->i64, items->rank, before);
+    LLVMValueRef rest = emit_phi(e, e->i64, point, before);
+    LLVMValueRef more = LLVMBuildICmp(e->b, LLVMIntSGT, d, const_i64(e, 1), "");
+    LLVMBuildCondBr(e->b, more, inner, done);
+    emit_at(e, inner);
+    LLVMValueRef dim = LLVMBuildSub(e->b, d, const_i64(e, 1), "");
+    LLVMValueRef size = load_word(e, e->b, LLVMBuildAdd(e->b, dim, const_i64(e, KPARAM_SIZES), ""));
+    LLVMValueRef quotient = LLVMBuildUDiv(e->b, rest, size, "");
+    LLVMValueRef index = LLVMBuildSub(e->b, rest, LLVMBuildMul(e->b, quotient, size, ""), "");
+    LLVMBuildStore(e->b, index, grid_slot(e, dim));
+    phi_add(d, dim, inner);
+    phi_add(rest, quotient, inner);
+    LLVMBuildBr(e->b, head);
+    emit_at(e, done);
+    LLVMBuildStore(e->b, rest, e->grid_index);
+    return block;
+}
+
+/* ---- line ------------------------------------------------------------------------------------ */
+
+/* Address of every argument at the current grid point: base + Σ index × stride. */
+static void locate_arguments(Emit *e, const Items *items, LLVMValueRef *bases) {
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
+    LLVMBasicBlockRef head = emit_block(e), inner = emit_block(e), done = emit_block(e);
+    uint32_t count = e->kernel->args.count;
+    LLVMBuildBr(e->b, head);
+    emit_at(e, head);
+    LLVMValueRef d = emit_phi(e, e->i64, const_i64(e, 0), before);
+    for (uint32_t a = 0; a < count; a++)
+        if (!is_local(e, a)) bases[a] = emit_phi(e, e->i64, const_i64(e, 0), before);
+    LLVMValueRef more = LLVMBuildICmp(e->b, LLVMIntSLT, d, items->rank, "");
+    LLVMBuildCondBr(e->b, more, inner, done);
+    emit_at(e, inner);
+    LLVMValueRef index = LLVMBuildLoad2(e->b, e->i64, grid_slot(e, d), "");
+    for (uint32_t a = 0; a < count; a++) {
+        if (is_local(e, a)) continue;
+        LLVMValueRef first = const_i64(e, KPARAM_STRIDES + SN_MAX_RANK * (int64_t)a);
+        LLVMValueRef stride = load_word(e, e->b, LLVMBuildAdd(e->b, d, first, ""));
+        LLVMValueRef step = LLVMBuildMul(e->b, index, stride, "");
+        phi_add(bases[a], LLVMBuildAdd(e->b, bases[a], step, ""), inner);
+    }
+    phi_add(d, LLVMBuildAdd(e->b, d, const_i64(e, 1), ""), inner);
+    LLVMBuildBr(e->b, head);
+    emit_at(e, done);
+    for (uint32_t a = 0; a < count; a++)
+        if (!is_local(e, a))
+            bases[a] = LLVMBuildGEP2(e->b, element_type(e, a), e->arg_base[a], &bases[a], 1, "");
+}
+
+/* From `first`, at the current place, to the head of the items. */
+static void open_line(Emit *e, Items *items, LLVMValueRef block) {
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
+    LLVMBuildBr(e->b, items->line);
+    emit_at(e, items->line);
+    items->number_at_line = emit_phi(e, e->i64, LLVMGetParam(e->function, 2), before);
+    if (block) items->block_at_line = emit_phi(e, e->i64, block, before);
+    defer_enter_line(e, before);
+    LLVMValueRef place = LLVMBuildLoad2(e->b, e->i64, grid_slot(e, items->innermost), "");
+    locate_arguments(e, items, items->bases);
+    LLVMBasicBlockRef located = LLVMGetInsertBlock(e->b);
+    LLVMBuildBr(e->b, items->item);
+    emit_at(e, items->item);
+    items->number = emit_phi(e, e->i64, items->number_at_line, located);
+    items->place = emit_phi(e, e->i64, place, located);
+    if (block) items->block = emit_phi(e, e->i64, items->block_at_line, located);
+    for (uint32_t a = 0; a < e->kernel->args.count; a++) {
+        if (is_local(e, a)) continue;
+        e->item_base[a] = emit_phi(e, e->ptr, items->bases[a], located);
+        items->bases[a] = e->item_base[a];
+    }
+    defer_enter_item(e, located);
+}
+
+/* ---- item ------------------------------------------------------------------------------------ */
+
+void emit_locate_accesses(Emit *e, LLVMValueRef *const bases, LLVMValueRef *address) {
+    for (uint32_t c = 0; c < e->kernel->accesses.count; c++) {
+        const KAccess *access = &e->kernel->accesses.data[c];
+        LLVMValueRef offset = emit_coef(e, access->offset);
+        address[c] = bases[access->arg] ? bases[access->arg] : e->arg_base[access->arg];
+        if (access->offset.param >= 0 || access->offset.value)
+            address[c] =
+                LLVMBuildGEP2(e->b, element_type(e, access->arg), address[c], &offset, 1, "");
+    }
+}
+
+static bool reads_grid_index(const Emit *e) {
+    for (uint32_t i = 0; i < e->kernel->insts.count; i++)
+        if (kop_row(e->kernel->insts.data[i].op)->form == KFORM_GRID) return true;
+    return false;
+}
+
+static void emit_item(Emit *e, const Items *items) {
+    e->block = items->block;
+    if (reads_grid_index(e)) LLVMBuildStore(e->b, items->place, grid_slot(e, items->innermost));
+    emit_locate_accesses(e, e->item_base, e->address);
+    defer_open_item(e, items->number);
+    uint32_t last = e->deferred.loop ? e->deferred.loop->begin : e->kernel->insts.count;
+    emit_range(e, 0, last);
+}
+
+/* ---- the next item --------------------------------------------------------------------------- */
+
+/* The next point of the line, at block 0. */
+static void step_near(Emit *e, const Items *items, LLVMValueRef next, LLVMValueRef place) {
+    LLVMBasicBlockRef near = LLVMGetInsertBlock(e->b);
+    phi_add(items->number, next, near);
+    phi_add(items->place, place, near);
+    if (items->block) phi_add(items->block, const_i64(e, 0), near);
+    for (uint32_t a = 0; a < e->kernel->args.count; a++) {
+        if (is_local(e, a)) continue;
+        LLVMValueRef step = emit_row_step(e, a);
+        phi_add(items->bases[a],
+                LLVMBuildGEP2(e->b, element_type(e, a), items->bases[a], &step, 1, ""), near);
+    }
+    defer_next_item(e, near);
+    LLVMBuildBr(e->b, items->item);
+}
+
+/* Steps the outer grid indices to the next line. There is one: items are left. */
+static void step_odometer(Emit *e, const Items *items, LLVMValueRef next) {
+    LLVMBuildStore(e->b, const_i64(e, 0), grid_slot(e, items->innermost));
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
+    LLVMBasicBlockRef digit = emit_block(e), carry = emit_block(e), done = emit_block(e);
+    LLVMBuildBr(e->b, digit);
+    emit_at(e, digit);
+    LLVMValueRef d = emit_phi(e, e->i64, items->innermost, before);
+    LLVMValueRef dim = LLVMBuildSub(e->b, d, const_i64(e, 1), "");
+    LLVMValueRef at = grid_slot(e, dim);
+    LLVMValueRef index = LLVMBuildLoad2(e->b, e->i64, at, "");
+    index = LLVMBuildAdd(e->b, index, const_i64(e, 1), "");
+    LLVMValueRef size = load_word(e, e->b, LLVMBuildAdd(e->b, dim, const_i64(e, KPARAM_SIZES), ""));
+    LLVMValueRef fits = LLVMBuildICmp(e->b, LLVMIntSLT, index, size, "");
+    LLVMValueRef first = LLVMBuildICmp(e->b, LLVMIntSLE, dim, const_i64(e, 0), "");
+    LLVMBuildCondBr(e->b, LLVMBuildOr(e->b, fits, first, ""), done, carry);
+    emit_at(e, carry);
+    LLVMBuildStore(e->b, const_i64(e, 0), at);
+    phi_add(d, dim, carry);
+    LLVMBuildBr(e->b, digit);
+    emit_at(e, done);
+    LLVMBuildStore(e->b, index, at);
+    phi_add(items->number_at_line, next, done);
+    if (items->block) phi_add(items->block_at_line, const_i64(e, 0), done);
+    defer_next_line(e, done);
+    LLVMBuildBr(e->b, items->line);
+}
+
+/* The next block of the same point; goes on in a new block where that was the last one. */
+static void step_block(Emit *e, const Items *items, LLVMValueRef next) {
+    LLVMBasicBlockRef here = LLVMGetInsertBlock(e->b), wrap = emit_block(e);
+    LLVMValueRef block = LLVMBuildAdd(e->b, items->block, const_i64(e, 1), "");
+    LLVMValueRef inside = LLVMBuildICmp(e->b, LLVMIntSLT, block, items->blocks, "");
+    phi_add(items->number, next, here);
+    phi_add(items->block, block, here);
+    phi_add(items->place, items->place, here);
+    for (uint32_t a = 0; a < e->kernel->args.count; a++)
+        if (!is_local(e, a)) phi_add(items->bases[a], items->bases[a], here);
+    LLVMBuildCondBr(e->b, inside, items->item, wrap);
+    emit_at(e, wrap);
+}
+
+static void emit_next(Emit *e, const Items *items) {
+    LLVMValueRef next = LLVMBuildAdd(e->b, items->number, const_i64(e, 1), "");
+    LLVMValueRef more = LLVMBuildICmp(e->b, LLVMIntSLT, next, LLVMGetParam(e->function, 3), "");
+    LLVMBasicBlockRef step = emit_block(e), near = emit_block(e), odometer = emit_block(e);
+    LLVMBuildCondBr(e->b, more, step, items->last);
+    emit_at(e, step);
+    if (items->block) step_block(e, items, next);
+    LLVMValueRef place = LLVMBuildAdd(e->b, items->place, const_i64(e, 1), "");
+    LLVMValueRef inside = LLVMBuildICmp(e->b, LLVMIntSLT, place, items->line_size, "");
+    LLVMBuildCondBr(e->b, inside, near, odometer);
+    emit_at(e, near);
+    step_near(e, items, next, place);
+    emit_at(e, odometer);
+    step_odometer(e, items, next);
+}
+
+/* ---- all of them ----------------------------------------------------------------------------- */
+
+static bool open_items(Emit *e, Items *items) {
+    items->bases = arena_zalloc(&e->arena, (e->kernel->args.count + 1) * sizeof *items->bases);
+    if (!items->bases) return false;
+    items->rank = load_word(e, e->entry, const_i64(e, KPARAM_RANK));
+    items->innermost = innermost_dim(e);
+    LLVMValueRef word = LLVMBuildAdd(e->entry, items->innermost, const_i64(e, KPARAM_SIZES), "");
+    items->line_size = load_word(e, e->entry, word);
+    if (e->plan.split_axis >= 0)
+        items->blocks = load_word(e, e->entry, const_i64(e, KPARAM_BLOCKS));
+    items->line = emit_block(e);
+    items->item = emit_block(e);
+    items->last = emit_block(e);
+    items->finish = emit_block(e);
+    return true;
+}
+
+bool emit_items(Emit *e) {
+    Items items = {0};
+    if (!open_items(e, &items)) return false;
+    LLVMValueRef begin = LLVMGetParam(e->function, 2), end = LLVMGetParam(e->function, 3);
+    LLVMBasicBlockRef first = emit_block(e);
+    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, begin, end, ""), first, items.finish);
+    emit_at(e, first);
+    open_line(e, &items, first_point(e, &items));
+    emit_item(e, &items);
+    emit_next(e, &items);
+    emit_at(e, items.last);
+    if (e->deferred.loop) emit_range(e, e->deferred.loop->begin, e->kernel->insts.count);
+    LLVMBuildBr(e->b, items.finish);
+    emit_at(e, items.finish);
+    return true;
+}

@@ -1,0 +1,92 @@
+/* Operands of matrix products in the layout that eager finds in memory: the bits of an extern call
+ * depend on it. A value that was written through a view, or into an input that is not dense, has no
+ * memory in the graph yet; here it gets one with eager's strides. */
+#include "frontend/trace.h"
+
+#include "passes/fuse.h"
+
+/* How the strides of a node compare with those of the handle it is the value of. */
+typedef enum LayoutMatch {
+    LAYOUT_SAME,
+    LAYOUT_PACKED, /* they differ, but a dense copy of permuted axes has the handle's */
+    LAYOUT_OTHER   /* the handle's have gaps, or run backwards */
+} LayoutMatch;
+
+/* The products whose operands may reach an extern call. */
+static bool calls_out(OpCode op, const sn_tensor *x) {
+    return (op == OP_MATMUL || op == OP_LINEAR || op == OP_ATTENTION) && x->dtype == SN_F32;
+}
+
+static bool was_written(const Trace *trace, const sn_tensor *x) {
+    return x->kind == TENSOR_PROXY &&
+           trace->roots.data[trace->views.data[x->record].root].version > 0;
+}
+
+/* Axes from the longest stride to the shortest; true when the strides are dense in that order. */
+static bool packed_order(const sn_tensor *x, int64_t *axes) {
+    int64_t reach = 1;
+    for (int32_t i = 0; i < x->rank; i++) {
+        int32_t at = i;
+        for (; at > 0 && x->strides[axes[at - 1]] < x->strides[i]; at--) axes[at] = axes[at - 1];
+        axes[at] = i;
+    }
+    bool packed = true;
+    for (int32_t i = x->rank - 1; i >= 0; i--) {
+        packed = packed && (x->dims[axes[i]] == 1 || x->strides[axes[i]] == reach);
+        reach *= x->dims[axes[i]];
+    }
+    return packed;
+}
+
+static LayoutMatch compare(const Trace *trace, const sn_tensor *x, NodeId node, int64_t *axes) {
+    int64_t own[SN_MAX_RANK], strides[SN_MAX_RANK], offset;
+    NodeId base = view_base(&trace->graph, node);
+    base_strides(&trace->graph, base, own);
+    bool same = view_strides(&trace->graph, node, base, own, strides, &offset);
+    for (int32_t i = 0; i < x->rank; i++)
+        same = same && (x->dims[i] == 1 || strides[i] == x->strides[i]);
+    if (same || dims_count(x->dims, x->rank) == 0) return LAYOUT_SAME;
+    return packed_order(x, axes) ? LAYOUT_PACKED : LAYOUT_OTHER;
+}
+
+bool trace_settle_layouts(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
+                          Site site) {
+    int64_t axes[SN_MAX_RANK];
+    for (int32_t i = 0; i < n_inputs; i++) {
+        if (!calls_out(op, inputs[i]) || !was_written(trace, inputs[i])) continue;
+        sn_error error;
+        error_init(&error);
+        NodeId node = trace_derive(trace, inputs[i]->record, site, &error);
+        if (node == NODE_NONE) return error_raise_from(&error, site) != NULL;
+        if (compare(trace, inputs[i], node, axes) == LAYOUT_OTHER) return trace_flush(trace, site);
+    }
+    return true;
+}
+
+/* A dense copy of the axes in this order, seen in the order they had. */
+static NodeId copy_in_order(Graph *graph, NodeId node, const int64_t *axes, int32_t rank, Site site,
+                            sn_error *error) {
+    int64_t inverse[SN_MAX_RANK];
+    AttrList attrs, none;
+    attrs.count = none.count = 0;
+    for (int32_t i = 0; i < rank; i++) inverse[axes[i]] = i;
+    attr_list(&attrs, axes, rank);
+    node = graph_emit(graph, OP_PERMUTE, &node, 1, &attrs, site, error);
+    if (node != NODE_NONE) node = graph_emit(graph, OP_CLONE, &node, 1, &none, site, error);
+    attrs.count = 0;
+    attr_list(&attrs, inverse, rank);
+    if (node != NODE_NONE) node = graph_emit(graph, OP_PERMUTE, &node, 1, &attrs, site, error);
+    return node;
+}
+
+NodeId trace_laid_out(Trace *trace, OpCode op, const sn_tensor *x, NodeId node, Site site) {
+    if (!calls_out(op, x) || !was_written(trace, x)) return node;
+    int64_t axes[SN_MAX_RANK];
+    sn_error error;
+    error_init(&error);
+    node = trace_derive(trace, x->record, site, &error);
+    if (node != NODE_NONE && compare(trace, x, node, axes) == LAYOUT_PACKED)
+        node = copy_in_order(&trace->graph, node, axes, x->rank, site, &error);
+    if (node == NODE_NONE) error_raise_from(&error, site);
+    return node;
+}

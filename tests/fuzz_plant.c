@@ -1,0 +1,74 @@
+/* Planted bugs and refused kernels; see fuzz_plant.h. */
+#include "tests/fuzz_plant.h"
+
+#include "base/status.h"
+#include "runtime/backend.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+/* ---- bugs ----------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name; /* of the op that is replaced */
+    OpCode from, to;  /* what the compiled function runs instead */
+} plants[] = {
+    {"lt", OP_LT, OP_LE},
+    {"maximum", OP_MAXIMUM, OP_MINIMUM},
+    {"add", OP_ADD, OP_SUB},
+    {"max", OP_MAX, OP_MIN},
+    {"floor", OP_FLOOR, OP_CEIL},
+    {"tril", OP_TRIL, OP_TRIU},
+    {"argmax", OP_ARGMAX, OP_ARGMIN},
+};
+
+const char *plant_names(void) {
+    return "lt maximum add max floor tril argmax";
+}
+
+static int32_t find(const char *name) {
+    for (size_t i = 0; name && i < sizeof plants / sizeof *plants; i++)
+        if (strcmp(plants[i].name, name) == 0) return (int32_t)i;
+    return -1;
+}
+
+bool plant_known(const char *name) {
+    return find(name) >= 0;
+}
+
+void plant_into(FuzzProgram *program, const char *name) {
+    int32_t plant = find(name);
+    for (int32_t i = 0; i < program->n_steps && plant >= 0; i++)
+        if (program->steps[i].op == plants[plant].from) program->steps[i].op = plants[plant].to;
+}
+
+/* ---- kernels that do not compile ------------------------------------------------------------ */
+
+static const Backend *real;   /* the code generator */
+static Backend refusing;      /* the same, but for its compile */
+static _Atomic int to_refuse; /* kernels yet to be refused */
+
+static sn_status refuse_or_compile(const Kernel *kernel, const Target *target,
+                                   const Schedule *schedule, const char *name, CodeBlob *blob,
+                                   sn_error *error) {
+    int left = atomic_load(&to_refuse);
+    if (left > 0 && atomic_compare_exchange_strong(&to_refuse, &left, left - 1))
+        return error_set(error, SN_ERROR_COMPILE, "refused by the fuzzer");
+    return real->compile(kernel, target, schedule, name, blob, error);
+}
+
+bool plant_refusal(void) {
+    if (!real) {
+        real = backend_load("cpu", NULL);
+        if (!real) return false;
+        refusing = *real;
+        refusing.compile = refuse_or_compile;
+        if (!backend_register(&refusing)) return false;
+    }
+    atomic_store(&to_refuse, 1);
+    return true;
+}
+
+bool plant_refused(void) {
+    return atomic_exchange(&to_refuse, 0) == 0;
+}

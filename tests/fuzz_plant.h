@@ -1,0 +1,19 @@
+/* Things put in to be found: bugs (the compiled function runs another op in place of one), and
+ * kernels that do not compile, whose graphs must run node by node. */
+#ifndef SN_TESTS_FUZZ_PLANT_H
+#define SN_TESTS_FUZZ_PLANT_H
+
+#include "tests/fuzz_program.h"
+
+/* Names of all bugs, separated by spaces; is this one? */
+const char *plant_names(void);
+bool plant_known(const char *name);
+/* The program with the bug in it; NULL = none. */
+void plant_into(FuzzProgram *program, const char *name);
+
+/* The next kernel that has to be compiled fails. False when nothing can be compiled anyway. */
+bool plant_refusal(void);
+/* Takes it back; true when a kernel was refused. */
+bool plant_refused(void);
+
+#endif

@@ -1,0 +1,42 @@
+/* All that one run of a program leaves behind, taken in so that an eager and a compiled run can be
+ * compared: bits of results, layouts, shared memory, written inputs, errors, numbers drawn. */
+#ifndef SN_TESTS_FUZZ_SEEN_H
+#define SN_TESTS_FUZZ_SEEN_H
+
+#include "tests/fuzz_program.h"
+#include "tests/fuzz_verdict.h"
+
+/* A result as it came back. */
+typedef struct SeenOutput {
+    sn_dtype dtype;               /* of its elements */
+    int32_t rank;                 /* dims in use */
+    int64_t dims[SN_MAX_RANK];    /* sizes */
+    int64_t strides[SN_MAX_RANK]; /* in elements */
+    int32_t shares; /* block, or FUZZ_MOST_INPUTS + first result, whose memory it is */
+    int64_t offset; /* in the block; from that result; 0 in other memory */
+    char *data;     /* elements in row-major order */
+    int64_t count;  /* how many */
+} SeenOutput;
+
+/* All that a run leaves behind. */
+typedef struct Seen {
+    sn_status status;                      /* of the call */
+    char text[480];                        /* of its error */
+    SeenOutput outputs[FUZZ_MOST_OUTPUTS]; /* results */
+    int32_t n_outputs;                     /* how many came back */
+    char *blocks[FUZZ_MOST_INPUTS];        /* memory of the inputs afterwards */
+    sn_rng generator;                      /* afterwards */
+} Seen;
+
+/* Takes in the results, unless `seen->status` is an error, and the inputs' memory, whose blocks begin
+ * `shift` elements late; false when out of memory. */
+bool seen_take(const FuzzProgram *program, Seen *seen, sn_tensor *const *outputs,
+               sn_tensor *const *blocks, int64_t shift, const sn_rng *generator);
+void seen_free(Seen *seen);
+/* `eager` and `compiled` must agree; `call` is for the words. */
+FuzzVerdict seen_compare(const FuzzProgram *program, const Seen *eager, const Seen *compiled,
+                         int32_t call);
+/* A number of all bits, never 0. */
+uint64_t seen_digest(const FuzzProgram *program, const Seen *seen);
+
+#endif

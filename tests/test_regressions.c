@@ -1,0 +1,204 @@
+/* Programs that the fuzzer found compiled and eager to disagree about, each cut down and named by the
+ * rule that was broken. */
+#include "api_case.h"
+#include "fuzz_plant.h"
+
+#include "base/settings.h"
+
+typedef sn_tensor *Binary(sn_tensor *, sn_tensor *);
+typedef sn_tensor *Ternary(sn_tensor *, sn_tensor *, sn_tensor *);
+
+/* A transposed tensor of the same values for the same seed. */
+static sn_tensor *column_major(uint32_t seed, int64_t rows, int64_t columns) {
+    return sn_transpose(tensor_random(seed, SN_F32, SN_I(columns, rows)), 0, 1);
+}
+
+/* Every second column of a wider matrix. */
+static sn_tensor *with_gaps(uint32_t seed, int64_t rows, int64_t columns) {
+    sn_tensor *wide = tensor_random(seed, SN_F32, SN_I(rows, 2 * columns + 3));
+    return sn_index(wide, SN_IX(SN_ALL, SN_STEP(0, 2 * columns, 2)));
+}
+
+typedef sn_tensor *Matrix(uint32_t seed, int64_t rows, int64_t columns);
+
+/* Calls both with equal arguments, three times, and compares results and the written argument. */
+static void expect_binary(Binary *function, Matrix *matrix, int64_t rows, int64_t inner) {
+    sn_compiled *c = sn_compile(function, "tt:t", NULL);
+    Binary *fast = (Binary *)sn_compiled_fn(c);
+    for (int i = 0; i < 3; i++) {
+        sn_tensor *x = matrix(5, rows, inner), *again = matrix(5, rows, inner);
+        sn_tensor *w = tensor_random(6, SN_F32, SN_I(inner, 9));
+        sn_tensor *got = fast(again, w), *want = function(x, w);
+        EXPECT_OK();
+        EXPECT_SAME(got, want);
+        EXPECT_SAME(again, x);
+    }
+    sn_compiled_release(c);
+}
+
+/* ---- layouts of operands of products -------------------------------------------------------- */
+
+static sn_tensor *write_view_and_multiply(sn_tensor *x, sn_tensor *w) {
+    sn_tensor *turned = sn_transpose(x, 0, 1);
+    sn_mul_(turned, sn_c(1.25));
+    return sn_matmul(sn_transpose(sn_contiguous(x), 0, 1), sn_matmul(x, w));
+}
+
+static sn_tensor *multiply_written_view(sn_tensor *x, sn_tensor *w) {
+    sn_tensor *turned = sn_transpose(x, 0, 1);
+    sn_fmod_(turned, sn_c(0.7));
+    return sn_matmul(turned, sn_index(w, SN_IX(SN_AT(0))));
+}
+
+static sn_tensor *multiply_written_argument(sn_tensor *x, sn_tensor *w) {
+    sn_sinh_(x);
+    return sn_matmul(x, w);
+}
+
+static sn_tensor *multiply_written_part(sn_tensor *x, sn_tensor *w) {
+    sn_tensor *left = sn_narrow(x, 1, 0, sn_size(w, 0) - 3);
+    sn_relu_(left);
+    return sn_matmul(left, sn_narrow(w, 0, 0, sn_size(w, 0) - 3));
+}
+
+static void a_product_sees_written_memory_in_eagers_layout(void **state) {
+    (void)state;
+    static const int64_t sizes[][2] = {{2, 3}, {9, 9}, {3, 2}, {5, 7}, {33, 18}, {64, 31}};
+    Matrix *matrices[] = {column_major, with_gaps};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        for (size_t j = 0; j < 2; j++) {
+            int64_t rows = sizes[i][0], inner = sizes[i][1];
+            expect_binary(multiply_written_argument, matrices[j], rows, inner);
+            if (inner > 3) expect_binary(multiply_written_part, matrices[j], rows, inner);
+            expect_binary(write_view_and_multiply, matrices[j], rows, inner);
+            if (rows == 9) expect_binary(multiply_written_view, matrices[j], rows, inner);
+        }
+}
+
+/* The product is of the fresh value, which is dense, wherever else it is written. */
+static sn_tensor *multiply_and_store(sn_tensor *x, sn_tensor *y, sn_tensor *w) {
+    sn_tensor *z = sn_mul(y, sn_c(0.3));
+    sn_tensor *product = sn_matmul(z, w);
+    sn_copy_(x, z);
+    return product;
+}
+
+static void a_value_stored_in_an_argument_is_multiplied_as_it_was(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(multiply_and_store, "ttt:t", NULL);
+    Ternary *fast = (Ternary *)sn_compiled_fn(c);
+    Matrix *matrices[] = {column_major, with_gaps};
+    int64_t fallbacks = counters_now().fallbacks;
+    for (size_t i = 0; i < 6; i++) {
+        sn_tensor *x = matrices[i % 2](7, 17, 12), *again = matrices[i % 2](7, 17, 12);
+        sn_tensor *y = tensor_random(8, SN_F32, SN_I(17, 12));
+        sn_tensor *w = tensor_random(9, SN_F32, SN_I(12, 5));
+        EXPECT_SAME(fast(again, y, w), multiply_and_store(x, y, w));
+        EXPECT_SAME(again, x);
+    }
+    assert_int_equal(counters_now().fallbacks, fallbacks);
+    sn_compiled_release(c);
+}
+
+/* ---- errors --------------------------------------------------------------------------------- */
+
+static sn_tensor *bad_index_then_bad_shape(sn_tensor *x, sn_tensor *index) {
+    sn_tensor *rows = sn_index_select(x, 0, index);
+    return sn_matmul(rows, rows); /* refused: 3 columns times 2 rows */
+}
+
+static void the_first_error_wins_be_it_in_the_data(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(bad_index_then_bad_shape, "tt:t", NULL);
+    Binary *fast = (Binary *)sn_compiled_fn(c);
+    sn_tensor *x = tensor_random(1, SN_F32, SN_I(4, 3));
+    sn_tensor *good = tensor_of(SN_I64, SN_I(2), V(0, 3));
+    sn_tensor *bad = tensor_of(SN_I64, SN_I(2), V(0, 4));
+    for (int i = 0; i < 3; i++) {
+        assert_null(bad_index_then_bad_shape(x, bad));
+        EXPECT_ERROR(SN_ERROR_INDEX, "index_select", "size 4");
+        assert_null(fast(x, bad));
+        EXPECT_ERROR(SN_ERROR_INDEX, "index_select", "size 4");
+        assert_null(fast(x, good));
+        EXPECT_ERROR(SN_ERROR_SHAPE, "matmul");
+    }
+    sn_compiled_release(c);
+}
+
+static sn_tensor *scaled_rows(sn_tensor *weight, sn_tensor *index) {
+    return sn_embedding(sn_log1p(sn_mul(weight, sn_c(1.0625))), index);
+}
+
+/* The line of an error stands in its text once, also where the graph runs node by node. */
+static void a_fallback_names_the_line_once(void **state) {
+    (void)state;
+    sn_tensor *weight = tensor_random(1, SN_I16, SN_I(4, 3));
+    sn_tensor *bad = tensor_of(SN_I64, SN_I(2), V(0, 4));
+    sn_error wanted = {0}, got = {0};
+    scaled_rows(weight, bad);
+    assert_int_equal(sn_error_take(&wanted), SN_ERROR_INDEX);
+    sn_compiled *c = sn_compile(scaled_rows, "tt:t", NULL);
+    Binary *fast = (Binary *)sn_compiled_fn(c);
+    int64_t fallbacks = counters_now().fallbacks;
+    if (!plant_refusal()) skip(); /* no code generator here */
+    assert_null(fast(weight, bad));
+    assert_true(plant_refused());
+    assert_int_equal(counters_now().fallbacks, fallbacks + 1);
+    assert_int_equal(sn_error_take(&got), SN_ERROR_INDEX);
+    assert_string_equal(got.text, wanted.text);
+    sn_compiled_release(c);
+}
+
+/* ---- guards --------------------------------------------------------------------------------- */
+
+static sn_tensor *add_into(sn_tensor *x, sn_tensor *y) {
+    sn_add_(x, y);
+    return sn_mul(x, sn_ci(2));
+}
+
+/* One call with arguments that overlap runs node by node; others are none the worse for it. */
+static void overlapping_arguments_cost_only_their_own_call(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(add_into, "tt:t", NULL);
+    Binary *fast = (Binary *)sn_compiled_fn(c);
+    sn_tensor *x = tensor_random(1, SN_F64, SN_I(6)), *y = tensor_random(2, SN_F64, SN_I(6));
+    for (int i = 0; i < 3; i++) fast(x, y);
+    sn_tensor *memory = tensor_random(3, SN_F64, SN_I(7)), *twin = sn_clone(memory);
+    int64_t fallbacks = counters_now().fallbacks;
+    sn_tensor *got = fast(sn_narrow(memory, 0, 0, 6), sn_narrow(memory, 0, 1, 6));
+    EXPECT_SAME(got, add_into(sn_narrow(twin, 0, 0, 6), sn_narrow(twin, 0, 1, 6)));
+    EXPECT_SAME(memory, twin);
+    assert_int_equal(counters_now().fallbacks, fallbacks + 1);
+    int64_t hits = counters_now().guard_hits;
+    fast(x, y);
+    assert_int_equal(counters_now().guard_hits, hits + 1);
+    sn_compiled_release(c);
+}
+
+/* ---- random numbers ------------------------------------------------------------------------- */
+
+static void uniform_halves_stay_below_one(void **state) {
+    (void)state;
+    sn_dtype halves[] = {SN_F16, SN_BF16};
+    for (int i = 0; i < 2; i++) {
+        sn_rng generator = {11, 0};
+        sn_tensor *x = sn_rand(&generator, SN_I(40000), halves[i]);
+        assert_true(sn_item(sn_max(x, SN_I0, false)) < 1);
+        assert_true(sn_item(sn_min(x, SN_I0, false)) >= 0);
+        double mean = sn_item(sn_mean(sn_cast(x, SN_F64), SN_I0, false));
+        assert_true(mean > 0.49 && mean < 0.51);
+    }
+}
+
+int main(void) {
+    setting_set(SETTING_CACHE_DIR, "off"); /* a kernel on disk would not have to be compiled */
+    const struct CMUnitTest tests[] = {
+        API_TEST(a_product_sees_written_memory_in_eagers_layout),
+        API_TEST(a_value_stored_in_an_argument_is_multiplied_as_it_was),
+        API_TEST(the_first_error_wins_be_it_in_the_data),
+        API_TEST(a_fallback_names_the_line_once),
+        API_TEST(overlapping_arguments_cost_only_their_own_call),
+        API_TEST(uniform_halves_stay_below_one),
+    };
+    return cmocka_run_group_tests_name("regressions", tests, NULL, NULL);
+}
