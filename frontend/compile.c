@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/status.h"
+#include "runtime/lock.h"
 
 static bool is_argument_generator(const sn_value *values, const Signature *s,
                                   const sn_rng *generator) {
@@ -28,6 +29,20 @@ void compiled_count_fallback(sn_compiled *c, const char *reason) {
 
 /* ---- making ------------------------------------------------------------------------------------------------- */
 
+/* libffi sets its heap up at the first closure without regard to other threads. */
+static pthread_mutex_t closures = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t closures_once = PTHREAD_ONCE_INIT;
+
+static void prepare_closures(void) {
+    lock_survive_fork(&closures, NULL);
+}
+
+static void free_closure(ffi_closure *closure) {
+    pthread_mutex_lock(&closures);
+    ffi_closure_free(closure);
+    pthread_mutex_unlock(&closures);
+}
+
 static void free_compiled(sn_compiled *c) {
     if (!c) return;
     for (uint32_t i = 0; i < c->entries.count; i++) {
@@ -48,7 +63,7 @@ static void free_compiled(sn_compiled *c) {
     vec_free(&c->entries);
     vec_free(&c->graphs);
     map_free(&c->entry_map);
-    if (c->closure) ffi_closure_free(c->closure);
+    if (c->closure) free_closure(c->closure);
     pthread_mutex_destroy(&c->lock);
     mem_free(c->name);
     mem_free(c->signature_text);
@@ -305,16 +320,10 @@ static void closure_entry(ffi_cif *cif, void *result, void **arguments, void *us
     memcpy(result, &word, sizeof word);
 }
 
-sn_function sn_compiled_fn(sn_compiled *c) {
-    if (error_pending(thread_state())) return NULL;
-    if (!c)
-        return (sn_function)(uintptr_t)error_raise(SN_ERROR_ARGUMENT, (Site){0},
-                                                   "compiled_fn: the handle is NULL");
-    if (c->payload_function)
-        return (sn_function)(uintptr_t)error_raise(
-            SN_ERROR_ARGUMENT, c->site, "compiled_fn: %s is a payload function; use sn_call",
-            c->name);
-    pthread_mutex_lock(&c->lock);
+/* Address of the handle's closure, made at the first call; NULL without executable memory. */
+static void *closure_of(sn_compiled *c) {
+    pthread_once(&closures_once, prepare_closures);
+    pthread_mutex_lock(&closures);
     if (!c->closure) {
         c->closure = ffi_closure_alloc(sizeof(ffi_closure), &c->closure_code);
         if (c->closure && ffi_prep_closure_loc(c->closure, &c->cif, closure_entry, c,
@@ -324,7 +333,20 @@ sn_function sn_compiled_fn(sn_compiled *c) {
         }
     }
     void *code = c->closure ? c->closure_code : NULL;
-    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(&closures);
+    return code;
+}
+
+sn_function sn_compiled_fn(sn_compiled *c) {
+    if (error_pending(thread_state())) return NULL;
+    if (!c)
+        return (sn_function)(uintptr_t)error_raise(SN_ERROR_ARGUMENT, (Site){0},
+                                                   "compiled_fn: the handle is NULL");
+    if (c->payload_function)
+        return (sn_function)(uintptr_t)error_raise(
+            SN_ERROR_ARGUMENT, c->site, "compiled_fn: %s is a payload function; use sn_call",
+            c->name);
+    void *code = closure_of(c);
     if (!code)
         error_raise(
             SN_ERROR_UNSUPPORTED, c->site,

@@ -107,7 +107,7 @@ struct sn_compiled {
     _Atomic bool impure;         /* the function is run on every call */
     const char *impure_reason;   /* why; a static string */
     ffi_cif cif;                 /* how it is called */
-    ffi_closure *closure;        /* sn_compiled_fn; NULL until asked for */
+    ffi_closure *closure;        /* sn_compiled_fn; NULL until asked for; under compile.c's lock */
     void *closure_code;          /* its address */
     pthread_mutex_t lock;        /* of the following */
     VEC(CompiledGraph *) graphs; /* all graphs */

@@ -215,6 +215,7 @@ sn_status sn_explain(sn_compiled *c, sn_explanation *out) {
                 e.extern_calls++;
             e.bytes += step->bytes;
             e.flops += step->flops;
+            e.instructions += step->instructions;
         }
         e.reorders = program->reorders;
         e.peak_bytes = program->peak_bytes;

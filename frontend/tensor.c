@@ -159,7 +159,7 @@ static void keep_dead(ThreadState *state, sn_tensor *tensor) {
         return;
     }
     state->free_count++;
-    if (QUARANTINE && state->free_list) { /* at the end of the queue */
+    if (QUARANTINE > 0 && state->free_list) { /* at the end of the queue */
         tensor->next = NULL;
         state->free_last->next = tensor;
         state->free_last = tensor;

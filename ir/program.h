@@ -52,14 +52,15 @@ typedef struct GemmStep {
 } GemmStep;
 
 typedef struct Step {
-    uint8_t kind;       /* StepKind */
-    NodeId commit_code; /* > 0: writes an input; not run once a lower error code was recorded */
-    uint32_t site;      /* a source line it came from */
-    int64_t bytes;      /* bytes it must move: each buffer element touched, once */
-    int64_t flops;      /* scalar operations */
-    const char *label;  /* for dumps: "softmax+add"; owned by the program's arena strings */
-    Launch launch;      /* STEP_KERNEL */
-    GemmStep gemm;      /* STEP_GEMM */
+    uint8_t kind;         /* StepKind */
+    NodeId commit_code;   /* > 0: writes an input; not run once a lower error code was recorded */
+    uint32_t site;        /* a source line it came from */
+    int64_t bytes;        /* bytes it must move: each buffer element touched, once */
+    int64_t flops;        /* scalar operations; a multiply-add is two */
+    int64_t instructions; /* the same; a multiply-add is one */
+    const char *label;    /* for dumps: "softmax+add"; owned by the program's arena strings */
+    Launch launch;        /* STEP_KERNEL */
+    GemmStep gemm;        /* STEP_GEMM */
 } Step;
 
 /* Where a result lies. */

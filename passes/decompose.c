@@ -18,9 +18,32 @@ TensorType rw_type(const Rewrite *r, NodeId x) {
     return node_type(r->to, x);
 }
 
+/* The type of a look-up that has no elements: no index is read, and none can be out of range. In a
+ * kernel with other ops, whose loops are not empty, it would be. */
+static bool looks_nothing_up(const Rewrite *r, OpCode op, const NodeId *inputs,
+                             const AttrList *attrs, TensorType *type) {
+    if (op == OP_GATHER) {
+        *type = rw_type(r, inputs[1]);
+        type->dtype = rw_type(r, inputs[0]).dtype;
+    } else if (op == OP_INDEX_SELECT) {
+        *type = rw_type(r, inputs[0]);
+        type->dims[attrs->words[0]] = rw_type(r, inputs[1]).dims[0];
+    } else if (op == OP_ONE_HOT) {
+        *type = rw_type(r, inputs[0]);
+        type->dtype = SN_I64;
+        type->dims[type->rank++] = attrs->words[0];
+    } else {
+        return false;
+    }
+    return dims_count(type->dims, type->rank) == 0;
+}
+
 NodeId rw_emit(Rewrite *r, OpCode op, const NodeId *inputs, int32_t n, const AttrList *attrs) {
     static const AttrList none = {0};
+    TensorType type;
     if (r->error && r->error->status != SN_OK) return NODE_NONE;
+    if (looks_nothing_up(r, op, inputs, attrs, &type))
+        return rw_expand(r, rw_literal(r, (sn_dtype)type.dtype, 0), type.dims, type.rank);
     return graph_emit(r->to, op, inputs, n, attrs ? attrs : &none, r->site, r->error);
 }
 

@@ -428,12 +428,14 @@ static bool find_reads(Fuser *f, int32_t own, int32_t x, int32_t y, NodeId *foun
 }
 
 /* Does a kernel have arguments enough for what both read? The bound on it is made exact where it is too
- * high: ops of a chain often read the same values. */
-static bool reads_fit(Fuser *f, int32_t into, int32_t from) {
+ * high: ops of a chain often read the same values. Not so with reductions: the kernel walks its row for
+ * each of them and computes again what came before, so that a long one is slow. */
+static bool reads_fit(Fuser *f, int32_t into, int32_t from, const Group *joined) {
     NodeId found[FUSE_MOST_READS];
     int32_t count = 0;
     GroupState *x = &f->states.data[into], *y = &f->states.data[from];
     if (x->reads + y->reads <= FUSE_MOST_READS) return true;
+    if (group_has_k(joined)) return false;
     if (!find_reads(f, into, into, from, found, &count) ||
         !find_reads(f, from, into, from, found, &count))
         return false;
@@ -458,7 +460,7 @@ static Refusal can_merge(Fuser *f, int32_t into, int32_t from, Group *joined) {
         return REFUSE_CYCLE;
     refusal = members_fit(f, joined, x, y, from);
     if (refusal == REFUSE_NONE) refusal = members_fit(f, joined, y, x, into);
-    return refusal != REFUSE_NONE || reads_fit(f, into, from) ? refusal : REFUSE_SIZE;
+    return refusal != REFUSE_NONE || reads_fit(f, into, from, joined) ? refusal : REFUSE_SIZE;
 }
 
 static bool merge(Fuser *f, int32_t into, int32_t from, const Group *joined) {

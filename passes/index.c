@@ -168,8 +168,8 @@ IndexExpr index_div(IndexSpace *space, const IndexExpr *e, int64_t d) {
 }
 
 IndexExpr index_mod(IndexSpace *space, const IndexExpr *e, int64_t d) {
-    if (e->count < 0) return *e;
-    if (d <= 1) return index_constant(0);
+    if (e->count < 0 || d == 0) return *e; /* no element has it, but it stays in its loop */
+    if (d == 1) return index_constant(0);
     IndexExpr quotient, rest;
     split(e, d, &quotient, &rest);
     int64_t least, most;

@@ -1,5 +1,6 @@
 /* layout: extern calls take operands by strides; one that no strides describe, or whose strides the
- * call cannot take, is copied into dense memory first (a reorder, counted in the program). */
+ * call cannot take, is copied into dense memory first (a reorder, counted in the program). What an
+ * update replaces elements of must be in memory too. */
 #include "base/status.h"
 #include "passes/fuse.h"
 
@@ -14,9 +15,16 @@ static bool strides_fit(const int64_t *dims, const int64_t *strides) {
     return (row_major || column_major) && strides[0] >= 0;
 }
 
-static bool needs_copy(const Graph *graph, NodeId operand) {
+/* Nodes of at most three operands that refer to some of them by address. */
+static bool in_memory(const Node *node) {
+    return node->op == OP_GEMM || op_is((OpCode)node->op, CLASS_UPDATE);
+}
+
+/* Must operand j of a node be copied into memory? */
+static bool needs_copy(const Graph *graph, const Node *user, uint32_t j, NodeId operand) {
     NodeId base = view_base(graph, operand);
     OpCode op = (OpCode)graph_node(graph, base)->op;
+    if (user->op != OP_GEMM) return j == 0 && (op == OP_CONST || op == OP_IOTA);
     if (op == OP_CONST || op == OP_IOTA || op == OP_EMPTY) return true;
     int64_t own[SN_MAX_RANK], strides[SN_MAX_RANK], offset;
     base_strides(graph, base, own);
@@ -50,10 +58,31 @@ static NodeId own_result(Graph *graph, GraphOutput output, NodeId node, sn_error
     return read ? graph_emit(graph, OP_CLONE, &node, 1, &none, (Site){0}, error) : node;
 }
 
+/* Node `id` in the new graph, its operands copied where they have to be. */
+static NodeId copy_reader(PassContext *context, Graph *to, NodeId id, const NodeId *map) {
+    const Graph *from = &context->graph;
+    const Node *node = graph_node(from, id);
+    Site site = from->sites.data[node->site];
+    NodeId inputs[3];
+    AttrList attrs, none;
+    none.count = 0;
+    for (uint32_t j = 0; j < node->n_inputs; j++) {
+        NodeId operand = node_inputs(from, node)[j];
+        inputs[j] = operand == NODE_NONE ? NODE_NONE : map[operand];
+        if (operand == NODE_NONE || !needs_copy(to, node, j, inputs[j])) continue;
+        inputs[j] = graph_emit(to, OP_CLONE, &inputs[j], 1, &none, site, context->error);
+        if (inputs[j] == NODE_NONE) return NODE_NONE;
+        context->program->reorders += node->op == OP_GEMM;
+    }
+    attrs.count = node->n_attrs;
+    memcpy(attrs.words, node_attrs(from, node), sizeof(int64_t) * node->n_attrs);
+    return graph_emit(to, (OpCode)node->op, inputs, node->n_inputs, &attrs, site, context->error);
+}
+
 sn_status pass_layout(PassContext *context) {
     const Graph *from = &context->graph;
     bool any = false;
-    for (NodeId i = 0; i < from->nodes.count; i++) any = any || graph_node(from, i)->op == OP_GEMM;
+    for (NodeId i = 0; i < from->nodes.count; i++) any = any || in_memory(graph_node(from, i));
     if (!any) return SN_OK;
     Graph to;
     graph_init(&to, from->name);
@@ -61,32 +90,11 @@ sn_status pass_layout(PassContext *context) {
     if (!map) return error_memory(context->error);
     sn_status status = SN_OK;
     for (NodeId i = 0; i < from->nodes.count && status == SN_OK; i++) {
-        const Node *node = graph_node(from, i);
-        map[i] = graph_copy_node(from, i, &to, map, context->error);
-        if (map[i] == NODE_NONE) {
+        map[i] = in_memory(graph_node(from, i))
+                     ? copy_reader(context, &to, i, map)
+                     : graph_copy_node(from, i, &to, map, context->error);
+        if (map[i] == NODE_NONE)
             status = context->error->status ? context->error->status : SN_ERROR_MEMORY;
-        } else if (node->op == OP_GEMM) {
-            NodeId inputs[3];
-            bool copied = false;
-            for (uint32_t j = 0; j < 3; j++) {
-                NodeId operand = node_inputs(from, node)[j];
-                inputs[j] = operand == NODE_NONE ? NODE_NONE : map[operand];
-                if (operand == NODE_NONE || !needs_copy(&to, inputs[j])) continue;
-                AttrList none;
-                none.count = 0;
-                inputs[j] = graph_emit(&to, OP_CLONE, &inputs[j], 1, &none,
-                                       from->sites.data[node->site], context->error);
-                copied = true;
-                context->program->reorders++;
-            }
-            if (!copied) continue;
-            AttrList attrs;
-            attrs.count = node->n_attrs;
-            memcpy(attrs.words, node_attrs(from, node), sizeof(int64_t) * node->n_attrs);
-            map[i] = graph_emit(&to, OP_GEMM, inputs, 3, &attrs, from->sites.data[node->site],
-                                context->error);
-            if (map[i] == NODE_NONE) status = error_memory(context->error);
-        }
     }
     for (uint32_t i = 0; i < from->outputs.count && status == SN_OK; i++) {
         GraphOutput output = from->outputs.data[i];
@@ -100,6 +108,5 @@ sn_status pass_layout(PassContext *context) {
     }
     graph_free(&context->graph);
     context->graph = to;
-    /* The unclone'd calls are dead now. */
-    return pass_simplify(context);
+    return SN_OK;
 }

@@ -150,7 +150,6 @@ static void emit_reduction(Lower *l, NodeId id) {
     if (!dtype_is_float((sn_dtype)node->dtype)) inst.order = REDUCE_FREE;
     kbuilder_at(l->builder, l->regions[DEPTH_K]);
     l->reduced[id] = lower_inst(l, inst, l->b_symbol != LOWER_NO_AXIS ? DEPTH_B : DEPTH_ITEM);
-    l->flops += node_count(l->graph, input);
 }
 
 /* A store that waits until the loop's values are computed: a kernel may read what it overwrites. */
@@ -446,7 +445,6 @@ static sn_status lower_kernel(Lower *l, NodeId commit) {
     if (status != SN_OK) return status;
     step->label = label_of(l);
     step->site = graph_node(l->graph, l->group->shape_of)->site;
-    step->flops = l->flops;
     return lower_launch(l, step);
 }
 
@@ -486,7 +484,8 @@ static sn_status lower_gemm(Lower *l, NodeId id) {
     base_strides(l->graph, id, gemm->c_strides);
     int64_t elements = x[0] * x[1] * x[2] + y[0] * y[1] * y[2] + dims[0] * dims[1] * dims[2];
     step.bytes = elements * (int64_t)sn_dtype_size((sn_dtype)node->dtype);
-    step.flops = 2 * dims[0] * dims[1] * dims[2] * x[2];
+    step.instructions = dims[0] * dims[1] * dims[2] * x[2];
+    step.flops = 2 * step.instructions;
     return vec_push(&l->program->steps, step) ? SN_OK : error_memory(l->context->error);
 }
 

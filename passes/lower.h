@@ -80,7 +80,6 @@ typedef struct Lower {
     VEC(int64_t) params;       /* numbered parameters */
     VEC(KValue) symbol_values; /* by symbol: instruction of a quotient or remainder, by stage */
     int64_t loads, stores;     /* bytes */
-    int64_t flops;             /* scalar operations in the whole space */
     bool failed;               /* out of memory or too complex; context->error tells */
 } Lower;
 

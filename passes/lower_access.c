@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "ir/dtype.h"
+#include "ir/kernel_form.h"
 
 enum {
     BLOCK_ELEMENTS = 16384, /* of a map: an item is then some 10 µs */
@@ -267,6 +268,30 @@ static void count_bytes(const Lower *l, Step *step) {
         streams && stored > 0 && step->bytes > l->context->target->l3_bytes / 4 * 3;
 }
 
+/* Arithmetic of all items: each instruction as often as its loops go round. */
+static void count_operations(const Lower *l, Step *step, int64_t points) {
+    enum { LOOPS_DEEP = 8 }; /* lowering nests two */
+    const Kernel *k = l->kernel;
+    int64_t trips[LOOPS_DEEP + 1] = {points};
+    int32_t depth = 0;
+    for (uint32_t i = 0; i < k->insts.count; i++) {
+        const KInst *inst = &k->insts.data[i];
+        uint8_t form = kop_row(inst->op)->form;
+        if (form == KFORM_LOOP) {
+            KCoef size = k->axes.data[inst->imm].size;
+            int64_t count = size.param >= 0 ? l->params.data[size.param] : size.value;
+            trips[depth + 1] = trips[depth] * count;
+            depth++;
+        } else if (form == KFORM_END) {
+            depth--;
+        }
+        bool prim = form == KFORM_PRIM && inst->op != OP_BITCAST;
+        if (!prim && form != KFORM_REDUCE && form != KFORM_SCAN) continue;
+        step->instructions += trips[depth];
+        step->flops += inst->op == OP_FMA ? 2 * trips[depth] : trips[depth];
+    }
+}
+
 static bool push_params(Lower *l, Launch *launch, const Grid *grid, int64_t blocks, int64_t block) {
     int64_t fixed[KPARAM_STRIDES] = {blocks, block, grid->rank};
     memcpy(fixed + KPARAM_SIZES, grid->sizes, sizeof(int64_t) * (size_t)grid->rank);
@@ -306,6 +331,7 @@ sn_status lower_launch(Lower *l, Step *step) {
             return error_memory(l->context->error);
     }
     count_bytes(l, step);
+    count_operations(l, step, points);
     if (!push_params(l, launch, &grid, blocks, block)) return error_memory(l->context->error);
     return SN_OK;
 }

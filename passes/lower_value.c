@@ -306,7 +306,6 @@ static KValue pointwise(Lower *l, NodeId id, const IndexExpr *index) {
     }
     if (l->failed) return KVALUE_NONE;
     if (node->op == OP_CLONE) return in[0];
-    l->flops += l->group->a * l->group->b * l->group->k;
     int32_t depth = emit_at(l, in, node->n_inputs);
     KValue value = scalar_expand(l->builder, (OpCode)node->op, (sn_dtype)node->dtype, in,
                                  node->n_inputs, node_attrs(l->graph, node), l->context->error);

@@ -78,6 +78,15 @@ static void walk_anywhere(Walk *w, NodeId id) {
         vec_last(w->reads).index.count = INDEX_OVERFLOW;
 }
 
+/* What an update replaces elements of: it must lie in memory, even if it has but one element, whose
+ * coordinates are known. */
+static void walk_base(Walk *w, NodeId id) {
+    uint32_t first = w->reads->count;
+    walk_anywhere(w, id);
+    for (uint32_t i = first; i < w->reads->count; i++)
+        w->reads->data[i].index.count = INDEX_OVERFLOW;
+}
+
 static void walk(Walk *w, NodeId id, const IndexExpr *index) {
     const Node *node = graph_node(w->graph, id);
     switch (w->fusion->roles[id]) {
@@ -173,16 +182,16 @@ static void walk_member(Walk *w, NodeId id, const IndexExpr *index) {
         return;
     case OP_PUT_SLICE:
     case OP_PUT_DIAGONAL:
-        walk_anywhere(w, inputs[0]);
+        walk_base(w, inputs[0]);
         walk(w, inputs[1], index);
         return;
     case OP_SCATTER_ADD:
-        walk_anywhere(w, inputs[0]);
+        walk_base(w, inputs[0]);
         walk(w, inputs[1], index);
         walk_anywhere(w, inputs[2]);
         return;
     case OP_INDEX_COPY:
-        walk_anywhere(w, inputs[0]);
+        walk_base(w, inputs[0]);
         walk(w, inputs[1], &index[node_attr_int(w->graph, id, "axis")]);
         walk(w, inputs[2], index);
         return;

@@ -14,7 +14,7 @@ enum {
     FEW_BUFFERS = 64,        /* addresses that fit on the stack */
     FEW_ARGS = 32,           /* arguments of one kernel that do */
     SERIAL_COST = 32 * 1024, /* bytes + operations below which threads cost more than they gain */
-    FLOP_COST = 4            /* bytes that one scalar operation counts for, sixteenths */
+    FLOP_COST = 4            /* bytes that one instruction counts for, sixteenths */
 };
 
 /* What one step needs at run time. */
@@ -70,7 +70,7 @@ static sn_status prepare_step(const Step *step, Prepared *prepared, sn_error *er
         return gemm_get(&shape, prepared->threads, &prepared->gemm, error);
     }
     Schedule schedule = {.stream_stores = step->launch.stream_stores};
-    prepared->parallel = step->bytes + step->flops * FLOP_COST / 16 > SERIAL_COST;
+    prepared->parallel = step->bytes + step->instructions * FLOP_COST / 16 > SERIAL_COST;
     if (!schedule.stream_stores)
         return kernel_cache_get(&step->launch.kernel, &schedule, &prepared->kernel, NULL, error);
     /* Streaming is a matter of speed: without a code generator the pack's plain kernel serves. */

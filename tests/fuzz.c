@@ -14,6 +14,7 @@
 #include "tests/fuzz_shrink.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ enum {
     MOST_JOBS = 16,
     MOST_PLANTS = 8,
     MOST_PRINTED = 12,
+    FEW = 50, /* programs below which coverage says nothing */
     TRIAL_SECONDS = 20,
     PROGRAM_SECONDS = 60,
     SHRINK_TRIALS = 600
@@ -222,7 +224,7 @@ static void kill_if_stuck(Slot *slots, int32_t jobs) {
 
 static void print_totals(const Totals *totals, double seconds) {
     const FuzzCoverage *c = &totals->coverage;
-    coverage_print(c);
+    if (c->programs >= FEW) coverage_print(c);
     printf("programs: %lld (%lld of them refused by eager too), %lld steps, %lld kernels compiled, "
            "%.1f s, %.1f programs/s\n",
            (long long)c->programs, (long long)c->refused, (long long)c->steps,
@@ -325,6 +327,13 @@ static bool parse(int argc, char **argv, Options *o) {
     return o->count > 0 && o->jobs > 0 && o->jobs <= MOST_JOBS;
 }
 
+static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *at) {
+    (void)info;
+    (void)type;
+    (void)at;
+    return remove(path);
+}
+
 int main(int argc, char **argv) {
     Options options = {.count = 1000, .seed = 1, .jobs = 2, .shrink = true};
     if (!parse(argc, argv, &options)) return usage();
@@ -335,8 +344,11 @@ int main(int argc, char **argv) {
         return 0;
     }
     static Totals totals;
-    setenv("SINTER_CACHE_DIR", "off", 0); /* every run compiles what it tests */
+    char folder[] = "/tmp/sinter-fuzz-XXXXXX";
+    bool own = !getenv("SINTER_CACHE_DIR") && mkdtemp(folder);
+    if (own) setenv("SINTER_CACHE_DIR", folder, 1); /* each kernel is compiled once a run */
     run_all(&options, &totals);
+    if (own) nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     printf("%lld passed, %lld failed\n", (long long)totals.passed, (long long)totals.failed);
     if (!options.finding) return totals.failed ? 1 : 0;
     bool found = totals.failed > 0 && totals.largest <= options.finding;

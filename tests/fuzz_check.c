@@ -176,6 +176,23 @@ static FuzzVerdict call_once(const FuzzProgram *p, sn_compiled *compiled, int64_
     return ok ? fuzz_fine() : fuzz_fail(FUZZ_SETUP, "out of memory");
 }
 
+/* May two elements of the input be one in memory? */
+static bool overlaps_itself(const FuzzInput *input) {
+    int64_t reach = 0, order[SN_MAX_RANK];
+    for (int32_t i = 0; i < input->rank; i++) { /* axes by stride */
+        int32_t at = i;
+        for (; at > 0 && llabs(input->strides[order[at - 1]]) > llabs(input->strides[i]); at--)
+            order[at] = order[at - 1];
+        order[at] = i;
+    }
+    for (int32_t i = 0; i < input->rank; i++) {
+        int64_t stride = llabs(input->strides[order[i]]), dim = input->dims[order[i]];
+        if (dim > 1 && stride <= reach) return true;
+        reach += dim > 1 ? (dim - 1) * stride : 0;
+    }
+    return false;
+}
+
 /* Does the program write memory that two inputs name differently, or that names one element twice?
  * Then the design runs it node by node. Behind a host read, views made before it are inputs too. */
 static bool may_fall_back(const FuzzProgram *p) {
@@ -188,8 +205,7 @@ static bool may_fall_back(const FuzzProgram *p) {
     for (int32_t i = 0; i < p->n_inputs; i++) {
         const FuzzInput *input = &p->inputs[i];
         for (int32_t j = 0; j < i; j++) repeats = repeats || p->inputs[j].block == input->block;
-        for (int32_t d = 0; d < input->rank; d++)
-            repeats = repeats || (input->strides[d] == 0 && input->dims[d] > 1);
+        repeats = repeats || overlaps_itself(input);
     }
     return writes && repeats;
 }

@@ -111,6 +111,29 @@ static void test_the_branch_is_there(void **state) {
     case_close(&c);
 }
 
+/* The mark is part of the text, and of WHERE only. */
+static void test_the_mark_is_printed_and_parsed(void **state) {
+    (void)state;
+    char text[2048];
+    snprintf(text, sizeof text, "%s%s", HEAD(" vector"), bodies[1]);
+    Case c = case_open(text);
+    StrBuf printed = {0};
+    Kernel again;
+    sn_error error = {0};
+    kernel_print(&c.kernel, &printed, NULL);
+    assert_non_null(strstr(strbuf_text(&printed), "= where %3, %5, %2 rare : f64"));
+    kernel_init(&again);
+    assert_int_equal(kernel_parse(&again, strbuf_text(&printed), printed.length, &error), SN_OK);
+    assert_true(kernel_equal(&c.kernel, &again));
+    for (uint32_t i = 0; i < again.insts.count; i++) again.insts.data[i].flags &= ~(uint32_t)K_RARE;
+    assert_false(kernel_equal(&c.kernel, &again));
+    again.insts.data[again.insts.count - 3].flags = K_RARE; /* the sum */
+    assert_int_not_equal(kernel_verify(&again, &error), SN_OK);
+    kernel_free(&again);
+    strbuf_free(&printed);
+    case_close(&c);
+}
+
 /* ---- sines ----------------------------------------------------------------------------------- */
 
 /* y = op(x) as lowering builds it, in the vector loop or not. */
@@ -201,6 +224,7 @@ int main(void) {
         cmocka_unit_test(test_bits_are_those_of_the_interpreter),
         cmocka_unit_test(test_vectors_side_by_side),
         cmocka_unit_test(test_the_branch_is_there),
+        cmocka_unit_test(test_the_mark_is_printed_and_parsed),
         cmocka_unit_test(test_sines_of_near_and_far_arguments),
     };
     return cmocka_run_group_tests(tests, case_setup, NULL);

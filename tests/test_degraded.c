@@ -196,7 +196,7 @@ static void expect_silence_and_bits(const char *what) {
 static void a_cache_folder_that_cannot_be_is_silently_off(void **state) {
     (void)state;
     static const char *const folders[] = {
-        "/dev/null/below/a/file", "/proc/sinter",        "/proc/self/fd",
+        "/dev/null/below/a/file", "/proc/sinter", "/proc/self/fd",
         "/sys/kernel/no/such",    "/proc/1/task",
     };
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {

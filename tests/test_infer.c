@@ -10,6 +10,9 @@ static void dtype_rules_follow_the_table(void **state) {
         {OP_NEG, "i32[3]", "", "i32[3]", NULL},
         {OP_ABS, "u8[]", "", "u8[]", NULL},
         {OP_SIGN, "bool[2]", "", "bool[2]", NULL},
+        {OP_SQUARE, "bool[2]", "", "i64[2]", NULL},
+        {OP_SQUARE, "u8[2]", "", "u8[2]", NULL},
+        {OP_SQUARE, "bf16[2]", "", "bf16[2]", NULL},
         {OP_EXP, "i64[2]", "", "f32[2]", NULL},
         {OP_EXP, "bool[2]", "", "f32[2]", NULL},
         {OP_EXP, "bf16[2]", "", "bf16[2]", NULL},
@@ -261,6 +264,7 @@ static void sources_take_their_dims_from_attributes(void **state) {
         {OP_ARANGE, "", "d0 d1 d0.3 8", "f32[4]", NULL},
         {OP_ARANGE, "", "d5 d0 d-2 8", "f32[3]", NULL},
         {OP_ARANGE, "", "d1 d1 d-1 8", "f32[0]", NULL},
+        {OP_ARANGE, "", "d2.1 d-2.9 d-1 5", "i64[5]", NULL}, /* fractions count */
     };
     static const Invalid refused[] = {
         {OP_FULL, "", "[2,-1] d0 8", SN_ERROR_SHAPE, "full: dims[1] is -1, a negative size"},

@@ -189,6 +189,8 @@ static void indexing_gives_pytorchs_shapes(void **state) {
         {OP_GATHER, "f32[3,4] i32[7,4]", "0 0", "f32[7,4]", NULL},
         {OP_GATHER, "f32[3] i64[0]", "0 0", "f32[0]", NULL},
         {OP_GATHER, "f32[3,4] i64[9,0]", "1 0", "f32[9,0]", NULL},
+        {OP_GATHER, "f32[3] u8[0]", "0 0", "f32[0]", NULL},
+        {OP_GATHER, "f32[3,4] f32[9,0]", "1 0", "f32[9,0]", NULL},
         {OP_GATHER, "f32[] i64[]", "-1 0", "f32[]", "0 0"},
         {OP_GATHER, "f32[] i64[5]", "0 0", "f32[5]", NULL},
         {OP_INDEX_SELECT, "f32[3,4] i64[7]", "-2 0", "f32[7,4]", "0 0"},

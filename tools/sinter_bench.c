@@ -53,7 +53,8 @@ typedef struct BenchResult {
     double warm_load_s;          /* see FirstCalls */
     double dispatch_s;           /* a call less a direct entry into its kernels */
     int64_t bytes;               /* that the kernels and extern calls have to move */
-    int64_t flops;               /* scalar operations */
+    int64_t flops;               /* floating point and integer operations, a multiply-add two */
+    int64_t instructions;        /* the same, a multiply-add one */
     double roofline_share;       /* the machine's least time over compiled_s */
     bool bitwise_equal;          /* compiled result and eager's */
     char output_hash[17];        /* XXH3 of the compiled result */
@@ -91,6 +92,7 @@ static const Field fields[] = {
     FIELD(REAL, dispatch_s),
     FIELD(INTEGER, bytes),
     FIELD(INTEGER, flops),
+    FIELD(INTEGER, instructions),
     FIELD(REAL, roofline_share),
     FIELD(FLAG, bitwise_equal),
     FIELD(CHARS, output_hash),
@@ -213,15 +215,21 @@ static bool measure_costs(const Subject *eager, const Subject *compiled, sn_comp
     r->fallbacks = explanation.fallbacks;
     r->bytes = explanation.bytes;
     r->flops = explanation.flops;
+    r->instructions = explanation.instructions;
     return true;
 }
 
-/* The machine's least time for the bytes and operations, as a share of the time taken. */
-static double roofline_share(const BenchResult *r, double peak_flops) {
-    double bandwidth = roof_bandwidth(r->bytes, (int32_t)r->threads);
-    if (bandwidth <= 0 || peak_flops <= 0) return 0;
-    double moving = (double)r->bytes / bandwidth, computing = (double)r->flops / peak_flops;
-    return (moving > computing ? moving : computing) / r->compiled_s;
+/* The machine's least time for the bytes and the instructions, as a share of the time taken. Every
+ * arithmetic instruction takes the place of a fused multiply-add. */
+static bool measure_roof(const Subject *compiled, BenchResult *r) {
+    Roof roof;
+    if (!roof_open(&roof, r->bytes, (int32_t)r->threads)) return true; /* the share stays 0 */
+    double taken = time_under_roof(compiled, &roof);
+    double moving = (double)r->bytes / roof_bandwidth(&roof);
+    double computing = (double)r->instructions / roof_multiply_adds(&roof);
+    roof_close(&roof);
+    if (taken > 0) r->roofline_share = (moving > computing ? moving : computing) / taken;
+    return taken > 0;
 }
 
 static bool measure_calls(const Workload *workload, const BenchOptions *options,
@@ -234,11 +242,12 @@ static bool measure_calls(const Workload *workload, const BenchOptions *options,
     if (!measure_costs(&eager, &compiled, handle, r)) return false;
     if (!time_pair(&eager, &compiled, options->seconds, &r->eager_s, &r->compiled_s)) return false;
     r->speedup = r->eager_s / r->compiled_s;
+    if (!measure_roof(&compiled, r)) return false;
     return time_dispatch(&compiled, handle, options->seconds / 3, &r->dispatch_s);
 }
 
 static bool measure_workload(const Workload *workload, const BenchOptions *options,
-                             double peak_flops, BenchResult *r) {
+                             BenchResult *r) {
     enum { FIRST_CALLS = 3 };
     *r = (BenchResult){.workload = workload->name,
                        .device = "cpu",
@@ -252,7 +261,6 @@ static bool measure_workload(const Workload *workload, const BenchOptions *optio
     inputs_release(&inputs);
     sn_memory_trim();
     if (!ok) return false;
-    r->roofline_share = roofline_share(r, peak_flops);
     FirstCalls first;
     measure_first_calls(workload, options->numerics, options->threads, FIRST_CALLS, &first);
     r->cold_compile_s = first.cold_compile_s;
@@ -273,12 +281,11 @@ static bool is_sound(const BenchResult *r) {
 
 static int run_workloads(const bool *chosen, const BenchOptions *options) {
     int status = EXIT_FINE;
-    double peak_flops = roof_flops(options->threads);
     if (!options->json) print_header();
     for (int32_t i = 0; i < workload_count; i++) {
         if (!chosen[i]) continue;
         BenchResult result;
-        if (!measure_workload(&workloads[i], options, peak_flops, &result)) {
+        if (!measure_workload(&workloads[i], options, &result)) {
             status = report_error("bench", workloads[i].name);
             continue;
         }

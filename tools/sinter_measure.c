@@ -94,6 +94,18 @@ bool time_pair(const Subject *x, const Subject *y, double budget, double *x_s, d
     return true;
 }
 
+double time_under_roof(const Subject *subject, Roof *roof) {
+    double seconds[ROOF_ROUNDS];
+    int64_t calls = calls_for(subject, SAMPLE_SECONDS);
+    for (int32_t i = 0; i < ROOF_ROUNDS; i++) {
+        double first = sample(subject, calls), second = time_calls(subject, calls);
+        if (first < 0 || second < 0) return -1;
+        seconds[i] = first < second ? first : second; /* as the roof takes its own */
+        roof_round(roof);
+    }
+    return median(seconds, ROOF_ROUNDS);
+}
+
 bool time_dispatch(const Subject *subject, sn_compiled *compiled, double budget,
                    double *dispatch_s) {
     double differences[MOST_SAMPLES];

@@ -3,6 +3,7 @@
 #ifndef SINTER_MEASURE_H
 #define SINTER_MEASURE_H
 
+#include "sinter_roof.h"
 #include "sinter_workloads.h"
 
 /* A function with its arguments: what one call is. */
@@ -24,6 +25,9 @@ double median(double *values, int32_t count);
 /* Medians of one call of each, from samples that alternate for about `budget` seconds. False on
  * error. */
 bool time_pair(const Subject *x, const Subject *y, double budget, double *x_s, double *y_s);
+/* Seconds of one call, sampled in turn with the rounds of a roof, which are all done then; the median.
+ * Negative on error. */
+double time_under_roof(const Subject *subject, Roof *roof);
 /* Median over samples of a compiled call less a direct entry into its kernels; -1 where there are
  * none. False on error. */
 bool time_dispatch(const Subject *subject, sn_compiled *compiled, double budget,

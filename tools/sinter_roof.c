@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { MOST_THREADS = 256, TRIALS = 9, LEAST_BYTES = 4096, ALIGN_FLOATS = 64 };
+enum { MOST_THREADS = 256, TRIALS = 3, LEAST_BYTES = 4096, ALIGN_FLOATS = 64 };
 #define HUGE_BYTES ((size_t)2 << 20)
-static const double TRIAL_SECONDS = 6e-3;
+static const double TRIAL_SECONDS = 5e-3;
 
 /* One thread's share: target[i] = x[i], or x[i] + 3 * y[i]; n is a multiple of ALIGN_FLOATS. */
 typedef void Stream(float *target, const float *x, const float *y, int64_t n);
@@ -68,20 +68,20 @@ typedef void Stream(float *target, const float *x, const float *y, int64_t n);
 STREAMS(avx512, "avx512f", __m512, 16, _mm512)
 STREAMS(avx2, "avx2,fma", __m256, 8, _mm256)
 
-static int32_t streams(Stream **copies, Stream **triads) {
+/* Copies at even places, triads at odd ones. */
+static void list_streams(Stream *streams[ROOF_STREAMS]) {
     bool wide = __builtin_cpu_supports("avx512f");
-    copies[0] = wide ? copy_avx512 : copy_avx2;
-    copies[1] = wide ? copy_past_avx512 : copy_past_avx2;
-    triads[0] = wide ? triad_avx512 : triad_avx2;
-    triads[1] = wide ? triad_past_avx512 : triad_past_avx2;
-    return 2;
+    streams[0] = wide ? copy_avx512 : copy_avx2;
+    streams[1] = wide ? triad_avx512 : triad_avx2;
+    streams[2] = wide ? copy_past_avx512 : copy_past_avx2;
+    streams[3] = wide ? triad_past_avx512 : triad_past_avx2;
 }
 
-/* Runs fused multiply-adds; returns how many operations that were. */
+/* Runs fused multiply-adds; returns how many that were. */
 static double run_multiply_add(int64_t rounds, float *result) {
     bool wide = __builtin_cpu_supports("avx512f");
     *result = wide ? multiply_add_avx512(rounds) : multiply_add_avx2(rounds);
-    return 2.0 * 12 * (wide ? 16 : 8) * (double)rounds;
+    return 12.0 * (wide ? 16 : 8) * (double)rounds;
 }
 
 #else
@@ -95,10 +95,9 @@ static void triad_plain(float *target, const float *x, const float *y, int64_t n
     for (int64_t i = 0; i < n; i++) target[i] = x[i] + 3 * y[i];
 }
 
-static int32_t streams(Stream **copies, Stream **triads) {
-    copies[0] = copy_plain;
-    triads[0] = triad_plain;
-    return 1;
+static void list_streams(Stream *streams[ROOF_STREAMS]) {
+    streams[0] = streams[2] = copy_plain;
+    streams[1] = streams[3] = triad_plain;
 }
 
 static double run_multiply_add(int64_t rounds, float *result) {
@@ -107,7 +106,7 @@ static double run_multiply_add(int64_t rounds, float *result) {
     for (int64_t r = 0; r < rounds; r++)
         for (int i = 0; i < 64; i++) sums[i] = __builtin_fmaf(sums[i], 0.999f, 1e-3f);
     *result = sums[rounds % 64];
-    return 2.0 * 64 * (double)rounds;
+    return 64.0 * (double)rounds;
 }
 
 #endif
@@ -124,7 +123,7 @@ typedef struct Team {
     float *target, *x, *y;       /* arrays of n floats */
     int64_t n;                   /* see above */
     int64_t rounds;              /* of a trial */
-    int32_t trials;              /* how many */
+    int32_t trials;              /* how many; at most TRIALS */
     double begins[MOST_THREADS]; /* of the trial, by thread */
     double ends[MOST_THREADS];   /* the same */
     double seconds[TRIALS];      /* from the first begin to the last end */
@@ -188,8 +187,8 @@ static void *member_main(void *data) {
     return NULL;
 }
 
-/* Seconds of the team's shortest trial: a peak is what the machine can do when nothing holds it up.
- * Negative when a thread could not be started. */
+/* Seconds of the team's trials, the shorter of the last two: in the first one threads of other teams
+ * may still be spinning. Negative when a thread could not be started. */
 static double run_team(Team *team) {
     pthread_t ids[MOST_THREADS];
     Member members[MOST_THREADS];
@@ -207,80 +206,95 @@ static double run_team(Team *team) {
     for (int32_t i = 1; i < started; i++) pthread_join(ids[i], NULL);
     pthread_mutex_destroy(&team->gate);
     if (!team->complete) return -1;
-    double least = team->seconds[0];
-    for (int32_t i = 1; i < team->trials; i++)
-        if (team->seconds[i] < least) least = team->seconds[i];
-    return least;
+    return team->seconds[1] < team->seconds[2] ? team->seconds[1] : team->seconds[2];
 }
 
 /* Seconds of a round, from trials that take about TRIAL_SECONDS each. */
 static double seconds_a_round(Team *team) {
     team->rounds = 1;
-    team->trials = 3; /* the first one touches the memory */
-    double least = run_team(team);
-    while (least >= 0 && least < TRIAL_SECONDS / 4) {
-        double more = TRIAL_SECONDS / (least > 1e-6 ? least : 1e-6);
+    double seconds = run_team(team);
+    while (seconds >= 0 && seconds < TRIAL_SECONDS / 4) {
+        double more = TRIAL_SECONDS / (seconds > 1e-6 ? seconds : 1e-6);
         team->rounds *= more > 16 ? 16 : (int64_t)more + 1;
-        least = run_team(team);
+        seconds = run_team(team);
     }
-    team->trials = TRIALS;
-    least = least < 0 ? least : run_team(team);
-    return least / (double)team->rounds;
+    return seconds / (double)team->rounds;
 }
 
-/* ---- peaks ------------------------------------------------------------------------------------ */
+/* ---- the roof --------------------------------------------------------------------------------- */
 
-/* Best bytes per second of `stream` over `arrays` arrays of `bytes` in all. */
-static double stream_bandwidth(Stream *stream, int32_t arrays, int64_t bytes, int32_t threads) {
+/* Copies have two arrays, triads three. */
+static int32_t arrays_of(int32_t kind) {
+    return kind ? 3 : 2;
+}
+
+static bool allocate(Roof *roof, int32_t kind) {
+    size_t size = (size_t)roof->n[kind] * sizeof(float);
+    for (int32_t i = 0; i < arrays_of(kind); i++) {
+        void *memory = NULL;
+        if (posix_memalign(&memory, size < HUGE_BYTES ? 4096 : HUGE_BYTES, size) != 0) return false;
+        roof->memory[kind][i] = memory;
+        if (size >= HUGE_BYTES) madvise(memory, size, MADV_HUGEPAGE);
+        for (int64_t j = 0; j < roof->n[kind]; j++) roof->memory[kind][i][j] = (float)(j % 64);
+    }
+    return true;
+}
+
+bool roof_open(Roof *roof, int64_t bytes, int32_t threads) {
     int64_t unit = (int64_t)sizeof(float) * ALIGN_FLOATS;
-    int64_t n = (bytes / arrays + unit - 1) / unit * ALIGN_FLOATS;
-    size_t size = (size_t)n * sizeof(float);
-    float *memory[3] = {NULL, NULL, NULL};
+    *roof = (Roof){.threads = threads < MOST_THREADS ? threads : MOST_THREADS};
+    roof->bytes = bytes < LEAST_BYTES * threads ? LEAST_BYTES * threads : bytes;
     bool ok = true;
-    for (int32_t i = 0; i < 3 && ok; i++) {
-        if (i >= arrays) continue;
-        ok = posix_memalign((void **)&memory[i], size < HUGE_BYTES ? 4096 : HUGE_BYTES, size) == 0;
-        if (ok && size >= HUGE_BYTES) madvise(memory[i], size, MADV_HUGEPAGE);
-        for (int64_t j = 0; ok && j < n; j++) memory[i][j] = (float)(j % 64);
+    for (int32_t kind = 0; kind < 2 && ok; kind++) {
+        roof->n[kind] = (roof->bytes / arrays_of(kind) + unit - 1) / unit * ALIGN_FLOATS;
+        ok = allocate(roof, kind);
     }
-    double seconds = -1;
-    if (ok) {
-        Team team = {.threads = threads,
-                     .stream = stream,
-                     .target = memory[0],
-                     .x = memory[1],
-                     .y = memory[arrays - 1],
-                     .n = n};
-        seconds = seconds_a_round(&team);
-    }
-    for (int32_t i = 0; i < 3; i++) free(memory[i]);
-    return seconds > 0 ? (double)size * arrays / seconds : 0;
+    if (!ok) roof_close(roof);
+    return ok;
 }
 
-double roof_bandwidth(int64_t bytes, int32_t threads) {
-    Stream *copies[2], *triads[2];
-    int32_t kinds = streams(copies, triads);
-    double best = 0;
-    if (threads > MOST_THREADS) threads = MOST_THREADS;
-    if (bytes < LEAST_BYTES * threads) bytes = LEAST_BYTES * threads;
-    for (int32_t i = 0; i < kinds; i++) {
-        double copy = stream_bandwidth(copies[i], 2, bytes, threads);
-        double triad = stream_bandwidth(triads[i], 3, bytes, threads);
-        if (copy > best) best = copy;
-        if (triad > best) best = triad;
-    }
-    return best;
+void roof_close(Roof *roof) {
+    for (int32_t kind = 0; kind < 2; kind++)
+        for (int32_t i = 0; i < 3; i++) free(roof->memory[kind][i]);
+    *roof = (Roof){0};
 }
 
-double roof_flops(int32_t threads) {
-    enum { TEAMS = 4 }; /* the threads of one may happen to share a core */
-    if (threads > MOST_THREADS) threads = MOST_THREADS;
+static double pass_seconds(const Roof *roof, int32_t stream, Stream *function) {
+    int32_t kind = stream % 2;
+    float *const *memory = roof->memory[kind];
+    Team team = {.threads = roof->threads,
+                 .trials = TRIALS,
+                 .stream = function,
+                 .target = memory[0],
+                 .x = memory[1],
+                 .y = memory[arrays_of(kind) - 1],
+                 .n = roof->n[kind]};
+    return seconds_a_round(&team);
+}
+
+void roof_round(Roof *roof) {
+    if (roof->rounds == ROOF_ROUNDS) return;
+    Stream *streams[ROOF_STREAMS];
+    list_streams(streams);
+    for (int32_t i = 0; i < ROOF_STREAMS; i++)
+        roof->passes[i][roof->rounds] = pass_seconds(roof, i, streams[i]);
     float unused;
-    double best = 0, operations = run_multiply_add(1, &unused) * threads;
-    for (int32_t i = 0; i < TEAMS; i++) {
-        Team team = {.threads = threads};
-        double seconds = seconds_a_round(&team);
-        if (seconds > 0 && operations / seconds > best) best = operations / seconds;
+    Team team = {.threads = roof->threads, .trials = TRIALS};
+    roof->multiply_adds[roof->rounds] =
+        run_multiply_add(1, &unused) * roof->threads / seconds_a_round(&team);
+    roof->rounds++;
+}
+
+double roof_bandwidth(Roof *roof) {
+    double best = 0;
+    for (int32_t i = 0; i < ROOF_STREAMS && roof->rounds; i++) {
+        double seconds = median(roof->passes[i], roof->rounds);
+        int64_t moved = roof->n[i % 2] * arrays_of(i % 2) * (int64_t)sizeof(float);
+        if (seconds > 0 && (double)moved / seconds > best) best = (double)moved / seconds;
     }
     return best;
+}
+
+double roof_multiply_adds(Roof *roof) {
+    return roof->rounds ? median(roof->multiply_adds, roof->rounds) : 0;
 }

@@ -1,14 +1,33 @@
-/* What this machine can do at best, measured in the same run as the kernels: the two sides of the
+/* What this machine can do at best, measured in turn with the kernels: the two sides of the
  * roofline. */
 #ifndef SINTER_ROOF_H
 #define SINTER_ROOF_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-/* Bytes per second of a copy or triad, whichever is faster, with or without streaming stores, over
- * arrays of `bytes` in all. 0 when there is no memory. */
-double roof_bandwidth(int64_t bytes, int32_t threads);
-/* f32 operations per second of independent fused multiply-adds; one such is two operations. */
-double roof_flops(int32_t threads);
+enum { ROOF_ROUNDS = 9, ROOF_STREAMS = 4 };
+
+/* Measurements of one footprint. */
+typedef struct Roof {
+    int32_t threads;                          /* that work at once */
+    int64_t bytes;                            /* moved by one pass of a stream */
+    float *memory[2][3];                      /* arrays of the copy, and of the triad */
+    int64_t n[2];                             /* their lengths */
+    int32_t rounds;                           /* done */
+    double passes[ROOF_STREAMS][ROOF_ROUNDS]; /* seconds of a pass, by stream and round */
+    double multiply_adds[ROOF_ROUNDS];        /* fused multiply-adds per second */
+} Roof;
+
+/* Arrays of `bytes` in all for a copy, and for a triad. False when there is no memory. */
+bool roof_open(Roof *roof, int64_t bytes, int32_t threads);
+/* One round: every stream (copy and triad, with plain stores and past the caches), and independent
+ * fused multiply-adds. At most ROOF_ROUNDS of them. */
+void roof_round(Roof *roof);
+/* Bytes per second of the fastest stream, by its median. */
+double roof_bandwidth(Roof *roof);
+/* f32 multiply-adds per second, the median. */
+double roof_multiply_adds(Roof *roof);
+void roof_close(Roof *roof);
 
 #endif

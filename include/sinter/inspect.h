@@ -51,7 +51,8 @@ typedef struct sn_explanation {
     int64_t plan_ns;
     int64_t compile_ns;
     int64_t bytes;         /**< that the kernels move */
-    int64_t flops;         /**< scalar operations, extern calls included */
+    int64_t flops;         /**< scalar operations, a multiply-add as two; extern calls included */
+    int64_t instructions;  /**< the same with a multiply-add as one */
     int64_t bytes_unfused; /**< that the same ops move when run one by one */
     int64_t peak_bytes;    /**< temporary memory and results of one call */
 } sn_explanation;
