@@ -237,7 +237,8 @@ static void release_memory(EagerMemory *m) {
 }
 
 static sn_status launch(const EagerCall *call, const Executable *executable, Storage *storage,
-                        Site *site, sn_error *error) {
+                        sn_error *error) {
+    Site first = {0}; /* of the call that the plan was made for: the error is this call's */
     EagerMemory memory;
     uint64_t code = UINT64_MAX;
     void *output = storage ? storage->data : NULL;
@@ -247,7 +248,7 @@ static sn_status launch(const EagerCall *call, const Executable *executable, Sto
             executable_run(executable, memory.inputs, &output, parallel_threads(), &code, error);
     release_memory(&memory);
     if (status == SN_OK && code != UINT64_MAX)
-        status = data_error(executable_program(executable), code, error, site);
+        status = data_error(executable_program(executable), code, error, &first);
     return status;
 }
 
@@ -292,7 +293,7 @@ static sn_tensor *run_new(const EagerCall *call, const Executable *executable,
     uint32_t first = state->held.count;
     sn_tensor *tensor = tensor_real(storage, result, NULL, 0, call->site);
     if (!tensor) return NULL;
-    if (launch(call, executable, storage, &site, &error) != SN_OK) {
+    if (launch(call, executable, storage, &error) != SN_OK) {
         handles_release(state, first);
         return error_raise_from(&error, site);
     }
@@ -304,9 +305,8 @@ static sn_tensor *run_into_target(const EagerCall *call, const Executable *execu
                                   const TensorType *result) {
     sn_error error;
     error_init(&error);
-    Site site = call->site;
-    if (launch(call, executable, NULL, &site, &error) != SN_OK)
-        return error_raise_from(&error, site);
+    if (launch(call, executable, NULL, &error) != SN_OK)
+        return error_raise_from(&error, call->site);
     advance(call, result);
     atomic_fetch_add_explicit(&call->target->storage->version, 1, memory_order_relaxed);
     return call->target;

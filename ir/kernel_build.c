@@ -287,6 +287,10 @@ sn_dtype kb_dtype(const KBuilder *b, KValue x) {
     return x < b->insts.count ? (sn_dtype)b->insts.data[x].inst.dtype : SN_F32;
 }
 
+const KInst *kb_at(const KBuilder *b, KValue x) {
+    return x < b->insts.count ? &b->insts.data[x].inst : NULL;
+}
+
 bool kb_is_const(const KBuilder *b, KValue x, uint64_t *bits) {
     if (x >= b->insts.count || b->insts.data[x].inst.op != OP_CONST) return false;
     *bits = b->insts.data[x].inst.imm;

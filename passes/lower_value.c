@@ -292,6 +292,22 @@ static KValue constant(Lower *l, NodeId id) {
                           DEPTH_ITEM);
 }
 
+/* Mode fast: a product that is added to something, or subtracted, becomes one multiply-add, which
+ * rounds once instead of twice. KVALUE_NONE where the node is no such sum. */
+static KValue contracted(Lower *l, const Node *node, const KValue *in) {
+    bool sum = node->op == OP_ADD || node->op == OP_SUB;
+    if (!l->context->fast || !sum || !dtype_is_float((sn_dtype)node->dtype)) return KVALUE_NONE;
+    for (uint32_t i = 0; i < 2; i++) {
+        const KInst *product = kb_at(l->builder, in[i]);
+        if (!product || product->op != OP_MUL || product->dtype != node->dtype) continue;
+        KValue x = product->in[0], y = product->in[1], other = in[1 - i];
+        if (node->op == OP_SUB && i == 0) other = kb_op1(l->builder, OP_NEG, other);
+        if (node->op == OP_SUB && i == 1) x = kb_op1(l->builder, OP_NEG, x);
+        return kb_op3(l->builder, OP_FMA, x, y, other);
+    }
+    return KVALUE_NONE;
+}
+
 static KValue pointwise(Lower *l, NodeId id, const IndexExpr *index) {
     const Node *node = graph_node(l->graph, id);
     KValue in[OP_MOST_PARAMS];
@@ -307,8 +323,10 @@ static KValue pointwise(Lower *l, NodeId id, const IndexExpr *index) {
     if (l->failed) return KVALUE_NONE;
     if (node->op == OP_CLONE) return in[0];
     int32_t depth = emit_at(l, in, node->n_inputs);
-    KValue value = scalar_expand(l->builder, (OpCode)node->op, (sn_dtype)node->dtype, in,
-                                 node->n_inputs, node_attrs(l->graph, node), l->context->error);
+    KValue value = contracted(l, node, in);
+    if (value == KVALUE_NONE)
+        value = scalar_expand(l->builder, (OpCode)node->op, (sn_dtype)node->dtype, in,
+                              node->n_inputs, node_attrs(l->graph, node), l->context->error);
     return lower_depth_at(l, value, depth);
 }
 

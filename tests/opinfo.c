@@ -3,6 +3,7 @@
  * and compiled with eager bit by bit. Ends with 'N passed, N failed, N skipped'; status 1 if fewer
  * than 98 % of those not skipped passed. */
 #include "opinfo_check.h"
+#include "opinfo_compose.h"
 #include "opinfo_index.h"
 #include "opinfo_pointwise.h"
 #include "opinfo_reduce.h"
@@ -58,7 +59,8 @@ static void report_failure(Report *report, const OpinfoCase *c, int line, const 
 /* ---- evaluating ------------------------------------------------------------------------------ */
 
 static const OpinfoRow *find_row(const OpinfoCase *c) {
-    const OpinfoTable *tables[] = {&opinfo_pointwise, &opinfo_reduce, &opinfo_view, &opinfo_index};
+    const OpinfoTable *tables[] = {&opinfo_pointwise, &opinfo_reduce, &opinfo_view, &opinfo_index,
+                                   &opinfo_compose};
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         for (size_t i = 0; i < tables[t]->count; i++) {
             const OpinfoRow *row = &tables[t]->rows[i];

@@ -26,12 +26,6 @@ static bool cast(OpinfoCall *call, const OpinfoRow *row) {
     return call_gives(call, sn_cast(call_self(call), row->with.dtype));
 }
 
-static bool round_decimals(OpinfoCall *call, const OpinfoRow *row) {
-    if (call_int(call, OPINFO_NOWHERE, "decimals", 0) != 0)
-        return call_skip(call, "no such op: round to a number of decimals");
-    return unary(call, row);
-}
-
 static bool gelu(OpinfoCall *call, const OpinfoRow *row) {
     (void)row;
     bool by_tanh = strcmp(call_text(call, 0, "approximate", "none"), "tanh") == 0;
@@ -269,7 +263,8 @@ static const OpinfoRow rows[] = {
     UNARY("nn.functional.relu6", sn_relu6),
     UNARY("nn.functional.silu", sn_silu),
     UNARY("nn.functional.softsign", sn_softsign),
-    {"round", NULL, round_decimals, {.unary = sn_round}},
+    {"round", "", unary, {.unary = sn_round}},
+    {"round", "decimals_0", unary, {.unary = sn_round}},
     FORM("nn.functional.elu", elu),
     FORM("nn.functional.gelu", gelu),
     FORM("nn.functional.hardtanh", hardtanh),

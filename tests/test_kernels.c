@@ -3,6 +3,8 @@
  * sn_explain; an extern call (a matrix product) is no kernel of ours. */
 #include "api_case.h"
 
+#include <math.h>
+
 typedef sn_tensor *Unary(sn_tensor *);
 typedef sn_tensor *Binary(sn_tensor *, sn_tensor *);
 typedef sn_tensor *Ternary(sn_tensor *, sn_tensor *, sn_tensor *);
@@ -405,8 +407,43 @@ static void a_dump_has_every_stage(void **state) {
     sn_compiled_release(c);
 }
 
+static sn_tensor *multiply_add(sn_tensor *x, sn_tensor *y, sn_tensor *z) {
+    return sn_sub(z, sn_mul(x, y));
+}
+
+/* Exact code rounds the product, as eager does; fast code need not. */
+static void only_fast_code_contracts(void **state) {
+    (void)state;
+    enum { COUNT = 61 };
+    float xs[COUNT], ys[COUNT], zs[COUNT], got[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        xs[i] = 1 + (float)i * 0x1p-23f;
+        ys[i] = 1 - (float)i * 0x1p-24f;
+        zs[i] = xs[i] * ys[i];
+    }
+    sn_tensor *x = sn_from_copy(xs, sizeof xs, SN_I(COUNT), SN_F32),
+              *y = sn_from_copy(ys, sizeof ys, SN_I(COUNT), SN_F32);
+    sn_tensor *z = sn_from_copy(zs, sizeof zs, SN_I(COUNT), SN_F32);
+    for (int32_t mode = SN_NUMERICS_EXACT; mode <= SN_NUMERICS_FAST; mode++) {
+        sn_compile_options options = {.size = sizeof options, .numerics = (sn_numerics)mode};
+        sn_compiled *c = sn_compile(multiply_add, "ttt:t", &options);
+        bool fast = mode == SN_NUMERICS_FAST;
+        for (int call = 0; call < 3; call++) {
+            sn_tensor *result = SN_FN(c, multiply_add)(x, y, z);
+            assert_true(sn_read(result, SN_F32, got, sizeof got));
+            for (int i = 0; i < COUNT; i++)
+                assert_true(got[i] == (fast ? fmaf(-xs[i], ys[i], zs[i]) : zs[i] - zs[i]));
+        }
+        char *text = sn_dump(c, "kernels", NULL);
+        assert_int_equal(strstr(text, " fma ") != NULL, fast);
+        sn_text_free(text);
+        sn_compiled_release(c);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        API_TEST(only_fast_code_contracts),
         API_TEST(a_pointwise_chain_is_one_kernel),
         API_TEST(fusing_a_chain_saves_most_of_its_traffic),
         API_TEST(views_cost_no_kernel),

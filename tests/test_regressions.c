@@ -133,6 +133,20 @@ static void the_first_error_wins_be_it_in_the_data(void **state) {
     sn_compiled_release(c);
 }
 
+/* An eager op keeps its plan for the next one like it, but not the line. */
+static void an_eager_error_names_its_own_line(void **state) {
+    (void)state;
+    sn_tensor *bad = tensor_of(SN_I64, SN_I(2), V(0, 4));
+    for (int i = 0; i < 2; i++) {
+        sn_error first = {0}, second = {0};
+        sn_one_hot(bad, 3);
+        sn_error_take(&first);
+        sn_one_hot(bad, 3);
+        sn_error_take(&second);
+        assert_int_equal(second.line, first.line + 2);
+    }
+}
+
 static sn_tensor *scaled_rows(sn_tensor *weight, sn_tensor *index) {
     return sn_embedding(sn_log1p(sn_mul(weight, sn_c(1.0625))), index);
 }
@@ -291,6 +305,7 @@ int main(void) {
         API_TEST(a_product_sees_written_memory_in_eagers_layout),
         API_TEST(a_value_stored_in_an_argument_is_multiplied_as_it_was),
         API_TEST(the_first_error_wins_be_it_in_the_data),
+        API_TEST(an_eager_error_names_its_own_line),
         API_TEST(a_fallback_names_the_line_once),
         API_TEST(an_empty_lookup_checks_no_index),
         API_TEST(the_memory_of_an_empty_tensor_is_not_read),
