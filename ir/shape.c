@@ -193,6 +193,9 @@ static sn_status shape_cross_entropy(Infer *call) {
         return infer_refuse_types(call, SN_ERROR_SHAPE, "x must have an axis of classes");
     int64_t dims[SN_MAX_RANK];
     int32_t rank = 0, classes = x->rank == 1 ? 0 : 1;
+    if (x->dims[classes] == 0)
+        return infer_refuse_types(call, SN_ERROR_SHAPE, "there are no classes on axis %d",
+                                  (int)classes);
     for (int32_t i = 0; i < x->rank; i++)
         if (i != classes) dims[rank++] = x->dims[i];
     if (target->rank != rank || !dims_equal(target->dims, dims, rank))

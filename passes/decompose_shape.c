@@ -93,6 +93,8 @@ static NodeId put(Rewrite *r, NodeId whole, NodeId part, int32_t axis, int64_t s
 static NodeId join(Rewrite *r, bool stack) {
     TensorType type = node_type(r->from, r->id);
     int32_t axis = (int32_t)node_attr_int(r->from, r->id, "axis");
+    if (dims_count(type.dims, type.rank) == 0) /* memory that nothing is written to has no value */
+        return rw_expand(r, rw_literal(r, (sn_dtype)type.dtype, 0), type.dims, type.rank);
     NodeId whole = empty(r, &type);
     int64_t start = 0;
     for (int32_t i = 0; i < r->node->n_inputs; i++) {

@@ -77,7 +77,7 @@ static bool tanhshrink(OpinfoCall *call, const OpinfoRow *row) {
 static bool softshrink(OpinfoCall *call, const OpinfoRow *row) {
     (void)row;
     sn_tensor *x = call_self(call), *l = sn_c(call_float(call, 0, "lambd", 0.5));
-    sn_tensor *low = sn_where(sn_lt(x, sn_neg(l)), sn_add(x, l), sn_mul(x, sn_c(0)));
+    sn_tensor *low = sn_where(sn_lt(x, sn_neg(l)), sn_add(x, l), sn_c(0));
     return call_gives(call, sn_where(sn_gt(x, l), sn_sub(x, l), low));
 }
 
@@ -130,8 +130,9 @@ static bool prelu(OpinfoCall *call, const OpinfoRow *row) {
 
 static bool addcdiv(OpinfoCall *call, const OpinfoRow *row) {
     (void)row;
-    sn_tensor *top = sn_mul(call_tensor(call, 0, "tensor1"), sn_c(call_float(call, 2, "value", 1)));
-    return call_gives(call, sn_add(call_self(call), sn_div(top, call_tensor(call, 1, "tensor2"))));
+    sn_tensor *ratio = sn_div(call_tensor(call, 0, "tensor1"), call_tensor(call, 1, "tensor2"));
+    return call_gives(
+        call, sn_add(call_self(call), sn_mul(ratio, sn_c(call_float(call, 2, "value", 1)))));
 }
 
 static bool glu(OpinfoCall *call, const OpinfoRow *row) {
@@ -145,7 +146,7 @@ static bool glu(OpinfoCall *call, const OpinfoRow *row) {
 static bool round_decimals(OpinfoCall *call, const OpinfoRow *row) {
     (void)row;
     int64_t decimals = call_int(call, OPINFO_NOWHERE, "decimals", 0);
-    sn_tensor *scale = sn_c(pow(10, (double)llabs(decimals))), *x = call_self(call);
+    sn_tensor *scale = sn_c(pow(10, fabs((double)decimals))), *x = call_self(call);
     if (decimals < 0) return call_gives(call, sn_mul(sn_round(sn_div(x, scale)), scale));
     return call_gives(call, sn_div(sn_round(sn_mul(x, scale)), scale));
 }
@@ -158,8 +159,9 @@ static bool nan_to_num(OpinfoCall *call, const OpinfoRow *row) {
                                                    [SN_F64] = 0x1.fffffffffffffp1023};
     sn_tensor *x = call_self(call);
     if (!is_floating(x)) return call_gives(call, x);
-    sn_tensor *most = sn_c(largest[sn_dtype_of(x)]);
-    return call_gives(call, sn_where(sn_isnan(x), sn_c(0), sn_clamp(x, sn_neg(most), most)));
+    double most = largest[sn_dtype_of(x)];
+    sn_tensor *finite = sn_clamp(x, sn_c(-most), sn_c(most));
+    return call_gives(call, sn_where(sn_isnan(x), sn_c(0), finite));
 }
 
 /* A loss, reduced as asked. */
@@ -468,22 +470,23 @@ static bool pixel_shuffle(OpinfoCall *call, const OpinfoRow *row) {
     sn_tensor *x = call_self(call);
     int64_t dims[SN_MAX_RANK], fine = back ? 1 : r;
     int32_t rank = sn_shape(x, dims, NULL), axis = rank - 3;
-    int64_t channels = dims[axis], height = dims[axis + 1], width = dims[axis + 2];
+    int64_t channels = dims[axis], height = dims[axis + 1], width = dims[axis + 2], images = 1;
+    for (int32_t i = 0; i < axis; i++) images *= dims[i];
     if (back) {
-        x = sn_reshape(x, SN_I(-1, channels, height / r, r, width / r, r));
+        x = sn_reshape(x, SN_I(images, channels, height / r, r, width / r, r));
         x = sn_permute(x, SN_I(0, 1, 3, 5, 2, 4));
         dims[axis] = channels * r * r, dims[axis + 1] = height / r, dims[axis + 2] = width / r;
     } else {
-        x = sn_reshape(x, SN_I(-1, channels / (r * r), r, r, height, width));
+        x = sn_reshape(x, SN_I(images, channels / (r * r), r, r, height, width));
         x = sn_permute(x, SN_I(0, 1, 4, 2, 5, 3));
         dims[axis] = channels / (r * r), dims[axis + 1] = height * fine, dims[axis + 2] = width * r;
     }
     return call_gives(call, sn_reshape(x, dims, rank));
 }
 
-/* Index behind the edge of an axis of `size`. */
-static int64_t mirrored(int64_t i, int64_t size, const char *mode) {
-    if (strcmp(mode, "circular") == 0) return ((i % size) + size) % size;
+/* What stands at place i, behind an edge, of the `size` elements from `first` on. */
+static int64_t seen_at(int64_t i, int64_t first, int64_t size, const char *mode) {
+    if (strcmp(mode, "circular") == 0) return first + (((i - first) % size) + size) % size;
     if (strcmp(mode, "replicate") == 0) return i < 0 ? 0 : i >= size ? size - 1 : i;
     return i < 0 ? -i : i >= size ? 2 * size - 2 - i : i;
 }
@@ -492,11 +495,13 @@ static bool pad_from_inside(OpinfoCall *call, const OpinfoRow *row) {
     int64_t pads[OPINFO_MOST_TENSORS], at[256];
     int32_t count = call_ints(call, call_arg(call, 0, "pad"), pads);
     sn_tensor *x = call_self(call);
+    bool circular = strcmp(row->variant, "circular") == 0;
     for (int32_t i = 0; i + 1 < count; i += 2) {
         int32_t axis = sn_rank(x) - 1 - i / 2;
-        int64_t size = sn_size(x, axis), length = 0;
+        int64_t size = sn_size(x, axis), length = 0, first = pads[i] < 0 ? -pads[i] : 0;
+        int64_t kept = size - first + (pads[i + 1] < 0 ? pads[i + 1] : 0);
         for (int64_t to = -pads[i]; to < size + pads[i + 1] && length < 256; to++)
-            at[length++] = mirrored(to, size, row->variant);
+            at[length++] = seen_at(to, first, circular ? kept : size, row->variant);
         sn_tensor *index = sn_from_copy(at, (size_t)length * sizeof *at, &length, 1, SN_I64);
         x = sn_index_select(x, axis, index);
     }

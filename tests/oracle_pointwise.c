@@ -247,6 +247,8 @@ static long double float_value(Element *e) {
     case OP_REMAINDER:
         return float_remainder(e);
     case OP_POW:
+        /* glibc's powl gives inf for (-inf)^-2^63. */
+        if (isinf(x)) return (long double)pow((double)x, (double)y);
         return bounded(e, powl(x, y), 4);
     case OP_MAXIMUM:
         return larger(x, y);

@@ -439,6 +439,60 @@ static void test_row_kernel_with_local_buffer(void **state) {
     }
 }
 
+/* Rows on a grid of two dimensions, with gaps; the last loop uses values of its own row (a sum, a
+ * loaded scalar, a row chosen by an index) though it may run while the next row is read. */
+static const char row_values[] =
+    "kernel {\n params 1\n arg a0 f32 in\n arg a1 f32 out\n arg a2 f32 local p0\n arg a3 i64 in\n"
+    " axis i p0\n access c0 a0 i*1\n access c1 a1 i*1\n access c2 a2 i*1\n access c3 a3 0\n"
+    " access c4 a0 %0*1 + i*1\n"
+    " %0 = load c3 : i64\n %1 = cast %0 : f32\n"
+    " loop i vector\n %2 = load c0 : f32\n %3 = mul %2, %2 : f32\n store c2 %3\n"
+    " %4 = reduce_sum %3 row : f32\n end\n %5 = add %4, %1 : f32\n"
+    " loop i vector\n %6 = load c2 : f32\n %7 = load c4 : f32\n %8 = add %6, %7 : f32\n"
+    " %9 = div %8, %5 : f32\n store c1 %9\n end\n}\n";
+/* The buffer is read back to front: it must be read before the next row overwrites it. */
+static const char row_reversed[] =
+    "kernel {\n params 3\n arg a0 f32 in\n arg a1 f32 out\n arg a2 f32 local p0\n axis i p0\n"
+    " access c0 a0 i*1\n access c1 a1 i*1\n access c2 a2 i*1\n access c3 a2 i*p2 + p1\n"
+    " loop i vector\n %0 = load c0 : f32\n store c2 %0\n %1 = reduce_sum %0 row : f32\n end\n"
+    " loop i vector\n %2 = load c3 : f32\n %3 = mul %2, %1 : f32\n store c1 %3\n end\n}\n";
+
+static void test_last_loops_keep_their_own_row(void **state) {
+    (void)state;
+    for (int i = 0; i < SIZES; i++) {
+        Case c = case_open(row_values);
+        int64_t size = sizes[i], gap = size + 3;
+        case_param(&c, 0, size);
+        case_dim(&c, 3);
+        case_dim(&c, 5);
+        case_arg(&c, 0, gap * 40, FILL_FINITE);
+        case_arg(&c, 1, gap * 40, FILL_FINITE);
+        case_arg(&c, 3, 15, FILL_INDEX);
+        c.bound[3] = gap * 10;
+        for (uint32_t a = 0; a < 2; a++) {
+            case_stride(&c, a, 0, gap);
+            case_stride(&c, a, 1, gap * 4);
+        }
+        case_stride(&c, 3, 0, 5);
+        case_stride(&c, 3, 1, 1);
+        case_run(&c);
+        c.stream = true;
+        case_run(&c);
+        case_close(&c);
+        c = case_open(row_reversed);
+        case_param(&c, 0, size);
+        case_param(&c, 1, size ? size - 1 : 0);
+        case_param(&c, 2, -1);
+        case_dim(&c, 7);
+        for (uint32_t a = 0; a < 2; a++) {
+            case_arg(&c, a, size * 7, FILL_FINITE);
+            case_stride(&c, a, 0, size);
+        }
+        case_run(&c);
+        case_close(&c);
+    }
+}
+
 static void test_scalar_loops_run_without_vectors(void **state) {
     (void)state;
     static const char text[] =
@@ -595,6 +649,7 @@ int main(void) {
         cmocka_unit_test(test_affine_values_address_neighbours),
         cmocka_unit_test(test_store_add_keeps_order),
         cmocka_unit_test(test_row_kernel_with_local_buffer),
+        cmocka_unit_test(test_last_loops_keep_their_own_row),
         cmocka_unit_test(test_scalar_loops_run_without_vectors),
         cmocka_unit_test(test_empty_kernel),
         cmocka_unit_test(test_rounding_mode_is_the_kernels_own),

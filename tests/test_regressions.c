@@ -238,6 +238,27 @@ static void the_memory_of_an_empty_tensor_is_not_read(void **state) {
     munmap(page, bytes);
 }
 
+static sn_tensor *norm_of_empty_parts(sn_tensor *x, sn_tensor *weight) {
+    return sn_rms_norm(sn_cat((sn_tensor *[]){x, x}, 2, 1), weight, 0.1);
+}
+
+static void a_join_of_empty_parts_has_a_value(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(norm_of_empty_parts, "tt:t", NULL);
+    Binary *fast = (Binary *)sn_compiled_fn(c);
+    int64_t fallbacks = counters_now().fallbacks;
+    sn_tensor *x = sn_zeros(SN_I(0, 1), SN_F32), *weight = sn_zeros(SN_I(0, 2), SN_F32);
+    EXPECT_SHAPE(fast(x, weight), SN_F32, SN_I(0, 2));
+    assert_int_equal(counters_now().fallbacks, fallbacks);
+    sn_compiled_release(c);
+}
+
+static void cross_entropy_needs_a_class(void **state) {
+    (void)state;
+    assert_null(sn_cross_entropy(sn_zeros(SN_I(2, 0), SN_F32), sn_zeros(SN_I(2), SN_I64), 2));
+    EXPECT_ERROR(SN_ERROR_SHAPE, "cross_entropy", "no classes", "f32[2,0]");
+}
+
 /* ---- updates -------------------------------------------------------------------------------- */
 
 static sn_tensor *overwrite_argmax(sn_tensor *x, sn_tensor *y) {
@@ -309,6 +330,8 @@ int main(void) {
         API_TEST(a_fallback_names_the_line_once),
         API_TEST(an_empty_lookup_checks_no_index),
         API_TEST(the_memory_of_an_empty_tensor_is_not_read),
+        API_TEST(a_join_of_empty_parts_has_a_value),
+        API_TEST(cross_entropy_needs_a_class),
         API_TEST(an_update_finds_its_base_in_memory),
         API_TEST(overlapping_arguments_cost_only_their_own_call),
         API_TEST(uniform_halves_stay_below_one),

@@ -18,7 +18,7 @@ typedef struct Worker {
 
 static void expect(Worker *w, bool holds, const char *what) {
     if (holds || *w->failure) return;
-    snprintf(w->failure, sizeof w->failure, "thread %d: %s: %.200s", (int)w->number, what,
+    snprintf(w->failure, sizeof w->failure, "thread %d: %.80s: %.180s", (int)w->number, what,
              sn_error_text());
 }
 
