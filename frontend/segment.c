@@ -45,10 +45,23 @@ bool segment_declare(Trace *trace, RootOutputs *roots, sn_error *error) {
 
 /* ---- compiled forms --------------------------------------------------------------------------------------- */
 
+/* Do ops that can fail on data stand on the same lines? Errors name them. */
+static bool same_lines(const Graph *a, const Graph *b) {
+    for (NodeId i = 0; i < a->nodes.count; i++) {
+        const Node *x = graph_node(a, i), *y = graph_node(b, i);
+        if (!op_has((OpCode)x->op, F_FAILS)) continue;
+        Site s = a->sites.data[x->site], t = b->sites.data[y->site];
+        if (s.line != t.line || strcmp(s.file ? s.file : "", t.file ? t.file : "") != 0)
+            return false;
+    }
+    return true;
+}
+
 static CompiledGraph *find_graph(sn_compiled *owner, const Graph *graph, uint64_t hash) {
     for (uint32_t i = owner->graphs.count; i-- > 0;) {
         CompiledGraph *known = owner->graphs.data[i];
-        if (known->hash == hash && !known->transient && graph_equal(&known->graph, graph))
+        if (known->hash == hash && !known->transient && graph_equal(&known->graph, graph) &&
+            same_lines(&known->graph, graph))
             return known;
     }
     return NULL;

@@ -295,7 +295,7 @@ sn_tensor *tensor_realize(sn_tensor *tensor, const char *op, Site site) {
         return tensor_real(storage, &type, NULL, 0, site);
     }
     if (tensor->kind == TENSOR_PROXY && !trace_host_read(tensor->trace, op, site)) return NULL;
-    return tensor;
+    return trace_settle_memory(tensor, false, op, site) ? tensor : NULL;
 }
 
 /* ---- data in ------------------------------------------------------------------------------------------ */
@@ -519,8 +519,9 @@ int64_t sn_item_int(sn_tensor *tensor) {
 }
 
 void *sn_map_at(sn_tensor *tensor, const char *file, int32_t line) {
-    sn_tensor *real = tensor_realize(tensor, "map", (Site){file, line});
-    return real ? tensor_data(real) : NULL;
+    Site site = {file, line};
+    sn_tensor *real = tensor_realize(tensor, "map", site);
+    return real && trace_settle_memory(real, true, "map", site) ? tensor_data(real) : NULL;
 }
 
 void *sn_map(sn_tensor *tensor) {

@@ -327,6 +327,18 @@ static bool misses_a_write(const Trace *trace, const sn_tensor *real) {
     return false;
 }
 
+bool trace_settle_memory(const sn_tensor *real, bool writes, const char *op, Site site) {
+    Trace *trace = thread_state()->trace;
+    if (!trace || trace->eager || real->kind != TENSOR_REAL) return true;
+    for (uint32_t i = 0; i < trace->roots.count; i++) {
+        const TraceRoot *root = &trace->roots.data[i];
+        if (root->input < 0 || (root->version == 0 && !writes)) continue;
+        if (tensors_overlap(trace->inputs.data[root->input].tensor, real))
+            return trace_host_read(trace, op, site);
+    }
+    return true;
+}
+
 /* Before operands become nodes: recorded writes that one of them shares memory with are made. */
 static bool settle_writes(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs, Site site) {
     for (int32_t i = 0; i < n_inputs; i++)

@@ -109,6 +109,9 @@ NodeId graph_fit(Graph *graph, NodeId value, const TensorType *wanted, OpCode op
 /* A value is needed on the host: runs what was recorded; all live proxies become real. False with the
  * error raised (always in a full-graph function). */
 bool trace_host_read(Trace *trace, const char *op, Site site);
+/* Before the host looks at a real tensor's memory, or may write to it: what was recorded for that
+ * memory runs. False with the error raised. */
+bool trace_settle_memory(const sn_tensor *real, bool writes, const char *op, Site site);
 /* Runs what was recorded and turns every live proxy into a real tensor. */
 bool trace_flush(Trace *trace, Site site);
 /* Ends a trace and its call without running it, after a jump out of the function; live proxies

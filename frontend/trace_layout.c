@@ -8,8 +8,8 @@
 /* How the strides of a node compare with those of the handle it is the value of. */
 typedef enum LayoutMatch {
     LAYOUT_SAME,
-    LAYOUT_PACKED, /* they differ, but a dense copy of permuted axes has the handle's */
-    LAYOUT_OTHER   /* the handle's have gaps, or run backwards */
+    LAYOUT_COPIED, /* they differ, but a dense copy, perhaps of permuted axes, has eager's */
+    LAYOUT_OTHER   /* the handle's have gaps that a call can take */
 } LayoutMatch;
 
 /* The products whose operands may reach an extern call. */
@@ -38,6 +38,16 @@ static bool packed_order(const sn_tensor *x, int64_t *axes) {
     return packed;
 }
 
+/* Does eager copy the operand into dense memory, since the call cannot take its strides? */
+static bool eager_copies(const sn_tensor *x) {
+    bool runs = false;
+    for (int32_t i = 0; i < x->rank; i++) {
+        if (x->dims[i] > 1 && x->strides[i] < 0) return true;
+        runs = runs || (i + 2 >= x->rank && x->dims[i] > 1 && x->strides[i] == 1);
+    }
+    return !runs;
+}
+
 static LayoutMatch compare(const Trace *trace, const sn_tensor *x, NodeId node, int64_t *axes) {
     int64_t own[SN_MAX_RANK], strides[SN_MAX_RANK], offset;
     NodeId base = view_base(&trace->graph, node);
@@ -46,7 +56,9 @@ static LayoutMatch compare(const Trace *trace, const sn_tensor *x, NodeId node, 
     for (int32_t i = 0; i < x->rank; i++)
         same = same && (x->dims[i] == 1 || strides[i] == x->strides[i]);
     if (same || dims_count(x->dims, x->rank) == 0) return LAYOUT_SAME;
-    return packed_order(x, axes) ? LAYOUT_PACKED : LAYOUT_OTHER;
+    if (packed_order(x, axes)) return LAYOUT_COPIED;
+    for (int32_t i = 0; i < x->rank; i++) axes[i] = i;
+    return eager_copies(x) ? LAYOUT_COPIED : LAYOUT_OTHER;
 }
 
 bool trace_settle_layouts(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
@@ -85,7 +97,7 @@ NodeId trace_laid_out(Trace *trace, OpCode op, const sn_tensor *x, NodeId node, 
     sn_error error;
     error_init(&error);
     node = trace_derive(trace, x->record, site, &error);
-    if (node != NODE_NONE && compare(trace, x, node, axes) == LAYOUT_PACKED)
+    if (node != NODE_NONE && compare(trace, x, node, axes) == LAYOUT_COPIED)
         node = copy_in_order(&trace->graph, node, axes, x->rank, site, &error);
     if (node == NODE_NONE) error_raise_from(&error, site);
     return node;

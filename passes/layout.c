@@ -4,6 +4,19 @@
 #include "base/status.h"
 #include "passes/fuse.h"
 
+/* A batch may repeat one matrix, but else no two elements may lie in one place: oneDNN refuses that.
+ * The batch stride may be any of the three in length. */
+static bool batch_fits(const int64_t *dims, const int64_t *strides) {
+    int64_t batch = strides[0], inside = 1, outside = 0;
+    if (dims[0] == 1 || batch == 0) return true;
+    for (int i = 1; i < 3; i++) {
+        if (dims[i] == 1) continue;
+        if (strides[i] < batch && strides[i] * dims[i] > inside) inside = strides[i] * dims[i];
+        if (strides[i] >= batch && (!outside || strides[i] < outside)) outside = strides[i];
+    }
+    return batch >= inside && (!outside || outside >= batch * dims[0]);
+}
+
 /* What oneDNN's matmul runs without a reorder of its own: one of the matrix axes dense, the other
  * not overlapping it. A vector is dense: apart, its elements would take a slow path. */
 static bool strides_fit(const int64_t *dims, const int64_t *strides) {
@@ -12,7 +25,7 @@ static bool strides_fit(const int64_t *dims, const int64_t *strides) {
     if (columns == 1 && rows > 1 && strides[1] != 1) return false;
     bool row_major = (columns == 1 || strides[2] == 1) && (rows == 1 || strides[1] >= columns);
     bool column_major = (rows == 1 || strides[1] == 1) && (columns == 1 || strides[2] >= rows);
-    return (row_major || column_major) && strides[0] >= 0;
+    return (row_major || column_major) && batch_fits(dims, strides);
 }
 
 /* Nodes of at most three operands that refer to some of them by address. */

@@ -300,14 +300,27 @@ static bool stored_in_k(const Lower *l, NodeId id) {
     return group_level(l->group, node_count(l->graph, stored_shape(l, id))) == LEVEL_FULL;
 }
 
+/* A value that nobody stores, but whose error must be found. */
+static bool only_checked(const Lower *l, NodeId id) {
+    OpCode op = (OpCode)graph_node(l->graph, id)->op;
+    return !l->fusion->materialized[id] && op != OP_INPUT && op_has(op, F_FAILS);
+}
+
+static void emit_check(Lower *l, NodeId id) {
+    IndexExpr index[SN_MAX_RANK];
+    lower_own_index(l, id, index);
+    lower_value(l, id, index);
+}
+
 static void emit_stage(Lower *l, int32_t stage, StoreList *stores) {
     const Group *g = l->group;
     bool opened = false;
     for (uint32_t i = 0; i < g->members.count && !l->failed; i++) {
         NodeId id = g->members.data[i];
         bool reduces = op_is((OpCode)graph_node(l->graph, id)->op, CLASS_REDUCE);
-        bool stores_here = l->fusion->materialized[id] && stored_in_k(l, id);
-        if (!reduces && !stores_here) continue;
+        bool checks = only_checked(l, id);
+        bool wanted = (l->fusion->materialized[id] || checks) && stored_in_k(l, id);
+        if (!reduces && !wanted) continue;
         int32_t needs = reduces ? lower_stage(l, node_inputs(l->graph, graph_node(l->graph, id))[0])
                                 : lower_stage(l, id);
         if (needs != stage) continue;
@@ -318,6 +331,8 @@ static void emit_stage(Lower *l, int32_t stage, StoreList *stores) {
         }
         if (reduces)
             emit_reduction(l, id);
+        else if (checks)
+            emit_check(l, id);
         else
             emit_member_store(l, id, stores);
     }
@@ -350,13 +365,7 @@ static void emit_group(Lower *l) {
     for (uint32_t i = 0; i < l->group->members.count && !l->failed; i++) {
         NodeId id = l->group->members.data[i];
         if (l->fusion->materialized[id] && !stored_in_k(l, id)) emit_member_store(l, id, &stores);
-        if (!l->fusion->materialized[id] && graph_node(l->graph, id)->op != OP_INPUT &&
-            op_has((OpCode)graph_node(l->graph, id)->op, F_FAILS) && !stored_in_k(l, id)) {
-            /* Nobody stores it, but its error must be found. */
-            IndexExpr index[SN_MAX_RANK];
-            lower_own_index(l, id, index);
-            lower_value(l, id, index);
-        }
+        if (only_checked(l, id) && !stored_in_k(l, id)) emit_check(l, id);
     }
     flush_stores(l, &stores);
     if (l->b_symbol != LOWER_NO_AXIS) close_loop(l, DEPTH_B);

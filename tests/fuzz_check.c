@@ -210,19 +210,20 @@ static bool may_fall_back(const FuzzProgram *p) {
     return writes && repeats;
 }
 
-/* Is there a product of matrices and a write to an input with gaps? Eager's layout may be one that no
- * value of a graph has; then the function is run on every call. */
+/* May a product of matrices read a part of what was written? Eager's layout may be one that no value
+ * of a graph has; then the function is run on every call. */
 static bool may_rerun(const FuzzProgram *p) {
     bool writes = false, gaps = false;
-    for (int32_t i = 0; i < p->n_steps; i++) writes = writes || fuzz_writes(&p->steps[i]);
+    for (int32_t i = 0; i < p->n_steps; i++) {
+        writes = writes || fuzz_writes(&p->steps[i]);
+        gaps = gaps || fuzz_is_view(&p->steps[i]);
+    }
     for (int32_t i = 0; i < p->n_inputs; i++) {
         const FuzzInput *input = &p->inputs[i];
         int64_t reach = 1, count = 1;
         for (int32_t d = 0; d < input->rank; d++) {
-            int64_t stride = input->strides[d];
             count *= input->dims[d];
-            reach += (input->dims[d] - 1) * (stride < 0 ? -stride : stride);
-            gaps = gaps || stride < 0;
+            reach += (input->dims[d] - 1) * llabs(input->strides[d]);
         }
         gaps = gaps || (count > 0 && reach != count);
     }
@@ -234,12 +235,12 @@ static FuzzVerdict check_fallbacks(Session *s, const FuzzProgram *p, int64_t ove
     FuzzCoverage *c = s->coverage;
     if (c) {
         c->fallbacks += overlaps + others;
-        c->overlap_fallbacks += may_fall_back(p) ? overlaps : 0;
+        c->overlap_fallbacks += overlaps;
         c->planted_fallbacks += s->refused ? others : 0;
     }
     if (others && !s->refused)
         return fuzz_fail(FUZZ_FELL_BACK, "call %d: %.600s", s->call, fallen.text);
-    if (overlaps && !may_fall_back(p))
+    if (overlaps && !may_fall_back(p) && !may_rerun(p))
         return fuzz_fail(FUZZ_FELL_BACK, "call %d, for overlapping memory, but there is none",
                          s->call);
     return fuzz_fine();
@@ -328,6 +329,21 @@ static FuzzVerdict check_calls(Session *s, const Seen *eager, bool refuse) {
     return verdict;
 }
 
+/* Adds to the words what is different, and all sizes. */
+static void name_variation(const FuzzProgram *p, FuzzVariation variation, FuzzVerdict *verdict) {
+    char text[sizeof verdict->text];
+    int at = snprintf(text, sizeof text, "with other %s: %.400s; sizes",
+                      fuzz_variation_names[variation], verdict->text);
+    for (int32_t i = 0; i < p->n_inputs && at < (int)sizeof text - 100; i++) {
+        at += snprintf(text + at, sizeof text - (size_t)at, " [");
+        for (int32_t d = 0; d < p->inputs[i].rank; d++)
+            at += snprintf(text + at, sizeof text - (size_t)at, d ? ",%lld" : "%lld",
+                           (long long)p->inputs[i].dims[d]);
+        at += snprintf(text + at, sizeof text - (size_t)at, "]");
+    }
+    memcpy(verdict->text, text, sizeof text);
+}
+
 /* The same function with other arguments, twice, and once more with the first ones. */
 static FuzzVerdict check_variation(Session *s, const Seen *eager, FuzzVariation variation,
                                    FuzzRandom *random, bool first) {
@@ -342,12 +358,7 @@ static FuzzVerdict check_variation(Session *s, const Seen *eager, FuzzVariation 
     for (int32_t call = 0; call < 2 && !verdict.failure; call++)
         verdict = check_call(s, &varied, &other, 0, call == 0 ? expect : EXPECT_ANY);
     if (!verdict.failure) verdict = check_call(s, s->program, eager, 0, EXPECT_HIT);
-    if (verdict.failure) {
-        char text[sizeof verdict.text];
-        snprintf(text, sizeof text, "with other %s: %.600s", fuzz_variation_names[variation],
-                 verdict.text);
-        memcpy(verdict.text, text, sizeof text);
-    }
+    if (verdict.failure) name_variation(&varied, variation, &verdict);
     seen_free(&other);
     return verdict;
 }

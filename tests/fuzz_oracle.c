@@ -374,8 +374,12 @@ static bool case_inputs(GraphCase *c, const FuzzProgram *p) {
     for (int32_t i = 0; i < c->n_inputs && same; i++) {
         TensorType is = node_type(&c->graph, c->graph.inputs.data[i]);
         const sn_tensor *x = c->inputs[i];
+        int32_t count;
+        const int64_t *strides =
+            node_attr_list(&c->graph, c->graph.inputs.data[i], "strides", &count);
         same = is.dtype == x->dtype && is.rank == x->rank &&
-               memcmp(is.dims, x->dims, sizeof(int64_t) * is.rank) == 0;
+               memcmp(is.dims, x->dims, sizeof(int64_t) * is.rank) == 0 &&
+               memcmp(strides, x->strides, sizeof(int64_t) * (size_t)count) == 0;
     }
     return same;
 }

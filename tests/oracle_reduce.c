@@ -166,7 +166,7 @@ static Spread spread_of(const Bucket *b) {
     Sum sum = {.count = 0}, squares = {.count = 0};
     for (int64_t i = 0; i < b->size; i++) sum_add(&sum, element(b->x, b->at[i]));
     Spread s = {.mean = sum.value / n};
-    s.mean_bound = sum_bound(&sum, dtype) / n + epsilon * fabsl(s.mean);
+    s.mean_bound = sum_bound(&sum, dtype) / n + epsilon * fabsl(s.mean) + oracle_tiny(dtype);
     for (int64_t i = 0; i < b->size; i++) {
         long double x = element(b->x, b->at[i]), d = x - s.mean;
         long double error = s.mean_bound + epsilon * fabsl(d);
@@ -275,6 +275,7 @@ static void bucket_norm(const Bucket *b) {
                     value = d * scale;
         long double bound = (s.mean_bound + epsilon * fabsl(d)) * scale +
                             fabsl(value) * (spread_bound / spread + 8 * epsilon);
+        bound += oracle_tiny(dtype);
         if (!oracle_absent(call, 1)) {
             long double weight = element(&call->in[1], i);
             value *= weight;

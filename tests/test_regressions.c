@@ -4,6 +4,7 @@
 #include "fuzz_plant.h"
 
 #include "base/settings.h"
+#include "frontend/dlpack.h"
 
 #include <math.h>
 #include <sys/mman.h>
@@ -83,6 +84,23 @@ static void a_product_sees_written_memory_in_eagers_layout(void **state) {
         }
 }
 
+/* Overlapping windows of a row, as matrices of a batch: oneDNN does not take them as they are. */
+static void a_batch_of_overlapping_matrices_is_multiplied(void **state) {
+    (void)state;
+    sn_tensor *row = tensor_random(3, SN_F32, SN_I(20));
+    const int64_t dims[] = {4, 5, 2}, strides[] = {3, 2, 1};
+    DLTensor view = {
+        .data = sn_map(row), .device = {DLPACK_CPU, 0}, .ndim = 3, .dtype = {DLPACK_FLOAT, 32, 1}};
+    view.shape = (int64_t *)(uintptr_t)dims;
+    view.strides = (int64_t *)(uintptr_t)strides;
+    DLManagedTensor managed = {.dl_tensor = view};
+    sn_tensor *windows = sn_from_dlpack(&managed), *w = tensor_random(4, SN_F32, SN_I(4, 2, 3));
+    sn_tensor *apart = sn_clone(windows);
+    EXPECT_SAME(sn_matmul(windows, w), sn_matmul(apart, w));
+    EXPECT_OK();
+    sn_unmap(row);
+}
+
 /* The product is of the fresh value, which is dense, wherever else it is written. */
 static sn_tensor *multiply_and_store(sn_tensor *x, sn_tensor *y, sn_tensor *w) {
     sn_tensor *z = sn_mul(y, sn_c(0.3));
@@ -133,6 +151,25 @@ static void the_first_error_wins_be_it_in_the_data(void **state) {
     sn_compiled_release(c);
 }
 
+static sn_tensor *least_of_unused_lookup(sn_tensor *x, sn_tensor *index) {
+    sn_gather(x, 0, index);
+    return sn_min(index, SN_I(0), true);
+}
+
+/* What is looked up is not used, but the index is wrong all the same. */
+static void an_unused_lookup_is_checked_beside_a_reduction(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(least_of_unused_lookup, "tt:t", NULL);
+    Binary *fast = (Binary *)sn_compiled_fn(c);
+    sn_tensor *x = tensor_random(1, SN_F32, SN_I(2));
+    for (int i = 0; i < 3; i++) {
+        EXPECT_VALUES(fast(x, tensor_of(SN_I64, SN_I(2), V(1, 0))), 0);
+        assert_null(fast(x, tensor_of(SN_I64, SN_I(2), V(0, 2))));
+        EXPECT_ERROR(SN_ERROR_INDEX, "gather", "size 2");
+    }
+    sn_compiled_release(c);
+}
+
 /* An eager op keeps its plan for the next one like it, but not the line. */
 static void an_eager_error_names_its_own_line(void **state) {
     (void)state;
@@ -145,6 +182,30 @@ static void an_eager_error_names_its_own_line(void **state) {
         sn_error_take(&second);
         assert_int_equal(second.line, first.line + 2);
     }
+}
+
+static sn_tensor *on_two_lines(sn_tensor *x, sn_tensor *index, bool first) {
+    if (first) return sn_index_select(x, 0, index);
+    return sn_index_select(x, 0, index);
+}
+
+/* Two branches record the same graph, but not on the same line. */
+static void an_error_names_the_line_of_its_branch(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(on_two_lines, "ttb:t", NULL);
+    sn_tensor *(*fast)(sn_tensor *, sn_tensor *, bool) = SN_FN(c, on_two_lines);
+    sn_tensor *x = tensor_random(1, SN_F32, SN_I(4, 3));
+    sn_tensor *good = tensor_of(SN_I64, SN_I(1), V(3)), *bad = tensor_of(SN_I64, SN_I(1), V(4));
+    for (int i = 0; i < 4; i++) {
+        sn_error wanted = {0}, got = {0};
+        fast(x, good, i % 2);
+        on_two_lines(x, bad, i % 2);
+        sn_error_take(&wanted);
+        fast(x, bad, i % 2);
+        sn_error_take(&got);
+        assert_string_equal(got.text, wanted.text);
+    }
+    sn_compiled_release(c);
 }
 
 static sn_tensor *scaled_rows(sn_tensor *weight, sn_tensor *index) {
@@ -279,6 +340,33 @@ static void an_update_finds_its_base_in_memory(void **state) {
     sn_compiled_release(c);
 }
 
+/* ---- host reads ----------------------------------------------------------------------------- */
+
+static sn_tensor *read_what_was_written(sn_tensor *x, sn_tensor *y) {
+    if (sn_item(x) > 1000) return y; /* from here on x is a real tensor */
+    sn_fill_(x, 100);
+    double seen = sn_item(x);
+    sn_mul_(x, sn_c(2));
+    double *mapped = sn_map(x), before = mapped ? *mapped : NAN;
+    sn_tensor *z = sn_add(x, y);
+    mapped = sn_map(x);
+    if (mapped) *mapped = -1; /* after it was added */
+    sn_unmap(x);
+    return sn_add(z, sn_c(seen * 1000 + before));
+}
+
+static void a_host_read_sees_writes_that_were_recorded(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(read_what_was_written, "tt:t", NULL);
+    Binary *fast = (Binary *)sn_compiled_fn(c);
+    for (int i = 0; i < 3; i++) {
+        sn_tensor *x = tensor_of(SN_F64, SN_I(1), V(5)), *y = tensor_of(SN_F64, SN_I(1), V(0.5));
+        EXPECT_VALUES(fast(x, y), 100 * 1000 + 200 + 200.5);
+        EXPECT_VALUES(x, -1);
+    }
+    sn_compiled_release(c);
+}
+
 /* ---- guards --------------------------------------------------------------------------------- */
 
 static sn_tensor *add_into(sn_tensor *x, sn_tensor *y) {
@@ -324,15 +412,19 @@ int main(void) {
     setting_set(SETTING_CACHE_DIR, "off"); /* a kernel on disk would not have to be compiled */
     const struct CMUnitTest tests[] = {
         API_TEST(a_product_sees_written_memory_in_eagers_layout),
+        API_TEST(a_batch_of_overlapping_matrices_is_multiplied),
         API_TEST(a_value_stored_in_an_argument_is_multiplied_as_it_was),
         API_TEST(the_first_error_wins_be_it_in_the_data),
+        API_TEST(an_unused_lookup_is_checked_beside_a_reduction),
         API_TEST(an_eager_error_names_its_own_line),
+        API_TEST(an_error_names_the_line_of_its_branch),
         API_TEST(a_fallback_names_the_line_once),
         API_TEST(an_empty_lookup_checks_no_index),
         API_TEST(the_memory_of_an_empty_tensor_is_not_read),
         API_TEST(a_join_of_empty_parts_has_a_value),
         API_TEST(cross_entropy_needs_a_class),
         API_TEST(an_update_finds_its_base_in_memory),
+        API_TEST(a_host_read_sees_writes_that_were_recorded),
         API_TEST(overlapping_arguments_cost_only_their_own_call),
         API_TEST(uniform_halves_stay_below_one),
     };

@@ -129,6 +129,7 @@ static void a_bench_line_has_the_promised_fields(void **state) {
         "dispatch_s",
         "bytes",
         "flops",
+        "instructions",
         "roofline_share",
         "bitwise_equal",
         "output_hash",

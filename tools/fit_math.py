@@ -7,12 +7,13 @@ Each row of FITS is a function on an interval, the weight that turns its error i
 error of the final result, a number of coefficients and a format. The fit is minimax in high
 precision (Muller, "Elementary Functions", ch. 3). A coefficient is rounded to the format,
 lowest degree first, and the rest are fitted again, so that rounding costs no accuracy. It prints
-the coefficients as the C tables hold them and log2 of the largest weighted error.
+the coefficients as the C tables hold them and log2 of the largest weighted error. The name
+two_over_pi prints the words of 2/pi.
 """
 import struct
 import sys
 
-from mpmath import (asin, atan, atanh, cos, cospi, erf, erfc, exp, expm1, log, log1p, lu_solve,
+from mpmath import (asin, atan, atanh, cos, cospi, erf, erfc, exp, expm1, floor, log, log1p, lu_solve,
                     matrix, mp, mpf, pi, sin, sqrt, tanh)
 
 mp.dps = 110
@@ -129,7 +130,19 @@ FITS = [
     ("erfc", "f64", erfc_map, one, "-1", "0.76", 23),
 ]
 
+
+
+def two_over_pi():
+    """The table of that name: 2/pi * 2^1210 cut to an integer, in words of 64 bits."""
+    mp.prec = 1400
+    number = int(floor(2 / pi * mpf(2)**1210))
+    words = ["0x%016x" % (number >> (64 * i) & (2**64 - 1)) for i in reversed(range(19))]
+    print("two_over_pi\n    " + ", ".join(words))
+
+
 if __name__ == "__main__":
     for row in FITS:
         if len(sys.argv) == 1 or row[0] in sys.argv[1:]:
             fit(*row)
+    if len(sys.argv) == 1 or "two_over_pi" in sys.argv[1:]:
+        two_over_pi()
