@@ -37,8 +37,10 @@ static NodeId as_batched(Rewrite *r, NodeId x, const TensorType *result_batch, i
 static NodeId multiply(Rewrite *r, const Contraction *c) {
     NodeId x = rw_reshape(r, c->x, (int64_t[]){c->x_batch, c->m, c->k, 1}, 4);
     NodeId y = rw_reshape(r, c->y, (int64_t[]){c->y_batch, 1, c->k, c->n}, 4);
-    NodeId sum = rw_reduce(r, OP_SUM, rw_op2(r, OP_MUL, x, y), 1u << 2);
-    return rw_cast(r, (sn_dtype)rw_type(r, c->x).dtype, sum);
+    sn_dtype dtype = (sn_dtype)rw_type(r, c->x).dtype;
+    NodeId products = rw_op2(r, OP_MUL, x, y);
+    if (!dtype_is_float(dtype)) products = rw_cast(r, SN_I64, products); /* as sums are */
+    return rw_cast(r, dtype, rw_reduce(r, OP_SUM, products, 1u << 2));
 }
 
 static NodeId contract(Rewrite *r, const Contraction *c, NodeId bias) {
