@@ -197,6 +197,8 @@ void kb_place(KBuilder *b, uint32_t outer, uint32_t inner);
 sn_dtype kb_dtype(const KBuilder *b, KValue x);
 /* The instruction that computes x; NULL for none. Until the next one is added. */
 const KInst *kb_at(const KBuilder *b, KValue x);
+/* The region that x stands in; 0 is that of constants and parameters. */
+uint32_t kb_region(const KBuilder *b, KValue x);
 /* True when x is a constant; its bits in *bits. */
 bool kb_is_const(const KBuilder *b, KValue x, uint64_t *bits);
 /* Joins the regions, drops dead values and empty loops, renumbers, and fills kernel->insts, which

@@ -291,6 +291,10 @@ const KInst *kb_at(const KBuilder *b, KValue x) {
     return x < b->insts.count ? &b->insts.data[x].inst : NULL;
 }
 
+uint32_t kb_region(const KBuilder *b, KValue x) {
+    return x < b->insts.count ? b->insts.data[x].region : PROLOGUE;
+}
+
 bool kb_is_const(const KBuilder *b, KValue x, uint64_t *bits) {
     if (x >= b->insts.count || b->insts.data[x].inst.op != OP_CONST) return false;
     *bits = b->insts.data[x].inst.imm;

@@ -352,11 +352,18 @@ static int32_t last_stage(Lower *l) {
     return last;
 }
 
+/* Ordered adds to memory take no lanes. */
+static bool adds_in_order(const Lower *l) {
+    for (uint32_t i = 0; i < l->group->members.count; i++)
+        if (graph_node(l->graph, l->group->members.data[i])->op == OP_SCATTER_ADD) return true;
+    return false;
+}
+
 static void emit_group(Lower *l) {
     StoreList stores = {0};
     l->regions[DEPTH_ITEM] = kbuilder_region(l->builder, UINT32_MAX);
     l->stage = -1;
-    if (l->b_symbol != LOWER_NO_AXIS) open_loop(l, DEPTH_B, l->b_axis, true);
+    if (l->b_symbol != LOWER_NO_AXIS) open_loop(l, DEPTH_B, l->b_axis, !adds_in_order(l));
     if (l->k_symbol != LOWER_NO_AXIS) {
         int32_t last = last_stage(l);
         lower_choose_kept(l, last);

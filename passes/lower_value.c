@@ -11,8 +11,18 @@ int32_t lower_depth(const Lower *l, KValue x) {
     return l->value_depth.data[x];
 }
 
+/* The depth at which an instruction stands. It may be less than its operands': a constant that came of
+ * folding serves everywhere. */
+static int32_t standing_depth(const Lower *l, KValue value) {
+    uint32_t region = kb_region(l->builder, value);
+    if (region == 0 || region == l->regions[DEPTH_ITEM]) return DEPTH_ITEM;
+    return l->b_symbol != LOWER_NO_AXIS && region == l->regions[DEPTH_B] ? DEPTH_B : DEPTH_K;
+}
+
 KValue lower_depth_at(Lower *l, KValue value, int32_t depth) {
     if (value == KVALUE_NONE) return lower_fail(l, "out of memory or a bad instruction");
+    int32_t standing = standing_depth(l, value);
+    if (depth > standing) depth = standing;
     while (l->value_depth.count <= value)
         if (!vec_push(&l->value_depth, (uint8_t)DEPTH_ITEM)) return lower_fail(l, "out of memory");
     if (depth > l->value_depth.data[value]) l->value_depth.data[value] = (uint8_t)depth;

@@ -63,7 +63,7 @@ static OracleNumber read_element(sn_dtype dtype, const void *element) {
 bool oracle_load(OracleTensor *t, sn_dtype dtype, int32_t rank, const int64_t *dims,
                  const int64_t *strides, const void *data) {
     *t = (OracleTensor){.dtype = dtype, .rank = rank};
-    memcpy(t->dims, dims, sizeof(int64_t) * (size_t)rank);
+    if (rank) memcpy(t->dims, dims, sizeof(int64_t) * (size_t)rank); /* a scalar may have none */
     if (!oracle_alloc(t)) return false;
     for (int64_t i = 0; i < t->count; i++) {
         int64_t index[SN_MAX_RANK], at = 0;

@@ -88,12 +88,13 @@ static void a_product_sees_written_memory_in_eagers_layout(void **state) {
 static void a_batch_of_overlapping_matrices_is_multiplied(void **state) {
     (void)state;
     sn_tensor *row = tensor_random(3, SN_F32, SN_I(20));
-    const int64_t dims[] = {4, 5, 2}, strides[] = {3, 2, 1};
+    static const int64_t dims[] = {4, 5, 2}, strides[] = {3, 2, 1};
+    static DLManagedTensor managed; /* lives as long as the fixture's scope */
     DLTensor view = {
         .data = sn_map(row), .device = {DLPACK_CPU, 0}, .ndim = 3, .dtype = {DLPACK_FLOAT, 32, 1}};
     view.shape = (int64_t *)(uintptr_t)dims;
     view.strides = (int64_t *)(uintptr_t)strides;
-    DLManagedTensor managed = {.dl_tensor = view};
+    managed = (DLManagedTensor){.dl_tensor = view};
     sn_tensor *windows = sn_from_dlpack(&managed), *w = tensor_random(4, SN_F32, SN_I(4, 2, 3));
     sn_tensor *apart = sn_clone(windows);
     EXPECT_SAME(sn_matmul(windows, w), sn_matmul(apart, w));
@@ -299,6 +300,22 @@ static void the_memory_of_an_empty_tensor_is_not_read(void **state) {
     munmap(page, bytes);
 }
 
+static sn_tensor *logsumexp_of_zeros(sn_tensor *x) {
+    return sn_logsumexp(sn_signbit(x), SN_I0, false);
+}
+
+/* What a row loop computes may fold to a constant; that serves behind the loop too. */
+static void a_constant_of_a_loop_serves_behind_it(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(logsumexp_of_zeros, "t:t", NULL);
+    sn_tensor *(*fast)(sn_tensor *) = SN_FN(c, logsumexp_of_zeros);
+    int64_t fallbacks = counters_now().fallbacks;
+    sn_tensor *x = tensor_random(2, SN_U8, SN_I(1, 1, 2));
+    for (int i = 0; i < 3; i++) EXPECT_SAME(fast(x), logsumexp_of_zeros(x));
+    assert_int_equal(counters_now().fallbacks, fallbacks);
+    sn_compiled_release(c);
+}
+
 static sn_tensor *norm_of_empty_parts(sn_tensor *x, sn_tensor *weight) {
     return sn_rms_norm(sn_cat((sn_tensor *[]){x, x}, 2, 1), weight, 0.1);
 }
@@ -421,6 +438,7 @@ int main(void) {
         API_TEST(a_fallback_names_the_line_once),
         API_TEST(an_empty_lookup_checks_no_index),
         API_TEST(the_memory_of_an_empty_tensor_is_not_read),
+        API_TEST(a_constant_of_a_loop_serves_behind_it),
         API_TEST(a_join_of_empty_parts_has_a_value),
         API_TEST(cross_entropy_needs_a_class),
         API_TEST(an_update_finds_its_base_in_memory),
