@@ -146,7 +146,7 @@ static void print_oracle(const FuzzCoverage *c) {
            "(overflow on the way)\n",
            (long long)c->oracle_exact, (long long)c->oracle_bounded, (long long)c->oracle_free);
     printf("oracle, recorded graphs interpreted: %lld\n", (long long)c->oracle_graphs);
-    print_missing("public ops never judged by the oracle", c->oracle_ops, 0);
+    print_missing("public ops of which the oracle knows the range only", c->oracle_ops, 0);
 }
 
 static void print_calls(const FuzzCoverage *c) {
@@ -159,8 +159,8 @@ static void print_calls(const FuzzCoverage *c) {
     print_counts("calls with other arguments", fuzz_variation_names, c->variations,
                  FUZZ_VARIATION_COUNT);
     printf("programs compared with another instruction set: %lld\n", (long long)c->second_isa);
-    printf("fallbacks: %lld, of them %lld planted (in %lld programs), %lld where memory that "
-           "overlaps is written; %lld others\n",
+    printf("fallbacks: %lld, of them planted %lld (a kernel refused, in %lld programs) and %lld "
+           "(arguments or views that overlap, written); others: %lld\n",
            (long long)c->fallbacks, (long long)c->planted_fallbacks, (long long)c->plants,
            (long long)c->overlap_fallbacks,
            (long long)(c->fallbacks - c->planted_fallbacks - c->overlap_fallbacks));

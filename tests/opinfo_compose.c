@@ -510,13 +510,6 @@ static bool pad_from_inside(OpinfoCall *call, const OpinfoRow *row) {
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-#define FORM(name, form)                                                                           \
-    {                                                                                              \
-        name, NULL, form, {                                                                        \
-            .unary = NULL                                                                          \
-        }                                                                                          \
-    }
-
 static const OpinfoRow rows[] = {
     FORM("positive", positive),
     FORM("float_power", float_power),

@@ -200,13 +200,6 @@ static bool arange(OpinfoCall *call, const OpinfoRow *row) {
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-#define FORM(name, form)                                                                           \
-    {                                                                                              \
-        name, NULL, form, {                                                                        \
-            .unary = NULL                                                                          \
-        }                                                                                          \
-    }
-
 static const OpinfoRow rows[] = {
     FORM("__getitem__", getitem),
     FORM("gather", gather),

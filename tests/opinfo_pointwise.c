@@ -206,12 +206,6 @@ static bool addcmul(OpinfoCall *call, const OpinfoRow *row) {
             .dtype = type                                                                          \
         }                                                                                          \
     }
-#define FORM(name, form)                                                                           \
-    {                                                                                              \
-        name, NULL, form, {                                                                        \
-            .unary = NULL                                                                          \
-        }                                                                                          \
-    }
 
 static const OpinfoRow rows[] = {
     UNARY("abs", sn_abs),

@@ -203,12 +203,6 @@ static bool attention(OpinfoCall *call, const OpinfoRow *row) {
             .axis = function                                                                       \
         }                                                                                          \
     }
-#define FORM(name, form)                                                                           \
-    {                                                                                              \
-        name, NULL, form, {                                                                        \
-            .unary = NULL                                                                          \
-        }                                                                                          \
-    }
 
 static const OpinfoRow rows[] = {
     REDUCE("amax", NULL, sn_max),

@@ -26,6 +26,14 @@ typedef struct OpinfoRow {
     } with;                   /* what the form works with */
 } OpinfoRow;
 
+/* A row whose form needs nothing more. */
+#define FORM(name, form)                                                                           \
+    {                                                                                              \
+        name, NULL, form, {                                                                        \
+            .unary = NULL                                                                          \
+        }                                                                                          \
+    }
+
 /* A table of rows. */
 typedef struct OpinfoTable {
     const OpinfoRow *rows; /* rows */

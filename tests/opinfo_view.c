@@ -219,13 +219,6 @@ static bool pad(OpinfoCall *call, const OpinfoRow *row) {
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-#define FORM(name, form)                                                                           \
-    {                                                                                              \
-        name, NULL, form, {                                                                        \
-            .unary = NULL                                                                          \
-        }                                                                                          \
-    }
-
 static const OpinfoRow rows[] = {
     FORM("contiguous", identity),
     FORM("reshape", with_list),

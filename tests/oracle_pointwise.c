@@ -257,7 +257,7 @@ static long double float_value(Element *e) {
     case OP_ATAN2:
         return bounded(e, atan2l(x, y), 4);
     case OP_HYPOT:
-        return bounded(e, isnan(x) || isnan(y) ? hypotl(x, y) : hypotl(x, y), 2);
+        return bounded(e, hypotl(x, y), 2);
     case OP_COPYSIGN:
         return copysignl(x, y);
     case OP_WHERE:
