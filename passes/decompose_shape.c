@@ -152,11 +152,19 @@ NodeId rule_pad(Rewrite *r) {
     return rw_cast(r, result, rw_emit(r, OP_PAD, &x, 1, &attrs));
 }
 
+/* The op that the program wrote; a look-up may be decomposed twice. */
+static int64_t written_as(const Rewrite *r) {
+    OpCode op = (OpCode)r->node->op;
+    bool again = op == OP_GATHER || op == OP_INDEX_SELECT;
+    int64_t as = again ? node_attr_int(r->from, r->id, "as") : 0;
+    return as ? as : (int64_t)op;
+}
+
 static NodeId with_axis(Rewrite *r, OpCode op, NodeId x, int64_t axis, NodeId index) {
     AttrList attrs;
     attrs.count = 0;
     attr_int(&attrs, axis);
-    attr_int(&attrs, r->node->op); /* as */
+    attr_int(&attrs, written_as(r));
     return rw_emit(r, op, (NodeId[]){x, rw_cast(r, SN_I64, index)}, 2, &attrs);
 }
 

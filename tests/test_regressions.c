@@ -152,6 +152,24 @@ static void the_first_error_wins_be_it_in_the_data(void **state) {
     sn_compiled_release(c);
 }
 
+static sn_status lookup_beside_attention(sn_tensor *x, sn_tensor *index, sn_tensor **rows,
+                                         sn_tensor **mixed) {
+    *rows = sn_embedding(x, index);
+    *mixed = sn_scaled_dot_product_attention(x, x, x, SN_NONE, false, 0);
+    return sn_error_status();
+}
+
+/* Attention takes a second round of decomposing, which must not rename the look-up. */
+static void an_error_names_the_op_that_was_written(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(lookup_beside_attention, "tt:tt", NULL);
+    sn_tensor *x = tensor_random(1, SN_F32, SN_I(4, 3)), *rows, *mixed;
+    sn_tensor *bad = tensor_of(SN_I64, SN_I(1), V(4));
+    assert_int_equal(SN_FN(c, lookup_beside_attention)(x, bad, &rows, &mixed), SN_ERROR_INDEX);
+    EXPECT_ERROR(SN_ERROR_INDEX, "embedding: an index is out of range");
+    sn_compiled_release(c);
+}
+
 static sn_tensor *least_of_unused_lookup(sn_tensor *x, sn_tensor *index) {
     sn_gather(x, 0, index);
     return sn_min(index, SN_I(0), true);
@@ -432,6 +450,7 @@ int main(void) {
         API_TEST(a_batch_of_overlapping_matrices_is_multiplied),
         API_TEST(a_value_stored_in_an_argument_is_multiplied_as_it_was),
         API_TEST(the_first_error_wins_be_it_in_the_data),
+        API_TEST(an_error_names_the_op_that_was_written),
         API_TEST(an_unused_lookup_is_checked_beside_a_reduction),
         API_TEST(an_eager_error_names_its_own_line),
         API_TEST(an_error_names_the_line_of_its_branch),
