@@ -79,7 +79,6 @@ typedef struct Lower {
     VEC(LowerAccess) accesses; /* by kernel access */
     VEC(int64_t) params;       /* numbered parameters */
     VEC(KValue) symbol_values; /* by symbol: instruction of a quotient or remainder, by stage */
-    int64_t loads, stores;     /* bytes */
     bool failed;               /* out of memory or too complex; context->error tells */
 } Lower;
 

@@ -133,7 +133,7 @@ static void swap_items(Emit *e) {
 void defer_open_item(Emit *e, LLVMValueRef number) {
     Deferred *d = &e->deferred;
     if (!d->loop) return;
-    d->pending = LLVMBuildICmp(e->b, LLVMIntNE, number, LLVMGetParam(e->function, 2), "");
+    d->pending = LLVMBuildICmp(e->b, LLVMIntNE, number, LLVMGetParam(e->function, ARG_BEGIN), "");
     for (uint32_t i = 0; i < d->n_values; i++) d->kept[i] = (Value){.scalar = d->at_item[i]};
     for (uint32_t a = 0; a < e->kernel->args.count; a++) d->base[a] = d->at_item[d->n_values + a];
 }

@@ -8,8 +8,6 @@
 
 #include <string.h>
 
-enum { ARG_ARGS, ARG_PARAMS, ARG_BEGIN, ARG_END, ARG_SCRATCH, ARG_ERROR, ARG_COUNT };
-
 /* The rounding mode and masks every kernel runs with: to nearest, subnormals kept, no traps. */
 enum { MXCSR_WANTED = 0x1f80, MXCSR_FLAGS = 0x3f };
 

@@ -24,6 +24,9 @@ enum {
     PARTS_MOST = 4            /* values that make up the state of one reduction */
 };
 
+/* Parameters of the function: see KernelFn. */
+enum { ARG_ARGS, ARG_PARAMS, ARG_BEGIN, ARG_END, ARG_SCRATCH, ARG_ERROR, ARG_COUNT };
+
 /* How a value differs between the lanes of its vector loop. */
 typedef enum Spread {
     SPREAD_UNIFORM, /* the same in all: kept as a scalar */
@@ -277,6 +280,8 @@ LLVMValueRef value_vector(Emit *e, KValue value, int32_t copy);
 LLVMValueRef value_lanes(Emit *e, KValue value, int32_t copy, int32_t lanes);
 void value_set_scalar(Emit *e, KValue value, int32_t copy, LLVMValueRef scalar);
 void value_set_vector(Emit *e, KValue value, int32_t copy, LLVMValueRef vector);
+/* A word of the call's parameters, read through builder `b`. */
+LLVMValueRef emit_word(Emit *e, LLVMBuilderRef b, LLVMValueRef number);
 LLVMValueRef emit_param(Emit *e, int32_t param);
 LLVMValueRef emit_coef(Emit *e, KCoef coef);
 

@@ -24,14 +24,6 @@ typedef struct Items {
     LLVMValueRef block_at_line;  /* phi at `line`, or NULL */
 } Items;
 
-static LLVMValueRef word_address(Emit *e, LLVMBuilderRef b, LLVMValueRef number) {
-    return LLVMBuildGEP2(b, e->i64, LLVMGetParam(e->function, 1), &number, 1, "");
-}
-
-static LLVMValueRef load_word(Emit *e, LLVMBuilderRef b, LLVMValueRef number) {
-    return LLVMBuildLoad2(b, e->i64, word_address(e, b, number), "");
-}
-
 static LLVMValueRef grid_slot(Emit *e, LLVMValueRef dim) {
     return LLVMBuildGEP2(e->b, e->i64, e->grid_index, &dim, 1, "");
 }
@@ -46,7 +38,7 @@ static LLVMTypeRef element_type(Emit *e, uint32_t arg) {
 
 /* The innermost dimension's number, read in the entry block; 0 where the grid has none. */
 static LLVMValueRef innermost_dim(Emit *e) {
-    LLVMValueRef rank = load_word(e, e->entry, const_i64(e, KPARAM_RANK)), one = const_i64(e, 1);
+    LLVMValueRef rank = emit_word(e, e->entry, const_i64(e, KPARAM_RANK)), one = const_i64(e, 1);
     LLVMValueRef some = LLVMBuildICmp(e->entry, LLVMIntSGT, rank, one, "");
     rank = LLVMBuildSelect(e->entry, some, rank, one, "");
     return LLVMBuildSub(e->entry, rank, one, "");
@@ -56,7 +48,7 @@ LLVMValueRef emit_row_step(Emit *e, uint32_t arg) {
     if (!e->row_step[arg]) {
         LLVMValueRef first = const_i64(e, KPARAM_STRIDES + SN_MAX_RANK * (int64_t)arg);
         LLVMValueRef word = LLVMBuildAdd(e->entry, innermost_dim(e), first, "");
-        e->row_step[arg] = load_word(e, e->entry, word);
+        e->row_step[arg] = emit_word(e, e->entry, word);
     }
     return e->row_step[arg];
 }
@@ -65,7 +57,7 @@ LLVMValueRef emit_row_step(Emit *e, uint32_t arg) {
 
 /* Stores the grid indices of the first item, from the innermost dimension out; its block. */
 static LLVMValueRef first_point(Emit *e, const Items *items) {
-    LLVMValueRef begin = LLVMGetParam(e->function, 2), block = NULL, point = begin;
+    LLVMValueRef begin = LLVMGetParam(e->function, ARG_BEGIN), block = NULL, point = begin;
     if (items->blocks) {
         point = LLVMBuildUDiv(e->b, begin, items->blocks, "");
         LLVMValueRef before = LLVMBuildMul(e->b, point, items->blocks, "");
@@ -81,7 +73,7 @@ static LLVMValueRef first_point(Emit *e, const Items *items) {
     LLVMBuildCondBr(e->b, more, inner, done);
     emit_at(e, inner);
     LLVMValueRef dim = LLVMBuildSub(e->b, d, const_i64(e, 1), "");
-    LLVMValueRef size = load_word(e, e->b, LLVMBuildAdd(e->b, dim, const_i64(e, KPARAM_SIZES), ""));
+    LLVMValueRef size = emit_word(e, e->b, LLVMBuildAdd(e->b, dim, const_i64(e, KPARAM_SIZES), ""));
     LLVMValueRef quotient = LLVMBuildUDiv(e->b, rest, size, "");
     LLVMValueRef index = LLVMBuildSub(e->b, rest, LLVMBuildMul(e->b, quotient, size, ""), "");
     LLVMBuildStore(e->b, index, grid_slot(e, dim));
@@ -112,7 +104,7 @@ static void locate_arguments(Emit *e, const Items *items, LLVMValueRef *bases) {
     for (uint32_t a = 0; a < count; a++) {
         if (is_local(e, a)) continue;
         LLVMValueRef first = const_i64(e, KPARAM_STRIDES + SN_MAX_RANK * (int64_t)a);
-        LLVMValueRef stride = load_word(e, e->b, LLVMBuildAdd(e->b, d, first, ""));
+        LLVMValueRef stride = emit_word(e, e->b, LLVMBuildAdd(e->b, d, first, ""));
         LLVMValueRef step = LLVMBuildMul(e->b, index, stride, "");
         phi_add(bases[a], LLVMBuildAdd(e->b, bases[a], step, ""), inner);
     }
@@ -129,7 +121,7 @@ static void open_line(Emit *e, Items *items, LLVMValueRef block) {
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
     LLVMBuildBr(e->b, items->line);
     emit_at(e, items->line);
-    items->number_at_line = emit_phi(e, e->i64, LLVMGetParam(e->function, 2), before);
+    items->number_at_line = emit_phi(e, e->i64, LLVMGetParam(e->function, ARG_BEGIN), before);
     if (block) items->block_at_line = emit_phi(e, e->i64, block, before);
     defer_enter_line(e, before);
     LLVMValueRef place = LLVMBuildLoad2(e->b, e->i64, grid_slot(e, items->innermost), "");
@@ -206,7 +198,7 @@ static void step_odometer(Emit *e, const Items *items, LLVMValueRef next) {
     LLVMValueRef at = grid_slot(e, dim);
     LLVMValueRef index = LLVMBuildLoad2(e->b, e->i64, at, "");
     index = LLVMBuildAdd(e->b, index, const_i64(e, 1), "");
-    LLVMValueRef size = load_word(e, e->b, LLVMBuildAdd(e->b, dim, const_i64(e, KPARAM_SIZES), ""));
+    LLVMValueRef size = emit_word(e, e->b, LLVMBuildAdd(e->b, dim, const_i64(e, KPARAM_SIZES), ""));
     LLVMValueRef fits = LLVMBuildICmp(e->b, LLVMIntSLT, index, size, "");
     LLVMValueRef first = LLVMBuildICmp(e->b, LLVMIntSLE, dim, const_i64(e, 0), "");
     LLVMBuildCondBr(e->b, LLVMBuildOr(e->b, fits, first, ""), done, carry);
@@ -238,7 +230,8 @@ static void step_block(Emit *e, const Items *items, LLVMValueRef next) {
 
 static void emit_next(Emit *e, const Items *items) {
     LLVMValueRef next = LLVMBuildAdd(e->b, items->number, const_i64(e, 1), "");
-    LLVMValueRef more = LLVMBuildICmp(e->b, LLVMIntSLT, next, LLVMGetParam(e->function, 3), "");
+    LLVMValueRef more =
+        LLVMBuildICmp(e->b, LLVMIntSLT, next, LLVMGetParam(e->function, ARG_END), "");
     LLVMBasicBlockRef step = emit_block(e), near = emit_block(e), odometer = emit_block(e);
     LLVMBuildCondBr(e->b, more, step, items->last);
     emit_at(e, step);
@@ -257,12 +250,12 @@ static void emit_next(Emit *e, const Items *items) {
 static bool open_items(Emit *e, Items *items) {
     items->bases = arena_zalloc(&e->arena, (e->kernel->args.count + 1) * sizeof *items->bases);
     if (!items->bases) return false;
-    items->rank = load_word(e, e->entry, const_i64(e, KPARAM_RANK));
+    items->rank = emit_word(e, e->entry, const_i64(e, KPARAM_RANK));
     items->innermost = innermost_dim(e);
     LLVMValueRef word = LLVMBuildAdd(e->entry, items->innermost, const_i64(e, KPARAM_SIZES), "");
-    items->line_size = load_word(e, e->entry, word);
+    items->line_size = emit_word(e, e->entry, word);
     if (e->plan.split_axis >= 0)
-        items->blocks = load_word(e, e->entry, const_i64(e, KPARAM_BLOCKS));
+        items->blocks = emit_word(e, e->entry, const_i64(e, KPARAM_BLOCKS));
     items->line = emit_block(e);
     items->item = emit_block(e);
     items->last = emit_block(e);
@@ -273,7 +266,8 @@ static bool open_items(Emit *e, Items *items) {
 bool emit_items(Emit *e) {
     Items items = {0};
     if (!open_items(e, &items)) return false;
-    LLVMValueRef begin = LLVMGetParam(e->function, 2), end = LLVMGetParam(e->function, 3);
+    LLVMValueRef begin = LLVMGetParam(e->function, ARG_BEGIN),
+                 end = LLVMGetParam(e->function, ARG_END);
     LLVMBasicBlockRef first = emit_block(e);
     LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, begin, end, ""), first, items.finish);
     emit_at(e, first);

@@ -267,9 +267,7 @@ static void find_range(Emit *e, Frame *f) {
     f->begin = const_i64(e, 0);
     f->end = emit_coef(e, axis->size);
     if (!axis->split) return;
-    LLVMValueRef word = const_i64(e, KPARAM_BLOCK_SIZE);
-    LLVMValueRef at = LLVMBuildGEP2(e->b, e->i64, LLVMGetParam(e->function, 1), &word, 1, "");
-    LLVMValueRef size = LLVMBuildLoad2(e->b, e->i64, at, "");
+    LLVMValueRef size = emit_word(e, e->b, const_i64(e, KPARAM_BLOCK_SIZE));
     f->begin = LLVMBuildMul(e->b, e->block, size, "");
     LLVMValueRef rest = LLVMBuildSub(e->b, f->end, f->begin, "");
     LLVMValueRef cut = LLVMBuildICmp(e->b, LLVMIntSLT, size, rest, "");

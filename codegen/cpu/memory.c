@@ -425,6 +425,10 @@ static void store_where_aligned(Emit *e, LLVMValueRef x, LLVMValueRef at, int64_
 static void store_vector(Emit *e, const Place *p, uint32_t at, LLVMValueRef x) {
     int64_t bytes = 0, element = (int64_t)sn_dtype_size(p->dtype);
     bool wanted = e->streaming || (e->in_deferred && e->vector->stream);
+    if (e->in_deferred && !wanted) {
+        uint64_t access = e->kernel->insts.data[at].imm;
+        prefetch(e, p, emit_row_step(e, e->kernel->accesses.data[access].arg), true);
+    }
     if (!wanted || !memory_streams(e, e->vector, at, &bytes))
         store_aligned(e, x, p->base, element);
     else if (e->in_deferred)
@@ -439,8 +443,6 @@ static void store_lanes(Emit *e, const Place *p, uint32_t at, int32_t copy) {
     LLVMValueRef mask = lanes_acting(e, predicate, copy);
     LLVMValueRef x = value_vector(e, inst->in[0], copy);
     x = to_memory(e, p->dtype, e->lanes, x);
-    if (e->in_deferred && !e->vector->stream && p->pattern == PATTERN_CONTIGUOUS && !mask)
-        prefetch(e, p, emit_row_step(e, e->kernel->accesses.data[inst->imm].arg), true);
     if (p->pattern != PATTERN_CONTIGUOUS) {
         scatter(e, p, mask, x);
     } else if (!mask) {
@@ -500,7 +502,7 @@ void emit_check(Emit *e, uint32_t at, int32_t copy) {
     LLVMBasicBlockRef record = emit_block(e), next = emit_block(e);
     LLVMBuildCondBr(e->b, emit_any(e, fails, lanes), record, next);
     emit_at(e, record);
-    LLVMBuildAtomicRMW(e->b, LLVMAtomicRMWBinOpUMin, LLVMGetParam(e->function, 5),
+    LLVMBuildAtomicRMW(e->b, LLVMAtomicRMWBinOpUMin, LLVMGetParam(e->function, ARG_ERROR),
                        emit_param(e, (int32_t)inst->imm), LLVMAtomicOrderingMonotonic, false);
     LLVMBuildBr(e->b, next);
     emit_at(e, next);

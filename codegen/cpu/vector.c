@@ -171,14 +171,15 @@ void count_close(Emit *e, const CountLoop *loop, LLVMValueRef step) {
     emit_at(e, loop->exit);
 }
 
+LLVMValueRef emit_word(Emit *e, LLVMBuilderRef b, LLVMValueRef number) {
+    LLVMValueRef words = LLVMGetParam(e->function, ARG_PARAMS);
+    return LLVMBuildLoad2(b, e->i64, LLVMBuildGEP2(b, e->i64, words, &number, 1, ""), "");
+}
+
 LLVMValueRef emit_param(Emit *e, int32_t param) {
-    if (!e->params[param]) {
-        LLVMValueRef word = const_i64(e, kernel_param_word(e->kernel, param));
-        LLVMValueRef words = LLVMGetParam(e->function, 1);
-        LLVMValueRef at = LLVMBuildGEP2(e->entry, e->i64, words, &word, 1, "");
-        e->params[param] = LLVMBuildLoad2(e->entry, e->i64, at, "");
-    }
-    return e->params[param];
+    LLVMValueRef *value = &e->params[param];
+    if (!*value) *value = emit_word(e, e->entry, const_i64(e, kernel_param_word(e->kernel, param)));
+    return *value;
 }
 
 LLVMValueRef emit_coef(Emit *e, KCoef coef) {
