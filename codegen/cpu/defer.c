@@ -145,6 +145,7 @@ void defer_open_host(Emit *e, const LoopPlan *loop) {
     for (uint32_t c = 0; c < e->kernel->accesses.count; c++) d->folded[c] = 0;
     swap_items(e);
     memory_fold(e, d->loop);
+    d->aligned = memory_aligned(e, d->loop);
     swap_items(e);
 }
 

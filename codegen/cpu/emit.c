@@ -100,6 +100,14 @@ void emit_inst(Emit *e, uint32_t at, int32_t copy) {
     }
 }
 
+/* One instruction for all copies? A reduction takes in one operand for each of them, equal or not. */
+static bool once_for_copies(const Emit *e, uint32_t at) {
+    const InstPlan *inst = &e->plan.insts[at];
+    if (!e->vector || inst->spread != SPREAD_UNIFORM) return !e->vector;
+    bool reduces = kop_row(e->kernel->insts.data[at].op)->form == KFORM_REDUCE;
+    return !reduces || &e->plan.loops[inst->loop] != e->vector;
+}
+
 void emit_range(Emit *e, uint32_t first, uint32_t last) {
     for (uint32_t at = first; at < last && e->status == SN_OK; at++) {
         if (e->kernel->insts.data[at].op == OP_LOOP) {
@@ -112,8 +120,8 @@ void emit_range(Emit *e, uint32_t first, uint32_t last) {
             at = emit_rare(e, at);
             continue;
         }
-        bool once = !e->vector || e->plan.insts[at].spread == SPREAD_UNIFORM;
-        for (int32_t c = 0; c < (once ? 1 : e->copies); c++) emit_inst(e, at, c);
+        int32_t copies = once_for_copies(e, at) ? 1 : e->copies;
+        for (int32_t c = 0; c < copies; c++) emit_inst(e, at, c);
     }
 }
 

@@ -69,6 +69,7 @@ typedef struct LoopPlan {
     int32_t slots;            /* vector loop: accumulators of a reduction */
     int32_t copies;           /* vector loop: vectors per step of the unmasked loop */
     int32_t tail_copies;      /* the same of the masked loop */
+    int32_t in_step;          /* of these, how many pass through the body together */
     uint8_t chunk;            /* log2 of the smallest chunk of its reductions */
     bool vector;              /* runs on vectors */
     bool nested;              /* holds other loops */
@@ -127,6 +128,7 @@ typedef struct Deferred {
     LLVMValueRef *address; /* as Emit.address, of the previous item */
     uint64_t *folded;      /* as Emit.folded */
     LLVMValueRef pending;  /* i1: there is a previous item */
+    LLVMValueRef aligned;  /* i1: its stores may bypass the caches */
 } Deferred;
 
 /* The loop being emitted. */
@@ -140,7 +142,7 @@ typedef struct Frame {
     LLVMValueRef begin;    /* first index */
     LLVMValueRef end;      /* one past the last */
     LLVMValueRef index;    /* current index (lane 0) */
-    int32_t slot;          /* accumulator that REDUCE uses now */
+    int32_t slot;          /* accumulator that the first copy of a REDUCE uses now */
 } Frame;
 
 typedef struct Emit {
@@ -297,6 +299,8 @@ void memory_fold(Emit *e, const LoopPlan *loop);
 /* True when stores of this instruction may bypass the caches: whole vectors, side by side, to an
  * output, at an address known before the vector loop. *bytes is the alignment they need. */
 bool memory_streams(const Emit *e, const LoopPlan *loop, uint32_t inst, int64_t *bytes);
+/* i1, before the loop: do all its stores of that kind begin aligned? */
+LLVMValueRef memory_aligned(Emit *e, const LoopPlan *loop);
 
 /* ---- ops.c, cast.c, divide.c ---- */
 /* A primitive on operands of `lanes` lanes. `inst` may be NULL when no operand is a constant. */

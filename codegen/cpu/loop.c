@@ -86,11 +86,10 @@ static void clear_masks(Emit *e) {
     for (int32_t c = 0; c < COPIES_MOST; c++) e->mask[c] = NULL;
 }
 
-/* The body for vectors i, i + lanes, …: loops inside run once for all of them, straight code one
- * vector after the other, which needs fewer registers. */
+/* The body for vectors i, i + lanes, …: as many at once as the plan says. */
 static void emit_vectors(Emit *e, Frame *f, LLVMValueRef i, int32_t copies) {
     const LoopPlan *plan = f->plan;
-    e->copies = plan->nested ? copies : 1;
+    e->copies = plan->in_step < copies ? plan->in_step : copies;
     for (int32_t c = 0; c < copies; c += e->copies) {
         f->slot = copies > 1 ? c : 0;
         LLVMValueRef at = c ? LLVMBuildAdd(e->b, i, const_i64(e, (int64_t)c * e->lanes), "") : i;

@@ -406,35 +406,58 @@ static void store_past_caches(Emit *e, LLVMValueRef x, LLVMValueRef at, int64_t 
     e->streamed = true;
 }
 
-/* A deferred loop has no trips of its own until its stores are aligned: each looks for itself. */
-static void store_where_aligned(Emit *e, LLVMValueRef x, LLVMValueRef at, int64_t element,
-                                int64_t bytes) {
+LLVMValueRef memory_aligned(Emit *e, const LoopPlan *loop) {
+    LLVMValueRef all = LLVMConstInt(e->i1, 1, false);
+    for (uint32_t at = loop->begin + 1; at < loop->end; at++) {
+        int64_t bytes;
+        if (!memory_streams(e, loop, at, &bytes)) continue;
+        LLVMValueRef start = emit_address(e, (uint32_t)e->kernel->insts.data[at].imm);
+        LLVMValueRef low = LLVMBuildAnd(e->b, LLVMBuildPtrToInt(e->b, start, e->i64, ""),
+                                        const_i64(e, bytes - 1), "");
+        LLVMValueRef aligned = LLVMBuildICmp(e->b, LLVMIntEQ, low, const_i64(e, 0), "");
+        all = LLVMBuildAnd(e->b, all, aligned, "");
+    }
+    return all;
+}
+
+/* A deferred loop has no trips of its own until its stores are aligned: a row whose first store is
+ * aligned bypasses the caches with all of them. One branch serves all copies. */
+static void store_where_aligned(Emit *e, uint32_t at, int64_t bytes) {
+    const KInst *inst = &e->kernel->insts.data[at];
     LLVMBasicBlockRef past = emit_block(e), plain = emit_block(e), next = emit_block(e);
-    LLVMValueRef address = LLVMBuildPtrToInt(e->b, at, e->i64, "");
-    LLVMValueRef off = LLVMBuildAnd(e->b, address, const_i64(e, bytes - 1), "");
-    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, off, const_i64(e, 0), ""), past, plain);
+    LLVMValueRef x[COPIES_MOST], places[COPIES_MOST];
+    sn_dtype dtype = access_dtype(e, (uint32_t)inst->imm);
+    for (int32_t c = 0; c < e->copies; c++) {
+        x[c] = to_memory(e, dtype, e->lanes, value_vector(e, inst->in[0], c));
+        places[c] = place_of(e, (uint32_t)inst->imm, c).base;
+    }
+    LLVMBuildCondBr(e->b, e->deferred.aligned, past, plain);
     emit_at(e, past);
-    store_past_caches(e, x, at, bytes);
+    for (int32_t c = 0; c < e->copies; c++) store_past_caches(e, x[c], places[c], bytes);
     LLVMBuildBr(e->b, next);
     emit_at(e, plain);
-    store_aligned(e, x, at, element);
+    int64_t element = (int64_t)sn_dtype_size(dtype);
+    for (int32_t c = 0; c < e->copies; c++) store_aligned(e, x[c], places[c], element);
     LLVMBuildBr(e->b, next);
     emit_at(e, next);
 }
 
+/* Does the store share one branch with its other copies, where its loop runs inside another? */
+static bool shares_branch(const Emit *e, uint32_t at, int64_t *bytes) {
+    bool whole = e->in_deferred && !e->mask[0] && e->vector->stream;
+    return whole && memory_streams(e, e->vector, at, bytes);
+}
+
 static void store_vector(Emit *e, const Place *p, uint32_t at, LLVMValueRef x) {
     int64_t bytes = 0, element = (int64_t)sn_dtype_size(p->dtype);
-    bool wanted = e->streaming || (e->in_deferred && e->vector->stream);
-    if (e->in_deferred && !wanted) {
+    if (e->in_deferred && !e->vector->stream) {
         uint64_t access = e->kernel->insts.data[at].imm;
         prefetch(e, p, emit_row_step(e, e->kernel->accesses.data[access].arg), true);
     }
-    if (!wanted || !memory_streams(e, e->vector, at, &bytes))
-        store_aligned(e, x, p->base, element);
-    else if (e->in_deferred)
-        store_where_aligned(e, x, p->base, element, bytes);
-    else
+    if (e->streaming && memory_streams(e, e->vector, at, &bytes))
         store_past_caches(e, x, p->base, bytes);
+    else
+        store_aligned(e, x, p->base, element);
 }
 
 static void store_lanes(Emit *e, const Place *p, uint32_t at, int32_t copy) {
@@ -467,6 +490,11 @@ static LLVMValueRef store_address(Emit *e, const Place *p, const KInst *inst) {
 
 void emit_store(Emit *e, uint32_t at, int32_t copy) {
     const KInst *inst = &e->kernel->insts.data[at];
+    int64_t bytes;
+    if (shares_branch(e, at, &bytes)) {
+        if (copy == 0) store_where_aligned(e, at, bytes);
+        return;
+    }
     Place p = place_of(e, (uint32_t)inst->imm, copy);
     if (e->vector && e->plan.insts[at].spread != SPREAD_UNIFORM) {
         store_lanes(e, &p, at, copy);

@@ -7,6 +7,7 @@
 enum {
     WEIGHT_DEAR = 16,      /* division of integers, float remainder, scattered accesses */
     WEIGHT_UNROLL = 40,    /* instructions that the copies of a loop body may have together */
+    WEIGHT_IN_STEP = 100,  /* the same where copies pass through the body two by two */
     WEIGHT_COLUMNS = 40,   /* the same for the copies of a loop over columns */
     WEIGHT_DEFERRED = 100, /* both loops of a deferral together: what is carried needs registers */
     WEIGHT_MASKED_ONLY = 160 /* from here on one masked loop: a second copy of the body would double
@@ -75,6 +76,7 @@ static void open_loop(Emit *e, uint32_t number, uint32_t inst, uint32_t parent) 
                        .slots = 1,
                        .copies = 1,
                        .tail_copies = 1,
+                       .in_step = 1,
                        .chunk = CHUNK_NONE,
                        .vector = (i->flags & K_VECTOR) != 0};
     if (parent != KVALUE_NONE) e->plan.loops[parent].nested = true;
@@ -278,6 +280,15 @@ static int32_t column_copies(uint32_t weight) {
     return copies;
 }
 
+/* A copy for each accumulator. A short body runs one vector after the other; the processor overlaps
+ * them. A long one does not fit its window, above all when another thread has half of it: there two
+ * vectors fill each other's waits. */
+static void copy_accumulators(LoopPlan *loop, uint32_t weight) {
+    uint32_t together = weight * (uint32_t)loop->slots;
+    loop->copies = together <= WEIGHT_IN_STEP ? loop->slots : 1;
+    loop->in_step = loop->copies > 1 && together > WEIGHT_UNROLL ? 2 : 1;
+}
+
 static void choose_shape(Emit *e, LoopPlan *loop) {
     bool reduces = false, rows = false, stores = false;
     uint32_t weight = 0;
@@ -297,10 +308,10 @@ static void choose_shape(Emit *e, LoopPlan *loop) {
     if (loop->nested && !reduces) {
         loop->copies = holds_row_sums(e, loop) ? 1 : column_copies(weight);
         loop->tail_copies = (loop->copies + 1) / 2;
+        loop->in_step = loop->copies;
     } else if (reduces) {
         loop->slots = rows ? LANES_ROW / loop->lanes : light ? 4 : 1;
-        bool fits = weight * (uint32_t)loop->slots <= WEIGHT_UNROLL && !loop->nested;
-        loop->copies = fits ? loop->slots : 1;
+        if (!loop->nested) copy_accumulators(loop, weight);
     }
     loop->stream = e->schedule->stream_stores && stores && !loop->nested && !reduces;
     loop->masked_only = e->target->isa == ISA_AVX512 && weight >= WEIGHT_MASKED_ONLY &&
@@ -370,7 +381,7 @@ static void choose_deferred(Emit *e) {
     for (uint32_t i = loop->begin + 1; i < loop->end; i++)
         if (e->kernel->insts.data[i].op == OP_LOAD && !buffer_survives(e, host, i)) return;
     plan->deferred = plan->n_loops - 1;
-    if ((loop->weight + host->weight) * (uint32_t)host->slots > WEIGHT_UNROLL) host->copies = 1;
+    copy_accumulators(host, loop->weight + host->weight);
 }
 
 bool plan_make(Emit *e) {

@@ -152,9 +152,11 @@ static LLVMValueRef beats(Emit *e, const Reduction *r, LLVMValueRef x, LLVMValue
     return LLVMBuildICmp(e->b, is_largest(r) ? greater : less, x, best, "");
 }
 
-static void step_arg(Emit *e, const Frame *f, const Reduction *r, int32_t lanes,
+static void step_arg(Emit *e, const Frame *f, const Reduction *r, int32_t copy, int32_t lanes,
                      LLVMValueRef *state, LLVMValueRef x) {
-    LLVMValueRef index = emit_splat(e, e->b, f->index, lanes);
+    LLVMValueRef first = f->index;
+    if (f->plan->vector) first = LLVMBuildAdd(e->b, first, const_i64(e, (int64_t)copy * lanes), "");
+    LLVMValueRef index = emit_splat(e, e->b, first, lanes);
     if (f->plan->vector)
         index = LLVMBuildAdd(e->b, index, const_lane_numbers(e, e->i64, lanes, 1), "");
     LLVMValueRef better = beats(e, r, x, state[0]);
@@ -218,7 +220,7 @@ void reduce_step(Emit *e, uint32_t inst, int32_t copy) {
     uint32_t number = reduction_number(e, f->plan, inst);
     const Reduction *r = reduction_at(e, f->plan, number);
     int32_t lanes = reduce_lanes(e, r, f->plan);
-    int32_t which = f->plan->vector ? f->slot : r->varying ? copy : 0;
+    int32_t which = f->plan->vector ? f->slot + copy : r->varying ? copy : 0;
     LLVMValueRef x = operand_of(e, f, r, copy, lanes);
     if (r->memory) {
         step_memory(e, f, r, f->memory[number], x);
@@ -233,7 +235,7 @@ void reduce_step(Emit *e, uint32_t inst, int32_t copy) {
         break;
     }
     case RK_ARG:
-        step_arg(e, f, r, lanes, state, x);
+        step_arg(e, f, r, copy, lanes, state, x);
         break;
     case RK_SCAN:
         scanned = step_scan(e, f, r, lanes, state, x);
