@@ -482,17 +482,19 @@ static KValue compute(Lower *l, NodeId id, const IndexExpr *index) {
     }
 }
 
-static KValue leaf(Lower *l, NodeId id, const IndexExpr *index) {
-    const Node *node = graph_node(l->graph, id);
-    switch (node->op) {
+/* A leaf that is no memory: a constant, an index, nothing. */
+static bool is_made(const Node *node) {
+    return node->op == OP_CONST || node->op == OP_IOTA || node->op == OP_EMPTY;
+}
+
+static KValue make_leaf(Lower *l, NodeId id, const IndexExpr *index) {
+    switch (graph_node(l->graph, id)->op) {
     case OP_CONST:
         return constant(l, id);
     case OP_IOTA:
         return lower_index_value(l, &index[node_attr_int(l->graph, id, "axis")]);
-    case OP_EMPTY:
+    default: /* OP_EMPTY */
         return int_const(l, 0);
-    default:
-        return load(l, id, index);
     }
 }
 
@@ -505,13 +507,14 @@ KValue lower_value(Lower *l, NodeId id, const IndexExpr *index) {
         index_through_view(&l->space, l->graph, id, index, inner);
         return lower_value(l, node_inputs(l->graph, node)[0], inner);
     }
-    if (role == ROLE_LEAF) return leaf(l, id, index);
+    if (role == ROLE_LEAF && is_made(node)) return make_leaf(l, id, index);
     bool own = l->fusion->group_of[id] == l->group_number && l->group_number != GROUP_NONE;
     MemoKey key = {l, id, index, node->rank};
     uint64_t hash = memo_hash(l, id, index, node->rank);
     int64_t found = map_find(&l->memo_map, hash, memo_equal, &key);
     if (found != MAP_NONE) return l->memos.data[found].value;
-    KValue value = role == ROLE_INLINE || own ? compute(l, id, index) : load(l, id, index);
+    bool computed = role == ROLE_INLINE || (role != ROLE_LEAF && own);
+    KValue value = computed ? compute(l, id, index) : load(l, id, index);
     if (!l->failed) keep_memo(l, id, index, node->rank, hash, value);
     return value;
 }

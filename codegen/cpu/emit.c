@@ -145,19 +145,13 @@ static void declare_function(Emit *e, const char *name) {
     add_attribute(e, "prefer-vector-width", e->target->vector_bits == 512 ? "512" : "256");
 }
 
-/* Addresses of all arguments; LOCAL ones lie in scratch one behind the other. */
-static void load_arguments(Emit *e) {
+/* LOCAL arguments lie in scratch one behind the other. */
+static void place_locals(Emit *e) {
     LLVMValueRef scratch = LLVMGetParam(e->function, ARG_SCRATCH);
-    LLVMValueRef args = LLVMGetParam(e->function, ARG_ARGS);
     for (uint32_t a = 0; a < e->kernel->args.count; a++) {
         const KArg *arg = &e->kernel->args.data[a];
-        LLVMValueRef number = const_i64(e, a);
-        if (arg->role != KARG_LOCAL) {
-            LLVMValueRef at = LLVMBuildGEP2(e->entry, e->ptr, args, &number, 1, "");
-            e->arg_base[a] = LLVMBuildLoad2(e->entry, e->ptr, at, "");
-            continue;
-        }
-        e->arg_base[a] = scratch;
+        if (arg->role != KARG_LOCAL) continue;
+        e->local_base[a] = scratch;
         int64_t size = (int64_t)sn_dtype_size((sn_dtype)arg->dtype);
         LLVMValueRef bytes =
             LLVMBuildMul(e->entry, emit_coef(e, arg->size), const_i64(e, size), "");
@@ -205,14 +199,14 @@ static bool allocate(Emit *e) {
     size_t values = (size_t)k->insts.count * (size_t)e->plan.copies + 1;
     e->values = arena_zalloc(&e->arena, values * sizeof *e->values);
     e->params = arena_zalloc(&e->arena, ((size_t)k->n_params + 1) * pointer);
-    e->arg_base = arena_zalloc(&e->arena, (k->args.count + 1) * pointer);
+    e->local_base = arena_zalloc(&e->arena, (k->args.count + 1) * pointer);
     e->item_base = arena_zalloc(&e->arena, (k->args.count + 1) * pointer);
     e->row_step = arena_zalloc(&e->arena, (k->args.count + 1) * pointer);
     e->ahead = arena_zalloc(&e->arena, (k->args.count + 1) * pointer);
     e->address = arena_zalloc(&e->arena, (k->accesses.count + 1) * pointer);
     e->folded = arena_zalloc(&e->arena, (k->accesses.count + 1) * sizeof *e->folded);
     e->index = arena_zalloc(&e->arena, (k->axes.count + 1) * pointer);
-    return e->values && e->params && e->arg_base && e->item_base && e->row_step && e->ahead &&
+    return e->values && e->params && e->local_base && e->item_base && e->row_step && e->ahead &&
            e->address && e->folded && e->index;
 }
 
@@ -237,7 +231,7 @@ sn_status emit_kernel(Emit *e, const char *name) {
     LLVMPositionBuilderAtEnd(e->entry, entry);
     emit_at(e, start);
     e->grid_index = emit_alloca(e, e->i64, SN_MAX_RANK);
-    load_arguments(e);
+    place_locals(e);
     enter_rounding(e);
     if (!emit_items(e)) return error_memory(e->error);
     if (e->plan.floats) switch_mxcsr(e, e->mxcsr);

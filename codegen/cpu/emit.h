@@ -164,7 +164,7 @@ typedef struct Emit {
 
     Value *values;              /* Plan.copies for each instruction */
     LLVMValueRef *params;       /* parameter words loaded so far, by number */
-    LLVMValueRef *arg_base;     /* per argument: its address, before the grid offset */
+    LLVMValueRef *local_base;   /* per argument: address of a LOCAL one */
     LLVMValueRef *item_base;    /* per argument: address for the current item */
     LLVMValueRef *row_step;     /* per argument: elements to the next point of a line, or NULL */
     LLVMValueRef *ahead;        /* per argument: elements to what is prefetched, or NULL */
@@ -250,6 +250,9 @@ LLVMTypeRef type_lanes(LLVMTypeRef scalar, int32_t lanes);
 /* An integer type of as many bits as the scalar of `dtype`. */
 LLVMTypeRef type_bits(const Emit *e, sn_dtype dtype, int32_t lanes);
 LLVMValueRef const_i64(const Emit *e, int64_t value);
+/* The same value, of which LLVM's passes do not see how it came about. Strength reduction tries every
+ * way to compute an address from the parts it knows: without this it is a quarter of a compilation. */
+LLVMValueRef emit_opaque(LLVMBuilderRef b, LLVMValueRef x);
 LLVMValueRef const_int(LLVMTypeRef type, uint64_t value); /* scalar or vector type */
 LLVMValueRef const_float(LLVMTypeRef type, double value);
 LLVMValueRef const_bits(const Emit *e, sn_dtype dtype, uint64_t bits, int32_t lanes);

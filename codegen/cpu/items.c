@@ -16,6 +16,8 @@ typedef struct Items {
     LLVMValueRef rank;           /* of the grid */
     LLVMValueRef innermost;      /* number of the dimension along which lines run */
     LLVMValueRef line_size;      /* points in a line */
+    LLVMValueRef dim;            /* memory: the dimension that a loop over the grid's is at */
+    LLVMValueRef places;         /* memory: addresses of the arguments where a line begins */
     LLVMValueRef number;         /* phi at `item`: current item */
     LLVMValueRef block;          /* phi at `item`: current block, or NULL */
     LLVMValueRef place;          /* phi at `item`: grid index in the innermost dimension */
@@ -28,6 +30,10 @@ static LLVMValueRef grid_slot(Emit *e, LLVMValueRef dim) {
     return LLVMBuildGEP2(e->b, e->i64, e->grid_index, &dim, 1, "");
 }
 
+static LLVMValueRef load_dim(Emit *e, const Items *items) {
+    return LLVMBuildLoad2(e->b, e->i64, items->dim, "");
+}
+
 static bool is_local(const Emit *e, uint32_t arg) {
     return e->kernel->args.data[arg].role == KARG_LOCAL;
 }
@@ -36,19 +42,24 @@ static LLVMTypeRef element_type(Emit *e, uint32_t arg) {
     return type_memory(e, (sn_dtype)e->kernel->args.data[arg].dtype, 1);
 }
 
-/* The innermost dimension's number, read in the entry block; 0 where the grid has none. */
-static LLVMValueRef innermost_dim(Emit *e) {
-    LLVMValueRef rank = emit_word(e, e->entry, const_i64(e, KPARAM_RANK)), one = const_i64(e, 1);
-    LLVMValueRef some = LLVMBuildICmp(e->entry, LLVMIntSGT, rank, one, "");
-    rank = LLVMBuildSelect(e->entry, some, rank, one, "");
-    return LLVMBuildSub(e->entry, rank, one, "");
+/* The innermost dimension's number; 0 where the grid has none. */
+static LLVMValueRef innermost_dim(Emit *e, LLVMBuilderRef b) {
+    LLVMValueRef rank = emit_word(e, b, const_i64(e, KPARAM_RANK)), one = const_i64(e, 1);
+    LLVMValueRef some = LLVMBuildICmp(b, LLVMIntSGT, rank, one, "");
+    rank = LLVMBuildSelect(b, some, rank, one, "");
+    return LLVMBuildSub(b, rank, one, "");
+}
+
+/* Number of the word with an argument's stride in that dimension. */
+static LLVMValueRef row_step_word(Emit *e, LLVMBuilderRef b, LLVMValueRef innermost, uint32_t arg) {
+    LLVMValueRef first = const_i64(e, KPARAM_STRIDES + SN_MAX_RANK * (int64_t)arg);
+    return LLVMBuildAdd(b, innermost, first, "");
 }
 
 LLVMValueRef emit_row_step(Emit *e, uint32_t arg) {
     if (!e->row_step[arg]) {
-        LLVMValueRef first = const_i64(e, KPARAM_STRIDES + SN_MAX_RANK * (int64_t)arg);
-        LLVMValueRef word = LLVMBuildAdd(e->entry, innermost_dim(e), first, "");
-        e->row_step[arg] = emit_word(e, e->entry, word);
+        LLVMValueRef innermost = innermost_dim(e, e->entry);
+        e->row_step[arg] = emit_word(e, e->entry, row_step_word(e, e->entry, innermost, arg));
     }
     return e->row_step[arg];
 }
@@ -65,10 +76,10 @@ static LLVMValueRef first_point(Emit *e, const Items *items) {
     }
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
     LLVMBasicBlockRef head = emit_block(e), inner = emit_block(e), done = emit_block(e);
+    LLVMBuildStore(e->b, items->rank, items->dim);
     LLVMBuildBr(e->b, head);
     emit_at(e, head);
-    LLVMValueRef d = emit_phi(e, e->i64, items->rank, before);
-    LLVMValueRef rest = emit_phi(e, e->i64, point, before);
+    LLVMValueRef rest = emit_phi(e, e->i64, point, before), d = load_dim(e, items);
     LLVMValueRef more = LLVMBuildICmp(e->b, LLVMIntSGT, d, const_i64(e, 1), "");
     LLVMBuildCondBr(e->b, more, inner, done);
     emit_at(e, inner);
@@ -77,7 +88,7 @@ static LLVMValueRef first_point(Emit *e, const Items *items) {
     LLVMValueRef quotient = LLVMBuildUDiv(e->b, rest, size, "");
     LLVMValueRef index = LLVMBuildSub(e->b, rest, LLVMBuildMul(e->b, quotient, size, ""), "");
     LLVMBuildStore(e->b, index, grid_slot(e, dim));
-    phi_add(d, dim, inner);
+    LLVMBuildStore(e->b, dim, items->dim);
     phi_add(rest, quotient, inner);
     LLVMBuildBr(e->b, head);
     emit_at(e, done);
@@ -87,33 +98,59 @@ static LLVMValueRef first_point(Emit *e, const Items *items) {
 
 /* ---- line ------------------------------------------------------------------------------------ */
 
-/* Address of every argument at the current grid point: base + Σ index × stride. */
-static void locate_arguments(Emit *e, const Items *items, LLVMValueRef *bases) {
-    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
-    LLVMBasicBlockRef head = emit_block(e), inner = emit_block(e), done = emit_block(e);
-    uint32_t count = e->kernel->args.count;
-    LLVMBuildBr(e->b, head);
-    emit_at(e, head);
-    LLVMValueRef d = emit_phi(e, e->i64, const_i64(e, 0), before);
-    for (uint32_t a = 0; a < count; a++)
-        if (!is_local(e, a)) bases[a] = emit_phi(e, e->i64, const_i64(e, 0), before);
-    LLVMValueRef more = LLVMBuildICmp(e->b, LLVMIntSLT, d, items->rank, "");
-    LLVMBuildCondBr(e->b, more, inner, done);
-    emit_at(e, inner);
-    LLVMValueRef index = LLVMBuildLoad2(e->b, e->i64, grid_slot(e, d), "");
-    for (uint32_t a = 0; a < count; a++) {
+static LLVMValueRef slot_of_place(Emit *e, const Items *items, uint32_t arg) {
+    LLVMValueRef number = const_i64(e, arg);
+    return LLVMBuildGEP2(e->b, e->ptr, items->places, &number, 1, "");
+}
+
+static LLVMValueRef load_place(Emit *e, const Items *items, uint32_t arg) {
+    return LLVMBuildLoad2(e->b, e->ptr, slot_of_place(e, items, arg), "");
+}
+
+static void start_places(Emit *e, const Items *items) {
+    LLVMValueRef args = LLVMGetParam(e->function, ARG_ARGS);
+    for (uint32_t a = 0; a < e->kernel->args.count; a++) {
+        if (is_local(e, a)) continue;
+        LLVMValueRef number = const_i64(e, a);
+        LLVMValueRef at = LLVMBuildGEP2(e->b, e->ptr, args, &number, 1, "");
+        at = LLVMBuildLoad2(e->b, e->ptr, at, "");
+        LLVMBuildStore(e->b, at, slot_of_place(e, items, a));
+    }
+}
+
+/* Every place moves on by the dimension's index × its stride. */
+static void move_places(Emit *e, const Items *items, LLVMValueRef dim) {
+    LLVMValueRef index = LLVMBuildLoad2(e->b, e->i64, grid_slot(e, dim), "");
+    for (uint32_t a = 0; a < e->kernel->args.count; a++) {
         if (is_local(e, a)) continue;
         LLVMValueRef first = const_i64(e, KPARAM_STRIDES + SN_MAX_RANK * (int64_t)a);
-        LLVMValueRef stride = emit_word(e, e->b, LLVMBuildAdd(e->b, d, first, ""));
+        LLVMValueRef stride = emit_word(e, e->b, LLVMBuildAdd(e->b, dim, first, ""));
         LLVMValueRef step = LLVMBuildMul(e->b, index, stride, "");
-        phi_add(bases[a], LLVMBuildAdd(e->b, bases[a], step, ""), inner);
+        LLVMValueRef place = load_place(e, items, a);
+        place = LLVMBuildGEP2(e->b, element_type(e, a), place, &step, 1, "");
+        LLVMBuildStore(e->b, place, slot_of_place(e, items, a));
     }
-    phi_add(d, LLVMBuildAdd(e->b, d, const_i64(e, 1), ""), inner);
+}
+
+/* Address of every argument at the current grid point: its own + Σ index × stride. What goes round
+ * here lies in memory: in registers it would have to stay alive in the loops over items, and LLVM
+ * would look for ways to step the addresses. */
+static void locate_arguments(Emit *e, const Items *items, LLVMValueRef *bases) {
+    LLVMBasicBlockRef head = emit_block(e), inner = emit_block(e), done = emit_block(e);
+    start_places(e, items);
+    LLVMBuildStore(e->b, const_i64(e, 0), items->dim);
+    LLVMBuildBr(e->b, head);
+    emit_at(e, head);
+    LLVMValueRef dim = load_dim(e, items);
+    LLVMValueRef more = LLVMBuildICmp(e->b, LLVMIntSLT, dim, items->rank, "");
+    LLVMBuildCondBr(e->b, more, inner, done);
+    emit_at(e, inner);
+    move_places(e, items, dim);
+    LLVMBuildStore(e->b, LLVMBuildAdd(e->b, dim, const_i64(e, 1), ""), items->dim);
     LLVMBuildBr(e->b, head);
     emit_at(e, done);
-    for (uint32_t a = 0; a < count; a++)
-        if (!is_local(e, a))
-            bases[a] = LLVMBuildGEP2(e->b, element_type(e, a), e->arg_base[a], &bases[a], 1, "");
+    for (uint32_t a = 0; a < e->kernel->args.count; a++)
+        if (!is_local(e, a)) bases[a] = load_place(e, items, a);
 }
 
 /* From `first`, at the current place, to the head of the items. */
@@ -146,7 +183,7 @@ void emit_locate_accesses(Emit *e, LLVMValueRef *const bases, LLVMValueRef *addr
     for (uint32_t c = 0; c < e->kernel->accesses.count; c++) {
         const KAccess *access = &e->kernel->accesses.data[c];
         LLVMValueRef offset = emit_coef(e, access->offset);
-        address[c] = bases[access->arg] ? bases[access->arg] : e->arg_base[access->arg];
+        address[c] = bases[access->arg] ? bases[access->arg] : e->local_base[access->arg];
         if (access->offset.param >= 0 || access->offset.value)
             address[c] =
                 LLVMBuildGEP2(e->b, element_type(e, access->arg), address[c], &offset, 1, "");
@@ -178,7 +215,7 @@ static void step_near(Emit *e, const Items *items, LLVMValueRef next, LLVMValueR
     if (items->block) phi_add(items->block, const_i64(e, 0), near);
     for (uint32_t a = 0; a < e->kernel->args.count; a++) {
         if (is_local(e, a)) continue;
-        LLVMValueRef step = emit_row_step(e, a);
+        LLVMValueRef step = emit_word(e, e->b, row_step_word(e, e->b, items->innermost, a));
         phi_add(items->bases[a],
                 LLVMBuildGEP2(e->b, element_type(e, a), items->bases[a], &step, 1, ""), near);
     }
@@ -189,12 +226,11 @@ static void step_near(Emit *e, const Items *items, LLVMValueRef next, LLVMValueR
 /* Steps the outer grid indices to the next line. There is one: items are left. */
 static void step_odometer(Emit *e, const Items *items, LLVMValueRef next) {
     LLVMBuildStore(e->b, const_i64(e, 0), grid_slot(e, items->innermost));
-    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
     LLVMBasicBlockRef digit = emit_block(e), carry = emit_block(e), done = emit_block(e);
+    LLVMBuildStore(e->b, items->innermost, items->dim);
     LLVMBuildBr(e->b, digit);
     emit_at(e, digit);
-    LLVMValueRef d = emit_phi(e, e->i64, items->innermost, before);
-    LLVMValueRef dim = LLVMBuildSub(e->b, d, const_i64(e, 1), "");
+    LLVMValueRef dim = LLVMBuildSub(e->b, load_dim(e, items), const_i64(e, 1), "");
     LLVMValueRef at = grid_slot(e, dim);
     LLVMValueRef index = LLVMBuildLoad2(e->b, e->i64, at, "");
     index = LLVMBuildAdd(e->b, index, const_i64(e, 1), "");
@@ -204,7 +240,7 @@ static void step_odometer(Emit *e, const Items *items, LLVMValueRef next) {
     LLVMBuildCondBr(e->b, LLVMBuildOr(e->b, fits, first, ""), done, carry);
     emit_at(e, carry);
     LLVMBuildStore(e->b, const_i64(e, 0), at);
-    phi_add(d, dim, carry);
+    LLVMBuildStore(e->b, dim, items->dim);
     LLVMBuildBr(e->b, digit);
     emit_at(e, done);
     LLVMBuildStore(e->b, index, at);
@@ -251,7 +287,9 @@ static bool open_items(Emit *e, Items *items) {
     items->bases = arena_zalloc(&e->arena, (e->kernel->args.count + 1) * sizeof *items->bases);
     if (!items->bases) return false;
     items->rank = emit_word(e, e->entry, const_i64(e, KPARAM_RANK));
-    items->innermost = innermost_dim(e);
+    items->innermost = innermost_dim(e, e->entry);
+    items->dim = emit_alloca(e, e->i64, 1);
+    items->places = emit_alloca(e, e->ptr, (int64_t)e->kernel->args.count + 1);
     LLVMValueRef word = LLVMBuildAdd(e->entry, items->innermost, const_i64(e, KPARAM_SIZES), "");
     items->line_size = emit_word(e, e->entry, word);
     if (e->plan.split_axis >= 0)

@@ -4,8 +4,9 @@
 #include "codegen/cpu/emit.h"
 #include "ir/kernel_form.h"
 
-/* Whether a span of trips runs whole vectors or under a mask. */
-typedef enum SpanKind { SPAN_SCALAR, SPAN_FULL, SPAN_MASKED } SpanKind;
+/* Whether a span of trips runs whole vectors or under a mask; LAST is a masked one of at most one
+ * trip, which needs no loop. */
+typedef enum SpanKind { SPAN_SCALAR, SPAN_FULL, SPAN_MASKED, SPAN_LAST } SpanKind;
 
 /* ---- carried values -------------------------------------------------------------------------- */
 
@@ -105,27 +106,38 @@ static void emit_span(Emit *e, Frame *f, SpanKind kind, LLVMValueRef from, LLVMV
                       LLVMValueRef limit) {
     LLVMValueRef *phis = f->scratch, *early = f->scratch + f->plan->n_carry;
     int32_t copies = kind == SPAN_FULL ? f->plan->copies : f->plan->tail_copies;
+    bool same = to == limit;
+    from = emit_opaque(e->b, from);
+    to = emit_opaque(e->b, to);
+    if (same) limit = to;
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
     LLVMBasicBlockRef body = emit_block(e), exit = emit_block(e);
     LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, from, to, ""), body, exit);
     for (uint32_t i = 0; i < f->plan->n_carry; i++) early[i] = f->carry[i];
     emit_at(e, body);
-    LLVMValueRef i = emit_phi(e, e->i64, from, before);
-    carry_enter(e, f, before, phis);
+    LLVMValueRef i = from;
+    if (kind != SPAN_LAST) {
+        i = emit_phi(e, e->i64, from, before);
+        carry_enter(e, f, before, phis);
+    }
     if (kind == SPAN_SCALAR) {
         set_index(e, f, i);
         emit_range(e, f->plan->begin + 1, f->plan->end);
     } else {
-        if (kind == SPAN_MASKED) set_masks(e, i, limit, copies);
+        if (kind != SPAN_FULL) set_masks(e, i, limit, copies);
         emit_vectors(e, f, i, copies);
         clear_masks(e);
     }
-    int64_t step = kind == SPAN_SCALAR ? 1 : (int64_t)copies * f->plan->lanes;
-    LLVMValueRef next = LLVMBuildAdd(e->b, i, const_i64(e, step), "");
     LLVMBasicBlockRef latch = LLVMGetInsertBlock(e->b);
-    phi_add(i, next, latch);
-    carry_back(f, latch, phis);
-    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, next, to, ""), body, exit);
+    if (kind == SPAN_LAST) {
+        LLVMBuildBr(e->b, exit);
+    } else {
+        int64_t step = kind == SPAN_SCALAR ? 1 : (int64_t)copies * f->plan->lanes;
+        LLVMValueRef next = LLVMBuildAdd(e->b, i, const_i64(e, step), "");
+        phi_add(i, next, latch);
+        carry_back(f, latch, phis);
+        LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, next, to, ""), body, exit);
+    }
     emit_at(e, exit);
     carry_join(e, f, before, early, latch);
 }
@@ -196,7 +208,10 @@ static void run_vector(Emit *e, Frame *f, LLVMValueRef from, LLVMValueRef to) {
     if (plan->chunk != CHUNK_ROW) vectors = plan->copies;
     LLVMValueRef middle = whole_steps(e, from, to, (int64_t)vectors * plan->lanes, false);
     emit_span(e, f, SPAN_FULL, from, middle, middle);
-    run_masked(e, f, middle, to);
+    if (vectors == 1)
+        emit_span(e, f, SPAN_LAST, middle, to, to);
+    else
+        run_masked(e, f, middle, to);
 }
 
 /* ---- stores that bypass the caches ----------------------------------------------------------- */

@@ -72,9 +72,9 @@ static void fold_access(Emit *e, const LoopPlan *loop, uint32_t access) {
         e->folded[access] |= UINT64_C(1) << t;
         sum = plus(e->b, sum, times(e, e->b, factor, term->coef));
     }
-    if (!sum) return;
     LLVMTypeRef type = type_memory(e, access_dtype(e, access), 1);
-    e->address[access] = element_at(e, type, e->address[access], sum);
+    LLVMValueRef at = sum ? element_at(e, type, e->address[access], sum) : e->address[access];
+    e->address[access] = emit_opaque(e->b, at);
 }
 
 void memory_fold(Emit *e, const LoopPlan *loop) {

@@ -96,6 +96,10 @@ LLVMValueRef emit_splat(const Emit *e, LLVMBuilderRef b, LLVMValueRef scalar, in
     return LLVMBuildShuffleVector(b, one, none, order, "");
 }
 
+LLVMValueRef emit_opaque(LLVMBuilderRef b, LLVMValueRef x) {
+    return LLVMBuildFreeze(b, x, "");
+}
+
 LLVMValueRef emit_intrinsic(Emit *e, const char *name, LLVMTypeRef *types, uint32_t n_types,
                             LLVMValueRef *args, uint32_t n_args) {
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
@@ -225,11 +229,19 @@ static void place_side(Emit *e, KValue value, LLVMValueRef scalar) {
         LLVMPositionBuilderAtEnd(e->side, LLVMGetInstructionParent(scalar));
 }
 
+/* Before the loop, a float constant is one node for instruction selection, which spends as much on
+ * one in the body as on the arithmetic around it, in each copy. Zero has patterns of its own. */
+static bool is_dear(const Emit *e, KValue value, LLVMValueRef scalar) {
+    bool is_float = dtype_is_float((sn_dtype)e->kernel->insts.data[value].dtype);
+    return is_float && LLVMIsConstant(scalar) && !LLVMIsNull(scalar);
+}
+
 LLVMValueRef value_vector(Emit *e, KValue value, int32_t copy) {
     Value *slot = slot_of(e, value, copy_of(e, value, copy));
     if (slot->vector && slot->epoch == e->epoch) return slot->vector;
     place_side(e, value, slot->scalar);
     LLVMValueRef vector = emit_splat(e, e->side, slot->scalar, e->lanes);
+    if (is_dear(e, value, slot->scalar)) vector = emit_opaque(e->side, vector);
     InstPlan plan = e->plan.insts[value];
     if (value >= e->vector->begin && plan.spread == SPREAD_AFFINE) {
         LLVMValueRef steps = const_lane_numbers(e, e->i64, e->lanes, plan.step);
