@@ -46,70 +46,100 @@ int64_t clock_ns(void) {
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* Share `index` of `shares`: the first count % shares of them are one item longer. */
-static void run_share(int32_t index, int32_t shares, int64_t count, ParallelBody *body,
-                      void *context) {
-    int64_t base = count / shares, longer = count % shares;
-    int64_t begin = index * base + (index < longer ? index : longer);
-    int64_t end = begin + base + (index < longer ? 1 : 0);
+/* ---- shares ------------------------------------------------------------------------------------ */
+
+enum { MOST_THREADS = 256, PIECES = 8 };
+
+/* What is left of one thread's share. It takes pieces from the front; threads that are done with
+ * their own take on with others', so one that the machine holds up holds nobody else up. */
+typedef struct Share {
+    _Alignas(64) _Atomic int64_t next; /* first item that nobody has taken */
+    int64_t end;                       /* one past the last item */
+    int64_t piece;                     /* items taken at a time */
+} Share;
+
+typedef struct Region {
+    ParallelBody *body;
+    void *context;              /* the body's */
+    int32_t count;              /* of shares */
+    Share shares[MOST_THREADS]; /* contiguous; the first ones may be an item longer */
+} Region;
+
+static void region_open(Region *region, int32_t shares, int64_t count, ParallelBody *body,
+                        void *context) {
+    region->body = body;
+    region->context = context;
+    region->count = shares;
+    int64_t begin = 0;
+    for (int32_t i = 0; i < shares; i++) {
+        int64_t size = count / shares + (i < count % shares ? 1 : 0);
+        Share *share = &region->shares[i];
+        atomic_store_explicit(&share->next, begin, memory_order_relaxed);
+        share->end = begin += size;
+        share->piece = (size + PIECES - 1) / PIECES;
+    }
+}
+
+static void finish_share(Region *region, Share *share, int32_t thread) {
+    for (;;) {
+        int64_t begin = atomic_fetch_add_explicit(&share->next, share->piece, memory_order_relaxed);
+        if (begin >= share->end) return;
+        int64_t end = begin + share->piece;
+        region->body(region->context, begin, end < share->end ? end : share->end, thread);
+    }
+}
+
+/* One thread's part: its own share, then what is left of the others'. */
+static void region_work(Region *region, int32_t thread) {
     in_region = true;
-    if (begin < end) body(context, begin, end, index);
+    for (int32_t i = 0; i < region->count; i++)
+        finish_share(region, &region->shares[(thread + i) % region->count], thread);
     in_region = false;
 }
 
+/* ---- threads ----------------------------------------------------------------------------------- */
+
 #ifdef SN_PARALLEL_PTHREADS
 
-enum { MOST_THREADS = 64 };
+typedef struct Member {
+    Region *region;
+    int32_t thread; /* its number in the region */
+} Member;
 
-typedef struct Share {
-    int32_t index, shares;
-    int64_t count;
-    ParallelBody *body;
-    void *context;
-} Share;
-
-static void *share_main(void *data) {
-    Share *share = data;
-    run_share(share->index, share->shares, share->count, share->body, share->context);
+static void *member_main(void *data) {
+    const Member *member = data;
+    region_work(member->region, member->thread);
     return NULL;
 }
 
-static void run_shares(int32_t shares, int64_t count, ParallelBody *body, void *context) {
+static void run_region(Region *region) {
     pthread_t ids[MOST_THREADS];
-    Share work[MOST_THREADS];
+    Member members[MOST_THREADS];
     bool started[MOST_THREADS];
-    if (shares > MOST_THREADS) shares = MOST_THREADS;
-    for (int32_t i = 1; i < shares; i++) {
-        work[i] = (Share){i, shares, count, body, context};
-        started[i] = pthread_create(&ids[i], NULL, share_main, &work[i]) == 0;
+    for (int32_t i = 1; i < region->count; i++) {
+        members[i] = (Member){region, i};
+        started[i] = pthread_create(&ids[i], NULL, member_main, &members[i]) == 0;
     }
-    run_share(0, shares, count, body, context);
-    for (int32_t i = 1; i < shares; i++) {
-        if (started[i])
-            pthread_join(ids[i], NULL);
-        else
-            run_share(i, shares, count, body, context);
-    }
+    region_work(region, 0);
+    for (int32_t i = 1; i < region->count; i++)
+        if (started[i]) pthread_join(ids[i], NULL);
 }
 
 #else
 
 #include <omp.h>
 
-static void run_shares(int32_t shares, int64_t count, ParallelBody *body, void *context) {
-#pragma omp parallel num_threads(shares)
-    {
-        /* The runtime may grant fewer threads; each then takes several shares. */
-        int32_t team = omp_get_num_threads();
-        for (int32_t i = omp_get_thread_num(); i < shares; i += team)
-            run_share(i, shares, count, body, context);
-    }
+/* The runtime may grant fewer threads; those do all the work. */
+static void run_region(Region *region) {
+#pragma omp parallel num_threads(region->count)
+    region_work(region, omp_get_thread_num());
 }
 
 #endif
 
 void parallel_for(int32_t threads, int64_t count, ParallelBody *body, void *context) {
     int32_t shares = count < threads ? (int32_t)count : threads;
+    if (shares > MOST_THREADS) shares = MOST_THREADS;
     bool serial = shares <= 1 || in_region || atomic_load_explicit(&forked, memory_order_relaxed);
     if (!serial) {
         pthread_once(&fork_once, watch_fork);
@@ -119,6 +149,8 @@ void parallel_for(int32_t threads, int64_t count, ParallelBody *body, void *cont
         if (count > 0) body(context, 0, count, 0);
         return;
     }
-    run_shares(shares, count, body, context);
+    Region region;
+    region_open(&region, shares, count, body, context);
+    run_region(&region);
     atomic_store_explicit(&pool_busy, false, memory_order_release);
 }

@@ -5,12 +5,13 @@
 
 #include <stdint.h>
 
-/* One contiguous share [begin, end) of the items. */
+/* A contiguous piece [begin, end) of the items, on the region's thread of that number. */
 typedef void ParallelBody(void *context, int64_t begin, int64_t end, int32_t thread);
 
-/* Splits [0, count) in at most `threads` contiguous shares of nearly equal size and runs them,
- * serially when threads ≤ 1, when called inside a parallel region, when another caller holds the
- * pool, or in a forked child. Returns when all are done. */
+/* Splits [0, count) in at most `threads` contiguous shares of nearly equal size, each of which its
+ * thread works off in pieces; who is done helps the others. Serial, in one piece, when threads ≤ 1,
+ * when called inside a parallel region, when another caller holds the pool, or in a forked child.
+ * Returns when all are done. */
 void parallel_for(int32_t threads, int64_t count, ParallelBody *body, void *context);
 /* Threads of a region by default: SINTER_THREADS, else the CPUs this process may use. */
 int32_t parallel_threads(void);

@@ -42,12 +42,12 @@ static LLVMTypeRef element_type(Emit *e, uint32_t arg) {
     return type_memory(e, (sn_dtype)e->kernel->args.data[arg].dtype, 1);
 }
 
-/* The innermost dimension's number; 0 where the grid has none. */
-static LLVMValueRef innermost_dim(Emit *e, LLVMBuilderRef b) {
-    LLVMValueRef rank = emit_word(e, b, const_i64(e, KPARAM_RANK)), one = const_i64(e, 1);
-    LLVMValueRef some = LLVMBuildICmp(b, LLVMIntSGT, rank, one, "");
-    rank = LLVMBuildSelect(b, some, rank, one, "");
-    return LLVMBuildSub(b, rank, one, "");
+/* The innermost dimension's number, read in the entry block; 0 where the grid has none. */
+static LLVMValueRef innermost_dim(Emit *e) {
+    LLVMValueRef rank = emit_word(e, e->entry, const_i64(e, KPARAM_RANK)), one = const_i64(e, 1);
+    LLVMValueRef some = LLVMBuildICmp(e->entry, LLVMIntSGT, rank, one, "");
+    rank = LLVMBuildSelect(e->entry, some, rank, one, "");
+    return LLVMBuildSub(e->entry, rank, one, "");
 }
 
 /* Number of the word with an argument's stride in that dimension. */
@@ -58,7 +58,7 @@ static LLVMValueRef row_step_word(Emit *e, LLVMBuilderRef b, LLVMValueRef innerm
 
 LLVMValueRef emit_row_step(Emit *e, uint32_t arg) {
     if (!e->row_step[arg]) {
-        LLVMValueRef innermost = innermost_dim(e, e->entry);
+        LLVMValueRef innermost = innermost_dim(e);
         e->row_step[arg] = emit_word(e, e->entry, row_step_word(e, e->entry, innermost, arg));
     }
     return e->row_step[arg];
@@ -287,7 +287,7 @@ static bool open_items(Emit *e, Items *items) {
     items->bases = arena_zalloc(&e->arena, (e->kernel->args.count + 1) * sizeof *items->bases);
     if (!items->bases) return false;
     items->rank = emit_word(e, e->entry, const_i64(e, KPARAM_RANK));
-    items->innermost = innermost_dim(e, e->entry);
+    items->innermost = innermost_dim(e);
     items->dim = emit_alloca(e, e->i64, 1);
     items->places = emit_alloca(e, e->ptr, (int64_t)e->kernel->args.count + 1);
     LLVMValueRef word = LLVMBuildAdd(e->entry, items->innermost, const_i64(e, KPARAM_SIZES), "");
