@@ -261,11 +261,10 @@ static void count_bytes(const Lower *l, Step *step) {
         step->bytes += bytes;
         if (l->args.data[l->accesses.data[i].arg].written) stored += bytes;
     }
-    /* Beyond the cache, a store that first fetches its line moves twice the bytes; near its size most
-     * lines are gone before they are read again. */
+    /* Beyond the cache, a store that first fetches its line moves twice the bytes. */
     bool streams = l->k_symbol == LOWER_NO_AXIS || l->k_vector;
     step->launch.stream_stores =
-        streams && stored > 0 && step->bytes > l->context->target->l3_bytes / 4 * 3;
+        streams && stored > 0 && step->bytes > l->context->target->l3_bytes;
 }
 
 /* Arithmetic of all items: each instruction as often as its loops go round. */
