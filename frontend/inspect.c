@@ -214,6 +214,7 @@ sn_status sn_explain(sn_compiled *c, sn_explanation *out) {
             else
                 e.extern_calls++;
             e.bytes += step->bytes;
+            e.bytes_stored += step->bytes_stored;
             e.flops += step->flops;
             e.instructions += step->instructions;
         }

@@ -56,6 +56,7 @@ typedef struct Step {
     NodeId commit_code;   /* > 0: writes an input; not run once a lower error code was recorded */
     uint32_t site;        /* a source line it came from */
     int64_t bytes;        /* bytes it must move: each buffer element touched, once */
+    int64_t bytes_stored; /* those among them that it writes */
     int64_t flops;        /* scalar operations; a multiply-add is two */
     int64_t instructions; /* the same; a multiply-add is one */
     const char *label;    /* for dumps: "softmax+add"; owned by the program's arena strings */

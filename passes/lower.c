@@ -498,9 +498,11 @@ static sn_status lower_gemm(Lower *l, NodeId id) {
     }
     gemm->c = (ArgRef){(uint32_t)l->fusion->buffer_of[id], 0};
     base_strides(l->graph, id, gemm->c_strides);
-    int64_t elements = x[0] * x[1] * x[2] + y[0] * y[1] * y[2] + dims[0] * dims[1] * dims[2];
+    int64_t results = dims[0] * dims[1] * dims[2];
+    int64_t elements = x[0] * x[1] * x[2] + y[0] * y[1] * y[2] + results;
     step.bytes = elements * (int64_t)sn_dtype_size((sn_dtype)node->dtype);
-    step.instructions = dims[0] * dims[1] * dims[2] * x[2];
+    step.bytes_stored = results * (int64_t)sn_dtype_size((sn_dtype)node->dtype);
+    step.instructions = results * x[2];
     step.flops = 2 * step.instructions;
     return vec_push(&l->program->steps, step) ? SN_OK : error_memory(l->context->error);
 }

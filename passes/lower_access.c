@@ -255,16 +255,15 @@ static int64_t access_bytes(const Lower *l, const LowerAccess *access) {
 }
 
 static void count_bytes(const Lower *l, Step *step) {
-    int64_t stored = 0;
     for (uint32_t i = 0; i < l->accesses.count; i++) {
         int64_t bytes = access_bytes(l, &l->accesses.data[i]);
         step->bytes += bytes;
-        if (l->args.data[l->accesses.data[i].arg].written) stored += bytes;
+        if (l->args.data[l->accesses.data[i].arg].written) step->bytes_stored += bytes;
     }
     /* Beyond the cache, a store that first fetches its line moves twice the bytes. */
     bool streams = l->k_symbol == LOWER_NO_AXIS || l->k_vector;
     step->launch.stream_stores =
-        streams && stored > 0 && step->bytes > l->context->target->l3_bytes;
+        streams && step->bytes_stored > 0 && step->bytes > l->context->target->l3_bytes;
 }
 
 /* Arithmetic of all items: each instruction as often as its loops go round. */

@@ -53,6 +53,7 @@ typedef struct BenchResult {
     double warm_load_s;          /* see FirstCalls */
     double dispatch_s;           /* a call less a direct entry into its kernels */
     int64_t bytes;               /* that the kernels and extern calls have to move */
+    int64_t bytes_stored;        /* those among them that they write */
     int64_t flops;               /* floating point and integer operations, a multiply-add two */
     int64_t instructions;        /* the same, a multiply-add one */
     double roofline_share;       /* the machine's least time over compiled_s */
@@ -214,6 +215,7 @@ static bool measure_costs(const Subject *eager, const Subject *compiled, sn_comp
     r->reorders = explanation.reorders;
     r->fallbacks = explanation.fallbacks;
     r->bytes = explanation.bytes;
+    r->bytes_stored = explanation.bytes_stored;
     r->flops = explanation.flops;
     r->instructions = explanation.instructions;
     return true;
@@ -225,7 +227,8 @@ static bool measure_roof(const Subject *compiled, BenchResult *r) {
     Roof roof;
     if (!roof_open(&roof, r->bytes, (int32_t)r->threads)) return true; /* the share stays 0 */
     double taken = time_under_roof(compiled, &roof);
-    double moving = (double)r->bytes / roof_bandwidth(&roof);
+    double stored = r->bytes ? (double)r->bytes_stored / (double)r->bytes : 0;
+    double moving = (double)r->bytes / roof_bandwidth(&roof, stored);
     double computing = (double)r->instructions / roof_multiply_adds(&roof);
     roof_close(&roof);
     if (taken > 0) r->roofline_share = (moving > computing ? moving : computing) / taken;

@@ -285,11 +285,13 @@ void roof_round(Roof *roof) {
     roof->rounds++;
 }
 
-double roof_bandwidth(Roof *roof) {
+/* A copy stores half of what it moves, a triad a third. */
+double roof_bandwidth(Roof *roof, double stored) {
     double best = 0;
-    for (int32_t i = 0; i < ROOF_STREAMS && roof->rounds; i++) {
+    int32_t kind = stored < (1.0 / 2 + 1.0 / 3) / 2;
+    for (int32_t i = kind; i < ROOF_STREAMS && roof->rounds; i += 2) {
         double seconds = median(roof->passes[i], roof->rounds);
-        int64_t moved = roof->n[i % 2] * arrays_of(i % 2) * (int64_t)sizeof(float);
+        int64_t moved = roof->n[kind] * arrays_of(kind) * (int64_t)sizeof(float);
         if (seconds > 0 && (double)moved / seconds > best) best = (double)moved / seconds;
     }
     return best;

@@ -24,8 +24,9 @@ bool roof_open(Roof *roof, int64_t bytes, int32_t threads);
 /* One round: every stream (copy and triad, with plain stores and past the caches), and independent
  * fused multiply-adds. At most ROOF_ROUNDS of them. */
 void roof_round(Roof *roof);
-/* Bytes per second of the fastest stream, by its median. */
-double roof_bandwidth(Roof *roof);
+/* Bytes per second of the faster copy (plain or past the caches, by the median), or triad: whichever
+ * stores more nearly this share of the bytes that it moves. */
+double roof_bandwidth(Roof *roof, double stored);
 /* f32 multiply-adds per second, the median. */
 double roof_multiply_adds(Roof *roof);
 void roof_close(Roof *roof);

@@ -55,6 +55,7 @@ typedef struct sn_explanation {
     int64_t instructions;  /**< the same with a multiply-add as one */
     int64_t bytes_unfused; /**< that the same ops move when run one by one */
     int64_t peak_bytes;    /**< temporary memory and results of one call */
+    int64_t bytes_stored;  /**< those of `bytes` that the kernels write */
 } sn_explanation;
 SN_API sn_status sn_explain(sn_compiled *compiled, sn_explanation *explanation);
 /** The same, and guards, kernels, what fused and what did not and why, as text: a malloc'ed string
