@@ -1,0 +1,127 @@
+/* Sizes, strides and integer attributes that may vary: a Dim is a number, or an expression of symbols
+ * whose values a call binds. Expressions are polynomials over symbols and over quotients, remainders
+ * and maxima of expressions, in one normal form: equal polynomials are the same Dim.
+ *
+ * Every expression also has a hint, its value for the sizes at hand. Code that must know whether two
+ * expressions are equal, or which is smaller, asks dim_equal and dim_less: what no bounds decide, the
+ * hints decide, and the table notes the answer as a guard that other values of the symbols must meet.
+ * Code that only wants to be fast asks dim_hint, which binds nobody. */
+#ifndef SN_IR_DIM_H
+#define SN_IR_DIM_H
+
+#include "base/map.h"
+#include "base/strbuf.h"
+#include "base/vec.h"
+
+typedef struct Dim {
+    int64_t word; /* the number, or DIM_FIRST + the index of an expression */
+} Dim;
+
+/* No size, stride or normalised attribute is as low as the words of expressions. */
+#define DIM_FIRST (INT64_MIN / 2)
+enum { DIM_MOST_EXPRESSIONS = 1 << 24 };
+
+typedef enum DimKind {
+    DIM_SYMBOL,    /* words: number of the symbol */
+    DIM_SUM,       /* words: constant, then (coefficient, expression) by rising expression */
+    DIM_PRODUCT,   /* words: two or more factors by rising index, none of them SUM or PRODUCT */
+    DIM_QUOTIENT,  /* words: dividend, divisor; rounds towards minus infinity */
+    DIM_REMAINDER, /* words: dividend, divisor; has the sign of the divisor */
+    DIM_LARGER     /* words: the two, in rising order */
+} DimKind;
+
+typedef struct DimExpression {
+    uint8_t kind;   /* DimKind */
+    uint32_t first; /* in DimTable.words */
+    uint32_t count; /* words */
+    int64_t hint;   /* value for the sizes at hand */
+    int64_t least;  /* never below; INT64_MIN: unknown */
+    int64_t most;   /* never above; INT64_MAX: unknown */
+    uint64_t hash;  /* of kind and words */
+} DimExpression;
+
+typedef struct DimSymbol {
+    const char *name; /* for print; not owned; NULL: s and the number */
+    Dim dim;          /* the expression that is this symbol */
+} DimSymbol;
+
+typedef enum DimRelation { DIM_IS_ZERO, DIM_NOT_ZERO, DIM_NOT_NEGATIVE, DIM_NEGATIVE } DimRelation;
+
+/* What a decision relied on. */
+typedef struct DimGuard {
+    Dim dim;          /* an expression */
+    uint8_t relation; /* DimRelation that it has to zero */
+} DimGuard;
+
+typedef struct DimTable {
+    VEC(DimExpression) expressions; /* operands come before what is made of them */
+    VEC(int64_t) words;             /* of all expressions; Dims as their words */
+    VEC(DimSymbol) symbols;         /* by number */
+    VEC(DimGuard) guards;           /* each once */
+    Map map;                        /* hash → expression */
+    bool failed; /* out of memory, out of range or too long an expression: what was
+                                       made since is worthless */
+} DimTable;
+
+void dims_init(DimTable *table);
+void dims_free(DimTable *table);
+
+static inline Dim dim_of(int64_t value) {
+    return (Dim){value};
+}
+static inline bool dim_is_number(Dim d) {
+    return (uint64_t)d.word - (uint64_t)DIM_FIRST >= DIM_MOST_EXPRESSIONS;
+}
+/* Are the two the same number or the same expression? Different ones may still be equal. */
+static inline bool dim_same(Dim a, Dim b) {
+    return a.word == b.word;
+}
+/* Is it this number? An expression is not, whatever its hint. */
+static inline bool dim_is(Dim d, int64_t value) {
+    return d.word == value;
+}
+
+/* A new symbol, with bounds that every value of it keeps. */
+Dim dim_symbol(DimTable *table, const char *name, int64_t hint, int64_t least, int64_t most);
+
+/* `table` may be NULL where all operands are numbers; a result that is too large is then 0. */
+Dim dim_add(DimTable *table, Dim a, Dim b);
+Dim dim_sub(DimTable *table, Dim a, Dim b);
+Dim dim_mul(DimTable *table, Dim a, Dim b);
+/* Rounded towards minus infinity, and what is left. The divisor may not be the number 0. */
+Dim dim_quotient(DimTable *table, Dim a, Dim b);
+Dim dim_remainder(DimTable *table, Dim a, Dim b);
+Dim dim_larger(DimTable *table, Dim a, Dim b);
+
+/* The value for the sizes at hand; binds nobody. */
+int64_t dim_hint(const DimTable *table, Dim d);
+/* Bounds that hold for all values of the symbols. */
+int64_t dim_least(const DimTable *table, Dim d);
+int64_t dim_most(const DimTable *table, Dim d);
+
+/* Is this so for all values of the symbols, by their bounds? Binds nobody. */
+bool dim_always_less(DimTable *table, Dim a, Dim b);
+bool dim_always_divides(DimTable *table, Dim divisor, Dim d);
+
+/* Decisions: the answer holds for every binding that meets the guards. */
+bool dim_equal(DimTable *table, Dim a, Dim b);
+bool dim_less(DimTable *table, Dim a, Dim b);
+bool dim_divides(DimTable *table, Dim divisor, Dim d);
+/* The value at hand, to which this ties all bindings. */
+int64_t dim_fixed(DimTable *table, Dim d);
+
+/* Values of all expressions (as many as the table has) for values of all symbols. False where a
+ * value lies outside a symbol's bounds, overflows, or is divided by zero. */
+bool dims_evaluate(const DimTable *table, const int64_t *symbols, int64_t *values);
+/* The first guard that these values do not meet, or NULL. */
+const DimGuard *dims_failing(const DimTable *table, const int64_t *values);
+static inline int64_t dim_value(const int64_t *values, Dim d) {
+    return dim_is_number(d) ? d.word : values[d.word - DIM_FIRST];
+}
+
+/* "4", "T", "s0*768 + 1", "(T + 15) / 16". */
+void dim_print(StrBuf *out, const DimTable *table, Dim d);
+/* "T*B != 1" and the like. */
+void dim_print_guard(StrBuf *out, const DimTable *table, const DimGuard *guard);
+
+#endif
