@@ -59,11 +59,11 @@ static bool import_dims(Import *in) {
     if (source->ndim && !source->shape) return refuse(in, SN_ERROR_ARGUMENT, "shape is NULL", 0);
     in->type.rank = (uint8_t)source->ndim;
     for (int32_t i = 0; i < source->ndim; i++) {
-        in->type.dims[i] = source->shape[i];
+        in->type.dims[i] = dim_of(source->shape[i]);
         if (source->shape[i] < 0)
             return refuse(in, SN_ERROR_SHAPE, "a negative size", (long long)source->shape[i]);
     }
-    if (dims_count(in->type.dims, in->type.rank) >= 0) return true;
+    if (type_count(&in->type) >= 0) return true;
     return refuse(in, SN_ERROR_MEMORY, "too many elements, rank", source->ndim);
 }
 
@@ -73,18 +73,18 @@ static bool import_dims(Import *in) {
 static bool import_strides(Import *in) {
     const TensorType *type = &in->type;
     int64_t size = (int64_t)sn_dtype_size((sn_dtype)type->dtype), most = INT64_MAX / 4 / size;
-    dense_strides(type->dims, type->rank, in->strides);
+    dense_strides(type_sizes(type), type->rank, in->strides);
     in->first = 0;
-    in->end = dims_count(type->dims, type->rank) ? 1 : 0;
+    in->end = type_count(type) ? 1 : 0;
     for (int32_t i = 0; i < type->rank && in->source->strides && in->end; i++) {
         int64_t stride = in->source->strides[i];
         bool fits = stride <= most && stride >= -most;
-        if (fits || type->dims[i] > 1) in->strides[i] = stride;
+        if (fits || type->dims[i].word > 1) in->strides[i] = stride;
     }
     for (int32_t i = 0; i < type->rank && in->end; i++) {
         int64_t reach, *side = in->strides[i] < 0 ? &in->first : &in->end;
-        if (__builtin_mul_overflow(type->dims[i] - 1, in->strides[i], &reach) || reach > most ||
-            reach < -most || __builtin_add_overflow(*side, reach, side) ||
+        if (__builtin_mul_overflow(type->dims[i].word - 1, in->strides[i], &reach) ||
+            reach > most || reach < -most || __builtin_add_overflow(*side, reach, side) ||
             in->end > most + in->first)
             return refuse(in, SN_ERROR_ARGUMENT, "a stride is too large",
                           (long long)in->strides[i]);
@@ -110,14 +110,14 @@ static char *import_data(const Import *in) {
 static Storage *import_copy(const Import *in) {
     const TensorType *type = &in->type;
     size_t size = sn_dtype_size((sn_dtype)type->dtype);
-    int64_t count = dims_count(type->dims, type->rank), index[SN_MAX_RANK] = {0}, at = 0;
+    int64_t count = type_count(type), index[SN_MAX_RANK] = {0}, at = 0;
     Storage *storage = storage_new((size_t)count * size);
     for (int64_t done = 0; storage && done < count; done++) {
         memcpy(storage->data + (size_t)done * size, import_data(in) + at * (int64_t)size, size);
         for (int32_t d = type->rank - 1; d >= 0; d--) {
             at += in->strides[d];
-            if (++index[d] < type->dims[d]) break;
-            at -= in->strides[d] * type->dims[d];
+            if (++index[d] < type->dims[d].word) break;
+            at -= in->strides[d] * type->dims[d].word;
             index[d] = 0;
         }
     }

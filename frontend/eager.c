@@ -127,15 +127,15 @@ static sn_status build_graph(const EagerCall *call, Graph *graph, TensorType *re
         if (x->kind != TENSOR_NONE) {
             TensorType type = tensor_type(x);
             if (x->kind == TENSOR_WEAK) type.dtype = (uint8_t)call->weak_dtype;
-            const int64_t *strides =
-                x->kind == TENSOR_REAL && !tensor_is_dense(x) ? x->strides : NULL;
+            bool laid_out = x->kind == TENSOR_REAL && !tensor_is_dense(x);
+            const Dim *strides = laid_out ? (const Dim *)x->strides : NULL;
             nodes[count] = graph_input(graph, &type, strides, call->site, error);
             if (nodes[count] == NODE_NONE) status = error_memory(error);
         }
         count++;
     }
     if (call->generator && status == SN_OK) {
-        TensorType type = {.dtype = SN_I64, .rank = 1, .strength = STRENGTH_FULL, .dims = {2}};
+        TensorType type = {.dtype = SN_I64, .rank = 1, .strength = STRENGTH_FULL, .dims = {{2}}};
         nodes[count] = graph_input(graph, &type, NULL, call->site, error);
         if (nodes[count++] == NODE_NONE) status = error_memory(error);
     }
@@ -273,8 +273,7 @@ static bool separate(EagerCall *call, sn_tensor **copies) {
 }
 
 static void advance(const EagerCall *call, const TensorType *result) {
-    if (call->generator)
-        call->generator->counter += (uint64_t)dims_count(result->dims, result->rank);
+    if (call->generator) call->generator->counter += (uint64_t)type_count(result);
 }
 
 static sn_tensor *run_new(const EagerCall *call, const Executable *executable,
@@ -282,8 +281,7 @@ static sn_tensor *run_new(const EagerCall *call, const Executable *executable,
     sn_error error;
     error_init(&error);
     Site site = call->site;
-    size_t bytes =
-        (size_t)dims_count(result->dims, result->rank) * sn_dtype_size((sn_dtype)result->dtype);
+    size_t bytes = (size_t)type_count(result) * sn_dtype_size((sn_dtype)result->dtype);
     Storage *storage = storage_new(bytes);
     if (!storage)
         return error_raise(SN_ERROR_MEMORY, site, "%s: out of memory (%zu bytes)",
@@ -372,7 +370,8 @@ sn_tensor *eager_view(OpCode op, sn_tensor *x, const AttrList *attrs, Site site)
     AttrList own;
     own.count = attrs->count;
     memcpy(own.words, attrs->words, sizeof(int64_t) * (size_t)attrs->count);
-    if (op_infer(op, &from, 1, &own, &type, &error) != SN_OK) return error_raise_from(&error, site);
+    if (op_infer(NULL, op, &from, 1, &own, &type, &error) != SN_OK)
+        return error_raise_from(&error, site);
     return apply_view(op, x, &own, &type, site);
 }
 

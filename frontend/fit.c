@@ -12,8 +12,8 @@ static bool same_dims(const TensorType *x, const TensorType *y) {
 static bool broadcasts_to(const TensorType *from, const TensorType *to) {
     if (from->rank > to->rank) return false;
     for (int32_t i = 0; i < from->rank; i++) {
-        int64_t dim = from->dims[i], target = to->dims[i + to->rank - from->rank];
-        if (dim != target && dim != 1) return false;
+        Dim dim = from->dims[i], target = to->dims[i + to->rank - from->rank];
+        if (!dim_same(dim, target) && !dim_is(dim, 1)) return false;
     }
     return true;
 }
@@ -53,7 +53,7 @@ NodeId graph_fit(Graph *graph, NodeId value, const TensorType *wanted, OpCode op
     if (value != NODE_NONE && !same_dims(&type, wanted)) {
         AttrList attrs;
         attrs.count = 0;
-        attr_list(&attrs, wanted->dims, wanted->rank);
+        attr_dims(&attrs, wanted->dims, wanted->rank);
         value = graph_emit(graph, OP_EXPAND, &value, 1, &attrs, site, error);
     }
     return value;

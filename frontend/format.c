@@ -213,7 +213,7 @@ int32_t sn_format_at(sn_tensor *tensor, char *buffer, size_t n, const char *file
         error_raise(SN_ERROR_ARGUMENT, site, "format: buffer is NULL, but n is %zu", n);
         return -1;
     }
-    int64_t count = dims_count(real->dims, real->rank);
+    int64_t count = sizes_count(real->dims, real->rank);
     Format f = {.tensor = real, .abbreviated = count > WHOLE_COUNT};
     if (count)
         print_tensor(&f);

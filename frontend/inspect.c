@@ -32,8 +32,13 @@ static void print_groups(const PassContext *context, StrBuf *out) {
     const Fusion *fusion = &context->fusion;
     for (uint32_t i = 0; i < fusion->order.count; i++) {
         const Group *group = &fusion->groups.data[fusion->order.data[i]];
-        strbuf_addf(out, "  %s %u [%lld, %lld, %lld]:", group->is_extern ? "extern" : "kernel", i,
-                    (long long)group->a, (long long)group->k, (long long)group->b);
+        strbuf_addf(out, "  %s %u [", group->is_extern ? "extern" : "kernel", i);
+        dim_print(out, context->graph.table, group->a);
+        strbuf_add(out, ", ");
+        dim_print(out, context->graph.table, group->k);
+        strbuf_add(out, ", ");
+        dim_print(out, context->graph.table, group->b);
+        strbuf_add(out, "]:");
         for (uint32_t m = 0; m < group->members.count; m++) {
             NodeId id = group->members.data[m];
             strbuf_addf(out, " %%%u%s", id, fusion->materialized[id] ? "!" : "");
@@ -164,7 +169,8 @@ static CompiledGraph *latest_graph(sn_compiled *c) {
 }
 
 static int64_t node_bytes(const Graph *graph, NodeId id) {
-    return node_count(graph, id) * (int64_t)sn_dtype_size((sn_dtype)graph_node(graph, id)->dtype);
+    return dim_hint(graph->table, node_count(graph, id)) *
+           (int64_t)sn_dtype_size((sn_dtype)graph_node(graph, id)->dtype);
 }
 
 /* Bytes that the ops move when each one reads its operands and writes its result. */
@@ -478,7 +484,8 @@ static sn_status check_run(const sn_graph *graph, sn_tensor *const *inputs, int3
         TensorType wanted = node_type(g, g->inputs.data[i]), type = tensor_type(t);
         return error_set(error, SN_ERROR_SHAPE, "graph_run: input %d is %s, the graph takes %s%s",
                          (int)i, type_text(&type).text, type_text(&wanted).text,
-                         dims_equal(type.dims, wanted.dims, type.rank) ? " of other strides" : "");
+                         dims_equal(NULL, type.dims, wanted.dims, type.rank) ? " of other strides"
+                                                                             : "");
     }
     return SN_OK;
 }

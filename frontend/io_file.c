@@ -156,7 +156,7 @@ bool file_publish(FileWriter *file, bool complete) {
 /* ---- elements ---------------------------------------------------------------------------------- */
 
 size_t elements_bytes(const TensorType *type) {
-    return (size_t)dims_count(type->dims, type->rank) * sn_dtype_size((sn_dtype)type->dtype);
+    return (size_t)type_count(type) * sn_dtype_size((sn_dtype)type->dtype);
 }
 
 void elements_normalise_bool(char *data, size_t count) {

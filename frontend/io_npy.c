@@ -138,12 +138,12 @@ static bool parse_shape(Parser *p, NpyHeader *header) {
         if (!comma) return malformed(p, "the shape is no tuple of sizes");
         if (!parse_size(p, &size)) return false;
         if (rank == SN_MAX_RANK) return defect(p, SN_ERROR_SHAPE, "more than 8 dimensions");
-        header->type.dims[rank++] = size;
+        header->type.dims[rank++] = dim_of(size);
         comma = take(p, ',');
     }
     if (rank == 1 && !comma) return malformed(p, "the shape is no tuple of sizes");
     header->type.rank = (uint8_t)rank;
-    return dims_count(header->type.dims, rank) >= 0 || malformed(p, "the shape's size overflows");
+    return type_count(&header->type) >= 0 || malformed(p, "the shape's size overflows");
 }
 
 typedef struct NpyKey {
@@ -239,13 +239,13 @@ static void copy_to_row_major(const TensorType *type, const char *from, char *to
     size_t size = sn_dtype_size((sn_dtype)type->dtype);
     int64_t step[SN_MAX_RANK], index[SN_MAX_RANK] = {0};
     int64_t count = 1;
-    for (int32_t i = 0; i < type->rank; count *= type->dims[i++]) step[i] = count;
+    for (int32_t i = 0; i < type->rank; count *= type->dims[i++].word) step[i] = count;
     for (int64_t done = 0, at = 0; done < count; done++) {
         memcpy(to + (size_t)done * size, from + (size_t)at * size, size);
         for (int32_t d = type->rank - 1; d >= 0; d--) {
             at += step[d];
-            if (++index[d] < type->dims[d]) break;
-            at -= step[d] * type->dims[d];
+            if (++index[d] < type->dims[d].word) break;
+            at -= step[d] * type->dims[d].word;
             index[d] = 0;
         }
     }
@@ -311,7 +311,7 @@ static void build_header(const TensorType *type, StrBuf *out) {
                 numpy_names[type->dtype]);
     for (int32_t i = 0; i < type->rank; i++) {
         if (i) strbuf_add(out, ", ");
-        strbuf_add_int(out, type->dims[i]);
+        strbuf_add_int(out, type->dims[i].word);
     }
     strbuf_add(out, type->rank == 1 ? ",), }" : "), }");
     while (!out->failed && (out->length + 1) % HEADER_ALIGN != 0) strbuf_add_char(out, ' ');

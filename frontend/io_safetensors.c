@@ -135,7 +135,7 @@ static bool parse_shape(const sn_safetensors *st, Entry *entry, const cJSON *sha
         int64_t size;
         if (!json_size(item, &size))
             return entry_defect(st, entry->name, "shape is no list of sizes");
-        if (entry->rank < SN_MAX_RANK) entry->type.dims[entry->rank] = size;
+        if (entry->rank < SN_MAX_RANK) entry->type.dims[entry->rank] = dim_of(size);
         entry->rank++;
         empty = empty || size == 0;
         if (__builtin_mul_overflow(*count, size ? size : 1, count) || *count > INT64_MAX / 8)
@@ -459,7 +459,7 @@ static void print_entry(StrBuf *out, const Entry *entry) {
     strbuf_addf(out, ":{\"dtype\":\"%s\",\"shape\":[", file_names[entry->type.dtype]);
     for (int32_t i = 0; i < entry->type.rank; i++) {
         if (i) strbuf_add_char(out, ',');
-        strbuf_add_int(out, entry->type.dims[i]);
+        strbuf_add_int(out, entry->type.dims[i].word);
     }
     strbuf_addf(out, "],\"data_offsets\":[%lld,%lld]}", (long long)entry->begin,
                 (long long)entry->end);

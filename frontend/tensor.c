@@ -314,17 +314,17 @@ static bool make_type(const int64_t *dims, int32_t rank, sn_dtype dtype, const c
                NULL;
     *type = (TensorType){.dtype = (uint8_t)dtype, .rank = (uint8_t)rank};
     for (int32_t i = 0; i < rank; i++) {
-        type->dims[i] = dims[i];
+        type->dims[i] = dim_of(dims[i]);
         if (dims[i] < 0)
             return error_raise(SN_ERROR_SHAPE, site, "%s: dims[%d] is %lld, a negative size", op,
                                (int)i, (long long)dims[i]) != NULL;
     }
-    return dims_count(dims, rank) >= 0 || error_raise(SN_ERROR_MEMORY, site, "%s: %s is too large",
-                                                      op, type_text(type).text) != NULL;
+    return sizes_count(dims, rank) >= 0 || error_raise(SN_ERROR_MEMORY, site, "%s: %s is too large",
+                                                       op, type_text(type).text) != NULL;
 }
 
 static size_t type_bytes(const TensorType *type) {
-    return (size_t)dims_count(type->dims, type->rank) * sn_dtype_size((sn_dtype)type->dtype);
+    return (size_t)type_count(type) * sn_dtype_size((sn_dtype)type->dtype);
 }
 
 sn_tensor *sn_from_copy_at(const void *data, size_t bytes, const int64_t *dims, int32_t rank,
@@ -437,7 +437,7 @@ void tensor_store(sn_tensor *target, const sn_tensor *source) {
     size_t size = sn_dtype_size((sn_dtype)target->dtype);
     Walker to = {.tensor = target, .at = tensor_data(target)};
     Walker from = {.tensor = source, .at = tensor_data(source)};
-    for (int64_t count = dims_count(target->dims, target->rank); count > 0; count--) {
+    for (int64_t count = sizes_count(target->dims, target->rank); count > 0; count--) {
         memmove((char *)(uintptr_t)to.at, from.at, size);
         walker_next(&to);
         walker_next(&from);
@@ -449,7 +449,7 @@ bool sn_read_at(sn_tensor *tensor, sn_dtype dtype, void *destination, size_t byt
     Site site = {file, line};
     sn_tensor *real = tensor_realize(tensor, "read", site);
     if (!real) return false;
-    int64_t count = dims_count(real->dims, real->rank);
+    int64_t count = sizes_count(real->dims, real->rank);
     size_t wanted = (size_t)count * sn_dtype_size(dtype);
     if ((uint32_t)dtype >= SN_DTYPE_COUNT)
         return error_raise(SN_ERROR_ARGUMENT, site, "read: dtype %d is no dtype", (int)dtype) !=
@@ -487,10 +487,10 @@ static bool item_bits(sn_tensor *tensor, sn_dtype dtype, uint64_t *bits, Site si
     }
     sn_tensor *real = tensor_realize(tensor, "item", site);
     if (!real) return false;
-    if (dims_count(real->dims, real->rank) != 1) {
+    if (sizes_count(real->dims, real->rank) != 1) {
         TensorType type = tensor_type(real);
         error_raise(SN_ERROR_SHAPE, site, "item: the tensor is %s: it has %lld elements, not one",
-                    type_text(&type).text, (long long)dims_count(real->dims, real->rank));
+                    type_text(&type).text, (long long)sizes_count(real->dims, real->rank));
         return false;
     }
     uint64_t own = dtype_load((sn_dtype)real->dtype, tensor_data(real));
@@ -571,7 +571,7 @@ int64_t sn_stride(const sn_tensor *tensor, int32_t axis) {
 }
 
 int64_t sn_count(const sn_tensor *tensor) {
-    return readable(tensor, "count") ? dims_count(tensor->dims, tensor->rank) : 0;
+    return readable(tensor, "count") ? sizes_count(tensor->dims, tensor->rank) : 0;
 }
 
 int32_t sn_shape(const sn_tensor *tensor, int64_t *dims, int64_t *strides) {

@@ -153,7 +153,7 @@ static int64_t add_input(Trace *trace, TraceInputKind kind, sn_tensor *real, Sit
     TensorType type = tensor_type(real);
     sn_error error;
     error_init(&error);
-    const int64_t *strides = tensor_is_dense(real) ? NULL : real->strides;
+    const Dim *strides = tensor_is_dense(real) ? NULL : (const Dim *)real->strides;
     TraceInput input = {.kind = (uint8_t)kind, .tensor = real};
     if (!vec_reserve(&trace->inputs, 1)) return -1;
     NodeId node = graph_input(&trace->graph, &type, strides, site, &error);
@@ -191,7 +191,7 @@ static NodeId generator_node(Trace *trace, sn_rng *generator, int64_t *drawn, in
         input->drawn += count;
         return trace->graph.inputs.data[i];
     }
-    TensorType type = {.dtype = SN_I64, .rank = 1, .strength = STRENGTH_FULL, .dims = {2}};
+    TensorType type = {.dtype = SN_I64, .rank = 1, .strength = STRENGTH_FULL, .dims = {{2}}};
     TraceInput input = {.kind = INPUT_GENERATOR, .generator = generator, .drawn = count};
     *drawn = 0;
     if (!vec_reserve(&trace->inputs, 1)) return NODE_NONE;
@@ -290,8 +290,8 @@ static bool operand_nodes(Trace *trace, OpCode op, sn_tensor *const *inputs, int
 
 /* Numbers that a random op draws. */
 static int64_t draws_of(OpCode op, sn_tensor *const *inputs, const AttrList *attrs) {
-    if (op == OP_DROPOUT) return dims_count(inputs[0]->dims, inputs[0]->rank);
-    int64_t count = dims_count(attrs->words + 1, (int32_t)attrs->words[0]);
+    if (op == OP_DROPOUT) return sizes_count(inputs[0]->dims, inputs[0]->rank);
+    int64_t count = sizes_count(attrs->words + 1, (int32_t)attrs->words[0]);
     return count < 0 ? 0 : count;
 }
 
@@ -313,7 +313,7 @@ static void refuse_like_eager(OpCode op, sn_tensor *const *inputs, int32_t n_inp
     sn_error other;
     error_init(&other);
     AttrList own = *attrs;
-    if (any && op_infer(op, types, n_inputs, &own, &result, &other) != SN_OK) *error = other;
+    if (any && op_infer(NULL, op, types, n_inputs, &own, &result, &other) != SN_OK) *error = other;
 }
 
 /* Would reading `real` as it is now miss a recorded write to memory that it shares in part? */
@@ -411,7 +411,8 @@ sn_tensor *trace_view(Trace *trace, OpCode op, sn_tensor *x, const AttrList *att
     AttrList own;
     own.count = attrs->count;
     memcpy(own.words, attrs->words, sizeof(int64_t) * (size_t)attrs->count);
-    if (op_infer(op, &from, 1, &own, &type, &error) != SN_OK) return error_raise_from(&error, site);
+    if (op_infer(NULL, op, &from, 1, &own, &type, &error) != SN_OK)
+        return error_raise_from(&error, site);
     int64_t strides[SN_MAX_RANK], offset;
     if (!view_apply(op, &own, x, &type, strides, &offset)) {
         AttrList none;
@@ -452,7 +453,7 @@ static NodeId reshape_to(Trace *trace, NodeId x, const TensorType *type, Site si
                          sn_error *error) {
     AttrList attrs;
     attrs.count = 0;
-    attr_list(&attrs, type->dims, type->rank);
+    attr_dims(&attrs, type->dims, type->rank);
     return emit1(trace, OP_RESHAPE, x, &attrs, site, error);
 }
 
@@ -474,17 +475,17 @@ static void as_slice(const Trace *trace, const TraceView *view, const TensorType
         return;
     case OP_SELECT:
         starts[words[0]] = words[1];
-        part->dims[words[0]] = 1;
+        part->dims[words[0]] = dim_of(1);
         return;
     case OP_NARROW:
         starts[words[0]] = words[1];
-        part->dims[words[0]] = words[2];
+        part->dims[words[0]] = dim_of(words[2]);
         return;
     default: /* flip */
         for (int64_t j = 0; j < words[0]; j++) {
             int64_t axis = words[1 + j];
-            if (parent->dims[axis] == 0) continue;
-            starts[axis] = parent->dims[axis] - 1;
+            if (dim_is(parent->dims[axis], 0)) continue;
+            starts[axis] = parent->dims[axis].word - 1;
             steps[axis] = -1;
         }
     }
@@ -574,8 +575,8 @@ static bool repeats_elements(const Trace *trace, int64_t record) {
     for (int64_t at = record; trace->views.data[at].parent >= 0;
          at = trace->views.data[at].parent) {
         const TraceView *view = &trace->views.data[at], *parent = &trace->views.data[view->parent];
-        if (view->op == OP_EXPAND &&
-            node_count(&trace->graph, view->node) != node_count(&trace->graph, parent->node))
+        if (view->op == OP_EXPAND && !dim_same(node_count(&trace->graph, view->node),
+                                               node_count(&trace->graph, parent->node)))
             return true;
     }
     return false;

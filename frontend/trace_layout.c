@@ -49,13 +49,13 @@ static bool eager_copies(const sn_tensor *x) {
 }
 
 static LayoutMatch compare(const Trace *trace, const sn_tensor *x, NodeId node, int64_t *axes) {
-    int64_t own[SN_MAX_RANK], strides[SN_MAX_RANK], offset;
+    Dim own[SN_MAX_RANK], strides[SN_MAX_RANK], offset;
     NodeId base = view_base(&trace->graph, node);
     base_strides(&trace->graph, base, own);
     bool same = view_strides(&trace->graph, node, base, own, strides, &offset);
     for (int32_t i = 0; i < x->rank; i++)
-        same = same && (x->dims[i] == 1 || strides[i] == x->strides[i]);
-    if (same || dims_count(x->dims, x->rank) == 0) return LAYOUT_SAME;
+        same = same && (x->dims[i] == 1 || dim_is(strides[i], x->strides[i]));
+    if (same || sizes_count(x->dims, x->rank) == 0) return LAYOUT_SAME;
     if (packed_order(x, axes)) return LAYOUT_COPIED;
     for (int32_t i = 0; i < x->rank; i++) axes[i] = i;
     return eager_copies(x) ? LAYOUT_COPIED : LAYOUT_OTHER;

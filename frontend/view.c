@@ -17,9 +17,9 @@ typedef bool LayoutRule(Layout *l);
  * taken innermost first; the result's dims must divide each run exactly, or a copy is needed. */
 static bool layout_reshape(Layout *l) {
     const sn_tensor *x = l->x;
-    const int64_t *dims = l->type->dims;
+    const int64_t *dims = type_sizes(l->type);
     int32_t at = l->type->rank - 1;
-    if (dims_count(dims, l->type->rank) == 0 || x->rank == 0) {
+    if (sizes_count(dims, l->type->rank) == 0 || x->rank == 0) {
         dense_strides(dims, l->type->rank, l->strides);
         return true;
     }
@@ -58,7 +58,7 @@ static bool layout_transpose(Layout *l) {
 static bool layout_expand(Layout *l) {
     int32_t added = l->type->rank - l->x->rank;
     for (int32_t i = 0; i < l->type->rank; i++) {
-        bool own = i >= added && (l->x->dims[i - added] != 1 || l->type->dims[i] == 1);
+        bool own = i >= added && (l->x->dims[i - added] != 1 || dim_is(l->type->dims[i], 1));
         l->strides[i] = own ? l->x->strides[i - added] : 0;
     }
     return true;
@@ -91,7 +91,7 @@ static bool layout_slice(Layout *l) {
     const int64_t *starts = l->attrs->words + 1, *steps = starts + rank + 1;
     for (int32_t i = 0; i < rank; i++) {
         l->strides[i] = l->x->strides[i] * steps[i];
-        if (l->type->dims[i] > 0) *l->offset += starts[i] * l->x->strides[i];
+        if (l->type->dims[i].word > 0) *l->offset += starts[i] * l->x->strides[i];
     }
     return true;
 }
@@ -120,7 +120,7 @@ static bool layout_diagonal(Layout *l) {
     for (int32_t i = 0; i < l->x->rank; i++)
         if (i != axis0 && i != axis1) l->strides[at++] = l->x->strides[i];
     l->strides[at] = l->x->strides[axis0] + l->x->strides[axis1];
-    if (l->type->dims[at] > 0)
+    if (l->type->dims[at].word > 0)
         *l->offset += shift < 0 ? -shift * l->x->strides[axis0] : shift * l->x->strides[axis1];
     return true;
 }

@@ -328,11 +328,11 @@ static Dim combine(DimTable *table, Dim a, Dim b, int64_t factor) {
     return poly_add_scaled(&p, &q, factor) ? poly_close(table, &p) : fail(table);
 }
 
-Dim dim_add(DimTable *table, Dim a, Dim b) {
+Dim dim_add_any(DimTable *table, Dim a, Dim b) {
     return combine(table, a, b, 1);
 }
 
-Dim dim_sub(DimTable *table, Dim a, Dim b) {
+Dim dim_sub_any(DimTable *table, Dim a, Dim b) {
     return combine(table, a, b, -1);
 }
 
@@ -384,7 +384,7 @@ static bool poly_multiply(DimTable *table, const Poly *a, const Poly *b, Poly *r
     return true;
 }
 
-Dim dim_mul(DimTable *table, Dim a, Dim b) {
+Dim dim_mul_any(DimTable *table, Dim a, Dim b) {
     Poly p, q, product;
     poly_open(table, a, &p);
     poly_open(table, b, &q);
@@ -500,6 +500,7 @@ Dim dim_remainder(DimTable *table, Dim a, Dim b) {
 }
 
 Dim dim_larger(DimTable *table, Dim a, Dim b) {
+    if (dim_is_number(a) && dim_is_number(b)) return a.word > b.word ? a : b;
     Dim more = dim_sub(table, a, b);
     if (dim_least(table, more) >= 0) return a;
     if (dim_most(table, more) <= 0) return b;
@@ -509,16 +510,8 @@ Dim dim_larger(DimTable *table, Dim a, Dim b) {
 
 /* ---- questions --------------------------------------------------------------------------------- */
 
-int64_t dim_hint(const DimTable *table, Dim d) {
-    return value_of(table, NULL, d.word);
-}
-
-int64_t dim_least(const DimTable *table, Dim d) {
-    return range_of(table, d.word).least;
-}
-
-int64_t dim_most(const DimTable *table, Dim d) {
-    return range_of(table, d.word).most;
+void dims_hints(const DimTable *table, const Dim *dims, int32_t count, int64_t *hints) {
+    for (int32_t i = 0; i < count; i++) hints[i] = dim_hint(table, dims[i]);
 }
 
 static bool holds(int64_t value, DimRelation relation) {
@@ -580,6 +573,8 @@ bool dim_always_less(DimTable *table, Dim a, Dim b) {
 }
 
 bool dim_always_divides(DimTable *table, Dim divisor, Dim d) {
+    if (dim_is_number(d) && dim_is_number(divisor))
+        return divisor.word && d.word % divisor.word == 0;
     return !dim_is(divisor, 0) && dim_is(dim_remainder(table, d, divisor), 0);
 }
 

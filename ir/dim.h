@@ -84,20 +84,50 @@ static inline bool dim_is(Dim d, int64_t value) {
 /* A new symbol, with bounds that every value of it keeps. */
 Dim dim_symbol(DimTable *table, const char *name, int64_t hint, int64_t least, int64_t most);
 
-/* `table` may be NULL where all operands are numbers; a result that is too large is then 0. */
-Dim dim_add(DimTable *table, Dim a, Dim b);
-Dim dim_sub(DimTable *table, Dim a, Dim b);
-Dim dim_mul(DimTable *table, Dim a, Dim b);
+/* `table` may be NULL where all operands are numbers; a result that is too large is then 0. The forms
+ * with _any are what is left when two numbers are out of the way. */
+Dim dim_add_any(DimTable *table, Dim a, Dim b);
+Dim dim_sub_any(DimTable *table, Dim a, Dim b);
+Dim dim_mul_any(DimTable *table, Dim a, Dim b);
+static inline Dim dim_add(DimTable *table, Dim a, Dim b) {
+    Dim sum;
+    bool plain = dim_is_number(a) && dim_is_number(b);
+    return plain && !__builtin_add_overflow(a.word, b.word, &sum.word) && dim_is_number(sum)
+               ? sum
+               : dim_add_any(table, a, b);
+}
+static inline Dim dim_sub(DimTable *table, Dim a, Dim b) {
+    Dim difference;
+    bool plain = dim_is_number(a) && dim_is_number(b);
+    return plain && !__builtin_sub_overflow(a.word, b.word, &difference.word) &&
+                   dim_is_number(difference)
+               ? difference
+               : dim_sub_any(table, a, b);
+}
+static inline Dim dim_mul(DimTable *table, Dim a, Dim b) {
+    Dim product;
+    bool plain = dim_is_number(a) && dim_is_number(b);
+    return plain && !__builtin_mul_overflow(a.word, b.word, &product.word) && dim_is_number(product)
+               ? product
+               : dim_mul_any(table, a, b);
+}
 /* Rounded towards minus infinity, and what is left. The divisor may not be the number 0. */
 Dim dim_quotient(DimTable *table, Dim a, Dim b);
 Dim dim_remainder(DimTable *table, Dim a, Dim b);
 Dim dim_larger(DimTable *table, Dim a, Dim b);
 
 /* The value for the sizes at hand; binds nobody. */
-int64_t dim_hint(const DimTable *table, Dim d);
+static inline int64_t dim_hint(const DimTable *table, Dim d) {
+    return dim_is_number(d) ? d.word : table->expressions.data[d.word - DIM_FIRST].hint;
+}
+void dims_hints(const DimTable *table, const Dim *dims, int32_t count, int64_t *hints);
 /* Bounds that hold for all values of the symbols. */
-int64_t dim_least(const DimTable *table, Dim d);
-int64_t dim_most(const DimTable *table, Dim d);
+static inline int64_t dim_least(const DimTable *table, Dim d) {
+    return dim_is_number(d) ? d.word : table->expressions.data[d.word - DIM_FIRST].least;
+}
+static inline int64_t dim_most(const DimTable *table, Dim d) {
+    return dim_is_number(d) ? d.word : table->expressions.data[d.word - DIM_FIRST].most;
+}
 
 /* Is this so for all values of the symbols, by their bounds? Binds nobody. */
 bool dim_always_less(DimTable *table, Dim a, Dim b);

@@ -229,7 +229,8 @@ static sn_status check_op(OpCode op, const AttrList *attrs, sn_error *error) {
 static NodeId infer_fold_append(Graph *graph, OpCode op, const Operands *operands, int32_t n_inputs,
                                 AttrList *attrs, Site site, sn_error *error) {
     TensorType result;
-    if (op_infer(op, operands->types, n_inputs, attrs, &result, error) != SN_OK) return NODE_NONE;
+    if (op_infer(graph->table, op, operands->types, n_inputs, attrs, &result, error) != SN_OK)
+        return NODE_NONE;
     if (!graph->no_fold) {
         FoldCase c = {graph, op, n_inputs, operands->ids, operands->types, attrs, &result, site};
         NodeId folded = fold_node(&c);
@@ -261,16 +262,17 @@ NodeId graph_emit(Graph *graph, OpCode op, const NodeId *inputs, int32_t n_input
     return id;
 }
 
-static bool type_is_valid(const TensorType *type) {
+static bool type_is_valid(DimTable *table, const TensorType *type) {
     if (type->dtype >= SN_DTYPE_COUNT || type->rank > SN_MAX_RANK) return false;
     for (uint32_t i = 0; i < type->rank; i++)
-        if (type->dims[i] < 0) return false;
-    return dims_count(type->dims, type->rank) >= 0;
+        if (dim_is_number(type->dims[i]) && type->dims[i].word < 0) return false;
+    Dim count = dims_count(table, type->dims, type->rank);
+    return !dim_is_number(count) || count.word >= 0;
 }
 
-NodeId graph_input(Graph *graph, const TensorType *type, const int64_t *strides, Site site,
+NodeId graph_input(Graph *graph, const TensorType *type, const Dim *strides, Site site,
                    sn_error *error) {
-    if (!type_is_valid(type)) {
+    if (!type_is_valid(graph->table, type)) {
         error_set(error, SN_ERROR_SHAPE, "input: bad type or too many elements");
         return NODE_NONE;
     }
@@ -281,7 +283,7 @@ NodeId graph_input(Graph *graph, const TensorType *type, const int64_t *strides,
     AttrList attrs;
     attrs.count = 0;
     attr_int(&attrs, graph->inputs.count);
-    attr_list(&attrs, strides, strides ? type->rank : 0);
+    attr_dims(&attrs, strides, strides ? type->rank : 0);
     Draft draft = {.op = OP_INPUT, .attrs = &attrs, .result = type, .site = site};
     NodeId id = append(graph, &draft, error);
     if (id != NODE_NONE) graph->inputs.data[graph->inputs.count++] = id;
@@ -308,6 +310,18 @@ NodeId graph_const(Graph *graph, sn_dtype dtype, uint64_t bits, bool hoist, bool
     return append(graph, &draft, error);
 }
 
+NodeId graph_size(Graph *graph, sn_dtype dtype, Dim size, Site site, sn_error *error) {
+    AttrList attrs;
+    attrs.count = 3;
+    attrs.words[0] = size.word;
+    attrs.words[1] = CONST_SIZE;
+    attrs.words[2] = false;
+    TensorType type = {.dtype = (uint8_t)dtype, .rank = 0};
+    Draft draft = {
+        .op = OP_CONST, .attrs = &attrs, .result = &type, .site = site, .numbered = true};
+    return append(graph, &draft, error);
+}
+
 bool graph_output(Graph *graph, NodeId node, int32_t writes_input) {
     if (node >= graph->nodes.count || writes_input < -1) return false;
     if (writes_input >= 0 && (uint32_t)writes_input >= graph->inputs.count) return false;
@@ -327,14 +341,14 @@ TensorType node_type(const Graph *graph, NodeId id) {
         bool weak = node->op == OP_CONST && node_attrs(graph, node)[2];
         type.strength = weak ? STRENGTH_WEAK : STRENGTH_ZERO_DIM;
     }
-    const int64_t *dims = node_dims(graph, node);
-    for (uint32_t i = 0; i < SN_MAX_RANK; i++) type.dims[i] = i < node->rank ? dims[i] : 0;
+    const Dim *dims = node_dims(graph, node);
+    for (uint32_t i = 0; i < SN_MAX_RANK; i++) type.dims[i] = i < node->rank ? dims[i] : dim_of(0);
     return type;
 }
 
-int64_t node_count(const Graph *graph, NodeId id) {
+Dim node_count(const Graph *graph, NodeId id) {
     const Node *node = graph_node(graph, id);
-    return dims_count(node_dims(graph, node), node->rank);
+    return dims_count(graph->table, node_dims(graph, node), node->rank);
 }
 
 /* First word of the attribute `name` of a node; NULL when the op has none of that name. */
@@ -374,6 +388,14 @@ const int64_t *node_attr_list(const Graph *graph, NodeId id, const char *name, i
     return list ? word + 1 : NULL;
 }
 
+Dim node_attr_dim(const Graph *graph, NodeId id, const char *name) {
+    return (Dim){node_attr_int(graph, id, name)};
+}
+
+const Dim *node_attr_dims(const Graph *graph, NodeId id, const char *name, int32_t *count) {
+    return (const Dim *)node_attr_list(graph, id, name, count);
+}
+
 void attr_int(AttrList *attrs, int64_t value) {
     if (attrs->count >= ATTR_MOST) {
         attrs->count = ATTR_MOST + 1;
@@ -399,6 +421,14 @@ void attr_list(AttrList *attrs, const int64_t *values, int32_t count) {
     attrs->words[attrs->count++] = count;
     if (count) memcpy(attrs->words + attrs->count, values, sizeof *values * (size_t)count);
     attrs->count += count;
+}
+
+void attr_dim(AttrList *attrs, Dim value) {
+    attr_int(attrs, value.word);
+}
+
+void attr_dims(AttrList *attrs, const Dim *values, int32_t count) {
+    attr_list(attrs, (const int64_t *)values, count);
 }
 
 /* ---- equality ------------------------------------------------------------------------------- */

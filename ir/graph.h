@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "base/strbuf.h"
 #include "base/vec.h"
+#include "ir/dim.h"
 #include "ir/op.h"
 
 #include <sinter/error.h>
@@ -28,14 +29,14 @@ typedef enum ReduceOrder {
 
 /* dtype and shape of a value, and how strongly it counts in dtype promotion. */
 typedef struct TensorType {
-    uint8_t dtype;             /* sn_dtype */
-    uint8_t rank;              /* 0 … SN_MAX_RANK */
-    uint8_t strength;          /* DtypeStrength */
-    int64_t dims[SN_MAX_RANK]; /* sizes; [rank …] unused */
+    uint8_t dtype;         /* sn_dtype */
+    uint8_t rank;          /* 0 … SN_MAX_RANK */
+    uint8_t strength;      /* DtypeStrength */
+    Dim dims[SN_MAX_RANK]; /* sizes; [rank …] unused */
 } TensorType;
 
 /* Attribute words in the order of the op's signature: l d b y e h one word each (doubles as their
- * IEEE bits), L a count and that many words. */
+ * IEEE bits), L a count and that many words. Those of l and L are Dims' words. */
 typedef struct AttrList {
     int32_t count;            /* words in use */
     int64_t words[ATTR_MOST]; /* the words */
@@ -71,13 +72,14 @@ typedef struct Graph {
     const char *name;         /* the user's function, or the op's name; not owned */
     VEC(Node) nodes;          /* in topological order */
     VEC(NodeId) operands;     /* inputs of all nodes */
-    VEC(int64_t) words;       /* dims and attributes of all nodes */
+    VEC(int64_t) words;       /* dims and attributes of all nodes; Dims as their words */
     VEC(Site) sites;          /* sites[0] is the unknown one */
     VEC(NodeId) inputs;       /* INPUT nodes by number */
     VEC(GraphOutput) outputs; /* results, then written inputs */
     VEC(char *) owned;        /* strings of a parsed graph, freed with it */
     Map numbering;            /* hash → node, for value numbering */
-    bool no_fold;             /* record nodes as written: the fold stage is skipped */
+    DimTable *table; /* of the expressions among the dims; NULL: all are numbers. Not owned */
+    bool no_fold;    /* record nodes as written: the fold stage is skipped */
 } Graph;
 
 void graph_init(Graph *graph, const char *name);
@@ -91,13 +93,17 @@ void graph_clear(Graph *graph);
 NodeId graph_emit(Graph *graph, OpCode op, const NodeId *inputs, int32_t n_inputs,
                   const AttrList *attrs, Site site, sn_error *error);
 /* The next INPUT node, of this type; strides in elements, NULL for dense row-major. */
-NodeId graph_input(Graph *graph, const TensorType *type, const int64_t *strides, Site site,
+NodeId graph_input(Graph *graph, const TensorType *type, const Dim *strides, Site site,
                    sn_error *error);
 /* A scalar constant from its bits. A hoisted one becomes a kernel argument; a weak one yields in
  * promotion. */
 NodeId graph_const(Graph *graph, sn_dtype dtype, uint64_t bits, bool hoist, bool weak, Site site,
                    sn_error *error);
+/* The same from a size that is an expression; always hoisted. */
+NodeId graph_size(Graph *graph, sn_dtype dtype, Dim size, Site site, sn_error *error);
 bool graph_output(Graph *graph, NodeId node, int32_t writes_input);
+/* What a constant's attribute `hoist` says. */
+enum { CONST_LITERAL, CONST_HOISTED, CONST_SIZE /* its bits are a Dim's word */ };
 
 static inline const Node *graph_node(const Graph *g, NodeId id) {
     return &g->nodes.data[id];
@@ -105,8 +111,8 @@ static inline const Node *graph_node(const Graph *g, NodeId id) {
 static inline const NodeId *node_inputs(const Graph *g, const Node *n) {
     return g->operands.data + n->inputs;
 }
-static inline const int64_t *node_dims(const Graph *g, const Node *n) {
-    return g->words.data + n->dims;
+static inline const Dim *node_dims(const Graph *g, const Node *n) {
+    return (const Dim *)(g->words.data + n->dims);
 }
 static inline const int64_t *node_attrs(const Graph *g, const Node *n) {
     return g->words.data + n->attrs;
@@ -114,28 +120,39 @@ static inline const int64_t *node_attrs(const Graph *g, const Node *n) {
 /* Type of a node; weak constants are STRENGTH_WEAK, rank 0 is STRENGTH_ZERO_DIM. */
 TensorType node_type(const Graph *graph, NodeId id);
 /* Elements of a node. */
-int64_t node_count(const Graph *graph, NodeId id);
+Dim node_count(const Graph *graph, NodeId id);
 
 /* Reading attributes by the parameter's name ("axis"); the name must be in the signature. */
 int64_t node_attr_int(const Graph *graph, NodeId id, const char *name);
 double node_attr_double(const Graph *graph, NodeId id, const char *name);
 const int64_t *node_attr_list(const Graph *graph, NodeId id, const char *name, int32_t *count);
+/* Those that may be expressions: sizes, positions and steps. */
+Dim node_attr_dim(const Graph *graph, NodeId id, const char *name);
+const Dim *node_attr_dims(const Graph *graph, NodeId id, const char *name, int32_t *count);
 
 /* Building attribute lists in signature order. A list that is too long, negative or NULL sets count to
  * ATTR_MOST + 1, which graph_emit refuses, words[0] to its length and words[1] to whether it is there. */
 void attr_int(AttrList *attrs, int64_t value);
 void attr_double(AttrList *attrs, double value);
 void attr_list(AttrList *attrs, const int64_t *values, int32_t count);
+void attr_dim(AttrList *attrs, Dim value);
+void attr_dims(AttrList *attrs, const Dim *values, int32_t count);
 
 /* ---- inference (ir/infer.c, ir/shape.c) ----------------------------------------------------- */
 
 /* Result type of an op, attributes normalised in place. An absent input has rank 255. The error's
  * text begins with the op's name: "matmul: inner sizes differ: x is f32[32,768], y is f32[512,3072]". */
-sn_status op_infer(OpCode op, const TensorType *inputs, int32_t n_inputs, AttrList *attrs,
-                   TensorType *result, sn_error *error);
+sn_status op_infer(DimTable *table, OpCode op, const TensorType *inputs, int32_t n_inputs,
+                   AttrList *attrs, TensorType *result, sn_error *error);
 enum { RANK_ABSENT = 255 };
 /* Elements of dims; -1 when the product (or its size in bytes for 8-byte elements) overflows. */
-int64_t dims_count(const int64_t *dims, int32_t rank);
+int64_t sizes_count(const int64_t *sizes, int32_t rank);
+Dim dims_count(DimTable *table, const Dim *dims, int32_t rank);
+/* Of types without expressions: the elements, and the sizes. */
+int64_t type_count(const TensorType *type);
+static inline const int64_t *type_sizes(const TensorType *type) {
+    return (const int64_t *)type->dims;
+}
 /* "f32[2,3]" */
 void type_print(StrBuf *out, const TensorType *type);
 

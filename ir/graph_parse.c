@@ -14,11 +14,11 @@ typedef struct Definition {
 
 /* An input of the header, made when the text reaches its number. */
 typedef struct PendingInput {
-    uint32_t number;              /* what stands behind the % */
-    const char *at;               /* where in the text, for errors */
-    TensorType type;              /* its type */
-    bool has_strides;             /* it is not dense */
-    int64_t strides[SN_MAX_RANK]; /* in elements, when has_strides */
+    uint32_t number;          /* what stands behind the % */
+    const char *at;           /* where in the text, for errors */
+    TensorType type;          /* its type */
+    bool has_strides;         /* it is not dense */
+    Dim strides[SN_MAX_RANK]; /* in elements, when has_strides */
 } PendingInput;
 
 typedef struct Parser {
@@ -214,7 +214,7 @@ static bool read_type(Parser *p, TensorType *type) {
         if (!read_int(p, &size)) return false;
         if (size < 0) return fail(p, at, "a size is negative");
         if (type->rank == SN_MAX_RANK) return fail(p, at, "more than %d dims", SN_MAX_RANK);
-        type->dims[type->rank++] = size;
+        type->dims[type->rank++] = dim_of(size);
     } while (accept(p, ","));
     return expect(p, "]");
 }
@@ -241,7 +241,7 @@ static bool read_strides(Parser *p, PendingInput *input) {
     input->has_strides = true;
     for (int32_t i = 0; i < input->type.rank; i++) {
         if (i && !expect(p, ",")) return false;
-        if (!read_int(p, &input->strides[i])) return false;
+        if (!read_int(p, &input->strides[i].word)) return false;
     }
     return expect(p, "}");
 }

@@ -34,10 +34,11 @@ static const char *check_ranges(const Graph *graph, NodeId id) {
 }
 
 static const char *check_dims(const Graph *graph, const Node *node) {
-    const int64_t *dims = node_dims(graph, node);
+    const Dim *dims = node_dims(graph, node);
     for (uint32_t i = 0; i < node->rank; i++)
-        if (dims[i] < 0) return "a negative size";
-    return dims_count(dims, node->rank) < 0 ? "too many elements" : NULL;
+        if (dim_is_number(dims[i]) && dims[i].word < 0) return "a negative size";
+    Dim count = dims_count(graph->table, dims, node->rank);
+    return dim_is(count, -1) ? "too many elements" : NULL;
 }
 
 /* Tensor parameters take one operand each, an array one or more; only `t?` may be absent. */
@@ -102,7 +103,8 @@ static sn_status check_inferred(const Graph *graph, NodeId id, TensorType *types
     }
     TensorType type;
     sn_error inner = {0};
-    if (op_infer((OpCode)node->op, types, node->n_inputs, &attrs, &type, &inner) != SN_OK)
+    if (op_infer(graph->table, (OpCode)node->op, types, node->n_inputs, &attrs, &type, &inner) !=
+        SN_OK)
         return defect(error, graph, id, inner.text);
     if (type.dtype != node->dtype) return defect(error, graph, id, "not the inferred dtype");
     if (type.rank != node->rank ||

@@ -28,7 +28,7 @@ static sn_status check_input_count(const Infer *call) {
 }
 
 static sn_status check_generator(const Infer *call, const TensorType *state) {
-    if (state->dtype == SN_I64 && state->rank == 1 && state->dims[0] == 2) return SN_OK;
+    if (state->dtype == SN_I64 && state->rank == 1 && dim_is(state->dims[0], 2)) return SN_OK;
     return infer_refuse(call, SN_ERROR_ARGUMENT, "a generator's state is i64[2], not %s",
                         type_text(state).text);
 }
@@ -285,7 +285,8 @@ static sn_status check_input_dtypes(const Infer *call) {
         if (type_absent(type)) continue;
         sn_dtype d = (sn_dtype)type->dtype;
         if ((demand->nobool >> i & 1) && d == SN_BOOL) return refuse_dtype(call, d);
-        bool counts = !demand->vacant || dims_count(type->dims, type->rank) != 0;
+        bool counts =
+            !demand->vacant || !dim_is(dims_count(call->table, type->dims, type->rank), 0);
         if ((demand->index >> i & 1) && counts && d != SN_I32 && d != SN_I64)
             return infer_refuse(call, SN_ERROR_DTYPE, "%s must be i32 or i64, not %s",
                                 infer_input_name(call, i).text, sn_dtype_name(d));
@@ -327,16 +328,18 @@ static uint8_t result_strength(const Infer *call) {
 }
 
 static sn_status check_result_size(const Infer *call) {
-    if (dims_count(call->result.dims, call->result.rank) >= 0) return SN_OK;
+    Dim count = dims_count(call->table, call->result.dims, call->result.rank);
+    if (!dim_is_number(count) || count.word >= 0) return SN_OK;
     return infer_refuse(call, SN_ERROR_MEMORY, "the result %s is too large",
                         type_text(&call->result).text);
 }
 
-sn_status op_infer(OpCode op, const TensorType *inputs, int32_t n_inputs, AttrList *attrs,
-                   TensorType *result, sn_error *error) {
+sn_status op_infer(DimTable *table, OpCode op, const TensorType *inputs, int32_t n_inputs,
+                   AttrList *attrs, TensorType *result, sn_error *error) {
     if ((uint32_t)op >= OP_COUNT)
         return error_set(error, SN_ERROR_ARGUMENT, "no op has number %d", (int)op);
-    Infer call = {.op = op,
+    Infer call = {.table = table,
+                  .op = op,
                   .n_inputs = n_inputs,
                   .inputs = inputs,
                   .attrs = attrs,

@@ -8,6 +8,7 @@
 
 /* One call of op_infer. */
 typedef struct Infer {
+    DimTable *table;                   /* of the dims; NULL: all are numbers */
     OpCode op;                         /* the op */
     int32_t n_params;                  /* parameters of its signature */
     int32_t n_inputs;                  /* operands */
@@ -56,6 +57,9 @@ static inline bool type_absent(const TensorType *type) {
 int64_t *infer_attr(const Infer *call, const char *name);
 double infer_attr_double(const Infer *call, const char *name);
 int64_t *infer_list(const Infer *call, const char *name, int32_t *count);
+/* The same for lists and words that may be expressions. */
+Dim *infer_dim(const Infer *call, const char *name);
+Dim *infer_dims(const Infer *call, const char *name, int32_t *count);
 /* Replaces a list by another, of at most SN_MAX_RANK words. */
 sn_status infer_set_list(Infer *call, const char *name, const int64_t *values, int32_t count);
 
@@ -70,12 +74,12 @@ sn_status infer_axes(Infer *call, const char *name, uint32_t *mask);
 sn_status infer_set_axes(Infer *call, const char *name, uint32_t mask);
 
 /* Refuses a negative size and more than SN_MAX_RANK dims, in the list attribute `name`. */
-sn_status infer_check_dims(const Infer *call, const char *name, const int64_t *dims, int32_t count);
+sn_status infer_check_dims(const Infer *call, const char *name, const Dim *dims, int32_t count);
 /* result.dims := dims; refuses more than SN_MAX_RANK. */
-sn_status infer_set_dims(Infer *call, const int64_t *dims, int32_t rank);
+sn_status infer_set_dims(Infer *call, const Dim *dims, int32_t rank);
 /* Broadcasts `dims` into result.dims; false when they do not fit. */
-bool infer_broadcast(Infer *call, const int64_t *dims, int32_t rank);
-bool dims_equal(const int64_t *a, const int64_t *b, int32_t rank);
+bool infer_broadcast(Infer *call, const Dim *dims, int32_t rank);
+bool dims_equal(DimTable *table, const Dim *a, const Dim *b, int32_t rank);
 
 /* Shape rules, by file. `shape_rules` is indexed by ShapeRule. */
 extern InferRule *const shape_rules[SHAPE_RULE_COUNT];

@@ -13,6 +13,13 @@
 _Static_assert(sizeof((TypeText){0}.text) >= sizeof "bf16[]" + SN_MAX_RANK * 21,
                "the longest type must fit");
 
+/* Sizes that are expressions print as ?: such types are the compiler's own, and refuse nothing that a
+ * user wrote. */
+static int print_size(char *text, size_t size, const char *before, Dim d) {
+    if (!dim_is_number(d)) return snprintf(text, size, "%s?", before);
+    return snprintf(text, size, "%s%lld", before, (long long)d.word);
+}
+
 TypeText type_text(const TensorType *type) {
     TypeText out;
     size_t size = sizeof out.text;
@@ -22,8 +29,7 @@ TypeText type_text(const TensorType *type) {
     }
     size_t length = (size_t)snprintf(out.text, size, "%s[", sn_dtype_name((sn_dtype)type->dtype));
     for (int32_t i = 0; i < type->rank && i < SN_MAX_RANK; i++)
-        length += (size_t)snprintf(out.text + length, size - length, "%s%lld", i ? "," : "",
-                                   (long long)type->dims[i]);
+        length += (size_t)print_size(out.text + length, size - length, i ? "," : "", type->dims[i]);
     snprintf(out.text + length, size - length, "]");
     return out;
 }
@@ -136,6 +142,14 @@ int64_t *infer_list(const Infer *call, const char *name, int32_t *count) {
     return words + 1;
 }
 
+Dim *infer_dim(const Infer *call, const char *name) {
+    return (Dim *)infer_attr(call, name);
+}
+
+Dim *infer_dims(const Infer *call, const char *name, int32_t *count) {
+    return (Dim *)infer_list(call, name, count);
+}
+
 sn_status infer_set_list(Infer *call, const char *name, const int64_t *values, int32_t count) {
     AttrList *attrs = call->attrs;
     int32_t old_count;
@@ -199,41 +213,64 @@ sn_status infer_axes(Infer *call, const char *name, uint32_t *mask) {
 
 /* ---- dims ----------------------------------------------------------------------------------- */
 
-bool dims_equal(const int64_t *a, const int64_t *b, int32_t rank) {
+bool dims_equal(DimTable *table, const Dim *a, const Dim *b, int32_t rank) {
     for (int32_t i = 0; i < rank; i++)
-        if (a[i] != b[i]) return false;
+        if (!dim_equal(table, a[i], b[i])) return false;
     return true;
 }
 
-int64_t dims_count(const int64_t *dims, int32_t rank) {
+int64_t type_count(const TensorType *type) {
+    return sizes_count(type_sizes(type), type->rank);
+}
+
+int64_t sizes_count(const int64_t *sizes, int32_t rank) {
     const int64_t most = INT64_MAX / 8; /* elements of 8 bytes */
     int64_t count = 1;
     bool empty = false;
     for (int32_t i = 0; i < rank; i++) {
-        if (dims[i] < 0) return -1;
-        if (dims[i] == 0)
+        if (sizes[i] < 0) return -1;
+        if (sizes[i] == 0)
             empty = true;
-        else if (count > most / dims[i])
+        else if (count > most / sizes[i])
             return -1;
         else
-            count *= dims[i];
+            count *= sizes[i];
     }
     return empty ? 0 : count;
 }
 
-sn_status infer_check_dims(const Infer *call, const char *name, const int64_t *dims,
-                           int32_t count) {
+/* Expressions apart: they are never negative, and too large ones fail in the table. */
+Dim dims_count(DimTable *table, const Dim *dims, int32_t rank) {
+    int64_t numbers[SN_MAX_RANK];
+    int32_t n_numbers = 0;
+    Dim count = dim_of(1);
+    for (int32_t i = 0; i < rank; i++) {
+        if (dim_is_number(dims[i]))
+            numbers[n_numbers++] = dims[i].word;
+        else
+            count = dim_mul(table, count, dims[i]);
+    }
+    Dim known = dim_of(sizes_count(numbers, n_numbers));
+    if (n_numbers == rank || known.word <= 0) return known;
+    return dim_mul(table, count, known);
+}
+
+static bool is_negative(Dim d) {
+    return dim_is_number(d) && d.word < 0;
+}
+
+sn_status infer_check_dims(const Infer *call, const char *name, const Dim *dims, int32_t count) {
     if (count > SN_MAX_RANK)
         return infer_refuse(call, SN_ERROR_SHAPE, "%s has %d sizes, but a tensor has at most %d",
                             name, (int)count, SN_MAX_RANK);
     for (int32_t i = 0; i < count; i++)
-        if (dims[i] < 0)
+        if (is_negative(dims[i]))
             return infer_refuse(call, SN_ERROR_SHAPE, "%s[%d] is %lld, a negative size", name,
-                                (int)i, (long long)dims[i]);
+                                (int)i, (long long)dims[i].word);
     return SN_OK;
 }
 
-sn_status infer_set_dims(Infer *call, const int64_t *dims, int32_t rank) {
+sn_status infer_set_dims(Infer *call, const Dim *dims, int32_t rank) {
     if (rank > SN_MAX_RANK)
         return infer_refuse_types(call, SN_ERROR_SHAPE,
                                   "the result would have %d dims, but a tensor has at most %d",
@@ -243,19 +280,21 @@ sn_status infer_set_dims(Infer *call, const int64_t *dims, int32_t rank) {
     return SN_OK;
 }
 
-bool infer_broadcast(Infer *call, const int64_t *dims, int32_t rank) {
+bool infer_broadcast(Infer *call, const Dim *dims, int32_t rank) {
     TensorType *result = &call->result;
     if (rank > result->rank) { /* make room in front */
         int32_t extra = rank - result->rank;
         memmove(result->dims + extra, result->dims, result->rank * sizeof *dims);
-        for (int32_t i = 0; i < extra; i++) result->dims[i] = 1;
+        for (int32_t i = 0; i < extra; i++) result->dims[i] = dim_of(1);
         result->rank = (uint8_t)rank;
     }
-    int64_t *last = result->dims + (result->rank - rank);
+    Dim *last = result->dims + (result->rank - rank);
     for (int32_t i = 0; i < rank; i++) {
-        if (last[i] == dims[i] || dims[i] == 1) continue;
-        if (last[i] != 1) return false;
-        last[i] = dims[i];
+        if (dim_is(dims[i], 1)) continue;
+        if (dim_is(last[i], 1))
+            last[i] = dims[i];
+        else if (!dim_equal(call->table, last[i], dims[i]))
+            return false;
     }
     return true;
 }

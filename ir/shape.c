@@ -21,7 +21,7 @@ static sn_status shape_none(Infer *call) {
 
 static sn_status shape_dims(Infer *call) {
     int32_t rank;
-    const int64_t *dims = infer_list(call, "dims", &rank);
+    const Dim *dims = infer_dims(call, "dims", &rank);
     INFER_TRY(infer_check_dims(call, "dims", dims, rank));
     return infer_set_dims(call, dims, rank);
 }
@@ -40,7 +40,7 @@ static sn_status shape_arange(Infer *call) {
     double count = ceil((end - start) / step);
     if (!(count < 0x1p60))
         return infer_refuse(call, SN_ERROR_MEMORY, "the result of %g elements is too large", count);
-    return infer_set_dims(call, (const int64_t[]){(int64_t)count}, 1);
+    return infer_set_dims(call, (const Dim[]){{(int64_t)count}}, 1);
 }
 
 /* ---- pointwise, reductions ------------------------------------------------------------------ */
@@ -83,13 +83,13 @@ static sn_status shape_reduce(Infer *call) {
         INFER_TRY(infer_set_axes(call, "axes", mask));
     }
     bool keepdim = *infer_attr(call, "keepdim") != 0;
-    int64_t dims[SN_MAX_RANK];
+    Dim dims[SN_MAX_RANK];
     int32_t rank = 0;
     for (int32_t i = 0; i < x->rank; i++) {
         if (!(mask >> i & 1))
             dims[rank++] = x->dims[i];
         else if (keepdim)
-            dims[rank++] = 1;
+            dims[rank++] = dim_of(1);
     }
     INFER_TRY(set_reduce_order(call, mask));
     return infer_set_dims(call, dims, rank);
@@ -101,7 +101,7 @@ static sn_status shape_reduce_nonempty(Infer *call) {
     int32_t count;
     const int64_t *axes = infer_list(call, "axes", &count);
     for (int32_t i = 0; i < count; i++)
-        if (infer_input(call, 0)->dims[axes[i]] == 0)
+        if (dim_equal(call->table, infer_input(call, 0)->dims[axes[i]], dim_of(0)))
             return infer_refuse_types(call, SN_ERROR_SHAPE, "axis %lld has no elements",
                                       (long long)axes[i]);
     return SN_OK;
@@ -121,7 +121,7 @@ static sn_status shape_matmul(Infer *call) {
     if (x->rank == 0 || y->rank == 0)
         return infer_refuse_types(call, SN_ERROR_SHAPE, "operands must have at least 1 dim");
     int32_t x_batch = x->rank > 2 ? x->rank - 2 : 0, y_batch = y->rank > 2 ? y->rank - 2 : 0;
-    if (x->dims[x->rank - 1] != y->dims[y->rank > 1 ? y->rank - 2 : 0])
+    if (!dim_equal(call->table, x->dims[x->rank - 1], y->dims[y->rank > 1 ? y->rank - 2 : 0]))
         return infer_refuse_types(call, SN_ERROR_SHAPE, "inner sizes differ");
     INFER_TRY(infer_set_dims(call, x->dims, x_batch));
     if (!infer_broadcast(call, y->dims, y_batch))
@@ -133,24 +133,25 @@ static sn_status shape_matmul(Infer *call) {
 }
 
 /* The bias, if any, must have one dim of `size`. */
-static sn_status check_bias(const Infer *call, int32_t input, int64_t size) {
+static sn_status check_bias(const Infer *call, int32_t input, Dim size) {
     const TensorType *bias = infer_input(call, input);
-    if (type_absent(bias) || (bias->rank == 1 && bias->dims[0] == size)) return SN_OK;
+    if (type_absent(bias)) return SN_OK;
+    if (bias->rank == 1 && dim_equal(call->table, bias->dims[0], size)) return SN_OK;
     return infer_refuse_types(call, SN_ERROR_SHAPE, "bias must have %lld elements in 1 dim",
-                              (long long)size);
+                              (long long)dim_hint(call->table, size));
 }
 
 static sn_status shape_gemm(Infer *call) {
     const TensorType *x = infer_input(call, 0), *y = infer_input(call, 1);
     if (x->rank != 3 || y->rank != 3)
         return infer_refuse_types(call, SN_ERROR_SHAPE, "operands must have 3 dims");
-    if (x->dims[2] != y->dims[1])
+    if (!dim_equal(call->table, x->dims[2], y->dims[1]))
         return infer_refuse_types(call, SN_ERROR_SHAPE, "inner sizes differ");
     INFER_TRY(infer_set_dims(call, x->dims, 1));
     if (!infer_broadcast(call, y->dims, 1))
         return infer_refuse_types(call, SN_ERROR_SHAPE, "batch sizes do not broadcast");
     INFER_TRY(check_bias(call, 2, y->dims[2]));
-    const int64_t dims[] = {call->result.dims[0], x->dims[1], y->dims[2]};
+    const Dim dims[] = {call->result.dims[0], x->dims[1], y->dims[2]};
     return infer_set_dims(call, dims, 3);
 }
 
@@ -159,7 +160,7 @@ static sn_status shape_linear(Infer *call) {
     if (x->rank == 0 || weight->rank != 2)
         return infer_refuse_types(call, SN_ERROR_SHAPE,
                                   "x must have at least 1 dim and weight must have 2");
-    if (x->dims[x->rank - 1] != weight->dims[1])
+    if (!dim_equal(call->table, x->dims[x->rank - 1], weight->dims[1]))
         return infer_refuse_types(call, SN_ERROR_SHAPE, "inner sizes differ");
     INFER_TRY(check_bias(call, 2, weight->dims[0]));
     INFER_TRY(shape_same(call));
@@ -178,7 +179,7 @@ static sn_status shape_norm(Infer *call) {
         if (type_absent(type)) continue;
         if (!first) first = type;
         if (type->rank == 0 || type->rank > x->rank || type->rank != first->rank ||
-            !dims_equal(type->dims, x->dims + (x->rank - type->rank), type->rank))
+            !dims_equal(call->table, type->dims, x->dims + (x->rank - type->rank), type->rank))
             return infer_refuse_types(call, SN_ERROR_SHAPE,
                                       "%s must have the shape of the normalised last dims of x",
                                       infer_input_name(call, i).text);
@@ -191,14 +192,14 @@ static sn_status shape_cross_entropy(Infer *call) {
     const TensorType *x = infer_input(call, 0), *target = infer_input(call, 1);
     if (x->rank == 0)
         return infer_refuse_types(call, SN_ERROR_SHAPE, "x must have an axis of classes");
-    int64_t dims[SN_MAX_RANK];
+    Dim dims[SN_MAX_RANK];
     int32_t rank = 0, classes = x->rank == 1 ? 0 : 1;
-    if (x->dims[classes] == 0)
+    if (dim_equal(call->table, x->dims[classes], dim_of(0)))
         return infer_refuse_types(call, SN_ERROR_SHAPE, "there are no classes on axis %d",
                                   (int)classes);
     for (int32_t i = 0; i < x->rank; i++)
         if (i != classes) dims[rank++] = x->dims[i];
-    if (target->rank != rank || !dims_equal(target->dims, dims, rank))
+    if (target->rank != rank || !dims_equal(call->table, target->dims, dims, rank))
         return infer_refuse_types(call, SN_ERROR_SHAPE,
                                   "target must have the shape of x without axis %d", (int)classes);
     bool each = *infer_attr(call, "reduction") == REDUCTION_NONE;
@@ -206,7 +207,7 @@ static sn_status shape_cross_entropy(Infer *call) {
 }
 
 /* The mask is bool or of x's dtype, and broadcasts to the scores [..., L, S]. */
-static sn_status check_mask(Infer *call, int64_t keys) {
+static sn_status check_mask(Infer *call, Dim keys) {
     const TensorType *mask = infer_input(call, 3);
     if (type_absent(mask)) return SN_OK;
     if (*infer_attr(call, "causal"))
@@ -214,13 +215,13 @@ static sn_status check_mask(Infer *call, int64_t keys) {
     if (mask->dtype != SN_BOOL && mask->dtype != infer_input(call, 0)->dtype)
         return infer_refuse_types(call, SN_ERROR_DTYPE, "mask must be bool or have query's dtype");
     const TensorType *query = infer_input(call, 0);
-    int64_t scores[SN_MAX_RANK];
+    Dim scores[SN_MAX_RANK];
     for (int32_t i = 0; i < query->rank; i++) scores[i] = query->dims[i];
     scores[query->rank - 1] = keys;
     INFER_TRY(infer_set_dims(call, scores, query->rank));
     /* it may not enlarge the scores */
     if (mask->rank <= query->rank && infer_broadcast(call, mask->dims, mask->rank) &&
-        dims_equal(call->result.dims, scores, query->rank))
+        dims_equal(call->table, call->result.dims, scores, query->rank))
         return SN_OK;
     return infer_refuse_types(call, SN_ERROR_SHAPE, "mask does not broadcast to the scores");
 }
@@ -233,12 +234,12 @@ static sn_status shape_attention(Infer *call) {
     if (rank < 2 || key->rank != rank || value->rank != rank)
         return infer_refuse_types(call, SN_ERROR_SHAPE,
                                   "query, key and value must have equally many dims, at least 2");
-    if (!dims_equal(query->dims, key->dims, rank - 2) ||
-        !dims_equal(query->dims, value->dims, rank - 2))
+    if (!dims_equal(call->table, query->dims, key->dims, rank - 2) ||
+        !dims_equal(call->table, query->dims, value->dims, rank - 2))
         return infer_refuse_types(call, SN_ERROR_SHAPE, "batch sizes differ");
-    if (query->dims[rank - 1] != key->dims[rank - 1])
+    if (!dim_equal(call->table, query->dims[rank - 1], key->dims[rank - 1]))
         return infer_refuse_types(call, SN_ERROR_SHAPE, "head sizes of query and key differ");
-    if (key->dims[rank - 2] != value->dims[rank - 2])
+    if (!dim_equal(call->table, key->dims[rank - 2], value->dims[rank - 2]))
         return infer_refuse_types(call, SN_ERROR_SHAPE, "lengths of key and value differ");
     INFER_TRY(check_mask(call, key->dims[rank - 2]));
     INFER_TRY(shape_same(call));

@@ -31,11 +31,12 @@ static bool looks_nothing_up(const Rewrite *r, OpCode op, const NodeId *inputs,
     } else if (op == OP_ONE_HOT) {
         *type = rw_type(r, inputs[0]);
         type->dtype = SN_I64;
-        type->dims[type->rank++] = attrs->words[0];
+        type->dims[type->rank++] = (Dim){attrs->words[0]};
     } else {
         return false;
     }
-    return dims_count(type->dims, type->rank) == 0;
+    DimTable *table = r->to->table;
+    return dim_equal(table, dims_count(table, type->dims, type->rank), dim_of(0));
 }
 
 NodeId rw_emit(Rewrite *r, OpCode op, const NodeId *inputs, int32_t n, const AttrList *attrs) {
@@ -86,6 +87,12 @@ NodeId rw_hoisted(Rewrite *r, sn_dtype dtype, double value) {
     return scalar(r, dtype, value, true);
 }
 
+NodeId rw_size(Rewrite *r, sn_dtype dtype, Dim size) {
+    if (dim_is_number(size)) return rw_hoisted(r, dtype, (double)size.word);
+    if (r->error && r->error->status != SN_OK) return NODE_NONE;
+    return graph_size(r->to, dtype, size, r->site, r->error);
+}
+
 static NodeId with_list(Rewrite *r, OpCode op, NodeId x, const int64_t *list, int32_t count) {
     AttrList attrs;
     attrs.count = 0;
@@ -93,16 +100,16 @@ static NodeId with_list(Rewrite *r, OpCode op, NodeId x, const int64_t *list, in
     return rw_emit(r, op, &x, 1, &attrs);
 }
 
-NodeId rw_reshape(Rewrite *r, NodeId x, const int64_t *dims, int32_t rank) {
+NodeId rw_reshape(Rewrite *r, NodeId x, const Dim *dims, int32_t rank) {
     TensorType type = rw_type(r, x);
     if (type.rank == rank && memcmp(type.dims, dims, sizeof *dims * (size_t)rank) == 0) return x;
-    return with_list(r, OP_RESHAPE, x, dims, rank);
+    return with_list(r, OP_RESHAPE, x, (const int64_t *)dims, rank);
 }
 
-NodeId rw_expand(Rewrite *r, NodeId x, const int64_t *dims, int32_t rank) {
+NodeId rw_expand(Rewrite *r, NodeId x, const Dim *dims, int32_t rank) {
     TensorType type = rw_type(r, x);
     if (type.rank == rank && memcmp(type.dims, dims, sizeof *dims * (size_t)rank) == 0) return x;
-    return with_list(r, OP_EXPAND, x, dims, rank);
+    return with_list(r, OP_EXPAND, x, (const int64_t *)dims, rank);
 }
 
 NodeId rw_permute(Rewrite *r, NodeId x, const int64_t *axes, int32_t rank) {
@@ -118,10 +125,10 @@ NodeId rw_transpose(Rewrite *r, NodeId x, int32_t axis0, int32_t axis1) {
     return rw_permute(r, x, axes, rank);
 }
 
-NodeId rw_iota(Rewrite *r, const int64_t *dims, int32_t rank, int32_t axis) {
+NodeId rw_iota(Rewrite *r, const Dim *dims, int32_t rank, int32_t axis) {
     AttrList attrs;
     attrs.count = 0;
-    attr_list(&attrs, dims, rank);
+    attr_dims(&attrs, dims, rank);
     attr_int(&attrs, axis);
     return rw_emit(r, OP_IOTA, NULL, 0, &attrs);
 }
@@ -145,12 +152,17 @@ NodeId rw_reduce(Rewrite *r, OpCode op, NodeId x, uint32_t mask) {
     return x;
 }
 
-int64_t rw_reduced_count(const Rewrite *r, NodeId x, uint32_t mask) {
+Dim rw_reduced_count(const Rewrite *r, NodeId x, uint32_t mask) {
     TensorType type = rw_type(r, x);
-    int64_t count = 1;
+    Dim count = dim_of(1);
     for (int32_t i = 0; i < type.rank; i++)
-        if (mask >> i & 1) count *= type.dims[i];
+        if (mask >> i & 1) count = dim_mul(r->to->table, count, type.dims[i]);
     return count;
+}
+
+Dim rw_count(const Rewrite *r, NodeId x) {
+    TensorType type = rw_type(r, x);
+    return dims_count(r->to->table, type.dims, type.rank);
 }
 
 /* A node that stays as it is, in the new graph. */

@@ -34,18 +34,22 @@ NodeId rw_widen(Rewrite *r, NodeId x);
 /* A scalar that belongs to the op's definition; one that the program passed (a kernel argument). */
 NodeId rw_literal(Rewrite *r, sn_dtype dtype, double value);
 NodeId rw_hoisted(Rewrite *r, sn_dtype dtype, double value);
-NodeId rw_reshape(Rewrite *r, NodeId x, const int64_t *dims, int32_t rank);
-NodeId rw_expand(Rewrite *r, NodeId x, const int64_t *dims, int32_t rank);
+NodeId rw_reshape(Rewrite *r, NodeId x, const Dim *dims, int32_t rank);
+NodeId rw_expand(Rewrite *r, NodeId x, const Dim *dims, int32_t rank);
 NodeId rw_permute(Rewrite *r, NodeId x, const int64_t *axes, int32_t rank);
 /* Exchange of two axes. */
 NodeId rw_transpose(Rewrite *r, NodeId x, int32_t axis0, int32_t axis1);
 /* Index i64 along `axis` of `dims`. */
-NodeId rw_iota(Rewrite *r, const int64_t *dims, int32_t rank, int32_t axis);
+NodeId rw_iota(Rewrite *r, const Dim *dims, int32_t rank, int32_t axis);
 /* Reduction over the axes with bits set in `mask`, kept as size 1: one node for each run of
  * adjacent axes, innermost first. */
 NodeId rw_reduce(Rewrite *r, OpCode op, NodeId x, uint32_t mask);
 /* Elements that are reduced into one. */
-int64_t rw_reduced_count(const Rewrite *r, NodeId x, uint32_t mask);
+Dim rw_reduced_count(const Rewrite *r, NodeId x, uint32_t mask);
+/* A size as a scalar of this dtype. */
+NodeId rw_size(Rewrite *r, sn_dtype dtype, Dim size);
+/* Elements of a node in the new graph. */
+Dim rw_count(const Rewrite *r, NodeId x);
 
 /* Rules by op; NULL where a node is kept or a generic rule applies. */
 extern RewriteRule *const rewrite_rules[OP_COUNT];

@@ -21,12 +21,12 @@ static NodeId finish(Rewrite *r, NodeId x) {
     return rw_reshape(r, rw_cast(r, (sn_dtype)type.dtype, x), type.dims, type.rank);
 }
 
-static NodeId divide_by(Rewrite *r, NodeId x, double count) {
-    return rw_op2(r, OP_DIV, x, rw_hoisted(r, (sn_dtype)rw_type(r, x).dtype, count));
+static NodeId divide_by(Rewrite *r, NodeId x, Dim count) {
+    return rw_op2(r, OP_DIV, x, rw_size(r, (sn_dtype)rw_type(r, x).dtype, count));
 }
 
 static NodeId mean_of(Rewrite *r, NodeId x, uint32_t mask) {
-    return divide_by(r, rw_reduce(r, OP_SUM, x, mask), (double)rw_reduced_count(r, x, mask));
+    return divide_by(r, rw_reduce(r, OP_SUM, x, mask), rw_reduced_count(r, x, mask));
 }
 
 /* Operand of a sum in the type it is added up in. */
@@ -50,12 +50,15 @@ NodeId rule_extremum(Rewrite *r) {
     return finish(r, rw_reduce(r, (OpCode)r->node->op, rw_widen(r, rw_input(r, 0)), axes_mask(r)));
 }
 
+static bool is_empty(const Rewrite *r, NodeId x) {
+    return dim_equal(r->to->table, rw_count(r, x), dim_of(0));
+}
+
 static NodeId any_or_all(Rewrite *r, OpCode op) {
     NodeId x = rw_cast(r, SN_BOOL, rw_input(r, 0));
-    TensorType type = rw_type(r, x);
     uint32_t mask = axes_mask(r);
     /* MAX and MIN refuse what is empty; sums and products of 0/1 do not. */
-    if (dims_count(type.dims, type.rank) != 0) return finish(r, rw_reduce(r, op, x, mask));
+    if (!is_empty(r, x)) return finish(r, rw_reduce(r, op, x, mask));
     OpCode counted = op == OP_MAX ? OP_SUM : OP_PROD;
     return finish(r, rw_reduce(r, counted, rw_cast(r, SN_I64, x), mask));
 }
@@ -74,7 +77,8 @@ NodeId rule_arg(Rewrite *r) {
     if (rw_type(r, x).dtype == SN_BOOL) x = rw_cast(r, SN_U8, x);
     TensorType type = rw_type(r, x);
     uint32_t mask = axes_mask(r);
-    int64_t order[SN_MAX_RANK], dims[SN_MAX_RANK];
+    int64_t order[SN_MAX_RANK];
+    Dim dims[SN_MAX_RANK];
     int32_t kept = 0, at = 0, first = -1;
     bool adjacent = true;
     for (int32_t i = 0; i < type.rank; i++) {
@@ -101,7 +105,7 @@ NodeId rule_arg(Rewrite *r) {
     }
     for (int32_t i = 0; i < type.rank; i++) {
         if (i > first && (mask >> i & 1))
-            dims[kept - 1] *= type.dims[i];
+            dims[kept - 1] = dim_mul(r->to->table, dims[kept - 1], type.dims[i]);
         else
             dims[kept++] = type.dims[i];
     }
@@ -109,21 +113,31 @@ NodeId rule_arg(Rewrite *r) {
     return finish(r, rw_reduce(r, (OpCode)r->node->op, x, 1u << first));
 }
 
+/* The count less the correction, not below 0. A fraction is taken off a number only. */
+static NodeId var_divisor(Rewrite *r, sn_dtype dtype, Dim count) {
+    double correction = node_attr_double(r->from, r->id, "correction");
+    if (!dim_is_number(count) && correction == floor(correction) && fabs(correction) < 0x1p31) {
+        Dim rest = dim_sub(r->to->table, count, dim_of((int64_t)correction));
+        return rw_size(r, dtype, dim_larger(r->to->table, rest, dim_of(0)));
+    }
+    double divisor = (double)dim_fixed(r->to->table, count) - correction;
+    return rw_hoisted(r, dtype, divisor > 0 ? divisor : 0);
+}
+
 NodeId rule_var(Rewrite *r) {
     NodeId x = rw_widen(r, rw_input(r, 0));
     uint32_t mask = axes_mask(r);
-    double count = (double)rw_reduced_count(r, x, mask);
-    double divisor = count - node_attr_double(r->from, r->id, "correction");
     NodeId distance = rw_op2(r, OP_SUB, x, mean_of(r, x, mask));
     NodeId sum = rw_reduce(r, OP_SUM, rw_op2(r, OP_MUL, distance, distance), mask);
-    return finish(r, divide_by(r, sum, divisor > 0 ? divisor : 0));
+    NodeId divisor = var_divisor(r, (sn_dtype)rw_type(r, x).dtype, rw_reduced_count(r, x, mask));
+    return finish(r, rw_op2(r, OP_DIV, sum, divisor));
 }
 
 NodeId rule_logsumexp(Rewrite *r) {
     NodeId x = rw_widen(r, rw_cast(r, (sn_dtype)r->node->dtype, rw_input(r, 0)));
     uint32_t mask = axes_mask(r);
     sn_dtype dtype = (sn_dtype)rw_type(r, x).dtype;
-    if (rw_reduced_count(r, x, mask) == 0) {
+    if (dim_equal(r->to->table, rw_reduced_count(r, x, mask), dim_of(0))) {
         NodeId zero = rw_reduce(r, OP_SUM, x, mask);
         return finish(r, rw_op1(r, OP_LOG, zero));
     }
@@ -151,11 +165,6 @@ static NodeId shifted(Rewrite *r, NodeId x, uint32_t mask) {
 /* The mask of the `axis` attribute; 0 for a scalar. */
 static uint32_t axis_mask(const Rewrite *r, NodeId x) {
     return rw_type(r, x).rank ? 1u << node_attr_int(r->from, r->id, "axis") : 0;
-}
-
-static bool is_empty(const Rewrite *r, NodeId x) {
-    TensorType type = rw_type(r, x);
-    return dims_count(type.dims, type.rank) == 0;
 }
 
 NodeId rule_softmax(Rewrite *r) {
@@ -216,7 +225,7 @@ NodeId rule_cross_entropy(Rewrite *r) {
     int32_t axis = type.rank > 1 ? 1 : 0;
     int64_t reduction = node_attr_int(r->from, r->id, "reduction");
     TensorType kept = type;
-    kept.dims[axis] = 1;
+    kept.dims[axis] = dim_of(1);
     NodeId max = rw_reduce(r, OP_MAX, x, 1u << axis);
     NodeId sum = rw_reduce(r, OP_SUM, rw_op1(r, OP_EXP, rw_op2(r, OP_SUB, x, max)), 1u << axis);
     AttrList attrs;
@@ -227,7 +236,7 @@ NodeId rule_cross_entropy(Rewrite *r) {
     NodeId picked = rw_emit(r, OP_GATHER, (NodeId[]){x, index}, 2, &attrs);
     NodeId loss = rw_op2(r, OP_SUB, rw_op1(r, OP_LOG, sum), rw_op2(r, OP_SUB, picked, max));
     if (reduction == 2) return finish(r, loss);
-    int64_t flat = dims_count(kept.dims, kept.rank);
+    Dim flat = dims_count(r->to->table, kept.dims, kept.rank);
     loss = rw_reshape(r, loss, &flat, 1);
     return finish(r, reduction ? rw_reduce(r, OP_SUM, loss, 1) : mean_of(r, loss, 1));
 }
@@ -237,7 +246,7 @@ static NodeId attention_scores(Rewrite *r, NodeId query, NodeId key, NodeId mask
     TensorType q = rw_type(r, query), k = rw_type(r, key);
     sn_dtype dtype = (sn_dtype)q.dtype;
     double scale = node_attr_double(r->from, r->id, "scale");
-    if (scale == 0) scale = 1 / sqrt((double)q.dims[q.rank - 1]);
+    if (scale == 0) scale = 1 / sqrt((double)dim_fixed(r->to->table, q.dims[q.rank - 1]));
     NodeId keys = rw_transpose(r, key, k.rank - 2, k.rank - 1);
     NodeId scores = rw_op2(r, OP_MATMUL, query, keys);
     scores = rw_op2(r, OP_MUL, scores, rw_hoisted(r, dtype, scale));
@@ -246,7 +255,7 @@ static NodeId attention_scores(Rewrite *r, NodeId query, NodeId key, NodeId mask
         return rw_op3(r, OP_WHERE, mask, scores, least);
     if (mask != NODE_NONE) return rw_op2(r, OP_ADD, scores, rw_cast(r, dtype, mask));
     if (!node_attr_int(r->from, r->id, "causal")) return scores;
-    int64_t dims[2] = {q.dims[q.rank - 2], k.dims[k.rank - 2]};
+    Dim dims[2] = {q.dims[q.rank - 2], k.dims[k.rank - 2]};
     NodeId seen = rw_op2(r, OP_GE, rw_iota(r, dims, 2, 0), rw_iota(r, dims, 2, 1));
     return rw_op3(r, OP_WHERE, seen, scores, least);
 }

@@ -21,21 +21,20 @@ NodeId rule_squeeze(Rewrite *r) {
 }
 
 /* x[start + i * step], i < dim, along every axis. */
-static NodeId slice(Rewrite *r, NodeId x, const int64_t *starts, const int64_t *steps,
-                    const int64_t *dims) {
+static NodeId slice(Rewrite *r, NodeId x, const Dim *starts, const Dim *steps, const Dim *dims) {
     int32_t rank = rw_type(r, x).rank;
     AttrList attrs;
     attrs.count = 0;
-    attr_list(&attrs, starts, rank);
-    attr_list(&attrs, steps, rank);
-    attr_list(&attrs, dims, rank);
+    attr_dims(&attrs, starts, rank);
+    attr_dims(&attrs, steps, rank);
+    attr_dims(&attrs, dims, rank);
     return rw_emit(r, OP_SLICE, &x, 1, &attrs);
 }
 
-static NodeId slice_axis(Rewrite *r, NodeId x, int32_t axis, int64_t start, int64_t length) {
+static NodeId slice_axis(Rewrite *r, NodeId x, int32_t axis, Dim start, Dim length) {
     TensorType type = rw_type(r, x);
-    int64_t starts[SN_MAX_RANK] = {0}, steps[SN_MAX_RANK];
-    for (int32_t i = 0; i < type.rank; i++) steps[i] = 1;
+    Dim starts[SN_MAX_RANK] = {{0}}, steps[SN_MAX_RANK];
+    for (int32_t i = 0; i < type.rank; i++) steps[i] = dim_of(1);
     starts[axis] = start;
     type.dims[axis] = length;
     return slice(r, x, starts, steps, type.dims);
@@ -43,27 +42,28 @@ static NodeId slice_axis(Rewrite *r, NodeId x, int32_t axis, int64_t start, int6
 
 NodeId rule_select(Rewrite *r) {
     int32_t axis = (int32_t)node_attr_int(r->from, r->id, "axis");
-    int64_t index = node_attr_int(r->from, r->id, "index");
-    return finish_dims(r, slice_axis(r, rw_input(r, 0), axis, index, 1));
+    Dim index = node_attr_dim(r->from, r->id, "index");
+    return finish_dims(r, slice_axis(r, rw_input(r, 0), axis, index, dim_of(1)));
 }
 
 NodeId rule_narrow(Rewrite *r) {
     int32_t axis = (int32_t)node_attr_int(r->from, r->id, "axis");
-    return slice_axis(r, rw_input(r, 0), axis, node_attr_int(r->from, r->id, "start"),
-                      node_attr_int(r->from, r->id, "length"));
+    return slice_axis(r, rw_input(r, 0), axis, node_attr_dim(r->from, r->id, "start"),
+                      node_attr_dim(r->from, r->id, "length"));
 }
 
 NodeId rule_flip(Rewrite *r) {
     NodeId x = rw_input(r, 0);
     TensorType type = rw_type(r, x);
-    int64_t starts[SN_MAX_RANK] = {0}, steps[SN_MAX_RANK];
+    Dim starts[SN_MAX_RANK] = {{0}}, steps[SN_MAX_RANK];
     int32_t count;
     const int64_t *axes = node_attr_list(r->from, r->id, "axes", &count);
-    for (int32_t i = 0; i < type.rank; i++) steps[i] = 1;
+    for (int32_t i = 0; i < type.rank; i++) steps[i] = dim_of(1);
     for (int32_t i = 0; i < count; i++) {
-        if (type.dims[axes[i]] == 0) continue;
-        starts[axes[i]] = type.dims[axes[i]] - 1;
-        steps[axes[i]] = -1;
+        Dim size = type.dims[axes[i]];
+        if (dim_equal(r->to->table, size, dim_of(0))) continue;
+        starts[axes[i]] = dim_sub(r->to->table, size, dim_of(1));
+        steps[axes[i]] = dim_of(-1);
     }
     return slice(r, x, starts, steps, type.dims);
 }
@@ -71,45 +71,50 @@ NodeId rule_flip(Rewrite *r) {
 static NodeId empty(Rewrite *r, const TensorType *type) {
     AttrList attrs;
     attrs.count = 0;
-    attr_list(&attrs, type->dims, type->rank);
+    attr_dims(&attrs, type->dims, type->rank);
     attr_int(&attrs, type->dtype);
     return rw_emit(r, OP_EMPTY, NULL, 0, &attrs);
 }
 
 /* Writes `part` into `whole` at `start` of `axis`. */
-static NodeId put(Rewrite *r, NodeId whole, NodeId part, int32_t axis, int64_t start) {
+static NodeId put(Rewrite *r, NodeId whole, NodeId part, int32_t axis, Dim start) {
     int32_t rank = rw_type(r, whole).rank;
-    int64_t starts[SN_MAX_RANK] = {0}, steps[SN_MAX_RANK];
-    for (int32_t i = 0; i < rank; i++) steps[i] = 1;
+    Dim starts[SN_MAX_RANK] = {{0}}, steps[SN_MAX_RANK];
+    for (int32_t i = 0; i < rank; i++) steps[i] = dim_of(1);
     starts[axis] = start;
     AttrList attrs;
     attrs.count = 0;
-    attr_list(&attrs, starts, rank);
-    attr_list(&attrs, steps, rank);
+    attr_dims(&attrs, starts, rank);
+    attr_dims(&attrs, steps, rank);
     return rw_emit(r, OP_PUT_SLICE, (NodeId[]){whole, part}, 2, &attrs);
+}
+
+static bool is_empty(const Rewrite *r, const TensorType *type) {
+    DimTable *table = r->to->table;
+    return dim_equal(table, dims_count(table, type->dims, type->rank), dim_of(0));
 }
 
 /* cat and stack: each part becomes a write. A single part is a copy. */
 static NodeId join(Rewrite *r, bool stack) {
     TensorType type = node_type(r->from, r->id);
     int32_t axis = (int32_t)node_attr_int(r->from, r->id, "axis");
-    if (dims_count(type.dims, type.rank) == 0) /* memory that nothing is written to has no value */
+    if (is_empty(r, &type)) /* memory that nothing is written to has no value */
         return rw_expand(r, rw_literal(r, (sn_dtype)type.dtype, 0), type.dims, type.rank);
     NodeId whole = empty(r, &type);
-    int64_t start = 0;
+    Dim start = dim_of(0);
     for (int32_t i = 0; i < r->node->n_inputs; i++) {
         NodeId part = rw_cast(r, (sn_dtype)type.dtype, rw_input(r, i));
         TensorType shape = rw_type(r, part);
         if (stack) {
             shape = type;
-            shape.dims[axis] = 1;
+            shape.dims[axis] = dim_of(1);
             part = rw_reshape(r, part, shape.dims, shape.rank);
         } else if (shape.rank != type.rank) {
             continue; /* the 1-d empty tensor that cat skips */
         }
-        if (dims_count(shape.dims, shape.rank) == 0) continue;
+        if (is_empty(r, &shape)) continue;
         whole = put(r, whole, part, axis, start);
-        start += shape.dims[axis];
+        start = dim_add(r->to->table, start, shape.dims[axis]);
     }
     return whole;
 }
@@ -127,27 +132,28 @@ NodeId rule_pad(Rewrite *r) {
     NodeId x = rw_widen(r, rw_input(r, 0));
     TensorType type = rw_type(r, x);
     int32_t count;
-    const int64_t *pads = node_attr_list(r->from, r->id, "pads", &count);
-    int64_t grow[2 * SN_MAX_RANK], starts[SN_MAX_RANK] = {0}, steps[SN_MAX_RANK];
+    const Dim *pads = node_attr_dims(r->from, r->id, "pads", &count);
+    Dim grow[2 * SN_MAX_RANK], starts[SN_MAX_RANK] = {{0}}, steps[SN_MAX_RANK];
     bool crops = false, grows = false;
-    for (int32_t i = 0; i < type.rank; i++) steps[i] = 1;
-    for (int32_t i = 0; i < count; i += 2) {
+    for (int32_t i = 0; i < type.rank; i++) steps[i] = dim_of(1);
+    for (int32_t i = 0; i < count; i++) {
+        DimTable *table = r->to->table;
         int32_t axis = type.rank - 1 - i / 2;
-        int64_t before = pads[i], after = pads[i + 1];
-        if (before < 0) starts[axis] = -before;
-        type.dims[axis] += (before < 0 ? before : 0) + (after < 0 ? after : 0);
-        if (type.dims[axis] < 0) type.dims[axis] = 0;
-        grow[i] = before > 0 ? before : 0;
-        grow[i + 1] = after > 0 ? after : 0;
-        crops = crops || before < 0 || after < 0;
-        grows = grows || grow[i] || grow[i + 1];
+        bool cropped = dim_less(table, pads[i], dim_of(0));
+        grow[i] = cropped ? dim_of(0) : pads[i];
+        crops = crops || cropped;
+        grows = grows || !dim_is(grow[i], 0);
+        if (!cropped) continue;
+        if (i % 2 == 0) starts[axis] = dim_sub(table, dim_of(0), pads[i]);
+        type.dims[axis] = dim_add(table, type.dims[axis], pads[i]);
+        type.dims[axis] = dim_larger(table, type.dims[axis], dim_of(0));
     }
     if (crops) x = slice(r, x, starts, steps, type.dims);
     sn_dtype result = (sn_dtype)r->node->dtype;
     if (!grows) return rw_op1(r, OP_CLONE, rw_cast(r, result, x));
     AttrList attrs;
     attrs.count = 0;
-    attr_list(&attrs, grow, count);
+    attr_dims(&attrs, grow, count);
     attr_double(&attrs, node_attr_double(r->from, r->id, "value"));
     return rw_cast(r, result, rw_emit(r, OP_PAD, &x, 1, &attrs));
 }
@@ -169,15 +175,14 @@ static NodeId with_axis(Rewrite *r, OpCode op, NodeId x, int64_t axis, NodeId in
 }
 
 NodeId rule_gather(Rewrite *r) {
+    const Dim one = {1};
     int64_t axis = node_attr_int(r->from, r->id, "axis");
     NodeId x = rw_input(r, 0), index = rw_input(r, 1);
     if (rw_type(r, x).rank == 0) { /* as 1-d tensors of one element */
-        int64_t one = 1;
         x = rw_reshape(r, x, &one, 1);
-        int64_t count = dims_count(rw_type(r, index).dims, rw_type(r, index).rank);
+        Dim count = rw_count(r, index);
         index = rw_reshape(r, index, &count, 1);
     } else if (rw_type(r, index).rank == 0) {
-        int64_t one = 1;
         index = rw_reshape(r, index, &one, 1);
     }
     return finish_dims(r, with_axis(r, OP_GATHER, x, axis, index));
@@ -185,7 +190,7 @@ NodeId rule_gather(Rewrite *r) {
 
 NodeId rule_index_select(Rewrite *r) {
     NodeId x = rw_input(r, 0), index = rw_input(r, 1);
-    int64_t one = 1;
+    const Dim one = {1};
     if (rw_type(r, x).rank == 0) x = rw_reshape(r, x, &one, 1);
     if (rw_type(r, index).rank == 0) index = rw_reshape(r, index, &one, 1);
     int64_t axis = node_attr_int(r->from, r->id, "axis");
@@ -194,8 +199,7 @@ NodeId rule_index_select(Rewrite *r) {
 
 NodeId rule_embedding(Rewrite *r) {
     NodeId index = rw_input(r, 1);
-    TensorType type = rw_type(r, index);
-    int64_t count = dims_count(type.dims, type.rank);
+    Dim count = rw_count(r, index);
     index = rw_reshape(r, index, &count, 1);
     return finish_dims(r, with_axis(r, OP_INDEX_SELECT, rw_input(r, 0), 0, index));
 }
@@ -203,7 +207,7 @@ NodeId rule_embedding(Rewrite *r) {
 NodeId rule_tri(Rewrite *r) {
     NodeId x = rw_input(r, 0);
     TensorType type = rw_type(r, x);
-    const int64_t *dims = type.dims + type.rank - 2;
+    const Dim *dims = type.dims + type.rank - 2;
     double diagonal = (double)node_attr_int(r->from, r->id, "diagonal");
     NodeId row = rw_iota(r, dims, 2, 0), column = rw_iota(r, dims, 2, 1);
     NodeId limit = rw_op2(r, OP_ADD, row, rw_hoisted(r, SN_I64, diagonal));
@@ -250,7 +254,7 @@ NodeId rule_scatter(Rewrite *r) {
         source = rw_widen(r, source);
     }
     TensorType type = rw_type(r, x);
-    int64_t one = 1;
+    const Dim one = {1};
     if (type.rank == 0) {
         x = rw_reshape(r, x, &one, 1);
         source = rw_reshape(r, source, &one, 1);
@@ -268,7 +272,7 @@ static NodeId draw(Rewrite *r, OpCode op, const TensorType *type, NodeId state) 
     sn_dtype dtype = dtype_compute((sn_dtype)type->dtype);
     AttrList attrs;
     attrs.count = 0;
-    attr_list(&attrs, type->dims, type->rank);
+    attr_dims(&attrs, type->dims, type->rank);
     attr_int(&attrs, dtype);
     attr_int(&attrs, node_attr_int(r->from, r->id, "offset"));
     return rw_cast(r, (sn_dtype)type->dtype, rw_emit(r, op, &state, 1, &attrs));

@@ -213,9 +213,9 @@ static bool is_closed(const Graph *graph, const Group *group) {
     return group->is_extern || op == OP_SCATTER_ADD || op == OP_INDEX_COPY;
 }
 
-static int64_t product(const int64_t *dims, int32_t first, int32_t last) {
-    int64_t count = 1;
-    for (int32_t i = first; i < last; i++) count *= dims[i];
+static Dim product(DimTable *table, const Dim *dims, int32_t first, int32_t last) {
+    Dim count = dim_of(1);
+    for (int32_t i = first; i < last; i++) count = dim_mul(table, count, dims[i]);
     return count;
 }
 
@@ -223,7 +223,7 @@ static int64_t product(const int64_t *dims, int32_t first, int32_t last) {
 static Group space_of(const Graph *graph, NodeId id) {
     const Node *node = graph_node(graph, id);
     OpCode op = (OpCode)node->op;
-    Group g = {.shape_of = id, .k = 1, .b = 1};
+    Group g = {.shape_of = id, .k = {1}, .b = {1}};
     int32_t first = 0, last = 0;
     if (op_is(op, CLASS_REDUCE)) {
         int32_t count;
@@ -243,16 +243,16 @@ static Group space_of(const Graph *graph, NodeId id) {
         g.shape_of = node_inputs(graph, node)[1];
     }
     const Node *shape = graph_node(graph, g.shape_of);
-    const int64_t *dims = node_dims(graph, shape);
+    const Dim *dims = node_dims(graph, shape);
     g.k_first = first;
     g.k_last = last;
     if (g.order == REDUCE_BY_POSITION && !g.sequential) {
-        g.a = product(dims, 0, shape->rank);
+        g.a = product(graph->table, dims, 0, shape->rank);
         return g;
     }
-    g.a = product(dims, 0, first);
-    g.k = product(dims, first, last);
-    g.b = product(dims, last, shape->rank);
+    g.a = product(graph->table, dims, 0, first);
+    g.k = product(graph->table, dims, first, last);
+    g.b = product(graph->table, dims, last, shape->rank);
     return g;
 }
 
@@ -300,11 +300,12 @@ static void depend(Fuser *f, int32_t group, int32_t producer) {
 
 /* The combined space of two groups; false when there is none. A map takes the other's space where
  * it is FULL or ROW in it. */
-static Refusal join_spaces(const Group *x, const Group *y, Group *joined) {
+static Refusal join_spaces(DimTable *table, const Group *x, const Group *y, Group *joined) {
     bool x_reduces = group_has_k(x), y_reduces = group_has_k(y);
     *joined = x_reduces || !y_reduces ? *x : *y;
     if (x_reduces && y_reduces) {
-        if (x->a != y->a || x->k != y->k || x->b != y->b) return REFUSE_SPACE;
+        if (!dim_same(x->a, y->a) || !dim_same(x->k, y->k) || !dim_same(x->b, y->b))
+            return REFUSE_SPACE;
         if (x->sequential || y->sequential) return REFUSE_ORDER;
         if (x->order != y->order && x->order != REDUCE_FREE && y->order != REDUCE_FREE)
             return REFUSE_ORDER;
@@ -312,17 +313,17 @@ static Refusal join_spaces(const Group *x, const Group *y, Group *joined) {
         return REFUSE_NONE;
     }
     if (!x_reduces && !y_reduces) {
-        if (x->a != y->a) return REFUSE_SPACE;
+        if (!dim_same(x->a, y->a)) return REFUSE_SPACE;
         return REFUSE_NONE;
     }
     const Group *map = x_reduces ? y : x;
-    return group_level(joined, map->a) == LEVEL_NONE ? REFUSE_SPACE : REFUSE_NONE;
+    return group_level(table, joined, map->a) == LEVEL_NONE ? REFUSE_SPACE : REFUSE_NONE;
 }
 
 /* A scan mixes with maps of its full size only. */
 static bool scan_allows(const Graph *graph, const Group *joined, NodeId id) {
     if (!joined->sequential) return true;
-    return group_level(joined, node_count(graph, id)) == LEVEL_FULL;
+    return group_level(graph->table, joined, node_count(graph, id)) == LEVEL_FULL;
 }
 
 /* Every value that `consumer` reads from group `from` lies where it is computed. */
@@ -335,9 +336,9 @@ static Refusal edges_aligned(Fuser *f, const Group *space, NodeId consumer, int3
         if (f->fusion->group_of[read->node] != from) continue;
         /* An update's value exists in memory only. */
         if (op_is((OpCode)graph_node(f->graph, read->node)->op, CLASS_UPDATE)) return REFUSE_INDEX;
-        Level level = group_level(space, node_count(f->graph, read->node));
+        Level level = group_level(f->graph->table, space, node_count(f->graph, read->node));
         if (level == LEVEL_NONE) return REFUSE_SPACE;
-        IndexExpr own = level_position(space, level);
+        IndexExpr own = level_position(f->graph->table, space, level);
         if (!index_equal(&own, &read->index)) return REFUSE_INDEX;
     }
     return REFUSE_NONE;
@@ -448,7 +449,7 @@ static Refusal can_merge(Fuser *f, int32_t into, int32_t from, Group *joined) {
     const Group *x = &f->fusion->groups.data[into], *y = &f->fusion->groups.data[from];
     if (x->dead || y->dead || is_closed(f->graph, x) || is_closed(f->graph, y))
         return REFUSE_CLOSED;
-    Refusal refusal = join_spaces(x, y, joined);
+    Refusal refusal = join_spaces(f->graph->table, x, y, joined);
     if (refusal != REFUSE_NONE) return refusal;
     if (x->members.count + y->members.count > FUSE_MOST_MEMBERS ||
         f->states.data[into].cost + f->states.data[from].cost > FUSE_MOST_COST)
@@ -513,7 +514,7 @@ static int32_t find_candidates(Fuser *f, int32_t own, NodeId id, Candidate *foun
         int32_t from = f->fusion->group_of[read];
         if (from == GROUP_NONE) continue;
         depend(f, own, from);
-        int64_t bytes = node_count(f->graph, read) *
+        int64_t bytes = dim_hint(f->graph->table, node_count(f->graph, read)) *
                         (int64_t)sn_dtype_size((sn_dtype)graph_node(f->graph, read)->dtype);
         int32_t at = 0;
         while (at < count && found[at].group != from) at++;
@@ -599,7 +600,9 @@ static sn_status fuse_siblings(Fuser *f) {
             f->reads = (ReadList){0};
             for (uint32_t i = 0; i < reads.count; i++) {
                 NodeId read = reads.data[i].node;
-                if (node_count(f->graph, read) < 2 || f->fusion->group_of[read] == own) continue;
+                if (dim_hint(f->graph->table, node_count(f->graph, read)) < 2 ||
+                    f->fusion->group_of[read] == own)
+                    continue;
                 int32_t other = reader[read];
                 Group joined;
                 if (other == GROUP_NONE || other == own || f->fusion->groups.data[other].dead) {
@@ -677,6 +680,7 @@ static sn_status fuse_all(Fuser *f) {
 
 sn_status pass_fuse(PassContext *context) {
     Fuser f = {.context = context,
+               .space = {.table = context->graph.table},
                .graph = &context->graph,
                .fusion = &context->fusion,
                .words = context->graph.nodes.count / 64 + 1,

@@ -13,7 +13,7 @@ enum { AXIS_A, AXIS_K, AXIS_B };
 typedef enum Level { LEVEL_FULL, LEVEL_ROW, LEVEL_NONE } Level;
 
 /* Level of a value with this many elements in the group. */
-Level group_level(const Group *group, int64_t count);
+Level group_level(DimTable *table, const Group *group, Dim count);
 /* True when the group reduces or scans. */
 bool group_has_k(const Group *group);
 
@@ -30,7 +30,7 @@ typedef VEC(Read) ReadList;
 bool reads_of(const Graph *graph, const Fusion *fusion, const Group *group, NodeId consumer,
               IndexSpace *space, ReadList *reads);
 /* The row-major position of a value of this level in the group's flat space. */
-IndexExpr level_position(const Group *group, Level level);
+IndexExpr level_position(DimTable *table, const Group *group, Level level);
 /* A space that holds the three flat axes. */
 bool flat_space(const Group *group, IndexSpace *space);
 
@@ -38,15 +38,15 @@ bool flat_space(const Group *group, IndexSpace *space);
 NodeId view_base(const Graph *graph, NodeId node);
 /* Strides of a node that is a chain of views of `base`, whose own strides are given. False when
  * no strides describe it. */
-bool view_strides(const Graph *graph, NodeId node, NodeId base, const int64_t *base_strides,
-                  int64_t *strides, int64_t *offset);
+bool view_strides(const Graph *graph, NodeId node, NodeId base, const Dim *base_strides,
+                  Dim *strides, Dim *offset);
 /* Strides of a source of memory: an input's own, else dense. */
-void base_strides(const Graph *graph, NodeId base, int64_t *strides);
-void row_major_strides(const int64_t *dims, int32_t rank, int64_t *strides);
+void base_strides(const Graph *graph, NodeId base, Dim *strides);
+void row_major_strides(DimTable *table, const Dim *dims, int32_t rank, Dim *strides);
 
 /* Strides of a value in memory that belonged to `owner` first: those of an input of the same rank,
  * which it then overwrote element by element, else dense. */
-void memory_strides(const Graph *graph, NodeId owner, NodeId node, int64_t *strides);
+void memory_strides(const Graph *graph, NodeId owner, NodeId node, Dim *strides);
 
 /* One group reads what another computes. */
 typedef struct GroupEdge {

@@ -6,26 +6,31 @@
 
 /* A batch may repeat one matrix, but else no two elements may lie in one place: oneDNN refuses that.
  * The batch stride may be any of the three in length. */
-static bool batch_fits(const int64_t *dims, const int64_t *strides) {
-    int64_t batch = strides[0], inside = 1, outside = 0;
-    if (dims[0] == 1 || batch == 0) return true;
+static bool batch_fits(DimTable *t, const Dim *dims, const Dim *strides) {
+    Dim batch = strides[0], inside = dim_of(1), outside = dim_of(0);
+    if (dim_is(dims[0], 1) || dim_is(batch, 0)) return true;
     for (int i = 1; i < 3; i++) {
-        if (dims[i] == 1) continue;
-        if (strides[i] < batch && strides[i] * dims[i] > inside) inside = strides[i] * dims[i];
-        if (strides[i] >= batch && (!outside || strides[i] < outside)) outside = strides[i];
+        if (dim_is(dims[i], 1)) continue;
+        if (dim_less(t, strides[i], batch))
+            inside = dim_larger(t, inside, dim_mul(t, strides[i], dims[i]));
+        else if (dim_is(outside, 0) || dim_less(t, strides[i], outside))
+            outside = strides[i];
     }
-    return batch >= inside && (!outside || outside >= batch * dims[0]);
+    if (dim_less(t, batch, inside)) return false;
+    return dim_is(outside, 0) || !dim_less(t, outside, dim_mul(t, batch, dims[0]));
 }
 
 /* What oneDNN's matmul runs without a reorder of its own: one of the matrix axes dense, the other
  * not overlapping it. A vector is dense: apart, its elements would take a slow path. */
-static bool strides_fit(const int64_t *dims, const int64_t *strides) {
-    int64_t rows = dims[1], columns = dims[2];
-    if (rows == 1 && columns > 1 && strides[2] != 1) return false;
-    if (columns == 1 && rows > 1 && strides[1] != 1) return false;
-    bool row_major = (columns == 1 || strides[2] == 1) && (rows == 1 || strides[1] >= columns);
-    bool column_major = (rows == 1 || strides[1] == 1) && (columns == 1 || strides[2] >= rows);
-    return (row_major || column_major) && batch_fits(dims, strides);
+static bool strides_fit(DimTable *t, const Dim *dims, const Dim *strides) {
+    bool one_row = dim_is(dims[1], 1), one_column = dim_is(dims[2], 1);
+    bool dense_rows = dim_is(strides[2], 1), dense_columns = dim_is(strides[1], 1);
+    if (one_row && !one_column && !dim_is(dims[2], 0) && !dense_rows) return false;
+    if (one_column && !one_row && !dim_is(dims[1], 0) && !dense_columns) return false;
+    bool row_major = (one_column || dense_rows) && (one_row || !dim_less(t, strides[1], dims[2]));
+    bool column_major =
+        (one_row || dense_columns) && (one_column || !dim_less(t, strides[2], dims[1]));
+    return (row_major || column_major) && batch_fits(t, dims, strides);
 }
 
 /* Nodes of at most three operands that refer to some of them by address. */
@@ -39,13 +44,14 @@ static bool needs_copy(const Graph *graph, const Node *user, uint32_t j, NodeId 
     OpCode op = (OpCode)graph_node(graph, base)->op;
     if (user->op != OP_GEMM) return j == 0 && (op == OP_CONST || op == OP_IOTA);
     if (op == OP_CONST || op == OP_IOTA || op == OP_EMPTY) return true;
-    int64_t own[SN_MAX_RANK], strides[SN_MAX_RANK], offset;
+    Dim own[SN_MAX_RANK], strides[SN_MAX_RANK], offset;
     base_strides(graph, base, own);
     if (!view_strides(graph, operand, base, own, strides, &offset)) return true;
     const Node *node = graph_node(graph, operand);
-    const int64_t *dims = node_dims(graph, node);
-    if (node->rank == 1) return dims[0] > 1 && strides[0] != 1; /* a bias */
-    return node->rank == 3 && !strides_fit(dims, strides);
+    const Dim *dims = node_dims(graph, node);
+    if (node->rank == 1) /* a bias */
+        return !dim_is(dims[0], 0) && !dim_is(dims[0], 1) && !dim_is(strides[0], 1);
+    return node->rank == 3 && !strides_fit(graph->table, dims, strides);
 }
 
 /* A value that an extern call reads is dense: where it is also written into an input that is not, the
@@ -54,9 +60,9 @@ static NodeId own_result(Graph *graph, GraphOutput output, NodeId node, sn_error
     if (output.writes_input < 0) return node;
     NodeId input = graph->inputs.data[output.writes_input];
     const Node *value = graph_node(graph, node);
-    int64_t strides[SN_MAX_RANK], dense[SN_MAX_RANK];
+    Dim strides[SN_MAX_RANK], dense[SN_MAX_RANK];
     memory_strides(graph, input, node, strides);
-    row_major_strides(node_dims(graph, value), value->rank, dense);
+    row_major_strides(graph->table, node_dims(graph, value), value->rank, dense);
     if (node == input || memcmp(strides, dense, sizeof *dense * value->rank) == 0) return node;
     bool read = false;
     for (NodeId i = 0; i < graph->nodes.count; i++) {
@@ -99,6 +105,7 @@ sn_status pass_layout(PassContext *context) {
     if (!any) return SN_OK;
     Graph to;
     graph_init(&to, from->name);
+    to.table = from->table;
     NodeId *map = arena_alloc(&context->arena, sizeof(NodeId) * (from->nodes.count + 1));
     if (!map) return error_memory(context->error);
     sn_status status = SN_OK;

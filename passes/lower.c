@@ -15,23 +15,23 @@ KValue lower_fail(Lower *l, const char *why) {
 
 /* ---- the space ---------------------------------------------------------------------------------- */
 
-static int32_t add_symbol(Lower *l, int64_t size, int32_t depth) {
+static int32_t add_symbol(Lower *l, Dim size, int32_t depth) {
     int32_t symbol = index_axis(&l->space, size);
     if (symbol != INDEX_NO_SYMBOL && !vec_push(&l->depths, (uint8_t)depth)) l->space.failed = true;
     return symbol;
 }
 
 /* Adds dims [first, last) of the shape as grid axes. */
-static void add_grid(Lower *l, const int64_t *dims, int32_t first, int32_t last, int32_t *symbols) {
+static void add_grid(Lower *l, const Dim *dims, int32_t first, int32_t last, int32_t *symbols) {
     for (int32_t i = first; i < last; i++) {
         symbols[i] = LOWER_NO_AXIS;
-        if (dims[i] == 1) continue;
+        if (dim_is(dims[i], 1)) continue;
         l->grid_sizes[l->n_grid++] = dims[i];
         symbols[i] = add_symbol(l, dims[i], DEPTH_ITEM);
     }
 }
 
-static void add_term(const Lower *l, IndexExpr *e, int32_t symbol, int64_t stride) {
+static void add_term(const Lower *l, IndexExpr *e, int32_t symbol, Dim stride) {
     if (symbol == LOWER_NO_AXIS) return;
     IndexExpr one = index_symbol(symbol);
     index_add(&l->space, e, stride, &one);
@@ -42,40 +42,42 @@ static void add_term(const Lower *l, IndexExpr *e, int32_t symbol, int64_t strid
 static void make_space(Lower *l) {
     const Group *g = l->group;
     const Node *shape = graph_node(l->graph, g->shape_of);
-    const int64_t *dims = node_dims(l->graph, shape);
+    const Dim *dims = node_dims(l->graph, shape);
     int32_t symbols[SN_MAX_RANK], rank = shape->rank;
     bool has_k = group_has_k(g);
     int32_t k_first = has_k ? g->k_first : rank, k_last = has_k ? g->k_last : rank;
     int32_t last = rank; /* the dim of the loop over B; rank = none */
     int32_t lowest = has_k ? k_last : 0;
     for (int32_t i = rank - 1; i >= lowest && last == rank; i--)
-        if (dims[i] != 1) last = i;
+        if (!dim_is(dims[i], 1)) last = i;
     if (last == rank && !has_k && rank) last = rank - 1;
     int32_t front = has_k ? k_first : last;
     l->k_symbol = l->b_symbol = LOWER_NO_AXIS;
     add_grid(l, dims, 0, front, symbols);
     if (has_k) add_grid(l, dims, k_last, last, symbols);
     if (has_k) l->k_symbol = add_symbol(l, g->k, DEPTH_K);
-    if (last < rank || !has_k) l->b_symbol = add_symbol(l, last < rank ? dims[last] : 1, DEPTH_B);
-    l->full = index_constant(0);
-    l->row = index_constant(0);
-    int64_t stride = 1, row_stride = 1;
+    if (last < rank || !has_k)
+        l->b_symbol = add_symbol(l, last < rank ? dims[last] : dim_of(1), DEPTH_B);
+    DimTable *table = l->graph->table;
+    l->full = index_constant(dim_of(0));
+    l->row = index_constant(dim_of(0));
+    Dim stride = dim_of(1), row_stride = dim_of(1);
     for (int32_t i = rank - 1; i >= 0; i--) {
         if (has_k && i >= k_first && i < k_last) {
             if (i == k_first) {
                 add_term(l, &l->full, l->k_symbol, stride);
-                stride *= g->k;
+                stride = dim_mul(table, stride, g->k);
             }
             continue;
         }
         int32_t symbol = i == last ? l->b_symbol : i > last ? LOWER_NO_AXIS : symbols[i];
-        if (dims[i] == 1) continue;
+        if (dim_is(dims[i], 1)) continue;
         add_term(l, &l->full, symbol, stride);
         add_term(l, &l->row, symbol, row_stride);
-        stride *= dims[i];
-        row_stride *= dims[i];
+        stride = dim_mul(table, stride, dims[i]);
+        row_stride = dim_mul(table, row_stride, dims[i]);
     }
-    if (has_k && k_first == k_last) add_term(l, &l->full, l->k_symbol, 1);
+    if (has_k && k_first == k_last) add_term(l, &l->full, l->k_symbol, dim_of(1));
 }
 
 static void make_axes(Lower *l) {
@@ -194,10 +196,10 @@ static void queue_store(Lower *l, StoreList *stores, NodeId id, OpCode op, uint3
 
 /* Address in the buffer of a node at the node's coordinates. */
 static IndexExpr address_in(Lower *l, NodeId node, uint32_t buffer, const IndexExpr *index) {
-    int64_t strides[SN_MAX_RANK];
+    Dim strides[SN_MAX_RANK];
     const Node *shape = graph_node(l->graph, node);
     memory_strides(l->graph, l->program->buffers.data[buffer].node, node, strides);
-    IndexExpr address = index_constant(0);
+    IndexExpr address = index_constant(dim_of(0));
     for (int32_t i = 0; i < shape->rank; i++) index_add(&l->space, &address, strides[i], &index[i]);
     return address;
 }
@@ -207,8 +209,8 @@ static void updated_index(Lower *l, NodeId id, const IndexExpr *value_index, Ind
     const Node *node = graph_node(l->graph, id);
     if (node->op == OP_PUT_SLICE) {
         int32_t rank;
-        const int64_t *starts = node_attr_list(l->graph, id, "starts", &rank);
-        const int64_t *steps = node_attr_list(l->graph, id, "steps", &rank);
+        const Dim *starts = node_attr_dims(l->graph, id, "starts", &rank);
+        const Dim *steps = node_attr_dims(l->graph, id, "steps", &rank);
         for (int32_t i = 0; i < rank; i++) {
             index[i] = index_constant(starts[i]);
             index_add(&l->space, &index[i], steps[i], &value_index[i]);
@@ -222,8 +224,9 @@ static void updated_index(Lower *l, NodeId id, const IndexExpr *value_index, Ind
     for (int32_t i = 0; i < node->rank; i++)
         if (i != axis0 && i != axis1) index[i] = value_index[at++];
     index[axis0] = index[axis1] = value_index[at];
-    index[axis0].constant += offset < 0 ? -offset : 0;
-    index[axis1].constant += offset > 0 ? offset : 0;
+    Dim *first = &index[axis0].constant, *second = &index[axis1].constant;
+    *first = dim_add(l->graph->table, *first, dim_of(offset < 0 ? -offset : 0));
+    *second = dim_add(l->graph->table, *second, dim_of(offset > 0 ? offset : 0));
 }
 
 static void emit_put(Lower *l, NodeId id, StoreList *stores) {
@@ -236,6 +239,10 @@ static void emit_put(Lower *l, NodeId id, StoreList *stores) {
     uint32_t buffer = (uint32_t)l->fusion->buffer_of[id];
     IndexExpr address = address_in(l, id, buffer, index);
     queue_store(l, stores, id, OP_STORE, buffer, &address, value);
+}
+
+static bool is_empty(const Lower *l, NodeId id) {
+    return dim_equal(l->graph->table, node_count(l->graph, id), dim_of(0));
 }
 
 /* scatter_add and index_copy: one source element after the other along K. */
@@ -251,7 +258,7 @@ static void emit_scatter(Lower *l, NodeId id, StoreList *stores) {
     if (l->failed) return;
     memcpy(target, index, sizeof(IndexExpr) * node->rank);
     at = lower_checked_index(l, id, at, node_dims(l->graph, node)[axis]);
-    if (node_count(l->graph, id) == 0) return; /* every index is an error: there is no memory */
+    if (is_empty(l, id)) return; /* every index is an error: there is no memory */
     target[axis] = index_symbol(lower_value_symbol(l, at, node_dims(l->graph, node)[axis]));
     uint32_t buffer = (uint32_t)l->fusion->buffer_of[id];
     IndexExpr address = address_in(l, id, buffer, target);
@@ -297,7 +304,8 @@ static NodeId stored_shape(const Lower *l, NodeId id) {
 static bool stored_in_k(const Lower *l, NodeId id) {
     if (l->k_symbol == LOWER_NO_AXIS) return false;
     if (op_is((OpCode)graph_node(l->graph, id)->op, CLASS_REDUCE)) return false;
-    return group_level(l->group, node_count(l->graph, stored_shape(l, id))) == LEVEL_FULL;
+    Dim count = node_count(l->graph, stored_shape(l, id));
+    return group_level(l->graph->table, l->group, count) == LEVEL_FULL;
 }
 
 /* A value that nobody stores, but whose error must be found. */
@@ -434,7 +442,9 @@ static void lower_release(Lower *l) {
 
 static bool space_is_empty(const Lower *l) {
     const Group *g = l->group;
-    return g->a * g->b == 0 || (g->k == 0 && g->sequential);
+    DimTable *table = l->graph->table;
+    if (dim_equal(table, dim_mul(table, g->a, g->b), dim_of(0))) return true;
+    return g->sequential && dim_equal(table, g->k, dim_of(0));
 }
 
 static sn_status lower_kernel(Lower *l, NodeId commit) {
@@ -464,45 +474,48 @@ static sn_status lower_kernel(Lower *l, NodeId commit) {
     return lower_launch(l, step);
 }
 
-static ArgRef operand_ref(const Lower *l, NodeId node, int64_t *strides) {
+static ArgRef operand_ref(const Lower *l, NodeId node, Dim *strides) {
     NodeId base = view_base(l->graph, node);
-    int64_t own[SN_MAX_RANK], offset;
+    Dim own[SN_MAX_RANK], offset;
     memory_strides(l->graph, l->program->buffers.data[l->fusion->buffer_of[base]].node, base, own);
     view_strides(l->graph, node, base, own, strides, &offset);
-    return (ArgRef){(uint32_t)l->fusion->buffer_of[base], offset};
+    return (ArgRef){(uint32_t)l->fusion->buffer_of[base], dim_hint(l->graph->table, offset)};
 }
 
 static sn_status lower_gemm(Lower *l, NodeId id) {
     const Node *node = graph_node(l->graph, id);
     const NodeId *inputs = node_inputs(l->graph, node);
-    const int64_t *dims = node_dims(l->graph, node);
-    const int64_t *x = node_dims(l->graph, graph_node(l->graph, inputs[0]));
-    const int64_t *y = node_dims(l->graph, graph_node(l->graph, inputs[1]));
-    if (node_count(l->graph, id) == 0) return SN_OK;
+    const Dim *dims = node_dims(l->graph, node);
+    const Dim *x = node_dims(l->graph, graph_node(l->graph, inputs[0]));
+    const Dim *y = node_dims(l->graph, graph_node(l->graph, inputs[1]));
+    if (is_empty(l, id)) return SN_OK;
     Step step = {.kind = STEP_GEMM, .site = node->site, .label = "gemm"};
     GemmStep *gemm = &step.gemm;
-    *gemm = (GemmStep){.batch = dims[0],
-                       .m = dims[1],
-                       .n = dims[2],
-                       .k = x[2],
+    DimTable *table = l->graph->table;
+    Dim strides[SN_MAX_RANK];
+    *gemm = (GemmStep){.batch = dim_hint(table, dims[0]),
+                       .m = dim_hint(table, dims[1]),
+                       .n = dim_hint(table, dims[2]),
+                       .k = dim_hint(table, x[2]),
                        .relu = node_attr_int(l->graph, id, "relu") != 0,
                        .dtype = node->dtype};
-    gemm->a = operand_ref(l, inputs[0], gemm->a_strides);
-    gemm->b = operand_ref(l, inputs[1], gemm->b_strides);
-    if (x[0] == 1) gemm->a_strides[0] = 0;
-    if (y[0] == 1) gemm->b_strides[0] = 0;
+    gemm->a = operand_ref(l, inputs[0], strides);
+    dims_hints(table, strides, 3, gemm->a_strides);
+    gemm->b = operand_ref(l, inputs[1], strides);
+    dims_hints(table, strides, 3, gemm->b_strides);
+    if (dim_is(x[0], 1)) gemm->a_strides[0] = 0;
+    if (dim_is(y[0], 1)) gemm->b_strides[0] = 0;
     gemm->bias.buffer = UINT32_MAX;
-    if (inputs[2] != NODE_NONE) {
-        int64_t bias_strides[SN_MAX_RANK];
-        gemm->bias = operand_ref(l, inputs[2], bias_strides);
-    }
+    if (inputs[2] != NODE_NONE) gemm->bias = operand_ref(l, inputs[2], strides);
     gemm->c = (ArgRef){(uint32_t)l->fusion->buffer_of[id], 0};
-    base_strides(l->graph, id, gemm->c_strides);
-    int64_t results = dims[0] * dims[1] * dims[2];
-    int64_t elements = x[0] * x[1] * x[2] + y[0] * y[1] * y[2] + results;
+    base_strides(l->graph, id, strides);
+    dims_hints(table, strides, 3, gemm->c_strides);
+    int64_t results = dim_hint(table, node_count(l->graph, id));
+    int64_t elements = dim_hint(table, node_count(l->graph, inputs[0])) +
+                       dim_hint(table, node_count(l->graph, inputs[1])) + results;
     step.bytes = elements * (int64_t)sn_dtype_size((sn_dtype)node->dtype);
     step.bytes_stored = results * (int64_t)sn_dtype_size((sn_dtype)node->dtype);
-    step.instructions = results * x[2];
+    step.instructions = results * dim_hint(table, x[2]);
     step.flops = 2 * step.instructions;
     return vec_push(&l->program->steps, step) ? SN_OK : error_memory(l->context->error);
 }
@@ -518,6 +531,7 @@ typedef struct NodeTables {
 
 static sn_status lower_step(PassContext *context, const PlanStep *plan, NodeTables *tables) {
     Lower l = {.context = context,
+               .space = {.table = context->graph.table},
                .graph = &context->graph,
                .fusion = &context->fusion,
                .program = context->program,
@@ -530,7 +544,7 @@ static sn_status lower_step(PassContext *context, const PlanStep *plan, NodeTabl
                .kept_from = tables->kept_from,
                .kept_access = tables->kept_access,
                .keep = &tables->keep};
-    Group copy = {.shape_of = plan->source, .k = 1, .b = 1};
+    Group copy = {.shape_of = plan->source, .k = {1}, .b = {1}};
     if (plan->group == GROUP_NONE) {
         copy.a = node_count(&context->graph, plan->source);
         l.group = &copy;

@@ -12,20 +12,26 @@ enum { LOWER_NO_AXIS = -1 };
 
 /* An argument of the kernel: a buffer seen with certain strides of the grid. */
 typedef struct LowerArg {
-    uint32_t buffer;           /* in the program */
-    int64_t offset;            /* elements from its start */
-    int64_t grid[SN_MAX_RANK]; /* stride for each grid dimension */
-    bool read, written;        /* how it is used */
-    NodeId local;              /* LOCAL: the value it keeps; else NODE_NONE */
+    uint32_t buffer;       /* in the program */
+    Dim offset;            /* elements from its start */
+    Dim grid[SN_MAX_RANK]; /* stride for each grid dimension */
+    bool read, written;    /* how it is used */
+    NodeId local;          /* LOCAL: the value it keeps; else NODE_NONE */
 } LowerArg;
 
 /* An access with the numbers behind its coefficients, for merging axes. */
 typedef struct LowerAccess {
-    uint32_t arg;    /* argument */
-    int64_t coef[2]; /* elements per step of the B and the K axis */
-    bool indirect;   /* has terms of other kinds */
-    int32_t depth;   /* indirect: deepest loop that it depends on */
+    uint32_t arg;  /* argument */
+    Dim coef[2];   /* elements per step of the B and the K axis */
+    bool indirect; /* has terms of other kinds */
+    int32_t depth; /* indirect: deepest loop that it depends on */
 } LowerAccess;
+
+/* A parameter word: bits of a scalar, or a size. */
+typedef struct LowerParam {
+    int64_t word; /* for the sizes at hand */
+    Dim dim;      /* the size, where it is an expression; else a number */
+} LowerParam;
 
 typedef struct Memo {
     NodeId node;      /* the value */
@@ -43,43 +49,43 @@ typedef struct KeepTables {
 } KeepTables;
 
 typedef struct Lower {
-    PassContext *context;            /* the pipeline's */
-    const Graph *graph;              /* the graph */
-    const Fusion *fusion;            /* its groups */
-    Program *program;                /* what is filled */
-    const Group *group;              /* the group, or a copy's space */
-    int32_t group_number;            /* its number; GROUP_NONE for a copy */
-    NodeId copied;                   /* copy: the value */
-    uint32_t copy_target;            /* copy: the buffer it goes to */
-    Kernel *kernel;                  /* the result */
-    KBuilder *builder;               /* its code */
-    IndexSpace space;                /* symbols: grid dims, then K, then B */
-    VEC(uint8_t) depths;             /* by symbol: DEPTH_… */
-    int32_t n_grid;                  /* grid symbols */
-    int64_t grid_sizes[SN_MAX_RANK]; /* their sizes */
-    bool grid_used[SN_MAX_RANK];     /* by grid dim: its index is a value, so it keeps its place */
-    int32_t k_symbol, b_symbol;      /* LOWER_NO_AXIS if there is no such loop */
-    int32_t k_axis, b_axis;          /* axes of the kernel */
-    bool b_used;                     /* the B index is a value */
-    bool k_vector;                   /* the loop over K is the vector loop */
-    IndexExpr full, row;             /* row-major positions of FULL and ROW values */
-    uint32_t regions[3];             /* by depth: the region being filled */
-    int32_t stage;                   /* current loop over K; -1 outside */
-    KValue predicate;                /* loads happen where this holds; KVALUE_NONE = everywhere */
-    VEC(uint8_t) value_depth;        /* by instruction */
-    VEC(Memo) memos;                 /* values computed so far */
-    Map memo_map;                    /* hash → memo */
-    VEC(IndexExpr) coordinates;      /* of memos */
-    KValue *reduced;                 /* by node: value of a reduction that was emitted */
-    int32_t *stages;           /* by node: first loop over K in which it can be computed; -1 */
-    int32_t *kept_from;        /* by node: loop over K that keeps it in a row buffer; -1 = none */
-    uint32_t *kept_access;     /* by node: the row buffer's access */
-    KeepTables *keep;          /* of lower_keep.c */
-    VEC(LowerArg) args;        /* by kernel argument */
-    VEC(LowerAccess) accesses; /* by kernel access */
-    VEC(int64_t) params;       /* numbered parameters */
-    VEC(KValue) symbol_values; /* by symbol: instruction of a quotient or remainder, by stage */
-    bool failed;               /* out of memory or too complex; context->error tells */
+    PassContext *context;        /* the pipeline's */
+    const Graph *graph;          /* the graph */
+    const Fusion *fusion;        /* its groups */
+    Program *program;            /* what is filled */
+    const Group *group;          /* the group, or a copy's space */
+    int32_t group_number;        /* its number; GROUP_NONE for a copy */
+    NodeId copied;               /* copy: the value */
+    uint32_t copy_target;        /* copy: the buffer it goes to */
+    Kernel *kernel;              /* the result */
+    KBuilder *builder;           /* its code */
+    IndexSpace space;            /* symbols: grid dims, then K, then B */
+    VEC(uint8_t) depths;         /* by symbol: DEPTH_… */
+    int32_t n_grid;              /* grid symbols */
+    Dim grid_sizes[SN_MAX_RANK]; /* their sizes */
+    bool grid_used[SN_MAX_RANK]; /* by grid dim: its index is a value, so it keeps its place */
+    int32_t k_symbol, b_symbol;  /* LOWER_NO_AXIS if there is no such loop */
+    int32_t k_axis, b_axis;      /* axes of the kernel */
+    bool b_used;                 /* the B index is a value */
+    bool k_vector;               /* the loop over K is the vector loop */
+    IndexExpr full, row;         /* row-major positions of FULL and ROW values */
+    uint32_t regions[3];         /* by depth: the region being filled */
+    int32_t stage;               /* current loop over K; -1 outside */
+    KValue predicate;            /* loads happen where this holds; KVALUE_NONE = everywhere */
+    VEC(uint8_t) value_depth;    /* by instruction */
+    VEC(Memo) memos;             /* values computed so far */
+    Map memo_map;                /* hash → memo */
+    VEC(IndexExpr) coordinates;  /* of memos */
+    KValue *reduced;             /* by node: value of a reduction that was emitted */
+    int32_t *stages;             /* by node: first loop over K in which it can be computed; -1 */
+    int32_t *kept_from;          /* by node: loop over K that keeps it in a row buffer; -1 = none */
+    uint32_t *kept_access;       /* by node: the row buffer's access */
+    KeepTables *keep;            /* of lower_keep.c */
+    VEC(LowerArg) args;          /* by kernel argument */
+    VEC(LowerAccess) accesses;   /* by kernel access */
+    VEC(LowerParam) params;      /* numbered parameters */
+    VEC(KValue) symbol_values;   /* by symbol: instruction of a quotient or remainder, by stage */
+    bool failed;                 /* out of memory or too complex; context->error tells */
 } Lower;
 
 /* ---- lower_value.c ----------------------------------------------------------------------------- */
@@ -100,9 +106,9 @@ KValue lower_depth_at(Lower *l, KValue value, int32_t depth);
 int32_t lower_stage(Lower *l, NodeId node);
 /* An index from data for an axis of `size` elements: checked, its error coded by `node`; where it
  * is out of range the result is a harmless 0. */
-KValue lower_checked_index(Lower *l, NodeId node, KValue index, int64_t size);
+KValue lower_checked_index(Lower *l, NodeId node, KValue index, Dim size);
 /* The symbol of an i64 value in [0, size). */
-int32_t lower_value_symbol(Lower *l, KValue value, int64_t size);
+int32_t lower_value_symbol(Lower *l, KValue value, Dim size);
 /* Coordinates at which a member of the group is computed. */
 void lower_own_index(Lower *l, NodeId shaped, IndexExpr *index);
 /* Reports a failure; returns KVALUE_NONE. */
@@ -122,7 +128,8 @@ int32_t lower_access_depth(const Lower *l, uint32_t access);
 /* The access of a new row buffer: one element for each step of K. UINT32_MAX on failure. */
 uint32_t lower_row_buffer(Lower *l, NodeId node);
 /* A new parameter word with this value. */
-KCoef lower_param(Lower *l, int64_t value);
+KCoef lower_param(Lower *l, Dim value);
+KCoef lower_bits(Lower *l, int64_t bits);
 /* Fills the launch: merged grid, blocks, strides, parameters, argument references. */
 sn_status lower_launch(Lower *l, Step *step);
 

@@ -14,18 +14,25 @@ enum {
     ITEMS_PER_THREAD = 4    /* so that threads end together */
 };
 
-KCoef lower_param(Lower *l, int64_t value) {
-    if (!vec_push(&l->params, value)) lower_fail(l, "out of memory");
+static KCoef new_param(Lower *l, LowerParam param) {
+    if (!vec_push(&l->params, param)) lower_fail(l, "out of memory");
     l->kernel->n_params = (int32_t)l->params.count;
     return kcoef_param((int32_t)l->params.count - 1);
 }
 
+KCoef lower_param(Lower *l, Dim value) {
+    return new_param(l, (LowerParam){dim_hint(l->graph->table, value), value});
+}
+
+KCoef lower_bits(Lower *l, int64_t bits) {
+    return new_param(l, (LowerParam){bits, dim_of(0)});
+}
+
 /* The argument for a buffer seen with these grid strides; made when there is none. */
-static uint32_t find_arg(Lower *l, uint32_t buffer, int64_t offset, const int64_t *grid,
-                         bool write) {
+static uint32_t find_arg(Lower *l, uint32_t buffer, Dim offset, const Dim *grid, bool write) {
     for (uint32_t i = 0; i < l->args.count; i++) {
         LowerArg *arg = &l->args.data[i];
-        if (arg->buffer != buffer || arg->offset != offset ||
+        if (arg->buffer != buffer || !dim_same(arg->offset, offset) ||
             memcmp(arg->grid, grid, sizeof arg->grid) != 0)
             continue;
         arg->read = arg->read || !write;
@@ -45,8 +52,8 @@ static uint32_t find_arg(Lower *l, uint32_t buffer, int64_t offset, const int64_
 
 /* 1 stays in the text; any other stride is a number of the call. A loop of one step has no stride,
  * and is written as if it were dense. */
-static KCoef coefficient(Lower *l, int64_t value, int64_t size) {
-    return value == 1 || size == 1 ? kcoef_literal(1) : lower_param(l, value);
+static KCoef coefficient(Lower *l, Dim value, Dim size) {
+    return dim_is(value, 1) || dim_is(size, 1) ? kcoef_literal(1) : lower_param(l, value);
 }
 
 /* An access that exists already, with the same terms. */
@@ -83,13 +90,13 @@ uint32_t lower_access(Lower *l, uint32_t buffer, const IndexExpr *address, bool 
         lower_fail(l, "an address is too complex");
         return UINT32_MAX;
     }
-    int64_t grid[SN_MAX_RANK] = {0};
-    LowerAccess wanted = {.coef = {0, 0}};
+    Dim grid[SN_MAX_RANK] = {{0}};
+    LowerAccess wanted = {.coef = {{0}, {0}}};
     KTerm others[INDEX_MOST_TERMS];
     int32_t n_others = 0;
     for (int32_t i = 0; i < address->count; i++) {
         int32_t symbol = address->terms[i].symbol;
-        int64_t coef = address->terms[i].coef;
+        Dim coef = address->terms[i].coef;
         if (symbol < l->n_grid) {
             grid[symbol] = coef;
         } else if (symbol == l->b_symbol) {
@@ -98,7 +105,7 @@ uint32_t lower_access(Lower *l, uint32_t buffer, const IndexExpr *address, bool 
             wanted.coef[1] = coef;
         } else {
             KValue value = term_value(l, symbol);
-            others[n_others++] = (KTerm){KVALUE_NONE, value, coefficient(l, coef, 2)};
+            others[n_others++] = (KTerm){KVALUE_NONE, value, coefficient(l, coef, dim_of(2))};
             wanted.indirect = true;
         }
     }
@@ -111,10 +118,10 @@ uint32_t lower_access(Lower *l, uint32_t buffer, const IndexExpr *address, bool 
     const int32_t symbols[2] = {l->b_symbol, l->k_symbol}, axes[2] = {l->b_axis, l->k_axis};
     for (int32_t i = 0; i < 2; i++) {
         if (symbols[i] == LOWER_NO_AXIS) continue;
-        int64_t size = l->space.symbols.data[symbols[i]].size;
+        Dim size = l->space.symbols.data[symbols[i]].size;
         /* A map of one element reads like a dense one, so that no kernel is special to size 1. */
-        bool lone = i == 0 && size == 1 && l->k_symbol == LOWER_NO_AXIS && !wanted.indirect;
-        if (wanted.coef[i] == 0 && !lone) continue;
+        bool lone = i == 0 && dim_is(size, 1) && l->k_symbol == LOWER_NO_AXIS && !wanted.indirect;
+        if (dim_is(wanted.coef[i], 0) && !lone) continue;
         KTerm term = {(uint32_t)axes[i], KVALUE_NONE, coefficient(l, wanted.coef[i], size)};
         if (!add_term(l, &access, term)) return UINT32_MAX;
     }
@@ -151,7 +158,7 @@ uint32_t lower_row_buffer(Lower *l, NodeId node) {
                       .first_term = l->kernel->terms.count,
                       .n_terms = 1,
                       .offset = kcoef_literal(0)};
-    LowerAccess own = {.arg = l->args.count, .coef = {0, 1}};
+    LowerAccess own = {.arg = l->args.count, .coef = {{0}, {1}}};
     bool ok = vec_push(&l->args, arg) && vec_push(&l->kernel->args, karg) &&
               vec_push(&l->kernel->terms, term) && vec_push(&l->kernel->accesses, access) &&
               vec_push(&l->accesses, own);
@@ -163,43 +170,48 @@ uint32_t lower_row_buffer(Lower *l, NodeId node) {
 
 /* The grid as it will be launched. */
 typedef struct Grid {
-    int32_t rank;               /* dimensions left */
-    int64_t sizes[SN_MAX_RANK]; /* their sizes */
-    int32_t from[SN_MAX_RANK];  /* the innermost original dimension in each: its strides count */
-    int64_t b_size;             /* size of the loop over B after merging */
+    int32_t rank;              /* dimensions left */
+    Dim sizes[SN_MAX_RANK];    /* their sizes */
+    int32_t from[SN_MAX_RANK]; /* the innermost original dimension in each: its strides count */
+    Dim b_size;                /* size of the loop over B after merging */
 } Grid;
 
-static bool evenly(const Lower *l, int32_t outer, int32_t inner, int64_t inner_size) {
-    for (uint32_t i = 0; i < l->args.count; i++)
-        if (l->args.data[i].grid[outer] != l->args.data[i].grid[inner] * inner_size) return false;
+static bool evenly(const Lower *l, int32_t outer, int32_t inner, Dim inner_size) {
+    for (uint32_t i = 0; i < l->args.count; i++) {
+        const Dim *grid = l->args.data[i].grid;
+        if (!dim_same(grid[outer], dim_mul(l->graph->table, grid[inner], inner_size))) return false;
+    }
     return true;
 }
 
 /* Can the loop over B go on into the next grid dimension? Only a map's: a column's rows lie between. */
-static bool continues_in_b(const Lower *l, int32_t dim, int64_t b_size) {
+static bool continues_in_b(const Lower *l, int32_t dim, Dim b_size) {
     if (l->b_used || l->grid_used[dim] || l->k_symbol != LOWER_NO_AXIS) return false;
     for (uint32_t i = 0; i < l->accesses.count; i++) {
         const LowerAccess *access = &l->accesses.data[i];
-        if (l->args.data[access->arg].grid[dim] != access->coef[0] * b_size) return false;
+        Dim whole = dim_mul(l->graph->table, access->coef[0], b_size);
+        if (!dim_same(l->args.data[access->arg].grid[dim], whole)) return false;
     }
     return l->accesses.count > 0;
 }
 
 static Grid merge_grid(const Lower *l) {
-    Grid grid = {.b_size = 1};
+    DimTable *table = l->graph->table;
+    Grid grid = {.b_size = {1}};
     int32_t rank = l->n_grid;
-    int64_t sizes[SN_MAX_RANK];
+    Dim sizes[SN_MAX_RANK];
     memcpy(sizes, l->grid_sizes, sizeof sizes);
     if (l->b_symbol != LOWER_NO_AXIS) {
         grid.b_size = l->space.symbols.data[l->b_symbol].size;
-        while (rank > 0 && continues_in_b(l, rank - 1, grid.b_size)) grid.b_size *= sizes[--rank];
+        while (rank > 0 && continues_in_b(l, rank - 1, grid.b_size))
+            grid.b_size = dim_mul(table, grid.b_size, sizes[--rank]);
     }
     for (int32_t i = 0; i < rank; i++) {
         int32_t last = grid.rank - 1;
         bool merges = grid.rank > 0 && !l->grid_used[i] && !l->grid_used[grid.from[last]] &&
                       evenly(l, grid.from[last], i, sizes[i]);
         if (merges) {
-            grid.sizes[last] *= sizes[i];
+            grid.sizes[last] = dim_mul(table, grid.sizes[last], sizes[i]);
             grid.from[last] = i;
         } else {
             grid.sizes[grid.rank] = sizes[i];
@@ -241,15 +253,17 @@ static int64_t block_size(const Lower *l, int64_t points, int64_t b_size) {
 static int64_t access_bytes(const Lower *l, const LowerAccess *access) {
     const LowerArg *arg = &l->args.data[access->arg];
     if (arg->buffer == UINT32_MAX) return 0; /* a row buffer stays in the cache */
+    const DimTable *table = l->graph->table;
     const Buffer *buffer = &l->program->buffers.data[arg->buffer];
-    int64_t count = 1;
+    int64_t a = dim_hint(table, l->group->a), k = dim_hint(table, l->group->k),
+            b = dim_hint(table, l->group->b), count = 1;
     for (int32_t d = 0; d < l->n_grid; d++)
-        if (arg->grid[d]) count *= l->grid_sizes[d];
-    if (access->coef[0]) count *= l->space.symbols.data[l->b_symbol].size;
-    if (access->coef[1]) count *= l->group->k;
+        if (!dim_is(arg->grid[d], 0)) count *= dim_hint(table, l->grid_sizes[d]);
+    if (!dim_is(access->coef[0], 0))
+        count *= dim_hint(table, l->space.symbols.data[l->b_symbol].size);
+    if (!dim_is(access->coef[1], 0)) count *= k;
     if (access->indirect)
-        count = l->group->a * (access->depth >= DEPTH_B ? l->group->b : 1) *
-                (access->depth == DEPTH_K ? l->group->k : 1);
+        count = a * (access->depth >= DEPTH_B ? b : 1) * (access->depth == DEPTH_K ? k : 1);
     if (count > buffer->elements && buffer->elements > 0) count = buffer->elements;
     return count * (int64_t)sn_dtype_size((sn_dtype)buffer->dtype);
 }
@@ -277,7 +291,7 @@ static void count_operations(const Lower *l, Step *step, int64_t points) {
         uint8_t form = kop_row(inst->op)->form;
         if (form == KFORM_LOOP) {
             KCoef size = k->axes.data[inst->imm].size;
-            int64_t count = size.param >= 0 ? l->params.data[size.param] : size.value;
+            int64_t count = size.param >= 0 ? l->params.data[size.param].word : size.value;
             trips[depth + 1] = trips[depth] * count;
             depth++;
         } else if (form == KFORM_END) {
@@ -292,29 +306,32 @@ static void count_operations(const Lower *l, Step *step, int64_t points) {
 
 static bool push_params(Lower *l, Launch *launch, const Grid *grid, int64_t blocks, int64_t block) {
     int64_t fixed[KPARAM_STRIDES] = {blocks, block, grid->rank};
-    memcpy(fixed + KPARAM_SIZES, grid->sizes, sizeof(int64_t) * (size_t)grid->rank);
+    for (int32_t d = 0; d < grid->rank; d++)
+        fixed[KPARAM_SIZES + d] = dim_hint(l->graph->table, grid->sizes[d]);
     for (int32_t i = 0; i < KPARAM_STRIDES; i++)
         if (!vec_push(&launch->params, fixed[i])) return false;
     for (uint32_t a = 0; a < l->args.count; a++)
         for (int32_t d = 0; d < SN_MAX_RANK; d++) {
-            int64_t stride = d < grid->rank ? l->args.data[a].grid[grid->from[d]] : 0;
-            if (!vec_push(&launch->params, stride)) return false;
+            Dim stride = d < grid->rank ? l->args.data[a].grid[grid->from[d]] : dim_of(0);
+            if (!vec_push(&launch->params, dim_hint(l->graph->table, stride))) return false;
         }
     for (uint32_t i = 0; i < l->params.count; i++)
-        if (!vec_push(&launch->params, l->params.data[i])) return false;
+        if (!vec_push(&launch->params, l->params.data[i].word)) return false;
     return true;
 }
 
 sn_status lower_launch(Lower *l, Step *step) {
+    const DimTable *table = l->graph->table;
     Grid grid = merge_grid(l);
     renumber_grid(l, &grid);
+    int64_t b_size = dim_hint(table, grid.b_size);
     if (l->b_symbol != LOWER_NO_AXIS) /* the first parameter is the size of the loop over B */
-        l->params.data[l->kernel->axes.data[l->b_axis].size.param] = grid.b_size;
+        l->params.data[l->kernel->axes.data[l->b_axis].size.param] =
+            (LowerParam){b_size, grid.b_size};
     int64_t points = 1;
-    for (int32_t i = 0; i < grid.rank; i++) points *= grid.sizes[i];
-    int64_t block = block_size(l, points, grid.b_size);
-    int64_t blocks =
-        l->b_symbol == LOWER_NO_AXIS || block < 1 ? 1 : (grid.b_size + block - 1) / block;
+    for (int32_t i = 0; i < grid.rank; i++) points *= dim_hint(table, grid.sizes[i]);
+    int64_t block = block_size(l, points, b_size);
+    int64_t blocks = l->b_symbol == LOWER_NO_AXIS || block < 1 ? 1 : (b_size + block - 1) / block;
     Launch *launch = &step->launch;
     launch->items = points * blocks;
     for (uint32_t i = 0; i < l->args.count; i++) {
@@ -322,10 +339,11 @@ sn_status lower_launch(Lower *l, Step *step) {
         uint8_t role = arg->written ? (arg->read ? KARG_INOUT : KARG_OUT) : KARG_IN;
         KArg *karg = &l->kernel->args.data[i];
         if (karg->role == KARG_LOCAL)
-            launch->scratch_bytes += kernel_local_bytes((sn_dtype)karg->dtype, l->group->k);
+            launch->scratch_bytes +=
+                kernel_local_bytes((sn_dtype)karg->dtype, dim_hint(table, l->group->k));
         else
             karg->role = role;
-        if (!vec_push(&launch->args, ((ArgRef){arg->buffer, arg->offset})))
+        if (!vec_push(&launch->args, ((ArgRef){arg->buffer, dim_hint(table, arg->offset)})))
             return error_memory(l->context->error);
     }
     count_bytes(l, step);

@@ -27,7 +27,7 @@ static bool may_keep(const Lower *l, NodeId id) {
     const Node *node = graph_node(l->graph, id);
     return is_own(l, id) && op_is((OpCode)node->op, CLASS_POINTWISE) &&
            op_cost((OpCode)node->op) >= KEEP_COST && !dtype_is_half((sn_dtype)node->dtype) &&
-           node_count(l->graph, id) == l->group->a * l->group->k * l->group->b;
+           group_level(l->graph->table, l->group, node_count(l->graph, id)) == LEVEL_FULL;
 }
 
 static void walk(KeepWalk *w, NodeId id) {
@@ -54,7 +54,7 @@ static void walk(KeepWalk *w, NodeId id) {
 
 void lower_choose_kept(Lower *l, int32_t last_stage) {
     const Group *g = l->group;
-    bool fits = g->k * 8 <= KEEP_MOST_BYTES;
+    bool fits = dim_hint(l->graph->table, g->k) * 8 <= KEEP_MOST_BYTES;
     if (last_stage < 1 || !fits || l->b_symbol != LOWER_NO_AXIS || g->sequential) return;
     KeepWalk w = {.l = l};
     for (w.stage = 0; w.stage <= last_stage; w.stage++) {

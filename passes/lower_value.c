@@ -66,12 +66,19 @@ static KValue int_const(Lower *l, int64_t value) {
     return lower_depth_at(l, kb_int(l->builder, SN_I64, value), DEPTH_ITEM);
 }
 
-static KValue param_value(Lower *l, sn_dtype dtype, int64_t bits) {
-    KCoef coef = lower_param(l, bits);
+static KValue param_at(Lower *l, sn_dtype dtype, KCoef coef) {
     return at_item(l, (KInst){.op = OP_PARAM,
                               .dtype = (uint8_t)dtype,
                               .in = {KVALUE_NONE, KVALUE_NONE, KVALUE_NONE},
                               .imm = (uint64_t)coef.param});
+}
+
+static KValue bits_value(Lower *l, sn_dtype dtype, int64_t bits) {
+    return param_at(l, dtype, lower_bits(l, bits));
+}
+
+static KValue size_value(Lower *l, Dim size) {
+    return param_at(l, SN_I64, lower_param(l, size));
 }
 
 /* ---- index values ------------------------------------------------------------------------------ */
@@ -118,7 +125,7 @@ static KValue symbol_value(Lower *l, int32_t symbol) {
     if (s.kind == SYMBOL_AXIS) return axis_value(l, symbol);
     if (s.kind == SYMBOL_VALUE) return s.value;
     KValue of = lower_index_value(l, &s.of);
-    KValue divisor = param_value(l, SN_I64, s.divisor);
+    KValue divisor = size_value(l, s.divisor);
     return lower_op(l, s.kind == SYMBOL_DIV ? OP_INT_DIV : OP_FMOD, of, divisor, KVALUE_NONE);
 }
 
@@ -127,26 +134,29 @@ KValue lower_index_value(Lower *l, const IndexExpr *e) {
     KValue sum = KVALUE_NONE;
     for (int32_t i = 0; i < e->count && !l->failed; i++) {
         KValue term = symbol_value(l, e->terms[i].symbol);
-        if (e->terms[i].coef != 1)
-            term = lower_op(l, OP_MUL, term, param_value(l, SN_I64, e->terms[i].coef), KVALUE_NONE);
+        if (!dim_is(e->terms[i].coef, 1))
+            term = lower_op(l, OP_MUL, term, size_value(l, e->terms[i].coef), KVALUE_NONE);
         sum = sum == KVALUE_NONE ? term : lower_op(l, OP_ADD, sum, term, KVALUE_NONE);
     }
-    if (sum == KVALUE_NONE) return int_const(l, e->constant);
-    if (e->constant == 0) return sum;
-    return lower_op(l, OP_ADD, sum, param_value(l, SN_I64, e->constant), KVALUE_NONE);
+    if (sum == KVALUE_NONE)
+        return dim_is_number(e->constant) ? int_const(l, e->constant.word)
+                                          : size_value(l, e->constant);
+    if (dim_is(e->constant, 0)) return sum;
+    return lower_op(l, OP_ADD, sum, size_value(l, e->constant), KVALUE_NONE);
 }
 
-int32_t lower_value_symbol(Lower *l, KValue value, int64_t size) {
+int32_t lower_value_symbol(Lower *l, KValue value, Dim size) {
     return index_value(&l->space, value, size);
 }
 
 /* ---- data errors --------------------------------------------------------------------------------- */
 
-static bool note_check(Lower *l, NodeId node, int64_t limit) {
+static bool note_check(Lower *l, NodeId node, Dim limit) {
     for (uint32_t i = 0; i < l->program->checks.count; i++)
         if (l->program->checks.data[i].code == node) return true;
     const Node *n = graph_node(l->graph, node);
-    ProgramCheck check = {.code = node, .op = n->op, .site = n->site, .limit = limit};
+    ProgramCheck check = {
+        .code = node, .op = n->op, .site = n->site, .limit = dim_hint(l->graph->table, limit)};
     bool made = n->op == OP_GATHER || n->op == OP_INDEX_SELECT;
     int64_t as = made ? node_attr_int(l->graph, node, "as") : 0;
     if (as > 0 && as < OP_COUNT) check.op = (uint16_t)as;
@@ -158,13 +168,13 @@ static KValue both(Lower *l, KValue x, KValue y) {
     return y == KVALUE_NONE ? x : lower_op(l, OP_BITWISE_AND, x, y, KVALUE_NONE);
 }
 
-static KValue in_range(Lower *l, KValue index, int64_t size) {
+static KValue in_range(Lower *l, KValue index, Dim size) {
     KValue low = lower_op(l, OP_GE, index, int_const(l, 0), KVALUE_NONE);
-    KValue high = lower_op(l, OP_LT, index, param_value(l, SN_I64, size), KVALUE_NONE);
+    KValue high = lower_op(l, OP_LT, index, size_value(l, size), KVALUE_NONE);
     return both(l, low, high);
 }
 
-KValue lower_checked_index(Lower *l, NodeId node, KValue index, int64_t size) {
+KValue lower_checked_index(Lower *l, NodeId node, KValue index, Dim size) {
     if (l->failed || !note_check(l, node, size)) return lower_fail(l, "out of memory");
     KValue ok = in_range(l, index, size), wanted = ok;
     /* Where the value is not wanted, its index may be anything. */
@@ -172,7 +182,7 @@ KValue lower_checked_index(Lower *l, NodeId node, KValue index, int64_t size) {
         KValue off = lower_op(l, OP_BITWISE_NOT, l->predicate, KVALUE_NONE, KVALUE_NONE);
         wanted = lower_op(l, OP_BITWISE_OR, ok, off, KVALUE_NONE);
     }
-    KCoef code = lower_param(l, node);
+    KCoef code = lower_bits(l, node);
     emit_at(l, &wanted, 1);
     KInst check = {.op = OP_CHECK,
                    .dtype = SN_BOOL,
@@ -188,7 +198,7 @@ KValue lower_checked_index(Lower *l, NodeId node, KValue index, int64_t size) {
 
 void lower_own_index(Lower *l, NodeId shaped, IndexExpr *index) {
     const Node *node = graph_node(l->graph, shaped);
-    Level level = group_level(l->group, node_count(l->graph, shaped));
+    Level level = group_level(l->graph->table, l->group, node_count(l->graph, shaped));
     if (level == LEVEL_NONE) {
         lower_fail(l, "a member has no level");
         return;
@@ -238,9 +248,9 @@ static bool memo_equal(const void *context, uint32_t at) {
 static uint64_t memo_hash(const Lower *l, NodeId node, const IndexExpr *index, int32_t rank) {
     uint64_t hash = hash_mix(node, l->predicate);
     for (int32_t i = 0; i < rank; i++) {
-        hash = hash_mix(hash, (uint64_t)index[i].constant);
+        hash = hash_mix(hash, (uint64_t)index[i].constant.word);
         for (int32_t j = 0; j < index[i].count; j++)
-            hash = hash_mix(hash, (uint64_t)index[i].terms[j].coef * 31 +
+            hash = hash_mix(hash, (uint64_t)index[i].terms[j].coef.word * 31 +
                                       (uint64_t)index[i].terms[j].symbol);
     }
     return hash;
@@ -269,9 +279,9 @@ static KValue load(Lower *l, NodeId node, const IndexExpr *index) {
     if (buffer == NO_BUFFER) return lower_fail(l, "a value has no buffer");
     NodeId owner = l->program->buffers.data[buffer].node;
     const Node *shape = graph_node(l->graph, node);
-    int64_t strides[SN_MAX_RANK];
+    Dim strides[SN_MAX_RANK];
     memory_strides(l->graph, owner, node, strides);
-    IndexExpr address = index_constant(0);
+    IndexExpr address = index_constant(dim_of(0));
     for (int32_t i = 0; i < shape->rank; i++) index_add(&l->space, &address, strides[i], &index[i]);
     uint32_t access = lower_access(l, (uint32_t)buffer, &address, false);
     if (l->failed) return KVALUE_NONE;
@@ -290,13 +300,18 @@ static KValue constant(Lower *l, NodeId id) {
     const Node *node = graph_node(l->graph, id);
     const int64_t *attrs = node_attrs(l->graph, node);
     sn_dtype dtype = (sn_dtype)node->dtype;
+    if (attrs[1] == CONST_SIZE) {
+        KValue size = size_value(l, (Dim){attrs[0]});
+        return l->failed ? KVALUE_NONE
+                         : lower_depth_at(l, kb_cast(l->builder, dtype, size), DEPTH_ITEM);
+    }
     if (attrs[1] && dtype_is_half(dtype)) { /* parameter words hold compute types */
         uint64_t bits = dtype_bits_cast(SN_F32, dtype, (uint64_t)attrs[0]);
-        KValue wide = param_value(l, SN_F32, (int64_t)bits);
+        KValue wide = bits_value(l, SN_F32, (int64_t)bits);
         return l->failed ? KVALUE_NONE
                          : lower_depth_at(l, kb_cast(l->builder, dtype, wide), DEPTH_ITEM);
     }
-    if (attrs[1]) return param_value(l, dtype, attrs[0]);
+    if (attrs[1]) return bits_value(l, dtype, attrs[0]);
     kbuilder_at(l->builder, l->regions[DEPTH_ITEM]);
     return lower_depth_at(l, kb_const(l->builder, (sn_dtype)node->dtype, (uint64_t)attrs[0]),
                           DEPTH_ITEM);
@@ -354,14 +369,14 @@ static KValue gather(Lower *l, NodeId id, const IndexExpr *index) {
     NodeId x = node_inputs(l->graph, node)[0], which = node_inputs(l->graph, node)[1];
     int32_t axis = (int32_t)node_attr_int(l->graph, id, "axis");
     const Node *source = graph_node(l->graph, x);
-    int64_t size = node_dims(l->graph, source)[axis];
+    Dim size = node_dims(l->graph, source)[axis];
     KValue at = lower_value(l, which, node->op == OP_GATHER ? index : &index[axis]);
     if (l->failed) return KVALUE_NONE;
     KValue safe = lower_checked_index(l, id, at, size);
     IndexExpr inner[SN_MAX_RANK];
     for (int32_t i = 0; i < source->rank; i++) inner[i] = index[i];
     inner[axis] = index_symbol(lower_value_symbol(l, safe, size));
-    if (size > 0) return lower_value(l, x, inner);
+    if (!dim_equal(l->graph->table, size, dim_of(0))) return lower_value(l, x, inner);
     return under(l, in_range(l, at, size), x, inner);
 }
 
@@ -370,27 +385,27 @@ static KValue pad(Lower *l, NodeId id, const IndexExpr *index) {
     NodeId x = node_inputs(l->graph, node)[0];
     const Node *source = graph_node(l->graph, x);
     int32_t count;
-    const int64_t *pads = node_attr_list(l->graph, id, "pads", &count);
+    const Dim *pads = node_attr_dims(l->graph, id, "pads", &count);
     IndexExpr inner[SN_MAX_RANK];
     KValue inside = KVALUE_NONE;
     for (int32_t i = 0; i < node->rank; i++) inner[i] = index[i];
     for (int32_t i = 0; i < count; i += 2) {
         int32_t axis = node->rank - 1 - i / 2;
-        if (!pads[i] && !pads[i + 1]) continue;
-        inner[axis].constant -= pads[i];
+        if (dim_is(pads[i], 0) && dim_is(pads[i + 1], 0)) continue;
+        inner[axis].constant = dim_sub(l->graph->table, inner[axis].constant, pads[i]);
         KValue at = lower_index_value(l, &inner[axis]);
         inside = both(l, inside, in_range(l, at, node_dims(l->graph, source)[axis]));
     }
     sn_dtype dtype = (sn_dtype)node->dtype;
     uint64_t bits = dtype_bits_from_double(dtype, node_attr_double(l->graph, id, "value"));
     KValue value = under(l, inside, x, inner);
-    KValue outside = param_value(l, dtype, (int64_t)bits);
+    KValue outside = bits_value(l, dtype, (int64_t)bits);
     return lower_op(l, OP_WHERE, inside, value, outside);
 }
 
 static KValue one_hot(Lower *l, NodeId id, const IndexExpr *index) {
     const Node *node = graph_node(l->graph, id);
-    int64_t classes = node_dims(l->graph, node)[node->rank - 1];
+    Dim classes = node_dims(l->graph, node)[node->rank - 1];
     KValue at = lower_value(l, node_inputs(l->graph, node)[0], index);
     if (l->failed) return KVALUE_NONE;
     KValue safe = lower_checked_index(l, id, at, classes);
@@ -404,12 +419,13 @@ static KValue one_hot(Lower *l, NodeId id, const IndexExpr *index) {
 static KValue random(Lower *l, NodeId id, const IndexExpr *index) {
     const Node *node = graph_node(l->graph, id);
     NodeId state = node_inputs(l->graph, node)[0];
-    IndexExpr word = index_constant(0);
+    IndexExpr word = index_constant(dim_of(0));
     KValue seed = lower_value(l, state, &word);
-    word = index_constant(1);
+    word = index_constant(dim_of(1));
     KValue counter = lower_value(l, state, &word);
     IndexExpr position = index_flatten(&l->space, index, node_dims(l->graph, node), node->rank);
-    position.constant += node_attr_int(l->graph, id, "offset");
+    Dim offset = node_attr_dim(l->graph, id, "offset");
+    position.constant = dim_add(l->graph->table, position.constant, offset);
     KValue number = lower_index_value(l, &position);
     if (l->failed) return KVALUE_NONE;
     return lower_random(l, (OpCode)node->op, (sn_dtype)node->dtype, seed, counter, number);

@@ -12,7 +12,7 @@
  * FULL (A·K·B elements) or ROW (A·B elements), always in row-major order of the space. */
 typedef struct Group {
     VEC(NodeId) members; /* in topological order */
-    int64_t a, k, b;     /* sizes of the space */
+    Dim a, k, b;         /* sizes of the space */
     NodeId shape_of;     /* the node whose dims are the space's finest known form */
     int32_t k_first;     /* K = dims [k_first, k_last) of that node; equal for a map */
     int32_t k_last;

@@ -132,16 +132,17 @@ static IndexExpr written_position(Planner *p, const Group *group, NodeId id) {
     IndexExpr unknown = {.count = INDEX_OVERFLOW};
     const Node *node = graph_node(p->graph, id);
     if (!is_update(p, id))
-        return level_position(group, group_level(group, node_count(p->graph, id)));
+        return level_position(p->graph->table, group,
+                              group_level(p->graph->table, group, node_count(p->graph, id)));
     if (node->op != OP_PUT_SLICE || !flat_space(group, &p->space)) return unknown;
     NodeId value = node_inputs(p->graph, node)[1];
-    Level level = group_level(group, node_count(p->graph, value));
-    IndexExpr position = level_position(group, level), index[SN_MAX_RANK];
+    Level level = group_level(p->graph->table, group, node_count(p->graph, value));
+    IndexExpr position = level_position(p->graph->table, group, level), index[SN_MAX_RANK];
     index_unflatten(&p->space, &position, node_dims(p->graph, graph_node(p->graph, value)),
                     node->rank, index);
     int32_t rank;
-    const int64_t *starts = node_attr_list(p->graph, id, "starts", &rank);
-    const int64_t *steps = node_attr_list(p->graph, id, "steps", &rank);
+    const Dim *starts = node_attr_dims(p->graph, id, "starts", &rank);
+    const Dim *steps = node_attr_dims(p->graph, id, "steps", &rank);
     for (int32_t i = 0; i < rank; i++) {
         IndexExpr scaled = index_constant(starts[i]);
         index_add(&p->space, &scaled, steps[i], &index[i]);
@@ -201,7 +202,7 @@ static bool update_in_place(Planner *p, NodeId id) {
 /* A kernel sees a buffer in one dtype only. */
 static bool same_elements(const Planner *p, NodeId x, NodeId y) {
     return graph_node(p->graph, x)->dtype == graph_node(p->graph, y)->dtype &&
-           node_count(p->graph, x) == node_count(p->graph, y);
+           dim_same(node_count(p->graph, x), node_count(p->graph, y));
 }
 
 /* An elementwise result over a temporary that the same kernel reads for the last time. */
@@ -258,7 +259,7 @@ static bool add_buffer(Planner *p, NodeId node, BufferKind kind, int32_t number)
     Buffer buffer = {.kind = (uint8_t)kind,
                      .dtype = graph_node(p->graph, node)->dtype,
                      .number = number,
-                     .elements = node_count(p->graph, node),
+                     .elements = dim_hint(p->graph->table, node_count(p->graph, node)),
                      .node = node,
                      .first_step = INT32_MAX,
                      .last_step = -1};
@@ -292,7 +293,7 @@ static sn_status describe_outputs(Planner *p) {
     for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
         GraphOutput output = p->graph->outputs.data[i];
         NodeId base = view_base(p->graph, output.node);
-        int64_t own[SN_MAX_RANK];
+        Dim own[SN_MAX_RANK], strides[SN_MAX_RANK], offset;
         ProgramOutput result = {.writes_input = output.writes_input,
                                 .type = node_type(p->graph, output.node)};
         if (output.writes_input >= 0) {
@@ -300,9 +301,11 @@ static sn_status describe_outputs(Planner *p) {
         } else {
             result.buffer = (uint32_t)p->fusion->buffer_of[base];
             memory_strides(p->graph, owner_of(p, base), base, own);
-            if (!view_strides(p->graph, output.node, base, own, result.strides, &result.offset))
+            if (!view_strides(p->graph, output.node, base, own, strides, &offset))
                 return error_set(p->context->error, SN_ERROR_INTERNAL,
                                  "plan: result has no strides");
+            dims_hints(p->graph->table, strides, result.type.rank, result.strides);
+            result.offset = dim_hint(p->graph->table, offset);
         }
         if (!vec_push(&p->program->outputs, result)) return memory_error(p);
     }
@@ -455,6 +458,7 @@ static sn_status plan_all(Planner *p) {
 sn_status pass_plan(PassContext *context) {
     uint32_t count = context->graph.nodes.count;
     Planner p = {.context = context,
+                 .space = {.table = context->graph.table},
                  .graph = &context->graph,
                  .fusion = &context->fusion,
                  .program = context->program,

@@ -3,9 +3,10 @@
 #include "ir/infer.h"
 #include "passes/fuse.h"
 
-Level group_level(const Group *group, int64_t count) {
-    if (count == group->a * group->k * group->b) return LEVEL_FULL;
-    return count == group->a * group->b ? LEVEL_ROW : LEVEL_NONE;
+Level group_level(DimTable *table, const Group *group, Dim count) {
+    Dim rows = dim_mul(table, group->a, group->b);
+    if (dim_same(count, dim_mul(table, rows, group->k))) return LEVEL_FULL;
+    return dim_same(count, rows) ? LEVEL_ROW : LEVEL_NONE;
 }
 
 bool group_has_k(const Group *group) {
@@ -21,13 +22,13 @@ bool flat_space(const Group *group, IndexSpace *space) {
     return !space->failed;
 }
 
-IndexExpr level_position(const Group *group, Level level) {
-    IndexExpr e = index_constant(0);
-    int64_t strides[3] = {group->k * group->b, group->b, 1};
+IndexExpr level_position(DimTable *table, const Group *group, Level level) {
+    IndexExpr e = index_constant(dim_of(0));
+    Dim strides[3] = {dim_mul(table, group->k, group->b), group->b, dim_of(1)};
     if (level == LEVEL_ROW) strides[AXIS_A] = group->b;
-    int64_t sizes[3] = {group->a, group->k, group->b};
+    Dim sizes[3] = {group->a, group->k, group->b};
     for (int32_t axis = AXIS_A; axis <= AXIS_B; axis++) {
-        if (sizes[axis] == 1 || (axis == AXIS_K && level == LEVEL_ROW)) continue;
+        if (dim_is(sizes[axis], 1) || (axis == AXIS_K && level == LEVEL_ROW)) continue;
         e.terms[e.count++] = (IndexTerm){axis, strides[axis]};
     }
     return e;
@@ -64,7 +65,7 @@ static void walk_operands(Walk *w, NodeId id, const IndexExpr *index) {
 
 static void overflow_index(const Graph *graph, NodeId id, IndexExpr *index) {
     for (int32_t i = 0; i < graph_node(graph, id)->rank; i++) {
-        index[i] = index_constant(0);
+        index[i] = index_constant(dim_of(0));
         index[i].count = INDEX_OVERFLOW;
     }
 }
@@ -114,7 +115,8 @@ static bool read_in_place(const Walk *w, const Node *shape, NodeId operand) {
     const Node *node = graph_node(w->graph, operand);
     NodeRole role = (NodeRole)w->fusion->roles[operand];
     return role != ROLE_VIEW && role != ROLE_INLINE && node->rank == shape->rank &&
-           dims_equal(node_dims(w->graph, node), node_dims(w->graph, shape), shape->rank);
+           memcmp(node_dims(w->graph, node), node_dims(w->graph, shape),
+                  sizeof(Dim) * shape->rank) == 0;
 }
 
 /* What a pointwise op, a reduction or a scan reads; coordinates are worked out only for operands that
@@ -124,9 +126,10 @@ static bool walk_elementwise(Walk *w, const Group *group, NodeId id) {
     const NodeId *inputs = node_inputs(w->graph, node);
     NodeId shaped = op_is((OpCode)node->op, CLASS_REDUCE) ? inputs[0] : id;
     const Node *shape = graph_node(w->graph, shaped);
-    Level level = group_level(group, node_count(w->graph, shaped));
+    DimTable *table = w->graph->table;
+    Level level = group_level(table, group, node_count(w->graph, shaped));
     if (level == LEVEL_NONE) return false;
-    IndexExpr position = level_position(group, level), index[SN_MAX_RANK], at[SN_MAX_RANK];
+    IndexExpr position = level_position(table, group, level), index[SN_MAX_RANK], at[SN_MAX_RANK];
     bool known = false;
     for (uint32_t i = 0; i < node->n_inputs; i++) {
         NodeId operand = inputs[i];
@@ -154,9 +157,9 @@ static bool own_index(const Graph *graph, const Group *group, NodeId id, IndexSp
         shaped = node_inputs(graph, node)[1];
     if (node->op == OP_SCATTER_ADD || node->op == OP_INDEX_COPY)
         shaped = node_inputs(graph, node)[node->op == OP_SCATTER_ADD ? 1 : 2];
-    Level level = group_level(group, node_count(graph, shaped));
+    Level level = group_level(graph->table, group, node_count(graph, shaped));
     if (level == LEVEL_NONE) return false;
-    IndexExpr position = level_position(group, level);
+    IndexExpr position = level_position(graph->table, group, level);
     const Node *shape = graph_node(graph, shaped);
     index_unflatten(space, &position, node_dims(graph, shape), shape->rank, index);
     return true;
@@ -224,33 +227,33 @@ NodeId view_base(const Graph *graph, NodeId node) {
     return node;
 }
 
-void row_major_strides(const int64_t *dims, int32_t rank, int64_t *strides) {
-    int64_t stride = 1;
+void row_major_strides(DimTable *table, const Dim *dims, int32_t rank, Dim *strides) {
+    Dim stride = dim_of(1);
     for (int32_t i = rank - 1; i >= 0; i--) {
         strides[i] = stride;
-        stride *= dims[i];
+        stride = dim_mul(table, stride, dims[i]);
     }
 }
 
-void base_strides(const Graph *graph, NodeId base, int64_t *strides) {
+void base_strides(const Graph *graph, NodeId base, Dim *strides) {
     const Node *node = graph_node(graph, base);
     if (node->op == OP_INPUT) {
         int32_t count;
-        const int64_t *own = node_attr_list(graph, base, "strides", &count);
+        const Dim *own = node_attr_dims(graph, base, "strides", &count);
         if (count) {
             memcpy(strides, own, sizeof *own * (size_t)count);
             return;
         }
     }
-    row_major_strides(node_dims(graph, node), node->rank, strides);
+    row_major_strides(graph->table, node_dims(graph, node), node->rank, strides);
 }
 
-void memory_strides(const Graph *graph, NodeId owner, NodeId node, int64_t *strides) {
+void memory_strides(const Graph *graph, NodeId owner, NodeId node, Dim *strides) {
     const Node *first = graph_node(graph, owner), *shape = graph_node(graph, node);
     if (first->op == OP_INPUT && first->rank == shape->rank)
         base_strides(graph, owner, strides);
     else
-        row_major_strides(node_dims(graph, shape), shape->rank, strides);
+        row_major_strides(graph->table, node_dims(graph, shape), shape->rank, strides);
 }
 
 /* Coordinates in the base of a chain of views. */
@@ -264,19 +267,19 @@ static void to_base(IndexSpace *space, const Graph *graph, NodeId node, NodeId b
     }
 }
 
-bool view_strides(const Graph *graph, NodeId node, NodeId base, const int64_t *strides_of_base,
-                  int64_t *strides, int64_t *offset) {
+bool view_strides(const Graph *graph, NodeId node, NodeId base, const Dim *strides_of_base,
+                  Dim *strides, Dim *offset) {
     const Node *view = graph_node(graph, node);
-    IndexSpace space = {0};
+    IndexSpace space = {.table = graph->table};
     IndexExpr index[SN_MAX_RANK];
     for (int32_t i = 0; i < view->rank; i++)
         index[i] = index_symbol(index_axis(&space, node_dims(graph, view)[i]));
     to_base(&space, graph, node, base, index);
-    IndexExpr address = index_constant(0);
+    IndexExpr address = index_constant(dim_of(0));
     for (int32_t i = 0; i < graph_node(graph, base)->rank; i++)
         index_add(&space, &address, strides_of_base[i], &index[i]);
     bool plain = !space.failed && address.count >= 0;
-    for (int32_t i = 0; i < view->rank; i++) strides[i] = 0;
+    for (int32_t i = 0; i < view->rank; i++) strides[i] = dim_of(0);
     for (int32_t i = 0; plain && i < address.count; i++) {
         if (address.terms[i].symbol >= view->rank)
             plain = false;

@@ -25,7 +25,7 @@ NodeId graph_copy_node(const Graph *from, NodeId id, Graph *to, const NodeId *ma
     if (node->op == OP_INPUT) {
         TensorType type = node_type(from, id);
         int32_t count;
-        const int64_t *strides = node_attr_list(from, id, "strides", &count);
+        const Dim *strides = node_attr_dims(from, id, "strides", &count);
         return graph_input(to, &type, count ? strides : NULL, site, error);
     }
     NodeId few[8];
@@ -45,7 +45,9 @@ NodeId graph_copy_node(const Graph *from, NodeId id, Graph *to, const NodeId *ma
     attrs.count = node->n_attrs;
     memcpy(attrs.words, node_attrs(from, node), sizeof(int64_t) * node->n_attrs);
     NodeId copy;
-    if (node->op == OP_CONST)
+    if (node->op == OP_CONST && attrs.words[1] == CONST_SIZE)
+        copy = graph_size(to, (sn_dtype)node->dtype, (Dim){attrs.words[0]}, site, error);
+    else if (node->op == OP_CONST)
         copy = graph_const(to, (sn_dtype)node->dtype, (uint64_t)attrs.words[0], attrs.words[1] != 0,
                            attrs.words[2] != 0, site, error);
     else
@@ -63,15 +65,15 @@ static bool base_is_result(const Graph *graph, NodeId base) {
 
 /* Are the elements of the view those of its base, dense and in order? */
 static bool is_whole(const Graph *graph, NodeId view, NodeId base) {
-    int64_t own[SN_MAX_RANK], strides[SN_MAX_RANK], dense[SN_MAX_RANK], offset;
+    Dim own[SN_MAX_RANK], strides[SN_MAX_RANK], dense[SN_MAX_RANK], offset;
     const Node *node = graph_node(graph, view);
-    const int64_t *dims = node_dims(graph, node);
+    const Dim *dims = node_dims(graph, node);
     base_strides(graph, base, own);
-    if (!view_strides(graph, view, base, own, strides, &offset) || offset != 0) return false;
-    row_major_strides(dims, node->rank, dense);
-    bool whole = node_count(graph, view) == node_count(graph, base);
+    if (!view_strides(graph, view, base, own, strides, &offset) || !dim_is(offset, 0)) return false;
+    row_major_strides(graph->table, dims, node->rank, dense);
+    bool whole = dim_same(node_count(graph, view), node_count(graph, base));
     for (int32_t i = 0; i < node->rank; i++)
-        whole = whole && (dims[i] == 1 || strides[i] == dense[i]);
+        whole = whole && (dim_is(dims[i], 1) || dim_same(strides[i], dense[i]));
     return whole;
 }
 

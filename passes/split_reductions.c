@@ -22,10 +22,11 @@ enum {
 
 /* A reduction [a, k, b] → [a, 1, b] and how it is cut. */
 typedef struct Split {
-    int64_t a, k, b;       /* sizes */
-    int64_t blocks, steps; /* of the cut; steps × lanes elements a block */
-    int64_t lanes;         /* LANES for a row order, else 1 */
-    ReduceOrder order;     /* of the whole */
+    Dim a, k, b;       /* sizes */
+    Dim blocks;        /* of the cut */
+    int64_t steps;     /* steps × lanes elements a block */
+    int64_t lanes;     /* LANES for a row order, else 1 */
+    ReduceOrder order; /* of the whole */
 } Split;
 
 static bool find_split(const Rewrite *r, int32_t threads, Split *s) {
@@ -37,26 +38,25 @@ static bool find_split(const Rewrite *r, int32_t threads, Split *s) {
     const int64_t *axes = node_attr_list(r->from, r->id, "axes", &count);
     if (!count) return false;
     int32_t first = (int32_t)axes[0], last = (int32_t)axes[count - 1] + 1;
-    *s = (Split){.a = 1, .k = 1, .b = 1, .lanes = 1};
-    for (int32_t i = 0; i < type.rank; i++) {
-        if (i < first)
-            s->a *= type.dims[i];
-        else if (i < last)
-            s->k *= type.dims[i];
-        else
-            s->b *= type.dims[i];
-    }
+    DimTable *t = r->from->table;
+    s->lanes = 1;
+    s->a = dims_count(t, type.dims, first);
+    s->k = dims_count(t, type.dims + first, last - first);
+    s->b = dims_count(t, type.dims + last, type.rank - last);
     bool sums = op == OP_SUM || op == OP_PROD;
     s->order = sums ? (ReduceOrder)node_attr_int(r->from, r->id, "order") : REDUCE_FREE;
-    if (s->order == REDUCE_TREE || s->a * s->b == 0) return false;
+    /* Where to cut is a matter of speed alone, so the sizes at hand may decide. */
+    int64_t a = dim_hint(t, s->a), k = dim_hint(t, s->k), b = dim_hint(t, s->b);
+    if (s->order == REDUCE_TREE || a * b == 0) return false;
     if (s->order == REDUCE_ROW) s->lanes = LANES;
-    int64_t items = s->a * (s->b > 1 ? (s->b + COLUMNS_PER_ITEM - 1) / COLUMNS_PER_ITEM : 1);
-    if (items >= 2 * (int64_t)threads || s->a * s->k * s->b < SPLIT_ELEMENTS) return false;
+    int64_t items = a * (b > 1 ? (b + COLUMNS_PER_ITEM - 1) / COLUMNS_PER_ITEM : 1);
+    if (items >= 2 * (int64_t)threads || a * k * b < SPLIT_ELEMENTS) return false;
     int64_t wanted = ((int64_t)threads * BLOCKS_PER_THREAD + items - 1) / items;
     s->steps = CHUNK_STEPS;
-    while (s->steps * s->lanes * wanted < s->k) s->steps *= 2;
-    s->blocks = (s->k + s->steps * s->lanes - 1) / (s->steps * s->lanes);
-    return s->blocks > 1;
+    while (s->steps * s->lanes * wanted < k) s->steps *= 2;
+    Dim block = dim_of(s->steps * s->lanes);
+    s->blocks = dim_quotient(t, dim_add(t, s->k, dim_sub(t, block, dim_of(1))), block);
+    return dim_hint(t, s->blocks) > 1;
 }
 
 static double identity(OpCode op, sn_dtype dtype) {
@@ -75,12 +75,13 @@ static double identity(OpCode op, sn_dtype dtype) {
 
 /* The padding of an integer extremum must be the dtype's own limit: conversions saturate to it. */
 static NodeId pad_rows(Rewrite *r, NodeId x, const Split *s) {
-    int64_t missing = s->blocks * s->steps * s->lanes - s->k;
-    x = rw_reshape(r, x, (int64_t[]){s->a, s->k, s->b}, 3);
-    if (missing == 0) return x;
+    Dim padded = dim_mul(r->to->table, s->blocks, dim_of(s->steps * s->lanes));
+    Dim missing = dim_sub(r->to->table, padded, s->k);
+    x = rw_reshape(r, x, (Dim[]){s->a, s->k, s->b}, 3);
+    if (dim_is(missing, 0)) return x;
     AttrList attrs;
     attrs.count = 0;
-    attr_list(&attrs, (int64_t[]){0, 0, 0, missing}, 4);
+    attr_dims(&attrs, (Dim[]){{0}, {0}, {0}, missing}, 4);
     attr_double(&attrs, identity((OpCode)r->node->op, (sn_dtype)rw_type(r, x).dtype));
     return rw_emit(r, OP_PAD, &x, 1, &attrs);
 }
@@ -100,8 +101,8 @@ static NodeId split(Rewrite *r, const Split *s) {
     NodeId x = pad_rows(r, rw_input(r, 0), s);
     bool free_order = s->order == REDUCE_FREE;
     /* b is 1 for a row order, so one form serves: lanes and columns lie in the same place. */
-    int64_t inner = s->lanes * s->b;
-    x = rw_reshape(r, x, (int64_t[]){s->a, s->blocks, s->steps, inner}, 4);
+    Dim inner = dim_mul(r->to->table, dim_of(s->lanes), s->b);
+    x = rw_reshape(r, x, (Dim[]){s->a, s->blocks, {s->steps}, inner}, 4);
     x = reduce_axis(r, x, 2, free_order ? REDUCE_FREE : REDUCE_COLUMN);
     x = reduce_axis(r, x, 1, free_order ? REDUCE_FREE : REDUCE_TREE);
     if (s->lanes > 1) x = reduce_axis(r, x, 3, REDUCE_ROW);
@@ -123,6 +124,7 @@ sn_status pass_split_reductions(PassContext *context) {
     NodeId *map = arena_alloc(&context->arena, sizeof(NodeId) * (from->nodes.count + 1));
     if (!map) return error_memory(context->error);
     graph_init(&to, from->name);
+    to.table = from->table;
     r.map = map;
     sn_status status = SN_OK;
     for (NodeId i = 0; i < from->nodes.count && status == SN_OK; i++) {

@@ -98,7 +98,7 @@ static bool infer_step(const OracleStep *oracle, const FuzzStep *step, AttrList 
     for (int32_t i = 0; i < oracle->n_operands; i++) types[i] = type_of(&oracle->operands[i]);
     attrs->count = step->n_words;
     memcpy(attrs->words, step->words, sizeof(int64_t) * (size_t)step->n_words);
-    return op_infer(step->op, types, oracle->n_operands, attrs, result, NULL) == SN_OK;
+    return op_infer(NULL, step->op, types, oracle->n_operands, attrs, result, NULL) == SN_OK;
 }
 
 static bool prepare(OracleTensor *to, sn_dtype dtype, int32_t rank, const int64_t *dims) {
@@ -182,7 +182,8 @@ static OracleStatus computed(const OracleStep *oracle, const FuzzStep *step,
     TensorType type;
     if (step->kind == FUZZ_OP || step->kind == FUZZ_INPLACE) {
         if (!infer_step(oracle, step, &attrs, &type)) return ORACLE_UNKNOWN;
-        if (!prepare(value, (sn_dtype)type.dtype, type.rank, type.dims)) return ORACLE_NO_MEMORY;
+        if (!prepare(value, (sn_dtype)type.dtype, type.rank, type_sizes(&type)))
+            return ORACLE_NO_MEMORY;
         return oracle_apply(step->op, oracle->operands, oracle->n_operands, 0, &attrs, value);
     }
     const OracleTensor *source = &oracle->operands[1];
@@ -388,7 +389,7 @@ static bool case_load(GraphCase *c) {
     c->values = calloc((size_t)c->graph.nodes.count + 1, sizeof *c->values);
     if (!c->values) return false;
     int64_t total = 0;
-    for (NodeId i = 0; i < c->graph.nodes.count; i++) total += node_count(&c->graph, i);
+    for (NodeId i = 0; i < c->graph.nodes.count; i++) total += node_count(&c->graph, i).word;
     if (total > MOST_JUDGED) return false;
     for (int32_t i = 0; i < c->n_inputs; i++) {
         const sn_tensor *x = c->inputs[i];

@@ -17,7 +17,7 @@ void seen_free(Seen *seen) {
 /* Elements in row-major order; NULL when out of memory. */
 static char *gather_elements(const sn_tensor *x) {
     size_t size = sn_dtype_size((sn_dtype)x->dtype);
-    int64_t count = dims_count(x->dims, x->rank), index[SN_MAX_RANK] = {0};
+    int64_t count = sizes_count(x->dims, x->rank), index[SN_MAX_RANK] = {0};
     char *data = malloc((size_t)count * size + 1);
     if (!data) return NULL;
     for (int64_t i = 0; i < count; i++) {
@@ -44,7 +44,7 @@ static bool see_output(Seen *seen, sn_tensor *const *outputs, int32_t number,
         out->shares = FUZZ_MOST_INPUTS + i;
         out->offset = x->offset - outputs[i]->offset;
     }
-    out->count = dims_count(x->dims, x->rank);
+    out->count = sizes_count(x->dims, x->rank);
     out->data = gather_elements(x);
     seen->n_outputs = number + 1;
     return out->data != NULL;

@@ -135,7 +135,7 @@ static bool dense_input(Shrinker *s, int32_t number) {
     if (memcmp(strides, input->strides, bytes) == 0 && input->offset == 0) return false;
     memcpy(input->strides, strides, bytes);
     input->offset = 0;
-    int64_t count = dims_count(input->dims, input->rank);
+    int64_t count = sizes_count(input->dims, input->rank);
     FuzzBlock *block = &candidate.blocks[input->block];
     if (block->count < count) block->count = count;
     return try_program(s, &candidate);

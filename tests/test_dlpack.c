@@ -453,7 +453,7 @@ static void tensors_are_shared_without_a_copy(void **state) {
 static void views_are_shared_as_they_are(void **state) {
     (void)state;
     sn_tensor *x = sn_from_copy(six, sizeof six, SN_I(2, 3), SN_F32);
-    TensorType type = {.dtype = SN_F32, .rank = 2, .dims = {3, 2}};
+    TensorType type = {.dtype = SN_F32, .rank = 2, .dims = {{3}, {2}}};
     sn_tensor *y = tensor_real(storage_retain(x->storage), &type, (const int64_t[]){-1, -3}, 5,
                                (Site){NULL, 0});
     DLManagedTensor *out = sn_to_dlpack(y);

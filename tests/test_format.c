@@ -41,7 +41,7 @@ static void expect_text_at(sn_tensor *tensor, const char *wanted, int line) {
 /* A tensor of these values, converted. */
 static sn_tensor *make(sn_dtype dtype, const double *values, const int64_t *dims, int32_t rank) {
     static char bytes[1 << 16];
-    int64_t count = dims_count(dims, rank);
+    int64_t count = sizes_count(dims, rank);
     size_t size = sn_dtype_size(dtype);
     for (int64_t i = 0; i < count; i++)
         dtype_store(dtype, bytes + (size_t)i * size, dtype_bits_from_double(dtype, values[i]));
@@ -206,7 +206,7 @@ static void hidden_elements_do_not_count(void **state) {
 static void views_are_shown_by_their_strides(void **state) {
     (void)state;
     sn_tensor *x = count_up(SN_I64, SN_I(2, 3));
-    TensorType type = {.dtype = SN_I64, .rank = 2, .dims = {3, 2}};
+    TensorType type = {.dtype = SN_I64, .rank = 2, .dims = {{3}, {2}}};
     expect_text(tensor_real(storage_retain(x->storage), &type, (const int64_t[]){-1, -3}, 5,
                             (Site){NULL, 0}),
                 "[[5, 2], [4, 1], [3, 0]]");

@@ -297,9 +297,9 @@ enum { POOL = sizeof pool / sizeof *pool };
 static void add_pool(Graph *g) {
     for (int i = 0; i < POOL; i++) {
         TensorType type = {.dtype = (uint8_t)pool[i].dtype, .rank = (uint8_t)strlen(pool[i].dims)};
-        for (int j = 0; j < type.rank; j++) type.dims[j] = pool[i].dims[j] - '0';
+        for (int j = 0; j < type.rank; j++) type.dims[j] = dim_of(pool[i].dims[j] - '0');
         /* The first is transposed memory, the others are dense. */
-        const int64_t *strides = i ? NULL : (const int64_t[]){1, 3, -9};
+        const Dim *strides = i ? NULL : (const Dim[]){{1}, {3}, {-9}};
         assert_int_not_equal(graph_input(g, &type, strides, nowhere, NULL), NODE_NONE);
     }
 }
@@ -574,7 +574,7 @@ static void test_graphviz_has_a_record_a_node_and_escapes_names(void **state) {
     (void)state;
     Graph g;
     graph_init(&g, "a\"b");
-    TensorType type = {.dtype = SN_F32, .rank = 1, .dims = {2}};
+    TensorType type = {.dtype = SN_F32, .rank = 1, .dims = {{2}}};
     NodeId x = graph_input(&g, &type, NULL, nowhere, NULL);
     NodeId k = graph_const(&g, SN_F32, 0x3f000000, false, false, nowhere, NULL);
     NodeId y = graph_emit(&g, OP_MUL, (const NodeId[]){x, k}, 2, NULL, (Site){"q\"{x}.c", 4}, NULL);
