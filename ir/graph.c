@@ -423,10 +423,6 @@ void attr_list(AttrList *attrs, const int64_t *values, int32_t count) {
     attrs->count += count;
 }
 
-void attr_dim(AttrList *attrs, Dim value) {
-    attr_int(attrs, value.word);
-}
-
 void attr_dims(AttrList *attrs, const Dim *values, int32_t count) {
     attr_list(attrs, (const int64_t *)values, count);
 }

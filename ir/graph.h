@@ -135,7 +135,6 @@ const Dim *node_attr_dims(const Graph *graph, NodeId id, const char *name, int32
 void attr_int(AttrList *attrs, int64_t value);
 void attr_double(AttrList *attrs, double value);
 void attr_list(AttrList *attrs, const int64_t *values, int32_t count);
-void attr_dim(AttrList *attrs, Dim value);
 void attr_dims(AttrList *attrs, const Dim *values, int32_t count);
 
 /* ---- inference (ir/infer.c, ir/shape.c) ----------------------------------------------------- */
