@@ -304,13 +304,12 @@ static void resolve_inputs(const Entry *entry, const CallArgs *args, EntryMemory
     }
 }
 
-static int32_t allocate_results(const Program *program, EntryMemory *m) {
+static int32_t allocate_results(const Executable *executable, EntryMemory *m) {
+    const Program *program = executable_program(executable);
     int32_t made = 0;
     for (uint32_t b = (uint32_t)program->n_inputs; made < program->n_outputs; b++, made++) {
         /* OUTPUT buffers follow the inputs, in order of their numbers. */
-        const Buffer *buffer = &program->buffers.data[b];
-        Storage *storage =
-            storage_new((size_t)buffer->elements * sn_dtype_size((sn_dtype)buffer->dtype));
+        Storage *storage = storage_new(executable_buffer_bytes(executable, b));
         if (!storage) break;
         m->storages[made] = storage;
         m->outputs[made] = storage->data;
@@ -365,7 +364,7 @@ static sn_status run_entry(const sn_compiled *c, const Entry *entry, const CallA
     }
     resolve_inputs(entry, args, &memory);
     uint32_t first = thread_state()->held.count;
-    int32_t made = allocate_results(program, &memory), handles = 0;
+    int32_t made = allocate_results(executable, &memory), handles = 0;
     sn_status status = SN_OK;
     if (made < program->n_outputs)
         status = error_set(&error, SN_ERROR_MEMORY, "%s: out of memory", c->name);
@@ -380,7 +379,7 @@ static sn_status run_entry(const sn_compiled *c, const Entry *entry, const CallA
         status = executable_run(executable, memory.inputs, memory.outputs, parallel_threads(),
                                 &code, &error);
     Site site = c->site;
-    if (status == SN_OK && code != UINT64_MAX) status = data_error(program, code, &error, &site);
+    if (status == SN_OK && code != UINT64_MAX) status = data_error(executable, code, &error, &site);
     if (status == SN_OK) commit_entry(entry, args);
     for (int32_t i = 0; i < made; i++) storage_release(memory.storages[i]);
     mem_free(memory.block);

@@ -158,7 +158,7 @@ sn_status segment_run(Trace *trace, const CompiledGraph *compiled, const RootOut
  * error that comes of it takes the place of the other. */
 void segment_check_data(Trace *trace);
 /* Message of a data error. */
-sn_status data_error(const Program *program, uint64_t code, sn_error *error, Site *site);
+sn_status data_error(const Executable *executable, uint64_t code, sn_error *error, Site *site);
 
 /* ---- eager (frontend/eager.c) --------------------------------------------------------------------------------- */
 

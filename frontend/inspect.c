@@ -55,7 +55,7 @@ static void observe_stage(void *user, const char *pass, const PassContext *conte
     dump->found = true;
     strbuf_addf(dump->out, "%s--- after %s ---\n", dump->out->length ? "\n" : "", pass);
     if (strcmp(pass, "plan") == 0 || strcmp(pass, "lower") == 0)
-        program_print(context->program, dump->out);
+        program_print(context->program, context->program->numbers.data, dump->out);
     else
         graph_print(&context->graph, dump->out);
     if (strcmp(pass, "fuse") == 0) print_groups(context, dump->out);
@@ -79,7 +79,7 @@ static sn_status print_code(const Program *program, const char *backend, Backend
     for (uint32_t i = 0; i < program->steps.count; i++) {
         const Step *step = &program->steps.data[i];
         if (step->kind != STEP_KERNEL) continue;
-        Schedule schedule = {.stream_stores = step->launch.stream_stores};
+        Schedule schedule = {.stream_stores = program->numbers.data[step->launch.streams] != 0};
         char name[32];
         snprintf(name, sizeof name, "kernel_%u", i);
         strbuf_addf(out, "; kernel %u: %s\n", i, step->label);
@@ -134,7 +134,7 @@ static sn_status dump_stage(const Graph *graph, bool fast, const char *stage, St
         known = true;
     }
     if (status == SN_OK && strcmp(stage, "program") == 0) {
-        program_print(&program, out);
+        program_print(&program, program.numbers.data, out);
         known = true;
     }
     for (size_t i = 0; status == SN_OK && i < sizeof code_stages / sizeof code_stages[0]; i++) {
@@ -213,19 +213,21 @@ sn_status sn_explain(sn_compiled *c, sn_explanation *out) {
     }
     if (graph && graph->executable) {
         const Program *program = executable_program(graph->executable);
+        const int64_t *numbers = executable_numbers(graph->executable);
         for (uint32_t i = 0; i < program->steps.count; i++) {
             const Step *step = &program->steps.data[i];
             if (step->kind == STEP_KERNEL)
                 e.kernels++;
             else
                 e.extern_calls++;
-            e.bytes += step->bytes;
-            e.bytes_stored += step->bytes_stored;
-            e.flops += step->flops;
-            e.instructions += step->instructions;
+            const int64_t *costs = numbers + step->costs;
+            e.bytes += costs[COST_BYTES];
+            e.bytes_stored += costs[COST_BYTES_STORED];
+            e.flops += costs[COST_FLOPS];
+            e.instructions += costs[COST_INSTRUCTIONS];
         }
         e.reorders = program->reorders;
-        e.peak_bytes = program->peak_bytes;
+        e.peak_bytes = numbers[PROGRAM_PEAK_BYTES];
     }
     size_t size = out->size ? out->size : sizeof e;
     memcpy(out, &e, size < sizeof e ? size : sizeof e);
@@ -270,13 +272,15 @@ static void print_summary(sn_compiled *c, const sn_explanation *e, StrBuf *out) 
 
 static void print_steps(const CompiledGraph *graph, StrBuf *out) {
     const Program *program = executable_program(graph->executable);
+    const int64_t *numbers = executable_numbers(graph->executable);
     for (uint32_t i = 0; i < program->steps.count; i++) {
         const Step *step = &program->steps.data[i];
         const LoadedKernel *kernel = executable_kernel(graph->executable, i);
         static const char *const sources[] = {"memory", "pack", "disk", "compiled"};
         strbuf_addf(out, "  %s %s: %s, %lld bytes%s%s\n", kernel ? "kernel" : "extern",
-                    kernel ? kernel->name : "gemm", step->label, (long long)step->bytes,
-                    kernel ? ", " : "", kernel ? sources[kernel->source] : "");
+                    kernel ? kernel->name : "gemm", step->label,
+                    (long long)numbers[step->costs + COST_BYTES], kernel ? ", " : "",
+                    kernel ? sources[kernel->source] : "");
     }
     for (uint32_t i = 0; i < program->notes.count; i++)
         strbuf_addf(out, "  not fused: %s\n", program->notes.data[i]);
@@ -349,8 +353,7 @@ double sn_kernel_seconds(sn_compiled *c, const sn_value *inputs, int32_t n_input
     for (uint32_t b = 0; ok && b < program->buffers.count; b++) {
         const Buffer *buffer = &program->buffers.data[b];
         if (buffer->kind != BUFFER_OUTPUT) continue;
-        storages[buffer->number] =
-            storage_new((size_t)buffer->elements * sn_dtype_size((sn_dtype)buffer->dtype));
+        storages[buffer->number] = storage_new(executable_buffer_bytes(graph->executable, b));
         ok = storages[buffer->number] != NULL;
         if (ok) outputs[buffer->number] = storages[buffer->number]->data;
     }
@@ -416,6 +419,7 @@ static sn_status run_graph(const Graph *graph, sn_tensor *const *inputs, sn_tens
     sn_status status = compile_graph(graph, false, false, &executable, &plan_ns, &load_ns, error);
     if (status != SN_OK) return status;
     const Program *program = executable_program(executable);
+    const int64_t *numbers = executable_numbers(executable);
     void **addresses = mem_calloc(graph->inputs.count + 1, sizeof *addresses);
     void **memory = mem_calloc((size_t)program->n_outputs + 1, sizeof *memory);
     Storage **storages = mem_calloc((size_t)program->n_outputs + 1, sizeof *storages);
@@ -425,7 +429,7 @@ static sn_status run_graph(const Graph *graph, sn_tensor *const *inputs, sn_tens
     for (uint32_t b = 0; status == SN_OK && b < program->buffers.count; b++) {
         const Buffer *buffer = &program->buffers.data[b];
         if (buffer->kind != BUFFER_OUTPUT) continue;
-        Storage *s = storage_new((size_t)buffer->elements * sn_dtype_size((sn_dtype)buffer->dtype));
+        Storage *s = storage_new(executable_buffer_bytes(executable, b));
         storages[buffer->number] = s;
         if (!s)
             status = error_memory(error);
@@ -436,12 +440,15 @@ static sn_status run_graph(const Graph *graph, sn_tensor *const *inputs, sn_tens
     Site site;
     if (status == SN_OK)
         status = executable_run(executable, addresses, memory, parallel_threads(), &code, error);
-    if (status == SN_OK && code != UINT64_MAX) status = data_error(program, code, error, &site);
+    if (status == SN_OK && code != UINT64_MAX) status = data_error(executable, code, error, &site);
     for (uint32_t i = 0, at = 0; status == SN_OK && i < program->outputs.count; i++) {
         const ProgramOutput *o = &program->outputs.data[i];
         if (o->writes_input >= 0) continue;
         Storage *s = storages[program->buffers.data[o->buffer].number];
-        outputs[at] = tensor_detached(storage_retain(s), &o->type, o->strides, o->offset);
+        TensorType type = {.dtype = o->dtype, .rank = o->rank};
+        memcpy(type.dims, numbers + o->dims, sizeof(int64_t) * o->rank);
+        outputs[at] =
+            tensor_detached(storage_retain(s), &type, numbers + o->strides, numbers[o->offset]);
         if (outputs[at++]) continue;
         storage_release(s);
         status = error_memory(error);

@@ -150,14 +150,15 @@ CompiledGraph *segment_compile(sn_compiled *owner, const Trace *trace, sn_error 
 
 /* ---- running ------------------------------------------------------------------------------------------------ */
 
-sn_status data_error(const Program *program, uint64_t code, sn_error *error, Site *site) {
+sn_status data_error(const Executable *executable, uint64_t code, sn_error *error, Site *site) {
+    const Program *program = executable_program(executable);
     for (uint32_t i = 0; i < program->checks.count; i++) {
         const ProgramCheck *check = &program->checks.data[i];
         if (check->code != code) continue;
         if (check->site < program->sites.count) *site = program->sites.data[check->site];
-        return error_set(error, SN_ERROR_INDEX,
-                         "%s: an index is out of range for an axis of size %lld",
-                         op_info[check->op].name, (long long)check->limit);
+        return error_set(
+            error, SN_ERROR_INDEX, "%s: an index is out of range for an axis of size %lld",
+            op_info[check->op].name, (long long)executable_numbers(executable)[check->limit]);
     }
     return error_set(error, SN_ERROR_INDEX, "an index is out of range");
 }
@@ -179,8 +180,9 @@ static void free_memory(SegmentMemory *m) {
     mem_free(m->outputs);
 }
 
-static sn_status make_memory(const Trace *trace, const Program *program, SegmentMemory *m,
+static sn_status make_memory(const Trace *trace, const Executable *executable, SegmentMemory *m,
                              sn_error *error) {
+    const Program *program = executable_program(executable);
     uint32_t n_inputs = trace->inputs.count;
     m->inputs = mem_calloc(n_inputs + 1, sizeof *m->inputs);
     m->states = mem_calloc(n_inputs + 1, sizeof *m->states);
@@ -200,8 +202,7 @@ static sn_status make_memory(const Trace *trace, const Program *program, Segment
     for (uint32_t b = 0; b < program->buffers.count; b++) {
         const Buffer *buffer = &program->buffers.data[b];
         if (buffer->kind != BUFFER_OUTPUT) continue;
-        size_t bytes = (size_t)buffer->elements * sn_dtype_size((sn_dtype)buffer->dtype);
-        m->storages[buffer->number] = storage_new(bytes);
+        m->storages[buffer->number] = storage_new(executable_buffer_bytes(executable, b));
         if (!m->storages[buffer->number]) return error_memory(error);
         m->outputs[buffer->number] = m->storages[buffer->number]->data;
         m->n_outputs = program->n_outputs;
@@ -252,13 +253,13 @@ static sn_status run_compiled(Trace *trace, const CompiledGraph *compiled, const
     const Program *program = executable_program(compiled->executable);
     SegmentMemory memory = {0};
     uint64_t code = UINT64_MAX;
-    sn_status status = make_memory(trace, program, &memory, error);
+    sn_status status = make_memory(trace, compiled->executable, &memory, error);
     if (status == SN_OK)
         status = executable_run(compiled->executable, memory.inputs, memory.outputs,
                                 parallel_threads(), &code, error);
     if (status == SN_OK && code != UINT64_MAX) {
         Site site = {0};
-        status = data_error(program, code, error, &site);
+        status = data_error(compiled->executable, code, error, &site);
         error->file = site.file;
         error->line = site.line;
     }

@@ -83,6 +83,8 @@ typedef struct Graph {
 } Graph;
 
 void graph_init(Graph *graph, const char *name);
+/* An empty graph of the same name, over the same table of expressions. */
+void graph_init_like(Graph *graph, const Graph *other);
 void graph_free(Graph *graph);
 /* Empties the graph but keeps its memory, name and no_fold: recording again allocates nothing. */
 void graph_clear(Graph *graph);
@@ -101,9 +103,17 @@ NodeId graph_const(Graph *graph, sn_dtype dtype, uint64_t bits, bool hoist, bool
                    sn_error *error);
 /* The same from a size that is an expression; always hoisted. */
 NodeId graph_size(Graph *graph, sn_dtype dtype, Dim size, Site site, sn_error *error);
+/* Scalar number `number` of the call, whose value each call brings. */
+NodeId graph_scalar(Graph *graph, sn_dtype dtype, uint32_t number, bool weak, Site site,
+                    sn_error *error);
 bool graph_output(Graph *graph, NodeId node, int32_t writes_input);
 /* What a constant's attribute `hoist` says. */
-enum { CONST_LITERAL, CONST_HOISTED, CONST_SIZE /* its bits are a Dim's word */ };
+enum {
+    CONST_LITERAL,
+    CONST_HOISTED,
+    CONST_SIZE,  /* its bits are a Dim's word */
+    CONST_SCALAR /* its bits are the number of a scalar of the call */
+};
 
 static inline const Node *graph_node(const Graph *g, NodeId id) {
     return &g->nodes.data[id];

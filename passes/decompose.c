@@ -221,7 +221,7 @@ static bool holds_composites(const Graph *graph) {
 
 static sn_status decompose_once(PassContext *context) {
     Graph simple;
-    graph_init(&simple, context->graph.name);
+    graph_init_like(&simple, &context->graph);
     NodeId *map = arena_alloc(&context->arena, sizeof(NodeId) * (context->graph.nodes.count + 1));
     sn_status status = map ? decompose_into(context, &simple, map) : error_memory(context->error);
     if (status != SN_OK) {

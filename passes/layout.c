@@ -104,8 +104,7 @@ sn_status pass_layout(PassContext *context) {
     for (NodeId i = 0; i < from->nodes.count; i++) any = any || in_memory(graph_node(from, i));
     if (!any) return SN_OK;
     Graph to;
-    graph_init(&to, from->name);
-    to.table = from->table;
+    graph_init_like(&to, from);
     NodeId *map = arena_alloc(&context->arena, sizeof(NodeId) * (from->nodes.count + 1));
     if (!map) return error_memory(context->error);
     sn_status status = SN_OK;
