@@ -81,6 +81,11 @@ static inline bool dim_is(Dim d, int64_t value) {
     return d.word == value;
 }
 
+/* Is it one of the table's expressions? `table` may be NULL. */
+static inline bool dims_has(const DimTable *table, Dim d) {
+    return table && !dim_is_number(d) && d.word - DIM_FIRST < (int64_t)table->expressions.count;
+}
+
 /* A new symbol, with bounds that every value of it keeps. */
 Dim dim_symbol(DimTable *table, const char *name, int64_t hint, int64_t least, int64_t most);
 
