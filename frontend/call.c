@@ -130,14 +130,6 @@ static bool flatten(const sn_compiled *c, const sn_value *values, CallArgs *args
 
 /* ---- the guard key --------------------------------------------------------------------------------------------- */
 
-/* A key being packed; `at` may pass the end, which is checked once. */
-typedef struct Key {
-    uint64_t *words;   /* room for `capacity` */
-    uint32_t at;       /* words packed */
-    uint32_t capacity; /* see words */
-    void *block;       /* allocation behind words, or NULL */
-} Key;
-
 static inline void put(Key *key, uint64_t word) {
     if (key->at < key->capacity) key->words[key->at] = word;
     key->at++;
@@ -222,45 +214,6 @@ static void pack_key(const sn_compiled *c, const CallArgs *args, Key *key) {
     for (int32_t i = 0; i < c->n_watch; i++) put_bytes(key, c->watch[i].data, c->watch[i].bytes);
 }
 
-/* ---- entries ------------------------------------------------------------------------------------------------------ */
-
-typedef struct EntryKey {
-    const sn_compiled *c;
-    const Key *key;
-} EntryKey;
-
-static bool key_equal(const Entry *entry, const Key *key) {
-    return entry->key_words == key->at &&
-           memcmp(entry->key, key->words, key->at * sizeof(uint64_t)) == 0;
-}
-
-static bool entry_equal(const void *context, uint32_t index) {
-    const EntryKey *wanted = context;
-    return key_equal(wanted->c->entries.data[index], wanted->key);
-}
-
-static Entry *find_entry(sn_compiled *c, const Key *key) {
-    Entry *last = atomic_load_explicit(&c->last, memory_order_acquire);
-    if (last && key_equal(last, key)) return last;
-    uint64_t hash = hash_bytes(key->words, key->at * sizeof(uint64_t), 0);
-    EntryKey wanted = {c, key};
-    pthread_mutex_lock(&c->lock);
-    int64_t index = map_find(&c->entry_map, hash, entry_equal, &wanted);
-    Entry *entry = index == MAP_NONE ? NULL : c->entries.data[index];
-    pthread_mutex_unlock(&c->lock);
-    if (entry) atomic_store_explicit(&c->last, entry, memory_order_release);
-    return entry;
-}
-
-static void free_entry(Entry *entry) {
-    if (!entry) return;
-    mem_free(entry->key);
-    mem_free(entry->outputs);
-    mem_free(entry->sources);
-    mem_free(entry->drawn);
-    mem_free(entry);
-}
-
 /* ---- running an entry ------------------------------------------------------------------------------------------------ */
 
 /* Memory of one guarded call. */
@@ -290,8 +243,12 @@ static bool entry_memory(EntryMemory *m, uint32_t n_inputs, int32_t n_outputs) {
     return true;
 }
 
+static const Graph *entry_graph(const Entry *entry) {
+    return compiled_recorded(entry->instance->graph);
+}
+
 static void resolve_inputs(const Entry *entry, const CallArgs *args, EntryMemory *m) {
-    for (uint32_t i = 0; i < entry->graph->graph.inputs.count; i++) {
+    for (uint32_t i = 0; i < entry_graph(entry)->inputs.count; i++) {
         int32_t source = entry->sources[i];
         if (source >= 0) {
             m->inputs[i] = tensor_data(args->tensors[source]);
@@ -342,8 +299,8 @@ static void commit_entry(const Entry *entry, const CallArgs *args) {
     for (int32_t i = 0; i < args->n_generators; i++)
         args->generators[i]->counter += (uint64_t)entry->drawn[i];
     if (!entry->writes) return;
-    for (uint32_t i = 0; i < entry->graph->graph.outputs.count; i++) {
-        int32_t written = entry->graph->graph.outputs.data[i].writes_input;
+    for (uint32_t i = 0; i < entry_graph(entry)->outputs.count; i++) {
+        int32_t written = entry_graph(entry)->outputs.data[i].writes_input;
         if (written < 0) continue;
         Storage *storage = args->tensors[entry->sources[written]]->storage;
         atomic_fetch_add_explicit(&storage->version, 1, memory_order_relaxed);
@@ -352,13 +309,13 @@ static void commit_entry(const Entry *entry, const CallArgs *args) {
 
 static sn_status run_entry(const sn_compiled *c, const Entry *entry, const CallArgs *args,
                            sn_tensor **outputs, bool owned) {
-    const Executable *executable = entry->graph->executable;
+    const Executable *executable = entry->instance->executable;
     const Program *program = executable_program(executable);
     EntryMemory memory;
     sn_error error;
     error_init(&error);
     uint64_t code = UINT64_MAX;
-    if (!entry_memory(&memory, entry->graph->graph.inputs.count, program->n_outputs)) {
+    if (!entry_memory(&memory, entry_graph(entry)->inputs.count, program->n_outputs)) {
         error_raise(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
         return SN_ERROR_MEMORY;
     }
@@ -395,8 +352,8 @@ static sn_status run_entry(const sn_compiled *c, const Entry *entry, const CallA
 /* An entry that writes an input must not meet a second tensor in the same memory, unless that was so
  * when it was traced (then the key says so). */
 static bool memory_is_apart(const Entry *entry, const CallArgs *args) {
-    for (uint32_t i = 0; i < entry->graph->graph.outputs.count; i++) {
-        int32_t written = entry->graph->graph.outputs.data[i].writes_input;
+    for (uint32_t i = 0; i < entry_graph(entry)->outputs.count; i++) {
+        int32_t written = entry_graph(entry)->outputs.data[i].writes_input;
         if (written < 0) continue;
         const sn_tensor *target = args->tensors[entry->sources[written]];
         for (int32_t j = 0; j < args->n_tensors; j++) {
@@ -633,7 +590,7 @@ static bool describe_outputs(const sn_compiled *c, const Trace *trace, sn_tensor
     return true;
 }
 
-static void number_outputs(const sn_compiled *c, const CompiledGraph *graph,
+static void number_outputs(const sn_compiled *c, const GraphInstance *graph,
                            const RootOutputs *made, OutputSpec *specs, const uint32_t *roots) {
     if (!graph->executable) return;
     const Program *program = executable_program(graph->executable);
@@ -666,36 +623,31 @@ static bool fill_sources(Entry *entry, const Trace *trace, const CallArgs *args)
 
 /* Remembers what the key leads to. A failure only means that the next call traces again. */
 static void keep_entry(sn_compiled *c, const Key *key, const Trace *trace, const CallArgs *args,
-                       CompiledGraph *graph, const OutputSpec *specs, const int64_t *drawn) {
+                       GraphInstance *instance, const OutputSpec *specs, const int64_t *drawn) {
     Entry *entry = mem_calloc(1, sizeof *entry);
     if (!entry) return;
+    atomic_init(&entry->refs, 1);
     entry->hash = hash_bytes(key->words, key->at * sizeof(uint64_t), 0);
-    entry->graph = graph;
+    entry->instance = instance_retain(instance);
     entry->key_words = key->at;
     entry->key = mem_alloc(key->at * sizeof(uint64_t) + 1);
     entry->outputs = mem_calloc((size_t)c->signature.n_outputs + 1, sizeof *entry->outputs);
     entry->sources = mem_calloc(trace->inputs.count + 1, sizeof *entry->sources);
     entry->drawn = mem_calloc((size_t)args->n_generators + 1, sizeof *entry->drawn);
-    bool ok = entry->key && entry->outputs && entry->sources && entry->drawn &&
-              fill_sources(entry, trace, args);
-    if (ok) {
-        memcpy(entry->key, key->words, key->at * sizeof(uint64_t));
-        memcpy(entry->outputs, specs, sizeof *specs * (size_t)c->signature.n_outputs);
-        memcpy(entry->drawn, drawn, sizeof *drawn * (size_t)args->n_generators);
-        for (uint32_t i = 0; i < graph->graph.outputs.count; i++)
-            entry->writes = entry->writes || graph->graph.outputs.data[i].writes_input >= 0;
-        atomic_store(&entry->calls, 1);
+    if (!entry->key || !entry->outputs || !entry->sources || !entry->drawn ||
+        !fill_sources(entry, trace, args)) {
+        entry_release(entry);
+        return;
     }
-    EntryKey wanted = {c, key};
-    pthread_mutex_lock(&c->lock);
-    ok = ok && map_find(&c->entry_map, entry->hash, entry_equal, &wanted) == MAP_NONE &&
-         vec_push(&c->entries, entry);
-    if (ok && !map_insert(&c->entry_map, entry->hash, c->entries.count - 1)) {
-        c->entries.count--;
-        ok = false;
-    }
-    pthread_mutex_unlock(&c->lock);
-    if (!ok) free_entry(entry);
+    memcpy(entry->key, key->words, key->at * sizeof(uint64_t));
+    memcpy(entry->outputs, specs, sizeof *specs * (size_t)c->signature.n_outputs);
+    memcpy(entry->drawn, drawn, sizeof *drawn * (size_t)args->n_generators);
+    const Graph *graph = entry_graph(entry);
+    for (uint32_t i = 0; i < graph->outputs.count; i++)
+        entry->writes = entry->writes || graph->outputs.data[i].writes_input >= 0;
+    atomic_init(&entry->calls, 1);
+    atomic_init(&entry->used, true);
+    entry_add(c, entry);
 }
 
 static bool same_outputs(const sn_compiled *c, const Entry *entry, const OutputSpec *specs) {
@@ -745,13 +697,15 @@ static const char *impurity(const sn_compiled *c, const Trace *trace) {
     return refs > c->signature.n_outputs ? "a tensor made in it was kept" : NULL;
 }
 
-static void note_trace(sn_compiled *c, const Trace *trace, CompiledGraph *graph, int64_t ns) {
+static void note_trace(sn_compiled *c, const Trace *trace, GraphInstance *instance, int64_t ns) {
     pthread_mutex_lock(&c->lock);
-    graph->trace_ns = ns;
-    c->latest = graph;
+    c->trace_ns = ns;
+    GraphInstance *before = c->latest;
+    c->latest = instance_retain(instance);
     c->host_reads = trace->host_reads;
     c->read_site = trace->read_site;
     pthread_mutex_unlock(&c->lock);
+    instance_release(before);
 }
 
 /* Numbers drawn by generator argument; one that was passed twice counts at its first place. */
@@ -774,6 +728,14 @@ static Trace *trace_begin(sn_compiled *c, Key *key) {
     }
     if (trace) trace_free(trace);
     return error_raise(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
+}
+
+/* What runs the recorded graph: that of the entry seen, if the function recorded the same again. */
+static GraphInstance *instance_of(sn_compiled *c, const Trace *trace, const Entry *seen,
+                                  sn_error *error) {
+    if (seen && instance_matches(seen->instance, &trace->graph))
+        return instance_retain(seen->instance);
+    return instance_get(c, &trace->graph, error);
 }
 
 /* The call by way of a trace. `seen` is the entry that the key led to, to be checked, or NULL. */
@@ -800,28 +762,29 @@ static sn_status trace_call(sn_compiled *c, const CallArgs *args, Key *key, Entr
     bool pure_outputs = recorded && describe_outputs(c, trace, outputs, specs, roots);
     const char *reason = recorded ? impurity(c, trace) : NULL;
     count_draws(trace, args, drawn);
-    CompiledGraph *graph = NULL;
+    GraphInstance *instance = NULL;
     if (recorded && !owned &&
         !vec_reserve(&thread_state()->held, (uint32_t)c->signature.n_outputs)) {
         status = error_memory(&error); /* for hand_over: behind the run nothing may fail */
     } else if (recorded && !trace->eager) {
-        if (segment_declare(trace, &made, &error)) graph = segment_compile(c, trace, &error);
-        status = graph ? segment_run(trace, graph, &made, &error) : error.status;
+        if (segment_declare(trace, &made, &error)) instance = instance_of(c, trace, seen, &error);
+        status = instance ? segment_run(trace, instance, &made, &error) : error.status;
     }
     if (status != SN_OK && recorded) {
         raise_run_error(c, &error);
         for (int32_t i = 0; i < c->signature.n_outputs; i++) tensor_unref(outputs[i]);
     }
     if (status == SN_OK && reason) mark_impure(c, reason);
-    if (status == SN_OK && graph) {
-        note_trace(c, trace, graph, trace_ns);
-        if (pure_outputs) number_outputs(c, graph, &made, specs, roots);
-        bool keeps = !reason && pure_outputs && !atomic_load(&c->impure) && graph->executable;
-        if (seen && (!keeps || seen->graph != graph || !same_outputs(c, seen, specs)))
+    if (status == SN_OK && instance) {
+        note_trace(c, trace, instance, trace_ns);
+        if (pure_outputs) number_outputs(c, instance, &made, specs, roots);
+        bool keeps = !reason && pure_outputs && !atomic_load(&c->impure) && instance->executable;
+        if (seen && (!keeps || seen->instance != instance || !same_outputs(c, seen, specs)))
             mark_impure(c, "a second call with equal arguments recorded other ops");
         if (seen) atomic_store_explicit(&seen->calls, 2, memory_order_relaxed);
-        if (!seen && keeps) keep_entry(c, key, trace, args, graph, specs, drawn);
+        if (!seen && keeps) keep_entry(c, key, trace, args, instance, specs, drawn);
     }
+    instance_release(instance);
     vec_free(&made);
     trace_free(trace);
     for (int32_t i = 0; status != SN_OK && i < c->signature.n_outputs; i++) outputs[i] = NULL;
@@ -873,7 +836,7 @@ sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outp
     }
     sn_status status;
     bool rerun = atomic_load_explicit(&c->impure, memory_order_relaxed);
-    Entry *entry = rerun ? NULL : find_entry(c, &key);
+    Entry *entry = rerun ? NULL : entry_find(c, &key);
     if (entry && atomic_load_explicit(&entry->calls, memory_order_relaxed) > 1 &&
         (!entry->writes || memory_is_apart(entry, &args))) {
         COUNT(guard_hits);

@@ -45,26 +45,11 @@ static void free_closure(ffi_closure *closure) {
 
 static void free_compiled(sn_compiled *c) {
     if (!c) return;
-    for (uint32_t i = 0; i < c->entries.count; i++) {
-        Entry *entry = c->entries.data[i];
-        mem_free(entry->key);
-        mem_free(entry->outputs);
-        mem_free(entry->sources);
-        mem_free(entry->drawn);
-        mem_free(entry);
-    }
-    for (uint32_t i = 0; i < c->graphs.count; i++) {
-        CompiledGraph *graph = c->graphs.data[i];
-        executable_release(graph->executable);
-        graph_free(&graph->graph);
-        mem_free(graph->failure);
-        mem_free(graph);
-    }
-    vec_free(&c->entries);
-    vec_free(&c->graphs);
-    map_free(&c->entry_map);
+    entries_release(c);
+    graphs_release(c);
     if (c->closure) free_closure(c->closure);
     pthread_mutex_destroy(&c->lock);
+    pthread_cond_destroy(&c->compiled);
     mem_free(c->name);
     mem_free(c->signature_text);
     mem_free(c->watch);
@@ -144,7 +129,10 @@ static sn_compiled *make(const char *name, const char *signature, const sn_compi
         error_memory(error);
         return NULL;
     }
+    static _Atomic uint64_t serials;
+    c->serial = atomic_fetch_add(&serials, 1) + 1;
     pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->compiled, NULL);
     atomic_init(&c->refs, 1);
     c->site = site;
     c->name = mem_strdup(name ? name : "function");

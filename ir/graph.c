@@ -39,6 +39,26 @@ void graph_free(Graph *graph) {
     *graph = (Graph){0};
 }
 
+bool graph_copy(const Graph *from, Graph *to) {
+    bool ok = true;
+    to->name = from->name;
+    to->no_fold = from->no_fold;
+#define COPY(field)                                                                                \
+    ok = ok && vec_reserve(&to->field, from->field.count);                                         \
+    if (ok && from->field.count) {                                                                 \
+        memcpy(to->field.data, from->field.data, from->field.count * sizeof *from->field.data);    \
+        to->field.count = from->field.count;                                                       \
+    }
+    COPY(nodes)
+    COPY(operands)
+    COPY(words)
+    COPY(sites)
+    COPY(inputs)
+    COPY(outputs)
+#undef COPY
+    return ok;
+}
+
 void graph_clear(Graph *graph) {
     free_owned(graph);
     graph->nodes.count = 0;

@@ -86,6 +86,9 @@ void graph_init(Graph *graph, const char *name);
 /* An empty graph of the same name, over the same table of expressions. */
 void graph_init_like(Graph *graph, const Graph *other);
 void graph_free(Graph *graph);
+/* Copies everything but owned strings, value numbering and expressions into an initialised, empty
+ * graph: the same numbers, the same nodes. False when out of memory. */
+bool graph_copy(const Graph *from, Graph *to);
 /* Empties the graph but keeps its memory, name and no_fold: recording again allocates nothing. */
 void graph_clear(Graph *graph);
 
@@ -178,6 +181,8 @@ void type_print(StrBuf *out, const TensorType *type);
  * input that is not dense has strides behind its type: `%0: f32[2,3]{1,2}`.
  * Attributes whose words are all 0 are left out; absent inputs print as `none`. */
 void graph_print(const Graph *graph, StrBuf *out);
+/* "f32[B,768]": the type of a node, expressions included. */
+void node_print_type(StrBuf *out, const Graph *graph, NodeId id);
 /* Reads that form back into an initialised empty graph (left empty on failure). Ids may have gaps
  * but must ascend; a comment is `; text`. Errors name line and column. */
 sn_status graph_parse(Graph *graph, const char *text, size_t length, sn_error *error);

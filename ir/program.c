@@ -86,10 +86,9 @@ static void print_launch(const Launch *launch, const int64_t *numbers, StrBuf *o
 }
 
 static void print_gemm(const GemmStep *g, const int64_t *numbers, StrBuf *out) {
-    const int64_t *n = numbers + g->numbers;
-    strbuf_addf(out, "%lld x [%lld,%lld] x [%lld,%lld], ", (long long)n[GEMM_BATCHES],
-                (long long)n[GEMM_M], (long long)n[GEMM_K], (long long)n[GEMM_K],
-                (long long)n[GEMM_N]);
+    const int64_t *n = numbers + g->numbers + GEMM_SIZES;
+    strbuf_addf(out, "%lld x [%lld,%lld] x [%lld,%lld], ", (long long)(n[0] * n[1]),
+                (long long)n[2], (long long)n[4], (long long)n[4], (long long)n[3]);
     print_ref(g->a, numbers, out);
     strbuf_add_char(out, ' ');
     print_ref(g->b, numbers, out);

@@ -52,16 +52,14 @@ typedef struct Launch {
     bool may_stream;   /* its stores follow one another, so that they may bypass the caches */
 } Launch;
 
-/* C[b] = A[b] B[b] (+ bias) (relu): numbers from GemmStep.numbers on. Strides are in elements. */
+/* C[o,b] = A[o,b] B[o,b] (+ bias) (relu): numbers from GemmStep.numbers on. Strides are in elements,
+ * of [outer][batch][row][column]; 0 repeats a batch. */
 typedef enum GemmNumber {
-    GEMM_BATCHES,
-    GEMM_M,
-    GEMM_N,
-    GEMM_K,
-    GEMM_A_STRIDES,                      /* of A[batch][m][k]; 0 = broadcast */
-    GEMM_B_STRIDES = GEMM_A_STRIDES + 3, /* of B[batch][k][n] */
-    GEMM_C_STRIDES = GEMM_B_STRIDES + 3, /* of C[batch][m][n] */
-    GEMM_NUMBERS = GEMM_C_STRIDES + 3
+    GEMM_SIZES, /* outer, batch, m, n, k */
+    GEMM_A_STRIDES = GEMM_SIZES + 5,
+    GEMM_B_STRIDES = GEMM_A_STRIDES + 4,
+    GEMM_C_STRIDES = GEMM_B_STRIDES + 4,
+    GEMM_NUMBERS = GEMM_C_STRIDES + 4
 } GemmNumber;
 
 typedef struct GemmStep {

@@ -208,9 +208,9 @@ NodeId rule_tri(Rewrite *r) {
     NodeId x = rw_input(r, 0);
     TensorType type = rw_type(r, x);
     const Dim *dims = type.dims + type.rank - 2;
-    double diagonal = (double)node_attr_int(r->from, r->id, "diagonal");
+    Dim diagonal = node_attr_dim(r->from, r->id, "diagonal");
     NodeId row = rw_iota(r, dims, 2, 0), column = rw_iota(r, dims, 2, 1);
-    NodeId limit = rw_op2(r, OP_ADD, row, rw_hoisted(r, SN_I64, diagonal));
+    NodeId limit = rw_op2(r, OP_ADD, row, rw_size(r, SN_I64, diagonal));
     OpCode kept = r->node->op == OP_TRIL ? OP_GE : OP_LE;
     NodeId y = rw_widen(r, x);
     NodeId zero = rw_literal(r, (sn_dtype)rw_type(r, y).dtype, 0);

@@ -5,37 +5,71 @@
 #include "passes/fuse.h"
 
 /* A batch may repeat one matrix, but else no two elements may lie in one place: oneDNN refuses that.
- * The batch stride may be any of the three in length. */
-static bool batch_fits(DimTable *t, const Dim *dims, const Dim *strides) {
-    Dim batch = strides[0], inside = dim_of(1), outside = dim_of(0);
-    if (dim_is(dims[0], 1) || dim_is(batch, 0)) return true;
-    for (int i = 1; i < 3; i++) {
-        if (dim_is(dims[i], 1)) continue;
-        if (dim_less(t, strides[i], batch))
-            inside = dim_larger(t, inside, dim_mul(t, strides[i], dims[i]));
-        else if (dim_is(outside, 0) || dim_less(t, strides[i], outside))
-            outside = strides[i];
+ * From the shortest stride to the longest, each must reach beyond all before it. */
+static bool is_nested(DimTable *t, const Dim *dims, const Dim *strides, int32_t rank) {
+    int32_t order[4], count = 0;
+    for (int32_t i = 0; i < rank; i++) {
+        bool repeats = i < rank - 2 && dim_is(strides[i], 0);
+        if (dim_is(dims[i], 1) || repeats) continue;
+        if (dim_less(t, strides[i], dim_of(1))) return false;
+        int32_t at = count++;
+        for (; at > 0 && dim_less(t, strides[i], strides[order[at - 1]]); at--)
+            order[at] = order[at - 1];
+        order[at] = i;
     }
-    if (dim_less(t, batch, inside)) return false;
-    return dim_is(outside, 0) || !dim_less(t, outside, dim_mul(t, batch, dims[0]));
+    for (int32_t i = 1; i < count; i++) {
+        Dim reach = dim_mul(t, strides[order[i - 1]], dims[order[i - 1]]);
+        if (dim_less(t, strides[order[i]], reach)) return false;
+    }
+    return true;
+}
+
+/* A vector whose elements lie apart, since the other axis is 1: it would take a slow path. */
+static bool is_vector_apart(DimTable *t, Dim length, Dim stride, Dim other) {
+    if (dim_is(stride, 1) || dim_is(length, 0) || dim_is(length, 1)) return false;
+    return !dim_same(stride, other) && dim_equal(t, other, dim_of(1));
 }
 
 /* What oneDNN's matmul runs without a reorder of its own: one of the matrix axes dense, the other
- * not overlapping it. A vector is dense: apart, its elements would take a slow path. */
-static bool strides_fit(DimTable *t, const Dim *dims, const Dim *strides) {
-    bool one_row = dim_is(dims[1], 1), one_column = dim_is(dims[2], 1);
-    bool dense_rows = dim_is(strides[2], 1), dense_columns = dim_is(strides[1], 1);
-    if (one_row && !one_column && !dim_is(dims[2], 0) && !dense_rows) return false;
-    if (one_column && !one_row && !dim_is(dims[1], 0) && !dense_columns) return false;
-    bool row_major = (one_column || dense_rows) && (one_row || !dim_less(t, strides[1], dims[2]));
-    bool column_major =
-        (one_row || dense_columns) && (one_column || !dim_less(t, strides[2], dims[1]));
-    return (row_major || column_major) && batch_fits(t, dims, strides);
+ * not overlapping it. Asked without regard to sizes that may be 1, so that the answer, and with it the
+ * bits, is the same where they are. */
+static bool strides_fit(DimTable *t, const Dim *dims, const Dim *strides, int32_t rank) {
+    int32_t row = rank - 2, column = rank - 1;
+    bool dense = dim_is(strides[row], 1) || dim_is(strides[column], 1) || dim_is(dims[row], 1) ||
+                 dim_is(dims[column], 1);
+    return dense && !is_vector_apart(t, dims[column], strides[column], dims[row]) &&
+           !is_vector_apart(t, dims[row], strides[row], dims[column]) &&
+           is_nested(t, dims, strides, rank);
 }
 
 /* Nodes of at most three operands that refer to some of them by address. */
 static bool in_memory(const Node *node) {
     return node->op == OP_GEMM || op_is((OpCode)node->op, CLASS_UPDATE);
+}
+
+/* Does memory as it is serve as the operand of an extern call? */
+static bool fits_call(const Graph *graph, NodeId operand, NodeId base) {
+    Dim own[SN_MAX_RANK], strides[SN_MAX_RANK], offset;
+    const Node *node = graph_node(graph, operand);
+    const Dim *dims = node_dims(graph, node);
+    base_strides(graph, base, own);
+    if (!view_strides(graph, operand, base, own, strides, &offset)) return false;
+    if (node->rank == 1) /* a bias */
+        return dim_is(dims[0], 0) || dim_is(dims[0], 1) || dim_is(strides[0], 1);
+    return strides_fit(graph->table, dims, strides, node->rank);
+}
+
+/* Were one of the view's sizes 1, its strides might do; what is planned holds for other sizes only. */
+static void exclude_ones(const Graph *graph, NodeId view) {
+    for (;; view = node_inputs(graph, graph_node(graph, view))[0]) {
+        const Node *node = graph_node(graph, view);
+        for (int32_t i = 0; i < node->rank; i++) {
+            Dim dim = node_dims(graph, node)[i];
+            if (!dim_is_number(dim) && dim_equal(graph->table, dim, dim_of(1)))
+                graph->table->failed = true;
+        }
+        if (!op_is((OpCode)node->op, CLASS_VIEW)) return;
+    }
 }
 
 /* Must operand j of a node be copied into memory? */
@@ -44,14 +78,9 @@ static bool needs_copy(const Graph *graph, const Node *user, uint32_t j, NodeId 
     OpCode op = (OpCode)graph_node(graph, base)->op;
     if (user->op != OP_GEMM) return j == 0 && (op == OP_CONST || op == OP_IOTA);
     if (op == OP_CONST || op == OP_IOTA || op == OP_EMPTY) return true;
-    Dim own[SN_MAX_RANK], strides[SN_MAX_RANK], offset;
-    base_strides(graph, base, own);
-    if (!view_strides(graph, operand, base, own, strides, &offset)) return true;
-    const Node *node = graph_node(graph, operand);
-    const Dim *dims = node_dims(graph, node);
-    if (node->rank == 1) /* a bias */
-        return !dim_is(dims[0], 0) && !dim_is(dims[0], 1) && !dim_is(strides[0], 1);
-    return node->rank == 3 && !strides_fit(graph->table, dims, strides);
+    if (fits_call(graph, operand, base)) return false;
+    exclude_ones(graph, operand);
+    return true;
 }
 
 /* A value that an extern call reads is dense: where it is also written into an input that is not, the

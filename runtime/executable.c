@@ -55,19 +55,18 @@ void executable_observe(LaunchObserver *function, void *context) {
 /* ---- building ----------------------------------------------------------------------------------- */
 
 static GemmShape gemm_shape(const GemmStep *g, const int64_t *numbers) {
-    const int64_t *n = numbers + g->numbers, *a = n + GEMM_A_STRIDES, *b = n + GEMM_B_STRIDES,
-                  *c = n + GEMM_C_STRIDES;
-    GemmShape shape = {.outer = 1,
-                       .batch = n[GEMM_BATCHES],
-                       .m = n[GEMM_M],
-                       .n = n[GEMM_N],
-                       .k = n[GEMM_K],
-                       .a = {0, a[0], a[1], a[2]},
-                       .b = {0, b[0], b[1], b[2]},
-                       .c = {0, c[0], c[1], c[2]},
+    const int64_t *n = numbers + g->numbers, *sizes = n + GEMM_SIZES;
+    GemmShape shape = {.outer = sizes[0],
+                       .batch = sizes[1],
+                       .m = sizes[2],
+                       .n = sizes[3],
+                       .k = sizes[4],
                        .dtype = (sn_dtype)g->dtype,
                        .bias = g->bias.buffer != UINT32_MAX,
                        .relu = g->relu};
+    memcpy(shape.a, n + GEMM_A_STRIDES, sizeof shape.a);
+    memcpy(shape.b, n + GEMM_B_STRIDES, sizeof shape.b);
+    memcpy(shape.c, n + GEMM_C_STRIDES, sizeof shape.c);
     return shape;
 }
 
