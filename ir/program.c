@@ -1,6 +1,8 @@
 /* The program container, its numbers and its text form; see program.h. */
 #include "ir/program.h"
 
+#include "ir/dtype.h"
+
 void program_init(Program *program) {
     *program = (Program){0};
 }
@@ -48,11 +50,25 @@ Place program_sizes(Program *program, const DimTable *table, const Dim *dims, in
     if (!reserve_numbers(program, (uint32_t)count)) return PLACE_NONE;
     Place first = program->numbers.count;
     for (int32_t i = 0; i < count; i++) {
-        ProgramSize size = {first + (Place)i, dims[i]};
+        ProgramSize size = {first + (Place)i, SN_I64, dims[i]};
         if (!dim_is_number(dims[i]) && !vec_push(&program->sizes, size)) return PLACE_NONE;
         program->numbers.data[program->numbers.count++] = dim_hint(table, dims[i]);
     }
     return first;
+}
+
+int64_t program_size_word(sn_dtype dtype, int64_t size) {
+    if (dtype == SN_I64) return size;
+    uint64_t bits = dtype_bits_from_double(dtype, (double)size);
+    return (int64_t)(dtype_is_half(dtype) ? dtype_bits_cast(SN_F32, dtype, bits) : bits);
+}
+
+Place program_size_as(Program *program, const DimTable *table, Dim dim, sn_dtype dtype) {
+    Place place = program_sizes(program, table, &dim, 1);
+    if (place == PLACE_NONE) return place;
+    program->numbers.data[place] = program_size_word(dtype, program->numbers.data[place]);
+    if (!dim_is_number(dim)) vec_last(&program->sizes).dtype = (uint8_t)dtype;
+    return place;
 }
 
 /* ---- text --------------------------------------------------------------------------------------- */

@@ -110,8 +110,9 @@ typedef struct ProgramCheck {
 
 /* A number that follows from symbols. */
 typedef struct ProgramSize {
-    Place place; /* where it stands */
-    Dim dim;     /* an expression of the graph's table */
+    Place place;   /* where it stands */
+    uint8_t dtype; /* sn_dtype that a parameter has it in, as bits; SN_I64: as it is */
+    Dim dim;       /* an expression of the graph's table */
 } ProgramSize;
 
 /* A parameter word that follows from a scalar of the call. */
@@ -152,6 +153,10 @@ void program_init(Program *program);
 void program_free(Program *program);
 /* Places of new numbers: of sizes, whose expressions are noted, or of 0. PLACE_NONE: out of memory. */
 Place program_sizes(Program *program, const DimTable *table, const Dim *dims, int32_t count);
+/* The same for one size as a parameter of this dtype. */
+Place program_size_as(Program *program, const DimTable *table, Dim dim, sn_dtype dtype);
+/* A size as a parameter word: bits of the dtype's compute type. */
+int64_t program_size_word(sn_dtype dtype, int64_t size);
 Place program_zeros(Program *program, int32_t count);
 /* The temporaries' places, cuts of launches and choices of stores that follow from the sizes among
  * `numbers`. (ir/program_settle.c) */

@@ -140,8 +140,10 @@ sn_status program_settle(const Program *program, int64_t *numbers, sn_error *err
 sn_status program_bind(const Program *program, const int64_t *values, const uint64_t *scalars,
                        int64_t *numbers, sn_error *error) {
     memcpy(numbers, program->numbers.data, sizeof *numbers * program->numbers.count);
-    for (uint32_t i = 0; i < program->sizes.count; i++)
-        numbers[program->sizes.data[i].place] = dim_value(values, program->sizes.data[i].dim);
+    for (uint32_t i = 0; i < program->sizes.count; i++) {
+        const ProgramSize *s = &program->sizes.data[i];
+        numbers[s->place] = program_size_word((sn_dtype)s->dtype, dim_value(values, s->dim));
+    }
     for (uint32_t i = 0; i < program->scalars.count; i++) {
         const ProgramScalar *s = &program->scalars.data[i];
         sn_dtype dtype = (sn_dtype)s->dtype;

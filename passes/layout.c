@@ -47,16 +47,38 @@ static bool in_memory(const Node *node) {
     return node->op == OP_GEMM || op_is((OpCode)node->op, CLASS_UPDATE);
 }
 
+/* Strides of an operand that is not in memory, or that no strides describe: false. */
+static bool operand_strides(const Graph *graph, NodeId operand, Dim *strides) {
+    NodeId base = view_base(graph, operand);
+    Dim own[SN_MAX_RANK], offset;
+    base_strides(graph, base, own);
+    return view_strides(graph, operand, base, own, strides, &offset);
+}
+
 /* Does memory as it is serve as the operand of an extern call? */
-static bool fits_call(const Graph *graph, NodeId operand, NodeId base) {
-    Dim own[SN_MAX_RANK], strides[SN_MAX_RANK], offset;
+static bool fits_call(const Graph *graph, NodeId operand) {
+    Dim strides[SN_MAX_RANK];
     const Node *node = graph_node(graph, operand);
     const Dim *dims = node_dims(graph, node);
-    base_strides(graph, base, own);
-    if (!view_strides(graph, operand, base, own, strides, &offset)) return false;
+    if (!operand_strides(graph, operand, strides)) return false;
     if (node->rank == 1) /* a bias */
         return dim_is(dims[0], 0) || dim_is(dims[0], 1) || dim_is(strides[0], 1);
     return strides_fit(graph->table, dims, strides, node->rank);
+}
+
+/* Would both factors repeat one matrix along a batch dim of the result? One of them has to go on. */
+static bool both_repeat(const Graph *graph, NodeId x, NodeId y) {
+    const Dim *x_dims = node_dims(graph, graph_node(graph, x));
+    const Dim *y_dims = node_dims(graph, graph_node(graph, y));
+    Dim x_strides[SN_MAX_RANK], y_strides[SN_MAX_RANK];
+    if (!operand_strides(graph, x, x_strides) || !operand_strides(graph, y, y_strides))
+        return false;
+    for (int32_t i = 0; i < graph_node(graph, x)->rank - 2; i++) {
+        bool x_one = dim_is(x_dims[i], 1), y_one = dim_is(y_dims[i], 1);
+        if (x_one && y_one) continue;
+        if ((x_one || dim_is(x_strides[i], 0)) && (y_one || dim_is(y_strides[i], 0))) return true;
+    }
+    return false;
 }
 
 /* Were one of the view's sizes 1, its strides might do; what is planned holds for other sizes only. */
@@ -72,13 +94,14 @@ static void exclude_ones(const Graph *graph, NodeId view) {
     }
 }
 
-/* Must operand j of a node be copied into memory? */
-static bool needs_copy(const Graph *graph, const Node *user, uint32_t j, NodeId operand) {
-    NodeId base = view_base(graph, operand);
-    OpCode op = (OpCode)graph_node(graph, base)->op;
+/* Must operand j of a node be copied into memory? Those before it are settled. */
+static bool needs_copy(const Graph *graph, const Node *user, uint32_t j, const NodeId *operands) {
+    NodeId operand = operands[j];
+    OpCode op = (OpCode)graph_node(graph, view_base(graph, operand))->op;
     if (user->op != OP_GEMM) return j == 0 && (op == OP_CONST || op == OP_IOTA);
     if (op == OP_CONST || op == OP_IOTA || op == OP_EMPTY) return true;
-    if (fits_call(graph, operand, base)) return false;
+    if (fits_call(graph, operand) && (j != 1 || !both_repeat(graph, operands[0], operand)))
+        return false;
     exclude_ones(graph, operand);
     return true;
 }
@@ -117,7 +140,7 @@ static NodeId copy_reader(PassContext *context, Graph *to, NodeId id, const Node
     for (uint32_t j = 0; j < node->n_inputs; j++) {
         NodeId operand = node_inputs(from, node)[j];
         inputs[j] = operand == NODE_NONE ? NODE_NONE : map[operand];
-        if (operand == NODE_NONE || !needs_copy(to, node, j, inputs[j])) continue;
+        if (operand == NODE_NONE || !needs_copy(to, node, j, inputs)) continue;
         inputs[j] = graph_emit(to, OP_CLONE, &inputs[j], 1, &none, site, context->error);
         if (inputs[j] == NODE_NONE) return NODE_NONE;
         context->program->reorders += node->op == OP_GEMM;

@@ -32,7 +32,7 @@ typedef enum LowerParamKind { PARAM_SIZE, PARAM_BITS, PARAM_SCALAR } LowerParamK
 /* A parameter word. */
 typedef struct LowerParam {
     uint8_t kind;    /* LowerParamKind */
-    uint8_t dtype;   /* SCALAR: sn_dtype of its bits */
+    uint8_t dtype;   /* SIZE, SCALAR: sn_dtype of its bits */
     uint32_t scalar; /* SCALAR: number among those of the call */
     Dim size;        /* SIZE */
     int64_t bits;    /* BITS: a scalar of the compute type */
@@ -134,6 +134,8 @@ int32_t lower_access_depth(const Lower *l, uint32_t access);
 uint32_t lower_row_buffer(Lower *l, NodeId node);
 /* A new parameter word with this value. */
 KCoef lower_param(Lower *l, Dim value);
+/* The same in another dtype. */
+KCoef lower_param_as(Lower *l, Dim value, sn_dtype dtype);
 KCoef lower_bits(Lower *l, int64_t bits);
 KCoef lower_scalar(Lower *l, uint32_t number, sn_dtype dtype);
 /* Fills the launch: merged grid, blocks, strides, parameters, argument references. */

@@ -15,7 +15,11 @@ static KCoef new_param(Lower *l, LowerParam param) {
 }
 
 KCoef lower_param(Lower *l, Dim value) {
-    return new_param(l, (LowerParam){.kind = PARAM_SIZE, .size = value});
+    return lower_param_as(l, value, SN_I64);
+}
+
+KCoef lower_param_as(Lower *l, Dim value, sn_dtype dtype) {
+    return new_param(l, (LowerParam){.kind = PARAM_SIZE, .dtype = (uint8_t)dtype, .size = value});
 }
 
 KCoef lower_bits(Lower *l, int64_t bits) {
@@ -305,7 +309,7 @@ static bool push_word(Lower *l, const LowerParam *param) {
     Program *program = l->program;
     DimTable *table = l->graph->table;
     if (param->kind == PARAM_SIZE)
-        return program_sizes(program, table, &param->size, 1) != PLACE_NONE;
+        return program_size_as(program, table, param->size, (sn_dtype)param->dtype) != PLACE_NONE;
     Place place = program_zeros(program, 1);
     if (place == PLACE_NONE) return false;
     program->numbers.data[place] = param->bits;

@@ -303,17 +303,13 @@ static KValue constant(Lower *l, NodeId id) {
     const Node *node = graph_node(l->graph, id);
     const int64_t *attrs = node_attrs(l->graph, node);
     sn_dtype dtype = (sn_dtype)node->dtype;
-    if (attrs[1] == CONST_SIZE) {
-        KValue size = size_value(l, (Dim){attrs[0]});
-        return l->failed ? KVALUE_NONE
-                         : lower_depth_at(l, kb_cast(l->builder, dtype, size), DEPTH_ITEM);
-    }
     if (attrs[1]) {
         sn_dtype word = dtype_compute(dtype); /* parameter words hold compute types */
         uint64_t bits = (uint64_t)attrs[0];
         if (word != dtype && attrs[1] == CONST_HOISTED) bits = dtype_bits_cast(word, dtype, bits);
-        KCoef param = attrs[1] == CONST_SCALAR ? lower_scalar(l, (uint32_t)attrs[0], dtype)
-                                               : lower_bits(l, (int64_t)bits);
+        KCoef param = attrs[1] == CONST_SIZE     ? lower_param_as(l, (Dim){attrs[0]}, dtype)
+                      : attrs[1] == CONST_SCALAR ? lower_scalar(l, (uint32_t)attrs[0], dtype)
+                                                 : lower_bits(l, (int64_t)bits);
         KValue value = param_at(l, word, param);
         if (word == dtype || l->failed) return value;
         return lower_depth_at(l, kb_cast(l->builder, dtype, value), DEPTH_ITEM);
