@@ -12,7 +12,8 @@
 #include <stdio.h>
 
 struct sn_graph {
-    Graph graph; /* the parsed graph */
+    Graph graph;    /* the parsed graph */
+    DimTable table; /* its sizes that vary */
 };
 
 void sn_text_free(char *text) {
@@ -169,10 +170,10 @@ static GraphInstance *latest_instance(sn_compiled *c) {
     return instance;
 }
 
-/* The graph of an instance with what its expressions come to. */
+/* A graph with what its expressions come to. */
 typedef struct SizedGraph {
     const Graph *graph; /* as recorded, or with expressions */
-    int64_t *values;    /* of them; NULL: there are none */
+    int64_t *values;    /* of them; NULL: those at hand when it was made */
 } SizedGraph;
 
 /* False when out of memory. */
@@ -184,7 +185,7 @@ static bool sized_open(const GraphInstance *instance, SizedGraph *sized) {
 }
 
 static int64_t sized_dim(const SizedGraph *sized, Dim dim) {
-    return dim_is_number(dim) ? dim.word : dim_value(sized->values, dim);
+    return sized->values ? dim_value(sized->values, dim) : dim_hint(sized->graph->table, dim);
 }
 
 /* The type of a node at these sizes. */
@@ -468,6 +469,8 @@ sn_graph *sn_graph_parse(const char *text, size_t length, sn_error *error) {
         return NULL;
     }
     graph_init(&graph->graph, "graph");
+    dims_init(&graph->table);
+    graph->graph.table = &graph->table;
     if (graph_parse(&graph->graph, text, length, error) == SN_OK) return graph;
     sn_graph_free(graph);
     return NULL;
@@ -480,6 +483,20 @@ char *sn_graph_print(const sn_graph *graph) {
     return strbuf_take(&text);
 }
 
+/* Passes add expressions to the graph's table; a graph of the program may be used by several threads,
+ * so they get a copy. */
+static sn_graph *copy_to_plan(const sn_graph *graph, sn_error *error) {
+    StrBuf text = {0};
+    graph_print(&graph->graph, &text);
+    sn_graph *copy = NULL;
+    if (text.failed)
+        error_memory(error);
+    else
+        copy = sn_graph_parse(strbuf_text(&text), text.length, error);
+    strbuf_free(&text);
+    return copy;
+}
+
 char *sn_graph_dump(const sn_graph *graph, const char *stage, sn_error *error) {
     sn_error own = {0};
     if (!error) error = &own;
@@ -488,8 +505,12 @@ char *sn_graph_dump(const sn_graph *graph, const char *stage, sn_error *error) {
         error_set(error, SN_ERROR_ARGUMENT, "graph_dump: %s is NULL", graph ? "stage" : "graph");
         return NULL;
     }
+    sn_graph *copy = copy_to_plan(graph, error);
+    if (!copy) return NULL;
     StrBuf text = {0};
-    return finish_text(&text, dump_stage(&graph->graph, false, stage, &text, error), error);
+    sn_status status = dump_stage(&copy->graph, false, stage, &text, error);
+    sn_graph_free(copy);
+    return finish_text(&text, status, error);
 }
 
 /* A graph from text is run through a function that replays it; here directly. */
@@ -562,7 +583,7 @@ static sn_status check_run(const sn_graph *graph, sn_tensor *const *inputs, int3
             return error_set(error, SN_ERROR_ARGUMENT,
                              "graph_run: input %d is NULL, was released, or has no memory", (int)i);
         if (input_fits(&sized, (uint32_t)i, t)) continue;
-        TensorType wanted = node_type(g, g->inputs.data[i]), type = tensor_type(t);
+        TensorType wanted = sized_type(&sized, g->inputs.data[i]), type = tensor_type(t);
         return error_set(error, SN_ERROR_SHAPE, "graph_run: input %d is %s, the graph takes %s%s",
                          (int)i, type_text(&type).text, type_text(&wanted).text,
                          dims_equal(NULL, type.dims, wanted.dims, type.rank) ? " of other strides"
@@ -579,7 +600,10 @@ sn_status sn_graph_run(const sn_graph *graph, sn_tensor *const *inputs, int32_t 
     if (n_outputs) *n_outputs = 0;
     sn_status status = check_run(graph, inputs, n_inputs, outputs, capacity, error);
     if (status != SN_OK) return status;
-    status = run_graph(&graph->graph, inputs, outputs, error);
+    sn_graph *copy = copy_to_plan(graph, error);
+    if (!copy) return error->status;
+    status = run_graph(&copy->graph, inputs, outputs, error);
+    sn_graph_free(copy);
     if (status == SN_OK && n_outputs) *n_outputs = count_results(&graph->graph);
     return status;
 }
@@ -587,5 +611,6 @@ sn_status sn_graph_run(const sn_graph *graph, sn_tensor *const *inputs, int32_t 
 void sn_graph_free(sn_graph *graph) {
     if (!graph) return;
     graph_free(&graph->graph);
+    dims_free(&graph->table);
     mem_free(graph);
 }

@@ -588,12 +588,27 @@ const DimGuard *dims_failing(const DimTable *table, const int64_t *values) {
 
 /* ---- text -------------------------------------------------------------------------------------- */
 
-static void print_operand(StrBuf *out, const DimTable *table, int64_t word) {
+/* How tightly a text holds together: a sum least, what is one word most. */
+static int binding_of(const DimTable *table, Dim d) {
+    if (dim_is_number(d)) return d.word < 0 ? 0 : 2;
+    switch ((DimKind)expression(table, d)->kind) {
+    case DIM_SUM:
+        return 0;
+    case DIM_SYMBOL:
+    case DIM_LARGER:
+        return 2;
+    default:
+        return 1;
+    }
+}
+
+/* In parentheses where it would fall apart: products and quotients are read from the left. */
+static void print_operand(StrBuf *out, const DimTable *table, int64_t word, int least) {
     Dim d = {word};
-    bool sum = !dim_is_number(d) && expression(table, d)->kind == DIM_SUM;
-    if (sum) strbuf_add(out, "(");
+    bool loose = binding_of(table, d) < least;
+    if (loose) strbuf_add(out, "(");
     dim_print(out, table, d);
-    if (sum) strbuf_add(out, ")");
+    if (loose) strbuf_add(out, ")");
 }
 
 static void print_sum(StrBuf *out, const DimTable *table, const int64_t *words, uint32_t count) {
@@ -601,7 +616,7 @@ static void print_sum(StrBuf *out, const DimTable *table, const int64_t *words, 
         int64_t coef = words[i];
         if (i > 1) strbuf_add(out, coef < 0 ? " - " : " + ");
         if (i == 1 && coef < 0) strbuf_add(out, "-");
-        print_operand(out, table, words[i + 1]);
+        print_operand(out, table, words[i + 1], 1);
         uint64_t size = coef < 0 ? 0 - (uint64_t)coef : (uint64_t)coef;
         if (size != 1) strbuf_addf(out, "*%llu", (unsigned long long)size);
     }
@@ -609,11 +624,12 @@ static void print_sum(StrBuf *out, const DimTable *table, const int64_t *words, 
     if (words[0] < 0) strbuf_addf(out, " - %llu", 0ull - (unsigned long long)words[0]);
 }
 
+/* The first operand may be a quotient as it is, the others may not; a product's may only be words. */
 static void print_joined(StrBuf *out, const DimTable *table, const int64_t *words, uint32_t count,
                          const char *sign) {
     for (uint32_t i = 0; i < count; i++) {
         if (i) strbuf_add(out, sign);
-        print_operand(out, table, words[i]);
+        print_operand(out, table, words[i], i ? 2 : 1);
     }
 }
 

@@ -179,12 +179,14 @@ void type_print(StrBuf *out, const TensorType *type);
  *   }
  * where the number after % is the node's id and `-> %0` marks a value written into an input. An
  * input that is not dense has strides behind its type: `%0: f32[2,3]{1,2}`.
- * Attributes whose words are all 0 are left out; absent inputs print as `none`. */
+ * Attributes whose words are all 0 are left out; absent inputs print as `none`. A graph with sizes that
+ * vary names them, with the value at hand and bounds: `graph NAME[s0 = 32 in 1..](%0: f32[s0,4])`. */
 void graph_print(const Graph *graph, StrBuf *out);
 /* "f32[B,768]": the type of a node, expressions included. */
 void node_print_type(StrBuf *out, const Graph *graph, NodeId id);
 /* Reads that form back into an initialised empty graph (left empty on failure). Ids may have gaps
- * but must ascend; a comment is `; text`. Errors name line and column. */
+ * but must ascend; a comment is `; text`. Sizes that vary go into graph->table, which must be there and
+ * empty then. Errors name line and column. */
 sn_status graph_parse(Graph *graph, const char *text, size_t length, sn_error *error);
 /* Same nodes, inputs and outputs; source lines do not count. */
 bool graph_equal(const Graph *a, const Graph *b);

@@ -188,10 +188,27 @@ static void print_strides(StrBuf *out, const Graph *graph, NodeId id) {
     strbuf_add_char(out, '}');
 }
 
+/* "[s0 = 32 in 1..]": value at hand and bounds of each symbol. */
+static void print_symbols(StrBuf *out, const Graph *graph) {
+    const DimTable *table = graph->table;
+    for (uint32_t i = 0; table && i < table->symbols.count; i++) {
+        Dim symbol = table->symbols.data[i].dim;
+        int64_t least = dim_least(table, symbol), most = dim_most(table, symbol);
+        strbuf_add(out, i ? ", " : "[");
+        dim_print(out, table, symbol);
+        strbuf_addf(out, " = %lld in ", (long long)dim_hint(table, symbol));
+        if (least != INT64_MIN) strbuf_addf(out, "%lld", (long long)least);
+        strbuf_add(out, "..");
+        if (most != INT64_MAX) strbuf_addf(out, "%lld", (long long)most);
+    }
+    if (table && table->symbols.count) strbuf_add_char(out, ']');
+}
+
 void graph_print(const Graph *graph, StrBuf *out) {
     Columns columns = measure(graph, out);
     strbuf_add(out, "graph ");
     print_name(out, graph->name);
+    print_symbols(out, graph);
     strbuf_add_char(out, '(');
     for (uint32_t i = 0; i < graph->inputs.count; i++) {
         if (i) strbuf_add(out, ", ");
