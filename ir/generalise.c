@@ -52,6 +52,7 @@ typedef struct KnownDim {
 typedef struct Generaliser {
     GeneralGraph *g;     /* what is made */
     VEC(KnownDim) known; /* sizes met so far, not constant ones */
+    uint32_t at_hand;    /* the sample whose sizes decisions go by */
     NodeId *map;         /* recorded node → node */
     sn_error *error;     /* the caller's */
 } Generaliser;
@@ -176,14 +177,13 @@ static bool as_part(const Generaliser *m, const Values *wanted, Dim *dim) {
     return false;
 }
 
-/* A size of its own. Sizes of dims that were never 0 stay so: an empty tensor is planned for itself. */
-static bool as_symbol(Generaliser *m, const Values *wanted, uint32_t word, bool is_dim, Dim *dim) {
+/* A size of its own. */
+static bool as_symbol(Generaliser *m, const Values *wanted, uint32_t word, Dim *dim) {
     GeneralGraph *g = m->g;
-    int64_t least = INT64_MAX;
+    int64_t bound = 0;
     for (uint32_t s = 0; s < g->n_samples; s++)
-        if (wanted->at[s] < least) least = wanted->at[s];
-    int64_t bound = least < 0 ? INT64_MIN : least > 0 && is_dim ? 1 : 0;
-    *dim = dim_symbol(&g->table, NULL, wanted->at[g->n_samples - 1], bound, INT64_MAX);
+        if (wanted->at[s] < 0) bound = INT64_MIN;
+    *dim = dim_symbol(&g->table, NULL, wanted->at[m->at_hand], bound, INT64_MAX);
     if (!g->table.failed && vec_push(&g->symbol_words, word)) return true;
     error_memory(m->error);
     return false;
@@ -196,7 +196,7 @@ static bool resolve_values(Generaliser *m, const Values *values, uint32_t word, 
     bool found = as_multiple(m, values, true, dim) || as_multiple(m, values, false, dim);
     if (!found && !is_dim)
         found = as_sum(m, values, dim) || as_product(m, values, dim) || as_part(m, values, dim);
-    if (!found && !as_symbol(m, values, word, is_dim, dim)) return false;
+    if (!found && !as_symbol(m, values, word, dim)) return false;
     set_rule(m, word, rule, dim->word);
     return know(m, values, *dim);
 }
@@ -281,7 +281,7 @@ static bool general_attrs(Generaliser *m, const Node *node, AttrList *out) {
     return true;
 }
 
-/* The dims of a node follow from its operands; at hand they are what was recorded. */
+/* The dims of a node follow from its operands. */
 static bool check_dims(Generaliser *m, NodeId id) {
     GeneralGraph *g = m->g;
     const Node *node = graph_node(&g->recorded, id), *made = graph_node(&g->graph, m->map[id]);
@@ -290,7 +290,7 @@ static bool check_dims(Generaliser *m, NodeId id) {
     for (uint32_t i = 0; i < node->rank; i++) {
         Dim dim = node_dims(&g->graph, made)[i];
         uint32_t word = node->dims + i;
-        if (dim_hint(&g->table, dim) != g->recorded.words.data[word])
+        if (dim_hint(&g->table, dim) != sample(g, m->at_hand, word))
             return refuse(m, "another size comes out", (OpCode)node->op);
         set_rule(m, word, dim_is_number(dim) ? WORD_FIXED : WORD_SIZE, dim.word);
         Values values = values_of(g, word);
@@ -428,6 +428,21 @@ static bool take_samples(GeneralGraph *g, const GeneralGraph *known, const Graph
     return add_sample(g, g->recorded.words.data, count);
 }
 
+/* The sample with the fewest sizes of 0 and 1, which are special to many an op: where a decision has to
+ * be taken, it is taken for the others. Of equals the latest. */
+static uint32_t plainest_sample(const GeneralGraph *g) {
+    uint32_t best = 0, least = UINT32_MAX;
+    for (uint32_t s = 0; s < g->n_samples; s++) {
+        uint32_t special = 0;
+        for (uint32_t i = 0; i < g->words.count; i++)
+            special += (uint64_t)sample(g, s, i) <= 1 && varies(g, i);
+        if (special > least) continue;
+        best = s;
+        least = special;
+    }
+    return best;
+}
+
 bool general_make(GeneralGraph *g, const GeneralGraph *known, const Graph *first,
                   const Graph *latest, sn_error *error) {
     *g = (GeneralGraph){0};
@@ -439,7 +454,10 @@ bool general_make(GeneralGraph *g, const GeneralGraph *known, const Graph *first
     m.map = mem_alloc(sizeof *m.map * (latest->nodes.count + 1));
     bool ok = m.map && graph_copy(latest, &g->recorded) && prepare_words(g) &&
               take_samples(g, known, first);
-    if (!ok) error_memory(error);
+    if (ok)
+        m.at_hand = plainest_sample(g);
+    else
+        error_memory(error);
     ok = ok && general_nodes(&m);
     mem_free(m.map);
     vec_free(&m.known);

@@ -39,7 +39,7 @@ bool graphs_alike(const Graph *a, const Graph *b);
 uint64_t graph_structure_hash(const Graph *graph);
 
 /* Fills `general` from the samples of `known` (NULL, or made before), the words of `first` (NULL, or
- * alike) and `latest`, whose sizes are the hints. False where no such graph can be: then nothing is
+ * alike) and `latest`. False where no such graph can be: then nothing is
  * left to be freed. `error` says why. */
 bool general_make(GeneralGraph *general, const GeneralGraph *known, const Graph *first,
                   const Graph *latest, sn_error *error);

@@ -387,6 +387,14 @@ Dim node_count(const Graph *graph, NodeId id) {
     return dims_count(graph->table, node_dims(graph, node), node->rank);
 }
 
+bool node_is_empty(const Graph *graph, NodeId id) {
+    return dim_is(node_count(graph, id), 0);
+}
+
+bool type_is_empty(DimTable *table, const TensorType *type) {
+    return dim_is(dims_count(table, type->dims, type->rank), 0);
+}
+
 /* First word of the attribute `name` of a node; NULL when the op has none of that name. */
 static const int64_t *attr_find(const Graph *graph, NodeId id, const char *name, char *kind) {
     const Node *node = graph_node(graph, id);

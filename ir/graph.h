@@ -134,6 +134,10 @@ static inline const int64_t *node_attrs(const Graph *g, const Node *n) {
 TensorType node_type(const Graph *graph, NodeId id);
 /* Elements of a node. */
 Dim node_count(const Graph *graph, NodeId id);
+/* Is it empty whatever the sizes that vary? One that may be empty is treated like any other: its kernels
+ * have nothing to do then. */
+bool node_is_empty(const Graph *graph, NodeId id);
+bool type_is_empty(DimTable *table, const TensorType *type);
 
 /* Reading attributes by the parameter's name ("axis"); the name must be in the signature. */
 int64_t node_attr_int(const Graph *graph, NodeId id, const char *name);

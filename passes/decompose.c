@@ -35,8 +35,7 @@ static bool looks_nothing_up(const Rewrite *r, OpCode op, const NodeId *inputs,
     } else {
         return false;
     }
-    DimTable *table = r->to->table;
-    return dim_equal(table, dims_count(table, type->dims, type->rank), dim_of(0));
+    return type_is_empty(r->to->table, type);
 }
 
 NodeId rw_emit(Rewrite *r, OpCode op, const NodeId *inputs, int32_t n, const AttrList *attrs) {

@@ -61,7 +61,7 @@ NodeId rule_flip(Rewrite *r) {
     for (int32_t i = 0; i < type.rank; i++) steps[i] = dim_of(1);
     for (int32_t i = 0; i < count; i++) {
         Dim size = type.dims[axes[i]];
-        if (dim_equal(r->to->table, size, dim_of(0))) continue;
+        if (dim_is(size, 0)) continue;
         starts[axes[i]] = dim_sub(r->to->table, size, dim_of(1));
         steps[axes[i]] = dim_of(-1);
     }
@@ -89,16 +89,11 @@ static NodeId put(Rewrite *r, NodeId whole, NodeId part, int32_t axis, Dim start
     return rw_emit(r, OP_PUT_SLICE, (NodeId[]){whole, part}, 2, &attrs);
 }
 
-static bool is_empty(const Rewrite *r, const TensorType *type) {
-    DimTable *table = r->to->table;
-    return dim_equal(table, dims_count(table, type->dims, type->rank), dim_of(0));
-}
-
 /* cat and stack: each part becomes a write. A single part is a copy. */
 static NodeId join(Rewrite *r, bool stack) {
     TensorType type = node_type(r->from, r->id);
     int32_t axis = (int32_t)node_attr_int(r->from, r->id, "axis");
-    if (is_empty(r, &type)) /* memory that nothing is written to has no value */
+    if (type_is_empty(r->to->table, &type)) /* memory that nothing is written to has no value */
         return rw_expand(r, rw_literal(r, (sn_dtype)type.dtype, 0), type.dims, type.rank);
     NodeId whole = empty(r, &type);
     Dim start = dim_of(0);
@@ -112,7 +107,7 @@ static NodeId join(Rewrite *r, bool stack) {
         } else if (shape.rank != type.rank) {
             continue; /* the 1-d empty tensor that cat skips */
         }
-        if (is_empty(r, &shape)) continue;
+        if (type_is_empty(r->to->table, &shape)) continue;
         whole = put(r, whole, part, axis, start);
         start = dim_add(r->to->table, start, shape.dims[axis]);
     }

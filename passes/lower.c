@@ -241,10 +241,6 @@ static void emit_put(Lower *l, NodeId id, StoreList *stores) {
     queue_store(l, stores, id, OP_STORE, buffer, &address, value);
 }
 
-static bool is_empty(const Lower *l, NodeId id) {
-    return dim_equal(l->graph->table, node_count(l->graph, id), dim_of(0));
-}
-
 /* scatter_add and index_copy: one source element after the other along K. */
 static void emit_scatter(Lower *l, NodeId id, StoreList *stores) {
     const Node *node = graph_node(l->graph, id);
@@ -258,7 +254,8 @@ static void emit_scatter(Lower *l, NodeId id, StoreList *stores) {
     if (l->failed) return;
     memcpy(target, index, sizeof(IndexExpr) * node->rank);
     at = lower_checked_index(l, id, at, node_dims(l->graph, node)[axis]);
-    if (is_empty(l, id)) return; /* every index is an error: there is no memory */
+    Dim count = node_count(l->graph, id);
+    if (dim_equal(l->graph->table, count, dim_of(0))) return; /* every index is an error */
     target[axis] = index_symbol(lower_value_symbol(l, at, node_dims(l->graph, node)[axis]));
     uint32_t buffer = (uint32_t)l->fusion->buffer_of[id];
     IndexExpr address = address_in(l, id, buffer, target);
@@ -442,9 +439,7 @@ static void lower_release(Lower *l) {
 
 static bool space_is_empty(const Lower *l) {
     const Group *g = l->group;
-    DimTable *table = l->graph->table;
-    if (dim_equal(table, dim_mul(table, g->a, g->b), dim_of(0))) return true;
-    return g->sequential && dim_equal(table, g->k, dim_of(0));
+    return dim_is(g->a, 0) || dim_is(g->b, 0) || (g->sequential && dim_is(g->k, 0));
 }
 
 static sn_status lower_kernel(Lower *l, NodeId commit) {
@@ -520,7 +515,7 @@ static sn_status lower_gemm(Lower *l, NodeId id) {
     const NodeId *inputs = node_inputs(l->graph, node);
     const Dim *dims = node_dims(l->graph, node), none = {0};
     int32_t rank = node->rank;
-    if (is_empty(l, id)) return SN_OK;
+    if (node_is_empty(l->graph, id)) return SN_OK;
     DimTable *table = l->graph->table;
     Step step = {.kind = STEP_GEMM, .site = node->site, .label = "gemm"};
     GemmStep *gemm = &step.gemm;

@@ -248,8 +248,10 @@ static char *address(const Run *run, ArgRef ref) {
 
 static sn_status run_kernel(Run *run, const Step *step, const Prepared *prepared) {
     const Launch *launch = &step->launch;
+    int64_t items = run->numbers[launch->items];
     void *few[FEW_ARGS];
     void **args = few;
+    if (items == 0) return SN_OK; /* sizes that vary left nothing to do */
     if (launch->args.count > FEW_ARGS) {
         args = mem_alloc(sizeof *args * launch->args.count);
         if (!args) return error_memory(run->error);
@@ -257,7 +259,6 @@ static sn_status run_kernel(Run *run, const Step *step, const Prepared *prepared
     for (uint32_t i = 0; i < launch->args.count; i++)
         args[i] =
             launch->args.data[i].buffer == UINT32_MAX ? NULL : address(run, launch->args.data[i]);
-    int64_t items = run->numbers[launch->items];
     Work work = {prepared->kernel->fn,
                  args,
                  run->numbers + launch->params,

@@ -133,7 +133,7 @@ static void empty_and_single_sizes_are_right(void **state) {
             EXPECT_SAME(fast(x, y), many_ops(x, y));
             sn_scope_end(scope, NULL);
         }
-    assert_true(graphs_of(c) <= 24);
+    assert_true(graphs_of(c) <= 6);
     sn_compiled_release(c);
 }
 
@@ -343,7 +343,7 @@ static void a_dump_names_the_sizes_that_vary(void **state) {
     fast(tensor_random(1, SN_F32, SN_I(4, 9)));
     char *text = sn_dump(c, "graph", NULL);
     assert_non_null(text);
-    assert_non_null(strstr(text, "graph row_softmax[s0 = 9 in 1..](%0: f32[4,s0]) {"));
+    assert_non_null(strstr(text, "graph row_softmax[s0 = 9 in 0..](%0: f32[4,s0]) {"));
     sn_graph *graph = sn_graph_parse(text, strlen(text), NULL);
     assert_non_null(graph);
     char *again = sn_graph_print(graph);
