@@ -128,6 +128,50 @@ static bool flatten(const sn_compiled *c, const sn_value *values, CallArgs *args
     return true;
 }
 
+/* ---- declared dims ---------------------------------------------------------------------------------------------- */
+
+static bool breaks_dim(const sn_compiled *c, const sn_dim *d, int64_t size, const char *what,
+                       int64_t bound) {
+    return error_raise(
+               SN_ERROR_SHAPE, c->site,
+               "%s: %s (dim %d of tensor argument %d) is %lld, but is declared to be %s %lld",
+               c->name, d->name ? d->name : "a size", (int)d->axis, (int)d->tensor, (long long)size,
+               what, (long long)bound) != NULL;
+}
+
+/* Dims of one name are equal. */
+static bool check_name(const sn_compiled *c, const CallArgs *args, int32_t i) {
+    const sn_dim *d = &c->dims[i];
+    for (int32_t j = 0; d->name && j < i; j++) {
+        const sn_dim *other = &c->dims[j];
+        if (!other->name || strcmp(other->name, d->name) != 0) continue;
+        int64_t size = args->tensors[d->tensor]->dims[d->axis],
+                first = args->tensors[other->tensor]->dims[other->axis];
+        return size == first ||
+               breaks_dim(c, d, size, "that of the first argument that has it,", first);
+    }
+    return true;
+}
+
+static bool check_declared(const sn_compiled *c, const CallArgs *args) {
+    for (int32_t i = 0; i < c->n_dims; i++) {
+        const sn_dim *d = &c->dims[i];
+        const sn_tensor *t = d->tensor < args->n_tensors ? args->tensors[d->tensor] : NULL;
+        if (!t || t->kind == TENSOR_NONE) continue; /* absent, or an array is shorter */
+        if (d->axis >= t->rank)
+            return error_raise(SN_ERROR_SHAPE, c->site,
+                               "%s: tensor argument %d has %d dims, but dim %d is declared",
+                               c->name, (int)d->tensor, (int)t->rank, (int)d->axis) != NULL;
+        int64_t size = t->dims[d->axis];
+        if (size < d->min) return breaks_dim(c, d, size, "at least", d->min);
+        if (d->max && size > d->max) return breaks_dim(c, d, size, "at most", d->max);
+        if (d->multiple_of > 1 && size % d->multiple_of != 0)
+            return breaks_dim(c, d, size, "a multiple of", d->multiple_of);
+        if (!check_name(c, args, i)) return false;
+    }
+    return true;
+}
+
 /* ---- the guard key --------------------------------------------------------------------------------------------- */
 
 static inline void put(Key *key, uint64_t word) {
@@ -519,17 +563,27 @@ sn_status compiled_invoke(sn_compiled *c, const sn_value *values, sn_tensor **ou
 
 /* ---- tracing ---------------------------------------------------------------------------------------------------------------- */
 
-static void mark_impure(sn_compiled *c, const char *reason) {
-    if (atomic_exchange(&c->impure, true)) return;
+/* `difference` (may be NULL) is taken over. */
+static void mark_impure(sn_compiled *c, const char *reason, char *difference) {
+    if (atomic_exchange(&c->impure, true)) {
+        mem_free(difference);
+        return;
+    }
+    pthread_mutex_lock(&c->lock);
     c->impure_reason = reason;
-    if (log_on(LOG_TRACE)) log_write(LOG_TRACE, "%s is run on every call: %s", c->name, reason);
+    c->impure_detail = difference;
+    pthread_mutex_unlock(&c->lock);
+    LogTopic topic = difference ? LOG_PURITY : LOG_TRACE;
+    if (log_on(topic))
+        log_write(topic, "%s is run on every call: %s%s%s", c->name, reason, difference ? ": " : "",
+                  difference ? difference : "");
 }
 
 static bool make_proxies(Trace *trace, const CallArgs *args, sn_tensor **proxies) {
     for (int32_t i = 0; i < args->n_tensors; i++) {
         proxies[i] = args->tensors[i]->kind == TENSOR_NONE
                          ? SN_NONE
-                         : trace_argument(trace, args->tensors[i]);
+                         : trace_argument(trace, args->tensors[i], i);
         if (!proxies[i]) return false;
     }
     return true;
@@ -662,8 +716,7 @@ static bool same_outputs(const sn_compiled *c, const Entry *entry, const OutputS
     return true;
 }
 
-/* Gives the results, which hold one reference each, to the caller; there is room in the scope. */
-static void hand_over(const sn_compiled *c, sn_tensor **outputs, bool owned) {
+void results_hand_over(const sn_compiled *c, sn_tensor **outputs, bool owned) {
     ThreadState *state = thread_state();
     for (int32_t i = 0; i < c->signature.n_outputs; i++) {
         sn_tensor *out = outputs[i];
@@ -735,7 +788,16 @@ static GraphInstance *instance_of(sn_compiled *c, const Trace *trace, const Entr
                                   sn_error *error) {
     if (seen && instance_matches(seen->instance, &trace->graph))
         return instance_retain(seen->instance);
-    return instance_get(c, &trace->graph, error);
+    return instance_get(c, trace, error);
+}
+
+/* The first difference between what an entry was recorded as and a trace; NULL when out of memory. */
+static char *difference_from(const Entry *seen, const Trace *trace) {
+    StrBuf text = {0};
+    Graph known;
+    if (instance_recorded(seen->instance, &known)) graph_difference(&known, &trace->graph, &text);
+    graph_free(&known);
+    return strbuf_take(&text);
 }
 
 /* The call by way of a trace. `seen` is the entry that the key led to, to be checked, or NULL. */
@@ -765,7 +827,7 @@ static sn_status trace_call(sn_compiled *c, const CallArgs *args, Key *key, Entr
     GraphInstance *instance = NULL;
     if (recorded && !owned &&
         !vec_reserve(&thread_state()->held, (uint32_t)c->signature.n_outputs)) {
-        status = error_memory(&error); /* for hand_over: behind the run nothing may fail */
+        status = error_memory(&error); /* for results_hand_over: behind the run nothing may fail */
     } else if (recorded && !trace->eager) {
         if (segment_declare(trace, &made, &error)) instance = instance_of(c, trace, seen, &error);
         status = instance ? segment_run(trace, instance, &made, &error) : error.status;
@@ -774,13 +836,14 @@ static sn_status trace_call(sn_compiled *c, const CallArgs *args, Key *key, Entr
         raise_run_error(c, &error);
         for (int32_t i = 0; i < c->signature.n_outputs; i++) tensor_unref(outputs[i]);
     }
-    if (status == SN_OK && reason) mark_impure(c, reason);
+    if (status == SN_OK && reason) mark_impure(c, reason, NULL);
     if (status == SN_OK && instance) {
         note_trace(c, trace, instance, trace_ns);
         if (pure_outputs) number_outputs(c, instance, &made, specs, roots);
         bool keeps = !reason && pure_outputs && !atomic_load(&c->impure) && instance->executable;
         if (seen && (!keeps || seen->instance != instance || !same_outputs(c, seen, specs)))
-            mark_impure(c, "a second call with equal arguments recorded other ops");
+            mark_impure(c, "a second call with equal arguments recorded other ops",
+                        difference_from(seen, trace));
         if (seen) atomic_store_explicit(&seen->calls, 2, memory_order_relaxed);
         if (!seen && keeps) keep_entry(c, key, trace, args, instance, specs, drawn);
     }
@@ -788,7 +851,7 @@ static sn_status trace_call(sn_compiled *c, const CallArgs *args, Key *key, Entr
     vec_free(&made);
     trace_free(trace);
     for (int32_t i = 0; status != SN_OK && i < c->signature.n_outputs; i++) outputs[i] = NULL;
-    if (status == SN_OK) hand_over(c, outputs, owned);
+    if (status == SN_OK) results_hand_over(c, outputs, owned);
     return status;
 }
 
@@ -818,12 +881,24 @@ sn_status compiled_inline(sn_compiled *c, const sn_value *values, sn_tensor **ou
     return status;
 }
 
+/* Is this the call of an entry that runs the function again, to compare? */
+static bool is_due(const sn_compiled *c, Entry *entry) {
+    if (!c->check_every) return atomic_load_explicit(&entry->calls, memory_order_relaxed) < 2;
+    int64_t before = atomic_fetch_add_explicit(&entry->calls, 1, memory_order_relaxed);
+    return before < 2 || before % c->check_every == 0;
+}
+
 sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outputs, bool owned) {
     ThreadState *state = thread_state();
     if (error_pending(state)) return state->error.status;
     if (!owned && c->signature.n_outputs && !scope_check(c->site)) return SN_ERROR_SCOPE;
     CallArgs args;
     if (!flatten(c, values, &args)) return sn_error_status();
+    if (c->n_dims && !check_declared(c, &args)) return sn_error_status();
+    PolicyState policy = {.stance = compiled_stance(c),
+                          .called =
+                              atomic_exchange_explicit(&c->called, true, memory_order_relaxed)};
+    if (policy_call(&policy) == CALL_EAGER) return compiled_call_eagerly(c, values, outputs, owned);
     uint64_t few[KEY_FEW_WORDS];
     Key key = {few, 0, KEY_FEW_WORDS, NULL};
     pack_key(c, &args, &key);
@@ -837,8 +912,7 @@ sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outp
     sn_status status;
     bool rerun = atomic_load_explicit(&c->impure, memory_order_relaxed);
     Entry *entry = rerun ? NULL : entry_find(c, &key);
-    if (entry && atomic_load_explicit(&entry->calls, memory_order_relaxed) > 1 &&
-        (!entry->writes || memory_is_apart(entry, &args))) {
+    if (entry && !is_due(c, entry) && (!entry->writes || memory_is_apart(entry, &args))) {
         COUNT(guard_hits);
         status = run_entry(c, entry, &args, outputs, owned);
     } else {

@@ -2,6 +2,7 @@
 #ifndef SN_FRONTEND_COMPILED_H
 #define SN_FRONTEND_COMPILED_H
 
+#include "frontend/policy.h"
 #include "frontend/trace.h"
 #include "ir/generalise.h"
 #include "runtime/executable.h"
@@ -12,6 +13,8 @@
 #include <pthread.h>
 
 /* ---- graphs (frontend/graph_cache.c) ----------------------------------------------------------------- */
+
+enum { GRAPHS_MOST = 64 }; /* of a function, unless it says otherwise; then the oldest goes */
 
 /* What was recorded, for one trace or generalised over several, and what runs it. Immutable but for
  * `used` once it is in the function's list. */
@@ -46,14 +49,26 @@ GraphInstance *instance_retain(GraphInstance *instance);
 void instance_release(GraphInstance *instance);
 /* Is the recorded graph this one, sizes and scalars included? */
 bool instance_matches(const GraphInstance *instance, const Graph *recorded);
+/* The graph that was recorded, at the instance's sizes, into an initialised empty one; false when out of
+ * memory. */
+bool instance_recorded(const GraphInstance *instance, Graph *graph);
 /* Values of all expressions of a general graph, for dim_value; the caller frees them. NULL where it is
  * not general, or memory is out. */
 int64_t *instance_values(const GraphInstance *instance);
-/* The function's compiled form of the recorded graph: found, bound, generalised from two traces, or
- * compiled. A reference, or NULL with the error: the program cancelled it, or memory is out. */
-GraphInstance *instance_get(sn_compiled *owner, const Graph *recorded, sn_error *error);
+/* The function's compiled form of what the trace recorded: found, bound, generalised from two traces, or
+ * compiled. A reference, or NULL with the error: the program cancelled or refused it, or memory is
+ * out. */
+GraphInstance *instance_get(sn_compiled *owner, const Trace *trace, sn_error *error);
 /* Lets go of all graphs of the function. */
 void graphs_release(sn_compiled *owner);
+
+/* ---- background work (frontend/background.c) */
+typedef void BackgroundJob(void *context);
+/* Runs the job on a thread of its own, one job after the other; false when there can be none. */
+bool background_run(BackgroundJob *job, void *context);
+/* Where two recorded graphs part: "%0: size of dim 1 was 128, now 96", "add (f.c:3) where mul (f.c:2)
+ * was". (frontend/difference.c) */
+void graph_difference(const Graph *known, const Graph *now, StrBuf *out);
 
 /* Passes and kernels for a graph. */
 sn_status compile_graph(const Graph *graph, bool fast, bool explain, Executable **out,
@@ -157,8 +172,17 @@ struct sn_compiled {
     bool fullgraph, fast;                  /* options */
     bool (*progress)(void *, const char *, int32_t, int32_t); /* option */
     void *progress_context;                                   /* option */
+    sn_shapes shapes;                                         /* option */
+    sn_dim *dims;                                             /* declared, with names of our own */
+    int32_t n_dims;                                           /* how many */
+    uint32_t most_graphs;                                     /* kept */
+    sn_at_limit at_limit;                                     /* what happens then */
+    int32_t check_every;         /* calls of an entry; 0: the second only */
+    _Atomic int32_t stance;      /* sn_stance */
+    _Atomic bool called;         /* before */
     _Atomic bool impure;         /* the function is run on every call */
     const char *impure_reason;   /* why; a static string */
+    char *impure_detail;         /* the first difference, or NULL; under the lock */
     ffi_cif cif;                 /* how it is called */
     ffi_closure *closure;        /* sn_compiled_fn; NULL until asked for; under compile.c's lock */
     void *closure_code;          /* its address */
@@ -181,6 +205,13 @@ struct sn_compiled {
 /* The call itself. Outputs receive handles of the current scope, or owned references. */
 sn_status compiled_call(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs,
                         bool owned);
+/* The same without guards or trace: the program's function on real tensors. (frontend/call_eager.c) */
+sn_status compiled_call_eagerly(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs,
+                                bool owned);
+/* Gives results, which hold one reference each, to the caller; there is room in the scope. */
+void results_hand_over(const sn_compiled *compiled, sn_tensor **outputs, bool owned);
+/* The stance that calls of this thread take to the function. */
+sn_stance compiled_stance(const sn_compiled *compiled);
 /* The same inside a trace: its ops are recorded with the caller's. */
 sn_status compiled_inline(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs,
                           bool owned);
@@ -233,6 +264,7 @@ sn_status eager_graph(const Graph *graph, sn_tensor *const *inputs, sn_tensor **
 /* Process-wide counters of the frontend. */
 typedef struct FrontendCounters {
     _Atomic int64_t traces, guard_hits, guard_misses, recompiles, fallbacks, host_reads, reruns;
+    _Atomic int64_t eager_calls;
     _Atomic int64_t trace_ns, plan_ns;
 } FrontendCounters;
 extern FrontendCounters frontend_counters;

@@ -9,7 +9,7 @@
 #include "base/status.h"
 #include "passes/pass.h"
 
-enum { GRAPHS_MOST = 64 }; /* of a function; then those not used for longest go */
+#include <stdio.h>
 
 sn_status compile_graph(const Graph *graph, bool fast, bool explain, Executable **out,
                         int64_t *plan_ns, int64_t *load_ns, sn_error *error) {
@@ -153,6 +153,17 @@ int64_t *instance_values(const GraphInstance *instance) {
     return NULL;
 }
 
+bool instance_recorded(const GraphInstance *instance, Graph *graph) {
+    const GeneralGraph *general = instance->graph->general;
+    graph_init(graph, instance->graph->own.name);
+    if (!graph_copy(compiled_recorded(instance->graph), graph)) return false;
+    if (!general) return true;
+    GeneralBinding binding = {instance->symbols, instance->scalars, instance_values(instance)};
+    if (binding.values) general_words(general, &binding, graph->words.data);
+    mem_free(binding.values);
+    return binding.values != NULL;
+}
+
 /* ---- looking up ---------------------------------------------------------------------------------- */
 
 /* What a recorded graph is looked up by, and what was found on the way. */
@@ -163,6 +174,8 @@ typedef struct Lookup {
     CompiledGraph *general;   /* general, but other words do not fit it; a reference */
     CompiledGraph *fixed;     /* for its own sizes, which no general one covers; a reference */
     bool guarded;             /* a general one fits but for a guard */
+    char reason[160];         /* why the one looked at last does not serve */
+    GeneralOptions options;   /* what the program declared, for the inputs of the graph */
 } Lookup;
 
 static bool same_structure(const CompiledGraph *graph, const Lookup *look) {
@@ -188,14 +201,29 @@ static CompiledGraph *find_equal(const Lookup *look) {
     return NULL;
 }
 
+/* `failing` (may be NULL) receives the guard that is not met. */
 static BindResult try_binding(const CompiledGraph *general, const Graph *recorded,
-                              GeneralBinding *binding) {
-    const DimGuard *failing;
+                              GeneralBinding *binding, const DimGuard **failing) {
+    const DimGuard *guard = NULL;
     BindResult result = BIND_WORDS;
     if (binding_open(general->general, binding))
-        result = general_bind(general->general, recorded, binding, &failing);
+        result = general_bind(general->general, recorded, binding, &guard);
     if (result != BIND_OK) binding_close(binding);
+    if (failing) *failing = guard;
     return result;
+}
+
+/* Keeps why a graph of the same structure does not serve: its guard, or the first word that differs. */
+static void note_reason(Lookup *look, const CompiledGraph *known, const DimGuard *failing) {
+    StrBuf text = {0};
+    if (failing) {
+        strbuf_add(&text, "not so: ");
+        dim_print_guard(&text, &known->general->table, failing);
+    } else {
+        graph_difference(compiled_recorded(known), look->recorded, &text);
+    }
+    snprintf(look->reason, sizeof look->reason, "%s", strbuf_text(&text));
+    strbuf_free(&text);
 }
 
 /* Under the lock: a general graph that this one binds, the latest made first, with a reference. */
@@ -203,11 +231,13 @@ static CompiledGraph *find_general(Lookup *look, GeneralBinding *binding) {
     for (uint32_t i = look->owner->graphs.count; i-- > 0;) {
         CompiledGraph *known = look->owner->graphs.data[i];
         if (!known->general || !same_structure(known, look)) continue;
-        BindResult result = try_binding(known, look->recorded, binding);
+        const DimGuard *failing;
+        BindResult result = try_binding(known, look->recorded, binding, &failing);
         if (result == BIND_OK) {
             note_graph_use(look->owner, known);
             return graph_retain(known);
         }
+        note_reason(look, known, failing);
         if (result == BIND_GUARD) look->guarded = true;
         if (result == BIND_WORDS && !look->general) look->general = graph_retain(known);
     }
@@ -221,19 +251,27 @@ static bool is_covered(const Lookup *look, const CompiledGraph *fixed) {
         const CompiledGraph *known = look->owner->graphs.data[i];
         GeneralBinding binding = {0};
         if (!known->general || !same_structure(known, look)) continue;
-        covered = try_binding(known, &fixed->own, &binding) == BIND_OK;
+        covered = try_binding(known, &fixed->own, &binding, NULL) == BIND_OK;
         binding_close(&binding);
     }
     return covered;
 }
 
-/* Under the lock: the latest graph that a new one can be compared with to make both general. */
+/* Under the lock: the latest graph that a new one can be compared with to make both general. Where a
+ * guard of a general graph keeps the new one out, that is another that it keeps out. */
 static void find_partner(Lookup *look) {
-    for (uint32_t i = look->owner->graphs.count; !look->fixed && i-- > 0;) {
-        CompiledGraph *known = look->owner->graphs.data[i];
-        if (!known->general && same_structure(known, look) && !is_covered(look, known))
-            look->fixed = graph_retain(known);
+    if (look->guarded) {
+        graph_release(look->general);
+        look->general = NULL;
     }
+    for (uint32_t i = look->owner->graphs.count; !look->general && !look->fixed && i-- > 0;) {
+        CompiledGraph *known = look->owner->graphs.data[i];
+        if (known->general || !same_structure(known, look) || is_covered(look, known)) continue;
+        look->fixed = graph_retain(known);
+        if (!look->guarded) note_reason(look, known, NULL);
+    }
+    if (*look->reason || !look->owner->graphs.count) return;
+    note_reason(look, vec_last(&look->owner->graphs), NULL);
 }
 
 static void lookup_close(Lookup *look) {
@@ -241,6 +279,7 @@ static void lookup_close(Lookup *look) {
     graph_release(look->fixed);
     look->general = look->fixed = NULL;
     look->guarded = false;
+    look->reason[0] = 0;
 }
 
 /* A general graph at these sizes: the instance that ran last, where it is the same, else a new one.
@@ -303,7 +342,7 @@ static sn_status compile_into(sn_compiled *owner, CompiledGraph *made, sn_error 
 static void keep_graph(sn_compiled *owner, CompiledGraph *graph) {
     CompiledGraph *dropped = NULL;
     pthread_mutex_lock(&owner->lock);
-    if (owner->graphs.count >= GRAPHS_MOST) {
+    if (owner->graphs.count >= owner->most_graphs) {
         uint32_t oldest = 0;
         for (uint32_t i = 1; i < owner->graphs.count; i++)
             if (owner->graphs.data[i]->used < owner->graphs.data[oldest]->used) oldest = i;
@@ -321,12 +360,13 @@ static void keep_graph(sn_compiled *owner, CompiledGraph *graph) {
 /* One graph for the sizes seen so far and those between and beyond; NULL where there can be none. */
 static CompiledGraph *make_general(const Lookup *look) {
     const GeneralGraph *known = look->general ? look->general->general : NULL;
-    const Graph *first = known ? NULL : &look->fixed->own;
+    const Graph *first = known || !look->fixed ? NULL : &look->fixed->own;
     CompiledGraph *made = graph_new(look);
     GeneralGraph *general = mem_calloc(1, sizeof *general);
     sn_error failure;
     error_init(&failure);
-    bool ok = made && general && general_make(general, known, first, look->recorded, &failure);
+    bool ok = made && general &&
+              general_make(general, known, first, look->recorded, &look->options, &failure);
     if (ok) {
         made->general = general;
         ok = compile_into(look->owner, made, &failure) == SN_OK && !general->table.failed;
@@ -359,35 +399,41 @@ static CompiledGraph *make_fixed(const Lookup *look, bool *transient, sn_error *
     return made;
 }
 
-/* Makes a general graph, where that may help, and binds it. Where a guard keeps this one out, it will
- * serve others. */
+/* Makes a general graph and binds it. Where a guard keeps this one out, it will serve others. */
 static GraphInstance *generalise_instance(Lookup *look, sn_error *error) {
     GeneralBinding binding = {0};
-    pthread_mutex_lock(&look->owner->lock);
-    if (!look->general || look->guarded) find_partner(look);
-    pthread_mutex_unlock(&look->owner->lock);
-    if (look->guarded) {
-        graph_release(look->general);
-        look->general = NULL;
-    }
-    CompiledGraph *made = look->general || look->fixed ? make_general(look) : NULL;
+    CompiledGraph *made = make_general(look);
     if (!made) return NULL;
     keep_graph(look->owner, made);
-    if (try_binding(made, look->recorded, &binding) == BIND_OK)
+    if (try_binding(made, look->recorded, &binding, NULL) == BIND_OK)
         return bind_instance(look->owner, made, &binding, error);
     graph_release(made);
     return NULL;
 }
 
-static GraphInstance *compile_instance(Lookup *look, sn_error *error) {
+static GraphInstance *compile_instance(Lookup *look, bool general, sn_error *error) {
     bool transient = false;
-    GraphInstance *instance = generalise_instance(look, error);
+    GraphInstance *instance = general ? generalise_instance(look, error) : NULL;
     if (instance || error->status) return instance;
     CompiledGraph *made = make_fixed(look, &transient, error);
     if (!made) return NULL;
     if (!transient) keep_graph(look->owner, made);
     instance = fixed_instance(made, error);
     graph_release(made);
+    return instance;
+}
+
+/* An instance that runs node by node, for this once. */
+static GraphInstance *node_instance(const Lookup *look, const char *why, sn_error *error) {
+    CompiledGraph *graph = graph_new(look);
+    GraphInstance *instance = NULL;
+    if (graph && graph_copy(look->recorded, &graph->own)) {
+        graph->failure = mem_strdup(why);
+        instance = fixed_instance(graph, error);
+    } else {
+        error_memory(error);
+    }
+    graph_release(graph);
     return instance;
 }
 
@@ -419,20 +465,152 @@ static bool report_progress(sn_compiled *owner, int32_t done, sn_error *error) {
     return false;
 }
 
-GraphInstance *instance_get(sn_compiled *owner, const Graph *recorded, sn_error *error) {
-    Lookup look = {.owner = owner,
-                   .recorded = recorded,
-                   .hash = graph_hash(recorded),
-                   .structure = graph_structure_hash(recorded)};
-    GraphInstance *instance = find_instance(&look, error);
+/* ---- in the background --------------------------------------------------------------------------- */
+
+/* A graph to be compiled by another thread. */
+typedef struct CompileJob {
+    sn_compiled *owner; /* a reference is held */
+    Graph recorded;     /* a copy */
+    DeclaredDim *dims;  /* of the options; a copy */
+    int32_t n_dims;     /* how many */
+    bool general;       /* for other sizes too */
+} CompileJob;
+
+static void job_free(CompileJob *job) {
+    graph_free(&job->recorded);
+    mem_free(job->dims);
+    sn_compiled_release(job->owner);
+    mem_free(job);
+}
+
+static void lookup_open(Lookup *look, sn_compiled *owner, const Graph *recorded) {
+    *look = (Lookup){.owner = owner,
+                     .recorded = recorded,
+                     .hash = graph_hash(recorded),
+                     .structure = graph_structure_hash(recorded)};
+}
+
+/* Looks again, in its turn, and compiles what is still missing. */
+static GraphInstance *compile_in_turn(Lookup *look, bool general, sn_error *error) {
+    bool turn = turn_begin(look->owner);
+    lookup_close(look);
+    GraphInstance *instance = find_instance(look, error); /* another thread may have been faster */
+    if (!instance && !error->status) {
+        pthread_mutex_lock(&look->owner->lock);
+        find_partner(look);
+        pthread_mutex_unlock(&look->owner->lock);
+        instance = compile_instance(look, general, error);
+    }
+    if (turn) turn_end(look->owner);
+    return instance;
+}
+
+static void run_job(void *context) {
+    CompileJob *job = context;
+    Lookup look;
+    sn_error error;
+    error_init(&error);
+    lookup_open(&look, job->owner, &job->recorded);
+    look.options =
+        (GeneralOptions){job->dims, job->n_dims, job->owner->shapes == SN_SHAPES_DYNAMIC};
+    instance_release(compile_in_turn(&look, job->general, &error));
     lookup_close(&look);
-    if (instance || error->status) return instance;
+    job_free(job);
+}
+
+/* False when it cannot be handed over. */
+static bool compile_later(const Lookup *look, bool general) {
+    CompileJob *job = mem_calloc(1, sizeof *job);
+    if (!job) return false;
+    size_t bytes = sizeof *job->dims * (size_t)look->options.n_dims;
+    job->owner = look->owner;
+    job->general = general;
+    atomic_fetch_add_explicit(&look->owner->refs, 1, memory_order_relaxed);
+    job->dims = mem_alloc(bytes + 1);
+    if (job->dims && graph_copy(look->recorded, &job->recorded)) {
+        job->n_dims = look->options.n_dims;
+        if (bytes) memcpy(job->dims, look->options.dims, bytes);
+        if (background_run(run_job, job)) return true;
+    }
+    job_free(job);
+    return false;
+}
+
+/* ---- what a trace runs as ------------------------------------------------------------------------ */
+
+/* The declared dims that are inputs of the graph. */
+static void declared_inputs(const Trace *trace, DeclaredDim *dims, GeneralOptions *options) {
+    const sn_compiled *owner = trace->owner;
+    options->dims = dims;
+    options->all = owner->shapes == SN_SHAPES_DYNAMIC;
+    for (int32_t i = 0; i < owner->n_dims; i++)
+        for (uint32_t j = 0; j < trace->inputs.count; j++) {
+            const sn_dim *d = &owner->dims[i];
+            if (trace->inputs.data[j].argument != d->tensor) continue;
+            dims[options->n_dims++] = (DeclaredDim){d->name,
+                                                    j,
+                                                    d->axis,
+                                                    d->min,
+                                                    d->max ? d->max : INT64_MAX,
+                                                    d->multiple_of > 1 ? d->multiple_of : 1};
+        }
+}
+
+static GraphInstance *refuse_miss(const Lookup *look, sn_error *error) {
+    error_set(error, SN_ERROR_UNSUPPORTED, "%s: a recompile is refused: %s", look->owner->name,
+              look->reason);
+    return NULL;
+}
+
+static GraphInstance *miss(Lookup *look, sn_error *error) {
+    sn_compiled *owner = look->owner;
+    pthread_mutex_lock(&owner->lock);
+    find_partner(look);
+    PolicyState state = {.stance = compiled_stance(owner),
+                         .shapes = owner->shapes,
+                         .at_limit = owner->at_limit,
+                         .compiled = owner->compilations > 0,
+                         .full = owner->graphs.count >= owner->most_graphs,
+                         .partner = look->general || look->fixed,
+                         .declared = look->options.n_dims > 0};
+    pthread_mutex_unlock(&owner->lock);
+    MissDecision decision = policy_miss(&state);
+    if (state.compiled && log_on(LOG_RECOMPILES))
+        log_write(LOG_RECOMPILES, "%s %s: %s", owner->name,
+                  decision.action == MISS_FAIL    ? "is not compiled again"
+                  : decision.action == MISS_NODES ? "runs node by node"
+                                                  : "is compiled again",
+                  look->reason);
+    if (decision.action == MISS_FAIL) return refuse_miss(look, error);
+    if (decision.action == MISS_NODES)
+        return node_instance(look,
+                             state.full ? "it has as many graphs as it may keep"
+                                        : "its stance is eager on recompile",
+                             error);
+    if (decision.action == MISS_BACKGROUND && compile_later(look, decision.general))
+        return node_instance(look, "it is being compiled in the background", error);
     if (!report_progress(owner, 0, error)) return NULL;
-    bool turn = turn_begin(owner);
-    instance = find_instance(&look, error); /* another thread may have been faster */
-    if (!instance && !error->status) instance = compile_instance(&look, error);
-    if (turn) turn_end(owner);
-    lookup_close(&look);
+    GraphInstance *instance = compile_in_turn(look, decision.general, error);
     report_progress(owner, 1, error);
+    return instance;
+}
+
+GraphInstance *instance_get(sn_compiled *owner, const Trace *trace, sn_error *error) {
+    DeclaredDim few[8], *dims = few;
+    Lookup look;
+    lookup_open(&look, owner, &trace->graph);
+    GraphInstance *instance = find_instance(&look, error);
+    if (!instance && !error->status) {
+        size_t most = (size_t)owner->n_dims * trace->inputs.count;
+        if (most > 8) dims = mem_alloc(sizeof *dims * most);
+        if (!dims) {
+            error_memory(error);
+        } else {
+            declared_inputs(trace, dims, &look.options);
+            instance = miss(&look, error);
+        }
+        if (dims != few) mem_free(dims);
+    }
+    lookup_close(&look);
     return instance;
 }

@@ -354,7 +354,7 @@ static sn_status dump_instance(const GraphInstance *instance, bool fast, const c
     const GeneralGraph *general = instance->graph->general;
     if (!general) return dump_stage(&instance->graph->own, fast, stage, out, error);
     GeneralGraph again;
-    if (!general_make(&again, general, NULL, &general->recorded, error)) return error->status;
+    if (!general_copy(&again, general, error)) return error->status;
     sn_status status = dump_stage(&again.graph, fast, stage, out, error);
     general_free(&again);
     return status;

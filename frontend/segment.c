@@ -251,7 +251,7 @@ bool trace_flush(Trace *trace, Site site) {
     error_init(&error);
     trace->impure = true;
     bool ok = segment_declare(trace, &roots, &error);
-    GraphInstance *instance = ok ? instance_get(trace->owner, &trace->graph, &error) : NULL;
+    GraphInstance *instance = ok ? instance_get(trace->owner, trace, &error) : NULL;
     ok = instance && segment_run(trace, instance, &roots, &error) == SN_OK;
     instance_release(instance);
     vec_free(&roots);

@@ -154,7 +154,7 @@ static int64_t add_input(Trace *trace, TraceInputKind kind, sn_tensor *real, Sit
     sn_error error;
     error_init(&error);
     const Dim *strides = tensor_is_dense(real) ? NULL : (const Dim *)real->strides;
-    TraceInput input = {.kind = (uint8_t)kind, .tensor = real};
+    TraceInput input = {.kind = (uint8_t)kind, .tensor = real, .argument = -1};
     if (!vec_reserve(&trace->inputs, 1)) return -1;
     NodeId node = graph_input(&trace->graph, &type, strides, site, &error);
     if (node == NODE_NONE) return -1;
@@ -163,10 +163,13 @@ static int64_t add_input(Trace *trace, TraceInputKind kind, sn_tensor *real, Sit
     return new_root(trace, node, (int32_t)trace->inputs.count - 1);
 }
 
-sn_tensor *trace_argument(Trace *trace, sn_tensor *real) {
+sn_tensor *trace_argument(Trace *trace, sn_tensor *real, int32_t number) {
     Site nowhere = {0};
     int64_t view = known_input(trace, real);
-    if (view < 0) view = add_input(trace, INPUT_ARGUMENT, real, nowhere);
+    if (view < 0) {
+        view = add_input(trace, INPUT_ARGUMENT, real, nowhere);
+        if (view >= 0) vec_last(&trace->inputs).argument = number;
+    }
     if (view < 0) return error_raise(SN_ERROR_MEMORY, nowhere, "out of memory");
     TensorType type = tensor_type(real);
     return new_proxy(trace, &type, (uint32_t)view, real->strides, real->offset, nowhere);
@@ -192,7 +195,8 @@ static NodeId generator_node(Trace *trace, sn_rng *generator, int64_t *drawn, in
         return trace->graph.inputs.data[i];
     }
     TensorType type = {.dtype = SN_I64, .rank = 1, .strength = STRENGTH_FULL, .dims = {{2}}};
-    TraceInput input = {.kind = INPUT_GENERATOR, .generator = generator, .drawn = count};
+    TraceInput input = {
+        .kind = INPUT_GENERATOR, .generator = generator, .drawn = count, .argument = -1};
     *drawn = 0;
     if (!vec_reserve(&trace->inputs, 1)) return NODE_NONE;
     NodeId node = graph_input(&trace->graph, &type, NULL, (Site){0}, NULL);

@@ -20,6 +20,7 @@ typedef struct TraceInput {
     sn_tensor *tensor; /* ARGUMENT, CAPTURE: the real tensor; a reference is held */
     sn_rng *generator; /* GENERATOR: the program's */
     int64_t drawn;     /* GENERATOR: numbers drawn so far */
+    int32_t argument;  /* ARGUMENT: number of the tensor argument; else -1 */
 } TraceInput;
 
 /* Storage as the trace sees it. */
@@ -69,8 +70,8 @@ Trace *trace_new(sn_compiled *owner, const char *name);
 void trace_free(Trace *trace);
 /* Empties it: nothing recorded, no inputs. */
 void trace_clear(Trace *trace);
-/* A proxy for an argument; the same proxy root for one that is exactly the same memory. */
-sn_tensor *trace_argument(Trace *trace, sn_tensor *real);
+/* A proxy for tensor argument `number`; the same proxy root for one that is exactly the same memory. */
+sn_tensor *trace_argument(Trace *trace, sn_tensor *real, int32_t number);
 /* Records an op. */
 sn_tensor *trace_op(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
                     const AttrList *attrs, sn_rng *generator, Site site);

@@ -50,11 +50,12 @@ typedef struct KnownDim {
 } KnownDim;
 
 typedef struct Generaliser {
-    GeneralGraph *g;     /* what is made */
-    VEC(KnownDim) known; /* sizes met so far, not constant ones */
-    uint32_t at_hand;    /* the sample whose sizes decisions go by */
-    NodeId *map;         /* recorded node → node */
-    sn_error *error;     /* the caller's */
+    GeneralGraph *g;               /* what is made */
+    VEC(KnownDim) known;           /* sizes met so far, not constant ones */
+    const GeneralOptions *options; /* the caller's */
+    uint32_t at_hand;              /* the sample whose sizes decisions go by */
+    NodeId *map;                   /* recorded node → node */
+    sn_error *error;               /* the caller's */
 } Generaliser;
 
 /* The word in a sample. */
@@ -177,6 +178,13 @@ static bool as_part(const Generaliser *m, const Values *wanted, Dim *dim) {
     return false;
 }
 
+static bool note_symbol(Generaliser *m, uint32_t word, int64_t divisor) {
+    SymbolWord symbol = {word, divisor};
+    if (!m->g->table.failed && vec_push(&m->g->symbol_words, symbol)) return true;
+    error_memory(m->error);
+    return false;
+}
+
 /* A size of its own. */
 static bool as_symbol(Generaliser *m, const Values *wanted, uint32_t word, Dim *dim) {
     GeneralGraph *g = m->g;
@@ -184,9 +192,7 @@ static bool as_symbol(Generaliser *m, const Values *wanted, uint32_t word, Dim *
     for (uint32_t s = 0; s < g->n_samples; s++)
         if (wanted->at[s] < 0) bound = INT64_MIN;
     *dim = dim_symbol(&g->table, NULL, wanted->at[m->at_hand], bound, INT64_MAX);
-    if (!g->table.failed && vec_push(&g->symbol_words, word)) return true;
-    error_memory(m->error);
-    return false;
+    return note_symbol(m, word, 1);
 }
 
 /* What a word that may be an expression is: a number where all samples agree, else the simplest
@@ -201,11 +207,58 @@ static bool resolve_values(Generaliser *m, const Values *values, uint32_t word, 
     return know(m, values, *dim);
 }
 
+/* A word that is the same in all samples may follow from a size that is. */
 static bool resolve(Generaliser *m, uint32_t word, bool is_dim, Dim *dim) {
     Values values = values_of(m->g, word);
     if (varies(m->g, word)) return resolve_values(m, &values, word, WORD_SIZE, is_dim, dim);
+    bool may_follow = (m->options->n_dims || m->options->all) && values.at[0] > 1 && !is_dim;
+    if (may_follow && (as_multiple(m, &values, true, dim) || as_product(m, &values, dim))) {
+        set_rule(m, word, WORD_SIZE, dim->word);
+        return true;
+    }
     *dim = dim_of(values.at[0]);
     return true;
+}
+
+static const DeclaredDim *find_declared(const Generaliser *m, uint32_t input, int32_t axis) {
+    for (int32_t i = 0; i < m->options->n_dims; i++) {
+        const DeclaredDim *d = &m->options->dims[i];
+        if (d->input == input && d->axis == axis) return d;
+    }
+    return NULL;
+}
+
+/* A symbol for a declared dim, or that of another dim of the same name. */
+static bool declared_dim(Generaliser *m, const DeclaredDim *d, uint32_t word, Dim *dim) {
+    GeneralGraph *g = m->g;
+    Values values = values_of(g, word);
+    int64_t by = d->multiple_of;
+    bool known = false;
+    for (uint32_t i = 0; d->name && !known && i < g->table.symbols.count; i++) {
+        const DimSymbol *symbol = &g->table.symbols.data[i];
+        known = symbol->name && strcmp(symbol->name, d->name) == 0 &&
+                g->symbol_words.data[i].divisor == by;
+        if (known) *dim = symbol->dim;
+    }
+    if (!known) {
+        int64_t most = d->most == INT64_MAX ? d->most : d->most / by;
+        *dim = dim_symbol(&g->table, d->name, values.at[m->at_hand] / by,
+                          d->least / by + (d->least % by > 0), most);
+        if (!note_symbol(m, word, by)) return false;
+    }
+    *dim = dim_mul(&g->table, *dim, dim_of(by));
+    set_rule(m, word, WORD_SIZE, dim->word);
+    return know(m, &values, *dim);
+}
+
+/* The size of an input's dim. */
+static bool resolve_dim(Generaliser *m, uint32_t input, int32_t axis, uint32_t word, Dim *dim) {
+    const DeclaredDim *declared = find_declared(m, input, axis);
+    if (declared) return declared_dim(m, declared, word, dim);
+    Values values = values_of(m->g, word);
+    if (m->options->all && !varies(m->g, word) && values.at[0] > 1)
+        return resolve_values(m, &values, word, WORD_SIZE, true, dim);
+    return resolve(m, word, true, dim);
 }
 
 /* ---- nodes --------------------------------------------------------------------------------------- */
@@ -221,7 +274,8 @@ static bool general_input(Generaliser *m, NodeId id) {
     Dim strides[SN_MAX_RANK];
     const int64_t *attrs = node_attrs(from, node);
     for (int32_t i = 0; i < node->rank; i++)
-        if (!resolve(m, node->dims + (uint32_t)i, true, &type.dims[i])) return false;
+        if (!resolve_dim(m, (uint32_t)attrs[0], i, node->dims + (uint32_t)i, &type.dims[i]))
+            return false;
     for (int32_t i = 0; i < attrs[1]; i++) {
         if (!resolve(m, node->attrs + 2 + (uint32_t)i, false, &strides[i])) return false;
     }
@@ -428,6 +482,13 @@ static bool take_samples(GeneralGraph *g, const GeneralGraph *known, const Graph
     return add_sample(g, g->recorded.words.data, count);
 }
 
+static bool keep_options(GeneralGraph *g, const GeneralOptions *options) {
+    g->all_dims = options->all;
+    for (int32_t i = 0; i < options->n_dims; i++)
+        if (!vec_push(&g->declared, options->dims[i])) return false;
+    return true;
+}
+
 /* The sample with the fewest sizes of 0 and 1, which are special to many an op: where a decision has to
  * be taken, it is taken for the others. Of equals the latest. */
 static uint32_t plainest_sample(const GeneralGraph *g) {
@@ -444,16 +505,17 @@ static uint32_t plainest_sample(const GeneralGraph *g) {
 }
 
 bool general_make(GeneralGraph *g, const GeneralGraph *known, const Graph *first,
-                  const Graph *latest, sn_error *error) {
+                  const Graph *latest, const GeneralOptions *options, sn_error *error) {
+    static const GeneralOptions none = {0};
     *g = (GeneralGraph){0};
     dims_init(&g->table);
     graph_init(&g->graph, latest->name);
     g->graph.no_fold = true;
     g->graph.table = &g->table;
-    Generaliser m = {.g = g, .error = error};
+    Generaliser m = {.g = g, .options = options ? options : &none, .error = error};
     m.map = mem_alloc(sizeof *m.map * (latest->nodes.count + 1));
     bool ok = m.map && graph_copy(latest, &g->recorded) && prepare_words(g) &&
-              take_samples(g, known, first);
+              take_samples(g, known, first) && keep_options(g, m.options);
     if (ok)
         m.at_hand = plainest_sample(g);
     else
@@ -465,6 +527,11 @@ bool general_make(GeneralGraph *g, const GeneralGraph *known, const Graph *first
     return ok;
 }
 
+bool general_copy(GeneralGraph *copy, const GeneralGraph *g, sn_error *error) {
+    GeneralOptions options = {g->declared.data, (int32_t)g->declared.count, g->all_dims};
+    return general_make(copy, g, NULL, &g->recorded, &options, error);
+}
+
 void general_free(GeneralGraph *g) {
     graph_free(&g->graph);
     graph_free(&g->recorded);
@@ -472,6 +539,7 @@ void general_free(GeneralGraph *g) {
     vec_free(&g->samples);
     vec_free(&g->words);
     vec_free(&g->symbol_words);
+    vec_free(&g->declared);
 }
 
 /* ---- binding ------------------------------------------------------------------------------------- */
@@ -485,11 +553,13 @@ static int64_t word_of_real(int64_t value) {
 
 static void read_symbols(const GeneralGraph *g, const int64_t *words, int64_t *symbols) {
     for (uint32_t i = 0; i < g->symbol_words.count; i++) {
-        uint32_t at = g->symbol_words.data[i];
-        bool real = g->words.data[at].rule == WORD_REAL_SIZE;
-        double value = real ? double_of(words[at]) : 0;
-        /* One that is not whole does not fit its word. */
-        symbols[i] = !real ? words[at] : fabs(value) < 0x1p53 ? (int64_t)value : 0;
+        const SymbolWord *at = &g->symbol_words.data[i];
+        bool real = g->words.data[at->word].rule == WORD_REAL_SIZE;
+        double value = real ? double_of(words[at->word]) : 0;
+        /* One that is not whole, or no multiple, does not fit its word. */
+        symbols[i] = !real                  ? words[at->word] / at->divisor
+                     : fabs(value) < 0x1p53 ? (int64_t)value
+                                            : 0;
     }
 }
 
@@ -519,4 +589,16 @@ BindResult general_bind(const GeneralGraph *g, const Graph *recorded, GeneralBin
     }
     *failing = dims_failing(&g->table, binding->values);
     return *failing ? BIND_GUARD : BIND_OK;
+}
+
+void general_words(const GeneralGraph *g, const GeneralBinding *binding, int64_t *words) {
+    for (uint32_t i = 0; i < g->words.count; i++) {
+        const GeneralWord *w = &g->words.data[i];
+        Dim dim = {w->word};
+        words[i] = w->rule == WORD_FIXED       ? w->word
+                   : w->rule == WORD_SIZE      ? dim_value(binding->values, dim)
+                   : w->rule == WORD_REAL_SIZE ? word_of_real(dim_value(binding->values, dim))
+                   : w->rule == WORD_SCALAR    ? (int64_t)binding->scalars[w->word]
+                                               : g->recorded.words.data[i];
+    }
 }

@@ -41,7 +41,7 @@ static void generalise(const Family *family, int a0, int b0, int a1, int b1, Gen
     make(family, a1, b1, &latest);
     assert_true(graphs_alike(&first, &latest));
     assert_int_equal(graph_structure_hash(&first), graph_structure_hash(&latest));
-    if (!general_make(g, NULL, &first, &latest, &error)) fail_msg("%s", error.text);
+    if (!general_make(g, NULL, &first, &latest, NULL, &error)) fail_msg("%s", error.text);
     assert_int_equal(graph_verify(&g->graph, &error), SN_OK);
     graph_free(&first);
     graph_free(&latest);
@@ -249,7 +249,7 @@ static void what_only_seemed_equal_becomes_two_symbols(void **state) {
     assert_int_equal(bind(&g, &two, 5, 5, symbols, NULL), BIND_OK);
     assert_int_equal(bind(&g, &two, 5, 6, symbols, NULL), BIND_WORDS);
     make(&two, 5, 6, &latest);
-    assert_true(general_make(&better, &g, NULL, &latest, &error));
+    assert_true(general_make(&better, &g, NULL, &latest, NULL, &error));
     assert_int_equal(better.symbol_words.count, 2);
     for (int a = 1; a < 12; a++)
         for (int b = 1; b < 12; b++)
@@ -278,7 +278,7 @@ static void an_axis_does_not_vary(void **state) {
     make(&flipped, 0, 4, &first);
     make(&flipped, 1, 4, &latest);
     assert_true(graphs_alike(&first, &latest));
-    assert_false(general_make(&g, NULL, &first, &latest, &error));
+    assert_false(general_make(&g, NULL, &first, &latest, NULL, &error));
     assert_string_equal(error.text, "softmax: an attribute varies that is no size");
     graph_free(&first);
     graph_free(&latest);
