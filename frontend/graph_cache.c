@@ -357,6 +357,22 @@ static void keep_graph(sn_compiled *owner, CompiledGraph *graph) {
     graph_release(dropped);
 }
 
+/* Binding asks for the sizes of the graph and of its program only. */
+static bool limit_values(GeneralGraph *general, const Program *program) {
+    VEC(Dim) roots = {0};
+    bool ok = vec_reserve(&roots, general->words.count + program->sizes.count);
+    for (uint32_t i = 0; ok && i < general->words.count; i++) {
+        const GeneralWord *w = &general->words.data[i];
+        if (w->rule == WORD_SIZE || w->rule == WORD_REAL_SIZE)
+            roots.data[roots.count++] = (Dim){w->word};
+    }
+    for (uint32_t i = 0; ok && i < program->sizes.count; i++)
+        roots.data[roots.count++] = program->sizes.data[i].dim;
+    ok = ok && dims_limit(&general->table, roots.data, roots.count);
+    vec_free(&roots);
+    return ok;
+}
+
 /* One graph for the sizes seen so far and those between and beyond; NULL where there can be none. */
 static CompiledGraph *make_general(const Lookup *look) {
     const GeneralGraph *known = look->general ? look->general->general : NULL;
@@ -369,7 +385,8 @@ static CompiledGraph *make_general(const Lookup *look) {
               general_make(general, known, first, look->recorded, &look->options, &failure);
     if (ok) {
         made->general = general;
-        ok = compile_into(look->owner, made, &failure) == SN_OK && !general->table.failed;
+        ok = compile_into(look->owner, made, &failure) == SN_OK && !general->table.failed &&
+             limit_values(general, executable_program(made->executable));
     } else {
         mem_free(general);
     }

@@ -283,9 +283,64 @@ static void print_inputs(const GraphInstance *instance, StrBuf *out) {
     mem_free(sized.values);
 }
 
+/* "s0 = dim 1 of %0": where the symbol's value is read. */
+static void print_symbol_source(const GeneralGraph *general, uint32_t symbol, StrBuf *out) {
+    const SymbolWord *at = &general->symbol_words.data[symbol];
+    const Graph *graph = &general->recorded;
+    NodeId id = 0;
+    while (id + 1 < graph->nodes.count && graph_node(graph, id + 1)->dims <= at->word) id++;
+    const Node *node = graph_node(graph, id);
+    Site site = graph->sites.data[node->site];
+    if (at->word < node->attrs)
+        strbuf_addf(out, "dim %u of %%%u", at->word - node->dims, id);
+    else
+        strbuf_addf(out, "a number of %s", op_info[node->op].name);
+    if (at->divisor > 1) strbuf_addf(out, " over %lld", (long long)at->divisor);
+    if (node->op != OP_INPUT && site.file) strbuf_addf(out, " (%s:%d)", site.file, (int)site.line);
+}
+
+/* Symbols with their bounds, and the guards that the sizes must meet. */
+static void print_general(const GeneralGraph *general, StrBuf *out) {
+    const DimTable *table = &general->table;
+    for (uint32_t i = 0; i < table->symbols.count; i++) {
+        Dim symbol = table->symbols.data[i].dim;
+        strbuf_add(out, i ? ", " : "    ");
+        dim_print(out, table, symbol);
+        strbuf_add(out, " is ");
+        print_symbol_source(general, i, out);
+        int64_t least = dim_least(table, symbol), most = dim_most(table, symbol);
+        if (least > 0) strbuf_addf(out, ", at least %lld", (long long)least);
+        if (most < INT64_MAX) strbuf_addf(out, ", at most %lld", (long long)most);
+    }
+    if (table->symbols.count) strbuf_add_char(out, '\n');
+    for (uint32_t i = 0; i < table->guards.count; i++) {
+        strbuf_add(out, "    guard ");
+        dim_print_guard(out, table, &table->guards.data[i]);
+        strbuf_add_char(out, '\n');
+    }
+}
+
+static void print_graphs(sn_compiled *c, StrBuf *out) {
+    for (uint32_t i = 0; i < c->graphs.count; i++) {
+        const CompiledGraph *graph = c->graphs.data[i];
+        const GeneralGraph *general = graph->general;
+        strbuf_addf(out, "  graph %u: %d ops, %s", i, (int)count_ops(compiled_recorded(graph)),
+                    general ? "general" : "for its own sizes");
+        if (general && general->n_scalars)
+            strbuf_addf(out, ", %u scalars are arguments", general->n_scalars);
+        strbuf_addf(out, "%s\n", graph->executable ? "" : ", run node by node");
+        if (general) print_general(general, out);
+    }
+}
+
+enum { ENTRIES_SHOWN = 8 };
+
 static void print_guards(sn_compiled *c, StrBuf *out) {
     pthread_mutex_lock(&c->lock);
-    for (uint32_t i = 0; i < c->entries.count; i++) {
+    print_graphs(c, out);
+    uint32_t count = c->entries.count, first = count > ENTRIES_SHOWN ? count - ENTRIES_SHOWN : 0;
+    if (first) strbuf_addf(out, "  … %u entries before\n", first);
+    for (uint32_t i = first; i < count; i++) {
         const Entry *entry = c->entries.data[i];
         strbuf_addf(out, "  entry %u (%u words): ", i, entry->key_words);
         print_inputs(entry->instance, out);
@@ -303,8 +358,11 @@ static void print_summary(sn_compiled *c, const sn_explanation *e, StrBuf *out) 
     if (e->reorders) strbuf_addf(out, ", %d reorders", e->reorders);
     strbuf_addf(out, "; %d entries, %d graphs, %d host reads, %d fallbacks\n", e->entries,
                 e->graphs, e->host_reads, e->fallbacks);
+    pthread_mutex_lock(&c->lock);
     if (e->rerun)
-        strbuf_addf(out, "  run on every call: %s\n", c->impure_reason ? c->impure_reason : "");
+        strbuf_addf(out, "  run on every call: %s%s%s\n", c->impure_reason ? c->impure_reason : "",
+                    c->impure_detail ? ": " : "", c->impure_detail ? c->impure_detail : "");
+    pthread_mutex_unlock(&c->lock);
     if (e->host_reads && c->read_site.file)
         strbuf_addf(out, "  first host read: %s:%d\n", c->read_site.file, (int)c->read_site.line);
     strbuf_addf(out, "  trace %.3f ms, passes %.3f ms, kernels %.3f ms\n",

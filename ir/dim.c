@@ -27,6 +27,7 @@ void dims_free(DimTable *table) {
     vec_free(&table->words);
     vec_free(&table->symbols);
     vec_free(&table->guards);
+    vec_free(&table->needed);
     map_free(&table->map);
     *table = (DimTable){0};
 }
@@ -104,6 +105,8 @@ bool dims_evaluate(const DimTable *table, const int64_t *symbols, int64_t *value
     for (uint32_t i = 0; i < table->expressions.count; i++) {
         const DimExpression *e = &table->expressions.data[i];
         const int64_t *words = words_of(table, e);
+        bool needed = !table->needed.count || table->needed.data[i];
+        if (!needed) continue;
         if (e->kind != DIM_SYMBOL) {
             if (!evaluate(table, values, (DimKind)e->kind, words, e->count, &values[i]))
                 return false;
@@ -112,6 +115,32 @@ bool dims_evaluate(const DimTable *table, const int64_t *symbols, int64_t *value
         values[i] = symbols[words[0]];
         if (values[i] < e->least || values[i] > e->most) return false;
     }
+    return true;
+}
+
+static void need(DimTable *table, int64_t word) {
+    if (!dim_is_number((Dim){word})) table->needed.data[word - DIM_FIRST] = 1;
+}
+
+/* Words of an expression that are Dims: of a sum every second one behind the constant. */
+static void need_operands(DimTable *table, const DimExpression *e) {
+    const int64_t *words = words_of(table, e);
+    uint32_t first = e->kind == DIM_SUM ? 2 : 0, step = e->kind == DIM_SUM ? 2 : 1;
+    for (uint32_t i = first; e->kind != DIM_SYMBOL && i < e->count; i += step)
+        need(table, words[i]);
+}
+
+bool dims_limit(DimTable *table, const Dim *roots, uint32_t count) {
+    uint32_t n = table->expressions.count;
+    if (!vec_reserve(&table->needed, n + 1)) return false;
+    memset(table->needed.data, 0, n);
+    table->needed.count = n;
+    for (uint32_t i = 0; i < count; i++) need(table, roots[i].word);
+    for (uint32_t i = 0; i < table->guards.count; i++) need(table, table->guards.data[i].dim.word);
+    for (uint32_t i = 0; i < table->symbols.count; i++)
+        need(table, table->symbols.data[i].dim.word);
+    for (uint32_t i = n; i-- > 0;)
+        if (table->needed.data[i]) need_operands(table, &table->expressions.data[i]);
     return true;
 }
 

@@ -5,7 +5,8 @@
 #include "passes/fuse.h"
 
 /* A batch may repeat one matrix, but else no two elements may lie in one place: oneDNN refuses that.
- * From the shortest stride to the longest, each must reach beyond all before it. */
+ * From the shortest stride to the longest, each must reach beyond all before it; that they do proves the
+ * order. */
 static bool is_nested(DimTable *t, const Dim *dims, const Dim *strides, int32_t rank) {
     int32_t order[4], count = 0;
     for (int32_t i = 0; i < rank; i++) {
@@ -13,8 +14,8 @@ static bool is_nested(DimTable *t, const Dim *dims, const Dim *strides, int32_t 
         if (dim_is(dims[i], 1) || repeats) continue;
         if (dim_less(t, strides[i], dim_of(1))) return false;
         int32_t at = count++;
-        for (; at > 0 && dim_less(t, strides[i], strides[order[at - 1]]); at--)
-            order[at] = order[at - 1];
+        int64_t own = dim_hint(t, strides[i]);
+        for (; at > 0 && own < dim_hint(t, strides[order[at - 1]]); at--) order[at] = order[at - 1];
         order[at] = i;
     }
     for (int32_t i = 1; i < count; i++) {

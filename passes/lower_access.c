@@ -276,12 +276,25 @@ static void count_bytes(const Lower *l, Dim *costs) {
     }
 }
 
+/* Instructions of one pass through a loop, and multiply-adds among them. */
+typedef struct LoopCount {
+    int64_t instructions, pairs;
+} LoopCount;
+
+static void add_count(DimTable *table, Dim trips, LoopCount count, Dim *costs) {
+    Dim done = dim_mul(table, trips, dim_of(count.instructions));
+    Dim pairs = dim_mul(table, trips, dim_of(count.pairs));
+    costs[COST_INSTRUCTIONS] = dim_add(table, costs[COST_INSTRUCTIONS], done);
+    costs[COST_FLOPS] = dim_add(table, costs[COST_FLOPS], dim_add(table, done, pairs));
+}
+
 /* Arithmetic of all items: each instruction as often as its loops go round. */
 static void count_operations(const Lower *l, Dim points, Dim *costs) {
     enum { LOOPS_DEEP = 8 }; /* lowering nests two */
     DimTable *table = l->graph->table;
     const Kernel *k = l->kernel;
     Dim trips[LOOPS_DEEP + 1] = {points};
+    LoopCount counts[LOOPS_DEEP + 1] = {{0}};
     int32_t depth = 0;
     for (uint32_t i = 0; i < k->insts.count; i++) {
         const KInst *inst = &k->insts.data[i];
@@ -290,17 +303,17 @@ static void count_operations(const Lower *l, Dim points, Dim *costs) {
             KCoef size = k->axes.data[inst->imm].size;
             Dim count = size.param >= 0 ? l->params.data[size.param].size : dim_of(size.value);
             trips[depth + 1] = dim_mul(table, trips[depth], count);
-            depth++;
+            counts[++depth] = (LoopCount){0};
         } else if (form == KFORM_END) {
+            add_count(table, trips[depth], counts[depth], costs);
             depth--;
         }
         bool prim = form == KFORM_PRIM && inst->op != OP_BITCAST;
         if (!prim && form != KFORM_REDUCE && form != KFORM_SCAN) continue;
-        Dim *done = &costs[COST_INSTRUCTIONS], *flops = &costs[COST_FLOPS];
-        *done = dim_add(table, *done, trips[depth]);
-        *flops = dim_add(table, *flops, trips[depth]);
-        if (inst->op == OP_FMA) *flops = dim_add(table, *flops, trips[depth]);
+        counts[depth].instructions++;
+        counts[depth].pairs += inst->op == OP_FMA;
     }
+    add_count(table, points, counts[0], costs);
 }
 
 /* ---- the launch ------------------------------------------------------------------------------------ */
