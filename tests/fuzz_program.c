@@ -216,20 +216,20 @@ sn_tensor *fuzz_run_step(const FuzzStep *step, int32_t number, sn_tensor *const 
     }
 }
 
-sn_status fuzz_run(const FuzzProgram *program, sn_tensor **values, sn_rng *generator,
-                   sn_tensor **outputs) {
-    for (int32_t i = 0; i < program->n_steps; i++) {
-        FuzzStep step = fuzz_bound_step(program, i);
-        values[FUZZ_MOST_INPUTS + i] = fuzz_run_step(&step, i, values, generator);
-    }
-    for (int32_t i = 0; i < program->n_outputs; i++) outputs[i] = values[program->outputs[i]];
-    return sn_error_status();
+FuzzProgram fuzz_cut(const FuzzProgram *program, int32_t n_steps) {
+    FuzzProgram cut = *program;
+    cut.n_steps = n_steps;
+    int32_t last = n_steps ? FUZZ_MOST_INPUTS + n_steps - 1 : 0;
+    for (int32_t i = 0; i < cut.n_outputs; i++)
+        if (cut.outputs[i] >= FUZZ_MOST_INPUTS + n_steps) cut.outputs[i] = last;
+    return cut;
 }
 
 void fuzz_signature(const FuzzProgram *program, char *text) {
     for (int32_t i = 0; i < (program->as_array ? 1 : program->n_inputs); i++) *text++ = 't';
     if (program->as_array) *text++ = '*';
     for (int32_t i = 0; i < program->n_scalars; i++) *text++ = program->scalars[i].real ? 'd' : 'l';
+    *text++ = 'l';
     *text++ = 'r';
     *text++ = ':';
     for (int32_t i = 0; i < program->n_outputs; i++) *text++ = 't';

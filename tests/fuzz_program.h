@@ -91,6 +91,7 @@ typedef struct FuzzStep {
     FuzzOperand operands[FUZZ_MOST_OPERANDS]; /* tensors */
     int32_t n_words;                          /* attribute words in use */
     int64_t words[FUZZ_MOST_WORDS];           /* as in AttrList, before they are normalised */
+    bool inlined; /* inside the compiled function, it runs in one of its own, which is inlined */
 } FuzzStep;
 
 typedef struct FuzzProgram {
@@ -119,10 +120,9 @@ FuzzStep fuzz_bound_step(const FuzzProgram *program, int32_t number);
 /* Runs a bound step on the values so far; NULL with the thread's error. */
 sn_tensor *fuzz_run_step(const FuzzStep *step, int32_t number, sn_tensor *const *values,
                          sn_rng *generator);
-/* Runs all steps; `values` holds the inputs. Outputs are NULL where an error is pending. */
-sn_status fuzz_run(const FuzzProgram *program, sn_tensor **values, sn_rng *generator,
-                   sn_tensor **outputs);
-/* "ttdr:tt" or "t*dr:tt"; room for 32 bytes. */
+/* The program without its steps from `n_steps` on. It returns its last value in place of theirs. */
+FuzzProgram fuzz_cut(const FuzzProgram *program, int32_t n_steps);
+/* "ttdlr:tt" or "t*dlr:tt", the l being the number of steps to run; room for 32 bytes. */
 void fuzz_signature(const FuzzProgram *program, char *text);
 /* Does a step write its operand 0? Look at it? Draw numbers? */
 bool fuzz_writes(const FuzzStep *step);

@@ -50,21 +50,28 @@ static bool see_output(Seen *seen, sn_tensor *const *outputs, int32_t number,
     return out->data != NULL;
 }
 
+bool seen_take_blocks(const FuzzProgram *p, sn_tensor *const *blocks, int64_t shift,
+                      char **copies) {
+    for (int32_t i = 0; i < p->n_blocks; i++) {
+        size_t size = sn_dtype_size(p->blocks[i].dtype), bytes = (size_t)p->blocks[i].count * size;
+        copies[i] = malloc(bytes + 1);
+        if (!copies[i]) return false;
+        memcpy(copies[i], blocks[i]->storage->data + (size_t)shift * size, bytes);
+    }
+    return true;
+}
+
 bool seen_take(const FuzzProgram *p, Seen *seen, sn_tensor *const *outputs,
-               sn_tensor *const *blocks, int64_t shift, const sn_rng *generator) {
+               sn_tensor *const *blocks, int64_t shift, const sn_rng *generator,
+               const sn_error *error) {
     bool ok = true;
+    seen->status = error->status;
+    seen->line = error->line;
+    if (error->status != SN_OK) memcpy(seen->text, error->text, sizeof seen->text);
     for (int32_t i = 0; ok && seen->status == SN_OK && i < p->n_outputs; i++)
         ok = see_output(seen, outputs, i, blocks, p->n_blocks, shift);
-    for (int32_t i = 0; ok && i < p->n_blocks; i++) {
-        size_t size = sn_dtype_size(p->blocks[i].dtype);
-        seen->blocks[i] = malloc((size_t)p->blocks[i].count * size + 1);
-        ok = seen->blocks[i] != NULL;
-        if (ok)
-            memcpy(seen->blocks[i], blocks[i]->storage->data + (size_t)shift * size,
-                   (size_t)p->blocks[i].count * size);
-    }
     seen->generator = *generator;
-    return ok;
+    return ok && seen_take_blocks(p, blocks, shift, seen->blocks);
 }
 
 /* ---- comparing ------------------------------------------------------------------------------ */
