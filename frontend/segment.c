@@ -332,7 +332,7 @@ void segment_check_data(Trace *trace) {
     bool fails = false;
     for (uint32_t i = 0; i < trace->graph.nodes.count; i++)
         fails = fails || op_has((OpCode)trace->graph.nodes.data[i].op, F_FAILS);
-    if (!fails || trace->eager) return;
+    if (!fails || trace->eager || trace->failed) return;
     sn_error refused, found;
     sn_error_take(&refused);
     error_init(&found);
@@ -357,6 +357,7 @@ bool trace_flush(Trace *trace, Site site) {
     CompiledGraph *compiled = ok ? segment_compile(trace->owner, trace, &error) : NULL;
     ok = compiled && segment_run(trace, compiled, &roots, &error) == SN_OK;
     vec_free(&roots);
+    trace->failed = !ok;
     if (ok)
         trace_clear(trace); /* what was recorded is part of the past */
     else

@@ -48,7 +48,7 @@ Trace *trace_new(sn_compiled *owner, const char *name) {
     trace->graph.no_fold = true;
     trace->owner = owner;
     trace->outer = NULL;
-    trace->fullgraph = trace->eager = trace->impure = false;
+    trace->fullgraph = trace->eager = trace->failed = trace->impure = false;
     trace->host_reads = trace->ops = 0;
     trace->read_site = (Site){0};
     return trace;

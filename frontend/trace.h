@@ -51,6 +51,7 @@ struct Trace {
     sn_tensor *live;        /* proxies that are still referenced */
     bool fullgraph;         /* a host read is an error */
     bool eager;             /* recording has ended: ops run at once */
+    bool failed;            /* a flush failed: its error is the first in program order */
     bool impure;            /* captures, host reads, escapes: the function must be run every call */
     int32_t host_reads;     /* flushes so far */
     int32_t ops;            /* ops recorded, over all segments */

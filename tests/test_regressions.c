@@ -268,6 +268,31 @@ static sn_tensor *sum_of_empty_columns(sn_tensor *x, sn_tensor *index) {
     return sn_sum(sn_index_select(x, 1, index), SN_I(0), false);
 }
 
+static sn_tensor *look_write_look_and_read(sn_tensor *x, sn_tensor *index) {
+    sn_tensor *first = sn_index_select(x, 0, index);
+    sn_add_(index, sn_ci(2));
+    sn_tensor *second = sn_index_select(x, 0, index);
+    return sn_mul(first, sn_c(sn_item(sn_sum(second, SN_I0, false))));
+}
+
+/* The run that failed had written the index already: judged once more, it is out of range everywhere. */
+static void an_error_at_a_host_read_is_not_looked_for_again(void **state) {
+    (void)state;
+    sn_tensor *x = tensor_of(SN_F32, SN_I(3), V(1, 2, 3));
+    sn_compiled *c = sn_compile(look_write_look_and_read, "tt:t", NULL);
+    Binary *fast = (Binary *)sn_compiled_fn(c);
+    sn_error eager, compiled;
+    assert_null(look_write_look_and_read(x, tensor_of(SN_I64, SN_I(2), V(1, 2))));
+    assert_int_equal(sn_error_take(&eager), SN_ERROR_INDEX);
+    for (int i = 0; i < 3; i++) {
+        assert_null(fast(x, tensor_of(SN_I64, SN_I(2), V(1, 2))));
+        sn_error_take(&compiled);
+        assert_string_equal(compiled.text, eager.text);
+        assert_int_equal(compiled.line, eager.line);
+    }
+    sn_compiled_release(c);
+}
+
 /* In a kernel with an op that has elements, an index that no element has must not be read. */
 static void an_empty_lookup_checks_no_index(void **state) {
     (void)state;
@@ -455,6 +480,7 @@ int main(void) {
         API_TEST(an_eager_error_names_its_own_line),
         API_TEST(an_error_names_the_line_of_its_branch),
         API_TEST(a_fallback_names_the_line_once),
+        API_TEST(an_error_at_a_host_read_is_not_looked_for_again),
         API_TEST(an_empty_lookup_checks_no_index),
         API_TEST(the_memory_of_an_empty_tensor_is_not_read),
         API_TEST(a_constant_of_a_loop_serves_behind_it),
