@@ -400,6 +400,26 @@ static void an_update_finds_its_base_in_memory(void **state) {
     sn_compiled_release(c);
 }
 
+static sn_tensor *add_up(sn_tensor *x, sn_tensor *index, sn_tensor *source) {
+    return sn_scatter_add(x, 0, index, source);
+}
+
+/* A 0-d tensor counts as one with one element, to which any number can be added. */
+static void many_values_are_added_to_a_scalar(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(add_up, "ttt:t", NULL);
+    Ternary *functions[] = {add_up, (Ternary *)sn_compiled_fn(c)};
+    for (int i = 0; i < 4; i++) {
+        Ternary *add = functions[i > 0];
+        sn_tensor *x = tensor_of(SN_F32, SN_I0, V(1)), *index = sn_zeros(SN_I(2), SN_I64);
+        EXPECT_VALUES(add(x, index, tensor_of(SN_F32, SN_I(3), V(10, 20, 40))), 31);
+        EXPECT_VALUES(add(x, sn_select(index, 0, 0), tensor_of(SN_F32, SN_I0, V(10))), 11);
+        assert_null(add(x, index, tensor_of(SN_F32, SN_I(1), V(10))));
+        EXPECT_ERROR(SN_ERROR_SHAPE, "scatter_add: index does not fit inside source");
+    }
+    sn_compiled_release(c);
+}
+
 /* ---- host reads ----------------------------------------------------------------------------- */
 
 static sn_tensor *read_what_was_written(sn_tensor *x, sn_tensor *y) {
@@ -487,6 +507,7 @@ int main(void) {
         API_TEST(a_join_of_empty_parts_has_a_value),
         API_TEST(cross_entropy_needs_a_class),
         API_TEST(an_update_finds_its_base_in_memory),
+        API_TEST(many_values_are_added_to_a_scalar),
         API_TEST(a_host_read_sees_writes_that_were_recorded),
         API_TEST(overlapping_arguments_cost_only_their_own_call),
         API_TEST(uniform_halves_stay_below_one),
