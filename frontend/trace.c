@@ -62,6 +62,7 @@ void trace_clear(Trace *trace) {
     trace->views.count = 0;
     trace->words.count = 0;
     trace->inputs.count = 0;
+    trace->latest_check = 0;
 }
 
 void trace_free(Trace *trace) {
@@ -378,6 +379,8 @@ static NodeId emit(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
         if (result == NODE_NONE) error_raise_from(&error, site);
     }
     if (nodes != few) mem_free(nodes);
+    if (result != NODE_NONE && op_has(op, F_FAILS) && result > trace->latest_check)
+        trace->latest_check = result;
     trace->ops++;
     return result;
 }
@@ -557,6 +560,10 @@ static bool write_view(Trace *trace, uint32_t record, NodeId value, Site site, s
         at = parent;
     }
     TraceRoot *root = &trace->roots.data[root_index];
+    /* The write stands where its node does: not in front of an op that may fail before it. */
+    if (root->input >= 0 && value < trace->latest_check)
+        value = emit1(trace, OP_CLONE, value, &(AttrList){.count = 0}, site, error);
+    if (value == NODE_NONE) return false;
     root->node = value;
     root->version++;
     trace->views.data[record].node = written;
