@@ -627,6 +627,10 @@ bool trace_inplace(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
     if (!settle_writes(trace, inputs, n_inputs, site)) return false;
     int64_t record = record_of(trace, target, site);
     if (record < 0) return false;
+    /* So that all memory is known that the write may share. */
+    for (int32_t i = 1; i < n_inputs; i++)
+        if (inputs[i]->kind == TENSOR_REAL && capture(trace, inputs[i], site) == NODE_NONE)
+            return false;
     bool left = false;
     if (!leave_if_overlapping(trace, record, site, &left)) return false;
     if (left) return dispatch_inplace(op, inputs, n_inputs, attrs, generator, site) != NULL;

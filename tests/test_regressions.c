@@ -485,6 +485,26 @@ static void a_host_read_sees_writes_that_were_recorded(void **state) {
     sn_compiled_release(c);
 }
 
+static sn_tensor *write_backwards(sn_tensor *x, sn_tensor *y) {
+    sn_tensor *back = sn_flip(x, SN_I(0));
+    if (sn_item(y) > 1000) return y; /* from here on both are real tensors, on the same memory */
+    return sn_mul_(back, x);
+}
+
+/* The write must be seen to overlap an operand that the op is the first to name. */
+static void a_write_after_a_host_read_does_not_disturb_its_operands(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(write_backwards, "tt:t", NULL);
+    Binary *fast = (Binary *)sn_compiled_fn(c);
+    for (int i = 0; i < 3; i++) {
+        sn_tensor *x = tensor_random(1, SN_F64, SN_I(99)), *twin = sn_clone(x);
+        sn_tensor *y = tensor_of(SN_F64, SN_I(1), V(7));
+        EXPECT_SAME(fast(x, y), write_backwards(twin, y));
+        EXPECT_SAME(x, twin);
+    }
+    sn_compiled_release(c);
+}
+
 /* ---- guards --------------------------------------------------------------------------------- */
 
 static sn_tensor *add_into(sn_tensor *x, sn_tensor *y) {
@@ -548,6 +568,7 @@ int main(void) {
         API_TEST(an_update_finds_its_base_in_memory),
         API_TEST(many_values_are_added_to_a_scalar),
         API_TEST(a_host_read_sees_writes_that_were_recorded),
+        API_TEST(a_write_after_a_host_read_does_not_disturb_its_operands),
         API_TEST(overlapping_arguments_cost_only_their_own_call),
         API_TEST(uniform_halves_stay_below_one),
     };
