@@ -181,9 +181,10 @@ void coverage_print_refusals(const FuzzCoverage *c) {
     print_ops("by op", c->refused_ops);
     print_missing("public ops that never refused", c->refused_ops, 0);
     print_counts("by other kinds of step", kinds, c->refused_kinds, FUZZ_KIND_COUNT);
-    printf(
-        "in inlined functions %lld, behind a host read %lld, for data alone %lld; compiled calls: "
-        "%lld, of them refused by the entry of a valid one: %lld\n",
-        (long long)c->refused_inlined, (long long)c->refused_after_read,
-        (long long)c->data_refusals, (long long)c->calls, (long long)c->refused_hits);
+    printf("in inlined functions %lld, behind a host read %lld, for data alone %lld; valid ones "
+           "refused for other arguments %lld\n",
+           (long long)c->refused_inlined, (long long)c->refused_after_read,
+           (long long)c->data_refusals, (long long)c->argument_refusals);
+    printf("compiled calls: %lld, of them refused by the entry of a valid one: %lld\n",
+           (long long)c->calls, (long long)c->refused_hits);
 }

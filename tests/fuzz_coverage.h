@@ -59,6 +59,7 @@ typedef struct FuzzCoverage {
     int64_t refused_kinds[FUZZ_KIND_COUNT];  /* by the kind of that step, where it is no op */
     int64_t refused_inlined;                 /* where it stands in an inlined function */
     int64_t refused_after_read;              /* where it stands behind a host read */
+    int64_t argument_refusals;               /* programs that other arguments made invalid too */
     int64_t data_refusals;                   /* where data alone was wrong, so that calls … */
     int64_t refused_hits; /* … which are refused may find an entry: that many did */
 } FuzzCoverage;

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_VARIATIONS = 3 };
+
 /* ---- what eager does ------------------------------------------------------------------------ */
 
 /* What an eager run went through before it was refused. */
@@ -228,6 +230,26 @@ static FuzzVerdict check_order(const Test *test, const Run *refused, const Run *
     return verdict;
 }
 
+/* The same steps on other arguments, which eager refuses: later calls of a handle that has entries. */
+static FuzzVerdict check_arguments(const Test *test, const Run *valid) {
+    static const FuzzVariation ways[] = {FUZZ_VARY_INDEX, FUZZ_VARY_SIZE, FUZZ_VARY_RANK,
+                                         FUZZ_VARY_DTYPE};
+    FuzzRandom random = {valid->program.seed ^ 0xa12e};
+    FuzzVerdict verdict = fuzz_fine();
+    bool found = false;
+    for (int32_t i = 0; i < MOST_VARIATIONS && !found && !verdict.failure; i++) {
+        Run refused;
+        FuzzProgram varied;
+        if (!fuzz_vary(&valid->program, ways[fuzz_below(&random, 4)], &random, &varied)) continue;
+        verdict = run_eager(&refused, &varied);
+        found = refused.eager.status != SN_OK && !strstr(refused.eager.text, "out of memory");
+        if (!verdict.failure && found) verdict = check_order(test, &refused, valid, "vvvxxvxv");
+        run_free(&refused);
+    }
+    if (test->coverage) test->coverage->argument_refusals += found;
+    return verdict;
+}
+
 /* The valid program is the refused one without what comes from the failing step on. */
 static FuzzVerdict check_cut(const Test *test, const Run *refused) {
     Run valid;
@@ -237,6 +259,7 @@ static FuzzVerdict check_cut(const Test *test, const Run *refused) {
         verdict = fuzz_fail(FUZZ_SETUP, "without the failing step: %s", valid.eager.text);
     if (!verdict.failure) verdict = check_order(test, refused, &valid, "xxbvvvxvb");
     if (!verdict.failure) verdict = check_order(test, refused, &valid, "vbvvxxbv");
+    if (!verdict.failure) verdict = check_arguments(test, &valid);
     run_free(&valid);
     return verdict;
 }
