@@ -185,6 +185,8 @@ void coverage_print_refusals(const FuzzCoverage *c) {
            "refused for other arguments %lld\n",
            (long long)c->refused_inlined, (long long)c->refused_after_read,
            (long long)c->data_refusals, (long long)c->argument_refusals);
-    printf("compiled calls: %lld, of them refused by the entry of a valid one: %lld\n",
-           (long long)c->calls, (long long)c->refused_hits);
+    printf(
+        "compiled calls: %lld, of them refused by the entry of a valid one: %lld; functions that "
+        "run node by node because a kernel did not compile: %lld\n",
+        (long long)c->calls, (long long)c->refused_hits, (long long)c->plants);
 }

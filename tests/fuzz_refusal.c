@@ -2,12 +2,13 @@
 #include "tests/fuzz_refusal.h"
 
 #include "frontend/tensor.h"
+#include "tests/fuzz_plant.h"
 #include "tests/fuzz_session.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_VARIATIONS = 3 };
+enum { MOST_VARIATIONS = 3, FALLBACK_PERCENT = 8 };
 
 /* ---- what eager does ------------------------------------------------------------------------ */
 
@@ -205,7 +206,8 @@ typedef struct Test {
     FuzzCoverage *coverage; /* may be NULL */
 } Test;
 
-/* One handle: 'x' calls it for the refused program, 'v' for the valid one, 'b' with bad values. */
+/* One handle: 'x' calls it for the refused program, 'v' for the valid one, 'b' with bad values. Now and
+ * then the valid graph's kernel does not compile, so that it runs node by node. */
 static FuzzVerdict check_order(const Test *test, const Run *refused, const Run *valid,
                                const char *order) {
     Session s;
@@ -217,9 +219,15 @@ static FuzzVerdict check_order(const Test *test, const Run *refused, const Run *
         return fuzz_fail(FUZZ_SETUP, "%s", error.text);
     }
     FuzzVerdict verdict = fuzz_fine();
-    for (const char *c = order; *c && !verdict.failure; c++)
+    FuzzRandom random = {refused->program.seed ^ 0xfa11};
+    bool plants = fuzz_chance(&random, FALLBACK_PERCENT);
+    for (const char *c = order; *c && !verdict.failure; c++) {
+        bool planted = plants && *c == 'v' && plant_refusal();
         verdict = *c == 'b' ? check_bad_call(&s, valid, bad, &first)
                             : check_call(&s, *c == 'x' ? refused : valid);
+        if (planted && plant_refused() && s.coverage) s.coverage->plants++;
+        plants = plants && !planted; /* the first valid call compiles the graph */
+    }
     seen_free(&first);
     session_close(&s);
     if (verdict.failure) {
