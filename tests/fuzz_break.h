@@ -28,7 +28,7 @@ typedef enum FuzzBreak {
     BREAK_TARGET,       /* a write through an expanded tensor */
     BREAK_DATA,         /* an index in data that is out of range */
     BREAK_WRITTEN_DATA, /* an index that is in range is used, written, and used again */
-    BREAK_NEW_DATA,     /* the same, in a step that was put in */
+    BREAK_NEW_DATA,     /* an index out of range, in a step that was put in */
     BREAK_NEW_STEP,     /* a step was put in: an op with operands and attributes at random */
     BREAK_COUNT
 } FuzzBreak;

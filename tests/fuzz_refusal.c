@@ -40,20 +40,20 @@ static void past_draws(Past *past, const FuzzProgram *p, int32_t number, const s
     if (runs) past->counters[past->n_counters++] = generator->counter;
 }
 
-/* Runs the steps up to the first that is refused; `context` is the past, or NULL. */
+/* Runs the steps up to the first that is refused; `context` is the past. */
 static FuzzVerdict run_steps(const FuzzProgram *p, sn_tensor **values, sn_tensor *const *blocks,
                              sn_rng *generator, void *context) {
     Past *past = context;
-    bool ok = !past || past_write(past, p, blocks);
+    bool ok = past_write(past, p, blocks);
     int32_t i = 0;
     for (; ok && i < p->n_steps; i++) {
-        if (past) past_draws(past, p, i, generator);
+        past_draws(past, p, i, generator);
         FuzzStep step = fuzz_bound_step(p, i);
         values[FUZZ_MOST_INPUTS + i] = fuzz_run_step(&step, i, values, generator);
         if (sn_error_status() != SN_OK) break;
-        ok = !past || !fuzz_writes(&step) || past_write(past, p, blocks);
+        ok = !fuzz_writes(&step) || past_write(past, p, blocks);
     }
-    if (past) past->failed = i;
+    past->failed = i;
     return ok ? fuzz_fine() : fuzz_fail(FUZZ_SETUP, "out of memory");
 }
 
@@ -80,10 +80,11 @@ static void run_free(Run *run) {
 static FuzzVerdict check_memory(const Run *run, const Seen *seen, int32_t call) {
     const FuzzProgram *p = &run->program;
     for (int32_t i = 0; i < p->n_blocks; i++) {
-        size_t bytes = (size_t)p->blocks[i].count * sn_dtype_size(p->blocks[i].dtype);
+        const FuzzBlock *block = &p->blocks[i];
         bool known = false;
         for (int32_t j = 0; !known && j < run->past.n_blocks; j++)
-            known = memcmp(run->past.blocks[j][i], seen->blocks[i], bytes) == 0;
+            known = seen_first_difference(block->dtype, run->past.blocks[j][i], seen->blocks[i],
+                                          block->count) < 0;
         if (!known)
             return fuzz_fail(FUZZ_WRITTEN, "call %d: block %d is as it never was in eager", call,
                              (int)i);
