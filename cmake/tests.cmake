@@ -46,7 +46,11 @@ endforeach()
 add_test(NAME fuzz COMMAND tests_fuzz --count 2000 --seconds 8 --jobs 1)
 add_test(NAME fuzz_finds_a_bug
     COMMAND tests_fuzz --plant argmax --count 400 --jobs 1 --expect-finding 3)
-set_tests_properties(fuzz fuzz_finds_a_bug PROPERTIES
+# The same with broken programs: what eager refuses, compiled functions refuse in the same words.
+add_test(NAME fuzz_invalid COMMAND tests_fuzz --invalid --count 500 --seconds 10 --jobs 1)
+add_test(NAME fuzz_invalid_finds_a_bug
+    COMMAND tests_fuzz --invalid --plant argmax --count 2000 --jobs 1 --expect-finding 3)
+set_tests_properties(fuzz fuzz_finds_a_bug fuzz_invalid fuzz_invalid_finds_a_bug PROPERTIES
     TIMEOUT ${timeout}
     ENVIRONMENT "${environment}"
     WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests)

@@ -229,7 +229,7 @@ void segment_check_data(Trace *trace) {
     bool fails = false;
     for (uint32_t i = 0; i < trace->graph.nodes.count; i++)
         fails = fails || op_has((OpCode)trace->graph.nodes.data[i].op, F_FAILS);
-    if (!fails || trace->eager) return;
+    if (!fails || trace->eager || trace->failed) return;
     sn_error refused, found;
     sn_error_take(&refused);
     error_init(&found);
@@ -255,6 +255,7 @@ bool trace_flush(Trace *trace, Site site) {
     ok = instance && segment_run(trace, instance, &roots, &error) == SN_OK;
     instance_release(instance);
     vec_free(&roots);
+    trace->failed = !ok;
     if (ok)
         trace_clear(trace); /* what was recorded is part of the past */
     else

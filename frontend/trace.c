@@ -48,7 +48,7 @@ Trace *trace_new(sn_compiled *owner, const char *name) {
     trace->graph.no_fold = true;
     trace->owner = owner;
     trace->outer = NULL;
-    trace->fullgraph = trace->eager = trace->impure = false;
+    trace->fullgraph = trace->eager = trace->failed = trace->impure = false;
     trace->host_reads = trace->ops = 0;
     trace->read_site = (Site){0};
     return trace;
@@ -62,6 +62,7 @@ void trace_clear(Trace *trace) {
     trace->views.count = 0;
     trace->words.count = 0;
     trace->inputs.count = 0;
+    trace->latest_check = 0;
 }
 
 void trace_free(Trace *trace) {
@@ -382,6 +383,8 @@ static NodeId emit(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
         if (result == NODE_NONE) error_raise_from(&error, site);
     }
     if (nodes != few) mem_free(nodes);
+    if (result != NODE_NONE && op_has(op, F_FAILS) && result > trace->latest_check)
+        trace->latest_check = result;
     trace->ops++;
     return result;
 }
@@ -561,6 +564,10 @@ static bool write_view(Trace *trace, uint32_t record, NodeId value, Site site, s
         at = parent;
     }
     TraceRoot *root = &trace->roots.data[root_index];
+    /* The write stands where its node does: not in front of an op that may fail before it. */
+    if (root->input >= 0 && value < trace->latest_check)
+        value = emit1(trace, OP_CLONE, value, &(AttrList){.count = 0}, site, error);
+    if (value == NODE_NONE) return false;
     root->node = value;
     root->version++;
     trace->views.data[record].node = written;
@@ -624,6 +631,10 @@ bool trace_inplace(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
     if (!settle_writes(trace, inputs, n_inputs, site)) return false;
     int64_t record = record_of(trace, target, site);
     if (record < 0) return false;
+    /* So that all memory is known that the write may share. */
+    for (int32_t i = 1; i < n_inputs; i++)
+        if (inputs[i]->kind == TENSOR_REAL && capture(trace, inputs[i], site) == NODE_NONE)
+            return false;
     bool left = false;
     if (!leave_if_overlapping(trace, record, site, &left)) return false;
     if (left) return dispatch_inplace(op, inputs, n_inputs, attrs, generator, site) != NULL;

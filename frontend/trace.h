@@ -49,9 +49,11 @@ struct Trace {
     VEC(TraceView) views;   /* views; a proxy's record is an index here */
     VEC(int64_t) words;     /* attributes of views */
     VEC(TraceInput) inputs; /* graph inputs */
+    NodeId latest_check;    /* the latest op that can fail on data; 0 = none so far */
     sn_tensor *live;        /* proxies that are still referenced */
     bool fullgraph;         /* a host read is an error */
     bool eager;             /* recording has ended: ops run at once */
+    bool failed;            /* a flush failed: its error is the first in program order */
     bool impure;            /* captures, host reads, escapes: the function must be run every call */
     int32_t host_reads;     /* flushes so far */
     int32_t ops;            /* ops recorded, over all segments */

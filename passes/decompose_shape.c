@@ -250,10 +250,7 @@ NodeId rule_scatter(Rewrite *r) {
     }
     TensorType type = rw_type(r, x);
     const Dim one = {1};
-    if (type.rank == 0) {
-        x = rw_reshape(r, x, &one, 1);
-        source = rw_reshape(r, source, &one, 1);
-    }
+    if (type.rank == 0) x = rw_reshape(r, x, &one, 1);
     if (rw_type(r, index).rank == 0) index = rw_reshape(r, index, &one, 1);
     if (rw_type(r, source).rank == 0) source = rw_reshape(r, source, &one, 1);
     AttrList attrs;

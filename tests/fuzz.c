@@ -1,7 +1,9 @@
 /* The differential fuzzer: random programs, eager against compiled against the oracle.
  *
- *   fuzz [--count N] [--seconds T] [--seed S] [--jobs N] [--plant NAME]… [--expect-finding STEPS]
- *        [--dump STAGE] [--no-shrink] [--show]
+ *   fuzz [--invalid] [--count N] [--seconds T] [--seed S] [--jobs N] [--plant NAME]…
+ *        [--expect-finding STEPS] [--dump STAGE] [--no-shrink] [--show]
+ *
+ * With --invalid the programs are broken, and what is compared is how they are refused.
  *
  * Programs run in child processes, so that a crash is one more finding. A failing program is cut down
  * and printed with its seed; `--seed S --count 1` runs it again. `--expect-finding` turns the exit
@@ -11,6 +13,7 @@
 #include "tests/fuzz_check.h"
 #include "tests/fuzz_make.h"
 #include "tests/fuzz_plant.h"
+#include "tests/fuzz_refusal.h"
 #include "tests/fuzz_shrink.h"
 
 #include <errno.h>
@@ -31,6 +34,7 @@ enum {
     MOST_PRINTED = 12,
     FEW = 50, /* programs below which coverage says nothing */
     TRIAL_SECONDS = 20,
+    INVALID_MOST_BYTES = 1 << 28, /* of tensors: broken sizes must not use up the machine */
     PROGRAM_SECONDS = 60,
     SHRINK_TRIALS = 600
 };
@@ -46,6 +50,7 @@ typedef struct Options {
     bool shrink;                     /* cut failing programs down */
     const char *dump;                /* stage that is printed of them, or NULL */
     bool show;                       /* print the program of `seed` and stop */
+    bool invalid;                    /* break the programs */
     int32_t finding;                 /* a bug must be found, of so few steps; 0 = none must */
 } Options;
 
@@ -73,6 +78,17 @@ static const char *plant_for(const Options *o, uint64_t seed) {
     return o->n_plants ? o->plants[seed % (uint64_t)o->n_plants] : NULL;
 }
 
+static void make(const Options *o, uint64_t seed, FuzzProgram *program) {
+    fuzz_make(seed, program);
+    if (o->invalid) fuzz_break(seed, program);
+}
+
+static FuzzVerdict check(const Options *o, const FuzzProgram *program, FuzzCoverage *coverage) {
+    const char *plant = plant_for(o, program->seed);
+    return o->invalid ? fuzz_check_refusal(program, plant, coverage)
+                      : fuzz_check(program, plant, coverage);
+}
+
 /* ---- children ------------------------------------------------------------------------------- */
 
 /* Runs a program once more, with the other instruction set. */
@@ -91,10 +107,10 @@ static int run_batch(const Options *o, Slot *slot) {
     for (int64_t i = slot->done; i < slot->count; i++) {
         slot->now = slot->first + (uint64_t)i;
         slot->since = time(NULL);
-        fuzz_make(slot->now, &program);
+        make(o, slot->now, &program);
         FuzzVerdict verdict = slot->second
                                   ? compare_digest(&program, slot->digests[i], &slot->coverage)
-                                  : fuzz_check(&program, plant_for(o, slot->now), &slot->coverage);
+                                  : check(o, &program, &slot->coverage);
         slot->done = i + 1;
         if (!slot->second && i < SECOND_ISA) slot->digests[i] = verdict.digest;
         if (!verdict.failure) continue;
@@ -125,10 +141,10 @@ typedef struct Shared {
 } Shared;
 
 typedef struct Trial {
-    FuzzFailure failure; /* the one to keep */
-    const char *plant;   /* bug that is put in */
-    int32_t threads;     /* as many as the program failed with */
-    Shared *shared;      /* the verdict of the last trial comes from the child */
+    FuzzFailure failure;    /* the one to keep */
+    const Options *options; /* of the run */
+    int32_t threads;        /* as many as the program failed with */
+    Shared *shared;         /* the verdict of the last trial comes from the child */
 } Trial;
 
 static FuzzFailure failure_of(int status) {
@@ -144,7 +160,7 @@ static bool still_fails(const FuzzProgram *program, void *context) {
     if (child == 0) {
         alarm(TRIAL_SECONDS);
         sn_set_threads(trial->threads);
-        FuzzVerdict verdict = fuzz_check(program, trial->plant, NULL);
+        FuzzVerdict verdict = check(trial->options, program, NULL);
         if (verdict.failure == trial->failure) trial->shared->verdict = verdict;
         _exit((int)verdict.failure);
     }
@@ -160,9 +176,9 @@ static void shrink_and_print(const Options *o, uint64_t seed, FuzzFailure failur
     pid_t child = fork();
     if (child == 0) {
         static FuzzProgram program;
-        Trial trial = {failure, plant_for(o, seed), sn_threads(), shared};
+        Trial trial = {failure, o, sn_threads(), shared};
         sn_set_threads(1); /* so that the trials, which are forked off, may start threads */
-        fuzz_make(seed, &program);
+        make(o, seed, &program);
         int32_t before = program.n_steps;
         int32_t trials = fuzz_shrink(&program, still_fails, &trial, SHRINK_TRIALS);
         printf("reduced from %d to %d steps in %d trials: %s\n", (int)before, (int)program.n_steps,
@@ -222,9 +238,9 @@ static void kill_if_stuck(Slot *slots, int32_t jobs) {
             kill(slots[i].child, SIGALRM);
 }
 
-static void print_totals(const Totals *totals, double seconds) {
+static void print_totals(const Options *o, const Totals *totals, double seconds) {
     const FuzzCoverage *c = &totals->coverage;
-    if (c->programs >= FEW) coverage_print(c);
+    if (c->programs >= FEW) (o->invalid ? coverage_print_refusals : coverage_print)(c);
     printf("programs: %lld (%lld of them refused by eager too), %lld steps, %lld kernels compiled, "
            "%.1f s, %.1f programs/s\n",
            (long long)c->programs, (long long)c->refused, (long long)c->steps,
@@ -237,7 +253,7 @@ static void print_totals(const Totals *totals, double seconds) {
 
 static void next_batch(const Options *o, Slot *slot, uint64_t *next) {
     uint64_t end = o->seed + (uint64_t)o->count;
-    if (slot->done >= slot->count && slot->count > 0 && !slot->second) {
+    if (slot->done >= slot->count && slot->count > 0 && !slot->second && !o->invalid) {
         slot->second = true; /* the same once more */
         slot->done = 0;
         if (slot->count > SECOND_ISA) slot->count = SECOND_ISA;
@@ -282,7 +298,7 @@ static void run_all(const Options *o, Totals *totals) {
     }
     totals->passed = totals->coverage.programs - totals->failed + totals->by_kind[FUZZ_CRASH] +
                      totals->by_kind[FUZZ_HANG];
-    print_totals(totals, now_seconds() - begin);
+    print_totals(o, totals, now_seconds() - begin);
     munmap(slots, bytes);
 }
 
@@ -290,8 +306,9 @@ static void run_all(const Options *o, Totals *totals) {
 
 static int usage(void) {
     fprintf(stderr,
-            "usage: fuzz [--count N] [--seconds T] [--seed S] [--jobs N] [--plant NAME]...\n"
-            "            [--expect-finding STEPS] [--dump STAGE] [--no-shrink] [--show]\n"
+            "usage: fuzz [--invalid] [--count N] [--seconds T] [--seed S] [--jobs N]\n"
+            "            [--plant NAME]... [--expect-finding STEPS] [--dump STAGE] [--no-shrink]\n"
+            "            [--show]\n"
             "plants: %s\n",
             plant_names());
     return 2;
@@ -303,6 +320,8 @@ static bool parse(int argc, char **argv, Options *o) {
             o->shrink = false;
         } else if (strcmp(argv[i], "--show") == 0) {
             o->show = true;
+        } else if (strcmp(argv[i], "--invalid") == 0) {
+            o->invalid = true;
         } else if (i + 1 == argc) {
             return false;
         } else if (strcmp(argv[i], "--count") == 0) {
@@ -337,9 +356,10 @@ static int remove_entry(const char *path, const struct stat *info, int type, str
 int main(int argc, char **argv) {
     Options options = {.count = 1000, .seed = 1, .jobs = 2, .shrink = true};
     if (!parse(argc, argv, &options)) return usage();
+    if (options.invalid) sn_memory_set_limit(INVALID_MOST_BYTES);
     if (options.show) {
         static FuzzProgram program;
-        fuzz_make(options.seed, &program);
+        make(&options, options.seed, &program);
         fuzz_print(&program, stdout);
         return 0;
     }

@@ -5,7 +5,7 @@
 #include "frontend/compiled.h"
 #include "tests/fuzz_oracle.h"
 #include "tests/fuzz_plant.h"
-#include "tests/fuzz_seen.h"
+#include "tests/fuzz_session.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,17 +14,6 @@ enum { VARIED_PERCENT = 40, REFUSED_PERCENT = 2 };
 
 /* What a call should do with the guards. */
 typedef enum Expect { EXPECT_ANY, EXPECT_HIT, EXPECT_MISS } Expect;
-
-/* A program with its compiled function. */
-typedef struct Session {
-    const FuzzProgram *program; /* whose steps the function runs */
-    const char *plant;          /* a bug in it, or NULL */
-    sn_compiled *compiled;      /* the function */
-    FuzzCoverage *coverage;     /* of all programs */
-    bool reads;                 /* it reads on the host: it is run on every call */
-    bool refused;               /* a kernel of it was refused: it falls back */
-    int32_t call;               /* calls so far */
-} Session;
 
 /* Reasons of fallbacks, by way of the log: it is the only place that has all of them. */
 static struct {
@@ -53,8 +42,11 @@ static void watch_log(void) {
 
 /* ---- eager ---------------------------------------------------------------------------------- */
 
-static FuzzVerdict run_steps(const FuzzProgram *p, sn_tensor **values, sn_rng *generator,
-                             FuzzCoverage *coverage) {
+/* Runs the steps, each of which the oracle judges; `context` is the coverage, or NULL. */
+static FuzzVerdict run_steps(const FuzzProgram *p, sn_tensor **values, sn_tensor *const *blocks,
+                             sn_rng *generator, void *context) {
+    FuzzCoverage *coverage = context;
+    (void)blocks;
     FuzzVerdict verdict = fuzz_fine();
     for (int32_t i = 0; i < p->n_steps && sn_error_status() == SN_OK; i++) {
         OracleStep oracle;
@@ -80,21 +72,7 @@ static FuzzVerdict run_steps(const FuzzProgram *p, sn_tensor **values, sn_rng *g
 }
 
 static FuzzVerdict run_eager(const FuzzProgram *p, Seen *seen, FuzzCoverage *coverage) {
-    sn_tensor *blocks[FUZZ_MOST_INPUTS], *values[FUZZ_MOST_VALUES] = {0};
-    sn_tensor *outputs[FUZZ_MOST_OUTPUTS] = {0};
-    sn_rng generator = {p->seed, 5};
-    sn_error error = {0};
-    FuzzVerdict verdict;
-    SN_SCOPE {
-        if (!fuzz_make_inputs(p, 0, blocks, values))
-            return fuzz_fail(FUZZ_SETUP, "inputs: %s", sn_error_text());
-        verdict = run_steps(p, values, &generator, coverage);
-        for (int32_t i = 0; i < p->n_outputs; i++) outputs[i] = values[p->outputs[i]];
-        seen->status = sn_error_take(&error);
-        memcpy(seen->text, error.text, sizeof seen->text);
-        if (!seen_take(p, seen, outputs, blocks, 0, &generator))
-            return fuzz_fail(FUZZ_SETUP, "out of memory");
-    }
+    FuzzVerdict verdict = session_eager(p, run_steps, coverage, seen);
     verdict.digest = seen_digest(p, seen);
     return verdict;
 }
@@ -117,64 +95,6 @@ uint64_t fuzz_digest(const FuzzProgram *program) {
 }
 
 /* ---- compiled ------------------------------------------------------------------------------- */
-
-/* The function: the session's steps on the arguments of the call. */
-static sn_status run_on_arguments(void *payload, const sn_value *inputs, int32_t n_inputs,
-                                  sn_outputs *outputs) {
-    const Session *session = payload;
-    FuzzProgram program = *session->program;
-    sn_tensor *values[FUZZ_MOST_VALUES] = {0};
-    int32_t at = program.as_array ? 1 : program.n_inputs;
-    for (int32_t i = 0; i < program.n_inputs; i++)
-        values[i] = program.as_array ? inputs[0].as.tensors[i] : inputs[i].as.tensor;
-    for (int32_t i = 0; i < program.n_scalars; i++, at++)
-        program.scalars[i].value =
-            program.scalars[i].real ? inputs[at].as.real : (double)inputs[at].as.integer;
-    plant_into(&program, session->plant);
-    outputs->count = program.n_outputs;
-    return fuzz_run(&program, values, inputs[n_inputs - 1].as.generator, outputs->tensors);
-}
-
-/* Arguments in the order of the signature; their number. */
-static int32_t arguments(const FuzzProgram *p, sn_tensor **tensors, sn_rng *generator,
-                         sn_value *values) {
-    int32_t at = 0;
-    if (p->as_array) values[at++] = (sn_value){SN_VALUE_TENSORS, p->n_inputs, {.tensors = tensors}};
-    for (int32_t i = 0; i < p->n_inputs && !p->as_array; i++)
-        values[at++] = (sn_value){.kind = SN_VALUE_TENSOR, .as.tensor = tensors[i]};
-    for (int32_t i = 0; i < p->n_scalars; i++) {
-        const FuzzScalar *scalar = &p->scalars[i];
-        values[at] = (sn_value){.kind = SN_VALUE_INT, .as.integer = (int64_t)scalar->value};
-        if (scalar->real) values[at] = (sn_value){.kind = SN_VALUE_FLOAT, .as.real = scalar->value};
-        at++;
-    }
-    values[at++] = (sn_value){.kind = SN_VALUE_RNG, .as.generator = generator};
-    return at;
-}
-
-static FuzzVerdict call_once(const FuzzProgram *p, sn_compiled *compiled, int64_t shift,
-                             Seen *seen) {
-    sn_tensor *blocks[FUZZ_MOST_INPUTS], *inputs[FUZZ_MOST_INPUTS];
-    sn_tensor *outputs[FUZZ_MOST_OUTPUTS + 1] = {0};
-    sn_value values[FUZZ_MOST_INPUTS + FUZZ_MOST_SCALARS + 1];
-    sn_rng generator = {p->seed, 5};
-    sn_error error = {0};
-    int32_t made = 0;
-    bool ok = true;
-    SN_SCOPE {
-        if (!fuzz_make_inputs(p, shift, blocks, inputs))
-            return fuzz_fail(FUZZ_SETUP, "inputs: %s", sn_error_text());
-        int32_t n_values = arguments(p, inputs, &generator, values);
-        seen->status =
-            sn_call(compiled, values, n_values, outputs, FUZZ_MOST_OUTPUTS, &made, NULL, &error);
-        if (seen->status != SN_OK) memcpy(seen->text, error.text, sizeof seen->text);
-        ok = seen_take(p, seen, outputs, blocks, shift, &generator);
-        for (int32_t i = 0; i < made; i++) sn_release(outputs[i]);
-    }
-    if (sn_error_take(&error) != SN_OK)
-        return fuzz_fail(FUZZ_STATUS, "sn_call left a pending error: %s", error.text);
-    return ok ? fuzz_fine() : fuzz_fail(FUZZ_SETUP, "out of memory");
-}
 
 /* May two elements of the input be one in memory? */
 static bool overlaps_itself(const FuzzInput *input) {
@@ -272,7 +192,7 @@ static FuzzVerdict check_call(Session *s, const FuzzProgram *p, const Seen *eage
     sn_counters before = {.size = sizeof before}, now = before;
     int64_t overlaps = fallen.overlaps, others = fallen.others;
     sn_counters_get(&before);
-    FuzzVerdict verdict = call_once(p, s->compiled, shift, &seen);
+    FuzzVerdict verdict = session_call(s, p, shift, NULL, NULL, &seen);
     sn_counters_get(&now);
     if (s->coverage) {
         s->coverage->calls++;
@@ -377,17 +297,6 @@ static FuzzVerdict check_compiled(Session *s, const Seen *eager) {
     return verdict;
 }
 
-static bool begin_session(Session *s, const FuzzProgram *p, const char *plant,
-                          FuzzCoverage *coverage, sn_error *error) {
-    char signature[FUZZ_MOST_INPUTS + FUZZ_MOST_SCALARS + FUZZ_MOST_OUTPUTS + 5];
-    watch_log();
-    *s = (Session){.program = p, .plant = plant, .coverage = coverage};
-    for (int32_t i = 0; i < p->n_steps; i++) s->reads = s->reads || p->steps[i].kind == FUZZ_CHOOSE;
-    fuzz_signature(p, signature);
-    s->compiled = sn_compile_payload(run_on_arguments, s, NULL, "program", signature, NULL, error);
-    return s->compiled != NULL;
-}
-
 FuzzVerdict fuzz_check(const FuzzProgram *program, const char *plant, FuzzCoverage *coverage) {
     Seen eager = {.status = SN_OK};
     Session session;
@@ -401,10 +310,11 @@ FuzzVerdict fuzz_check(const FuzzProgram *program, const char *plant, FuzzCovera
             coverage->aliases_returned += eager.outputs[i].shares >= 0;
     }
     if (!verdict.failure) {
-        verdict = begin_session(&session, program, plant, coverage, &error)
+        watch_log();
+        verdict = session_open(&session, program, plant, coverage, &error)
                       ? check_compiled(&session, &eager)
                       : fuzz_fail(FUZZ_SETUP, "%s", error.text);
-        sn_compiled_release(session.compiled);
+        session_close(&session);
     }
     seen_free(&eager);
     verdict.digest = digest;
@@ -414,11 +324,11 @@ FuzzVerdict fuzz_check(const FuzzProgram *program, const char *plant, FuzzCovera
 void fuzz_dump(const FuzzProgram *program, const char *stage, FILE *out) {
     Session session;
     Seen seen = {.status = SN_OK};
-    if (begin_session(&session, program, NULL, NULL, NULL))
-        call_once(program, session.compiled, 0, &seen);
+    if (session_open(&session, program, NULL, NULL, NULL))
+        session_call(&session, program, 0, NULL, NULL, &seen);
     seen_free(&seen);
     char *text = session.compiled ? sn_dump(session.compiled, stage, NULL) : NULL;
     fprintf(out, "%s\n", text ? text : "(no such stage)");
     sn_text_free(text);
-    sn_compiled_release(session.compiled);
+    session_close(&session);
 }

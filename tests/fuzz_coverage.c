@@ -112,10 +112,10 @@ static void print_counts(const char *title, const char *const *names, const int6
     printf("\n");
 }
 
+static const char *const kinds[FUZZ_KIND_COUNT] = {
+    "op", "in-place op", "copy_", "fill_", "index", "split", "contiguous", "choose (host read)"};
+
 static void print_steps(const FuzzCoverage *c) {
-    static const char *const kinds[FUZZ_KIND_COUNT] = {
-        "op",    "in-place op", "copy_",      "fill_",
-        "index", "split",       "contiguous", "choose (host read)"};
     const char *dtypes[SN_DTYPE_COUNT];
     static const char *const ranks[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8"};
     for (int32_t i = 0; i < SN_DTYPE_COUNT; i++) dtypes[i] = sn_dtype_name((sn_dtype)i);
@@ -170,4 +170,23 @@ void coverage_print(const FuzzCoverage *c) {
     print_steps(c);
     print_oracle(c);
     print_calls(c);
+}
+
+void coverage_print_refusals(const FuzzCoverage *c) {
+    const char *statuses[SN_ERROR_INTERNAL + 1];
+    for (int32_t i = 0; i <= SN_ERROR_INTERNAL; i++) statuses[i] = sn_status_name((sn_status)i);
+    print_counts("refusals by status", statuses, c->refusals, SN_ERROR_INTERNAL + 1);
+    print_counts("by what was wrong (none: the program was invalid before)", fuzz_break_names,
+                 c->breaks, BREAK_COUNT);
+    print_ops("by op", c->refused_ops);
+    print_missing("public ops that never refused", c->refused_ops, 0);
+    print_counts("by other kinds of step", kinds, c->refused_kinds, FUZZ_KIND_COUNT);
+    printf("in inlined functions %lld, behind a host read %lld, for data alone %lld; valid ones "
+           "refused for other arguments %lld\n",
+           (long long)c->refused_inlined, (long long)c->refused_after_read,
+           (long long)c->data_refusals, (long long)c->argument_refusals);
+    printf(
+        "compiled calls: %lld, of them refused by the entry of a valid one: %lld; functions that "
+        "run node by node because a kernel did not compile: %lld\n",
+        (long long)c->calls, (long long)c->refused_hits, (long long)c->plants);
 }

@@ -118,10 +118,24 @@ bool fuzz_make_inputs(const FuzzProgram *program, int64_t shift, sn_tensor **blo
     return true;
 }
 
+int32_t fuzz_add_input(FuzzProgram *p, FuzzBlock block, int32_t rank, const int64_t *dims) {
+    if (p->n_inputs == FUZZ_MOST_INPUTS) return -1;
+    FuzzInput input = {.block = p->n_blocks, .rank = rank};
+    memcpy(input.dims, dims, sizeof(int64_t) * (size_t)rank);
+    dense_strides(input.dims, rank, input.strides);
+    block.count = sizes_count(dims, rank);
+    p->blocks[p->n_blocks++] = block;
+    p->inputs[p->n_inputs] = input;
+    return p->n_inputs++;
+}
+
 /* ---- running -------------------------------------------------------------------------------- */
 
 static sn_tensor *operand(const FuzzOperand *operand, sn_tensor *const *values) {
     switch (operand->value) {
+    case FUZZ_NULL:
+    case FUZZ_RELEASED: /* see run_step: it is the last to be made */
+        return NULL;
     case FUZZ_NONE:
         return SN_NONE;
     case FUZZ_REAL:
@@ -133,20 +147,69 @@ static sn_tensor *operand(const FuzzOperand *operand, sn_tensor *const *values) 
     }
 }
 
-static sn_tensor *run_index(const FuzzStep *step, sn_tensor *x, Site site) {
-    sn_index_item items[FUZZ_MOST_WORDS / 4];
-    int32_t count = step->n_words / 4;
-    for (int32_t i = 0; i < count; i++) {
-        const int64_t *words = step->words + 4 * i;
-        items[i] = (sn_index_item){(sn_index_kind)words[0], words[1], words[2], words[3]};
+sn_tensor *fuzz_released(void) {
+    sn_scope scope = sn_scope_begin();
+    sn_tensor *tensor = sn_c(0);
+    sn_scope_end(scope, NULL);
+    return tensor;
+}
+
+/* Words that stand for a list when it is too long. */
+static const int64_t long_list[4 * ATTR_MOST];
+
+/* A list of attributes, items or sizes as its caller gives it; returns the count. */
+static int32_t faulty_list(FuzzFault fault, const int64_t **list, int32_t count) {
+    if (fault == FUZZ_LIST_NULL) *list = NULL;
+    if (fault == FUZZ_LIST_LONG) *list = long_list;
+    return fault == FUZZ_LIST_NULL && !count ? 2
+           : fault == FUZZ_LIST_NEGATIVE     ? -1 - count
+           : fault == FUZZ_LIST_LONG         ? ATTR_MOST
+                                             : count;
+}
+
+int32_t fuzz_attrs(const FuzzStep *step, FuzzAttr *attrs) {
+    int32_t n_params, at = 0, count = 0;
+    if (step->kind != FUZZ_OP && step->kind != FUZZ_INPLACE) return 0;
+    const OpParam *params = op_params(step->op, &n_params);
+    for (int32_t i = 0; i < n_params && at < step->n_words; i++) {
+        if (params[i].kind == 't' || params[i].kind == 'r') continue;
+        attrs[count++] = (FuzzAttr){&params[i], at};
+        at += params[i].kind == 'L' ? (int32_t)step->words[at] + 1 : 1;
     }
-    return sn_index_at(x, items, count, site.file, site.line);
+    return count;
+}
+
+/* The attribute list as the op's function makes it of its arguments. */
+static void step_attrs(const FuzzStep *step, AttrList *list) {
+    FuzzAttr attrs[OP_MOST_PARAMS];
+    int32_t n = fuzz_attrs(step, attrs);
+    list->count = 0;
+    for (int32_t i = 0; i < n; i++) {
+        const int64_t *words = step->words + attrs[i].at, *entries = words + 1;
+        if (attrs[i].param->kind == 'L') {
+            int32_t count = faulty_list(step->fault, &entries, (int32_t)words[0]);
+            attr_list(list, entries, count);
+        } else {
+            attr_int(list, words[0]);
+        }
+    }
+}
+
+static sn_tensor *run_index(const FuzzStep *step, sn_tensor *x, Site site) {
+    sn_index_item items[ATTR_MOST];
+    const int64_t *words = step->words;
+    int32_t count = faulty_list(step->fault, &words, step->n_words / 4);
+    for (int32_t i = 0; words && i < count; i++)
+        items[i] = (sn_index_item){(sn_index_kind)words[4 * i], words[4 * i + 1], words[4 * i + 2],
+                                   words[4 * i + 3]};
+    return sn_index_at(x, words ? items : NULL, count, site.file, site.line);
 }
 
 static sn_tensor *run_split(const FuzzStep *step, sn_tensor *x, Site site) {
-    sn_tensor *parts[FUZZ_MOST_WORDS];
-    int32_t count = step->n_words - 2;
-    bool ok = sn_split_at(x, step->words + 2, count, step->words[0], parts, site.file, site.line);
+    sn_tensor *parts[ATTR_MOST];
+    const int64_t *sizes = step->words + 2;
+    int32_t count = faulty_list(step->fault, &sizes, step->n_words - 2);
+    bool ok = sn_split_at(x, sizes, count, step->words[0], parts, site.file, site.line);
     return ok && step->words[1] < count ? parts[step->words[1]] : NULL;
 }
 
@@ -189,12 +252,14 @@ sn_tensor *fuzz_run_step(const FuzzStep *step, int32_t number, sn_tensor *const 
                          sn_rng *generator) {
     sn_tensor *operands[FUZZ_MOST_OPERANDS];
     Site site = {"step", number + 1};
-    AttrList attrs = {.count = step->n_words};
+    AttrList attrs;
     double value;
-    memcpy(attrs.words, step->words, sizeof(int64_t) * (size_t)step->n_words);
+    step_attrs(step, &attrs);
     for (int32_t i = 0; i < step->n_operands; i++)
         operands[i] = operand(&step->operands[i], values);
-    sn_rng *own = fuzz_draws(step) ? generator : NULL;
+    for (int32_t i = 0; i < step->n_operands; i++)
+        if (step->operands[i].value == FUZZ_RELEASED) operands[i] = fuzz_released();
+    sn_rng *own = fuzz_draws(step) && step->fault != FUZZ_NO_GENERATOR ? generator : NULL;
     switch (step->kind) {
     case FUZZ_INPLACE:
         return dispatch_inplace(step->op, operands, step->n_operands, &attrs, own, site);
@@ -216,20 +281,20 @@ sn_tensor *fuzz_run_step(const FuzzStep *step, int32_t number, sn_tensor *const 
     }
 }
 
-sn_status fuzz_run(const FuzzProgram *program, sn_tensor **values, sn_rng *generator,
-                   sn_tensor **outputs) {
-    for (int32_t i = 0; i < program->n_steps; i++) {
-        FuzzStep step = fuzz_bound_step(program, i);
-        values[FUZZ_MOST_INPUTS + i] = fuzz_run_step(&step, i, values, generator);
-    }
-    for (int32_t i = 0; i < program->n_outputs; i++) outputs[i] = values[program->outputs[i]];
-    return sn_error_status();
+FuzzProgram fuzz_cut(const FuzzProgram *program, int32_t n_steps) {
+    FuzzProgram cut = *program;
+    cut.n_steps = n_steps;
+    int32_t last = n_steps ? FUZZ_MOST_INPUTS + n_steps - 1 : 0;
+    for (int32_t i = 0; i < cut.n_outputs; i++)
+        if (cut.outputs[i] >= FUZZ_MOST_INPUTS + n_steps) cut.outputs[i] = last;
+    return cut;
 }
 
 void fuzz_signature(const FuzzProgram *program, char *text) {
     for (int32_t i = 0; i < (program->as_array ? 1 : program->n_inputs); i++) *text++ = 't';
     if (program->as_array) *text++ = '*';
     for (int32_t i = 0; i < program->n_scalars; i++) *text++ = program->scalars[i].real ? 'd' : 'l';
+    *text++ = 'l';
     *text++ = 'r';
     *text++ = ':';
     for (int32_t i = 0; i < program->n_outputs; i++) *text++ = 't';
@@ -270,25 +335,47 @@ static void print_list(const int64_t *values, int64_t count, FILE *out) {
 
 /* Attributes by the names of the op's signature. */
 static void print_attrs(const FuzzStep *step, FILE *out) {
-    int32_t n_params, at = 0;
-    const OpParam *params = op_params(step->op, &n_params);
-    for (int32_t i = 0; i < n_params && at < step->n_words; i++) {
-        if (params[i].kind == 't' || params[i].kind == 'r') continue;
-        fprintf(out, ", %s=", params[i].name);
-        if (params[i].kind == 'L') {
-            print_list(step->words + at + 1, step->words[at], out);
-            at += (int32_t)step->words[at] + 1;
-            continue;
-        }
+    FuzzAttr attrs[OP_MOST_PARAMS];
+    int32_t n = fuzz_attrs(step, attrs);
+    for (int32_t i = 0; i < n; i++) {
+        const OpParam *param = attrs[i].param;
+        const int64_t *word = &step->words[attrs[i].at];
         double real;
-        memcpy(&real, &step->words[at], sizeof real);
-        if (params[i].kind == 'd')
+        memcpy(&real, word, sizeof real);
+        fprintf(out, ", %s=", param->name);
+        if (param->kind == 'L')
+            print_list(word + 1, *word, out);
+        else if (param->kind == 'd')
             fprintf(out, "%.17g", real);
-        else if (params[i].kind == 'y')
-            fprintf(out, "%s", sn_dtype_name((sn_dtype)step->words[at]));
+        else if (param->kind == 'y')
+            fprintf(out, "%s", sn_dtype_name((sn_dtype)*word));
         else
-            fprintf(out, "%lld", (long long)step->words[at]);
-        at++;
+            fprintf(out, "%lld", (long long)*word);
+    }
+}
+
+static void print_operand(const FuzzOperand *x, FILE *out) {
+    switch (x->value) {
+    case FUZZ_NONE:
+        fprintf(out, "none");
+        return;
+    case FUZZ_REAL:
+        fprintf(out, "c(%.17g)", x->real);
+        return;
+    case FUZZ_INTEGER:
+        fprintf(out, "ci(%.17g)", x->real);
+        return;
+    case FUZZ_SCALAR:
+        fprintf(out, "s%d", (int)x->real);
+        return;
+    case FUZZ_NULL:
+        fprintf(out, "NULL");
+        return;
+    case FUZZ_RELEASED:
+        fprintf(out, "released");
+        return;
+    default:
+        fprintf(out, "%%%d", (int)x->value);
     }
 }
 
@@ -297,18 +384,8 @@ static void print_step(const FuzzStep *step, int32_t number, FILE *out) {
     fuzz_step_name(step, name, sizeof name);
     fprintf(out, "  %%%d = %s", FUZZ_MOST_INPUTS + number, name);
     for (int32_t i = 0; i < step->n_operands; i++) {
-        const FuzzOperand *x = &step->operands[i];
         fprintf(out, "%s", i ? ", " : " ");
-        if (x->value == FUZZ_NONE)
-            fprintf(out, "none");
-        else if (x->value == FUZZ_REAL)
-            fprintf(out, "c(%.17g)", x->real);
-        else if (x->value == FUZZ_INTEGER)
-            fprintf(out, "ci(%.17g)", x->real);
-        else if (x->value == FUZZ_SCALAR)
-            fprintf(out, "s%d", (int)x->real);
-        else
-            fprintf(out, "%%%d", (int)x->value);
+        print_operand(&step->operands[i], out);
     }
     double real;
     memcpy(&real, step->words, sizeof real);
@@ -320,7 +397,10 @@ static void print_step(const FuzzStep *step, int32_t number, FILE *out) {
         fprintf(out, ", ");
         print_list(step->words, step->n_words, out);
     }
-    fputc('\n', out);
+    static const char *const faults[FUZZ_FAULT_COUNT] = {
+        "", ", the list is NULL", ", the list's count is negative", ", the list is too long",
+        ", the generator is NULL"};
+    fprintf(out, "%s%s\n", faults[step->fault], step->inlined ? "  (inlined)" : "");
 }
 
 void fuzz_print(const FuzzProgram *program, FILE *out) {

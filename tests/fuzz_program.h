@@ -12,7 +12,7 @@
 
 enum {
     FUZZ_MOST_INPUTS = 12, /* also the number of the first step's value */
-    FUZZ_MOST_STEPS = 14,
+    FUZZ_MOST_STEPS = 20,
     FUZZ_MOST_VALUES = FUZZ_MOST_INPUTS + FUZZ_MOST_STEPS,
     FUZZ_MOST_OUTPUTS = 6,
     FUZZ_MOST_OPERANDS = 4,
@@ -70,11 +70,18 @@ typedef enum FuzzKind {
     FUZZ_KIND_COUNT
 } FuzzKind;
 
-enum { FUZZ_NONE = -1, FUZZ_REAL = -2, FUZZ_INTEGER = -3, FUZZ_SCALAR = -4 };
+enum {
+    FUZZ_NONE = -1,
+    FUZZ_REAL = -2,
+    FUZZ_INTEGER = -3,
+    FUZZ_SCALAR = -4,
+    FUZZ_NULL = -5,    /* what an op that was refused returned */
+    FUZZ_RELEASED = -6 /* a handle that died just now */
+};
 
 /* An operand of a step. */
 typedef struct FuzzOperand {
-    int32_t value; /* an input, FUZZ_MOST_INPUTS + a step, or one of the four above */
+    int32_t value; /* an input, FUZZ_MOST_INPUTS + a step, or one of those above */
     double real;   /* REAL: sn_c of it; INTEGER: sn_ci of it; SCALAR: the argument's number */
 } FuzzOperand;
 
@@ -84,6 +91,16 @@ typedef struct FuzzScalar {
     double value; /* a whole number for l */
 } FuzzScalar;
 
+/* What a caller gets wrong about a step besides its operands and words. */
+typedef enum FuzzFault {
+    FUZZ_NO_FAULT,
+    FUZZ_LIST_NULL,     /* NULL for the list of attributes, items or sizes, but a count */
+    FUZZ_LIST_NEGATIVE, /* a negative count */
+    FUZZ_LIST_LONG,     /* more entries than anything takes */
+    FUZZ_NO_GENERATOR,  /* NULL for the generator */
+    FUZZ_FAULT_COUNT
+} FuzzFault;
+
 typedef struct FuzzStep {
     FuzzKind kind;                            /* what is called */
     OpCode op;                                /* OP, INPLACE: which op */
@@ -91,7 +108,16 @@ typedef struct FuzzStep {
     FuzzOperand operands[FUZZ_MOST_OPERANDS]; /* tensors */
     int32_t n_words;                          /* attribute words in use */
     int64_t words[FUZZ_MOST_WORDS];           /* as in AttrList, before they are normalised */
+    FuzzFault fault;                          /* what is wrong with how it is called */
+    bool inlined;  /* inside the compiled function, it runs in one of its own, which is inlined */
+    int8_t broken; /* how fuzz_break made it invalid; 0 = not at all */
 } FuzzStep;
+
+/* Attribute words of a step by parameter of its op. */
+typedef struct FuzzAttr {
+    const OpParam *param; /* its name and kind */
+    int32_t at;           /* its word; of a list the count, which its entries follow */
+} FuzzAttr;
 
 typedef struct FuzzProgram {
     uint64_t seed;                         /* it was made from */
@@ -114,15 +140,21 @@ void *fuzz_block_data(const FuzzBlock *block, int64_t shift);
  * Handles belong to the scope. */
 bool fuzz_make_inputs(const FuzzProgram *program, int64_t shift, sn_tensor **blocks,
                       sn_tensor **inputs);
+/* A handle that was released. Its memory is the next handle's, so it is to be used at once. */
+sn_tensor *fuzz_released(void);
+/* Adds a dense input with a block of its own; its value, or -1 where there is no room. */
+int32_t fuzz_add_input(FuzzProgram *program, FuzzBlock block, int32_t rank, const int64_t *dims);
+/* Attributes of an OP or INPLACE step, as far as it has words for them; none of other kinds. At most
+ * OP_MOST_PARAMS; returns how many. */
+int32_t fuzz_attrs(const FuzzStep *step, FuzzAttr *attrs);
 /* A step with its scalar arguments replaced by their values. */
 FuzzStep fuzz_bound_step(const FuzzProgram *program, int32_t number);
 /* Runs a bound step on the values so far; NULL with the thread's error. */
 sn_tensor *fuzz_run_step(const FuzzStep *step, int32_t number, sn_tensor *const *values,
                          sn_rng *generator);
-/* Runs all steps; `values` holds the inputs. Outputs are NULL where an error is pending. */
-sn_status fuzz_run(const FuzzProgram *program, sn_tensor **values, sn_rng *generator,
-                   sn_tensor **outputs);
-/* "ttdr:tt" or "t*dr:tt"; room for 32 bytes. */
+/* The program without its steps from `n_steps` on. It returns its last value in place of theirs. */
+FuzzProgram fuzz_cut(const FuzzProgram *program, int32_t n_steps);
+/* "ttdlr:tt" or "t*dlr:tt", the l being the number of steps to run; room for 32 bytes. */
 void fuzz_signature(const FuzzProgram *program, char *text);
 /* Does a step write its operand 0? Look at it? Draw numbers? */
 bool fuzz_writes(const FuzzStep *step);

@@ -88,13 +88,9 @@ static bool turn_into_input(Shrinker *s, int32_t at) {
     sn_error_take(NULL);
     bool ok = result && result->kind == TENSOR_REAL;
     if (ok) {
-        int32_t number = candidate.n_inputs++, block = candidate.n_blocks++;
-        FuzzInput *input = &candidate.inputs[number];
-        *input = (FuzzInput){.block = block, .rank = result->rank};
-        memcpy(input->dims, result->dims, sizeof input->dims);
-        dense_strides(input->dims, input->rank, input->strides);
-        candidate.blocks[block] = (FuzzBlock){(sn_dtype)result->dtype, sn_count(result), FUZZ_SMALL,
-                                              0, (uint64_t)at + 77};
+        FuzzBlock block = {.dtype = (sn_dtype)result->dtype, .fill = FUZZ_SMALL};
+        block.seed = (uint64_t)at + 77;
+        int32_t number = fuzz_add_input(&candidate, block, result->rank, result->dims);
         drop_step(&candidate, at, number);
     }
     sn_scope_end(scope, NULL);
