@@ -38,10 +38,6 @@ static bool add_tensor(const sn_compiled *c, CallArgs *args, sn_tensor *tensor, 
     if (args->n_tensors == SIGNATURE_MOST_TENSORS)
         return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: more than %d tensors", c->name,
                            SIGNATURE_MOST_TENSORS) != NULL;
-    if (tensor->kind == TENSOR_WEAK) { /* as an argument, a scalar is a tensor like any other */
-        tensor = tensor_realize(tensor, c->name, c->site);
-        if (!tensor) return false;
-    }
     args->tensors[args->n_tensors++] = tensor;
     return true;
 }
@@ -202,6 +198,7 @@ static inline void put_tensor(Key *key, const CallArgs *args, int32_t i) {
         break;
     }
     put(key, (uint64_t)t->kind | (uint64_t)t->dtype << 8 | (uint64_t)t->rank << 16 | same << 24);
+    if (t->kind == TENSOR_WEAK) put(key, t->bits);
     if (t->kind == TENSOR_NONE) return;
     for (int32_t d = 0; d < t->rank; d++) {
         put(key, (uint64_t)t->dims[d]);
@@ -581,9 +578,9 @@ static void mark_impure(sn_compiled *c, const char *reason, char *difference) {
 
 static bool make_proxies(Trace *trace, const CallArgs *args, sn_tensor **proxies) {
     for (int32_t i = 0; i < args->n_tensors; i++) {
-        proxies[i] = args->tensors[i]->kind == TENSOR_NONE
-                         ? SN_NONE
-                         : trace_argument(trace, args->tensors[i], i);
+        sn_tensor *own = args->tensors[i];
+        bool plain = own->kind == TENSOR_NONE || own->kind == TENSOR_WEAK; /* a scalar is its value */
+        proxies[i] = plain ? own : trace_argument(trace, own, i);
         if (!proxies[i]) return false;
     }
     return true;

@@ -531,6 +531,27 @@ static void overlapping_arguments_cost_only_their_own_call(void **state) {
     sn_compiled_release(c);
 }
 
+/* ---- scalars as arguments ------------------------------------------------------------------- */
+
+static sn_tensor *sum_of(sn_tensor *x, sn_tensor *y) {
+    return sn_add(x, y);
+}
+
+/* They were made tensors of their own dtype, which counts more than a scalar's. */
+static void a_scalar_argument_stays_weak(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(sum_of, "tt:t", NULL);
+    Binary *fast = SN_FN(c, sum_of);
+    sn_tensor *whole = tensor_of(SN_I32, SN_I(2), V(1, 2));
+    sn_tensor *half = tensor_of(SN_F16, SN_I0, V(1));
+    for (int i = 0; i < 4; i++) {
+        EXPECT_SAME(fast(whole, sn_c(0.5 + i)), sum_of(whole, sn_c(0.5 + i)));
+        EXPECT_SAME(fast(half, sn_c(0.25)), sum_of(half, sn_c(0.25)));
+        EXPECT_SAME(fast(whole, sn_ci(i)), sum_of(whole, sn_ci(i)));
+    }
+    sn_compiled_release(c);
+}
+
 /* ---- random numbers ------------------------------------------------------------------------- */
 
 static void uniform_halves_stay_below_one(void **state) {
@@ -549,6 +570,7 @@ static void uniform_halves_stay_below_one(void **state) {
 int main(void) {
     setting_set(SETTING_CACHE_DIR, "off"); /* a kernel on disk would not have to be compiled */
     const struct CMUnitTest tests[] = {
+        API_TEST(a_scalar_argument_stays_weak),
         API_TEST(a_product_sees_written_memory_in_eagers_layout),
         API_TEST(a_batch_of_overlapping_matrices_is_multiplied),
         API_TEST(a_value_stored_in_an_argument_is_multiplied_as_it_was),
