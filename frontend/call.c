@@ -579,7 +579,8 @@ static void mark_impure(sn_compiled *c, const char *reason, char *difference) {
 static bool make_proxies(Trace *trace, const CallArgs *args, sn_tensor **proxies) {
     for (int32_t i = 0; i < args->n_tensors; i++) {
         sn_tensor *own = args->tensors[i];
-        bool plain = own->kind == TENSOR_NONE || own->kind == TENSOR_WEAK; /* a scalar is its value */
+        bool plain =
+            own->kind == TENSOR_NONE || own->kind == TENSOR_WEAK; /* a scalar is its value */
         proxies[i] = plain ? own : trace_argument(trace, own, i);
         if (!proxies[i]) return false;
     }
@@ -896,9 +897,10 @@ sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outp
                           .called =
                               atomic_exchange_explicit(&c->called, true, memory_order_relaxed)};
     if (policy_call(&policy) == CALL_EAGER) return compiled_call_eagerly(c, values, outputs, owned);
+    bool rerun = atomic_load_explicit(&c->impure, memory_order_relaxed);
     uint64_t few[KEY_FEW_WORDS];
     Key key = {few, 0, KEY_FEW_WORDS, NULL};
-    pack_key(c, &args, &key);
+    if (!rerun) pack_key(c, &args, &key);
     if (key.at > KEY_FEW_WORDS) { /* once more, with room */
         key = (Key){.capacity = key.at, .block = mem_alloc(sizeof(uint64_t) * key.at)};
         key.words = key.block;
@@ -907,7 +909,6 @@ sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outp
         pack_key(c, &args, &key);
     }
     sn_status status;
-    bool rerun = atomic_load_explicit(&c->impure, memory_order_relaxed);
     Entry *entry = rerun ? NULL : entry_find(c, &key);
     if (entry && !is_due(c, entry) && (!entry->writes || memory_is_apart(entry, &args))) {
         COUNT(guard_hits);

@@ -16,34 +16,37 @@
 
 enum { GRAPHS_MOST = 64 }; /* of a function, unless it says otherwise; then the oldest goes */
 
+typedef struct CompiledGraph CompiledGraph;
+
+/* A compiled graph at the sizes and scalars of a trace. Immutable. */
+typedef struct GraphInstance {
+    _Atomic int64_t refs;   /* owners; of a graph's own instance those of the graph count */
+    CompiledGraph *graph;   /* a reference is held */
+    Executable *executable; /* a reference is held; NULL: run node by node */
+    int64_t *symbols;       /* general: by symbol */
+    uint64_t *scalars;      /* general: by scalar */
+} GraphInstance;
+
 /* What was recorded, for one trace or generalised over several, and what runs it. Immutable but for
  * `used` once it is in the function's list. */
-typedef struct CompiledGraph {
+struct CompiledGraph {
     _Atomic int64_t refs;   /* the list's and those of instances */
     uint64_t hash;          /* of the recorded graph */
     uint64_t structure;     /* the same without its words */
     Graph own;              /* recorded, where it is not general */
+    GraphInstance fixed;    /* of that */
     GeneralGraph *general;  /* for all sizes that bind it; NULL: for those of `own` */
     Executable *executable; /* NULL: run node by node */
     char *failure;          /* why, or NULL */
     int64_t plan_ns;        /* spent in passes */
     int64_t load_ns;        /* spent loading or compiling kernels */
     _Atomic uint64_t used;  /* the function's clock when it was used last */
-} CompiledGraph;
+};
 
 /* As recorded; input layouts included. */
 static inline const Graph *compiled_recorded(const CompiledGraph *graph) {
     return graph->general ? &graph->general->recorded : &graph->own;
 }
-
-/* A compiled graph at the sizes and scalars of a trace. Immutable. */
-typedef struct GraphInstance {
-    _Atomic int64_t refs;   /* owners */
-    CompiledGraph *graph;   /* a reference is held */
-    Executable *executable; /* a reference is held; NULL: run node by node */
-    int64_t *symbols;       /* general: by symbol */
-    uint64_t *scalars;      /* general: by scalar */
-} GraphInstance;
 
 GraphInstance *instance_retain(GraphInstance *instance);
 void instance_release(GraphInstance *instance);

@@ -46,14 +46,26 @@ static CompiledGraph *graph_retain(CompiledGraph *graph) {
     return graph;
 }
 
+/* A graph's own instance lives as long as the graph. */
+static bool is_fixed(const GraphInstance *instance) {
+    return instance == &instance->graph->fixed;
+}
+
 GraphInstance *instance_retain(GraphInstance *instance) {
-    atomic_fetch_add_explicit(&instance->refs, 1, memory_order_relaxed);
+    if (is_fixed(instance))
+        graph_retain(instance->graph);
+    else
+        atomic_fetch_add_explicit(&instance->refs, 1, memory_order_relaxed);
     return instance;
 }
 
 void instance_release(GraphInstance *instance) {
-    if (!instance || atomic_fetch_sub_explicit(&instance->refs, 1, memory_order_acq_rel) != 1)
+    if (!instance) return;
+    if (is_fixed(instance)) {
+        graph_release(instance->graph);
         return;
+    }
+    if (atomic_fetch_sub_explicit(&instance->refs, 1, memory_order_acq_rel) != 1) return;
     executable_release(instance->executable);
     graph_release(instance->graph);
     mem_free(instance->symbols);
@@ -88,12 +100,9 @@ static GraphInstance *instance_new(CompiledGraph *graph, Executable *executable,
     return instance;
 }
 
-static GraphInstance *fixed_instance(CompiledGraph *graph, sn_error *error) {
-    Executable *executable = graph->executable;
-    GraphInstance *instance =
-        instance_new(graph, executable ? executable_retain(executable) : NULL, NULL);
-    if (!instance) error_memory(error);
-    return instance;
+/* The graph's own instance; takes over the reference. */
+static GraphInstance *fixed_instance(CompiledGraph *graph) {
+    return &graph->fixed;
 }
 
 static bool binding_open(const GeneralGraph *general, GeneralBinding *binding) {
@@ -168,18 +177,27 @@ bool instance_recorded(const GraphInstance *instance, Graph *graph) {
 
 /* What a recorded graph is looked up by, and what was found on the way. */
 typedef struct Lookup {
-    sn_compiled *owner;       /* whose graphs */
-    const Graph *recorded;    /* the graph */
-    uint64_t hash, structure; /* of it */
-    CompiledGraph *general;   /* general, but other words do not fit it; a reference */
-    CompiledGraph *fixed;     /* for its own sizes, which no general one covers; a reference */
-    bool guarded;             /* a general one fits but for a guard */
-    char reason[160];         /* why the one looked at last does not serve */
-    GeneralOptions options;   /* what the program declared, for the inputs of the graph */
+    sn_compiled *owner;     /* whose graphs */
+    const Graph *recorded;  /* the graph */
+    uint64_t hash;          /* of it */
+    uint64_t structure;     /* the same without words; see structure_of */
+    bool has_structure;     /* it was computed */
+    CompiledGraph *general; /* general, but other words do not fit it; a reference */
+    CompiledGraph *fixed;   /* for its own sizes, which no general one covers; a reference */
+    bool guarded;           /* a general one fits but for a guard */
+    char reason[160];       /* why the one looked at last does not serve */
+    GeneralOptions options; /* what the program declared, for the inputs of the graph */
 } Lookup;
 
-static bool same_structure(const CompiledGraph *graph, const Lookup *look) {
-    return graph->structure == look->structure && graph->executable &&
+/* Most lookups need none: they end at a graph that is equal. */
+static uint64_t structure_of(Lookup *look) {
+    if (!look->has_structure) look->structure = graph_structure_hash(look->recorded);
+    look->has_structure = true;
+    return look->structure;
+}
+
+static bool same_structure(const CompiledGraph *graph, Lookup *look) {
+    return graph->structure == structure_of(look) && graph->executable &&
            graphs_alike(compiled_recorded(graph), look->recorded) &&
            same_lines(compiled_recorded(graph), look->recorded);
 }
@@ -245,7 +263,7 @@ static CompiledGraph *find_general(Lookup *look, GeneralBinding *binding) {
 }
 
 /* Under the lock: does some general graph serve the sizes of this one? */
-static bool is_covered(const Lookup *look, const CompiledGraph *fixed) {
+static bool is_covered(Lookup *look, const CompiledGraph *fixed) {
     bool covered = false;
     for (uint32_t i = 0; !covered && i < look->owner->graphs.count; i++) {
         const CompiledGraph *known = look->owner->graphs.data[i];
@@ -313,19 +331,18 @@ static GraphInstance *find_instance(Lookup *look, sn_error *error) {
     pthread_mutex_unlock(&look->owner->lock);
     if (general) return bind_instance(look->owner, general, &binding, error);
     if (!equal) return NULL;
-    GraphInstance *instance = fixed_instance(equal, error);
-    graph_release(equal);
-    return instance;
+    return fixed_instance(equal);
 }
 
 /* ---- compiling ----------------------------------------------------------------------------------- */
 
-static CompiledGraph *graph_new(const Lookup *look) {
+static CompiledGraph *graph_new(Lookup *look) {
     CompiledGraph *graph = mem_calloc(1, sizeof *graph);
     if (!graph) return NULL;
     atomic_init(&graph->refs, 1);
     graph->hash = look->hash;
-    graph->structure = look->structure;
+    graph->structure = structure_of(look);
+    graph->fixed.graph = graph;
     return graph;
 }
 
@@ -374,7 +391,7 @@ static bool limit_values(GeneralGraph *general, const Program *program) {
 }
 
 /* One graph for the sizes seen so far and those between and beyond; NULL where there can be none. */
-static CompiledGraph *make_general(const Lookup *look) {
+static CompiledGraph *make_general(Lookup *look) {
     const GeneralGraph *known = look->general ? look->general->general : NULL;
     const Graph *first = known || !look->fixed ? NULL : &look->fixed->own;
     CompiledGraph *made = graph_new(look);
@@ -400,7 +417,7 @@ static CompiledGraph *make_general(const Lookup *look) {
 
 /* The graph for its own sizes. One that cannot be compiled is remembered as such, and run node by
  * node; not so where memory was out. */
-static CompiledGraph *make_fixed(const Lookup *look, bool *transient, sn_error *error) {
+static CompiledGraph *make_fixed(Lookup *look, bool *transient, sn_error *error) {
     CompiledGraph *made = graph_new(look);
     *transient = false;
     if (!made || !graph_copy(look->recorded, &made->own)) {
@@ -410,7 +427,10 @@ static CompiledGraph *make_fixed(const Lookup *look, bool *transient, sn_error *
     }
     sn_error failure;
     error_init(&failure);
-    if (compile_into(look->owner, made, &failure) == SN_OK) return made;
+    if (compile_into(look->owner, made, &failure) == SN_OK) {
+        made->fixed.executable = made->executable;
+        return made;
+    }
     made->failure = mem_strdup(failure.text);
     *transient = failure.status == SN_ERROR_MEMORY;
     return made;
@@ -435,23 +455,19 @@ static GraphInstance *compile_instance(Lookup *look, bool general, sn_error *err
     CompiledGraph *made = make_fixed(look, &transient, error);
     if (!made) return NULL;
     if (!transient) keep_graph(look->owner, made);
-    instance = fixed_instance(made, error);
-    graph_release(made);
-    return instance;
+    return fixed_instance(made);
 }
 
 /* An instance that runs node by node, for this once. */
-static GraphInstance *node_instance(const Lookup *look, const char *why, sn_error *error) {
+static GraphInstance *node_instance(Lookup *look, const char *why, sn_error *error) {
     CompiledGraph *graph = graph_new(look);
-    GraphInstance *instance = NULL;
     if (graph && graph_copy(look->recorded, &graph->own)) {
         graph->failure = mem_strdup(why);
-        instance = fixed_instance(graph, error);
-    } else {
-        error_memory(error);
+        return fixed_instance(graph);
     }
+    error_memory(error);
     graph_release(graph);
-    return instance;
+    return NULL;
 }
 
 /* ---- one at a time ------------------------------------------------------------------------------- */
@@ -501,10 +517,7 @@ static void job_free(CompileJob *job) {
 }
 
 static void lookup_open(Lookup *look, sn_compiled *owner, const Graph *recorded) {
-    *look = (Lookup){.owner = owner,
-                     .recorded = recorded,
-                     .hash = graph_hash(recorded),
-                     .structure = graph_structure_hash(recorded)};
+    *look = (Lookup){.owner = owner, .recorded = recorded, .hash = graph_hash(recorded)};
 }
 
 /* Looks again, in its turn, and compiles what is still missing. */
