@@ -121,8 +121,8 @@ static void run_shapes(void) {
     sn_counters last = counters();
     sn_explanation e = {.size = sizeof e};
     sn_explain(c, &e);
-    double per_op = (double)(last.trace_ns - first.trace_ns) / (double)(last.traces - first.traces) /
-                    (double)e.ops;
+    double per_op = (double)(last.trace_ns - first.trace_ns) /
+                    (double)(last.traces - first.traces) / (double)e.ops;
     double ratios[COMPARED];
     for (int i = 0; i < COMPARED; i++) {
         sn_scope scope = sn_scope_begin();
@@ -215,7 +215,8 @@ static sn_tensor *attend_masked(sn_tensor *q, sn_tensor *k, sn_tensor *v, sn_ten
     sn_copy_(keys, sn_index_copy(keys, 1, position, k));
     sn_copy_(values, sn_index_copy(values, 1, position, v));
     sn_tensor *seen = sn_le(sn_arange(0, CACHE, 1, SN_I64), position);
-    sn_tensor *scores = sn_mul(sn_matmul(q, sn_transpose(keys, 1, 2)), sn_c(1 / sqrt((double)HEAD)));
+    sn_tensor *scores =
+        sn_mul(sn_matmul(q, sn_transpose(keys, 1, 2)), sn_c(1 / sqrt((double)HEAD)));
     return sn_matmul(sn_softmax(sn_where(seen, scores, sn_c(-INFINITY)), 2), values);
 }
 
@@ -255,7 +256,8 @@ static void run_decoding(bool with_tensor) {
             bool compiled = (token + k) % 2;
             double begin = now();
             if (with_tensor)
-                y[compiled] = (compiled ? fast_tensor : decode_tensor)(w, n, caches[compiled], m, x, at);
+                y[compiled] =
+                    (compiled ? fast_tensor : decode_tensor)(w, n, caches[compiled], m, x, at);
             else
                 y[compiled] = (compiled ? fast : decode)(w, n, caches[compiled], m, x, token);
             seconds[compiled][token] = now() - begin;
@@ -266,11 +268,12 @@ static void run_decoding(bool with_tensor) {
     }
     sn_explanation e = {.size = sizeof e};
     sn_explain(c, &e);
-    printf("{\"name\": \"%s\", \"tokens\": %d, \"graphs\": %d, \"rerun\": %s, \"different_bits\": %d, "
-           "\"eager_tokens_per_s\": %.0f, \"compiled_tokens_per_s\": %.0f, \"bytes_stored\": %lld}\n",
-           with_tensor ? "decode_tensor" : "decode", TOKENS, (int)e.graphs,
-           e.rerun ? "true" : "false", bad, 1 / median(seconds[0], TOKENS),
-           1 / median(seconds[1], TOKENS), (long long)e.bytes_stored);
+    printf(
+        "{\"name\": \"%s\", \"tokens\": %d, \"graphs\": %d, \"rerun\": %s, \"different_bits\": %d, "
+        "\"eager_tokens_per_s\": %.0f, \"compiled_tokens_per_s\": %.0f, \"bytes_stored\": %lld}\n",
+        with_tensor ? "decode_tensor" : "decode", TOKENS, (int)e.graphs, e.rerun ? "true" : "false",
+        bad, 1 / median(seconds[0], TOKENS), 1 / median(seconds[1], TOKENS),
+        (long long)e.bytes_stored);
     sn_compiled_release(c);
 }
 
@@ -302,15 +305,15 @@ static sn_tensor *exit_early(sn_tensor *x, sn_tensor *w) {
         x = sn_layer_norm(sn_gelu(sn_add(sn_mul(x, sn_c(1.3)), w), SN_GELU_TANH), SN_NONE, SN_NONE,
                           1e-5);
         sn_tensor *sure = sn_max(sn_softmax(x, 1), SN_I(1), false);
-        if (sn_item(sn_mean(sure, SN_I0, false)) > 0.02) return sn_mul(x, sn_c(i + 1.0));
+        if (sn_item(sn_mean(sure, SN_I0, false)) > 0.006) return sn_mul(x, sn_c(i + 1.0));
     }
     return x;
 }
 
 typedef sn_tensor *Binary(sn_tensor *, sn_tensor *);
 
-static void compare_binary(const char *name, Binary *eager, Binary *fast, sn_compiled *c, sn_tensor *x,
-                           sn_tensor *y) {
+static void compare_binary(const char *name, Binary *eager, Binary *fast, sn_compiled *c,
+                           sn_tensor *x, sn_tensor *y) {
     enum { ROUNDS = 41, WARM = 4 };
     double seconds[2][ROUNDS];
     bool same = true;
@@ -336,9 +339,12 @@ static void compare_binary(const char *name, Binary *eager, Binary *fast, sn_com
 }
 
 static void run_solver(void) {
-    enum { N = 256 };
-    sn_tensor *a = sn_add(normal(SN_I(N, N), 0.02), sn_mul(sn_cast(sn_eq(
-        sn_unsqueeze(sn_arange(0, N, 1, SN_F32), 1), sn_arange(0, N, 1, SN_F32)), SN_F32), sn_c(2)));
+    enum { N = 1024 };
+    sn_tensor *a = sn_add(normal(SN_I(N, N), 0.01),
+                          sn_mul(sn_cast(sn_eq(sn_unsqueeze(sn_arange(0, N, 1, SN_F32), 1),
+                                               sn_arange(0, N, 1, SN_F32)),
+                                         SN_F32),
+                                 sn_c(2)));
     sn_compiled *c = sn_compile(solve, "tt:t", NULL);
     compare_binary("solver", solve, SN_FN(c, solve), c, a, normal(SN_I(N), 1));
     sn_compiled_release(c);
@@ -353,8 +359,8 @@ static void run_tree(void) {
 
 static void run_exit(void) {
     sn_compiled *c = sn_compile(exit_early, "tt:t", NULL);
-    compare_binary("exit", exit_early, SN_FN(c, exit_early), c, normal(SN_I(64, 256), 1),
-                   normal(SN_I(256), 1));
+    compare_binary("exit", exit_early, SN_FN(c, exit_early), c, normal(SN_I(128, 1024), 1),
+                   normal(SN_I(1024), 1));
     sn_compiled_release(c);
 }
 
@@ -411,8 +417,9 @@ static void run_threads(void) {
             pthread_join(callers[i].thread, NULL);
             calls += callers[i].calls;
         }
-        printf("{\"name\": \"threads\", \"callers\": %d, \"os_threads\": %d, \"calls_per_s\": %.0f}\n",
-               count, threads, (double)calls / (now() - begin));
+        printf(
+            "{\"name\": \"threads\", \"callers\": %d, \"os_threads\": %d, \"calls_per_s\": %.0f}\n",
+            count, threads, (double)calls / (now() - begin));
     }
     sn_compiled_release(c);
 }
@@ -431,9 +438,10 @@ static const struct Benchmark {
     const char *name;
     void (*run)(void);
 } benchmarks[] = {
-    {"shapes", run_shapes}, {"rates", run_rates},   {"decode", run_decode},
-    {"decode_tensor", run_decode_tensor},           {"solver", run_solver},
-    {"tree", run_tree},     {"exit", run_exit},     {"threads", run_threads},
+    {"shapes", run_shapes}, {"rates", run_rates},
+    {"decode", run_decode}, {"decode_tensor", run_decode_tensor},
+    {"solver", run_solver}, {"tree", run_tree},
+    {"exit", run_exit},     {"threads", run_threads},
 };
 
 static bool is_wanted(const char *name, int argc, char **argv) {
