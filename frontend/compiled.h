@@ -229,6 +229,14 @@ bool compiled_has_generator(const sn_compiled *compiled, const sn_rng *generator
 void compiled_count_fallback(sn_compiled *compiled, const char *reason);
 bool tensors_overlap(const sn_tensor *x, const sn_tensor *y);
 
+/* ---- looking at it (frontend/inspect.c, frontend/report.c) ---------------------------------------------------- */
+
+/* Graphs, symbols, guards and the latest entries, as text. */
+void explain_guards(sn_compiled *compiled, StrBuf *out);
+/* One HTML page about an instance, made from its graph, to which nothing else adds expressions. */
+sn_status report_write(sn_compiled *compiled, const GraphInstance *instance, const Graph *graph,
+                       StrBuf *out, sn_error *error);
+
 /* ---- running recorded graphs (frontend/segment.c) ----------------------------------------------------------- */
 
 /* Which output of the executable holds a root. */

@@ -115,7 +115,7 @@ static const struct CodeStage {
 
 static const char stage_names[] =
     "graph, dot, decompose, simplify, split_reductions, layout, fuse, plan, "
-    "lower, program, kernels, llvm, asm, cuda, ptx, all";
+    "lower, program, kernels, llvm, asm, cuda, ptx, html, all";
 
 static sn_status dump_stage(const Graph *graph, bool fast, const char *stage, StrBuf *out,
                             sn_error *error) {
@@ -335,7 +335,7 @@ static void print_graphs(sn_compiled *c, StrBuf *out) {
 
 enum { ENTRIES_SHOWN = 8 };
 
-static void print_guards(sn_compiled *c, StrBuf *out) {
+void explain_guards(sn_compiled *c, StrBuf *out) {
     pthread_mutex_lock(&c->lock);
     print_graphs(c, out);
     uint32_t count = c->entries.count, first = count > ENTRIES_SHOWN ? count - ENTRIES_SHOWN : 0;
@@ -397,7 +397,7 @@ char *sn_explain_text(sn_compiled *c) {
     if (instance && instance->graph->failure)
         strbuf_addf(&text, "  not compiled: %s\n", instance->graph->failure);
     strbuf_add(&text, "guards\n");
-    print_guards(c, &text);
+    explain_guards(c, &text);
     if (instance && instance->executable) {
         strbuf_add(&text, "kernels\n");
         print_steps(instance, &text);
@@ -418,6 +418,18 @@ static sn_status dump_instance(const GraphInstance *instance, bool fast, const c
     return status;
 }
 
+/* The report of what runs in the latest trace. */
+static sn_status dump_report(sn_compiled *c, const GraphInstance *instance, StrBuf *out,
+                             sn_error *error) {
+    const GeneralGraph *general = instance->graph->general;
+    if (!general) return report_write(c, instance, &instance->graph->own, out, error);
+    GeneralGraph again;
+    if (!general_copy(&again, general, error)) return error->status;
+    sn_status status = report_write(c, instance, &again.graph, out, error);
+    general_free(&again);
+    return status;
+}
+
 char *sn_dump(sn_compiled *c, const char *stage, sn_error *error) {
     sn_error own = {0};
     if (!error) error = &own;
@@ -434,7 +446,9 @@ char *sn_dump(sn_compiled *c, const char *stage, sn_error *error) {
     StrBuf text = {0};
     sn_status status = SN_OK;
     if (strcmp(stage, "guards") == 0)
-        print_guards(c, &text);
+        explain_guards(c, &text);
+    else if (strcmp(stage, "html") == 0)
+        status = dump_report(c, instance, &text, error);
     else
         status = dump_instance(instance, c->fast, stage, &text, error);
     instance_release(instance);

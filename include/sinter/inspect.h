@@ -63,7 +63,8 @@ SN_API sn_status sn_explain(sn_compiled *compiled, sn_explanation *explanation);
  *  that the caller frees with sn_text_free, or NULL. */
 SN_API char *sn_explain_text(sn_compiled *compiled);
 /** Stages: "graph" (as recorded), "decompose", "simplify", "fuse", "program", "kernels", "guards",
- *  "llvm", "asm", "cuda", "dot", or a pass's name. Of the latest entry. Caller frees with
+ *  "llvm", "asm", "cuda", "dot", "html" (one page with all of it, for a browser), or a pass's
+ *  name. Of the latest entry. Caller frees with
  *  sn_text_free. */
 SN_API char *sn_dump(sn_compiled *compiled, const char *stage, sn_error *error);
 SN_API void sn_text_free(char *text);
