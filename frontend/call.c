@@ -813,6 +813,7 @@ static sn_status trace_call(sn_compiled *c, const CallArgs *args, Key *key, Entr
     int64_t begin = clock_ns();
     sn_status status = record(c, trace, args, outputs);
     int64_t trace_ns = clock_ns() - begin;
+    timeline_add("trace", c->name, timeline_now() ? begin : 0);
     atomic_fetch_add_explicit(&frontend_counters.trace_ns, trace_ns, memory_order_relaxed);
     bool recorded = status == SN_OK;
     if (!recorded && sn_error_status() == status) {
@@ -912,13 +913,17 @@ sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outp
     Entry *entry = rerun ? NULL : entry_find(c, &key);
     if (entry && !is_due(c, entry) && (!entry->writes || memory_is_apart(entry, &args))) {
         COUNT(guard_hits);
+        int64_t begin = timeline_now();
         status = run_entry(c, entry, &args, outputs, owned);
+        timeline_add("call", c->name, begin);
     } else {
         if (rerun)
             COUNT(reruns);
         else if (!entry)
             COUNT(guard_misses);
+        int64_t begin = timeline_now();
         status = trace_call(c, &args, &key, entry, outputs, owned);
+        timeline_add("call", c->name, begin);
     }
     mem_free(key.block);
     return status;

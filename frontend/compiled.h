@@ -229,6 +229,14 @@ bool compiled_has_generator(const sn_compiled *compiled, const sn_rng *generator
 void compiled_count_fallback(sn_compiled *compiled, const char *reason);
 bool tensors_overlap(const sn_tensor *x, const sn_tensor *y);
 
+/* ---- the timeline (frontend/timeline.c) ------------------------------------------------------------------------- */
+
+/* Nanoseconds now, where this thread keeps a timeline; else 0. */
+int64_t timeline_now(void);
+/* Adds what began at `begin_ns` (0: nothing) and ends now. `what` is static: "call", "trace"…; the name is
+ * copied. */
+void timeline_add(const char *what, const char *name, int64_t begin_ns);
+
 /* ---- looking at it (frontend/inspect.c, frontend/report.c) ---------------------------------------------------- */
 
 /* Graphs, symbols, guards and the latest entries, as text. */

@@ -348,8 +348,10 @@ static CompiledGraph *graph_new(Lookup *look) {
 
 static sn_status compile_into(sn_compiled *owner, CompiledGraph *made, sn_error *failure) {
     const Graph *graph = made->general ? &made->general->graph : &made->own;
+    int64_t begin = timeline_now();
     sn_status status = compile_graph(graph, owner->fast, true, &made->executable, &made->plan_ns,
                                      &made->load_ns, failure);
+    timeline_add("compile", owner->name, begin);
     atomic_fetch_add_explicit(&frontend_counters.plan_ns, made->plan_ns, memory_order_relaxed);
     return status;
 }

@@ -12,21 +12,22 @@ static const char help[] =
     "Compiles a workload of `sinter bench` and says what fused and what did not and why, which\n"
     "kernels run, what the guards are, and what it took.\n\n"
     "  --html FILE       write a page for a browser instead\n"
+    "  --timeline FILE   write when the first call did what, as Chrome trace events\n"
     "  --help            print this\n";
 
-enum { OPTION_HTML = 256, OPTION_HELP };
+enum { OPTION_HTML = 256, OPTION_TIMELINE, OPTION_HELP };
 
 static const struct option long_options[] = {
     {"html", required_argument, NULL, OPTION_HTML},
+    {"timeline", required_argument, NULL, OPTION_TIMELINE},
     {"help", no_argument, NULL, OPTION_HELP},
     {NULL, 0, NULL, 0},
 };
 
-static int write_page(sn_compiled *compiled, const char *path) {
-    sn_error error = {.size = sizeof error};
-    char *text = sn_dump(compiled, "html", &error);
+/* Frees the text. */
+static int write_file(const char *path, char *text, const sn_error *error) {
     if (!text) {
-        fprintf(stderr, "sinter explain: %s\n", error.text);
+        fprintf(stderr, "sinter explain: %s\n", error->text);
         return EXIT_WRONG;
     }
     FILE *file = fopen(path, "w");
@@ -37,6 +38,17 @@ static int write_page(sn_compiled *compiled, const char *path) {
     return written ? EXIT_FINE : EXIT_WRONG;
 }
 
+static int write_page(sn_compiled *compiled, const char *path) {
+    sn_error error = {.size = sizeof error};
+    char *text = sn_dump(compiled, "html", &error);
+    return write_file(path, text, &error);
+}
+
+static int write_timeline(const char *path) {
+    sn_error error = {.size = sizeof error, .text = "out of memory"};
+    return write_file(path, sn_timeline_end(), &error);
+}
+
 static int print_text(sn_compiled *compiled) {
     char *text = sn_explain_text(compiled);
     if (text) fputs(text, stdout);
@@ -45,7 +57,7 @@ static int print_text(sn_compiled *compiled) {
 }
 
 int command_explain(int argc, char **argv, double started) {
-    const char *page = NULL;
+    const char *page = NULL, *timeline = NULL;
     int option;
     (void)started;
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
@@ -53,13 +65,20 @@ int command_explain(int argc, char **argv, double started) {
             fputs(help, stdout);
             return EXIT_FINE;
         }
-        if (option != OPTION_HTML) return EXIT_USAGE; /* getopt said why */
-        page = optarg;
+        if (option == OPTION_HTML)
+            page = optarg;
+        else if (option == OPTION_TIMELINE)
+            timeline = optarg;
+        else
+            return EXIT_USAGE; /* getopt said why */
     }
     if (optind + 1 != argc) return usage_error("explain", "one WORKLOAD is needed; see --help");
     sn_compiled *compiled = NULL;
+    if (timeline) sn_timeline_begin();
     int status = workload_open("explain", argv[optind], SN_NUMERICS_EXACT, &compiled);
-    if (status == EXIT_FINE) status = page ? write_page(compiled, page) : print_text(compiled);
+    if (status == EXIT_FINE && timeline) status = write_timeline(timeline);
+    if (status == EXIT_FINE && page) status = write_page(compiled, page);
+    if (status == EXIT_FINE && !page && !timeline) status = print_text(compiled);
     sn_compiled_release(compiled);
     return status;
 }
