@@ -189,11 +189,12 @@ struct sn_compiled {
     ffi_cif cif;                 /* how it is called */
     ffi_closure *closure;        /* sn_compiled_fn; NULL until asked for; under compile.c's lock */
     void *closure_code;          /* its address */
-    pthread_mutex_t lock;        /* of the following */
+    pthread_mutex_t *lock;       /* of the following; several handles may have one */
     VEC(CompiledGraph *) graphs; /* compiled graphs; a reference to each */
     uint64_t clock;              /* counts uses of graphs */
     bool compiling;              /* a thread is making a graph … */
-    pthread_t compiler;          /* … this one */
+    pthread_t compiler;          /* … this one … */
+    pid_t compiling_process;     /* … of this process: a forked child has not got it */
     pthread_cond_t compiled;     /* it has ended */
     VEC(Entry *) entries;        /* all entries; a reference to each */
     Map entry_map;               /* hash → entry */

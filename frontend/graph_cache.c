@@ -10,6 +10,7 @@
 #include "passes/pass.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 sn_status compile_graph(const Graph *graph, bool fast, bool explain, Executable **out,
                         int64_t *plan_ns, int64_t *load_ns, sn_error *error) {
@@ -305,11 +306,11 @@ static void lookup_close(Lookup *look) {
 static GraphInstance *bind_instance(sn_compiled *owner, CompiledGraph *graph,
                                     GeneralBinding *binding, sn_error *error) {
     GraphInstance *instance = NULL;
-    pthread_mutex_lock(&owner->lock);
+    pthread_mutex_lock(owner->lock);
     GraphInstance *latest = owner->latest;
     if (latest && latest->graph == graph && same_binding(latest, binding))
         instance = instance_retain(latest);
-    pthread_mutex_unlock(&owner->lock);
+    pthread_mutex_unlock(owner->lock);
     if (!instance) {
         Executable *executable = NULL;
         sn_status status = executable_bind(graph->executable, binding->values, binding->scalars,
@@ -325,10 +326,10 @@ static GraphInstance *bind_instance(sn_compiled *owner, CompiledGraph *graph,
 /* The instance for a graph that is known or bound; NULL without an error where there is none. */
 static GraphInstance *find_instance(Lookup *look, sn_error *error) {
     GeneralBinding binding = {0};
-    pthread_mutex_lock(&look->owner->lock);
+    pthread_mutex_lock(look->owner->lock);
     CompiledGraph *equal = find_equal(look);
     CompiledGraph *general = equal ? NULL : find_general(look, &binding);
-    pthread_mutex_unlock(&look->owner->lock);
+    pthread_mutex_unlock(look->owner->lock);
     if (general) return bind_instance(look->owner, general, &binding, error);
     if (!equal) return NULL;
     return fixed_instance(equal);
@@ -360,7 +361,7 @@ static sn_status compile_into(sn_compiled *owner, CompiledGraph *made, sn_error 
  * failure only means that the next trace compiles again. */
 static void keep_graph(sn_compiled *owner, CompiledGraph *graph) {
     CompiledGraph *dropped = NULL;
-    pthread_mutex_lock(&owner->lock);
+    pthread_mutex_lock(owner->lock);
     if (owner->graphs.count >= owner->most_graphs) {
         uint32_t oldest = 0;
         for (uint32_t i = 1; i < owner->graphs.count; i++)
@@ -372,7 +373,7 @@ static void keep_graph(sn_compiled *owner, CompiledGraph *graph) {
     }
     if (vec_push(&owner->graphs, graph)) note_graph_use(owner, graph_retain(graph));
     if (owner->compilations++) COUNT(recompiles);
-    pthread_mutex_unlock(&owner->lock);
+    pthread_mutex_unlock(owner->lock);
     graph_release(dropped);
 }
 
@@ -476,20 +477,22 @@ static GraphInstance *node_instance(Lookup *look, const char *why, sn_error *err
 
 /* False where this thread compiles for the function already (a log sink that calls it). */
 static bool turn_begin(sn_compiled *owner) {
-    pthread_mutex_lock(&owner->lock);
+    pthread_mutex_lock(owner->lock);
+    if (owner->compiling && owner->compiling_process != getpid()) owner->compiling = false;
     bool nested = owner->compiling && pthread_equal(owner->compiler, pthread_self());
-    while (!nested && owner->compiling) pthread_cond_wait(&owner->compiled, &owner->lock);
+    while (!nested && owner->compiling) pthread_cond_wait(&owner->compiled, owner->lock);
     owner->compiling = true;
     owner->compiler = pthread_self();
-    pthread_mutex_unlock(&owner->lock);
+    owner->compiling_process = getpid();
+    pthread_mutex_unlock(owner->lock);
     return !nested;
 }
 
 static void turn_end(sn_compiled *owner) {
-    pthread_mutex_lock(&owner->lock);
+    pthread_mutex_lock(owner->lock);
     owner->compiling = false;
     pthread_cond_broadcast(&owner->compiled);
-    pthread_mutex_unlock(&owner->lock);
+    pthread_mutex_unlock(owner->lock);
 }
 
 /* False with the error set when the program cancels. */
@@ -528,9 +531,9 @@ static GraphInstance *compile_in_turn(Lookup *look, bool general, sn_error *erro
     lookup_close(look);
     GraphInstance *instance = find_instance(look, error); /* another thread may have been faster */
     if (!instance && !error->status) {
-        pthread_mutex_lock(&look->owner->lock);
+        pthread_mutex_lock(look->owner->lock);
         find_partner(look);
-        pthread_mutex_unlock(&look->owner->lock);
+        pthread_mutex_unlock(look->owner->lock);
         instance = compile_instance(look, general, error);
     }
     if (turn) turn_end(look->owner);
@@ -596,7 +599,7 @@ static GraphInstance *refuse_miss(const Lookup *look, sn_error *error) {
 
 static GraphInstance *miss(Lookup *look, sn_error *error) {
     sn_compiled *owner = look->owner;
-    pthread_mutex_lock(&owner->lock);
+    pthread_mutex_lock(owner->lock);
     find_partner(look);
     PolicyState state = {.stance = compiled_stance(owner),
                          .shapes = owner->shapes,
@@ -605,7 +608,7 @@ static GraphInstance *miss(Lookup *look, sn_error *error) {
                          .full = owner->graphs.count >= owner->most_graphs,
                          .partner = look->general || look->fixed,
                          .declared = look->options.n_dims > 0};
-    pthread_mutex_unlock(&owner->lock);
+    pthread_mutex_unlock(owner->lock);
     MissDecision decision = policy_miss(&state);
     if (state.compiled && log_on(LOG_RECOMPILES))
         log_write(LOG_RECOMPILES, "%s %s: %s", owner->name,
