@@ -7,6 +7,9 @@
 #include "runtime/kernel_cache.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { CALLERS = 32, SIZES = 12, ROUNDS = 3, WIDEST = 40, WIDTH = 6 };
 
@@ -154,6 +157,50 @@ static void stances_change_while_others_call(void **state) {
     sn_compiled_release(c);
 }
 
+/* ---- fork ------------------------------------------------------------------------------------------ */
+
+static _Atomic bool stop;
+
+static void *call_until_stopped(void *data) {
+    Caller *c = data;
+    while (!stop) call_all(c);
+    return NULL;
+}
+
+/* The child of a process whose other threads call and bind: it calls the same handle, on the only thread
+ * that it has. An alarm ends it where it hangs. */
+static int in_child(void) {
+    Caller own = {.number = 3};
+    alarm(20);
+    call_all(&own);
+    return *own.failure ? 1 : 0;
+}
+
+static void a_forked_child_calls_the_same_handle(void **state) {
+    (void)state;
+    static Caller callers[4];
+    sn_compiled *c = sn_compile(mixed, "ttld:t", NULL);
+    shared.function = SN_FN(c, mixed);
+    call_all(&callers[0]); /* what is compiled is compiled */
+    assert_string_equal(callers[0].failure, "");
+    stop = false;
+    for (int i = 0; i < 4; i++) {
+        callers[i].number = i;
+        assert_int_equal(pthread_create(&callers[i].thread, NULL, call_until_stopped, &callers[i]),
+                         0);
+    }
+    for (int i = 0; i < 20; i++) {
+        int status;
+        pid_t child = fork();
+        if (child == 0) _exit(in_child());
+        assert_true(child > 0 && waitpid(child, &status, 0) == child);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+    stop = true;
+    for (int i = 0; i < 4; i++) pthread_join(callers[i].thread, NULL);
+    sn_compiled_release(c);
+}
+
 #define STORM_TEST(function) cmocka_unit_test_setup_teardown(function, prepare, api_teardown)
 
 int main(void) {
@@ -161,6 +208,7 @@ int main(void) {
         STORM_TEST(a_cold_handle_survives_a_storm),
         STORM_TEST(a_handle_that_compiles_in_the_background_does),
         STORM_TEST(stances_change_while_others_call),
+        STORM_TEST(a_forked_child_calls_the_same_handle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
