@@ -743,7 +743,8 @@ static const char *impurity(const sn_compiled *c, const Trace *trace) {
     int32_t refs = 0;
     for (sn_tensor *t = trace->live; t; t = t->next)
         refs += atomic_load_explicit(&t->refs, memory_order_relaxed);
-    return refs > c->signature.n_outputs ? "a tensor made in it was kept" : NULL;
+    bool kept = trace->kept > 0 || refs > c->signature.n_outputs;
+    return kept ? "a tensor made in it was kept" : NULL;
 }
 
 static void note_trace(sn_compiled *c, const Trace *trace, CompiledGraph *graph, int64_t ns) {

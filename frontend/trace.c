@@ -49,7 +49,7 @@ Trace *trace_new(sn_compiled *owner, const char *name) {
     trace->owner = owner;
     trace->outer = NULL;
     trace->fullgraph = trace->eager = trace->impure = false;
-    trace->host_reads = trace->ops = 0;
+    trace->host_reads = trace->ops = trace->kept = 0;
     trace->read_site = (Site){0};
     return trace;
 }
@@ -127,6 +127,32 @@ static sn_tensor *root_proxy(Trace *trace, NodeId node, Site site) {
     int64_t view = new_root(trace, node, -1);
     if (view < 0) return error_raise(SN_ERROR_MEMORY, site, "out of memory");
     return new_proxy(trace, &type, (uint32_t)view, NULL, 0, site);
+}
+
+/* ---- looks ---------------------------------------------------------------------------------------------- */
+
+/* Is it the function's own handle, made while it is traced? */
+static bool made_here(const Trace *trace, const sn_tensor *x) {
+    const ThreadState *state = thread_state();
+    return x->slot >= trace->scope.first && x->slot < state->held.count &&
+           state->held.data[x->slot] == x;
+}
+
+/* A captured tensor that becomes an operand is noticed where it does; looks leave no op behind. */
+void trace_look(const sn_tensor *tensor) {
+    Trace *trace = thread_state()->trace;
+    if (!trace || trace->eager) return;
+    bool foreign = tensor->kind == TENSOR_WEAK && !made_here(trace, tensor);
+    if (tensor->kind == TENSOR_REAL || foreign) trace->impure = true;
+}
+
+void trace_keep(const sn_tensor *tensor, int32_t references) {
+    Trace *trace = thread_state()->trace;
+    if (!trace || trace->eager || tensor->kind == TENSOR_PROXY) return;
+    if (tensor->kind == TENSOR_WEAK && made_here(trace, tensor))
+        trace->kept += references;
+    else
+        trace->impure = true;
 }
 
 /* ---- inputs --------------------------------------------------------------------------------------------- */
@@ -246,6 +272,7 @@ NodeId trace_node(Trace *trace, sn_tensor *tensor, Site site) {
     case TENSOR_REAL:
         return capture(trace, tensor, site);
     case TENSOR_WEAK:
+        trace_look(tensor);
         node = graph_const(&trace->graph, (sn_dtype)tensor->dtype, tensor->bits, true, true, site,
                            &error);
         break;
@@ -267,6 +294,7 @@ static bool op_promotes(OpCode op) {
 static NodeId scalar_node(Trace *trace, const sn_tensor *scalar, sn_dtype dtype, Site site) {
     sn_error error;
     error_init(&error);
+    trace_look(scalar);
     uint64_t bits = dtype_bits_cast(dtype, (sn_dtype)scalar->dtype, scalar->bits);
     NodeId node = graph_const(&trace->graph, dtype, bits, true, false, site, &error);
     if (node == NODE_NONE) error_raise_from(&error, site);

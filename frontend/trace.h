@@ -54,6 +54,7 @@ struct Trace {
     bool impure;            /* captures, host reads, escapes: the function must be run every call */
     int32_t host_reads;     /* flushes so far */
     int32_t ops;            /* ops recorded, over all segments */
+    int32_t kept;           /* references to scalars made in it that the program holds */
     Site read_site;         /* of the first host read */
     sn_scope scope;         /* the scope around the function */
     VEC(sn_compiled *) callees; /* functions inlined in it; a reference to each is held */
@@ -74,6 +75,11 @@ sn_tensor *trace_argument(Trace *trace, sn_tensor *real);
 /* Records an op. */
 sn_tensor *trace_op(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
                     const AttrList *attrs, sn_rng *generator, Site site);
+/* The function looks at a tensor: its shape, its elements, a scalar's value. One that it reached by
+ * itself may be another one in the next call, so the function is run on every call. */
+void trace_look(const sn_tensor *tensor);
+/* It retained or released (-1) a tensor that is no proxy. */
+void trace_keep(const sn_tensor *tensor, int32_t references);
 /* Records a view op. */
 sn_tensor *trace_view(Trace *trace, OpCode op, sn_tensor *x, const AttrList *attrs, Site site);
 /* Records target = op(inputs…). */

@@ -1,0 +1,150 @@
+/* What a compiled function reaches by itself: tensors and scalars behind globals, of which it looks at
+ * the shape or the elements alone, generators and memory of its own frame, other compiled functions.
+ * None of it may go stale, and none of it may be looked for where it no longer is. */
+#include "api_case.h"
+
+typedef sn_tensor *Unary(sn_tensor *);
+
+static sn_tensor *global;
+
+/* Calls the function with each of two globals in turn, each first with a long run of its own. */
+static void expect_fresh(Unary *function, sn_tensor *first, sn_tensor *second) {
+    sn_compiled *c =
+        sn_compile_at((sn_function)function, "function", "t:t", NULL, __FILE__, __LINE__);
+    Unary *fast = (Unary *)sn_compiled_fn(c);
+    sn_tensor *x = tensor_of(SN_F32, SN_I(3), V(1, 2, 3));
+    for (int i = 0; i < 10; i++) {
+        global = i == 3 || i > 6 ? second : first;
+        EXPECT_SAME(fast(x), function(x));
+    }
+    sn_explanation e = {.size = sizeof e};
+    sn_explain(c, &e);
+    assert_true(e.rerun);
+    sn_compiled_release(c);
+    global = NULL;
+}
+
+/* ---- captured tensors that leave no op behind --------------------------------------------------- */
+
+static sn_tensor *by_size(sn_tensor *x) {
+    return sn_mul(x, sn_ci(sn_size(global, 0)));
+}
+static sn_tensor *by_rank(sn_tensor *x) {
+    return sn_mul(x, sn_ci(sn_rank(global)));
+}
+static sn_tensor *by_count(sn_tensor *x) {
+    return sn_count(global) > 4 ? sn_neg(x) : sn_exp(x);
+}
+static sn_tensor *by_shape(sn_tensor *x) {
+    int64_t dims[SN_MAX_RANK] = {0};
+    sn_shape(global, dims, NULL);
+    return sn_add(x, sn_ci(dims[0]));
+}
+static sn_tensor *by_stride(sn_tensor *x) {
+    return sn_mul(x, sn_ci(sn_stride(global, 0)));
+}
+static sn_tensor *by_layout(sn_tensor *x) {
+    return sn_is_contiguous(global) ? sn_neg(x) : sn_exp(x);
+}
+static sn_tensor *by_dtype(sn_tensor *x) {
+    return sn_cast(x, sn_dtype_of(global));
+}
+
+static void a_captured_shape_is_never_stale(void **state) {
+    (void)state;
+    sn_tensor *x = tensor_random(1, SN_F32, SN_I(3, 4)), *y = tensor_random(2, SN_F32, SN_I(2, 3));
+    Unary *by[] = {by_size, by_count, by_shape, by_stride};
+    for (size_t i = 0; i < sizeof by / sizeof *by; i++)
+        expect_fresh(by[i], x, sn_narrow(y, 1, 0, 2));
+    expect_fresh(by_rank, x, sn_reshape(x, SN_I(12)));
+    expect_fresh(by_layout, x, sn_transpose(x, 0, 1));
+    expect_fresh(by_dtype, x, sn_cast(x, SN_I32));
+}
+
+static sn_tensor *by_item(sn_tensor *x) {
+    return sn_mul(x, sn_c(sn_item(global)));
+}
+static sn_tensor *by_read(sn_tensor *x) {
+    double value = 0;
+    sn_read(global, SN_F64, &value, sizeof value);
+    return sn_mul(x, sn_c(value));
+}
+static sn_tensor *by_text(sn_tensor *x) {
+    char text[32] = "";
+    sn_format(global, text, sizeof text);
+    return sn_mul(x, sn_ci((int64_t)strlen(text)));
+}
+static sn_tensor *by_memory(sn_tensor *x) {
+    const float *memory = sn_map(global);
+    double value = memory ? (double)*memory : 0;
+    sn_unmap(global);
+    return sn_mul(x, sn_c(value));
+}
+
+static void a_captured_value_is_never_stale(void **state) {
+    (void)state;
+    sn_tensor *x = tensor_of(SN_F32, SN_I(1), V(2)), *y = tensor_of(SN_F32, SN_I(1), V(345.5));
+    Unary *by[] = {by_item, by_read, by_text, by_memory};
+    for (size_t i = 0; i < sizeof by / sizeof *by; i++) expect_fresh(by[i], x, y);
+}
+
+static sn_tensor *by_scalar(sn_tensor *x) {
+    return sn_mul(x, global);
+}
+static sn_tensor *write_scalar(sn_tensor *x) {
+    return sn_copy_(sn_clone(x), global);
+}
+
+static void a_captured_scalar_is_never_stale(void **state) {
+    (void)state;
+    Unary *by[] = {by_item, by_scalar, write_scalar};
+    for (size_t i = 0; i < sizeof by / sizeof *by; i++) expect_fresh(by[i], sn_c(2), sn_c(3));
+}
+
+static sn_tensor *keep_scalar(sn_tensor *x) {
+    sn_release(global);
+    global = sn_retain(sn_ci(7));
+    return sn_neg(x);
+}
+static sn_tensor *keep_copy(sn_tensor *x) {
+    float value = 8;
+    sn_release(global);
+    global = sn_retain(sn_from_copy(&value, sizeof value, SN_I(1), SN_F32));
+    return sn_neg(x);
+}
+static sn_tensor *use_scalar(sn_tensor *x) {
+    sn_tensor *two = sn_retain(sn_ci(2));
+    sn_tensor *y = sn_mul(x, two);
+    sn_release(two);
+    return y;
+}
+
+static void what_a_function_keeps_it_keeps_in_every_call(void **state) {
+    (void)state;
+    Unary *functions[] = {keep_scalar, keep_copy, use_scalar};
+    for (int f = 0; f < 3; f++) {
+        sn_compiled *c = sn_compile(functions[f], "t:t", NULL);
+        Unary *fast = (Unary *)sn_compiled_fn(c);
+        sn_tensor *x = tensor_of(SN_F32, SN_I(1), V(1));
+        for (int i = 0; i < 5; i++) {
+            EXPECT_VALUES(fast(x), f < 2 ? -1 : 2);
+            if (f < 2) assert_true(sn_item(global) == 7 + f);
+            sn_release(global); /* the next call makes it anew */
+            global = NULL;
+        }
+        sn_explanation e = {.size = sizeof e};
+        sn_explain(c, &e);
+        assert_int_equal(e.rerun, f < 2);
+        sn_compiled_release(c);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        API_TEST(a_captured_shape_is_never_stale),
+        API_TEST(a_captured_value_is_never_stale),
+        API_TEST(a_captured_scalar_is_never_stale),
+        API_TEST(what_a_function_keeps_it_keeps_in_every_call),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
