@@ -179,8 +179,8 @@ static void put_tree(Key *key, const sn_tree *tree, const char *data) {
         const sn_field *field = &tree->fields[i];
         int32_t count = field_count(field, data);
         const char *at = data + field->offset;
-        if (field->kind == SN_FIELD_SCALAR) put_bytes(key, at, field->bytes * (size_t)count);
         if (field->counted) put(key, (uint64_t)count);
+        if (field->kind == SN_FIELD_SCALAR) put_bytes(key, at, field->bytes * (size_t)count);
         for (int32_t j = 0; field->kind == SN_FIELD_STRUCT && j < count; j++)
             put_tree(key, field->nested, at + (size_t)j * field->bytes);
     }
@@ -210,7 +210,9 @@ static void put_scalar(Key *key, char kind, const sn_value *value, const ParamSp
     }
 }
 
+/* Each count stands before what it counts, so that a key can be read in one way only. */
 static void pack_key(const sn_compiled *c, const CallArgs *args, Key *key) {
+    put(key, (uint64_t)args->n_tensors);
     for (int32_t i = 0; i < args->n_tensors; i++) put_tensor(key, args, i);
     for (int32_t i = 0; i < c->signature.n_params; i++) {
         const ParamSpec *param = &c->signature.params[i];
