@@ -209,22 +209,36 @@ static NodeId capture(Trace *trace, sn_tensor *real, Site site) {
     return trace->roots.data[trace->views.data[view].root].node;
 }
 
-static NodeId generator_node(Trace *trace, sn_rng *generator, int64_t *drawn, int64_t count) {
-    for (uint32_t i = 0; i < trace->inputs.count; i++) {
-        TraceInput *input = &trace->inputs.data[i];
+/* The generator's input, if it is one; a captured one whose state the program changed is another. */
+static int64_t known_generator(const Trace *trace, const sn_rng *generator) {
+    for (uint32_t i = trace->inputs.count; i-- > 0;) {
+        const TraceInput *input = &trace->inputs.data[i];
         if (input->generator != generator) continue;
-        *drawn = input->drawn;
-        input->drawn += count;
-        return trace->graph.inputs.data[i];
+        bool same = generator->seed == input->state.seed &&
+                    generator->counter == input->state.counter + (uint64_t)input->drawn;
+        if (!input->captured || same) return i;
     }
+    return -1;
+}
+
+/* The graph input of a generator, by number; -1 when out of memory. */
+static int64_t generator_input(Trace *trace, sn_rng *generator) {
+    int64_t known = known_generator(trace, generator);
+    if (known >= 0) return known;
     TensorType type = {.dtype = SN_I64, .rank = 1, .strength = STRENGTH_FULL, .dims = {{2}}};
-    TraceInput input = {.kind = INPUT_GENERATOR, .generator = generator, .drawn = count};
-    *drawn = 0;
-    if (!vec_reserve(&trace->inputs, 1)) return NODE_NONE;
-    NodeId node = graph_input(&trace->graph, &type, NULL, (Site){0}, NULL);
-    if (node != NODE_NONE) trace->inputs.data[trace->inputs.count++] = input;
-    if (node != NODE_NONE && !compiled_has_generator(trace->owner, generator)) trace->impure = true;
-    return node;
+    TraceInput input = {.kind = INPUT_GENERATOR, .generator = generator, .state = *generator};
+    input.captured = !compiled_has_generator(trace->owner, generator);
+    if (!vec_reserve(&trace->inputs, 1)) return -1;
+    if (graph_input(&trace->graph, &type, NULL, (Site){0}, NULL) == NODE_NONE) return -1;
+    trace->inputs.data[trace->inputs.count++] = input;
+    if (input.captured) trace->impure = true;
+    return (int64_t)trace->inputs.count - 1;
+}
+
+static void advance_generator(Trace *trace, int64_t number, int64_t count) {
+    TraceInput *input = &trace->inputs.data[number];
+    input->drawn += count;
+    if (input->captured) input->generator->counter += (uint64_t)count;
 }
 
 /* ---- values ----------------------------------------------------------------------------------------------- */
@@ -393,14 +407,17 @@ static NodeId emit(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
         AttrList own;
         own.count = attrs->count;
         memcpy(own.words, attrs->words, sizeof(int64_t) * (size_t)attrs->count);
-        if (generator) {
-            int64_t drawn;
-            nodes[n_inputs] = generator_node(trace, generator, &drawn, draws_of(op, inputs, attrs));
-            if (nodes[n_inputs++] == NODE_NONE) error_memory(&error);
-            own.words[own.count - 1] = drawn; /* the hidden attribute `offset` */
+        int64_t source = generator ? generator_input(trace, generator) : 0;
+        if (source < 0) {
+            error_memory(&error);
+        } else if (generator) {
+            nodes[n_inputs++] = trace->graph.inputs.data[source];
+            own.words[own.count - 1] = trace->inputs.data[source].drawn; /* attribute `offset` */
         }
         if (error.status == SN_OK)
             result = graph_emit(&trace->graph, op, nodes, n_inputs, &own, site, &error);
+        if (result != NODE_NONE && generator)
+            advance_generator(trace, source, draws_of(op, inputs, attrs));
         if (result == NODE_NONE && !generator)
             refuse_like_eager(op, inputs, n_inputs, attrs, &error);
         if (result == NODE_NONE) error_raise_from(&error, site);

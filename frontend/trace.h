@@ -20,6 +20,8 @@ typedef struct TraceInput {
     sn_tensor *tensor; /* ARGUMENT, CAPTURE: the real tensor; a reference is held */
     sn_rng *generator; /* GENERATOR: the program's */
     int64_t drawn;     /* GENERATOR: numbers drawn so far */
+    bool captured;     /* GENERATOR: it is no argument, and advances with each draw … */
+    sn_rng state;      /* … and this is what it was; it may be gone when the graph runs */
 } TraceInput;
 
 /* Storage as the trace sees it. */

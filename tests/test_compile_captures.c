@@ -139,6 +139,64 @@ static void what_a_function_keeps_it_keeps_in_every_call(void **state) {
     }
 }
 
+/* ---- generators --------------------------------------------------------------------------------- */
+
+static sn_tensor *noise(uint64_t seed) {
+    sn_rng generator = {.seed = seed};
+    return sn_rand(&generator, SN_I(3), SN_F32);
+}
+
+/* Generators that are gone when the graph runs, perhaps one after the other in one place. */
+static sn_tensor *add_noise(sn_tensor *x) {
+    return sn_add(sn_add(x, noise(42)), sn_mul(noise(42), noise(43)));
+}
+
+static sn_rng global_generator;
+
+static sn_tensor *reseed(sn_tensor *x) {
+    global_generator = (sn_rng){.seed = 3};
+    sn_tensor *y = sn_add(x, sn_rand(&global_generator, SN_I(3), SN_F32));
+    global_generator.seed = global_generator.counter;
+    return sn_add(y, sn_rand(&global_generator, SN_I(3), SN_F32));
+}
+
+static void a_generator_of_the_functions_own_draws_as_in_eager(void **state) {
+    (void)state;
+    Unary *functions[] = {add_noise, reseed};
+    for (int f = 0; f < 2; f++) {
+        sn_compiled *c = sn_compile(functions[f], "t:t", NULL);
+        Unary *fast = (Unary *)sn_compiled_fn(c);
+        sn_tensor *x = tensor_random(3, SN_F32, SN_I(3));
+        for (int i = 0; i < 4; i++) {
+            sn_tensor *want = functions[f](x);
+            sn_rng end = global_generator;
+            EXPECT_SAME(fast(x), want);
+            assert_memory_equal(&global_generator, &end, sizeof end);
+        }
+        sn_compiled_release(c);
+    }
+}
+
+static sn_tensor *draw_despite_an_error(sn_tensor *x, sn_rng *generator) {
+    sn_tensor *refused = sn_dropout(x, 2, generator);
+    if (!refused) sn_error_take(NULL);
+    return sn_add(x, sn_rand(generator, SN_I(3), SN_F32));
+}
+
+static void a_refused_draw_draws_nothing(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(draw_despite_an_error, "tr:t", NULL);
+    sn_tensor *(*fast)(sn_tensor *, sn_rng *) = SN_FN(c, draw_despite_an_error);
+    sn_tensor *x = tensor_random(3, SN_F32, SN_I(3));
+    for (int i = 0; i < 4; i++) {
+        sn_rng own = {1, 0}, other = {1, 0};
+        EXPECT_SAME(fast(x, &own), draw_despite_an_error(x, &other));
+        assert_int_equal(own.counter, 3);
+        assert_int_equal(other.counter, 3);
+    }
+    sn_compiled_release(c);
+}
+
 /* ---- keys ----------------------------------------------------------------------------------------- */
 
 typedef struct Item {
@@ -191,6 +249,8 @@ int main(void) {
         API_TEST(a_captured_value_is_never_stale),
         API_TEST(a_captured_scalar_is_never_stale),
         API_TEST(what_a_function_keeps_it_keeps_in_every_call),
+        API_TEST(a_generator_of_the_functions_own_draws_as_in_eager),
+        API_TEST(a_refused_draw_draws_nothing),
         API_TEST(a_count_cannot_be_taken_for_a_tensor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
