@@ -381,6 +381,16 @@ bool trace_settle_memory(const sn_tensor *real, bool writes, const char *op, Sit
     return true;
 }
 
+bool trace_settle_borrowed(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs, Site site) {
+    for (int32_t i = 0; i < n_inputs; i++) {
+        const sn_tensor *x = inputs[i];
+        if (x->kind == TENSOR_REAL && x->storage->borrowed && !x->storage->release &&
+            made_here(trace, x))
+            return trace_flush(trace, site);
+    }
+    return true;
+}
+
 /* Before operands become nodes: recorded writes that one of them shares memory with are made. */
 static bool settle_writes(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs, Site site) {
     for (int32_t i = 0; i < n_inputs; i++)

@@ -87,6 +87,9 @@ sn_tensor *trace_view(Trace *trace, OpCode op, sn_tensor *x, const AttrList *att
 /* Records target = op(inputs…). */
 bool trace_inplace(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
                    const AttrList *attrs, sn_rng *generator, Site site);
+/* Behind an op: runs what was recorded where an operand is memory that the function itself borrowed,
+ * from its own frame perhaps. False with the error raised. */
+bool trace_settle_borrowed(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs, Site site);
 /* A proxy's last reference went. */
 void trace_forget(sn_tensor *proxy);
 /* The value of a handle as a node. */

@@ -197,6 +197,30 @@ static void a_refused_draw_draws_nothing(void **state) {
     sn_compiled_release(c);
 }
 
+/* ---- memory of the function's own ------------------------------------------------------------------ */
+
+static sn_tensor *borrow_frame(sn_tensor *x) {
+    float memory[3] = {1, 2, 3};
+    sn_tensor *y = sn_from_borrow(memory, sizeof memory, SN_I(3), SN_F32, NULL, NULL);
+    sn_tensor *z = sn_add(x, sn_narrow(y, 0, 0, 1));
+    memory[0] = 50;
+    sn_add_(sn_narrow(y, 0, 1, 1), x);
+    z = sn_add(z, sn_mul(y, sn_c((double)memory[1])));
+    memory[0] = 70;
+    return z;
+}
+
+static void memory_that_was_borrowed_in_the_function_is_read_at_once(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(borrow_frame, "t:t", NULL);
+    Unary *fast = SN_FN(c, borrow_frame);
+    for (int i = 1; i < 5; i++) {
+        sn_tensor *x = tensor_of(SN_F32, SN_I(1), V(i));
+        EXPECT_SAME(fast(x), borrow_frame(x));
+    }
+    sn_compiled_release(c);
+}
+
 /* ---- keys ----------------------------------------------------------------------------------------- */
 
 typedef struct Item {
@@ -251,6 +275,7 @@ int main(void) {
         API_TEST(what_a_function_keeps_it_keeps_in_every_call),
         API_TEST(a_generator_of_the_functions_own_draws_as_in_eager),
         API_TEST(a_refused_draw_draws_nothing),
+        API_TEST(memory_that_was_borrowed_in_the_function_is_read_at_once),
         API_TEST(a_count_cannot_be_taken_for_a_tensor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
