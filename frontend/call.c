@@ -39,7 +39,10 @@ static bool add_tensor(const sn_compiled *c, CallArgs *args, sn_tensor *tensor, 
         return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: more than %d tensors", c->name,
                            SIGNATURE_MOST_TENSORS) != NULL;
     if (tensor->kind == TENSOR_WEAK) { /* as an argument, a scalar is a tensor like any other */
-        tensor = tensor_realize(tensor, c->name, c->site);
+        Trace *trace = thread_state()->trace;
+        bool records = trace && !trace->eager;
+        tensor = records ? trace_scalar(trace, tensor, c->site)
+                         : tensor_realize(tensor, c->name, c->site);
         if (!tensor) return false;
     }
     args->tensors[args->n_tensors++] = tensor;
@@ -581,6 +584,22 @@ static bool make_proxies(Trace *trace, const CallArgs *args, sn_tensor **proxies
     return true;
 }
 
+/* Results as a caller gets them: there, and tensors, which a constant becomes of its own. */
+static sn_status settle_results(const sn_compiled *c, sn_tensor **outputs) {
+    for (int32_t i = 0; i < c->signature.n_outputs; i++) {
+        if (!tensor_check(outputs[i], c->name, "the result", c->site)) return sn_error_status();
+        if (outputs[i]->kind != TENSOR_NONE) continue;
+        error_raise(SN_ERROR_ARGUMENT, c->site, "%s returned SN_NONE", c->name);
+        return SN_ERROR_ARGUMENT;
+    }
+    for (int32_t i = 0; i < c->signature.n_outputs; i++) {
+        if (outputs[i]->kind != TENSOR_WEAK) continue;
+        outputs[i] = sn_clone_at(outputs[i], c->site.file, c->site.line);
+        if (!outputs[i]) return sn_error_status();
+    }
+    return SN_OK;
+}
+
 /* Runs the function on proxies inside a scope of its own; outputs keep one reference each. */
 static sn_status record(sn_compiled *c, Trace *trace, const CallArgs *args, sn_tensor **outputs) {
     ThreadState *state = thread_state();
@@ -597,23 +616,9 @@ static sn_status record(sn_compiled *c, Trace *trace, const CallArgs *args, sn_t
         status = (error_raise(SN_ERROR_MEMORY, c->site, "out of memory"), SN_ERROR_MEMORY);
     if (status == SN_OK) status = compiled_invoke(c, s.values, outputs);
     if (status == SN_OK) status = check_structs(c, &s);
-    for (int32_t i = 0; status == SN_OK && i < c->signature.n_outputs; i++) {
-        sn_tensor *out = outputs[i];
-        if (!tensor_check(out, c->name, "the result", c->site))
-            status = sn_error_status();
-        else if (out->kind == TENSOR_NONE)
-            status = (error_raise(SN_ERROR_ARGUMENT, c->site, "%s returned SN_NONE", c->name),
-                      SN_ERROR_ARGUMENT);
-    }
-    for (int32_t i = 0; status == SN_OK && i < c->signature.n_outputs; i++) {
-        if (outputs[i]->kind == TENSOR_WEAK) { /* a constant: a value of its own */
-            outputs[i] = sn_clone_at(outputs[i], c->site.file, c->site.line);
-            if (!outputs[i]) status = sn_error_status();
-        }
-        if (outputs[i]) atomic_fetch_add_explicit(&outputs[i]->refs, 1, memory_order_relaxed);
-        if (status != SN_OK)
-            for (int32_t j = 0; j < i; j++) tensor_unref(outputs[j]);
-    }
+    if (status == SN_OK) status = settle_results(c, outputs);
+    for (int32_t i = 0; status == SN_OK && i < c->signature.n_outputs; i++)
+        atomic_fetch_add_explicit(&outputs[i]->refs, 1, memory_order_relaxed);
     state->trace = trace->outer;
     sn_scope_end(trace->scope, NULL);
     return status;
@@ -845,15 +850,23 @@ static bool hold_callee(Trace *trace, sn_compiled *c) {
     return true;
 }
 
-/* What the inlined function depends on beyond its arguments, the caller depends on. */
+/* What the inlined function depends on beyond its arguments, the caller depends on. Arguments and
+ * results are checked, and scalars among them become tensors, as in a call of its own. */
 sn_status compiled_inline(sn_compiled *c, const sn_value *values, sn_tensor **outputs, bool owned) {
     Trace *trace = thread_state()->trace;
     if (error_pending(thread_state()) || !hold_callee(trace, c)) return sn_error_status();
+    CallArgs args;
+    Substituted s;
+    if (!flatten(c, values, &args)) return sn_error_status();
+    if (!substitute(c, trace, &args, args.tensors, &s))
+        return error_raise(SN_ERROR_MEMORY, c->site, "out of memory"), SN_ERROR_MEMORY;
     bool fullgraph = trace->fullgraph;
     if (atomic_load(&c->impure) || c->n_watch) trace->impure = true;
     trace->fullgraph = fullgraph || c->fullgraph;
-    sn_status status = compiled_invoke(c, values, outputs);
+    sn_status status = compiled_invoke(c, s.values, outputs);
     trace->fullgraph = fullgraph;
+    if (status == SN_OK) status = check_structs(c, &s);
+    if (status == SN_OK) status = settle_results(c, outputs);
     for (int32_t i = 0; owned && status == SN_OK && i < c->signature.n_outputs; i++)
         sn_retain(outputs[i]);
     return status;

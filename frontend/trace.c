@@ -315,6 +315,11 @@ static NodeId scalar_node(Trace *trace, const sn_tensor *scalar, sn_dtype dtype,
     return node;
 }
 
+sn_tensor *trace_scalar(Trace *trace, const sn_tensor *scalar, Site site) {
+    NodeId node = scalar_node(trace, scalar, (sn_dtype)scalar->dtype, site);
+    return node == NODE_NONE ? NULL : root_proxy(trace, node, site);
+}
+
 /* Operands as nodes; the generator's state is the last one. */
 static bool operand_nodes(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
                           NodeId *nodes, Site site) {

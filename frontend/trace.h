@@ -74,6 +74,8 @@ void trace_free(Trace *trace);
 void trace_clear(Trace *trace);
 /* A proxy for an argument; the same proxy root for one that is exactly the same memory. */
 sn_tensor *trace_argument(Trace *trace, sn_tensor *real);
+/* A scalar constant as a tensor without axes, as one that is passed to a function becomes. */
+sn_tensor *trace_scalar(Trace *trace, const sn_tensor *scalar, Site site);
 /* Records an op. */
 sn_tensor *trace_op(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
                     const AttrList *attrs, sn_rng *generator, Site site);

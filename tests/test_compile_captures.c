@@ -4,6 +4,7 @@
 #include "api_case.h"
 
 typedef sn_tensor *Unary(sn_tensor *);
+typedef sn_tensor *Binary(sn_tensor *, sn_tensor *);
 
 static sn_tensor *global;
 
@@ -221,6 +222,68 @@ static void memory_that_was_borrowed_in_the_function_is_read_at_once(void **stat
     sn_compiled_release(c);
 }
 
+/* ---- compiled in compiled ------------------------------------------------------------------------- */
+
+static Binary *inner;
+
+static sn_tensor *multiply(sn_tensor *x, sn_tensor *y) {
+    return y == SN_NONE ? sn_c(0.5) : sn_mul(x, y);
+}
+static sn_tensor *write_first(sn_tensor *x, sn_tensor *y) {
+    return sn_add_(x, y);
+}
+static sn_tensor *pass_scalar(sn_tensor *x) {
+    return inner(x, sn_c(0.5));
+}
+static sn_tensor *pass_none(sn_tensor *x) {
+    return sn_mul(x, inner(x, SN_NONE));
+}
+static sn_tensor *pass_target(sn_tensor *x) {
+    return sn_mul(x, inner(sn_c(2), sn_c(0.5)));
+}
+
+/* A compiled function called in another is what it is called alone: scalars that are passed are
+ * tensors, and arguments are checked. */
+static void an_inlined_call_is_like_one_of_its_own(void **state) {
+    (void)state;
+    static const struct {
+        Binary *inner;         /* the function that is called … */
+        const char *signature; /* … compiled with this … */
+        Unary *outer;          /* … by this one */
+    } cases[] = {
+        {multiply, "tt:t", pass_scalar},
+        {multiply, "tt?:t", pass_none},
+        {write_first, "tt:t", pass_target},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sn_compiled *c_inner = sn_compile(cases[i].inner, cases[i].signature, NULL);
+        inner = SN_FN(c_inner, multiply);
+        sn_compiled *c = sn_compile(cases[i].outer, "t:t", NULL);
+        Unary *fast = (Unary *)sn_compiled_fn(c);
+        for (int dtype = 0; dtype < SN_DTYPE_COUNT; dtype++) {
+            sn_tensor *x = tensor_of((sn_dtype)dtype, SN_I(2), V(1, 0));
+            for (int k = 0; k < 3; k++) EXPECT_SAME(fast(x), cases[i].outer(x));
+        }
+        sn_compiled_release(c);
+        sn_compiled_release(c_inner);
+    }
+}
+
+static void an_inlined_call_refuses_what_one_of_its_own_refuses(void **state) {
+    (void)state;
+    sn_compiled *c_inner = sn_compile(multiply, "tt:t", NULL);
+    inner = SN_FN(c_inner, multiply);
+    sn_compiled *c = sn_compile(pass_none, "t:t", NULL);
+    Unary *fast = SN_FN(c, pass_none);
+    sn_tensor *x = tensor_of(SN_F32, SN_I(1), V(1));
+    assert_null(pass_none(x));
+    EXPECT_ERROR(SN_ERROR_ARGUMENT, "multiply: argument 2 is SN_NONE, but is not optional");
+    assert_null(fast(x));
+    EXPECT_ERROR(SN_ERROR_ARGUMENT, "multiply: argument 2 is SN_NONE, but is not optional");
+    sn_compiled_release(c);
+    sn_compiled_release(c_inner);
+}
+
 /* ---- keys ----------------------------------------------------------------------------------------- */
 
 typedef struct Item {
@@ -276,6 +339,8 @@ int main(void) {
         API_TEST(a_generator_of_the_functions_own_draws_as_in_eager),
         API_TEST(a_refused_draw_draws_nothing),
         API_TEST(memory_that_was_borrowed_in_the_function_is_read_at_once),
+        API_TEST(an_inlined_call_is_like_one_of_its_own),
+        API_TEST(an_inlined_call_refuses_what_one_of_its_own_refuses),
         API_TEST(a_count_cannot_be_taken_for_a_tensor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
