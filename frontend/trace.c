@@ -642,13 +642,24 @@ static bool repeats_elements(const Trace *trace, int64_t record) {
     return false;
 }
 
+/* Does an operand that is no input yet share a part of what is written? */
+static bool shares_part(const sn_tensor *written, sn_tensor *const *inputs, int32_t n_inputs) {
+    for (int32_t i = 0; i < n_inputs; i++)
+        if (inputs[i]->kind == TENSOR_REAL && !same_memory(written, inputs[i]) &&
+            tensors_overlap(written, inputs[i]))
+            return true;
+    return false;
+}
+
 /* A write to memory that another input shares in part, or through something that names one element
  * twice, cannot be recorded: from here on ops run at once, on real memory. */
-static bool leave_if_overlapping(Trace *trace, int64_t record, Site site, bool *left) {
+static bool leave_if_overlapping(Trace *trace, int64_t record, sn_tensor *const *inputs,
+                                 int32_t n_inputs, Site site, bool *left) {
     *left = false;
     int32_t own = trace->roots.data[trace->views.data[record].root].input;
     const sn_tensor *written = own < 0 ? NULL : trace->inputs.data[own].tensor;
-    *left = repeats_elements(trace, record) || (written && tensor_overlaps_itself(written));
+    *left = repeats_elements(trace, record) || (written && tensor_overlaps_itself(written)) ||
+            (written && shares_part(written, inputs, n_inputs));
     for (uint32_t i = 0; written && i < trace->inputs.count && !*left; i++) {
         const sn_tensor *other = trace->inputs.data[i].tensor;
         *left = (int32_t)i != own && other && tensors_overlap(written, other);
@@ -681,7 +692,7 @@ bool trace_inplace(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
     int64_t record = record_of(trace, target, site);
     if (record < 0) return false;
     bool left = false;
-    if (!leave_if_overlapping(trace, record, site, &left)) return false;
+    if (!leave_if_overlapping(trace, record, inputs, n_inputs, site, &left)) return false;
     if (left) return dispatch_inplace(op, inputs, n_inputs, attrs, generator, site) != NULL;
     /* copy_: the source alone is the value. */
     bool copies = op == OP_CLONE;

@@ -222,6 +222,36 @@ static void memory_that_was_borrowed_in_the_function_is_read_at_once(void **stat
     sn_compiled_release(c);
 }
 
+static sn_tensor *copy_backwards(sn_tensor *x) {
+    return sn_copy_(global, sn_flip(x, SN_I(0)));
+}
+
+/* What is written and what is read lie in one memory, and the trace knew neither before. */
+static sn_tensor *reverse(sn_tensor *x) {
+    sn_tensor *backwards = sn_flip(x, SN_I(0));
+    if (sn_item(sn_sum(x, SN_I0, false)) < 0) return x; /* from here on both are real tensors */
+    return sn_copy_(backwards, x);
+}
+
+static void a_write_sees_that_its_source_is_the_same_memory(void **state) {
+    (void)state;
+    Unary *functions[] = {reverse, copy_backwards};
+    for (int f = 0; f < 2; f++) {
+        sn_compiled *c = sn_compile(functions[f], "t:t", NULL);
+        Unary *fast = (Unary *)sn_compiled_fn(c);
+        for (int i = 0; i < 4; i++) {
+            sn_tensor *x = sn_square(tensor_random(4, SN_F64, SN_I(37))), *y = sn_clone(x);
+            global = y;
+            sn_tensor *want = functions[f](y);
+            global = x;
+            EXPECT_SAME(fast(x), want);
+            EXPECT_SAME(x, y);
+        }
+        sn_compiled_release(c);
+    }
+    global = NULL;
+}
+
 /* ---- compiled in compiled ------------------------------------------------------------------------- */
 
 static Binary *inner;
@@ -339,6 +369,7 @@ int main(void) {
         API_TEST(a_generator_of_the_functions_own_draws_as_in_eager),
         API_TEST(a_refused_draw_draws_nothing),
         API_TEST(memory_that_was_borrowed_in_the_function_is_read_at_once),
+        API_TEST(a_write_sees_that_its_source_is_the_same_memory),
         API_TEST(an_inlined_call_is_like_one_of_its_own),
         API_TEST(an_inlined_call_refuses_what_one_of_its_own_refuses),
         API_TEST(a_count_cannot_be_taken_for_a_tensor),
