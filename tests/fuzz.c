@@ -12,6 +12,7 @@
 #include "tests/fuzz_make.h"
 #include "tests/fuzz_plant.h"
 #include "tests/fuzz_shrink.h"
+#include "tests/fuzz_text.h"
 
 #include <errno.h>
 #include <ftw.h>

@@ -1,11 +1,9 @@
 /* The differential check; see fuzz_check.h. */
 #include "tests/fuzz_check.h"
 
-#include "base/settings.h"
-#include "frontend/compiled.h"
 #include "tests/fuzz_oracle.h"
 #include "tests/fuzz_plant.h"
-#include "tests/fuzz_seen.h"
+#include "tests/fuzz_session.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,53 +13,26 @@ enum { VARIED_PERCENT = 40, REFUSED_PERCENT = 2 };
 /* What a call should do with the guards. */
 typedef enum Expect { EXPECT_ANY, EXPECT_HIT, EXPECT_MISS } Expect;
 
-/* A program with its compiled function. */
-typedef struct Session {
-    const FuzzProgram *program; /* whose steps the function runs */
-    const char *plant;          /* a bug in it, or NULL */
-    sn_compiled *compiled;      /* the function */
-    FuzzCoverage *coverage;     /* of all programs */
-    bool reads;                 /* it reads on the host: it is run on every call */
-    bool refused;               /* a kernel of it was refused: it falls back */
-    int32_t call;               /* calls so far */
-} Session;
-
-/* Reasons of fallbacks, by way of the log: it is the only place that has all of them. */
-static struct {
-    int64_t overlaps, others; /* seen so far */
-    char text[200];           /* the last of the others */
-} fallen;
-
-static void see_log(void *context, const char *topic, const char *text) {
-    (void)context;
-    if (strcmp(topic, "fallback") != 0) return;
-    if (strstr(text, "a write to memory that another input shares")) {
-        fallen.overlaps++;
-        return;
-    }
-    fallen.others++;
-    snprintf(fallen.text, sizeof fallen.text, "%s", text);
-}
-
-static void watch_log(void) {
-    static bool done;
-    if (done) return;
-    setting_set(SETTING_LOG, "fallback");
-    sn_set_log(see_log, NULL);
-    done = true;
-}
+/* A program that is checked. */
+typedef struct Check {
+    FuzzSession session;    /* its compiled function */
+    FuzzCoverage *coverage; /* of all programs */
+    bool reads;             /* it reads on the host: it is run on every call */
+    bool refused;           /* a kernel of it was refused: it falls back */
+    int32_t call;           /* calls so far */
+} Check;
 
 /* ---- eager ---------------------------------------------------------------------------------- */
 
-static FuzzVerdict run_steps(const FuzzProgram *p, sn_tensor **values, sn_rng *generator,
+static FuzzVerdict run_steps(const FuzzProgram *p, sn_tensor **values, FuzzState *state,
                              FuzzCoverage *coverage) {
     FuzzVerdict verdict = fuzz_fine();
     for (int32_t i = 0; i < p->n_steps && sn_error_status() == SN_OK; i++) {
         OracleStep oracle;
         OracleReport report = {.verdict = ORACLE_AGREES};
-        FuzzStep step = fuzz_bound_step(p, i);
+        FuzzStep step = fuzz_bound_step(p, i, values);
         oracle_step_begin(&oracle, &step, values);
-        sn_tensor *result = fuzz_run_step(&step, i, values, generator);
+        sn_tensor *result = fuzz_run_step(&step, i, values, state);
         values[FUZZ_MOST_INPUTS + i] = result;
         if (coverage) coverage_step(coverage, p, i, result);
         oracle_step_end(&oracle, &step, result, &report);
@@ -82,13 +53,14 @@ static FuzzVerdict run_steps(const FuzzProgram *p, sn_tensor **values, sn_rng *g
 static FuzzVerdict run_eager(const FuzzProgram *p, Seen *seen, FuzzCoverage *coverage) {
     sn_tensor *blocks[FUZZ_MOST_INPUTS], *values[FUZZ_MOST_VALUES] = {0};
     sn_tensor *outputs[FUZZ_MOST_OUTPUTS] = {0};
-    sn_rng generator = {p->seed, 5};
+    sn_rng generator = {p->seed, p->counter};
+    FuzzState state = {.generator = &generator};
     sn_error error = {0};
     FuzzVerdict verdict;
     SN_SCOPE {
         if (!fuzz_make_inputs(p, 0, blocks, values))
             return fuzz_fail(FUZZ_SETUP, "inputs: %s", sn_error_text());
-        verdict = run_steps(p, values, &generator, coverage);
+        verdict = run_steps(p, values, &state, coverage);
         for (int32_t i = 0; i < p->n_outputs; i++) outputs[i] = values[p->outputs[i]];
         seen->status = sn_error_take(&error);
         memcpy(seen->text, error.text, sizeof seen->text);
@@ -118,73 +90,11 @@ uint64_t fuzz_digest(const FuzzProgram *program) {
 
 /* ---- compiled ------------------------------------------------------------------------------- */
 
-/* The function: the session's steps on the arguments of the call. */
-static sn_status run_on_arguments(void *payload, const sn_value *inputs, int32_t n_inputs,
-                                  sn_outputs *outputs) {
-    const Session *session = payload;
-    FuzzProgram program = *session->program;
-    sn_tensor *values[FUZZ_MOST_VALUES] = {0};
-    int32_t at = program.as_array ? 1 : program.n_inputs;
-    for (int32_t i = 0; i < program.n_inputs; i++)
-        values[i] = program.as_array ? inputs[0].as.tensors[i] : inputs[i].as.tensor;
-    for (int32_t i = 0; i < program.n_scalars; i++, at++)
-        program.scalars[i].value =
-            program.scalars[i].real ? inputs[at].as.real : (double)inputs[at].as.integer;
-    plant_into(&program, session->plant);
-    outputs->count = program.n_outputs;
-    return fuzz_run(&program, values, inputs[n_inputs - 1].as.generator, outputs->tensors);
-}
-
-/* Arguments in the order of the signature; their number. */
-static int32_t arguments(const FuzzProgram *p, sn_tensor **tensors, sn_rng *generator,
-                         sn_value *values) {
-    int32_t at = 0;
-    if (p->as_array) values[at++] = (sn_value){SN_VALUE_TENSORS, p->n_inputs, {.tensors = tensors}};
-    for (int32_t i = 0; i < p->n_inputs && !p->as_array; i++)
-        values[at++] = (sn_value){.kind = SN_VALUE_TENSOR, .as.tensor = tensors[i]};
-    for (int32_t i = 0; i < p->n_scalars; i++) {
-        const FuzzScalar *scalar = &p->scalars[i];
-        values[at] = (sn_value){.kind = SN_VALUE_INT, .as.integer = (int64_t)scalar->value};
-        if (scalar->real) values[at] = (sn_value){.kind = SN_VALUE_FLOAT, .as.real = scalar->value};
-        at++;
-    }
-    values[at++] = (sn_value){.kind = SN_VALUE_RNG, .as.generator = generator};
-    return at;
-}
-
-static FuzzVerdict call_once(const FuzzProgram *p, sn_compiled *compiled, int64_t shift,
-                             Seen *seen) {
-    sn_tensor *blocks[FUZZ_MOST_INPUTS], *inputs[FUZZ_MOST_INPUTS];
-    sn_tensor *outputs[FUZZ_MOST_OUTPUTS + 1] = {0};
-    sn_value values[FUZZ_MOST_INPUTS + FUZZ_MOST_SCALARS + 1];
-    sn_rng generator = {p->seed, 5};
-    sn_error error = {0};
-    int32_t made = 0;
-    bool ok = true;
-    SN_SCOPE {
-        if (!fuzz_make_inputs(p, shift, blocks, inputs))
-            return fuzz_fail(FUZZ_SETUP, "inputs: %s", sn_error_text());
-        int32_t n_values = arguments(p, inputs, &generator, values);
-        seen->status =
-            sn_call(compiled, values, n_values, outputs, FUZZ_MOST_OUTPUTS, &made, NULL, &error);
-        if (seen->status != SN_OK) memcpy(seen->text, error.text, sizeof seen->text);
-        ok = seen_take(p, seen, outputs, blocks, shift, &generator);
-        for (int32_t i = 0; i < made; i++) sn_release(outputs[i]);
-    }
-    if (sn_error_take(&error) != SN_OK)
-        return fuzz_fail(FUZZ_STATUS, "sn_call left a pending error: %s", error.text);
-    return ok ? fuzz_fine() : fuzz_fail(FUZZ_SETUP, "out of memory");
-}
-
 /* May two elements of the input be one in memory? */
 static bool overlaps_itself(const FuzzInput *input) {
-    int64_t reach = 0, order[SN_MAX_RANK];
-    for (int32_t i = 0; i < input->rank; i++) { /* axes by stride */
-        int32_t at = i;
-        for (; at > 0 && llabs(input->strides[order[at - 1]]) > llabs(input->strides[i]); at--)
-            order[at] = order[at - 1];
-        order[at] = i;
-    }
+    int64_t reach = 0;
+    int32_t order[SN_MAX_RANK];
+    fuzz_order_axes(input, order);
     for (int32_t i = 0; i < input->rank; i++) {
         int64_t stride = llabs(input->strides[order[i]]), dim = input->dims[order[i]];
         if (dim > 1 && stride <= reach) return true;
@@ -230,8 +140,9 @@ static bool may_rerun(const FuzzProgram *p) {
     return writes && gaps && has_products(p);
 }
 
-static FuzzVerdict check_fallbacks(Session *s, const FuzzProgram *p, int64_t overlaps,
-                                   int64_t others) {
+static FuzzVerdict check_fallbacks(Check *s, const FuzzProgram *p, const FuzzFallbacks *before) {
+    int64_t overlaps = session_fallbacks.overlaps - before->overlaps;
+    int64_t others = session_fallbacks.others - before->others;
     FuzzCoverage *c = s->coverage;
     if (c) {
         c->fallbacks += overlaps + others;
@@ -239,20 +150,20 @@ static FuzzVerdict check_fallbacks(Session *s, const FuzzProgram *p, int64_t ove
         c->planted_fallbacks += s->refused ? others : 0;
     }
     if (others && !s->refused)
-        return fuzz_fail(FUZZ_FELL_BACK, "call %d: %.600s", s->call, fallen.text);
+        return fuzz_fail(FUZZ_FELL_BACK, "call %d: %.600s", s->call, session_fallbacks.text);
     if (overlaps && !may_fall_back(p) && !may_rerun(p))
         return fuzz_fail(FUZZ_FELL_BACK, "call %d, for overlapping memory, but there is none",
                          s->call);
     return fuzz_fine();
 }
 
-static FuzzVerdict check_guards(Session *s, const FuzzProgram *p, const sn_counters *before,
+static FuzzVerdict check_guards(Check *s, const FuzzProgram *p, const sn_counters *before,
                                 const sn_counters *now, Expect expect, sn_status status) {
     FuzzCoverage *c = s->coverage;
     bool hit = now->guard_hits > before->guard_hits,
          miss = now->guard_misses > before->guard_misses;
     if (c) c->reruns += now->reruns - before->reruns;
-    bool known = may_fall_back(p) || may_rerun(p) || may_rerun(s->program);
+    bool known = may_fall_back(p) || may_rerun(p) || may_rerun(s->session.program);
     if (s->reads || s->refused || status != SN_OK || known) return fuzz_fine();
     if (expect == EXPECT_HIT && !hit)
         return fuzz_fail(FUZZ_NO_HIT, "call %d did not go straight to the kernels", s->call);
@@ -266,13 +177,13 @@ static FuzzVerdict check_guards(Session *s, const FuzzProgram *p, const sn_count
 }
 
 /* A call of the function with the arguments of `p`, whose eager run left `eager`. */
-static FuzzVerdict check_call(Session *s, const FuzzProgram *p, const Seen *eager, int64_t shift,
+static FuzzVerdict check_call(Check *s, const FuzzProgram *p, const Seen *eager, int64_t shift,
                               Expect expect) {
     Seen seen = {.status = SN_OK};
     sn_counters before = {.size = sizeof before}, now = before;
-    int64_t overlaps = fallen.overlaps, others = fallen.others;
+    FuzzFallbacks fallbacks = session_fallbacks;
     sn_counters_get(&before);
-    FuzzVerdict verdict = call_once(p, s->compiled, shift, &seen);
+    FuzzVerdict verdict = session_call(&s->session, p, shift, false, &seen);
     sn_counters_get(&now);
     if (s->coverage) {
         s->coverage->calls++;
@@ -280,8 +191,7 @@ static FuzzVerdict check_call(Session *s, const FuzzProgram *p, const Seen *eage
         s->coverage->kernels_compiled += now.compiles - before.compiles;
     }
     if (!verdict.failure) verdict = seen_compare(p, eager, &seen, s->call);
-    if (!verdict.failure)
-        verdict = check_fallbacks(s, p, fallen.overlaps - overlaps, fallen.others - others);
+    if (!verdict.failure) verdict = check_fallbacks(s, p, &fallbacks);
     if (!verdict.failure) verdict = check_guards(s, p, &before, &now, expect, seen.status);
     seen_free(&seen);
     s->call++;
@@ -290,24 +200,24 @@ static FuzzVerdict check_call(Session *s, const FuzzProgram *p, const Seen *eage
 
 /* ---- one program ---------------------------------------------------------------------------- */
 
-static FuzzVerdict check_graph(Session *s) {
+static FuzzVerdict check_graph(Check *s) {
     char text[480];
-    int judged = oracle_graph_check(s->program, s->compiled, text, sizeof text);
+    int judged = oracle_graph_check(s->session.program, s->session.compiled, text, sizeof text);
     if (s->coverage) s->coverage->oracle_graphs += judged != 0;
     return judged < 0 ? fuzz_fail(FUZZ_ORACLE_GRAPH, "%s", text) : fuzz_fine();
 }
 
 /* A call with another number of threads, which changes no bits but those of products of matrices. */
-static FuzzVerdict check_threads(Session *s, const Seen *eager) {
+static FuzzVerdict check_threads(Check *s, const Seen *eager) {
     static const int32_t threads[] = {1, 2, 5};
     int32_t usual = sn_threads();
     Seen own = {.status = SN_OK};
     FuzzVerdict verdict = fuzz_fine();
-    bool products = has_products(s->program);
-    sn_set_threads(threads[s->program->seed % 3]);
-    if (products) verdict = run_eager(s->program, &own, NULL);
+    bool products = has_products(s->session.program);
+    sn_set_threads(threads[s->session.program->seed % 3]);
+    if (products) verdict = run_eager(s->session.program, &own, NULL);
     if (!verdict.failure)
-        verdict = check_call(s, s->program, products ? &own : eager, 0, EXPECT_HIT);
+        verdict = check_call(s, s->session.program, products ? &own : eager, 0, EXPECT_HIT);
     sn_set_threads(usual);
     seen_free(&own);
     return verdict;
@@ -315,17 +225,17 @@ static FuzzVerdict check_threads(Session *s, const Seen *eager) {
 
 /* The first call traces, the second one checks the trace, the others hit: one with another number of
  * threads, one with inputs that are aligned differently. */
-static FuzzVerdict check_calls(Session *s, const Seen *eager, bool refuse) {
+static FuzzVerdict check_calls(Check *s, const Seen *eager, bool refuse) {
     bool planted = refuse && plant_refusal();
     s->refused = planted;
-    FuzzVerdict verdict = check_call(s, s->program, eager, 0, EXPECT_MISS);
+    FuzzVerdict verdict = check_call(s, s->session.program, eager, 0, EXPECT_MISS);
     if (planted) s->refused = plant_refused();
     if (s->coverage && planted) s->coverage->plants += s->refused;
-    bool whole = !may_fall_back(s->program) && !s->reads && eager->status == SN_OK;
+    bool whole = !may_fall_back(s->session.program) && !s->reads && eager->status == SN_OK;
     if (!verdict.failure && whole) verdict = check_graph(s);
-    if (!verdict.failure) verdict = check_call(s, s->program, eager, 0, EXPECT_ANY);
+    if (!verdict.failure) verdict = check_call(s, s->session.program, eager, 0, EXPECT_ANY);
     if (!verdict.failure) verdict = check_threads(s, eager);
-    if (!verdict.failure) verdict = check_call(s, s->program, eager, 1, EXPECT_HIT);
+    if (!verdict.failure) verdict = check_call(s, s->session.program, eager, 1, EXPECT_HIT);
     return verdict;
 }
 
@@ -345,31 +255,31 @@ static void name_variation(const FuzzProgram *p, FuzzVariation variation, FuzzVe
 }
 
 /* The same function with other arguments, twice, and once more with the first ones. */
-static FuzzVerdict check_variation(Session *s, const Seen *eager, FuzzVariation variation,
+static FuzzVerdict check_variation(Check *s, const Seen *eager, FuzzVariation variation,
                                    FuzzRandom *random, bool first) {
     FuzzProgram varied;
-    if (!fuzz_vary(s->program, variation, random, &varied)) return fuzz_fine();
+    if (!fuzz_vary(s->session.program, variation, random, &varied)) return fuzz_fine();
     Seen other = {.status = SN_OK};
     Expect expect = first ? EXPECT_MISS : EXPECT_ANY; /* another variation may have been the same */
-    if (fuzz_same_guards(s->program, &varied)) expect = EXPECT_HIT;
+    if (fuzz_same_guards(s->session.program, &varied)) expect = EXPECT_HIT;
     if (variation == FUZZ_VARY_ALIAS) expect = EXPECT_ANY;
     if (s->coverage) s->coverage->variations[variation]++;
     FuzzVerdict verdict = run_eager(&varied, &other, NULL);
     for (int32_t call = 0; call < 2 && !verdict.failure; call++)
         verdict = check_call(s, &varied, &other, 0, call == 0 ? expect : EXPECT_ANY);
-    if (!verdict.failure) verdict = check_call(s, s->program, eager, 0, EXPECT_HIT);
+    if (!verdict.failure) verdict = check_call(s, s->session.program, eager, 0, EXPECT_HIT);
     if (verdict.failure) name_variation(&varied, variation, &verdict);
     seen_free(&other);
     return verdict;
 }
 
-static FuzzVerdict check_compiled(Session *s, const Seen *eager) {
-    FuzzRandom random = {s->program->seed ^ 0x5eed};
+static FuzzVerdict check_compiled(Check *s, const Seen *eager) {
+    FuzzRandom random = {s->session.program->seed ^ 0x5eed};
     bool refuse = fuzz_chance(&random, REFUSED_PERCENT);
     FuzzVerdict verdict = check_calls(s, eager, refuse);
     bool varies = eager->status == SN_OK && fuzz_chance(&random, VARIED_PERCENT);
     for (int32_t i = 0; i < 2 && varies && !verdict.failure; i++) {
-        bool scalar = s->program->n_scalars && fuzz_chance(&random, 30);
+        bool scalar = s->session.program->n_scalars && fuzz_chance(&random, 30);
         FuzzVariation variation =
             scalar ? FUZZ_VARY_SCALAR : (FuzzVariation)fuzz_below(&random, FUZZ_VARIATION_COUNT);
         verdict = check_variation(s, eager, variation, &random, i == 0);
@@ -377,20 +287,9 @@ static FuzzVerdict check_compiled(Session *s, const Seen *eager) {
     return verdict;
 }
 
-static bool begin_session(Session *s, const FuzzProgram *p, const char *plant,
-                          FuzzCoverage *coverage, sn_error *error) {
-    char signature[FUZZ_MOST_INPUTS + FUZZ_MOST_SCALARS + FUZZ_MOST_OUTPUTS + 5];
-    watch_log();
-    *s = (Session){.program = p, .plant = plant, .coverage = coverage};
-    for (int32_t i = 0; i < p->n_steps; i++) s->reads = s->reads || p->steps[i].kind == FUZZ_CHOOSE;
-    fuzz_signature(p, signature);
-    s->compiled = sn_compile_payload(run_on_arguments, s, NULL, "program", signature, NULL, error);
-    return s->compiled != NULL;
-}
-
 FuzzVerdict fuzz_check(const FuzzProgram *program, const char *plant, FuzzCoverage *coverage) {
     Seen eager = {.status = SN_OK};
-    Session session;
+    Check check = {.coverage = coverage};
     sn_error error = {0};
     FuzzVerdict verdict = run_eager(program, &eager, coverage);
     uint64_t digest = verdict.digest;
@@ -400,11 +299,13 @@ FuzzVerdict fuzz_check(const FuzzProgram *program, const char *plant, FuzzCovera
         for (int32_t i = 0; i < eager.n_outputs; i++)
             coverage->aliases_returned += eager.outputs[i].shares >= 0;
     }
+    for (int32_t i = 0; i < program->n_steps; i++)
+        check.reads = check.reads || program->steps[i].kind == FUZZ_CHOOSE;
     if (!verdict.failure) {
-        verdict = begin_session(&session, program, plant, coverage, &error)
-                      ? check_compiled(&session, &eager)
+        verdict = session_begin(&check.session, program, plant, false, &error)
+                      ? check_compiled(&check, &eager)
                       : fuzz_fail(FUZZ_SETUP, "%s", error.text);
-        sn_compiled_release(session.compiled);
+        session_end(&check.session);
     }
     seen_free(&eager);
     verdict.digest = digest;
@@ -412,13 +313,13 @@ FuzzVerdict fuzz_check(const FuzzProgram *program, const char *plant, FuzzCovera
 }
 
 void fuzz_dump(const FuzzProgram *program, const char *stage, FILE *out) {
-    Session session;
+    FuzzSession session;
     Seen seen = {.status = SN_OK};
-    if (begin_session(&session, program, NULL, NULL, NULL))
-        call_once(program, session.compiled, 0, &seen);
+    if (session_begin(&session, program, NULL, false, NULL))
+        session_call(&session, program, 0, false, &seen);
     seen_free(&seen);
     char *text = session.compiled ? sn_dump(session.compiled, stage, NULL) : NULL;
     fprintf(out, "%s\n", text ? text : "(no such stage)");
     sn_text_free(text);
-    sn_compiled_release(session.compiled);
+    session_end(&session);
 }

@@ -68,7 +68,7 @@ void coverage_program(FuzzCoverage *c, const FuzzProgram *p) {
     bool shared = false;
     c->programs++;
     c->inputs += p->n_inputs;
-    c->arrays += p->as_array;
+    c->arrays += p->passing == FUZZ_ARRAY;
     c->scalars += p->n_scalars;
     c->outputs += p->n_outputs;
     c->several_outputs += p->n_outputs > 1;
@@ -112,10 +112,11 @@ static void print_counts(const char *title, const char *const *names, const int6
     printf("\n");
 }
 
+static const char *const kinds[FUZZ_KIND_COUNT] = {
+    "op",         "in-place op",        "copy_", "fill_",    "index", "split",
+    "contiguous", "choose (host read)", "loop",  "exchange", NULL};
+
 static void print_steps(const FuzzCoverage *c) {
-    static const char *const kinds[FUZZ_KIND_COUNT] = {
-        "op",    "in-place op", "copy_",      "fill_",
-        "index", "split",       "contiguous", "choose (host read)"};
     const char *dtypes[SN_DTYPE_COUNT];
     static const char *const ranks[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8"};
     for (int32_t i = 0; i < SN_DTYPE_COUNT; i++) dtypes[i] = sn_dtype_name((sn_dtype)i);

@@ -16,6 +16,7 @@ typedef struct Maker {
     sn_tensor *values[FUZZ_MOST_VALUES]; /* inputs and results so far; NULL where there is none */
     sn_tensor *blocks[FUZZ_MOST_INPUTS]; /* memory of the inputs */
     sn_rng generator;                    /* of random ops */
+    FuzzState state;                     /* names it */
     sn_dtype palette[PALETTE];           /* dtypes this program mostly uses */
     int32_t rank;                        /* of the shape this program mostly uses */
     int64_t dims[SN_MAX_RANK];           /* that shape */
@@ -112,7 +113,7 @@ static void add_scalar(Maker *m, FuzzStep *step) {
     if (chance(m, 60)) { /* a scalar argument, new or known */
         int32_t number = (int32_t)below(m, p->n_scalars + 1);
         if (number == p->n_scalars && number < FUZZ_MOST_SCALARS)
-            p->scalars[p->n_scalars++] = (FuzzScalar){real, value};
+            p->scalars[p->n_scalars++] = (FuzzScalar){real ? 'd' : 'l', value};
         if (number < p->n_scalars) operand = (FuzzOperand){FUZZ_SCALAR, number};
     }
     step->operands[step->n_operands++] = operand;
@@ -847,8 +848,8 @@ static bool add_step(Maker *m) {
         sn_error_take(NULL);
         return false;
     }
-    FuzzStep bound = fuzz_bound_step(p, p->n_steps);
-    sn_tensor *result = fuzz_run_step(&bound, p->n_steps, m->values, &m->generator);
+    FuzzStep bound = fuzz_bound_step(p, p->n_steps, m->values);
+    sn_tensor *result = fuzz_run_step(&bound, p->n_steps, m->values, &m->state);
     bool refused = sn_error_take(NULL) != SN_OK;
     bool keeps = refused ? chance(m, 4) : result && sn_count(result) <= 4 * MOST_ELEMENTS;
     if (keeps) {
@@ -879,7 +880,8 @@ static void choose_outputs(Maker *m) {
 void fuzz_make(uint64_t seed, FuzzProgram *program) {
     Maker maker = {.program = program, .random = {seed}, .generator = {seed, 0}};
     Maker *m = &maker;
-    *program = (FuzzProgram){.seed = seed};
+    m->state.generator = &m->generator;
+    *program = (FuzzProgram){.seed = seed, .counter = 5};
     sn_scope scope = sn_scope_begin();
     for (int32_t i = 0; i < PALETTE; i++) m->palette[i] = random_dtype(m);
     do { /* once more where the elements are too many */
@@ -891,7 +893,7 @@ void fuzz_make(uint64_t seed, FuzzProgram *program) {
     for (int32_t i = 0; i < wanted * MOST_TRIES && program->n_steps < wanted && !ended; i++)
         ended = add_step(m);
     choose_outputs(m);
-    program->as_array = chance(m, 10);
+    if (chance(m, 10)) program->passing = FUZZ_ARRAY;
     sn_error_take(NULL);
     sn_scope_end(scope, NULL);
 }

@@ -77,13 +77,14 @@ static bool turn_into_input(Shrinker *s, int32_t at) {
     FuzzProgram candidate = *s->best;
     if (candidate.n_inputs == FUZZ_MOST_INPUTS) return false;
     sn_tensor *blocks[FUZZ_MOST_INPUTS], *values[FUZZ_MOST_VALUES] = {0};
-    sn_rng generator = {candidate.seed, 5};
+    sn_rng generator = {candidate.seed, candidate.counter};
+    FuzzState state = {.generator = &generator};
     sn_tensor *result = NULL;
     sn_scope scope = sn_scope_begin();
     if (fuzz_make_inputs(&candidate, 0, blocks, values))
         for (int32_t i = 0; i <= at; i++) {
-            FuzzStep step = fuzz_bound_step(&candidate, i);
-            values[FUZZ_MOST_INPUTS + i] = result = fuzz_run_step(&step, i, values, &generator);
+            FuzzStep step = fuzz_bound_step(&candidate, i, values);
+            values[FUZZ_MOST_INPUTS + i] = result = fuzz_run_step(&step, i, values, &state);
         }
     sn_error_take(NULL);
     bool ok = result && result->kind == TENSOR_REAL;
