@@ -2,13 +2,18 @@
  *
  *   fuzz [--count N] [--seconds T] [--seed S] [--jobs N] [--plant NAME]… [--expect-finding STEPS]
  *        [--dump STAGE] [--no-shrink] [--show]
+ *   fuzz --guards …
  *
  * Programs run in child processes, so that a crash is one more finding. A failing program is cut down
  * and printed with its seed; `--seed S --count 1` runs it again. `--expect-finding` turns the exit
  * status round: a bug must be found, and cut down to so many steps. The first programs of each batch
- * run once more with AVX2 only, and must leave the same bits. */
+ * run once more with AVX2 only, and must leave the same bits.
+ *
+ * With --guards, each program's compiled function is called FUZZ_MOST_CALLS times with arguments that
+ * vary (fuzz_guards.h); --count counts calls then, and calls are cut down too. */
 #include "base/settings.h"
 #include "tests/fuzz_check.h"
+#include "tests/fuzz_guards.h"
 #include "tests/fuzz_make.h"
 #include "tests/fuzz_plant.h"
 #include "tests/fuzz_shrink.h"
@@ -38,7 +43,8 @@ enum {
 
 /* What the command line says. */
 typedef struct Options {
-    int64_t count;                   /* programs to run */
+    bool guards;                     /* sample calls inside and outside of guards */
+    int64_t count;                   /* programs to run; of guards: on the command line, calls */
     double seconds;                  /* stop after so long; 0 = no limit */
     uint64_t seed;                   /* of the first program */
     int32_t jobs;                    /* processes at a time */
@@ -74,6 +80,31 @@ static const char *plant_for(const Options *o, uint64_t seed) {
     return o->n_plants ? o->plants[seed % (uint64_t)o->n_plants] : NULL;
 }
 
+/* ---- what is checked ------------------------------------------------------------------------ */
+
+static void make_subject(const Options *o, uint64_t seed, FuzzSequence *subject) {
+    if (o->guards) {
+        fuzz_sequence_make(seed, subject);
+        return;
+    }
+    subject->n_variants = 1;
+    subject->n_calls = 0;
+    fuzz_make(seed, &subject->variants[0]);
+}
+
+static FuzzVerdict check_subject(const Options *o, const FuzzSequence *subject, const char *plant,
+                                 FuzzCoverage *coverage) {
+    return o->guards ? guards_check(subject, plant, coverage)
+                     : fuzz_check(&subject->variants[0], plant, coverage);
+}
+
+static void print_subject(const Options *o, const FuzzSequence *subject) {
+    if (o->guards)
+        fuzz_sequence_print(subject, stdout);
+    else
+        fuzz_print(&subject->variants[0], stdout);
+}
+
 /* ---- children ------------------------------------------------------------------------------- */
 
 /* Runs a program once more, with the other instruction set. */
@@ -87,15 +118,16 @@ static FuzzVerdict compare_digest(const FuzzProgram *program, uint64_t wanted,
 
 /* Runs a batch up to its first failure; the exit status is the failure. */
 static int run_batch(const Options *o, Slot *slot) {
-    static FuzzProgram program;
+    static FuzzSequence subject;
     if (slot->second) setting_set(SETTING_ISA, "avx2");
     for (int64_t i = slot->done; i < slot->count; i++) {
         slot->now = slot->first + (uint64_t)i;
         slot->since = time(NULL);
-        fuzz_make(slot->now, &program);
-        FuzzVerdict verdict = slot->second
-                                  ? compare_digest(&program, slot->digests[i], &slot->coverage)
-                                  : fuzz_check(&program, plant_for(o, slot->now), &slot->coverage);
+        make_subject(o, slot->now, &subject);
+        const char *plant = plant_for(o, slot->now);
+        FuzzVerdict verdict =
+            slot->second ? compare_digest(&subject.variants[0], slot->digests[i], &slot->coverage)
+                         : check_subject(o, &subject, plant, &slot->coverage);
         slot->done = i + 1;
         if (!slot->second && i < SECOND_ISA) slot->digests[i] = verdict.digest;
         if (!verdict.failure) continue;
@@ -126,10 +158,11 @@ typedef struct Shared {
 } Shared;
 
 typedef struct Trial {
-    FuzzFailure failure; /* the one to keep */
-    const char *plant;   /* bug that is put in */
-    int32_t threads;     /* as many as the program failed with */
-    Shared *shared;      /* the verdict of the last trial comes from the child */
+    const Options *options; /* how it is checked */
+    FuzzFailure failure;    /* the one to keep */
+    const char *plant;      /* bug that is put in */
+    int32_t threads;        /* as many as the program failed with */
+    Shared *shared;         /* the verdict of the last trial comes from the child */
 } Trial;
 
 static FuzzFailure failure_of(int status) {
@@ -138,14 +171,14 @@ static FuzzFailure failure_of(int status) {
     return WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? FUZZ_HANG : FUZZ_CRASH;
 }
 
-static bool still_fails(const FuzzProgram *program, void *context) {
+static bool still_fails(const FuzzSequence *subject, void *context) {
     const Trial *trial = context;
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
         alarm(TRIAL_SECONDS);
         sn_set_threads(trial->threads);
-        FuzzVerdict verdict = fuzz_check(program, trial->plant, NULL);
+        FuzzVerdict verdict = check_subject(trial->options, subject, trial->plant, NULL);
         if (verdict.failure == trial->failure) trial->shared->verdict = verdict;
         _exit((int)verdict.failure);
     }
@@ -160,17 +193,19 @@ static void shrink_and_print(const Options *o, uint64_t seed, FuzzFailure failur
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
-        static FuzzProgram program;
-        Trial trial = {failure, plant_for(o, seed), sn_threads(), shared};
+        static FuzzSequence subject;
+        const FuzzProgram *program = &subject.variants[0];
+        Trial trial = {o, failure, plant_for(o, seed), sn_threads(), shared};
         sn_set_threads(1); /* so that the trials, which are forked off, may start threads */
-        fuzz_make(seed, &program);
-        int32_t before = program.n_steps;
-        int32_t trials = fuzz_shrink(&program, still_fails, &trial, SHRINK_TRIALS);
-        printf("reduced from %d to %d steps in %d trials: %s\n", (int)before, (int)program.n_steps,
-               (int)trials, shared->verdict.text);
-        shared->steps = program.n_steps;
-        fuzz_print(&program, stdout);
-        if (o->dump) fuzz_dump(&program, o->dump, stdout);
+        make_subject(o, seed, &subject);
+        int32_t steps = program->n_steps, calls = subject.n_calls;
+        int32_t trials = fuzz_shrink(&subject, still_fails, &trial, SHRINK_TRIALS);
+        printf("reduced from %d to %d steps", (int)steps, (int)program->n_steps);
+        if (calls) printf(" and from %d to %d calls", (int)calls, (int)subject.n_calls);
+        printf(" in %d trials: %s\n", (int)trials, shared->verdict.text);
+        shared->steps = program->n_steps;
+        print_subject(o, &subject);
+        if (o->dump) fuzz_dump(program, o->dump, stdout);
         fflush(NULL);
         _exit(0);
     }
@@ -223,9 +258,12 @@ static void kill_if_stuck(Slot *slots, int32_t jobs) {
             kill(slots[i].child, SIGALRM);
 }
 
-static void print_totals(const Totals *totals, double seconds) {
+static void print_totals(const Options *o, const Totals *totals, double seconds) {
     const FuzzCoverage *c = &totals->coverage;
-    if (c->programs >= FEW) coverage_print(c);
+    if (o->guards)
+        coverage_print_guards(c);
+    else if (c->programs >= FEW)
+        coverage_print(c);
     printf("programs: %lld (%lld of them refused by eager too), %lld steps, %lld kernels compiled, "
            "%.1f s, %.1f programs/s\n",
            (long long)c->programs, (long long)c->refused, (long long)c->steps,
@@ -238,7 +276,7 @@ static void print_totals(const Totals *totals, double seconds) {
 
 static void next_batch(const Options *o, Slot *slot, uint64_t *next) {
     uint64_t end = o->seed + (uint64_t)o->count;
-    if (slot->done >= slot->count && slot->count > 0 && !slot->second) {
+    if (slot->done >= slot->count && slot->count > 0 && !slot->second && !o->guards) {
         slot->second = true; /* the same once more */
         slot->done = 0;
         if (slot->count > SECOND_ISA) slot->count = SECOND_ISA;
@@ -283,18 +321,19 @@ static void run_all(const Options *o, Totals *totals) {
     }
     totals->passed = totals->coverage.programs - totals->failed + totals->by_kind[FUZZ_CRASH] +
                      totals->by_kind[FUZZ_HANG];
-    print_totals(totals, now_seconds() - begin);
+    print_totals(o, totals, now_seconds() - begin);
     munmap(slots, bytes);
 }
 
 /* ---- the command line ----------------------------------------------------------------------- */
 
 static int usage(void) {
-    fprintf(stderr,
-            "usage: fuzz [--count N] [--seconds T] [--seed S] [--jobs N] [--plant NAME]...\n"
-            "            [--expect-finding STEPS] [--dump STAGE] [--no-shrink] [--show]\n"
-            "plants: %s\n",
-            plant_names());
+    fprintf(
+        stderr,
+        "usage: fuzz [--guards] [--count N] [--seconds T] [--seed S] [--jobs N] [--plant NAME]...\n"
+        "            [--expect-finding STEPS] [--dump STAGE] [--no-shrink] [--show]\n"
+        "plants: %s\n",
+        plant_names());
     return 2;
 }
 
@@ -304,6 +343,8 @@ static bool parse(int argc, char **argv, Options *o) {
             o->shrink = false;
         } else if (strcmp(argv[i], "--show") == 0) {
             o->show = true;
+        } else if (strcmp(argv[i], "--guards") == 0) {
+            o->guards = true;
         } else if (i + 1 == argc) {
             return false;
         } else if (strcmp(argv[i], "--count") == 0) {
@@ -325,6 +366,7 @@ static bool parse(int argc, char **argv, Options *o) {
             return false;
         }
     }
+    if (o->guards) o->count = (o->count + FUZZ_MOST_CALLS - 1) / FUZZ_MOST_CALLS;
     return o->count > 0 && o->jobs > 0 && o->jobs <= MOST_JOBS;
 }
 
@@ -339,9 +381,9 @@ int main(int argc, char **argv) {
     Options options = {.count = 1000, .seed = 1, .jobs = 2, .shrink = true};
     if (!parse(argc, argv, &options)) return usage();
     if (options.show) {
-        static FuzzProgram program;
-        fuzz_make(options.seed, &program);
-        fuzz_print(&program, stdout);
+        static FuzzSequence subject;
+        make_subject(&options, options.seed, &subject);
+        print_subject(&options, &subject);
         return 0;
     }
     static Totals totals;

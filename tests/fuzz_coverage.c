@@ -172,3 +172,22 @@ void coverage_print(const FuzzCoverage *c) {
     print_oracle(c);
     print_calls(c);
 }
+
+void coverage_print_guards(const FuzzCoverage *c) {
+    print_counts("kinds of step", kinds, c->kinds, FUZZ_KIND_COUNT);
+    printf(
+        "programs that take an array %lld, a struct %lld, optional tensors %lld, declared memory "
+        "%lld; that capture %lld, branch %lld, have attributes that follow %lld, are nested %lld\n",
+        (long long)c->passings[FUZZ_ARRAY], (long long)c->passings[FUZZ_STRUCT],
+        (long long)c->with_optional, (long long)c->declaring, (long long)c->capturing,
+        (long long)c->asking, (long long)c->following, (long long)c->nested);
+    printf("arguments: %lld different ones, %lld with other sizes, %lld with shared memory; graphs "
+           "compiled for new ones %lld; overlapping memory written, so run node by node %lld\n",
+           (long long)c->variants, (long long)c->sized, (long long)c->sharing,
+           (long long)c->graphs_compiled, (long long)c->overlap_fallbacks);
+    printf("sampled calls: %lld; inside guards (hits) %lld, outside (misses) %lld, second calls "
+           "checked %lld, always run %lld; refused by eager too %lld\n",
+           (long long)c->calls, (long long)c->sampled_hits, (long long)c->sampled_misses,
+           (long long)c->sampled_checks, (long long)c->sampled_reruns,
+           (long long)c->sampled_refused);
+}

@@ -51,6 +51,23 @@ typedef struct FuzzCoverage {
     int64_t threads[6];                       /* of them, by number of threads */
     int64_t kernels_compiled;                 /* by LLVM */
     int64_t second_isa; /* programs whose bits were compared with another set's */
+
+    int64_t sampled_hits;                 /* sampled calls inside guards */
+    int64_t sampled_misses;               /* outside of all */
+    int64_t sampled_checks;               /* inside, for the second time: traced and compared */
+    int64_t sampled_reruns;               /* of functions that are always run */
+    int64_t sampled_refused;              /* that ended in an error */
+    int64_t graphs_compiled;              /* for functions that had one */
+    int64_t variants;                     /* different arguments */
+    int64_t sized;                        /* of them, with other sizes than the first ones */
+    int64_t sharing;                      /* of them, with inputs in one block */
+    int64_t passings[FUZZ_PASSING_COUNT]; /* programs by how they take their arguments */
+    int64_t capturing;                    /* programs that reach a tensor by themselves */
+    int64_t declaring;                    /* with declared memory */
+    int64_t asking;                       /* with host branches */
+    int64_t following;                    /* with attributes that follow sizes or scalars */
+    int64_t with_optional;                /* with optional tensors */
+    int64_t nested;                       /* called by another compiled function too */
 } FuzzCoverage;
 
 void coverage_add(FuzzCoverage *to, const FuzzCoverage *from);
@@ -59,5 +76,7 @@ void coverage_step(FuzzCoverage *c, const FuzzProgram *program, int32_t number,
                    const sn_tensor *result);
 void coverage_program(FuzzCoverage *c, const FuzzProgram *program);
 void coverage_print(const FuzzCoverage *c);
+/* The same for sequences of calls. */
+void coverage_print_guards(const FuzzCoverage *c);
 
 #endif

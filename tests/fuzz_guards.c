@@ -1,0 +1,137 @@
+/* Sampled calls inside and outside of guards; see fuzz_guards.h. */
+#include "tests/fuzz_guards.h"
+
+#include "tests/fuzz_plant.h"
+#include "tests/fuzz_session.h"
+
+#include <string.h>
+
+/* The same C function, eagerly. Its exchanges keep in `state`. */
+static FuzzVerdict run_eager(const FuzzProgram *p, FuzzState *state, Seen *seen) {
+    sn_tensor *blocks[FUZZ_MOST_INPUTS], *values[FUZZ_MOST_VALUES] = {0};
+    sn_tensor *outputs[FUZZ_MOST_OUTPUTS] = {0};
+    sn_rng generator = {p->seed, p->counter};
+    sn_error error = {0};
+    bool ok = true;
+    state->generator = &generator;
+    SN_SCOPE {
+        if (!fuzz_make_inputs(p, 0, blocks, values))
+            return fuzz_fail(FUZZ_SETUP, "inputs: %s", sn_error_text());
+        seen->status = fuzz_run(p, values, state, outputs);
+        sn_error_take(&error);
+        memcpy(seen->text, error.text, sizeof seen->text);
+        ok = seen_take(p, seen, outputs, blocks, 0, &generator);
+        fuzz_state_settle(state, seen->status == SN_OK);
+    }
+    return ok ? fuzz_fine() : fuzz_fail(FUZZ_SETUP, "out of memory");
+}
+
+/* What the counters say that a call did. */
+static void count_call(FuzzCoverage *c, const sn_counters *before, const sn_counters *now,
+                       const FuzzFallbacks *fallbacks, const Seen *seen) {
+    bool hit = now->guard_hits > before->guard_hits,
+         miss = now->guard_misses > before->guard_misses;
+    bool reruns = now->reruns > before->reruns;
+    c->calls++;
+    c->sampled_hits += hit;
+    c->sampled_misses += miss;
+    c->sampled_reruns += reruns;
+    c->sampled_checks += !hit && !miss && !reruns;
+    c->sampled_refused += seen->status != SN_OK;
+    c->graphs_compiled += now->recompiles - before->recompiles;
+    c->kernels_compiled += now->compiles - before->compiles;
+    c->overlap_fallbacks += session_fallbacks.overlaps - fallbacks->overlaps;
+}
+
+static FuzzVerdict check_call(FuzzSession *session, const FuzzProgram *p, const FuzzCall *call,
+                              const Seen *eager, int32_t number, FuzzCoverage *coverage) {
+    Seen seen = {.status = SN_OK};
+    FuzzFallbacks fallbacks = session_fallbacks;
+    sn_counters before = {.size = sizeof before}, now = before;
+    sn_counters_get(&before);
+    bool through = call->through && session->outer;
+    FuzzVerdict verdict = session_call(session, p, call->shift, through, &seen);
+    sn_counters_get(&now);
+    if (coverage) count_call(coverage, &before, &now, &fallbacks, &seen);
+    if (!verdict.failure) verdict = seen_compare(p, eager, &seen, number);
+    if (!verdict.failure && session_fallbacks.others > fallbacks.others)
+        verdict = fuzz_fail(FUZZ_FELL_BACK, "call %d: %.600s", number, session_fallbacks.text);
+    seen_free(&seen);
+    return verdict;
+}
+
+static FuzzVerdict check_calls(const FuzzSequence *s, FuzzSession *session, FuzzState *state,
+                               FuzzCoverage *coverage) {
+    FuzzVerdict verdict = fuzz_fine();
+    for (int32_t i = 0; i < s->n_calls && !verdict.failure; i++) {
+        const FuzzProgram *p = &s->variants[s->calls[i].variant];
+        Seen eager = {.status = SN_OK};
+        verdict = run_eager(p, state, &eager);
+        if (!verdict.failure) verdict = check_call(session, p, &s->calls[i], &eager, i, coverage);
+        plant_mix_entries(session->compiled, session->plant);
+        seen_free(&eager);
+    }
+    return verdict;
+}
+
+static bool same_sizes(const FuzzProgram *p, const FuzzProgram *q) {
+    for (int32_t i = 0; i < p->n_inputs; i++) {
+        const FuzzInput *x = &p->inputs[i], *y = &q->inputs[i];
+        size_t bytes = sizeof(int64_t) * (size_t)x->rank;
+        if (x->rank == y->rank && memcmp(x->dims, y->dims, bytes) != 0) return false;
+    }
+    return true;
+}
+
+static bool shares_memory(const FuzzProgram *p) {
+    for (int32_t i = 0; i < p->n_inputs; i++)
+        for (int32_t j = 0; j < i; j++)
+            if (p->inputs[i].block == p->inputs[j].block) return true;
+    return false;
+}
+
+static void count_sequence(FuzzCoverage *c, const FuzzSequence *s, bool nested) {
+    const FuzzProgram *p = &s->variants[0];
+    bool captures = false, declares = false, asks = false, follows = false, optional = false;
+    for (int32_t i = 0; i < p->n_inputs; i++) {
+        captures = captures || p->inputs[i].place == FUZZ_CAPTURED;
+        optional = optional || p->inputs[i].place == FUZZ_OPTIONAL;
+    }
+    for (int32_t i = 0; i < p->n_scalars; i++) declares = declares || p->scalars[i].letter == 'w';
+    for (int32_t i = 0; i < p->n_steps; i++) {
+        c->kinds[p->steps[i].kind]++;
+        asks = asks || p->steps[i].asks;
+        follows = follows || p->steps[i].n_follows;
+    }
+    c->programs++;
+    c->steps += p->n_steps;
+    c->inputs += p->n_inputs;
+    c->scalars += p->n_scalars;
+    c->passings[p->passing]++;
+    c->capturing += captures;
+    c->declaring += declares;
+    c->asking += asks;
+    c->following += follows;
+    c->with_optional += optional;
+    c->nested += nested;
+    c->variants += s->n_variants;
+    for (int32_t i = 0; i < s->n_variants; i++) {
+        c->sized += !same_sizes(p, &s->variants[i]);
+        c->sharing += shares_memory(&s->variants[i]);
+    }
+}
+
+FuzzVerdict guards_check(const FuzzSequence *s, const char *plant, FuzzCoverage *coverage) {
+    FuzzSession session;
+    FuzzState state = {.n_spent = 0};
+    sn_error error = {0};
+    bool nested = false;
+    for (int32_t i = 0; i < s->n_calls; i++) nested = nested || s->calls[i].through;
+    if (coverage) count_sequence(coverage, s, nested);
+    FuzzVerdict verdict = session_begin(&session, &s->variants[0], plant, nested, &error)
+                              ? check_calls(s, &session, &state, coverage)
+                              : fuzz_fail(FUZZ_SETUP, "%s", error.text);
+    session_end(&session);
+    fuzz_state_settle(&state, false);
+    return verdict;
+}
