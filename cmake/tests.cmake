@@ -46,7 +46,14 @@ endforeach()
 add_test(NAME fuzz COMMAND tests_fuzz --count 2000 --seconds 8 --jobs 1)
 add_test(NAME fuzz_finds_a_bug
     COMMAND tests_fuzz --plant argmax --count 400 --jobs 1 --expect-finding 3)
-set_tests_properties(fuzz fuzz_finds_a_bug PROPERTIES
+# Calls inside and outside of guards, and guards that leave something out.
+add_test(NAME fuzz_guards COMMAND tests_fuzz --guards --count 4000 --seconds 8 --jobs 1)
+add_test(NAME fuzz_guards_finds_hidden_state
+    COMMAND tests_fuzz --guards --plant hidden --count 8000 --jobs 1 --expect-finding 3)
+add_test(NAME fuzz_guards_finds_mixed_entries
+    COMMAND tests_fuzz --guards --plant mixed --count 8000 --jobs 1 --expect-finding 3)
+set_tests_properties(fuzz fuzz_finds_a_bug
+    fuzz_guards fuzz_guards_finds_hidden_state fuzz_guards_finds_mixed_entries PROPERTIES
     TIMEOUT ${timeout}
     ENVIRONMENT "${environment}"
     WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
