@@ -9,6 +9,8 @@
 #define LOG_TOPICS(LOG_TOPIC)                                                                      \
     LOG_TOPIC(TRACE, "trace")                                                                      \
     LOG_TOPIC(GUARDS, "guards")                                                                    \
+    LOG_TOPIC(RECOMPILES, "recompiles")                                                            \
+    LOG_TOPIC(PURITY, "purity")                                                                    \
     LOG_TOPIC(FUSION, "fusion")                                                                    \
     LOG_TOPIC(CACHE, "cache")                                                                      \
     LOG_TOPIC(CODEGEN, "codegen")                                                                  \

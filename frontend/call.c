@@ -38,13 +38,6 @@ static bool add_tensor(const sn_compiled *c, CallArgs *args, sn_tensor *tensor, 
     if (args->n_tensors == SIGNATURE_MOST_TENSORS)
         return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: more than %d tensors", c->name,
                            SIGNATURE_MOST_TENSORS) != NULL;
-    if (tensor->kind == TENSOR_WEAK) { /* as an argument, a scalar is a tensor like any other */
-        Trace *trace = thread_state()->trace;
-        bool records = trace && !trace->eager;
-        tensor = records ? trace_scalar(trace, tensor, c->site)
-                         : tensor_realize(tensor, c->name, c->site);
-        if (!tensor) return false;
-    }
     args->tensors[args->n_tensors++] = tensor;
     return true;
 }
@@ -131,15 +124,51 @@ static bool flatten(const sn_compiled *c, const sn_value *values, CallArgs *args
     return true;
 }
 
-/* ---- the guard key --------------------------------------------------------------------------------------------- */
+/* ---- declared dims ---------------------------------------------------------------------------------------------- */
 
-/* A key being packed; `at` may pass the end, which is checked once. */
-typedef struct Key {
-    uint64_t *words;   /* room for `capacity` */
-    uint32_t at;       /* words packed */
-    uint32_t capacity; /* see words */
-    void *block;       /* allocation behind words, or NULL */
-} Key;
+static bool breaks_dim(const sn_compiled *c, const sn_dim *d, int64_t size, const char *what,
+                       int64_t bound) {
+    return error_raise(
+               SN_ERROR_SHAPE, c->site,
+               "%s: %s (dim %d of tensor argument %d) is %lld, but is declared to be %s %lld",
+               c->name, d->name ? d->name : "a size", (int)d->axis, (int)d->tensor, (long long)size,
+               what, (long long)bound) != NULL;
+}
+
+/* Dims of one name are equal. */
+static bool check_name(const sn_compiled *c, const CallArgs *args, int32_t i) {
+    const sn_dim *d = &c->dims[i];
+    for (int32_t j = 0; d->name && j < i; j++) {
+        const sn_dim *other = &c->dims[j];
+        if (!other->name || strcmp(other->name, d->name) != 0) continue;
+        int64_t size = args->tensors[d->tensor]->dims[d->axis],
+                first = args->tensors[other->tensor]->dims[other->axis];
+        return size == first ||
+               breaks_dim(c, d, size, "that of the first argument that has it,", first);
+    }
+    return true;
+}
+
+static bool check_declared(const sn_compiled *c, const CallArgs *args) {
+    for (int32_t i = 0; i < c->n_dims; i++) {
+        const sn_dim *d = &c->dims[i];
+        const sn_tensor *t = d->tensor < args->n_tensors ? args->tensors[d->tensor] : NULL;
+        if (!t || t->kind == TENSOR_NONE) continue; /* absent, or an array is shorter */
+        if (d->axis >= t->rank)
+            return error_raise(SN_ERROR_SHAPE, c->site,
+                               "%s: tensor argument %d has %d dims, but dim %d is declared",
+                               c->name, (int)d->tensor, (int)t->rank, (int)d->axis) != NULL;
+        int64_t size = t->dims[d->axis];
+        if (size < d->min) return breaks_dim(c, d, size, "at least", d->min);
+        if (d->max && size > d->max) return breaks_dim(c, d, size, "at most", d->max);
+        if (d->multiple_of > 1 && size % d->multiple_of != 0)
+            return breaks_dim(c, d, size, "a multiple of", d->multiple_of);
+        if (!check_name(c, args, i)) return false;
+    }
+    return true;
+}
+
+/* ---- the guard key --------------------------------------------------------------------------------------------- */
 
 static inline void put(Key *key, uint64_t word) {
     if (key->at < key->capacity) key->words[key->at] = word;
@@ -169,6 +198,7 @@ static inline void put_tensor(Key *key, const CallArgs *args, int32_t i) {
         break;
     }
     put(key, (uint64_t)t->kind | (uint64_t)t->dtype << 8 | (uint64_t)t->rank << 16 | same << 24);
+    if (t->kind == TENSOR_WEAK) put(key, t->bits);
     if (t->kind == TENSOR_NONE) return;
     for (int32_t d = 0; d < t->rank; d++) {
         put(key, (uint64_t)t->dims[d]);
@@ -227,45 +257,6 @@ static void pack_key(const sn_compiled *c, const CallArgs *args, Key *key) {
     for (int32_t i = 0; i < c->n_watch; i++) put_bytes(key, c->watch[i].data, c->watch[i].bytes);
 }
 
-/* ---- entries ------------------------------------------------------------------------------------------------------ */
-
-typedef struct EntryKey {
-    const sn_compiled *c;
-    const Key *key;
-} EntryKey;
-
-static bool key_equal(const Entry *entry, const Key *key) {
-    return entry->key_words == key->at &&
-           memcmp(entry->key, key->words, key->at * sizeof(uint64_t)) == 0;
-}
-
-static bool entry_equal(const void *context, uint32_t index) {
-    const EntryKey *wanted = context;
-    return key_equal(wanted->c->entries.data[index], wanted->key);
-}
-
-static Entry *find_entry(sn_compiled *c, const Key *key) {
-    Entry *last = atomic_load_explicit(&c->last, memory_order_acquire);
-    if (last && key_equal(last, key)) return last;
-    uint64_t hash = hash_bytes(key->words, key->at * sizeof(uint64_t), 0);
-    EntryKey wanted = {c, key};
-    pthread_mutex_lock(&c->lock);
-    int64_t index = map_find(&c->entry_map, hash, entry_equal, &wanted);
-    Entry *entry = index == MAP_NONE ? NULL : c->entries.data[index];
-    pthread_mutex_unlock(&c->lock);
-    if (entry) atomic_store_explicit(&c->last, entry, memory_order_release);
-    return entry;
-}
-
-static void free_entry(Entry *entry) {
-    if (!entry) return;
-    mem_free(entry->key);
-    mem_free(entry->outputs);
-    mem_free(entry->sources);
-    mem_free(entry->drawn);
-    mem_free(entry);
-}
-
 /* ---- running an entry ------------------------------------------------------------------------------------------------ */
 
 /* Memory of one guarded call. */
@@ -295,8 +286,12 @@ static bool entry_memory(EntryMemory *m, uint32_t n_inputs, int32_t n_outputs) {
     return true;
 }
 
+static const Graph *entry_graph(const Entry *entry) {
+    return compiled_recorded(entry->instance->graph);
+}
+
 static void resolve_inputs(const Entry *entry, const CallArgs *args, EntryMemory *m) {
-    for (uint32_t i = 0; i < entry->graph->graph.inputs.count; i++) {
+    for (uint32_t i = 0; i < entry_graph(entry)->inputs.count; i++) {
         int32_t source = entry->sources[i];
         if (source >= 0) {
             m->inputs[i] = tensor_data(args->tensors[source]);
@@ -309,13 +304,12 @@ static void resolve_inputs(const Entry *entry, const CallArgs *args, EntryMemory
     }
 }
 
-static int32_t allocate_results(const Program *program, EntryMemory *m) {
+static int32_t allocate_results(const Executable *executable, EntryMemory *m) {
+    const Program *program = executable_program(executable);
     int32_t made = 0;
     for (uint32_t b = (uint32_t)program->n_inputs; made < program->n_outputs; b++, made++) {
         /* OUTPUT buffers follow the inputs, in order of their numbers. */
-        const Buffer *buffer = &program->buffers.data[b];
-        Storage *storage =
-            storage_new((size_t)buffer->elements * sn_dtype_size((sn_dtype)buffer->dtype));
+        Storage *storage = storage_new(executable_buffer_bytes(executable, b));
         if (!storage) break;
         m->storages[made] = storage;
         m->outputs[made] = storage->data;
@@ -348,8 +342,8 @@ static void commit_entry(const Entry *entry, const CallArgs *args) {
     for (int32_t i = 0; i < args->n_generators; i++)
         args->generators[i]->counter += (uint64_t)entry->drawn[i];
     if (!entry->writes) return;
-    for (uint32_t i = 0; i < entry->graph->graph.outputs.count; i++) {
-        int32_t written = entry->graph->graph.outputs.data[i].writes_input;
+    for (uint32_t i = 0; i < entry_graph(entry)->outputs.count; i++) {
+        int32_t written = entry_graph(entry)->outputs.data[i].writes_input;
         if (written < 0) continue;
         Storage *storage = args->tensors[entry->sources[written]]->storage;
         atomic_fetch_add_explicit(&storage->version, 1, memory_order_relaxed);
@@ -358,19 +352,19 @@ static void commit_entry(const Entry *entry, const CallArgs *args) {
 
 static sn_status run_entry(const sn_compiled *c, const Entry *entry, const CallArgs *args,
                            sn_tensor **outputs, bool owned) {
-    const Executable *executable = entry->graph->executable;
+    const Executable *executable = entry->instance->executable;
     const Program *program = executable_program(executable);
     EntryMemory memory;
     sn_error error;
     error_init(&error);
     uint64_t code = UINT64_MAX;
-    if (!entry_memory(&memory, entry->graph->graph.inputs.count, program->n_outputs)) {
+    if (!entry_memory(&memory, entry_graph(entry)->inputs.count, program->n_outputs)) {
         error_raise(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
         return SN_ERROR_MEMORY;
     }
     resolve_inputs(entry, args, &memory);
     uint32_t first = thread_state()->held.count;
-    int32_t made = allocate_results(program, &memory), handles = 0;
+    int32_t made = allocate_results(executable, &memory), handles = 0;
     sn_status status = SN_OK;
     if (made < program->n_outputs)
         status = error_set(&error, SN_ERROR_MEMORY, "%s: out of memory", c->name);
@@ -385,7 +379,7 @@ static sn_status run_entry(const sn_compiled *c, const Entry *entry, const CallA
         status = executable_run(executable, memory.inputs, memory.outputs, parallel_threads(),
                                 &code, &error);
     Site site = c->site;
-    if (status == SN_OK && code != UINT64_MAX) status = data_error(program, code, &error, &site);
+    if (status == SN_OK && code != UINT64_MAX) status = data_error(executable, code, &error, &site);
     if (status == SN_OK) commit_entry(entry, args);
     for (int32_t i = 0; i < made; i++) storage_release(memory.storages[i]);
     mem_free(memory.block);
@@ -401,8 +395,8 @@ static sn_status run_entry(const sn_compiled *c, const Entry *entry, const CallA
 /* An entry that writes an input must not meet a second tensor in the same memory, unless that was so
  * when it was traced (then the key says so). */
 static bool memory_is_apart(const Entry *entry, const CallArgs *args) {
-    for (uint32_t i = 0; i < entry->graph->graph.outputs.count; i++) {
-        int32_t written = entry->graph->graph.outputs.data[i].writes_input;
+    for (uint32_t i = 0; i < entry_graph(entry)->outputs.count; i++) {
+        int32_t written = entry_graph(entry)->outputs.data[i].writes_input;
         if (written < 0) continue;
         const sn_tensor *target = args->tensors[entry->sources[written]];
         for (int32_t j = 0; j < args->n_tensors; j++) {
@@ -568,17 +562,30 @@ sn_status compiled_invoke(sn_compiled *c, const sn_value *values, sn_tensor **ou
 
 /* ---- tracing ---------------------------------------------------------------------------------------------------------------- */
 
-static void mark_impure(sn_compiled *c, const char *reason) {
-    if (atomic_exchange(&c->impure, true)) return;
+/* `difference` (may be NULL) is taken over. */
+static void mark_impure(sn_compiled *c, const char *reason, char *difference) {
+    if (atomic_exchange(&c->impure, true)) {
+        mem_free(difference);
+        return;
+    }
+    pthread_mutex_lock(&c->lock);
     c->impure_reason = reason;
-    if (log_on(LOG_TRACE)) log_write(LOG_TRACE, "%s is run on every call: %s", c->name, reason);
+    c->impure_detail = difference;
+    pthread_mutex_unlock(&c->lock);
+    LogTopic topic = difference ? LOG_PURITY : LOG_TRACE;
+    if (log_on(topic))
+        log_write(topic, "%s is run on every call: %s%s%s", c->name, reason, difference ? ": " : "",
+                  difference ? difference : "");
 }
 
 static bool make_proxies(Trace *trace, const CallArgs *args, sn_tensor **proxies) {
     for (int32_t i = 0; i < args->n_tensors; i++) {
-        proxies[i] = args->tensors[i]->kind == TENSOR_NONE
-                         ? SN_NONE
-                         : trace_argument(trace, args->tensors[i]);
+        sn_tensor *own = args->tensors[i];
+        if (own->kind == TENSOR_WEAK) /* a scalar is its value, in a handle of the function's own */
+            proxies[i] = own->dtype == SN_F64 ? sn_c(dtype_bits_to_double(SN_F64, own->bits))
+                                              : sn_ci((int64_t)own->bits);
+        else
+            proxies[i] = own->kind == TENSOR_NONE ? own : trace_argument(trace, own, i);
         if (!proxies[i]) return false;
     }
     return true;
@@ -641,7 +648,7 @@ static bool describe_outputs(const sn_compiled *c, const Trace *trace, sn_tensor
     return true;
 }
 
-static void number_outputs(const sn_compiled *c, const CompiledGraph *graph,
+static void number_outputs(const sn_compiled *c, const GraphInstance *graph,
                            const RootOutputs *made, OutputSpec *specs, const uint32_t *roots) {
     if (!graph->executable) return;
     const Program *program = executable_program(graph->executable);
@@ -674,36 +681,31 @@ static bool fill_sources(Entry *entry, const Trace *trace, const CallArgs *args)
 
 /* Remembers what the key leads to. A failure only means that the next call traces again. */
 static void keep_entry(sn_compiled *c, const Key *key, const Trace *trace, const CallArgs *args,
-                       CompiledGraph *graph, const OutputSpec *specs, const int64_t *drawn) {
+                       GraphInstance *instance, const OutputSpec *specs, const int64_t *drawn) {
     Entry *entry = mem_calloc(1, sizeof *entry);
     if (!entry) return;
+    atomic_init(&entry->refs, 1);
     entry->hash = hash_bytes(key->words, key->at * sizeof(uint64_t), 0);
-    entry->graph = graph;
+    entry->instance = instance_retain(instance);
     entry->key_words = key->at;
     entry->key = mem_alloc(key->at * sizeof(uint64_t) + 1);
     entry->outputs = mem_calloc((size_t)c->signature.n_outputs + 1, sizeof *entry->outputs);
     entry->sources = mem_calloc(trace->inputs.count + 1, sizeof *entry->sources);
     entry->drawn = mem_calloc((size_t)args->n_generators + 1, sizeof *entry->drawn);
-    bool ok = entry->key && entry->outputs && entry->sources && entry->drawn &&
-              fill_sources(entry, trace, args);
-    if (ok) {
-        memcpy(entry->key, key->words, key->at * sizeof(uint64_t));
-        memcpy(entry->outputs, specs, sizeof *specs * (size_t)c->signature.n_outputs);
-        memcpy(entry->drawn, drawn, sizeof *drawn * (size_t)args->n_generators);
-        for (uint32_t i = 0; i < graph->graph.outputs.count; i++)
-            entry->writes = entry->writes || graph->graph.outputs.data[i].writes_input >= 0;
-        atomic_store(&entry->calls, 1);
+    if (!entry->key || !entry->outputs || !entry->sources || !entry->drawn ||
+        !fill_sources(entry, trace, args)) {
+        entry_release(entry);
+        return;
     }
-    EntryKey wanted = {c, key};
-    pthread_mutex_lock(&c->lock);
-    ok = ok && map_find(&c->entry_map, entry->hash, entry_equal, &wanted) == MAP_NONE &&
-         vec_push(&c->entries, entry);
-    if (ok && !map_insert(&c->entry_map, entry->hash, c->entries.count - 1)) {
-        c->entries.count--;
-        ok = false;
-    }
-    pthread_mutex_unlock(&c->lock);
-    if (!ok) free_entry(entry);
+    memcpy(entry->key, key->words, key->at * sizeof(uint64_t));
+    memcpy(entry->outputs, specs, sizeof *specs * (size_t)c->signature.n_outputs);
+    memcpy(entry->drawn, drawn, sizeof *drawn * (size_t)args->n_generators);
+    const Graph *graph = entry_graph(entry);
+    for (uint32_t i = 0; i < graph->outputs.count; i++)
+        entry->writes = entry->writes || graph->outputs.data[i].writes_input >= 0;
+    atomic_init(&entry->calls, 1);
+    atomic_init(&entry->used, true);
+    entry_add(c, entry);
 }
 
 static bool same_outputs(const sn_compiled *c, const Entry *entry, const OutputSpec *specs) {
@@ -718,8 +720,7 @@ static bool same_outputs(const sn_compiled *c, const Entry *entry, const OutputS
     return true;
 }
 
-/* Gives the results, which hold one reference each, to the caller; there is room in the scope. */
-static void hand_over(const sn_compiled *c, sn_tensor **outputs, bool owned) {
+void results_hand_over(const sn_compiled *c, sn_tensor **outputs, bool owned) {
     ThreadState *state = thread_state();
     for (int32_t i = 0; i < c->signature.n_outputs; i++) {
         sn_tensor *out = outputs[i];
@@ -754,13 +755,15 @@ static const char *impurity(const sn_compiled *c, const Trace *trace) {
     return kept ? "a tensor made in it was kept" : NULL;
 }
 
-static void note_trace(sn_compiled *c, const Trace *trace, CompiledGraph *graph, int64_t ns) {
+static void note_trace(sn_compiled *c, const Trace *trace, GraphInstance *instance, int64_t ns) {
     pthread_mutex_lock(&c->lock);
-    graph->trace_ns = ns;
-    c->latest = graph;
+    c->trace_ns = ns;
+    GraphInstance *before = c->latest;
+    c->latest = instance_retain(instance);
     c->host_reads = trace->host_reads;
     c->read_site = trace->read_site;
     pthread_mutex_unlock(&c->lock);
+    instance_release(before);
 }
 
 /* Numbers drawn by generator argument; one that was passed twice counts at its first place. */
@@ -783,6 +786,23 @@ static Trace *trace_begin(sn_compiled *c, Key *key) {
     }
     if (trace) trace_free(trace);
     return error_raise(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
+}
+
+/* What runs the recorded graph: that of the entry seen, if the function recorded the same again. */
+static GraphInstance *instance_of(sn_compiled *c, const Trace *trace, const Entry *seen,
+                                  sn_error *error) {
+    if (seen && instance_matches(seen->instance, &trace->graph))
+        return instance_retain(seen->instance);
+    return instance_get(c, trace, error);
+}
+
+/* The first difference between what an entry was recorded as and a trace; NULL when out of memory. */
+static char *difference_from(const Entry *seen, const Trace *trace) {
+    StrBuf text = {0};
+    Graph known;
+    if (instance_recorded(seen->instance, &known)) graph_difference(&known, &trace->graph, &text);
+    graph_free(&known);
+    return strbuf_take(&text);
 }
 
 /* The call by way of a trace. `seen` is the entry that the key led to, to be checked, or NULL. */
@@ -809,32 +829,34 @@ static sn_status trace_call(sn_compiled *c, const CallArgs *args, Key *key, Entr
     bool pure_outputs = recorded && describe_outputs(c, trace, outputs, specs, roots);
     const char *reason = recorded ? impurity(c, trace) : NULL;
     count_draws(trace, args, drawn);
-    CompiledGraph *graph = NULL;
+    GraphInstance *instance = NULL;
     if (recorded && !owned &&
         !vec_reserve(&thread_state()->held, (uint32_t)c->signature.n_outputs)) {
-        status = error_memory(&error); /* for hand_over: behind the run nothing may fail */
+        status = error_memory(&error); /* for results_hand_over: behind the run nothing may fail */
     } else if (recorded && !trace->eager) {
-        if (segment_declare(trace, &made, &error)) graph = segment_compile(c, trace, &error);
-        status = graph ? segment_run(trace, graph, &made, &error) : error.status;
+        if (segment_declare(trace, &made, &error)) instance = instance_of(c, trace, seen, &error);
+        status = instance ? segment_run(trace, instance, &made, &error) : error.status;
     }
     if (status != SN_OK && recorded) {
         raise_run_error(c, &error);
         for (int32_t i = 0; i < c->signature.n_outputs; i++) tensor_unref(outputs[i]);
     }
-    if (status == SN_OK && reason) mark_impure(c, reason);
-    if (status == SN_OK && graph) {
-        note_trace(c, trace, graph, trace_ns);
-        if (pure_outputs) number_outputs(c, graph, &made, specs, roots);
-        bool keeps = !reason && pure_outputs && !atomic_load(&c->impure) && graph->executable;
-        if (seen && (!keeps || seen->graph != graph || !same_outputs(c, seen, specs)))
-            mark_impure(c, "a second call with equal arguments recorded other ops");
+    if (status == SN_OK && reason) mark_impure(c, reason, NULL);
+    if (status == SN_OK && instance) {
+        note_trace(c, trace, instance, trace_ns);
+        if (pure_outputs) number_outputs(c, instance, &made, specs, roots);
+        bool keeps = !reason && pure_outputs && !atomic_load(&c->impure) && instance->executable;
+        if (seen && (!keeps || seen->instance != instance || !same_outputs(c, seen, specs)))
+            mark_impure(c, "a second call with equal arguments recorded other ops",
+                        difference_from(seen, trace));
         if (seen) atomic_store_explicit(&seen->calls, 2, memory_order_relaxed);
-        if (!seen && keeps) keep_entry(c, key, trace, args, graph, specs, drawn);
+        if (!seen && keeps) keep_entry(c, key, trace, args, instance, specs, drawn);
     }
+    instance_release(instance);
     vec_free(&made);
     trace_free(trace);
     for (int32_t i = 0; status != SN_OK && i < c->signature.n_outputs; i++) outputs[i] = NULL;
-    if (status == SN_OK) hand_over(c, outputs, owned);
+    if (status == SN_OK) results_hand_over(c, outputs, owned);
     return status;
 }
 
@@ -851,13 +873,13 @@ static bool hold_callee(Trace *trace, sn_compiled *c) {
 }
 
 /* What the inlined function depends on beyond its arguments, the caller depends on. Arguments and
- * results are checked, and scalars among them become tensors, as in a call of its own. */
+ * results are checked, and a scalar that is returned becomes a tensor, as in a call of its own. */
 sn_status compiled_inline(sn_compiled *c, const sn_value *values, sn_tensor **outputs, bool owned) {
     Trace *trace = thread_state()->trace;
     if (error_pending(thread_state()) || !hold_callee(trace, c)) return sn_error_status();
     CallArgs args;
     Substituted s;
-    if (!flatten(c, values, &args)) return sn_error_status();
+    if (!flatten(c, values, &args) || !check_declared(c, &args)) return sn_error_status();
     if (!substitute(c, trace, &args, args.tensors, &s))
         return error_raise(SN_ERROR_MEMORY, c->site, "out of memory"), SN_ERROR_MEMORY;
     bool fullgraph = trace->fullgraph;
@@ -872,12 +894,24 @@ sn_status compiled_inline(sn_compiled *c, const sn_value *values, sn_tensor **ou
     return status;
 }
 
+/* Is this the call of an entry that runs the function again, to compare? */
+static bool is_due(const sn_compiled *c, Entry *entry) {
+    if (!c->check_every) return atomic_load_explicit(&entry->calls, memory_order_relaxed) < 2;
+    int64_t before = atomic_fetch_add_explicit(&entry->calls, 1, memory_order_relaxed);
+    return before < 2 || before % c->check_every == 0;
+}
+
 sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outputs, bool owned) {
     ThreadState *state = thread_state();
     if (error_pending(state)) return state->error.status;
     if (!owned && c->signature.n_outputs && !scope_check(c->site)) return SN_ERROR_SCOPE;
     CallArgs args;
     if (!flatten(c, values, &args)) return sn_error_status();
+    if (c->n_dims && !check_declared(c, &args)) return sn_error_status();
+    PolicyState policy = {.stance = compiled_stance(c),
+                          .called =
+                              atomic_exchange_explicit(&c->called, true, memory_order_relaxed)};
+    if (policy_call(&policy) == CALL_EAGER) return compiled_call_eagerly(c, values, outputs, owned);
     uint64_t few[KEY_FEW_WORDS];
     Key key = {few, 0, KEY_FEW_WORDS, NULL};
     pack_key(c, &args, &key);
@@ -890,9 +924,8 @@ sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outp
     }
     sn_status status;
     bool rerun = atomic_load_explicit(&c->impure, memory_order_relaxed);
-    Entry *entry = rerun ? NULL : find_entry(c, &key);
-    if (entry && atomic_load_explicit(&entry->calls, memory_order_relaxed) > 1 &&
-        (!entry->writes || memory_is_apart(entry, &args))) {
+    Entry *entry = rerun ? NULL : entry_find(c, &key);
+    if (entry && !is_due(c, entry) && (!entry->writes || memory_is_apart(entry, &args))) {
         COUNT(guard_hits);
         status = run_entry(c, entry, &args, outputs, owned);
     } else {

@@ -2,6 +2,7 @@
 #include "frontend/compiled.h"
 
 #include "base/log.h"
+#include "base/settings.h"
 #include "base/status.h"
 #include "runtime/lock.h"
 
@@ -27,6 +28,35 @@ void compiled_count_fallback(sn_compiled *c, const char *reason) {
     if (log_on(LOG_FALLBACK)) log_write(LOG_FALLBACK, "%s runs node by node: %s", c->name, reason);
 }
 
+/* ---- stances ------------------------------------------------------------------------------------------------ */
+
+sn_stance compiled_stance(const sn_compiled *c) {
+    sn_stance own = (sn_stance)atomic_load_explicit(&c->stance, memory_order_relaxed);
+    sn_stance thread = thread_state()->stance;
+    return thread == SN_STANCE_DEFAULT ? own : thread;
+}
+
+static bool is_stance(sn_stance stance, const char *what) {
+    if ((uint32_t)stance <= SN_STANCE_ASYNC) return true;
+    error_raise(SN_ERROR_ARGUMENT, (Site){0}, "%s: there is no stance %d", what, (int)stance);
+    return false;
+}
+
+sn_stance sn_set_stance(sn_compiled *c, sn_stance stance) {
+    if (!c) {
+        error_raise(SN_ERROR_ARGUMENT, (Site){0}, "set_stance: the handle is NULL");
+        return SN_STANCE_DEFAULT;
+    }
+    if (!is_stance(stance, "set_stance")) return (sn_stance)atomic_load(&c->stance);
+    return (sn_stance)atomic_exchange(&c->stance, (int32_t)stance);
+}
+
+sn_stance sn_set_thread_stance(sn_stance stance) {
+    sn_stance before = thread_state()->stance;
+    if (is_stance(stance, "set_thread_stance")) thread_state()->stance = stance;
+    return before;
+}
+
 /* ---- making ------------------------------------------------------------------------------------------------- */
 
 /* libffi sets its heap up at the first closure without regard to other threads. */
@@ -45,29 +75,17 @@ static void free_closure(ffi_closure *closure) {
 
 static void free_compiled(sn_compiled *c) {
     if (!c) return;
-    for (uint32_t i = 0; i < c->entries.count; i++) {
-        Entry *entry = c->entries.data[i];
-        mem_free(entry->key);
-        mem_free(entry->outputs);
-        mem_free(entry->sources);
-        mem_free(entry->drawn);
-        mem_free(entry);
-    }
-    for (uint32_t i = 0; i < c->graphs.count; i++) {
-        CompiledGraph *graph = c->graphs.data[i];
-        executable_release(graph->executable);
-        graph_free(&graph->graph);
-        mem_free(graph->failure);
-        mem_free(graph);
-    }
-    vec_free(&c->entries);
-    vec_free(&c->graphs);
-    map_free(&c->entry_map);
+    entries_release(c);
+    graphs_release(c);
     if (c->closure) free_closure(c->closure);
     pthread_mutex_destroy(&c->lock);
+    pthread_cond_destroy(&c->compiled);
     mem_free(c->name);
     mem_free(c->signature_text);
     mem_free(c->watch);
+    for (int32_t i = 0; i < c->n_dims; i++) mem_free((void *)(uintptr_t)c->dims[i].name);
+    mem_free(c->dims);
+    mem_free(c->impure_detail);
     mem_free(c);
 }
 
@@ -81,27 +99,76 @@ static sn_status check_array(const void *array, int32_t count, const char *name,
     return SN_OK;
 }
 
+static sn_status check_dim(const sn_dim *d, int32_t i, sn_error *error) {
+    if (d->tensor < 0 || d->axis < 0 || d->axis >= SN_MAX_RANK)
+        return error_set(error, SN_ERROR_ARGUMENT, "options.dims[%d] is dim %d of tensor %d",
+                         (int)i, (int)d->axis, (int)d->tensor);
+    if (d->min < 0 || d->max < 0 || d->multiple_of < 0 || (d->max && d->max < d->min))
+        return error_set(error, SN_ERROR_ARGUMENT,
+                         "options.dims[%d] is bounded by %lld and %lld, a multiple of %lld", (int)i,
+                         (long long)d->min, (long long)d->max, (long long)d->multiple_of);
+    return SN_OK;
+}
+
 static sn_status check_options(const sn_compile_options *options, sn_error *error) {
-    if (options->size && options->size != sizeof *options)
-        return error_set(error, SN_ERROR_ARGUMENT, "options.size is %zu, expected %zu",
-                         options->size, sizeof *options);
+    size_t least = offsetof(sn_compile_options, shapes); /* as it was at first */
+    if (options->size && (options->size < least || options->size > sizeof *options))
+        return error_set(error, SN_ERROR_ARGUMENT, "options.size is %zu, expected %zu to %zu",
+                         options->size, least, sizeof *options);
     if ((uint32_t)options->rerun > SN_RERUN_ALWAYS)
         return error_set(error, SN_ERROR_ARGUMENT, "options.rerun is %d", (int)options->rerun);
+    if ((uint32_t)options->shapes > SN_SHAPES_DYNAMIC)
+        return error_set(error, SN_ERROR_ARGUMENT, "options.shapes is %d", (int)options->shapes);
+    if ((uint32_t)options->at_limit > SN_AT_LIMIT_ERROR)
+        return error_set(error, SN_ERROR_ARGUMENT, "options.at_limit is %d",
+                         (int)options->at_limit);
+    if ((uint32_t)options->stance > SN_STANCE_ASYNC)
+        return error_set(error, SN_ERROR_ARGUMENT, "options.stance is %d", (int)options->stance);
+    if (options->most_graphs < 0 || options->check_every < 0)
+        return error_set(
+            error, SN_ERROR_ARGUMENT, "options.%s is %d",
+            options->most_graphs < 0 ? "most_graphs" : "check_every",
+            (int)(options->most_graphs < 0 ? options->most_graphs : options->check_every));
     if ((uint32_t)options->numerics > SN_NUMERICS_FAST)
         return error_set(error, SN_ERROR_ARGUMENT, "options.numerics is %d",
                          (int)options->numerics);
     sn_status status = check_array(options->watch, options->n_watch, "watch", error);
     if (status == SN_OK) status = check_array(options->trees, options->n_trees, "trees", error);
+    if (status == SN_OK) status = check_array(options->dims, options->n_dims, "dims", error);
+    for (int32_t i = 0; status == SN_OK && i < options->n_dims; i++)
+        status = check_dim(&options->dims[i], i, error);
     for (int32_t i = 0; status == SN_OK && i < options->n_watch; i++)
         if (options->watch[i].bytes && !options->watch[i].data)
             status = error_set(error, SN_ERROR_ARGUMENT, "options.watch[%d].data is NULL", (int)i);
     return status;
 }
 
+static sn_status copy_dims(sn_compiled *c, const sn_compile_options *options, sn_error *error) {
+    if (!options->n_dims) return SN_OK;
+    c->dims = mem_calloc((size_t)options->n_dims, sizeof *c->dims);
+    if (!c->dims) return error_memory(error);
+    for (; c->n_dims < options->n_dims; c->n_dims++) {
+        sn_dim *d = &c->dims[c->n_dims];
+        *d = options->dims[c->n_dims];
+        if (d->name) d->name = mem_strdup(d->name);
+        if (!d->name && options->dims[c->n_dims].name) return error_memory(error);
+    }
+    return SN_OK;
+}
+
 static sn_status copy_options(sn_compiled *c, const sn_compile_options *options, sn_error *error) {
+    c->most_graphs = GRAPHS_MOST;
+    c->check_every = (int32_t)setting_int(SETTING_CHECK_EVERY, 0);
+    if (c->check_every < 0) c->check_every = 0;
     if (!options) return SN_OK;
     sn_status status = check_options(options, error);
+    if (status == SN_OK) status = copy_dims(c, options, error);
     if (status != SN_OK) return status;
+    c->shapes = options->shapes;
+    c->at_limit = options->at_limit;
+    atomic_init(&c->stance, (int32_t)options->stance);
+    if (options->most_graphs) c->most_graphs = (uint32_t)options->most_graphs;
+    if (options->check_every) c->check_every = options->check_every;
     c->fullgraph = options->fullgraph;
     c->fast = options->numerics == SN_NUMERICS_FAST;
     c->progress = options->progress;
@@ -137,14 +204,21 @@ static sn_status prepare(sn_compiled *c, const char *signature, const sn_compile
     return SN_OK;
 }
 
-static sn_compiled *make(const char *name, const char *signature, const sn_compile_options *options,
+static sn_compiled *make(const char *name, const char *signature, const sn_compile_options *given,
                          Site site, sn_error *error) {
+    /* A program that was built when the struct had fewer fields. */
+    sn_compile_options all = {0}, *options = given ? &all : NULL;
+    size_t size = given && given->size ? given->size : sizeof all;
+    if (given) memcpy(&all, given, size < sizeof all ? size : sizeof all);
     sn_compiled *c = mem_calloc(1, sizeof *c);
     if (!c) {
         error_memory(error);
         return NULL;
     }
+    static _Atomic uint64_t serials;
+    c->serial = atomic_fetch_add(&serials, 1) + 1;
     pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->compiled, NULL);
     atomic_init(&c->refs, 1);
     c->site = site;
     c->name = mem_strdup(name ? name : "function");

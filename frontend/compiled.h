@@ -2,7 +2,9 @@
 #ifndef SN_FRONTEND_COMPILED_H
 #define SN_FRONTEND_COMPILED_H
 
+#include "frontend/policy.h"
 #include "frontend/trace.h"
+#include "ir/generalise.h"
 #include "runtime/executable.h"
 
 #include <sinter/binding.h>
@@ -12,17 +14,61 @@
 
 /* ---- graphs (frontend/graph_cache.c) ----------------------------------------------------------------- */
 
-/* A recorded graph and what runs it; lives as long as the function it belongs to. */
+enum { GRAPHS_MOST = 64 }; /* of a function, unless it says otherwise; then the oldest goes */
+
+/* What was recorded, for one trace or generalised over several, and what runs it. Immutable but for
+ * `used` once it is in the function's list. */
 typedef struct CompiledGraph {
-    uint64_t hash;            /* of the graph */
-    Graph graph;              /* as recorded; input layouts included */
-    Executable *executable;   /* NULL: run node by node */
-    char *failure;            /* why, or NULL */
-    bool transient;           /* memory was out: the next call compiles anew */
-    _Atomic int64_t trace_ns; /* spent recording, the last time */
-    int64_t plan_ns;          /* spent in passes */
-    int64_t load_ns;          /* spent loading or compiling kernels */
+    _Atomic int64_t refs;   /* the list's and those of instances */
+    uint64_t hash;          /* of the recorded graph */
+    uint64_t structure;     /* the same without its words */
+    Graph own;              /* recorded, where it is not general */
+    GeneralGraph *general;  /* for all sizes that bind it; NULL: for those of `own` */
+    Executable *executable; /* NULL: run node by node */
+    char *failure;          /* why, or NULL */
+    int64_t plan_ns;        /* spent in passes */
+    int64_t load_ns;        /* spent loading or compiling kernels */
+    _Atomic uint64_t used;  /* the function's clock when it was used last */
 } CompiledGraph;
+
+/* As recorded; input layouts included. */
+static inline const Graph *compiled_recorded(const CompiledGraph *graph) {
+    return graph->general ? &graph->general->recorded : &graph->own;
+}
+
+/* A compiled graph at the sizes and scalars of a trace. Immutable. */
+typedef struct GraphInstance {
+    _Atomic int64_t refs;   /* owners */
+    CompiledGraph *graph;   /* a reference is held */
+    Executable *executable; /* a reference is held; NULL: run node by node */
+    int64_t *symbols;       /* general: by symbol */
+    uint64_t *scalars;      /* general: by scalar */
+} GraphInstance;
+
+GraphInstance *instance_retain(GraphInstance *instance);
+void instance_release(GraphInstance *instance);
+/* Is the recorded graph this one, sizes and scalars included? */
+bool instance_matches(const GraphInstance *instance, const Graph *recorded);
+/* The graph that was recorded, at the instance's sizes, into an initialised empty one; false when out of
+ * memory. */
+bool instance_recorded(const GraphInstance *instance, Graph *graph);
+/* Values of all expressions of a general graph, for dim_value; the caller frees them. NULL where it is
+ * not general, or memory is out. */
+int64_t *instance_values(const GraphInstance *instance);
+/* The function's compiled form of what the trace recorded: found, bound, generalised from two traces, or
+ * compiled. A reference, or NULL with the error: the program cancelled or refused it, or memory is
+ * out. */
+GraphInstance *instance_get(sn_compiled *owner, const Trace *trace, sn_error *error);
+/* Lets go of all graphs of the function. */
+void graphs_release(sn_compiled *owner);
+
+/* ---- background work (frontend/background.c) */
+typedef void BackgroundJob(void *context);
+/* Runs the job on a thread of its own, one job after the other; false when there can be none. */
+bool background_run(BackgroundJob *job, void *context);
+/* Where two recorded graphs part: "%0: size of dim 1 was 128, now 96", "add (f.c:3) where mul (f.c:2)
+ * was". (frontend/difference.c) */
+void graph_difference(const Graph *known, const Graph *now, StrBuf *out);
 
 /* Passes and kernels for a graph. */
 sn_status compile_graph(const Graph *graph, bool fast, bool explain, Executable **out,
@@ -75,21 +121,43 @@ typedef struct OutputSpec {
     int64_t offset; /* in elements; from the input's element 0, or from the result's */
 } OutputSpec;
 
-/* What a guard key leads to. Immutable but for `calls`. */
+/* A key being packed; `at` may pass the end, which is checked once. */
+typedef struct Key {
+    uint64_t *words;   /* room for `capacity` */
+    uint32_t at;       /* words packed */
+    uint32_t capacity; /* see words */
+    void *block;       /* allocation behind words, or NULL */
+} Key;
+
+/* What a guard key leads to. Immutable but for `calls` and `used`. */
 typedef struct Entry {
-    uint64_t hash;         /* of the key */
-    uint64_t *key;         /* the guard, packed */
-    uint32_t key_words;    /* its length */
-    CompiledGraph *graph;  /* what runs */
-    OutputSpec *outputs;   /* results in the signature's order */
-    int32_t *sources;      /* by graph input: flattened tensor ≥ 0, or -1 - generator */
-    int64_t *drawn;        /* by generator: numbers drawn */
-    bool writes;           /* some input is written */
-    _Atomic int64_t calls; /* so far, saturating: the second one is checked */
+    _Atomic int64_t refs;    /* the function's list and threads that found it last */
+    uint64_t hash;           /* of the key */
+    uint64_t *key;           /* the guard, packed */
+    uint32_t key_words;      /* its length */
+    GraphInstance *instance; /* what runs; a reference is held */
+    OutputSpec *outputs;     /* results in the signature's order */
+    int32_t *sources;        /* by graph input: flattened tensor ≥ 0, or -1 - generator */
+    int64_t *drawn;          /* by generator: numbers drawn */
+    bool writes;             /* some input is written */
+    _Atomic int64_t calls;   /* so far, saturating: the second one is checked */
+    _Atomic bool used;       /* since entries were last dropped */
 } Entry;
+
+/* ---- entries (frontend/entry.c) ------------------------------------------------------------------------- */
+
+void entry_release(Entry *entry);
+/* The entry that the key leads to, or NULL. Held by this thread until its next call of any function. */
+Entry *entry_find(sn_compiled *compiled, const Key *key);
+/* Takes the entry over and adds it, unless there is an equal one. Where there are too many, those not
+ * used for longest go. */
+void entry_add(sn_compiled *compiled, Entry *entry);
+/* Lets go of all entries of the function, and of this thread's hold on one. */
+void entries_release(sn_compiled *compiled);
 
 struct sn_compiled {
     _Atomic int64_t refs;                  /* the program's and calls in flight */
+    uint64_t serial;                       /* of the handle; never given twice */
     sn_function function;                  /* the program's; NULL for a payload */
     sn_payload_function *payload_function; /* of a binding */
     void *payload;                         /* its closure */
@@ -104,25 +172,46 @@ struct sn_compiled {
     bool fullgraph, fast;                  /* options */
     bool (*progress)(void *, const char *, int32_t, int32_t); /* option */
     void *progress_context;                                   /* option */
+    sn_shapes shapes;                                         /* option */
+    sn_dim *dims;                                             /* declared, with names of our own */
+    int32_t n_dims;                                           /* how many */
+    uint32_t most_graphs;                                     /* kept */
+    sn_at_limit at_limit;                                     /* what happens then */
+    int32_t check_every;         /* calls of an entry; 0: the second only */
+    _Atomic int32_t stance;      /* sn_stance */
+    _Atomic bool called;         /* before */
     _Atomic bool impure;         /* the function is run on every call */
     const char *impure_reason;   /* why; a static string */
+    char *impure_detail;         /* the first difference, or NULL; under the lock */
     ffi_cif cif;                 /* how it is called */
     ffi_closure *closure;        /* sn_compiled_fn; NULL until asked for; under compile.c's lock */
     void *closure_code;          /* its address */
     pthread_mutex_t lock;        /* of the following */
-    VEC(CompiledGraph *) graphs; /* all graphs */
-    VEC(Entry *) entries;        /* all entries */
+    VEC(CompiledGraph *) graphs; /* compiled graphs; a reference to each */
+    uint64_t clock;              /* counts uses of graphs */
+    bool compiling;              /* a thread is making a graph … */
+    pthread_t compiler;          /* … this one */
+    pthread_cond_t compiled;     /* it has ended */
+    VEC(Entry *) entries;        /* all entries; a reference to each */
     Map entry_map;               /* hash → entry */
-    Entry *_Atomic last;         /* hit last; tried first, without the lock */
-    int32_t host_reads;          /* of the latest trace */
+    int64_t trace_ns;            /* spent in the latest trace */
+    int32_t host_reads;          /* of it */
     Site read_site;              /* of its first host read */
-    CompiledGraph *latest;       /* latest graph that ran in a trace */
+    GraphInstance *latest;       /* that ran in a trace last; a reference is held */
     int64_t fallbacks;           /* graphs that ran node by node */
+    int64_t compilations;        /* graphs compiled, dropped ones included */
 };
 
 /* The call itself. Outputs receive handles of the current scope, or owned references. */
 sn_status compiled_call(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs,
                         bool owned);
+/* The same without guards or trace: the program's function on real tensors. (frontend/call_eager.c) */
+sn_status compiled_call_eagerly(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs,
+                                bool owned);
+/* Gives results, which hold one reference each, to the caller; there is room in the scope. */
+void results_hand_over(const sn_compiled *compiled, sn_tensor **outputs, bool owned);
+/* The stance that calls of this thread take to the function. */
+sn_stance compiled_stance(const sn_compiled *compiled);
 /* The same inside a trace: its ops are recorded with the caller's. */
 sn_status compiled_inline(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs,
                           bool owned);
@@ -148,17 +237,16 @@ typedef VEC(RootOutput) RootOutputs;
 
 /* Declares the trace's results in its graph: the roots of live proxies, then written inputs. */
 bool segment_declare(Trace *trace, RootOutputs *roots, sn_error *error);
-/* The function's compiled form of the trace's graph, found or made. NULL when out of memory. */
-CompiledGraph *segment_compile(sn_compiled *owner, const Trace *trace, sn_error *error);
-/* Runs it on the trace's inputs, commits writes and generators, and turns live proxies real. */
-sn_status segment_run(Trace *trace, const CompiledGraph *compiled, const RootOutputs *roots,
+/* Runs the instance on the trace's inputs, commits writes and generators, and turns live proxies
+ * real. */
+sn_status segment_run(Trace *trace, const GraphInstance *instance, const RootOutputs *roots,
                       sn_error *error);
 /* An op was refused while recording, and the thread's error says so. If one before it fails on its
  * data, eager would have stopped there: what was recorded runs node by node, writing nothing, and the
  * error that comes of it takes the place of the other. */
 void segment_check_data(Trace *trace);
 /* Message of a data error. */
-sn_status data_error(const Program *program, uint64_t code, sn_error *error, Site *site);
+sn_status data_error(const Executable *executable, uint64_t code, sn_error *error, Site *site);
 
 /* ---- eager (frontend/eager.c) --------------------------------------------------------------------------------- */
 
@@ -176,6 +264,7 @@ sn_status eager_graph(const Graph *graph, sn_tensor *const *inputs, sn_tensor **
 /* Process-wide counters of the frontend. */
 typedef struct FrontendCounters {
     _Atomic int64_t traces, guard_hits, guard_misses, recompiles, fallbacks, host_reads, reruns;
+    _Atomic int64_t eager_calls;
     _Atomic int64_t trace_ns, plan_ns;
 } FrontendCounters;
 extern FrontendCounters frontend_counters;

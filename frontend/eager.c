@@ -247,8 +247,7 @@ static sn_status launch(const EagerCall *call, const Executable *executable, Sto
         status =
             executable_run(executable, memory.inputs, &output, parallel_threads(), &code, error);
     release_memory(&memory);
-    if (status == SN_OK && code != UINT64_MAX)
-        status = data_error(executable_program(executable), code, error, &first);
+    if (status == SN_OK && code != UINT64_MAX) status = data_error(executable, code, error, &first);
     return status;
 }
 

@@ -12,7 +12,8 @@
 #include <stdio.h>
 
 struct sn_graph {
-    Graph graph; /* the parsed graph */
+    Graph graph;    /* the parsed graph */
+    DimTable table; /* its sizes that vary */
 };
 
 void sn_text_free(char *text) {
@@ -55,7 +56,7 @@ static void observe_stage(void *user, const char *pass, const PassContext *conte
     dump->found = true;
     strbuf_addf(dump->out, "%s--- after %s ---\n", dump->out->length ? "\n" : "", pass);
     if (strcmp(pass, "plan") == 0 || strcmp(pass, "lower") == 0)
-        program_print(context->program, dump->out);
+        program_print(context->program, context->program->numbers.data, dump->out);
     else
         graph_print(&context->graph, dump->out);
     if (strcmp(pass, "fuse") == 0) print_groups(context, dump->out);
@@ -79,7 +80,7 @@ static sn_status print_code(const Program *program, const char *backend, Backend
     for (uint32_t i = 0; i < program->steps.count; i++) {
         const Step *step = &program->steps.data[i];
         if (step->kind != STEP_KERNEL) continue;
-        Schedule schedule = {.stream_stores = step->launch.stream_stores};
+        Schedule schedule = {.stream_stores = program->numbers.data[step->launch.streams] != 0};
         char name[32];
         snprintf(name, sizeof name, "kernel_%u", i);
         strbuf_addf(out, "; kernel %u: %s\n", i, step->label);
@@ -134,7 +135,7 @@ static sn_status dump_stage(const Graph *graph, bool fast, const char *stage, St
         known = true;
     }
     if (status == SN_OK && strcmp(stage, "program") == 0) {
-        program_print(&program, out);
+        program_print(&program, program.numbers.data, out);
         known = true;
     }
     for (size_t i = 0; status == SN_OK && i < sizeof code_stages / sizeof code_stages[0]; i++) {
@@ -161,28 +162,55 @@ static char *finish_text(StrBuf *text, sn_status status, sn_error *error) {
 
 /* ---- compiled functions ------------------------------------------------------------------------------------------- */
 
-static CompiledGraph *latest_graph(sn_compiled *c) {
+/* What ran in the latest trace, with a reference; NULL before the first. */
+static GraphInstance *latest_instance(sn_compiled *c) {
     pthread_mutex_lock(&c->lock);
-    CompiledGraph *graph = c->latest;
+    GraphInstance *instance = c->latest ? instance_retain(c->latest) : NULL;
     pthread_mutex_unlock(&c->lock);
-    return graph;
+    return instance;
 }
 
-static int64_t node_bytes(const Graph *graph, NodeId id) {
-    return dim_hint(graph->table, node_count(graph, id)) *
-           (int64_t)sn_dtype_size((sn_dtype)graph_node(graph, id)->dtype);
+/* A graph with what its expressions come to. */
+typedef struct SizedGraph {
+    const Graph *graph; /* as recorded, or with expressions */
+    int64_t *values;    /* of them; NULL: those at hand when it was made */
+} SizedGraph;
+
+/* False when out of memory. */
+static bool sized_open(const GraphInstance *instance, SizedGraph *sized) {
+    const CompiledGraph *graph = instance->graph;
+    sized->graph = graph->general ? &graph->general->graph : &graph->own;
+    sized->values = instance_values(instance);
+    return sized->values || !graph->general;
+}
+
+static int64_t sized_dim(const SizedGraph *sized, Dim dim) {
+    return sized->values ? dim_value(sized->values, dim) : dim_hint(sized->graph->table, dim);
+}
+
+/* The type of a node at these sizes. */
+static TensorType sized_type(const SizedGraph *sized, NodeId id) {
+    TensorType type = node_type(sized->graph, id);
+    for (int32_t i = 0; i < type.rank; i++) type.dims[i] = dim_of(sized_dim(sized, type.dims[i]));
+    return type;
+}
+
+static int64_t node_bytes(const SizedGraph *sized, NodeId id) {
+    TensorType type = sized_type(sized, id);
+    return type_count(&type) * (int64_t)sn_dtype_size((sn_dtype)type.dtype);
 }
 
 /* Bytes that the ops move when each one reads its operands and writes its result. */
-static int64_t unfused_bytes(const Graph *graph) {
+static int64_t unfused_bytes(const SizedGraph *sized) {
+    const Graph *graph = sized->graph;
     int64_t bytes = 0;
     for (NodeId i = 0; i < graph->nodes.count; i++) {
         const Node *node = graph_node(graph, i);
         if (op_is((OpCode)node->op, CLASS_SOURCE) || op_is((OpCode)node->op, CLASS_VIEW)) continue;
-        bytes += node_bytes(graph, i);
+        bytes += node_bytes(sized, i);
         for (uint32_t j = 0; j < node->n_inputs; j++)
             if (node_inputs(graph, node)[j] != NODE_NONE)
-                bytes += node_bytes(graph, node_inputs(graph, node)[j]);
+                bytes += node_bytes(sized, node_inputs(graph, node)[j]);
     }
     return bytes;
 }
@@ -194,55 +222,128 @@ static int32_t count_ops(const Graph *graph) {
     return ops;
 }
 
+static void explain_steps(const Executable *executable, sn_explanation *e) {
+    const Program *program = executable_program(executable);
+    const int64_t *numbers = executable_numbers(executable);
+    for (uint32_t i = 0; i < program->steps.count; i++) {
+        const Step *step = &program->steps.data[i];
+        const int64_t *costs = numbers + step->costs;
+        if (step->kind == STEP_KERNEL)
+            e->kernels++;
+        else
+            e->extern_calls++;
+        e->bytes += costs[COST_BYTES];
+        e->bytes_stored += costs[COST_BYTES_STORED];
+        e->flops += costs[COST_FLOPS];
+        e->instructions += costs[COST_INSTRUCTIONS];
+    }
+    e->reorders = program->reorders;
+    e->peak_bytes = numbers[PROGRAM_PEAK_BYTES];
+}
+
+static void explain_instance(const GraphInstance *instance, sn_explanation *e) {
+    SizedGraph sized;
+    e->ops = count_ops(compiled_recorded(instance->graph));
+    e->plan_ns = instance->graph->plan_ns;
+    e->compile_ns = instance->graph->load_ns;
+    if (sized_open(instance, &sized)) e->bytes_unfused = unfused_bytes(&sized);
+    mem_free(sized.values);
+    if (instance->executable) explain_steps(instance->executable, e);
+}
+
 sn_status sn_explain(sn_compiled *c, sn_explanation *out) {
     if (!c || !out) return SN_ERROR_ARGUMENT;
     sn_explanation e = {.size = sizeof e, .rerun = atomic_load(&c->impure)};
     pthread_mutex_lock(&c->lock);
     e.entries = (int32_t)c->entries.count;
     e.graphs = (int32_t)c->graphs.count;
+    e.trace_ns = c->trace_ns;
     e.host_reads = c->host_reads;
     e.fallbacks = (int32_t)c->fallbacks;
     pthread_mutex_unlock(&c->lock);
-    const CompiledGraph *graph = latest_graph(c);
-    if (graph) {
-        e.ops = count_ops(&graph->graph);
-        e.trace_ns = graph->trace_ns;
-        e.plan_ns = graph->plan_ns;
-        e.compile_ns = graph->load_ns;
-        e.bytes_unfused = unfused_bytes(&graph->graph);
-    }
-    if (graph && graph->executable) {
-        const Program *program = executable_program(graph->executable);
-        for (uint32_t i = 0; i < program->steps.count; i++) {
-            const Step *step = &program->steps.data[i];
-            if (step->kind == STEP_KERNEL)
-                e.kernels++;
-            else
-                e.extern_calls++;
-            e.bytes += step->bytes;
-            e.bytes_stored += step->bytes_stored;
-            e.flops += step->flops;
-            e.instructions += step->instructions;
-        }
-        e.reorders = program->reorders;
-        e.peak_bytes = program->peak_bytes;
-    }
+    GraphInstance *instance = latest_instance(c);
+    if (instance) explain_instance(instance, &e);
+    instance_release(instance);
     size_t size = out->size ? out->size : sizeof e;
     memcpy(out, &e, size < sizeof e ? size : sizeof e);
     return SN_OK;
 }
 
-static void print_guards(sn_compiled *c, StrBuf *out) {
-    pthread_mutex_lock(&c->lock);
-    for (uint32_t i = 0; i < c->entries.count; i++) {
-        const Entry *entry = c->entries.data[i];
-        strbuf_addf(out, "  entry %u (%u words): ", i, entry->key_words);
-        const Graph *graph = &entry->graph->graph;
+/* "%0: f32[2,3], %1: f32[3]" */
+static void print_inputs(const GraphInstance *instance, StrBuf *out) {
+    SizedGraph sized;
+    if (sized_open(instance, &sized)) {
+        const Graph *graph = sized.graph;
         for (uint32_t j = 0; j < graph->inputs.count; j++) {
-            TensorType type = node_type(graph, graph->inputs.data[j]);
+            TensorType type = sized_type(&sized, graph->inputs.data[j]);
             strbuf_addf(out, "%s%%%u: ", j ? ", " : "", graph->inputs.data[j]);
             type_print(out, &type);
         }
+    }
+    mem_free(sized.values);
+}
+
+/* "s0 = dim 1 of %0": where the symbol's value is read. */
+static void print_symbol_source(const GeneralGraph *general, uint32_t symbol, StrBuf *out) {
+    const SymbolWord *at = &general->symbol_words.data[symbol];
+    const Graph *graph = &general->recorded;
+    NodeId id = 0;
+    while (id + 1 < graph->nodes.count && graph_node(graph, id + 1)->dims <= at->word) id++;
+    const Node *node = graph_node(graph, id);
+    Site site = graph->sites.data[node->site];
+    if (at->word < node->attrs)
+        strbuf_addf(out, "dim %u of %%%u", at->word - node->dims, id);
+    else
+        strbuf_addf(out, "a number of %s", op_info[node->op].name);
+    if (at->divisor > 1) strbuf_addf(out, " over %lld", (long long)at->divisor);
+    if (node->op != OP_INPUT && site.file) strbuf_addf(out, " (%s:%d)", site.file, (int)site.line);
+}
+
+/* Symbols with their bounds, and the guards that the sizes must meet. */
+static void print_general(const GeneralGraph *general, StrBuf *out) {
+    const DimTable *table = &general->table;
+    for (uint32_t i = 0; i < table->symbols.count; i++) {
+        Dim symbol = table->symbols.data[i].dim;
+        strbuf_add(out, i ? ", " : "    ");
+        dim_print(out, table, symbol);
+        strbuf_add(out, " is ");
+        print_symbol_source(general, i, out);
+        int64_t least = dim_least(table, symbol), most = dim_most(table, symbol);
+        if (least > 0) strbuf_addf(out, ", at least %lld", (long long)least);
+        if (most < INT64_MAX) strbuf_addf(out, ", at most %lld", (long long)most);
+    }
+    if (table->symbols.count) strbuf_add_char(out, '\n');
+    for (uint32_t i = 0; i < table->guards.count; i++) {
+        strbuf_add(out, "    guard ");
+        dim_print_guard(out, table, &table->guards.data[i]);
+        strbuf_add_char(out, '\n');
+    }
+}
+
+static void print_graphs(sn_compiled *c, StrBuf *out) {
+    for (uint32_t i = 0; i < c->graphs.count; i++) {
+        const CompiledGraph *graph = c->graphs.data[i];
+        const GeneralGraph *general = graph->general;
+        strbuf_addf(out, "  graph %u: %d ops, %s", i, (int)count_ops(compiled_recorded(graph)),
+                    general ? "general" : "for its own sizes");
+        if (general && general->n_scalars)
+            strbuf_addf(out, ", %u scalars are arguments", general->n_scalars);
+        strbuf_addf(out, "%s\n", graph->executable ? "" : ", run node by node");
+        if (general) print_general(general, out);
+    }
+}
+
+enum { ENTRIES_SHOWN = 8 };
+
+static void print_guards(sn_compiled *c, StrBuf *out) {
+    pthread_mutex_lock(&c->lock);
+    print_graphs(c, out);
+    uint32_t count = c->entries.count, first = count > ENTRIES_SHOWN ? count - ENTRIES_SHOWN : 0;
+    if (first) strbuf_addf(out, "  … %u entries before\n", first);
+    for (uint32_t i = first; i < count; i++) {
+        const Entry *entry = c->entries.data[i];
+        strbuf_addf(out, "  entry %u (%u words): ", i, entry->key_words);
+        print_inputs(entry->instance, out);
         strbuf_addf(out, "; dtypes, ranks, sizes, strides, sharing%s%s\n",
                     c->n_watch ? ", declared memory" : "",
                     entry->writes ? ", no overlap with what is written" : "");
@@ -257,8 +358,11 @@ static void print_summary(sn_compiled *c, const sn_explanation *e, StrBuf *out) 
     if (e->reorders) strbuf_addf(out, ", %d reorders", e->reorders);
     strbuf_addf(out, "; %d entries, %d graphs, %d host reads, %d fallbacks\n", e->entries,
                 e->graphs, e->host_reads, e->fallbacks);
+    pthread_mutex_lock(&c->lock);
     if (e->rerun)
-        strbuf_addf(out, "  run on every call: %s\n", c->impure_reason ? c->impure_reason : "");
+        strbuf_addf(out, "  run on every call: %s%s%s\n", c->impure_reason ? c->impure_reason : "",
+                    c->impure_detail ? ": " : "", c->impure_detail ? c->impure_detail : "");
+    pthread_mutex_unlock(&c->lock);
     if (e->host_reads && c->read_site.file)
         strbuf_addf(out, "  first host read: %s:%d\n", c->read_site.file, (int)c->read_site.line);
     strbuf_addf(out, "  trace %.3f ms, passes %.3f ms, kernels %.3f ms\n",
@@ -268,15 +372,17 @@ static void print_summary(sn_compiled *c, const sn_explanation *e, StrBuf *out) 
                 (long long)e->bytes_unfused, (long long)e->peak_bytes);
 }
 
-static void print_steps(const CompiledGraph *graph, StrBuf *out) {
+static void print_steps(const GraphInstance *graph, StrBuf *out) {
     const Program *program = executable_program(graph->executable);
+    const int64_t *numbers = executable_numbers(graph->executable);
     for (uint32_t i = 0; i < program->steps.count; i++) {
         const Step *step = &program->steps.data[i];
         const LoadedKernel *kernel = executable_kernel(graph->executable, i);
         static const char *const sources[] = {"memory", "pack", "disk", "compiled"};
         strbuf_addf(out, "  %s %s: %s, %lld bytes%s%s\n", kernel ? "kernel" : "extern",
-                    kernel ? kernel->name : "gemm", step->label, (long long)step->bytes,
-                    kernel ? ", " : "", kernel ? sources[kernel->source] : "");
+                    kernel ? kernel->name : "gemm", step->label,
+                    (long long)numbers[step->costs + COST_BYTES], kernel ? ", " : "",
+                    kernel ? sources[kernel->source] : "");
     }
     for (uint32_t i = 0; i < program->notes.count; i++)
         strbuf_addf(out, "  not fused: %s\n", program->notes.data[i]);
@@ -287,15 +393,29 @@ char *sn_explain_text(sn_compiled *c) {
     StrBuf text = {0};
     if (sn_explain(c, &e) != SN_OK) return NULL;
     print_summary(c, &e, &text);
-    const CompiledGraph *graph = latest_graph(c);
-    if (graph && graph->failure) strbuf_addf(&text, "  not compiled: %s\n", graph->failure);
+    GraphInstance *instance = latest_instance(c);
+    if (instance && instance->graph->failure)
+        strbuf_addf(&text, "  not compiled: %s\n", instance->graph->failure);
     strbuf_add(&text, "guards\n");
     print_guards(c, &text);
-    if (graph && graph->executable) {
+    if (instance && instance->executable) {
         strbuf_add(&text, "kernels\n");
-        print_steps(graph, &text);
+        print_steps(instance, &text);
     }
+    instance_release(instance);
     return strbuf_take(&text);
+}
+
+/* A general graph is made anew: its passes add expressions to a table of their own. */
+static sn_status dump_instance(const GraphInstance *instance, bool fast, const char *stage,
+                               StrBuf *out, sn_error *error) {
+    const GeneralGraph *general = instance->graph->general;
+    if (!general) return dump_stage(&instance->graph->own, fast, stage, out, error);
+    GeneralGraph again;
+    if (!general_copy(&again, general, error)) return error->status;
+    sn_status status = dump_stage(&again.graph, fast, stage, out, error);
+    general_free(&again);
+    return status;
 }
 
 char *sn_dump(sn_compiled *c, const char *stage, sn_error *error) {
@@ -306,36 +426,53 @@ char *sn_dump(sn_compiled *c, const char *stage, sn_error *error) {
         error_set(error, SN_ERROR_ARGUMENT, "dump: %s is NULL", c ? "stage" : "the handle");
         return NULL;
     }
-    const CompiledGraph *graph = latest_graph(c);
-    if (!graph) {
+    GraphInstance *instance = latest_instance(c);
+    if (!instance) {
         error_set(error, SN_ERROR_ARGUMENT, "dump: %s was not called yet", c->name);
         return NULL;
     }
     StrBuf text = {0};
-    if (strcmp(stage, "guards") == 0) {
+    sn_status status = SN_OK;
+    if (strcmp(stage, "guards") == 0)
         print_guards(c, &text);
-        return finish_text(&text, SN_OK, error);
-    }
-    return finish_text(&text, dump_stage(&graph->graph, c->fast, stage, &text, error), error);
+    else
+        status = dump_instance(instance, c->fast, stage, &text, error);
+    instance_release(instance);
+    return finish_text(&text, status, error);
 }
 
 /* Has the tensor the dtype, dims and strides of this input of the graph? */
-static bool input_fits(const Graph *graph, uint32_t input, const sn_tensor *t) {
+static bool input_fits(const SizedGraph *sized, uint32_t input, const sn_tensor *t) {
     if (!t || t->magic != TENSOR_ALIVE || t->kind != TENSOR_REAL) return false;
-    TensorType wanted = node_type(graph, graph->inputs.data[input]);
+    NodeId id = sized->graph->inputs.data[input];
+    TensorType wanted = sized_type(sized, id);
     int32_t n;
-    const int64_t *strides = node_attr_list(graph, graph->inputs.data[input], "strides", &n);
+    const Dim *dims = node_attr_dims(sized->graph, id, "strides", &n);
+    int64_t strides[SN_MAX_RANK];
+    for (int32_t i = 0; i < n; i++) strides[i] = sized_dim(sized, dims[i]);
     size_t bytes = sizeof(int64_t) * t->rank;
     return t->dtype == wanted.dtype && t->rank == wanted.rank &&
            memcmp(t->dims, wanted.dims, bytes) == 0 &&
            (n ? memcmp(t->strides, strides, bytes) == 0 : tensor_is_dense(t));
 }
 
-double sn_kernel_seconds(sn_compiled *c, const sn_value *inputs, int32_t n_inputs, int32_t calls) {
-    const CompiledGraph *graph = c ? latest_graph(c) : NULL;
-    if (!graph || !graph->executable || calls < 1 || n_inputs < 0 || (n_inputs && !inputs))
-        return -1;
-    const Program *program = executable_program(graph->executable);
+/* Memory for all results of an executable; false when out of memory. */
+static bool make_results(const Executable *executable, Storage **storages, void **memory) {
+    const Program *program = executable_program(executable);
+    for (uint32_t b = 0; b < program->buffers.count; b++) {
+        const Buffer *buffer = &program->buffers.data[b];
+        if (buffer->kind != BUFFER_OUTPUT) continue;
+        Storage *storage = storage_new(executable_buffer_bytes(executable, b));
+        if (!storage) return false;
+        storages[buffer->number] = storage;
+        memory[buffer->number] = storage->data;
+    }
+    return true;
+}
+
+static double time_instance(const GraphInstance *instance, const SizedGraph *sized,
+                            const sn_value *inputs, int32_t n_inputs, int32_t calls) {
+    const Program *program = executable_program(instance->executable);
     void **addresses = mem_calloc((size_t)n_inputs + 1, sizeof *addresses);
     void **outputs = mem_calloc((size_t)program->n_outputs + 1, sizeof *outputs);
     Storage **storages = mem_calloc((size_t)program->n_outputs + 1, sizeof *storages);
@@ -343,28 +480,34 @@ double sn_kernel_seconds(sn_compiled *c, const sn_value *inputs, int32_t n_input
     bool ok = addresses && outputs && storages && n_inputs == program->n_inputs;
     for (int32_t i = 0; ok && i < n_inputs; i++) {
         ok = inputs[i].kind == SN_VALUE_TENSOR &&
-             input_fits(&graph->graph, (uint32_t)i, inputs[i].as.tensor);
+             input_fits(sized, (uint32_t)i, inputs[i].as.tensor);
         if (ok) addresses[i] = tensor_data(inputs[i].as.tensor);
     }
-    for (uint32_t b = 0; ok && b < program->buffers.count; b++) {
-        const Buffer *buffer = &program->buffers.data[b];
-        if (buffer->kind != BUFFER_OUTPUT) continue;
-        storages[buffer->number] =
-            storage_new((size_t)buffer->elements * sn_dtype_size((sn_dtype)buffer->dtype));
-        ok = storages[buffer->number] != NULL;
-        if (ok) outputs[buffer->number] = storages[buffer->number]->data;
-    }
-    if (ok) {
+    if (ok && make_results(instance->executable, storages, outputs)) {
         uint64_t code;
         int64_t begin = clock_ns();
         for (int32_t i = 0; i < calls; i++)
-            executable_run(graph->executable, addresses, outputs, parallel_threads(), &code, NULL);
+            executable_run(instance->executable, addresses, outputs, parallel_threads(), &code,
+                           NULL);
         seconds = (double)(clock_ns() - begin) * 1e-9 / calls;
     }
     for (int32_t i = 0; storages && i < program->n_outputs; i++) storage_release(storages[i]);
     mem_free(storages);
     mem_free(outputs);
     mem_free(addresses);
+    return seconds;
+}
+
+double sn_kernel_seconds(sn_compiled *c, const sn_value *inputs, int32_t n_inputs, int32_t calls) {
+    GraphInstance *instance = c ? latest_instance(c) : NULL;
+    double seconds = -1;
+    bool valid = calls >= 1 && n_inputs >= 0 && (!n_inputs || inputs);
+    SizedGraph sized;
+    if (instance && instance->executable && valid && sized_open(instance, &sized)) {
+        seconds = time_instance(instance, &sized, inputs, n_inputs, calls);
+        mem_free(sized.values);
+    }
+    instance_release(instance);
     return seconds;
 }
 
@@ -384,6 +527,8 @@ sn_graph *sn_graph_parse(const char *text, size_t length, sn_error *error) {
         return NULL;
     }
     graph_init(&graph->graph, "graph");
+    dims_init(&graph->table);
+    graph->graph.table = &graph->table;
     if (graph_parse(&graph->graph, text, length, error) == SN_OK) return graph;
     sn_graph_free(graph);
     return NULL;
@@ -396,6 +541,20 @@ char *sn_graph_print(const sn_graph *graph) {
     return strbuf_take(&text);
 }
 
+/* Passes add expressions to the graph's table; a graph of the program may be used by several threads,
+ * so they get a copy. */
+static sn_graph *copy_to_plan(const sn_graph *graph, sn_error *error) {
+    StrBuf text = {0};
+    graph_print(&graph->graph, &text);
+    sn_graph *copy = NULL;
+    if (text.failed)
+        error_memory(error);
+    else
+        copy = sn_graph_parse(strbuf_text(&text), text.length, error);
+    strbuf_free(&text);
+    return copy;
+}
+
 char *sn_graph_dump(const sn_graph *graph, const char *stage, sn_error *error) {
     sn_error own = {0};
     if (!error) error = &own;
@@ -404,8 +563,12 @@ char *sn_graph_dump(const sn_graph *graph, const char *stage, sn_error *error) {
         error_set(error, SN_ERROR_ARGUMENT, "graph_dump: %s is NULL", graph ? "stage" : "graph");
         return NULL;
     }
+    sn_graph *copy = copy_to_plan(graph, error);
+    if (!copy) return NULL;
     StrBuf text = {0};
-    return finish_text(&text, dump_stage(&graph->graph, false, stage, &text, error), error);
+    sn_status status = dump_stage(&copy->graph, false, stage, &text, error);
+    sn_graph_free(copy);
+    return finish_text(&text, status, error);
 }
 
 /* A graph from text is run through a function that replays it; here directly. */
@@ -416,32 +579,28 @@ static sn_status run_graph(const Graph *graph, sn_tensor *const *inputs, sn_tens
     sn_status status = compile_graph(graph, false, false, &executable, &plan_ns, &load_ns, error);
     if (status != SN_OK) return status;
     const Program *program = executable_program(executable);
+    const int64_t *numbers = executable_numbers(executable);
     void **addresses = mem_calloc(graph->inputs.count + 1, sizeof *addresses);
     void **memory = mem_calloc((size_t)program->n_outputs + 1, sizeof *memory);
     Storage **storages = mem_calloc((size_t)program->n_outputs + 1, sizeof *storages);
     if (!addresses || !memory || !storages) status = error_memory(error);
     for (uint32_t i = 0; status == SN_OK && i < graph->inputs.count; i++)
         addresses[i] = tensor_data(inputs[i]);
-    for (uint32_t b = 0; status == SN_OK && b < program->buffers.count; b++) {
-        const Buffer *buffer = &program->buffers.data[b];
-        if (buffer->kind != BUFFER_OUTPUT) continue;
-        Storage *s = storage_new((size_t)buffer->elements * sn_dtype_size((sn_dtype)buffer->dtype));
-        storages[buffer->number] = s;
-        if (!s)
-            status = error_memory(error);
-        else
-            memory[buffer->number] = s->data;
-    }
+    if (status == SN_OK && !make_results(executable, storages, memory))
+        status = error_memory(error);
     uint64_t code = UINT64_MAX;
     Site site;
     if (status == SN_OK)
         status = executable_run(executable, addresses, memory, parallel_threads(), &code, error);
-    if (status == SN_OK && code != UINT64_MAX) status = data_error(program, code, error, &site);
+    if (status == SN_OK && code != UINT64_MAX) status = data_error(executable, code, error, &site);
     for (uint32_t i = 0, at = 0; status == SN_OK && i < program->outputs.count; i++) {
         const ProgramOutput *o = &program->outputs.data[i];
         if (o->writes_input >= 0) continue;
         Storage *s = storages[program->buffers.data[o->buffer].number];
-        outputs[at] = tensor_detached(storage_retain(s), &o->type, o->strides, o->offset);
+        TensorType type = {.dtype = o->dtype, .rank = o->rank};
+        memcpy(type.dims, numbers + o->dims, sizeof(int64_t) * o->rank);
+        outputs[at] =
+            tensor_detached(storage_retain(s), &type, numbers + o->strides, numbers[o->offset]);
         if (outputs[at++]) continue;
         storage_release(s);
         status = error_memory(error);
@@ -471,6 +630,7 @@ static sn_status check_run(const sn_graph *graph, sn_tensor *const *inputs, int3
                          : !inputs ? "inputs"
                                    : "outputs");
     const Graph *g = &graph->graph;
+    const SizedGraph sized = {g, NULL};
     if (n_inputs != (int32_t)g->inputs.count || capacity < count_results(g))
         return error_set(error, SN_ERROR_ARGUMENT,
                          "graph_run: %u inputs and room for %d results are needed", g->inputs.count,
@@ -480,8 +640,8 @@ static sn_status check_run(const sn_graph *graph, sn_tensor *const *inputs, int3
         if (!t || t->magic != TENSOR_ALIVE || t->kind != TENSOR_REAL)
             return error_set(error, SN_ERROR_ARGUMENT,
                              "graph_run: input %d is NULL, was released, or has no memory", (int)i);
-        if (input_fits(g, (uint32_t)i, t)) continue;
-        TensorType wanted = node_type(g, g->inputs.data[i]), type = tensor_type(t);
+        if (input_fits(&sized, (uint32_t)i, t)) continue;
+        TensorType wanted = sized_type(&sized, g->inputs.data[i]), type = tensor_type(t);
         return error_set(error, SN_ERROR_SHAPE, "graph_run: input %d is %s, the graph takes %s%s",
                          (int)i, type_text(&type).text, type_text(&wanted).text,
                          dims_equal(NULL, type.dims, wanted.dims, type.rank) ? " of other strides"
@@ -498,7 +658,10 @@ sn_status sn_graph_run(const sn_graph *graph, sn_tensor *const *inputs, int32_t 
     if (n_outputs) *n_outputs = 0;
     sn_status status = check_run(graph, inputs, n_inputs, outputs, capacity, error);
     if (status != SN_OK) return status;
-    status = run_graph(&graph->graph, inputs, outputs, error);
+    sn_graph *copy = copy_to_plan(graph, error);
+    if (!copy) return error->status;
+    status = run_graph(&copy->graph, inputs, outputs, error);
+    sn_graph_free(copy);
     if (status == SN_OK && n_outputs) *n_outputs = count_results(&graph->graph);
     return status;
 }
@@ -506,5 +669,6 @@ sn_status sn_graph_run(const sn_graph *graph, sn_tensor *const *inputs, int32_t 
 void sn_graph_free(sn_graph *graph) {
     if (!graph) return;
     graph_free(&graph->graph);
+    dims_free(&graph->table);
     mem_free(graph);
 }

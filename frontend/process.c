@@ -63,6 +63,7 @@ void sn_counters_get(sn_counters *out) {
         .guard_misses = frontend_counters.guard_misses,
         .recompiles = frontend_counters.recompiles,
         .fallbacks = frontend_counters.fallbacks,
+        .eager_calls = frontend_counters.eager_calls,
         .host_reads = frontend_counters.host_reads,
         .reruns = frontend_counters.reruns,
         .kernels = launches.kernels,

@@ -43,121 +43,17 @@ bool segment_declare(Trace *trace, RootOutputs *roots, sn_error *error) {
     return true;
 }
 
-/* ---- compiled forms --------------------------------------------------------------------------------------- */
-
-/* Do ops that can fail on data stand on the same lines? Errors name them. */
-static bool same_lines(const Graph *a, const Graph *b) {
-    for (NodeId i = 0; i < a->nodes.count; i++) {
-        const Node *x = graph_node(a, i), *y = graph_node(b, i);
-        if (!op_has((OpCode)x->op, F_FAILS)) continue;
-        Site s = a->sites.data[x->site], t = b->sites.data[y->site];
-        if (s.line != t.line || strcmp(s.file ? s.file : "", t.file ? t.file : "") != 0)
-            return false;
-    }
-    return true;
-}
-
-static CompiledGraph *find_graph(sn_compiled *owner, const Graph *graph, uint64_t hash) {
-    for (uint32_t i = owner->graphs.count; i-- > 0;) {
-        CompiledGraph *known = owner->graphs.data[i];
-        if (known->hash == hash && !known->transient && graph_equal(&known->graph, graph) &&
-            same_lines(&known->graph, graph))
-            return known;
-    }
-    return NULL;
-}
-
-static bool copy_graph(const Graph *from, Graph *to) {
-    graph_init(to, from->name);
-    to->no_fold = true;
-    NodeId *map = mem_alloc(sizeof *map * (from->nodes.count + 1));
-    /* A plain copy of the arrays: the same numbers, the same nodes. */
-    bool ok = map != NULL;
-#define COPY(field)                                                                                \
-    if (ok && from->field.count) {                                                                 \
-        ok = vec_reserve(&to->field, from->field.count - to->field.count);                         \
-        if (ok)                                                                                    \
-            memcpy(to->field.data, from->field.data,                                               \
-                   from->field.count * sizeof *from->field.data);                                  \
-        if (ok) to->field.count = from->field.count;                                               \
-    }
-    COPY(nodes)
-    COPY(operands)
-    COPY(words)
-    COPY(sites)
-    COPY(inputs)
-    COPY(outputs)
-#undef COPY
-    mem_free(map);
-    return ok;
-}
-
-/* False, with the error set, only when the program cancelled it: a graph that cannot be compiled is
- * remembered as such and run node by node. */
-static bool compile_into(sn_compiled *owner, CompiledGraph *made, sn_error *error) {
-    sn_error failure;
-    error_init(&failure);
-    if (owner->progress && !owner->progress(owner->progress_context, "compile", 0, 1)) {
-        error_set(error, SN_ERROR_CANCELLED, "%s: compiling was cancelled", owner->name);
-        return false;
-    }
-    compile_graph(&made->graph, owner->fast, true, &made->executable, &made->plan_ns,
-                  &made->load_ns, &failure);
-    atomic_fetch_add_explicit(&frontend_counters.plan_ns, made->plan_ns, memory_order_relaxed);
-    if (owner->progress) owner->progress(owner->progress_context, "compile", 1, 1);
-    if (made->executable) return true;
-    made->failure = mem_strdup(failure.text);
-    made->transient = failure.status == SN_ERROR_MEMORY;
-    return true;
-}
-
-static void free_compiled_graph(CompiledGraph *graph) {
-    if (!graph) return;
-    executable_release(graph->executable);
-    graph_free(&graph->graph);
-    mem_free(graph->failure);
-    mem_free(graph);
-}
-
-CompiledGraph *segment_compile(sn_compiled *owner, const Trace *trace, sn_error *error) {
-    uint64_t hash = graph_hash(&trace->graph);
-    pthread_mutex_lock(&owner->lock);
-    CompiledGraph *found = find_graph(owner, &trace->graph, hash);
-    bool again = owner->graphs.count > 0;
-    pthread_mutex_unlock(&owner->lock);
-    if (found) return found;
-    CompiledGraph *made = mem_calloc(1, sizeof *made);
-    if (!made || !copy_graph(&trace->graph, &made->graph)) {
-        free_compiled_graph(made);
-        error_memory(error);
-        return NULL;
-    }
-    made->hash = hash;
-    if (!compile_into(owner, made, error)) {
-        free_compiled_graph(made);
-        return NULL;
-    }
-    if (again) COUNT(recompiles);
-    pthread_mutex_lock(&owner->lock);
-    found = find_graph(owner, &trace->graph, hash); /* another thread may have been faster */
-    bool kept = !found && vec_push(&owner->graphs, made);
-    pthread_mutex_unlock(&owner->lock);
-    if (kept) return made;
-    free_compiled_graph(made);
-    if (!found) error_memory(error);
-    return found;
-}
-
 /* ---- running ------------------------------------------------------------------------------------------------ */
 
-sn_status data_error(const Program *program, uint64_t code, sn_error *error, Site *site) {
+sn_status data_error(const Executable *executable, uint64_t code, sn_error *error, Site *site) {
+    const Program *program = executable_program(executable);
     for (uint32_t i = 0; i < program->checks.count; i++) {
         const ProgramCheck *check = &program->checks.data[i];
         if (check->code != code) continue;
         if (check->site < program->sites.count) *site = program->sites.data[check->site];
-        return error_set(error, SN_ERROR_INDEX,
-                         "%s: an index is out of range for an axis of size %lld",
-                         op_info[check->op].name, (long long)check->limit);
+        return error_set(
+            error, SN_ERROR_INDEX, "%s: an index is out of range for an axis of size %lld",
+            op_info[check->op].name, (long long)executable_numbers(executable)[check->limit]);
     }
     return error_set(error, SN_ERROR_INDEX, "an index is out of range");
 }
@@ -184,8 +80,9 @@ static sn_rng generator_state(const TraceInput *input) {
     return input->captured ? input->state : *input->generator;
 }
 
-static sn_status make_memory(const Trace *trace, const Program *program, SegmentMemory *m,
+static sn_status make_memory(const Trace *trace, const Executable *executable, SegmentMemory *m,
                              sn_error *error) {
+    const Program *program = executable_program(executable);
     uint32_t n_inputs = trace->inputs.count;
     m->inputs = mem_calloc(n_inputs + 1, sizeof *m->inputs);
     m->states = mem_calloc(n_inputs + 1, sizeof *m->states);
@@ -206,8 +103,7 @@ static sn_status make_memory(const Trace *trace, const Program *program, Segment
     for (uint32_t b = 0; b < program->buffers.count; b++) {
         const Buffer *buffer = &program->buffers.data[b];
         if (buffer->kind != BUFFER_OUTPUT) continue;
-        size_t bytes = (size_t)buffer->elements * sn_dtype_size((sn_dtype)buffer->dtype);
-        m->storages[buffer->number] = storage_new(bytes);
+        m->storages[buffer->number] = storage_new(executable_buffer_bytes(executable, b));
         if (!m->storages[buffer->number]) return error_memory(error);
         m->outputs[buffer->number] = m->storages[buffer->number]->data;
         m->n_outputs = program->n_outputs;
@@ -254,18 +150,18 @@ static void commit(Trace *trace) {
     }
 }
 
-static sn_status run_compiled(Trace *trace, const CompiledGraph *compiled, const RootOutputs *roots,
+static sn_status run_compiled(Trace *trace, const GraphInstance *compiled, const RootOutputs *roots,
                               sn_error *error) {
     const Program *program = executable_program(compiled->executable);
     SegmentMemory memory = {0};
     uint64_t code = UINT64_MAX;
-    sn_status status = make_memory(trace, program, &memory, error);
+    sn_status status = make_memory(trace, compiled->executable, &memory, error);
     if (status == SN_OK)
         status = executable_run(compiled->executable, memory.inputs, memory.outputs,
                                 parallel_threads(), &code, error);
     if (status == SN_OK && code != UINT64_MAX) {
         Site site = {0};
-        status = data_error(program, code, error, &site);
+        status = data_error(compiled->executable, code, error, &site);
         error->file = site.file;
         error->line = site.line;
     }
@@ -329,10 +225,11 @@ static sn_status run_nodes(Trace *trace, const RootOutputs *roots, sn_error *err
     return status;
 }
 
-sn_status segment_run(Trace *trace, const CompiledGraph *compiled, const RootOutputs *roots,
+sn_status segment_run(Trace *trace, const GraphInstance *instance, const RootOutputs *roots,
                       sn_error *error) {
-    if (compiled->executable) return run_compiled(trace, compiled, roots, error);
-    compiled_count_fallback(trace->owner, compiled->failure ? compiled->failure : "out of memory");
+    if (instance->executable) return run_compiled(trace, instance, roots, error);
+    const char *why = instance->graph->failure;
+    compiled_count_fallback(trace->owner, why ? why : "out of memory");
     return run_nodes(trace, roots, error);
 }
 
@@ -340,7 +237,7 @@ void segment_check_data(Trace *trace) {
     bool fails = false;
     for (uint32_t i = 0; i < trace->graph.nodes.count; i++)
         fails = fails || op_has((OpCode)trace->graph.nodes.data[i].op, F_FAILS);
-    if (!fails || trace->eager) return;
+    if (!fails || trace->eager || trace->failed) return;
     sn_error refused, found;
     sn_error_take(&refused);
     error_init(&found);
@@ -362,9 +259,11 @@ bool trace_flush(Trace *trace, Site site) {
     error_init(&error);
     trace->impure = true;
     bool ok = segment_declare(trace, &roots, &error);
-    CompiledGraph *compiled = ok ? segment_compile(trace->owner, trace, &error) : NULL;
-    ok = compiled && segment_run(trace, compiled, &roots, &error) == SN_OK;
+    GraphInstance *instance = ok ? instance_get(trace->owner, trace, &error) : NULL;
+    ok = instance && segment_run(trace, instance, &roots, &error) == SN_OK;
+    instance_release(instance);
     vec_free(&roots);
+    trace->failed = !ok;
     if (ok)
         trace_clear(trace); /* what was recorded is part of the past */
     else

@@ -7,6 +7,7 @@
 #include "base/vec.h"
 #include "ir/graph.h"
 
+#include <sinter/compile.h>
 #include <sinter/error.h>
 #include <sinter/random.h>
 #include <sinter/scope.h>
@@ -60,6 +61,7 @@ typedef struct ThreadState {
     uint32_t depth;        /* open scopes */
     sn_error error;        /* the pending error */
     Trace *trace;          /* what ops are recorded in; NULL = eager */
+    sn_stance stance;      /* sn_set_thread_stance */
     sn_tensor *free_list;  /* dead handles for reuse */
     sn_tensor *free_last;  /* the last of them; only where they queue (debug builds) */
     int32_t free_count;    /* their number */

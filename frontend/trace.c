@@ -48,7 +48,7 @@ Trace *trace_new(sn_compiled *owner, const char *name) {
     trace->graph.no_fold = true;
     trace->owner = owner;
     trace->outer = NULL;
-    trace->fullgraph = trace->eager = trace->impure = false;
+    trace->fullgraph = trace->eager = trace->failed = trace->impure = false;
     trace->host_reads = trace->ops = trace->kept = 0;
     trace->read_site = (Site){0};
     return trace;
@@ -62,6 +62,7 @@ void trace_clear(Trace *trace) {
     trace->views.count = 0;
     trace->words.count = 0;
     trace->inputs.count = 0;
+    trace->latest_check = 0;
 }
 
 void trace_free(Trace *trace) {
@@ -180,7 +181,7 @@ static int64_t add_input(Trace *trace, TraceInputKind kind, sn_tensor *real, Sit
     sn_error error;
     error_init(&error);
     const Dim *strides = tensor_is_dense(real) ? NULL : (const Dim *)real->strides;
-    TraceInput input = {.kind = (uint8_t)kind, .tensor = real};
+    TraceInput input = {.kind = (uint8_t)kind, .tensor = real, .argument = -1};
     if (!vec_reserve(&trace->inputs, 1)) return -1;
     NodeId node = graph_input(&trace->graph, &type, strides, site, &error);
     if (node == NODE_NONE) return -1;
@@ -189,10 +190,13 @@ static int64_t add_input(Trace *trace, TraceInputKind kind, sn_tensor *real, Sit
     return new_root(trace, node, (int32_t)trace->inputs.count - 1);
 }
 
-sn_tensor *trace_argument(Trace *trace, sn_tensor *real) {
+sn_tensor *trace_argument(Trace *trace, sn_tensor *real, int32_t number) {
     Site nowhere = {0};
     int64_t view = known_input(trace, real);
-    if (view < 0) view = add_input(trace, INPUT_ARGUMENT, real, nowhere);
+    if (view < 0) {
+        view = add_input(trace, INPUT_ARGUMENT, real, nowhere);
+        if (view >= 0) vec_last(&trace->inputs).argument = number;
+    }
     if (view < 0) return error_raise(SN_ERROR_MEMORY, nowhere, "out of memory");
     TensorType type = tensor_type(real);
     return new_proxy(trace, &type, (uint32_t)view, real->strides, real->offset, nowhere);
@@ -226,8 +230,11 @@ static int64_t generator_input(Trace *trace, sn_rng *generator) {
     int64_t known = known_generator(trace, generator);
     if (known >= 0) return known;
     TensorType type = {.dtype = SN_I64, .rank = 1, .strength = STRENGTH_FULL, .dims = {{2}}};
-    TraceInput input = {.kind = INPUT_GENERATOR, .generator = generator, .state = *generator};
-    input.captured = !compiled_has_generator(trace->owner, generator);
+    TraceInput input = {.kind = INPUT_GENERATOR,
+                        .generator = generator,
+                        .captured = !compiled_has_generator(trace->owner, generator),
+                        .state = *generator,
+                        .argument = -1};
     if (!vec_reserve(&trace->inputs, 1)) return -1;
     if (graph_input(&trace->graph, &type, NULL, (Site){0}, NULL) == NODE_NONE) return -1;
     trace->inputs.data[trace->inputs.count++] = input;
@@ -313,11 +320,6 @@ static NodeId scalar_node(Trace *trace, const sn_tensor *scalar, sn_dtype dtype,
     NodeId node = graph_const(&trace->graph, dtype, bits, true, false, site, &error);
     if (node == NODE_NONE) error_raise_from(&error, site);
     return node;
-}
-
-sn_tensor *trace_scalar(Trace *trace, const sn_tensor *scalar, Site site) {
-    NodeId node = scalar_node(trace, scalar, (sn_dtype)scalar->dtype, site);
-    return node == NODE_NONE ? NULL : root_proxy(trace, node, site);
 }
 
 /* Operands as nodes; the generator's state is the last one. */
@@ -438,6 +440,8 @@ static NodeId emit(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
         if (result == NODE_NONE) error_raise_from(&error, site);
     }
     if (nodes != few) mem_free(nodes);
+    if (result != NODE_NONE && op_has(op, F_FAILS) && result > trace->latest_check)
+        trace->latest_check = result;
     trace->ops++;
     return result;
 }
@@ -617,6 +621,10 @@ static bool write_view(Trace *trace, uint32_t record, NodeId value, Site site, s
         at = parent;
     }
     TraceRoot *root = &trace->roots.data[root_index];
+    /* The write stands where its node does: not in front of an op that may fail before it. */
+    if (root->input >= 0 && value < trace->latest_check)
+        value = emit1(trace, OP_CLONE, value, &(AttrList){.count = 0}, site, error);
+    if (value == NODE_NONE) return false;
     root->node = value;
     root->version++;
     trace->views.data[record].node = written;
@@ -642,24 +650,13 @@ static bool repeats_elements(const Trace *trace, int64_t record) {
     return false;
 }
 
-/* Does an operand that is no input yet share a part of what is written? */
-static bool shares_part(const sn_tensor *written, sn_tensor *const *inputs, int32_t n_inputs) {
-    for (int32_t i = 0; i < n_inputs; i++)
-        if (inputs[i]->kind == TENSOR_REAL && !same_memory(written, inputs[i]) &&
-            tensors_overlap(written, inputs[i]))
-            return true;
-    return false;
-}
-
 /* A write to memory that another input shares in part, or through something that names one element
  * twice, cannot be recorded: from here on ops run at once, on real memory. */
-static bool leave_if_overlapping(Trace *trace, int64_t record, sn_tensor *const *inputs,
-                                 int32_t n_inputs, Site site, bool *left) {
+static bool leave_if_overlapping(Trace *trace, int64_t record, Site site, bool *left) {
     *left = false;
     int32_t own = trace->roots.data[trace->views.data[record].root].input;
     const sn_tensor *written = own < 0 ? NULL : trace->inputs.data[own].tensor;
-    *left = repeats_elements(trace, record) || (written && tensor_overlaps_itself(written)) ||
-            (written && shares_part(written, inputs, n_inputs));
+    *left = repeats_elements(trace, record) || (written && tensor_overlaps_itself(written));
     for (uint32_t i = 0; written && i < trace->inputs.count && !*left; i++) {
         const sn_tensor *other = trace->inputs.data[i].tensor;
         *left = (int32_t)i != own && other && tensors_overlap(written, other);
@@ -691,8 +688,12 @@ bool trace_inplace(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
     if (!settle_writes(trace, inputs, n_inputs, site)) return false;
     int64_t record = record_of(trace, target, site);
     if (record < 0) return false;
+    /* So that all memory is known that the write may share. */
+    for (int32_t i = 1; i < n_inputs; i++)
+        if (inputs[i]->kind == TENSOR_REAL && capture(trace, inputs[i], site) == NODE_NONE)
+            return false;
     bool left = false;
-    if (!leave_if_overlapping(trace, record, inputs, n_inputs, site, &left)) return false;
+    if (!leave_if_overlapping(trace, record, site, &left)) return false;
     if (left) return dispatch_inplace(op, inputs, n_inputs, attrs, generator, site) != NULL;
     /* copy_: the source alone is the value. */
     bool copies = op == OP_CLONE;

@@ -22,6 +22,7 @@ typedef struct TraceInput {
     int64_t drawn;     /* GENERATOR: numbers drawn so far */
     bool captured;     /* GENERATOR: it is no argument, and advances with each draw … */
     sn_rng state;      /* … and this is what it was; it may be gone when the graph runs */
+    int32_t argument;  /* ARGUMENT: number of the tensor argument; else -1 */
 } TraceInput;
 
 /* Storage as the trace sees it. */
@@ -50,9 +51,11 @@ struct Trace {
     VEC(TraceView) views;   /* views; a proxy's record is an index here */
     VEC(int64_t) words;     /* attributes of views */
     VEC(TraceInput) inputs; /* graph inputs */
+    NodeId latest_check;    /* the latest op that can fail on data; 0 = none so far */
     sn_tensor *live;        /* proxies that are still referenced */
     bool fullgraph;         /* a host read is an error */
     bool eager;             /* recording has ended: ops run at once */
+    bool failed;            /* a flush failed: its error is the first in program order */
     bool impure;            /* captures, host reads, escapes: the function must be run every call */
     int32_t host_reads;     /* flushes so far */
     int32_t ops;            /* ops recorded, over all segments */
@@ -72,10 +75,8 @@ Trace *trace_new(sn_compiled *owner, const char *name);
 void trace_free(Trace *trace);
 /* Empties it: nothing recorded, no inputs. */
 void trace_clear(Trace *trace);
-/* A proxy for an argument; the same proxy root for one that is exactly the same memory. */
-sn_tensor *trace_argument(Trace *trace, sn_tensor *real);
-/* A scalar constant as a tensor without axes, as one that is passed to a function becomes. */
-sn_tensor *trace_scalar(Trace *trace, const sn_tensor *scalar, Site site);
+/* A proxy for tensor argument `number`; the same proxy root for one that is exactly the same memory. */
+sn_tensor *trace_argument(Trace *trace, sn_tensor *real, int32_t number);
 /* Records an op. */
 sn_tensor *trace_op(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
                     const AttrList *attrs, sn_rng *generator, Site site);

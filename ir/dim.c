@@ -27,6 +27,7 @@ void dims_free(DimTable *table) {
     vec_free(&table->words);
     vec_free(&table->symbols);
     vec_free(&table->guards);
+    vec_free(&table->needed);
     map_free(&table->map);
     *table = (DimTable){0};
 }
@@ -104,6 +105,8 @@ bool dims_evaluate(const DimTable *table, const int64_t *symbols, int64_t *value
     for (uint32_t i = 0; i < table->expressions.count; i++) {
         const DimExpression *e = &table->expressions.data[i];
         const int64_t *words = words_of(table, e);
+        bool needed = !table->needed.count || table->needed.data[i];
+        if (!needed) continue;
         if (e->kind != DIM_SYMBOL) {
             if (!evaluate(table, values, (DimKind)e->kind, words, e->count, &values[i]))
                 return false;
@@ -112,6 +115,32 @@ bool dims_evaluate(const DimTable *table, const int64_t *symbols, int64_t *value
         values[i] = symbols[words[0]];
         if (values[i] < e->least || values[i] > e->most) return false;
     }
+    return true;
+}
+
+static void need(DimTable *table, int64_t word) {
+    if (!dim_is_number((Dim){word})) table->needed.data[word - DIM_FIRST] = 1;
+}
+
+/* Words of an expression that are Dims: of a sum every second one behind the constant. */
+static void need_operands(DimTable *table, const DimExpression *e) {
+    const int64_t *words = words_of(table, e);
+    uint32_t first = e->kind == DIM_SUM ? 2 : 0, step = e->kind == DIM_SUM ? 2 : 1;
+    for (uint32_t i = first; e->kind != DIM_SYMBOL && i < e->count; i += step)
+        need(table, words[i]);
+}
+
+bool dims_limit(DimTable *table, const Dim *roots, uint32_t count) {
+    uint32_t n = table->expressions.count;
+    if (!vec_reserve(&table->needed, n + 1)) return false;
+    memset(table->needed.data, 0, n);
+    table->needed.count = n;
+    for (uint32_t i = 0; i < count; i++) need(table, roots[i].word);
+    for (uint32_t i = 0; i < table->guards.count; i++) need(table, table->guards.data[i].dim.word);
+    for (uint32_t i = 0; i < table->symbols.count; i++)
+        need(table, table->symbols.data[i].dim.word);
+    for (uint32_t i = n; i-- > 0;)
+        if (table->needed.data[i]) need_operands(table, &table->expressions.data[i]);
     return true;
 }
 
@@ -588,12 +617,27 @@ const DimGuard *dims_failing(const DimTable *table, const int64_t *values) {
 
 /* ---- text -------------------------------------------------------------------------------------- */
 
-static void print_operand(StrBuf *out, const DimTable *table, int64_t word) {
+/* How tightly a text holds together: a sum least, what is one word most. */
+static int binding_of(const DimTable *table, Dim d) {
+    if (dim_is_number(d)) return d.word < 0 ? 0 : 2;
+    switch ((DimKind)expression(table, d)->kind) {
+    case DIM_SUM:
+        return 0;
+    case DIM_SYMBOL:
+    case DIM_LARGER:
+        return 2;
+    default:
+        return 1;
+    }
+}
+
+/* In parentheses where it would fall apart: products and quotients are read from the left. */
+static void print_operand(StrBuf *out, const DimTable *table, int64_t word, int least) {
     Dim d = {word};
-    bool sum = !dim_is_number(d) && expression(table, d)->kind == DIM_SUM;
-    if (sum) strbuf_add(out, "(");
+    bool loose = binding_of(table, d) < least;
+    if (loose) strbuf_add(out, "(");
     dim_print(out, table, d);
-    if (sum) strbuf_add(out, ")");
+    if (loose) strbuf_add(out, ")");
 }
 
 static void print_sum(StrBuf *out, const DimTable *table, const int64_t *words, uint32_t count) {
@@ -601,7 +645,7 @@ static void print_sum(StrBuf *out, const DimTable *table, const int64_t *words, 
         int64_t coef = words[i];
         if (i > 1) strbuf_add(out, coef < 0 ? " - " : " + ");
         if (i == 1 && coef < 0) strbuf_add(out, "-");
-        print_operand(out, table, words[i + 1]);
+        print_operand(out, table, words[i + 1], 1);
         uint64_t size = coef < 0 ? 0 - (uint64_t)coef : (uint64_t)coef;
         if (size != 1) strbuf_addf(out, "*%llu", (unsigned long long)size);
     }
@@ -609,11 +653,12 @@ static void print_sum(StrBuf *out, const DimTable *table, const int64_t *words, 
     if (words[0] < 0) strbuf_addf(out, " - %llu", 0ull - (unsigned long long)words[0]);
 }
 
+/* The first operand may be a quotient as it is, the others may not; a product's may only be words. */
 static void print_joined(StrBuf *out, const DimTable *table, const int64_t *words, uint32_t count,
                          const char *sign) {
     for (uint32_t i = 0; i < count; i++) {
         if (i) strbuf_add(out, sign);
-        print_operand(out, table, words[i]);
+        print_operand(out, table, words[i], i ? 2 : 1);
     }
 }
 

@@ -59,7 +59,8 @@ typedef struct DimTable {
     VEC(DimSymbol) symbols;         /* by number */
     VEC(DimGuard) guards;           /* each once */
     Map map;                        /* hash → expression */
-    bool failed; /* out of memory, out of range or too long an expression: what was
+    VEC(uint8_t) needed; /* by expression: dims_evaluate gives its value; empty: of all */
+    bool failed;         /* out of memory, out of range or too long an expression: what was
                                        made since is worthless */
 } DimTable;
 
@@ -79,6 +80,11 @@ static inline bool dim_same(Dim a, Dim b) {
 /* Is it this number? An expression is not, whatever its hint. */
 static inline bool dim_is(Dim d, int64_t value) {
     return d.word == value;
+}
+
+/* Is it one of the table's expressions? `table` may be NULL. */
+static inline bool dims_has(const DimTable *table, Dim d) {
+    return table && !dim_is_number(d) && d.word - DIM_FIRST < (int64_t)table->expressions.count;
 }
 
 /* A new symbol, with bounds that every value of it keeps. */
@@ -143,6 +149,9 @@ int64_t dim_fixed(DimTable *table, Dim d);
 /* Values of all expressions (as many as the table has) for values of all symbols. False where a
  * value lies outside a symbol's bounds, overflows, or is divided by zero. */
 bool dims_evaluate(const DimTable *table, const int64_t *symbols, int64_t *values);
+/* From now on only the values of `roots`, of guards, and of what those are made of are wanted. Nothing may
+ * be added to the table any more. False when out of memory. */
+bool dims_limit(DimTable *table, const Dim *roots, uint32_t count);
 /* The first guard that these values do not meet, or NULL. */
 const DimGuard *dims_failing(const DimTable *table, const int64_t *values);
 static inline int64_t dim_value(const int64_t *values, Dim d) {

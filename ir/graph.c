@@ -16,6 +16,11 @@ void graph_init(Graph *graph, const char *name) {
     *graph = (Graph){.name = name};
 }
 
+void graph_init_like(Graph *graph, const Graph *other) {
+    graph_init(graph, other->name);
+    graph->table = other->table;
+}
+
 static void free_owned(Graph *graph) {
     for (uint32_t i = 0; i < graph->owned.count; i++) mem_free(graph->owned.data[i]);
     graph->owned.count = 0;
@@ -32,6 +37,26 @@ void graph_free(Graph *graph) {
     vec_free(&graph->owned);
     map_free(&graph->numbering);
     *graph = (Graph){0};
+}
+
+bool graph_copy(const Graph *from, Graph *to) {
+    bool ok = true;
+    to->name = from->name;
+    to->no_fold = from->no_fold;
+#define COPY(field)                                                                                \
+    ok = ok && vec_reserve(&to->field, from->field.count);                                         \
+    if (ok && from->field.count) {                                                                 \
+        memcpy(to->field.data, from->field.data, from->field.count * sizeof *from->field.data);    \
+        to->field.count = from->field.count;                                                       \
+    }
+    COPY(nodes)
+    COPY(operands)
+    COPY(words)
+    COPY(sites)
+    COPY(inputs)
+    COPY(outputs)
+#undef COPY
+    return ok;
 }
 
 void graph_clear(Graph *graph) {
@@ -310,16 +335,27 @@ NodeId graph_const(Graph *graph, sn_dtype dtype, uint64_t bits, bool hoist, bool
     return append(graph, &draft, error);
 }
 
-NodeId graph_size(Graph *graph, sn_dtype dtype, Dim size, Site site, sn_error *error) {
+/* A constant whose word is no value yet. */
+static NodeId unknown_const(Graph *graph, sn_dtype dtype, int64_t word, int64_t kind, bool weak,
+                            Site site, sn_error *error) {
     AttrList attrs;
     attrs.count = 3;
-    attrs.words[0] = size.word;
-    attrs.words[1] = CONST_SIZE;
-    attrs.words[2] = false;
+    attrs.words[0] = word;
+    attrs.words[1] = kind;
+    attrs.words[2] = weak;
     TensorType type = {.dtype = (uint8_t)dtype, .rank = 0};
     Draft draft = {
         .op = OP_CONST, .attrs = &attrs, .result = &type, .site = site, .numbered = true};
     return append(graph, &draft, error);
+}
+
+NodeId graph_size(Graph *graph, sn_dtype dtype, Dim size, Site site, sn_error *error) {
+    return unknown_const(graph, dtype, size.word, CONST_SIZE, false, site, error);
+}
+
+NodeId graph_scalar(Graph *graph, sn_dtype dtype, uint32_t number, bool weak, Site site,
+                    sn_error *error) {
+    return unknown_const(graph, dtype, number, CONST_SCALAR, weak, site, error);
 }
 
 bool graph_output(Graph *graph, NodeId node, int32_t writes_input) {
@@ -349,6 +385,14 @@ TensorType node_type(const Graph *graph, NodeId id) {
 Dim node_count(const Graph *graph, NodeId id) {
     const Node *node = graph_node(graph, id);
     return dims_count(graph->table, node_dims(graph, node), node->rank);
+}
+
+bool node_is_empty(const Graph *graph, NodeId id) {
+    return dim_is(node_count(graph, id), 0);
+}
+
+bool type_is_empty(DimTable *table, const TensorType *type) {
+    return dim_is(dims_count(table, type->dims, type->rank), 0);
 }
 
 /* First word of the attribute `name` of a node; NULL when the op has none of that name. */

@@ -83,7 +83,12 @@ typedef struct Graph {
 } Graph;
 
 void graph_init(Graph *graph, const char *name);
+/* An empty graph of the same name, over the same table of expressions. */
+void graph_init_like(Graph *graph, const Graph *other);
 void graph_free(Graph *graph);
+/* Copies everything but owned strings, value numbering and expressions into an initialised, empty
+ * graph: the same numbers, the same nodes. False when out of memory. */
+bool graph_copy(const Graph *from, Graph *to);
 /* Empties the graph but keeps its memory, name and no_fold: recording again allocates nothing. */
 void graph_clear(Graph *graph);
 
@@ -101,9 +106,17 @@ NodeId graph_const(Graph *graph, sn_dtype dtype, uint64_t bits, bool hoist, bool
                    sn_error *error);
 /* The same from a size that is an expression; always hoisted. */
 NodeId graph_size(Graph *graph, sn_dtype dtype, Dim size, Site site, sn_error *error);
+/* Scalar number `number` of the call, whose value each call brings. */
+NodeId graph_scalar(Graph *graph, sn_dtype dtype, uint32_t number, bool weak, Site site,
+                    sn_error *error);
 bool graph_output(Graph *graph, NodeId node, int32_t writes_input);
 /* What a constant's attribute `hoist` says. */
-enum { CONST_LITERAL, CONST_HOISTED, CONST_SIZE /* its bits are a Dim's word */ };
+enum {
+    CONST_LITERAL,
+    CONST_HOISTED,
+    CONST_SIZE,  /* its bits are a Dim's word */
+    CONST_SCALAR /* its bits are the number of a scalar of the call */
+};
 
 static inline const Node *graph_node(const Graph *g, NodeId id) {
     return &g->nodes.data[id];
@@ -121,6 +134,10 @@ static inline const int64_t *node_attrs(const Graph *g, const Node *n) {
 TensorType node_type(const Graph *graph, NodeId id);
 /* Elements of a node. */
 Dim node_count(const Graph *graph, NodeId id);
+/* Is it empty whatever the sizes that vary? One that may be empty is treated like any other: its kernels
+ * have nothing to do then. */
+bool node_is_empty(const Graph *graph, NodeId id);
+bool type_is_empty(DimTable *table, const TensorType *type);
 
 /* Reading attributes by the parameter's name ("axis"); the name must be in the signature. */
 int64_t node_attr_int(const Graph *graph, NodeId id, const char *name);
@@ -166,10 +183,14 @@ void type_print(StrBuf *out, const TensorType *type);
  *   }
  * where the number after % is the node's id and `-> %0` marks a value written into an input. An
  * input that is not dense has strides behind its type: `%0: f32[2,3]{1,2}`.
- * Attributes whose words are all 0 are left out; absent inputs print as `none`. */
+ * Attributes whose words are all 0 are left out; absent inputs print as `none`. A graph with sizes that
+ * vary names them, with the value at hand and bounds: `graph NAME[s0 = 32 in 1..](%0: f32[s0,4])`. */
 void graph_print(const Graph *graph, StrBuf *out);
+/* "f32[B,768]": the type of a node, expressions included. */
+void node_print_type(StrBuf *out, const Graph *graph, NodeId id);
 /* Reads that form back into an initialised empty graph (left empty on failure). Ids may have gaps
- * but must ascend; a comment is `; text`. Errors name line and column. */
+ * but must ascend; a comment is `; text`. Sizes that vary go into graph->table, which must be there and
+ * empty then. Errors name line and column. */
 sn_status graph_parse(Graph *graph, const char *text, size_t length, sn_error *error);
 /* Same nodes, inputs and outputs; source lines do not count. */
 bool graph_equal(const Graph *a, const Graph *b);

@@ -34,11 +34,6 @@ static void add_title(StrBuf *out, const Graph *graph, const Node *node) {
     literal_print(out, (sn_dtype)node->dtype, (uint64_t)*node_attrs(graph, node));
 }
 
-static void add_type(StrBuf *out, const Graph *graph, NodeId id) {
-    TensorType type = node_type(graph, id);
-    type_print(out, &type);
-}
-
 static void add_site(StrBuf *out, const Graph *graph, const Node *node) {
     if (!node->site) return;
     Site site = graph->sites.data[node->site];
@@ -55,7 +50,7 @@ static void add_node(StrBuf *out, const Graph *graph, NodeId id) {
                 input ? "" : "{", id);
     add_title(out, graph, node);
     strbuf_add(out, input ? "\\n" : "|");
-    add_type(out, graph, id);
+    node_print_type(out, graph, id);
     if (!input) {
         add_site(out, graph, node);
         strbuf_add_char(out, '}');

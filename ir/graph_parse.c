@@ -6,6 +6,8 @@
 #include "ir/graph.h"
 #include "ir/literal.h"
 
+#include <stdio.h>
+
 /* A node named in the text. */
 typedef struct Definition {
     uint32_t number; /* what stands behind the % */
@@ -152,6 +154,83 @@ static bool read_int(Parser *p, int64_t *value) {
            fail(p, word.at, "expected an integer, got '%.*s'", shown(word), word.at);
 }
 
+/* ---- sizes ---------------------------------------------------------------------------------- */
+
+static bool read_dim(Parser *p, Dim *dim);
+
+/* A symbol of the header. */
+static bool read_symbol(Parser *p, Dim *dim) {
+    Word name = read_name(p);
+    DimTable *table = p->graph->table;
+    for (uint32_t i = 0; table && i < table->symbols.count; i++) {
+        StrBuf text = {0};
+        dim_print(&text, table, table->symbols.data[i].dim);
+        bool found = is_word(name, strbuf_text(&text));
+        strbuf_free(&text);
+        if (!found) continue;
+        *dim = table->symbols.data[i].dim;
+        return true;
+    }
+    return fail(p, name.at, "'%.*s' is no size", shown(name), name.at);
+}
+
+static bool starts_name(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+/* "12", "s0", "(s0 + 1)", "max(s0, s1)" */
+static bool read_factor(Parser *p, Dim *dim) {
+    Dim other;
+    if (accept(p, "max(")) {
+        if (!read_dim(p, dim) || !expect(p, ",") || !read_dim(p, &other)) return false;
+        *dim = dim_larger(p->graph->table, *dim, other);
+        return expect(p, ")");
+    }
+    if (accept(p, "(")) return read_dim(p, dim) && expect(p, ")");
+    skip_blank(p);
+    if (starts_name(peek(p))) return read_symbol(p, dim);
+    const char *at = p->at;
+    if (!read_int(p, &dim->word)) return false;
+    return dim_is_number(*dim) || fail(p, at, "the size is out of range");
+}
+
+/* Factors of a term, from the left. */
+static bool read_term(Parser *p, Dim *dim) {
+    DimTable *table = p->graph->table;
+    if (!read_factor(p, dim)) return false;
+    for (;;) {
+        Dim other;
+        skip_blank(p);
+        char sign = peek(p);
+        if (sign != '*' && sign != '/' && sign != '%') return true;
+        const char *at = p->at++;
+        if (!read_factor(p, &other)) return false;
+        if (sign != '*' && dim_is(other, 0)) return fail(p, at, "division by 0");
+        *dim = sign == '*'   ? dim_mul(table, *dim, other)
+               : sign == '/' ? dim_quotient(table, *dim, other)
+                             : dim_remainder(table, *dim, other);
+    }
+}
+
+/* "64", "s0*12 + 3": a number, or an expression of the header's symbols. */
+static bool read_dim(Parser *p, Dim *dim) {
+    DimTable *table = p->graph->table;
+    skip_blank(p);
+    bool negative = peek(p) == '-' && p->at + 1 < p->end && !(p->at[1] >= '0' && p->at[1] <= '9');
+    if (negative) p->at++;
+    const char *at = p->at;
+    if (!read_term(p, dim)) return false;
+    if (negative) *dim = dim_sub(table, dim_of(0), *dim);
+    for (;;) {
+        Dim other;
+        bool adds = accept(p, "+ ");
+        if (!adds && !accept(p, "- ")) break;
+        if (!read_term(p, &other)) return false;
+        *dim = adds ? dim_add(table, *dim, other) : dim_sub(table, *dim, other);
+    }
+    return !(table && table->failed) || fail(p, at, "the size is too large or too complex");
+}
+
 /* ---- ids and types -------------------------------------------------------------------------- */
 
 /* "%12" */
@@ -210,11 +289,11 @@ static bool read_type(Parser *p, TensorType *type) {
     do {
         skip_blank(p);
         const char *at = p->at;
-        int64_t size;
-        if (!read_int(p, &size)) return false;
-        if (size < 0) return fail(p, at, "a size is negative");
+        Dim size;
+        if (!read_dim(p, &size)) return false;
+        if (dim_is_number(size) && size.word < 0) return fail(p, at, "a size is negative");
         if (type->rank == SN_MAX_RANK) return fail(p, at, "more than %d dims", SN_MAX_RANK);
-        type->dims[type->rank++] = dim_of(size);
+        type->dims[type->rank++] = size;
     } while (accept(p, ","));
     return expect(p, "]");
 }
@@ -235,13 +314,63 @@ static bool read_graph_name(Parser *p) {
     return true;
 }
 
+/* A bound, or what stands for none where there is no number. */
+static bool read_bound(Parser *p, int64_t none, int64_t *bound) {
+    skip_blank(p);
+    Word word = {p->at, 0};
+    if (peek(p) == '-') p->at++;
+    while (peek(p) >= '0' && peek(p) <= '9') p->at++;
+    word.length = (size_t)(p->at - word.at);
+    *bound = none;
+    return !word.length || literal_parse_int(word.at, word.length, bound) ||
+           fail(p, word.at, "'%.*s' is no bound", shown(word), word.at);
+}
+
+/* A name that is not "s" and its number, which needs none, is the graph's. */
+static bool own_symbol_name(Parser *p, Word word, const char **name) {
+    char plain[16];
+    snprintf(plain, sizeof plain, "s%u", p->graph->table->symbols.count);
+    *name = NULL;
+    if (is_word(word, plain)) return true;
+    char *copy = mem_alloc(word.length + 1);
+    if (!copy || !vec_push(&p->graph->owned, copy)) {
+        mem_free(copy);
+        return fail_memory(p);
+    }
+    memcpy(copy, word.at, word.length);
+    copy[word.length] = 0;
+    *name = copy;
+    return true;
+}
+
+/* "[s0 = 32 in 1.., T = 4 in 0..1024]" */
+static bool read_symbols(Parser *p) {
+    if (!accept(p, "[")) return true;
+    if (!p->graph->table) return fail(p, p->at, "there is no room for sizes that vary");
+    do {
+        int64_t hint, least, most;
+        const char *name;
+        Word word = read_name(p);
+        if (!word.length || !starts_name(*word.at))
+            return fail(p, word.at, "expected a size's name");
+        if (!own_symbol_name(p, word, &name) || !expect(p, "=") || !read_int(p, &hint) ||
+            !expect(p, "in") || !read_bound(p, INT64_MIN, &least) || !expect(p, "..") ||
+            !read_bound(p, INT64_MAX, &most))
+            return false;
+        if (hint < least || hint > most) return fail(p, word.at, "the value is out of bounds");
+        dim_symbol(p->graph->table, name, hint, least, most);
+        if (p->graph->table->failed) return fail_memory(p);
+    } while (accept(p, ","));
+    return expect(p, "]");
+}
+
 /* "{4,1}": one for each dim, where the input is not dense. */
 static bool read_strides(Parser *p, PendingInput *input) {
     if (!accept(p, "{")) return true;
     input->has_strides = true;
     for (int32_t i = 0; i < input->type.rank; i++) {
         if (i && !expect(p, ",")) return false;
-        if (!read_int(p, &input->strides[i].word)) return false;
+        if (!read_dim(p, &input->strides[i])) return false;
     }
     return expect(p, "}");
 }
@@ -260,10 +389,11 @@ static bool read_input(Parser *p) {
     return vec_push(&p->pending, input) || fail_memory(p);
 }
 
-/* "graph f(%0: f32[2], %1: i64[]) {" */
+/* "graph f[s0 = 2 in 1..](%0: f32[s0], %1: i64[]) {" */
 static bool read_header(Parser *p) {
     skip_space(p);
-    if (!expect(p, "graph") || !read_graph_name(p) || !expect(p, "(")) return false;
+    if (!expect(p, "graph") || !read_graph_name(p) || !read_symbols(p) || !expect(p, "("))
+        return false;
     skip_space(p);
     if (!accept(p, ")")) {
         do {
@@ -297,14 +427,23 @@ typedef struct AttrText {
     int32_t count[OP_MOST_PARAMS]; /* by parameter: how many; 0 = not in the text */
 } AttrText;
 
-static bool read_list(Parser *p, AttrList *out) {
+/* A word of an attribute: an integer, or a size that may be an expression. */
+static bool read_word(Parser *p, bool is_size, int64_t *word) {
+    Dim dim;
+    if (!is_size) return read_int(p, word);
+    if (!read_dim(p, &dim)) return false;
+    *word = dim.word;
+    return true;
+}
+
+static bool read_list(Parser *p, bool is_size, AttrList *out) {
     int64_t values[ATTR_MOST];
     int32_t count = 0;
     if (!expect(p, "[")) return false;
     if (!accept(p, "]")) {
         do {
             if (count == ATTR_MOST) return fail(p, p->at, "more than %d values", ATTR_MOST);
-            if (!read_int(p, &values[count++])) return false;
+            if (!read_word(p, is_size, &values[count++])) return false;
         } while (accept(p, ","));
         if (!expect(p, "]")) return false;
     }
@@ -312,9 +451,10 @@ static bool read_list(Parser *p, AttrList *out) {
     return true;
 }
 
-static bool read_value(Parser *p, char kind, AttrList *out) {
+static bool read_value(Parser *p, const OpParam *param, AttrList *out) {
     int64_t value;
-    if (kind == 'L') return read_list(p, out);
+    char kind = param->kind;
+    if (kind == 'L') return read_list(p, param->is_size, out);
     if (kind == 'y') {
         sn_dtype dtype;
         if (!read_dtype(p, &dtype)) return false;
@@ -325,7 +465,7 @@ static bool read_value(Parser *p, char kind, AttrList *out) {
         if (!literal_parse(word.at, word.length, SN_F64, &bits))
             return fail(p, word.at, "'%.*s' is no number", shown(word), word.at);
         value = (int64_t)bits;
-    } else if (!read_int(p, &value)) {
+    } else if (!read_word(p, param->is_size, &value)) {
         return false;
     }
     attr_int(out, value);
@@ -346,7 +486,7 @@ static bool read_attr(Parser *p, OpCode op, AttrText *text) {
                     name.at);
     if (text->count[i]) return fail(p, name.at, "'%s' is given twice", params[i].name);
     text->first[i] = text->words.count;
-    if (!expect(p, "=") || !read_value(p, params[i].kind, &text->words)) return false;
+    if (!expect(p, "=") || !read_value(p, &params[i], &text->words)) return false;
     if (text->words.count > ATTR_MOST) return fail(p, name.at, "too many attribute values");
     text->count[i] = text->words.count - text->first[i];
     return true;
@@ -438,24 +578,50 @@ static bool read_operands(Parser *p) {
 
 /* A line's parts between op and source line. */
 typedef struct Line {
-    const char *at;  /* where the op stands, for errors */
-    OpCode op;       /* what is computed */
-    Word literal;    /* value of a constant, as text */
-    AttrList attrs;  /* attributes in the signature's order */
-    TensorType type; /* the declared type */
-    Site site;       /* source line */
+    const char *at;   /* where the op stands, for errors */
+    OpCode op;        /* what is computed */
+    int32_t constant; /* kind of a constant: LITERAL (or hoisted), SIZE, SCALAR */
+    Word literal;     /* value of a constant, as text */
+    Dim size;         /* a constant's size, or the number of its scalar */
+    AttrList attrs;   /* attributes in the signature's order */
+    TensorType type;  /* the declared type */
+    Site site;        /* source line */
 } Line;
 
 static NodeId make_const(Parser *p, const Line *line, sn_error *error) {
     uint64_t bits;
     sn_dtype dtype = (sn_dtype)line->type.dtype;
+    bool weak = line->attrs.words[2] != 0;
+    if (line->constant == CONST_SIZE)
+        return graph_size(p->graph, dtype, line->size, line->site, error);
+    if (line->constant == CONST_SCALAR)
+        return graph_scalar(p->graph, dtype, (uint32_t)line->size.word, weak, line->site, error);
     if (!literal_parse(line->literal.at, line->literal.length, dtype, &bits)) {
         fail(p, line->literal.at, "'%.*s' is no %s", shown(line->literal), line->literal.at,
              sn_dtype_name(dtype));
         return NODE_NONE;
     }
-    return graph_const(p->graph, dtype, bits, line->attrs.words[1] != 0, line->attrs.words[2] != 0,
-                       line->site, error);
+    return graph_const(p->graph, dtype, bits, line->attrs.words[1] != 0, weak, line->site, error);
+}
+
+/* "0.5", "size s0*4", "scalar 0" */
+static bool read_constant(Parser *p, Line *line) {
+    line->constant = CONST_LITERAL;
+    if (accept(p, "size ")) {
+        line->constant = CONST_SIZE;
+        const char *at = p->at;
+        if (!read_dim(p, &line->size)) return false;
+        return !dim_is_number(line->size) || fail(p, at, "the size does not vary");
+    }
+    if (accept(p, "scalar ")) {
+        line->constant = CONST_SCALAR;
+        const char *at = p->at;
+        if (!read_int(p, &line->size.word)) return false;
+        return (line->size.word >= 0 && line->size.word <= INT32_MAX) ||
+               fail(p, at, "a scalar's number is out of range");
+    }
+    line->literal = read_literal(p);
+    return true;
 }
 
 /* The inferred type is the one that counts; the text must agree with it. */
@@ -465,7 +631,7 @@ static bool check_type(Parser *p, const Line *line, NodeId node) {
         memcmp(type.dims, line->type.dims, sizeof type.dims[0] * type.rank) == 0)
         return true;
     StrBuf text = {0};
-    type_print(&text, &type);
+    node_print_type(&text, p->graph, node);
     fail(p, line->at, "the type of this %s is %s", op_info[line->op].name, strbuf_text(&text));
     strbuf_free(&text);
     return false;
@@ -479,10 +645,7 @@ static bool read_line(Parser *p, NodeId *node) {
     line.op = op_find(name.at, name.length);
     if (line.op == OP_COUNT) return fail(p, name.at, "no op '%.*s'", shown(name), name.at);
     p->operands.count = 0;
-    if (line.op == OP_CONST)
-        line.literal = read_literal(p);
-    else if (!read_operands(p))
-        return false;
+    if (line.op == OP_CONST ? !read_constant(p, &line) : !read_operands(p)) return false;
     if (!read_attrs(p, line.op, &line.attrs) || !expect(p, ":") || !read_type(p, &line.type) ||
         !read_site(p, &line.site))
         return false;

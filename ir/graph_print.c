@@ -17,25 +17,36 @@ static void print_id(StrBuf *out, NodeId id) {
     strbuf_add_int(out, id);
 }
 
-static void print_type(StrBuf *out, const Graph *graph, NodeId id) {
-    TensorType type = node_type(graph, id);
-    type_print(out, &type);
-}
-
-static void print_list(StrBuf *out, const int64_t *values, int64_t count) {
+void node_print_type(StrBuf *out, const Graph *graph, NodeId id) {
+    const Node *node = graph_node(graph, id);
+    strbuf_add(out, sn_dtype_name((sn_dtype)node->dtype));
     strbuf_add_char(out, '[');
-    for (int64_t i = 0; i < count; i++) {
+    for (int32_t i = 0; i < node->rank; i++) {
         if (i) strbuf_add_char(out, ',');
-        strbuf_add_int(out, values[i]);
+        dim_print(out, graph->table, node_dims(graph, node)[i]);
     }
     strbuf_add_char(out, ']');
 }
 
+/* A word of an attribute: a number, or an expression. */
+static void print_word(StrBuf *out, const Graph *graph, bool is_size, int64_t word) {
+    if (is_size)
+        dim_print(out, graph->table, (Dim){word});
+    else
+        strbuf_add_int(out, word);
+}
+
 /* One attribute's value; `word` points at its first word. */
-static void print_value(StrBuf *out, char kind, const int64_t *word) {
-    switch (kind) {
+static void print_value(StrBuf *out, const Graph *graph, const OpParam *param,
+                        const int64_t *word) {
+    switch (param->kind) {
     case 'L':
-        print_list(out, word + 1, *word);
+        strbuf_add_char(out, '[');
+        for (int64_t i = 0; i < *word; i++) {
+            if (i) strbuf_add_char(out, ',');
+            print_word(out, graph, param->is_size, word[1 + i]);
+        }
+        strbuf_add_char(out, ']');
         break;
     case 'd':
         literal_print(out, SN_F64, (uint64_t)*word);
@@ -44,8 +55,21 @@ static void print_value(StrBuf *out, char kind, const int64_t *word) {
         strbuf_add(out, sn_dtype_name((sn_dtype)*word));
         break;
     default:
-        strbuf_add_int(out, *word);
+        print_word(out, graph, param->is_size, *word);
         break;
+    }
+}
+
+/* "0.5", "size s0*4", "scalar 0" */
+static void print_constant(StrBuf *out, const Graph *graph, const Node *node) {
+    const int64_t *attrs = node_attrs(graph, node);
+    if (attrs[1] == CONST_SIZE) {
+        strbuf_add(out, "size ");
+        dim_print(out, graph->table, (Dim){attrs[0]});
+    } else if (attrs[1] == CONST_SCALAR) {
+        strbuf_addf(out, "scalar %lld", (long long)attrs[0]);
+    } else {
+        literal_print(out, (sn_dtype)node->dtype, (uint64_t)attrs[0]);
     }
 }
 
@@ -60,11 +84,12 @@ static void print_attrs(StrBuf *out, const Graph *graph, const Node *node) {
         char kind = params[i].kind;
         if (kind == 't' || kind == 'r') continue;
         bool shown = (*word != 0 || kind == 'y') && !(node->op == OP_CONST && i == 0);
+        if (node->op == OP_CONST && i == 1) shown = *word == CONST_HOISTED;
         if (shown) {
             strbuf_add(out, open ? ", " : " {");
             strbuf_add(out, params[i].name);
             strbuf_add_char(out, '=');
-            print_value(out, kind, word);
+            print_value(out, graph, &params[i], word);
             open = true;
         }
         word += kind == 'L' ? 1 + *word : 1;
@@ -82,7 +107,7 @@ static void print_code(StrBuf *out, const Graph *graph, NodeId id) {
     strbuf_add(out, op_info[node->op].name);
     if (node->op == OP_CONST) {
         strbuf_add_char(out, ' ');
-        literal_print(out, (sn_dtype)node->dtype, (uint64_t)*node_attrs(graph, node));
+        print_constant(out, graph, node);
     }
     for (uint32_t i = 0; i < node->n_inputs; i++) {
         strbuf_add(out, i ? ", " : " ");
@@ -118,7 +143,7 @@ static Columns measure(const Graph *graph, StrBuf *out) {
         print_code(&line, graph, id);
         if (line.length > code && line.length <= WIDEST_CODE) code = line.length;
         strbuf_clear(&line);
-        print_type(&line, graph, id);
+        node_print_type(&line, graph, id);
         if (line.length > type && line.length <= WIDEST_TYPE) type = line.length;
     }
     if (line.failed) out->failed = true;
@@ -154,25 +179,42 @@ static void print_return(StrBuf *out, const Graph *graph) {
 /* "{4,1}" behind the type of an input that is not dense. */
 static void print_strides(StrBuf *out, const Graph *graph, NodeId id) {
     int32_t count;
-    const int64_t *strides = node_attr_list(graph, id, "strides", &count);
+    const Dim *strides = node_attr_dims(graph, id, "strides", &count);
     if (!count) return;
     for (int32_t i = 0; i < count; i++) {
         strbuf_add_char(out, i ? ',' : '{');
-        strbuf_add_int(out, strides[i]);
+        dim_print(out, graph->table, strides[i]);
     }
     strbuf_add_char(out, '}');
+}
+
+/* "[s0 = 32 in 1..]": value at hand and bounds of each symbol. */
+static void print_symbols(StrBuf *out, const Graph *graph) {
+    const DimTable *table = graph->table;
+    for (uint32_t i = 0; table && i < table->symbols.count; i++) {
+        Dim symbol = table->symbols.data[i].dim;
+        int64_t least = dim_least(table, symbol), most = dim_most(table, symbol);
+        strbuf_add(out, i ? ", " : "[");
+        dim_print(out, table, symbol);
+        strbuf_addf(out, " = %lld in ", (long long)dim_hint(table, symbol));
+        if (least != INT64_MIN) strbuf_addf(out, "%lld", (long long)least);
+        strbuf_add(out, "..");
+        if (most != INT64_MAX) strbuf_addf(out, "%lld", (long long)most);
+    }
+    if (table && table->symbols.count) strbuf_add_char(out, ']');
 }
 
 void graph_print(const Graph *graph, StrBuf *out) {
     Columns columns = measure(graph, out);
     strbuf_add(out, "graph ");
     print_name(out, graph->name);
+    print_symbols(out, graph);
     strbuf_add_char(out, '(');
     for (uint32_t i = 0; i < graph->inputs.count; i++) {
         if (i) strbuf_add(out, ", ");
         print_id(out, graph->inputs.data[i]);
         strbuf_add(out, ": ");
-        print_type(out, graph, graph->inputs.data[i]);
+        node_print_type(out, graph, graph->inputs.data[i]);
         print_strides(out, graph, graph->inputs.data[i]);
     }
     strbuf_add(out, ") {\n");
@@ -182,7 +224,7 @@ void graph_print(const Graph *graph, StrBuf *out) {
         print_code(out, graph, id);
         strbuf_pad_to(out, columns.type);
         strbuf_add(out, " : ");
-        print_type(out, graph, id);
+        node_print_type(out, graph, id);
         print_site(out, graph, node, columns.site);
         strbuf_add_char(out, '\n');
     }

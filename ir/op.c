@@ -36,6 +36,10 @@ static const char *parse_param(const char *text, OpParam *param) {
     if (*text == ':') text++;
     if (*text) param->kind = *text++;
     if (*text == '?' || *text == '*') param->suffix = *text++;
+    if (*text == '~') {
+        param->is_size = true;
+        text++;
+    }
     return text;
 }
 

@@ -1,5 +1,7 @@
-/* The program container and its text form; see program.h. */
+/* The program container, its numbers and its text form; see program.h. */
 #include "ir/program.h"
+
+#include "ir/dtype.h"
 
 void program_init(Program *program) {
     *program = (Program){0};
@@ -10,11 +12,13 @@ void program_free(Program *program) {
         Launch *launch = &program->steps.data[i].launch;
         if (program->steps.data[i].kind != STEP_KERNEL) continue;
         kernel_free(&launch->kernel);
-        vec_free(&launch->params);
         vec_free(&launch->args);
     }
     for (uint32_t i = 0; i < program->strings.count; i++) mem_free(program->strings.data[i]);
     for (uint32_t i = 0; i < program->notes.count; i++) mem_free(program->notes.data[i]);
+    vec_free(&program->numbers);
+    vec_free(&program->sizes);
+    vec_free(&program->scalars);
     vec_free(&program->buffers);
     vec_free(&program->steps);
     vec_free(&program->outputs);
@@ -25,66 +29,112 @@ void program_free(Program *program) {
     program_init(program);
 }
 
-static void print_buffer(const Program *program, uint32_t i, StrBuf *out) {
+/* ---- numbers ------------------------------------------------------------------------------------ */
+
+/* Room for `count` more, and for those of the program as a whole before the first. */
+static bool reserve_numbers(Program *program, uint32_t count) {
+    if (!vec_reserve(&program->numbers, count + PROGRAM_NUMBERS)) return false;
+    while (program->numbers.count < PROGRAM_NUMBERS)
+        program->numbers.data[program->numbers.count++] = 0;
+    return true;
+}
+
+Place program_zeros(Program *program, int32_t count) {
+    if (!reserve_numbers(program, (uint32_t)count)) return PLACE_NONE;
+    Place first = program->numbers.count;
+    for (int32_t i = 0; i < count; i++) program->numbers.data[program->numbers.count++] = 0;
+    return first;
+}
+
+Place program_sizes(Program *program, const DimTable *table, const Dim *dims, int32_t count) {
+    if (!reserve_numbers(program, (uint32_t)count)) return PLACE_NONE;
+    Place first = program->numbers.count;
+    for (int32_t i = 0; i < count; i++) {
+        ProgramSize size = {first + (Place)i, SN_I64, dims[i]};
+        if (!dim_is_number(dims[i]) && !vec_push(&program->sizes, size)) return PLACE_NONE;
+        program->numbers.data[program->numbers.count++] = dim_hint(table, dims[i]);
+    }
+    return first;
+}
+
+int64_t program_size_word(sn_dtype dtype, int64_t size) {
+    if (dtype == SN_I64) return size;
+    uint64_t bits = dtype_bits_from_double(dtype, (double)size);
+    return (int64_t)(dtype_is_half(dtype) ? dtype_bits_cast(SN_F32, dtype, bits) : bits);
+}
+
+Place program_size_as(Program *program, const DimTable *table, Dim dim, sn_dtype dtype) {
+    Place place = program_sizes(program, table, &dim, 1);
+    if (place == PLACE_NONE) return place;
+    program->numbers.data[place] = program_size_word(dtype, program->numbers.data[place]);
+    if (!dim_is_number(dim)) vec_last(&program->sizes).dtype = (uint8_t)dtype;
+    return place;
+}
+
+/* ---- text --------------------------------------------------------------------------------------- */
+
+static void print_buffer(const Program *program, const int64_t *numbers, uint32_t i, StrBuf *out) {
     static const char *const kinds[] = {"input", "output", "temp"};
     const Buffer *b = &program->buffers.data[i];
     strbuf_addf(out, "  b%u: %s", i, kinds[b->kind]);
     if (b->kind != BUFFER_TEMP) strbuf_addf(out, " %d", b->number);
-    strbuf_addf(out, ", %lld x %s, holds %%%u", (long long)b->elements,
+    strbuf_addf(out, ", %lld x %s, holds %%%u", (long long)numbers[b->elements],
                 sn_dtype_name((sn_dtype)b->dtype), b->node);
     if (b->kind == BUFFER_TEMP)
-        strbuf_addf(out, ", at %lld, steps %d to %d", (long long)b->offset, b->first_step,
+        strbuf_addf(out, ", at %lld, steps %d to %d", (long long)numbers[b->offset], b->first_step,
                     b->last_step);
     strbuf_add_char(out, '\n');
 }
 
-static void print_ref(ArgRef ref, StrBuf *out) {
+static void print_ref(ArgRef ref, const int64_t *numbers, StrBuf *out) {
     strbuf_addf(out, "b%u", ref.buffer);
-    if (ref.offset) strbuf_addf(out, "+%lld", (long long)ref.offset);
+    if (numbers[ref.offset]) strbuf_addf(out, "+%lld", (long long)numbers[ref.offset]);
 }
 
-static void print_launch(const Launch *launch, StrBuf *out) {
-    strbuf_addf(out, "%lld items, args", (long long)launch->items);
+static void print_launch(const Launch *launch, const int64_t *numbers, StrBuf *out) {
+    strbuf_addf(out, "%lld items, args", (long long)numbers[launch->items]);
     for (uint32_t i = 0; i < launch->args.count; i++) {
         strbuf_add_char(out, ' ');
-        print_ref(launch->args.data[i], out);
+        print_ref(launch->args.data[i], numbers, out);
     }
-    if (launch->stream_stores) strbuf_add(out, ", streaming stores");
+    if (numbers[launch->streams]) strbuf_add(out, ", streaming stores");
     strbuf_add_char(out, '\n');
 }
 
-static void print_gemm(const GemmStep *g, StrBuf *out) {
-    strbuf_addf(out, "%lld x [%lld,%lld] x [%lld,%lld], ", (long long)g->batch, (long long)g->m,
-                (long long)g->k, (long long)g->k, (long long)g->n);
-    print_ref(g->a, out);
+static void print_gemm(const GemmStep *g, const int64_t *numbers, StrBuf *out) {
+    const int64_t *n = numbers + g->numbers + GEMM_SIZES;
+    strbuf_addf(out, "%lld x [%lld,%lld] x [%lld,%lld], ", (long long)(n[0] * n[1]),
+                (long long)n[2], (long long)n[4], (long long)n[4], (long long)n[3]);
+    print_ref(g->a, numbers, out);
     strbuf_add_char(out, ' ');
-    print_ref(g->b, out);
+    print_ref(g->b, numbers, out);
     if (g->bias.buffer != UINT32_MAX) {
         strbuf_add(out, " + ");
-        print_ref(g->bias, out);
+        print_ref(g->bias, numbers, out);
     }
     strbuf_add(out, " -> ");
-    print_ref(g->c, out);
+    print_ref(g->c, numbers, out);
     strbuf_add_char(out, '\n');
 }
 
-void program_print(const Program *program, StrBuf *out) {
+void program_print(const Program *program, const int64_t *numbers, StrBuf *out) {
     strbuf_addf(out, "program: %d inputs, %d results, %lld temporary bytes, peak %lld bytes\n",
-                program->n_inputs, program->n_outputs, (long long)program->temp_bytes,
-                (long long)program->peak_bytes);
-    for (uint32_t i = 0; i < program->buffers.count; i++) print_buffer(program, i, out);
+                program->n_inputs, program->n_outputs, (long long)numbers[PROGRAM_TEMP_BYTES],
+                (long long)numbers[PROGRAM_PEAK_BYTES]);
+    for (uint32_t i = 0; i < program->buffers.count; i++) print_buffer(program, numbers, i, out);
     for (uint32_t i = 0; i < program->steps.count; i++) {
         const Step *step = &program->steps.data[i];
+        const int64_t *costs = numbers + step->costs;
         strbuf_addf(out, "  step %u: %s %s (%lld bytes, %lld operations)", i,
                     step->kind == STEP_KERNEL ? "kernel" : "extern", step->label,
-                    (long long)step->bytes, (long long)step->flops);
+                    (long long)costs[COST_BYTES], (long long)costs[COST_FLOPS]);
         const Site *site =
             step->site < program->sites.count ? &program->sites.data[step->site] : NULL;
         if (site && site->file) strbuf_addf(out, " ; %s:%d", site->file, (int)site->line);
         strbuf_add(out, "\n    ");
         if (step->kind == STEP_KERNEL)
-            print_launch(&step->launch, out);
+            print_launch(&step->launch, numbers, out);
         else
-            print_gemm(&step->gemm, out);
+            print_gemm(&step->gemm, numbers, out);
     }
 }

@@ -1,10 +1,18 @@
 /* Program: what the passes make of a graph. Kernels and extern calls in order, the buffers they
- * work on, and where the results lie. It holds kernel IR, not code; runtime/executable.c loads it. */
+ * work on, and where the results lie. It holds kernel IR, not code; runtime/executable.c loads it.
+ *
+ * Whatever follows from sizes is no field but a place in one array of numbers. Where the graph has
+ * symbols, the program knows the expressions behind its numbers: other values of the symbols need
+ * another array, and nothing else. */
 #ifndef SN_IR_PROGRAM_H
 #define SN_IR_PROGRAM_H
 
 #include "ir/graph.h"
 #include "ir/kernel.h"
+
+/* A place in the numbers of a program. */
+typedef uint32_t Place;
+#define PLACE_NONE UINT32_MAX
 
 typedef enum BufferKind {
     BUFFER_INPUT,  /* memory of graph input `number` */
@@ -16,8 +24,8 @@ typedef struct Buffer {
     uint8_t kind;       /* BufferKind */
     uint8_t dtype;      /* sn_dtype */
     int32_t number;     /* see kind */
-    int64_t elements;   /* of a dense buffer */
-    int64_t offset;     /* TEMP: bytes from the start of the block */
+    Place elements;     /* of a dense buffer */
+    Place offset;       /* TEMP: bytes from the start of the block; settled */
     NodeId node;        /* the value it holds first, for dumps */
     int32_t first_step; /* TEMP: first and last step that touch it */
     int32_t last_step;
@@ -27,50 +35,68 @@ typedef enum StepKind { STEP_KERNEL, STEP_GEMM } StepKind;
 
 typedef struct ArgRef {
     uint32_t buffer; /* index in Program.buffers */
-    int64_t offset;  /* elements from its start */
+    Place offset;    /* elements from its start */
 } ArgRef;
 
 /* One launch of a kernel: no barrier across its items. */
 typedef struct Launch {
-    Kernel kernel;         /* its text is the key */
-    VEC(int64_t) params;   /* all parameter words, fixed part first */
-    VEC(ArgRef) args;      /* one for each kernel argument; unused for LOCAL ones */
-    int64_t items;         /* grid points × blocks */
-    int64_t scratch_bytes; /* for LOCAL buffers, per thread */
-    bool stream_stores;    /* see Schedule */
+    Kernel kernel;     /* its text is the key */
+    Place params;      /* first of all parameter words, fixed part first; the blocks are settled */
+    uint32_t n_params; /* how many */
+    VEC(ArgRef) args;  /* one for each kernel argument; unused for LOCAL ones */
+    Place items;       /* grid points × blocks; settled */
+    Place k;           /* steps of the loop over K, which row buffers are as long as */
+    Place streams;     /* 1: see Schedule; settled */
+    int32_t b_param;   /* the word of params that is the size of the loop over B; -1: none */
+    bool is_column;    /* B is cut for threads, not for items of a fair length */
+    bool may_stream;   /* its stores follow one another, so that they may bypass the caches */
 } Launch;
 
-/* C[b] = A[b] B[b] (+ bias) (relu), strides in elements. */
+/* C[o,b] = A[o,b] B[o,b] (+ bias) (relu): numbers from GemmStep.numbers on. Strides are in elements,
+ * of [outer][batch][row][column]; 0 repeats a batch. */
+typedef enum GemmNumber {
+    GEMM_SIZES, /* outer, batch, m, n, k */
+    GEMM_A_STRIDES = GEMM_SIZES + 5,
+    GEMM_B_STRIDES = GEMM_A_STRIDES + 4,
+    GEMM_C_STRIDES = GEMM_B_STRIDES + 4,
+    GEMM_NUMBERS = GEMM_C_STRIDES + 4
+} GemmNumber;
+
 typedef struct GemmStep {
-    int64_t batch, m, n, k; /* sizes */
-    int64_t a_strides[3];   /* of A[batch][m][k]; 0 = broadcast */
-    int64_t b_strides[3];   /* of B[batch][k][n] */
-    int64_t c_strides[3];   /* of C[batch][m][n] */
-    ArgRef a, b, bias, c;   /* operands; bias.buffer is UINT32_MAX when there is none */
-    bool relu;              /* max(x, 0) at the end */
-    uint8_t dtype;          /* sn_dtype */
+    Place numbers;        /* first of GEMM_NUMBERS */
+    ArgRef a, b, bias, c; /* operands; bias.buffer is UINT32_MAX when there is none */
+    bool relu;            /* max(x, 0) at the end */
+    uint8_t dtype;        /* sn_dtype */
 } GemmStep;
 
+/* What a step costs: numbers from Step.costs on. */
+typedef enum StepCost {
+    COST_BYTES,        /* bytes it must move: each buffer element touched, once */
+    COST_BYTES_STORED, /* those among them that it writes */
+    COST_FLOPS,        /* scalar operations; a multiply-add is two */
+    COST_INSTRUCTIONS, /* the same; a multiply-add is one */
+    STEP_COSTS
+} StepCost;
+
 typedef struct Step {
-    uint8_t kind;         /* StepKind */
-    NodeId commit_code;   /* > 0: writes an input; not run once a lower error code was recorded */
-    uint32_t site;        /* a source line it came from */
-    int64_t bytes;        /* bytes it must move: each buffer element touched, once */
-    int64_t bytes_stored; /* those among them that it writes */
-    int64_t flops;        /* scalar operations; a multiply-add is two */
-    int64_t instructions; /* the same; a multiply-add is one */
-    const char *label;    /* for dumps: "softmax+add"; owned by the program's arena strings */
-    Launch launch;        /* STEP_KERNEL */
-    GemmStep gemm;        /* STEP_GEMM */
+    uint8_t kind;       /* StepKind */
+    NodeId commit_code; /* > 0: writes an input; not run once a lower error code was recorded */
+    uint32_t site;      /* a source line it came from */
+    Place costs;        /* first of STEP_COSTS */
+    const char *label;  /* for dumps: "softmax+add"; owned by the program's arena strings */
+    Launch launch;      /* STEP_KERNEL */
+    GemmStep gemm;      /* STEP_GEMM */
 } Step;
 
 /* Where a result lies. */
 typedef struct ProgramOutput {
-    uint32_t buffer;              /* its memory */
-    int32_t writes_input;         /* ≥ 0: this input was written; nothing is returned */
-    TensorType type;              /* dtype and dims */
-    int64_t strides[SN_MAX_RANK]; /* in elements */
-    int64_t offset;               /* in elements */
+    uint32_t buffer;      /* its memory */
+    int32_t writes_input; /* ≥ 0: this input was written; nothing is returned */
+    uint8_t dtype;        /* sn_dtype */
+    uint8_t rank;         /* dims */
+    Place dims;           /* first of them */
+    Place strides;        /* first of as many, in elements */
+    Place offset;         /* in elements */
 } ProgramOutput;
 
 /* A place that can record a data error; its code is its node's number, so that the least code is
@@ -79,11 +105,36 @@ typedef struct ProgramCheck {
     NodeId code;   /* what CHECK stores */
     uint16_t op;   /* OpCode */
     uint32_t site; /* source line */
-    int64_t limit; /* an index must be below this */
+    Place limit;   /* an index must be below this */
 } ProgramCheck;
 
+/* A number that follows from symbols. */
+typedef struct ProgramSize {
+    Place place;   /* where it stands */
+    uint8_t dtype; /* sn_dtype that a parameter has it in, as bits; SN_I64: as it is */
+    Dim dim;       /* an expression of the graph's table */
+} ProgramSize;
+
+/* A parameter word that follows from a scalar of the call. */
+typedef struct ProgramScalar {
+    Place place;     /* where it stands */
+    uint32_t scalar; /* number of the scalar */
+    uint8_t dtype;   /* sn_dtype of its bits; a half type's parameter is an f32 */
+} ProgramScalar;
+
+/* Numbers of the program as a whole, at the head of the array; all are settled. */
+typedef enum ProgramNumber {
+    PROGRAM_TEMP_BYTES,    /* size of the temporary block */
+    PROGRAM_SCRATCH_BYTES, /* most per-thread scratch of any launch */
+    PROGRAM_PEAK_BYTES,    /* temporary block + results */
+    PROGRAM_NUMBERS
+} ProgramNumber;
+
 typedef struct Program {
-    VEC(Buffer) buffers;        /* inputs first, by number */
+    VEC(int64_t) numbers;       /* for the sizes that it was planned with */
+    VEC(ProgramSize) sizes;     /* those that follow from symbols */
+    VEC(ProgramScalar) scalars; /* those that follow from scalars of the call */
+    VEC(Buffer) buffers;        /* inputs first, by number; then OUTPUT ones, by number */
     VEC(Step) steps;            /* in order */
     VEC(ProgramOutput) outputs; /* in the graph's order */
     VEC(Site) sites;            /* of the graph */
@@ -93,15 +144,28 @@ typedef struct Program {
     int32_t n_inputs;           /* inputs of the graph */
     int32_t n_outputs;          /* new memory blocks to allocate */
     int32_t reorders;           /* kernels that only copy into another layout for an extern call */
-    int64_t temp_bytes;         /* size of the temporary block */
-    int64_t scratch_bytes;      /* most per-thread scratch of any launch */
-    int64_t peak_bytes;         /* temporary block + results */
+    int32_t threads;            /* for which columns are cut */
+    int64_t cache_bytes;        /* beyond these, stores that may stream do */
     bool can_fail;              /* a step can record a data error */
 } Program;
 
 void program_init(Program *program);
 void program_free(Program *program);
-/* Steps, buffers and kernels, readable. */
-void program_print(const Program *program, StrBuf *out);
+/* Places of new numbers: of sizes, whose expressions are noted, or of 0. PLACE_NONE: out of memory. */
+Place program_sizes(Program *program, const DimTable *table, const Dim *dims, int32_t count);
+/* The same for one size as a parameter of this dtype. */
+Place program_size_as(Program *program, const DimTable *table, Dim dim, sn_dtype dtype);
+/* A size as a parameter word: bits of the dtype's compute type. */
+int64_t program_size_word(sn_dtype dtype, int64_t size);
+Place program_zeros(Program *program, int32_t count);
+/* The temporaries' places, cuts of launches and choices of stores that follow from the sizes among
+ * `numbers`. (ir/program_settle.c) */
+sn_status program_settle(const Program *program, int64_t *numbers, sn_error *error);
+/* The numbers for other values of the expressions, as dims_evaluate gives them, and of the scalars,
+ * as bits of their dtypes. */
+sn_status program_bind(const Program *program, const int64_t *values, const uint64_t *scalars,
+                       int64_t *numbers, sn_error *error);
+/* Steps and buffers, readable, with these numbers. */
+void program_print(const Program *program, const int64_t *numbers, StrBuf *out);
 
 #endif

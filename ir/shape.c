@@ -141,18 +141,24 @@ static sn_status check_bias(const Infer *call, int32_t input, Dim size) {
                               (long long)dim_hint(call->table, size));
 }
 
+/* One or two batch dims, each of which one operand may repeat. */
 static sn_status shape_gemm(Infer *call) {
     const TensorType *x = infer_input(call, 0), *y = infer_input(call, 1);
-    if (x->rank != 3 || y->rank != 3)
-        return infer_refuse_types(call, SN_ERROR_SHAPE, "operands must have 3 dims");
-    if (!dim_equal(call->table, x->dims[2], y->dims[1]))
+    int32_t rank = x->rank;
+    if (rank < 3 || rank > 4 || y->rank != rank)
+        return infer_refuse_types(call, SN_ERROR_SHAPE,
+                                  "operands must have 3 or 4 dims, equally many");
+    if (!dim_equal(call->table, x->dims[rank - 1], y->dims[rank - 2]))
         return infer_refuse_types(call, SN_ERROR_SHAPE, "inner sizes differ");
-    INFER_TRY(infer_set_dims(call, x->dims, 1));
-    if (!infer_broadcast(call, y->dims, 1))
+    INFER_TRY(infer_set_dims(call, x->dims, rank - 2));
+    if (!infer_broadcast(call, y->dims, rank - 2))
         return infer_refuse_types(call, SN_ERROR_SHAPE, "batch sizes do not broadcast");
-    INFER_TRY(check_bias(call, 2, y->dims[2]));
-    const Dim dims[] = {call->result.dims[0], x->dims[1], y->dims[2]};
-    return infer_set_dims(call, dims, 3);
+    INFER_TRY(check_bias(call, 2, y->dims[rank - 1]));
+    Dim dims[4];
+    memcpy(dims, call->result.dims, sizeof *dims * (size_t)(rank - 2));
+    dims[rank - 2] = x->dims[rank - 2];
+    dims[rank - 1] = y->dims[rank - 1];
+    return infer_set_dims(call, dims, rank);
 }
 
 static sn_status shape_linear(Infer *call) {

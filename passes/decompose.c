@@ -35,8 +35,7 @@ static bool looks_nothing_up(const Rewrite *r, OpCode op, const NodeId *inputs,
     } else {
         return false;
     }
-    DimTable *table = r->to->table;
-    return dim_equal(table, dims_count(table, type->dims, type->rank), dim_of(0));
+    return type_is_empty(r->to->table, type);
 }
 
 NodeId rw_emit(Rewrite *r, OpCode op, const NodeId *inputs, int32_t n, const AttrList *attrs) {
@@ -221,7 +220,7 @@ static bool holds_composites(const Graph *graph) {
 
 static sn_status decompose_once(PassContext *context) {
     Graph simple;
-    graph_init(&simple, context->graph.name);
+    graph_init_like(&simple, &context->graph);
     NodeId *map = arena_alloc(&context->arena, sizeof(NodeId) * (context->graph.nodes.count + 1));
     sn_status status = map ? decompose_into(context, &simple, map) : error_memory(context->error);
     if (status != SN_OK) {

@@ -50,15 +50,11 @@ NodeId rule_extremum(Rewrite *r) {
     return finish(r, rw_reduce(r, (OpCode)r->node->op, rw_widen(r, rw_input(r, 0)), axes_mask(r)));
 }
 
-static bool is_empty(const Rewrite *r, NodeId x) {
-    return dim_equal(r->to->table, rw_count(r, x), dim_of(0));
-}
-
 static NodeId any_or_all(Rewrite *r, OpCode op) {
     NodeId x = rw_cast(r, SN_BOOL, rw_input(r, 0));
     uint32_t mask = axes_mask(r);
     /* MAX and MIN refuse what is empty; sums and products of 0/1 do not. */
-    if (!is_empty(r, x)) return finish(r, rw_reduce(r, op, x, mask));
+    if (!node_is_empty(r->to, x)) return finish(r, rw_reduce(r, op, x, mask));
     OpCode counted = op == OP_MAX ? OP_SUM : OP_PROD;
     return finish(r, rw_reduce(r, counted, rw_cast(r, SN_I64, x), mask));
 }
@@ -169,7 +165,7 @@ static uint32_t axis_mask(const Rewrite *r, NodeId x) {
 
 NodeId rule_softmax(Rewrite *r) {
     NodeId x = rw_widen(r, rw_input(r, 0));
-    if (is_empty(r, x)) return finish(r, rw_op1(r, OP_CLONE, x));
+    if (node_is_empty(r->to, x)) return finish(r, rw_op1(r, OP_CLONE, x));
     uint32_t mask = axis_mask(r, x);
     NodeId e = rw_op1(r, OP_EXP, shifted(r, x, mask));
     return finish(r, rw_op2(r, OP_DIV, e, rw_reduce(r, OP_SUM, e, mask)));
@@ -177,7 +173,7 @@ NodeId rule_softmax(Rewrite *r) {
 
 NodeId rule_log_softmax(Rewrite *r) {
     NodeId x = rw_widen(r, rw_input(r, 0));
-    if (is_empty(r, x)) return finish(r, rw_op1(r, OP_CLONE, x));
+    if (node_is_empty(r->to, x)) return finish(r, rw_op1(r, OP_CLONE, x));
     uint32_t mask = axis_mask(r, x);
     NodeId shift = shifted(r, x, mask);
     NodeId sum = rw_reduce(r, OP_SUM, rw_op1(r, OP_EXP, shift), mask);

@@ -61,7 +61,7 @@ NodeId rule_flip(Rewrite *r) {
     for (int32_t i = 0; i < type.rank; i++) steps[i] = dim_of(1);
     for (int32_t i = 0; i < count; i++) {
         Dim size = type.dims[axes[i]];
-        if (dim_equal(r->to->table, size, dim_of(0))) continue;
+        if (dim_is(size, 0)) continue;
         starts[axes[i]] = dim_sub(r->to->table, size, dim_of(1));
         steps[axes[i]] = dim_of(-1);
     }
@@ -89,16 +89,11 @@ static NodeId put(Rewrite *r, NodeId whole, NodeId part, int32_t axis, Dim start
     return rw_emit(r, OP_PUT_SLICE, (NodeId[]){whole, part}, 2, &attrs);
 }
 
-static bool is_empty(const Rewrite *r, const TensorType *type) {
-    DimTable *table = r->to->table;
-    return dim_equal(table, dims_count(table, type->dims, type->rank), dim_of(0));
-}
-
 /* cat and stack: each part becomes a write. A single part is a copy. */
 static NodeId join(Rewrite *r, bool stack) {
     TensorType type = node_type(r->from, r->id);
     int32_t axis = (int32_t)node_attr_int(r->from, r->id, "axis");
-    if (is_empty(r, &type)) /* memory that nothing is written to has no value */
+    if (type_is_empty(r->to->table, &type)) /* memory that nothing is written to has no value */
         return rw_expand(r, rw_literal(r, (sn_dtype)type.dtype, 0), type.dims, type.rank);
     NodeId whole = empty(r, &type);
     Dim start = dim_of(0);
@@ -112,7 +107,7 @@ static NodeId join(Rewrite *r, bool stack) {
         } else if (shape.rank != type.rank) {
             continue; /* the 1-d empty tensor that cat skips */
         }
-        if (is_empty(r, &shape)) continue;
+        if (type_is_empty(r->to->table, &shape)) continue;
         whole = put(r, whole, part, axis, start);
         start = dim_add(r->to->table, start, shape.dims[axis]);
     }
@@ -208,9 +203,9 @@ NodeId rule_tri(Rewrite *r) {
     NodeId x = rw_input(r, 0);
     TensorType type = rw_type(r, x);
     const Dim *dims = type.dims + type.rank - 2;
-    double diagonal = (double)node_attr_int(r->from, r->id, "diagonal");
+    Dim diagonal = node_attr_dim(r->from, r->id, "diagonal");
     NodeId row = rw_iota(r, dims, 2, 0), column = rw_iota(r, dims, 2, 1);
-    NodeId limit = rw_op2(r, OP_ADD, row, rw_hoisted(r, SN_I64, diagonal));
+    NodeId limit = rw_op2(r, OP_ADD, row, rw_size(r, SN_I64, diagonal));
     OpCode kept = r->node->op == OP_TRIL ? OP_GE : OP_LE;
     NodeId y = rw_widen(r, x);
     NodeId zero = rw_literal(r, (sn_dtype)rw_type(r, y).dtype, 0);
@@ -255,10 +250,7 @@ NodeId rule_scatter(Rewrite *r) {
     }
     TensorType type = rw_type(r, x);
     const Dim one = {1};
-    if (type.rank == 0) {
-        x = rw_reshape(r, x, &one, 1);
-        source = rw_reshape(r, source, &one, 1);
-    }
+    if (type.rank == 0) x = rw_reshape(r, x, &one, 1);
     if (rw_type(r, index).rank == 0) index = rw_reshape(r, index, &one, 1);
     if (rw_type(r, source).rank == 0) source = rw_reshape(r, source, &one, 1);
     AttrList attrs;

@@ -273,6 +273,35 @@ void index_broadcast(const TensorType *operand, int32_t rank, const IndexExpr *r
     }
 }
 
+static void shift_index(const IndexSpace *space, IndexExpr *index, Dim by) {
+    if (index->count >= 0) index->constant = dim_add(space->table, index->constant, by);
+}
+
+/* Views as they are recorded, before decompose: narrow, select, transpose and flip. */
+static void through_recorded(const IndexSpace *space, const Graph *graph, NodeId view,
+                             const IndexExpr *result, IndexExpr *input) {
+    const Node *node = graph_node(graph, view);
+    const Node *from = graph_node(graph, node_inputs(graph, node)[0]);
+    const int64_t *words = node_attrs(graph, node);
+    if (node->op == OP_SELECT) {
+        for (int32_t i = 0, at = 0; i < from->rank; i++)
+            input[i] = i == words[0] ? index_constant((Dim){words[1]}) : result[at++];
+        return;
+    }
+    for (int32_t i = 0; i < from->rank; i++) input[i] = result[i];
+    if (node->op == OP_NARROW) shift_index(space, &input[words[0]], (Dim){words[1]});
+    if (node->op == OP_TRANSPOSE) {
+        input[words[0]] = result[words[1]];
+        input[words[1]] = result[words[0]];
+    }
+    for (int64_t j = 0; node->op == OP_FLIP && j < words[0]; j++) {
+        int64_t axis = words[1 + j];
+        Dim last = dim_sub(space->table, node_dims(graph, from)[axis], dim_of(1));
+        input[axis] = index_constant(last);
+        add_plain(space, &input[axis], dim_of(-1), &result[axis]);
+    }
+}
+
 void index_through_view(IndexSpace *space, const Graph *graph, NodeId view, const IndexExpr *result,
                         IndexExpr *input) {
     const Node *node = graph_node(graph, view);
@@ -296,7 +325,13 @@ void index_through_view(IndexSpace *space, const Graph *graph, NodeId view, cons
     case OP_DIAGONAL:
         through_diagonal(space, graph, view, result, input);
         return;
-    default: { /* reshape */
+    case OP_SELECT:
+    case OP_NARROW:
+    case OP_TRANSPOSE:
+    case OP_FLIP:
+        through_recorded(space, graph, view, result, input);
+        return;
+    default: { /* reshape, squeeze, unsqueeze */
         IndexExpr position = index_flatten(space, result, node_dims(graph, node), node->rank);
         index_unflatten(space, &position, node_dims(graph, from), from->rank, input);
         return;

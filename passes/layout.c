@@ -5,32 +5,42 @@
 #include "passes/fuse.h"
 
 /* A batch may repeat one matrix, but else no two elements may lie in one place: oneDNN refuses that.
- * The batch stride may be any of the three in length. */
-static bool batch_fits(DimTable *t, const Dim *dims, const Dim *strides) {
-    Dim batch = strides[0], inside = dim_of(1), outside = dim_of(0);
-    if (dim_is(dims[0], 1) || dim_is(batch, 0)) return true;
-    for (int i = 1; i < 3; i++) {
-        if (dim_is(dims[i], 1)) continue;
-        if (dim_less(t, strides[i], batch))
-            inside = dim_larger(t, inside, dim_mul(t, strides[i], dims[i]));
-        else if (dim_is(outside, 0) || dim_less(t, strides[i], outside))
-            outside = strides[i];
+ * From the shortest stride to the longest, each must reach beyond all before it; that they do proves the
+ * order. */
+static bool is_nested(DimTable *t, const Dim *dims, const Dim *strides, int32_t rank) {
+    int32_t order[4], count = 0;
+    for (int32_t i = 0; i < rank; i++) {
+        bool repeats = i < rank - 2 && dim_is(strides[i], 0);
+        if (dim_is(dims[i], 1) || repeats) continue;
+        if (dim_less(t, strides[i], dim_of(1))) return false;
+        int32_t at = count++;
+        int64_t own = dim_hint(t, strides[i]);
+        for (; at > 0 && own < dim_hint(t, strides[order[at - 1]]); at--) order[at] = order[at - 1];
+        order[at] = i;
     }
-    if (dim_less(t, batch, inside)) return false;
-    return dim_is(outside, 0) || !dim_less(t, outside, dim_mul(t, batch, dims[0]));
+    for (int32_t i = 1; i < count; i++) {
+        Dim reach = dim_mul(t, strides[order[i - 1]], dims[order[i - 1]]);
+        if (dim_less(t, strides[order[i]], reach)) return false;
+    }
+    return true;
+}
+
+/* A vector whose elements lie apart, since the other axis is 1: it would take a slow path. */
+static bool is_vector_apart(DimTable *t, Dim length, Dim stride, Dim other) {
+    if (dim_is(stride, 1) || dim_is(length, 0) || dim_is(length, 1)) return false;
+    return !dim_same(stride, other) && dim_equal(t, other, dim_of(1));
 }
 
 /* What oneDNN's matmul runs without a reorder of its own: one of the matrix axes dense, the other
- * not overlapping it. A vector is dense: apart, its elements would take a slow path. */
-static bool strides_fit(DimTable *t, const Dim *dims, const Dim *strides) {
-    bool one_row = dim_is(dims[1], 1), one_column = dim_is(dims[2], 1);
-    bool dense_rows = dim_is(strides[2], 1), dense_columns = dim_is(strides[1], 1);
-    if (one_row && !one_column && !dim_is(dims[2], 0) && !dense_rows) return false;
-    if (one_column && !one_row && !dim_is(dims[1], 0) && !dense_columns) return false;
-    bool row_major = (one_column || dense_rows) && (one_row || !dim_less(t, strides[1], dims[2]));
-    bool column_major =
-        (one_row || dense_columns) && (one_column || !dim_less(t, strides[2], dims[1]));
-    return (row_major || column_major) && batch_fits(t, dims, strides);
+ * not overlapping it. Asked without regard to sizes that may be 1, so that the answer, and with it the
+ * bits, is the same where they are. */
+static bool strides_fit(DimTable *t, const Dim *dims, const Dim *strides, int32_t rank) {
+    int32_t row = rank - 2, column = rank - 1;
+    bool dense = dim_is(strides[row], 1) || dim_is(strides[column], 1) || dim_is(dims[row], 1) ||
+                 dim_is(dims[column], 1);
+    return dense && !is_vector_apart(t, dims[column], strides[column], dims[row]) &&
+           !is_vector_apart(t, dims[row], strides[row], dims[column]) &&
+           is_nested(t, dims, strides, rank);
 }
 
 /* Nodes of at most three operands that refer to some of them by address. */
@@ -38,20 +48,63 @@ static bool in_memory(const Node *node) {
     return node->op == OP_GEMM || op_is((OpCode)node->op, CLASS_UPDATE);
 }
 
-/* Must operand j of a node be copied into memory? */
-static bool needs_copy(const Graph *graph, const Node *user, uint32_t j, NodeId operand) {
+/* Strides of an operand that is not in memory, or that no strides describe: false. */
+static bool operand_strides(const Graph *graph, NodeId operand, Dim *strides) {
     NodeId base = view_base(graph, operand);
-    OpCode op = (OpCode)graph_node(graph, base)->op;
-    if (user->op != OP_GEMM) return j == 0 && (op == OP_CONST || op == OP_IOTA);
-    if (op == OP_CONST || op == OP_IOTA || op == OP_EMPTY) return true;
-    Dim own[SN_MAX_RANK], strides[SN_MAX_RANK], offset;
+    Dim own[SN_MAX_RANK], offset;
     base_strides(graph, base, own);
-    if (!view_strides(graph, operand, base, own, strides, &offset)) return true;
+    return view_strides(graph, operand, base, own, strides, &offset);
+}
+
+/* Does memory as it is serve as the operand of an extern call? */
+static bool fits_call(const Graph *graph, NodeId operand) {
+    Dim strides[SN_MAX_RANK];
     const Node *node = graph_node(graph, operand);
     const Dim *dims = node_dims(graph, node);
+    if (!operand_strides(graph, operand, strides)) return false;
     if (node->rank == 1) /* a bias */
-        return !dim_is(dims[0], 0) && !dim_is(dims[0], 1) && !dim_is(strides[0], 1);
-    return node->rank == 3 && !strides_fit(graph->table, dims, strides);
+        return dim_is(dims[0], 0) || dim_is(dims[0], 1) || dim_is(strides[0], 1);
+    return strides_fit(graph->table, dims, strides, node->rank);
+}
+
+/* Would both factors repeat one matrix along a batch dim of the result? One of them has to go on. */
+static bool both_repeat(const Graph *graph, NodeId x, NodeId y) {
+    const Dim *x_dims = node_dims(graph, graph_node(graph, x));
+    const Dim *y_dims = node_dims(graph, graph_node(graph, y));
+    Dim x_strides[SN_MAX_RANK], y_strides[SN_MAX_RANK];
+    if (!operand_strides(graph, x, x_strides) || !operand_strides(graph, y, y_strides))
+        return false;
+    for (int32_t i = 0; i < graph_node(graph, x)->rank - 2; i++) {
+        bool x_one = dim_is(x_dims[i], 1), y_one = dim_is(y_dims[i], 1);
+        if (x_one && y_one) continue;
+        if ((x_one || dim_is(x_strides[i], 0)) && (y_one || dim_is(y_strides[i], 0))) return true;
+    }
+    return false;
+}
+
+/* Were one of the view's sizes 1, its strides might do; what is planned holds for other sizes only. */
+static void exclude_ones(const Graph *graph, NodeId view) {
+    for (;; view = node_inputs(graph, graph_node(graph, view))[0]) {
+        const Node *node = graph_node(graph, view);
+        for (int32_t i = 0; i < node->rank; i++) {
+            Dim dim = node_dims(graph, node)[i];
+            if (!dim_is_number(dim) && dim_equal(graph->table, dim, dim_of(1)))
+                graph->table->failed = true;
+        }
+        if (!op_is((OpCode)node->op, CLASS_VIEW)) return;
+    }
+}
+
+/* Must operand j of a node be copied into memory? Those before it are settled. */
+static bool needs_copy(const Graph *graph, const Node *user, uint32_t j, const NodeId *operands) {
+    NodeId operand = operands[j];
+    OpCode op = (OpCode)graph_node(graph, view_base(graph, operand))->op;
+    if (user->op != OP_GEMM) return j == 0 && (op == OP_CONST || op == OP_IOTA);
+    if (op == OP_CONST || op == OP_IOTA || op == OP_EMPTY) return true;
+    if (fits_call(graph, operand) && (j != 1 || !both_repeat(graph, operands[0], operand)))
+        return false;
+    exclude_ones(graph, operand);
+    return true;
 }
 
 /* A value that an extern call reads is dense: where it is also written into an input that is not, the
@@ -88,7 +141,7 @@ static NodeId copy_reader(PassContext *context, Graph *to, NodeId id, const Node
     for (uint32_t j = 0; j < node->n_inputs; j++) {
         NodeId operand = node_inputs(from, node)[j];
         inputs[j] = operand == NODE_NONE ? NODE_NONE : map[operand];
-        if (operand == NODE_NONE || !needs_copy(to, node, j, inputs[j])) continue;
+        if (operand == NODE_NONE || !needs_copy(to, node, j, inputs)) continue;
         inputs[j] = graph_emit(to, OP_CLONE, &inputs[j], 1, &none, site, context->error);
         if (inputs[j] == NODE_NONE) return NODE_NONE;
         context->program->reorders += node->op == OP_GEMM;
@@ -104,8 +157,7 @@ sn_status pass_layout(PassContext *context) {
     for (NodeId i = 0; i < from->nodes.count; i++) any = any || in_memory(graph_node(from, i));
     if (!any) return SN_OK;
     Graph to;
-    graph_init(&to, from->name);
-    to.table = from->table;
+    graph_init_like(&to, from);
     NodeId *map = arena_alloc(&context->arena, sizeof(NodeId) * (from->nodes.count + 1));
     if (!map) return error_memory(context->error);
     sn_status status = SN_OK;

@@ -241,10 +241,6 @@ static void emit_put(Lower *l, NodeId id, StoreList *stores) {
     queue_store(l, stores, id, OP_STORE, buffer, &address, value);
 }
 
-static bool is_empty(const Lower *l, NodeId id) {
-    return dim_equal(l->graph->table, node_count(l->graph, id), dim_of(0));
-}
-
 /* scatter_add and index_copy: one source element after the other along K. */
 static void emit_scatter(Lower *l, NodeId id, StoreList *stores) {
     const Node *node = graph_node(l->graph, id);
@@ -258,7 +254,8 @@ static void emit_scatter(Lower *l, NodeId id, StoreList *stores) {
     if (l->failed) return;
     memcpy(target, index, sizeof(IndexExpr) * node->rank);
     at = lower_checked_index(l, id, at, node_dims(l->graph, node)[axis]);
-    if (is_empty(l, id)) return; /* every index is an error: there is no memory */
+    Dim count = node_count(l->graph, id);
+    if (dim_equal(l->graph->table, count, dim_of(0))) return; /* every index is an error */
     target[axis] = index_symbol(lower_value_symbol(l, at, node_dims(l->graph, node)[axis]));
     uint32_t buffer = (uint32_t)l->fusion->buffer_of[id];
     IndexExpr address = address_in(l, id, buffer, target);
@@ -442,9 +439,7 @@ static void lower_release(Lower *l) {
 
 static bool space_is_empty(const Lower *l) {
     const Group *g = l->group;
-    DimTable *table = l->graph->table;
-    if (dim_equal(table, dim_mul(table, g->a, g->b), dim_of(0))) return true;
-    return g->sequential && dim_equal(table, g->k, dim_of(0));
+    return dim_is(g->a, 0) || dim_is(g->b, 0) || (g->sequential && dim_is(g->k, 0));
 }
 
 static sn_status lower_kernel(Lower *l, NodeId commit) {
@@ -479,45 +474,74 @@ static ArgRef operand_ref(const Lower *l, NodeId node, Dim *strides) {
     Dim own[SN_MAX_RANK], offset;
     memory_strides(l->graph, l->program->buffers.data[l->fusion->buffer_of[base]].node, base, own);
     view_strides(l->graph, node, base, own, strides, &offset);
-    return (ArgRef){(uint32_t)l->fusion->buffer_of[base], dim_hint(l->graph->table, offset)};
+    return (ArgRef){(uint32_t)l->fusion->buffer_of[base],
+                    program_sizes(l->program, l->graph->table, &offset, 1)};
+}
+
+/* Bytes and operations of C[batch][m][n] = A B. */
+static void gemm_costs(const Lower *l, NodeId id, Dim *costs) {
+    const Node *node = graph_node(l->graph, id);
+    const NodeId *inputs = node_inputs(l->graph, node);
+    DimTable *table = l->graph->table;
+    Dim results = node_count(l->graph, id),
+        size = dim_of((int64_t)sn_dtype_size((sn_dtype)node->dtype));
+    Dim read = dim_add(table, node_count(l->graph, inputs[0]), node_count(l->graph, inputs[1]));
+    Dim k = node_dims(l->graph, graph_node(l->graph, inputs[0]))[node->rank - 1];
+    costs[COST_BYTES] = dim_mul(table, dim_add(table, read, results), size);
+    costs[COST_BYTES_STORED] = dim_mul(table, results, size);
+    costs[COST_INSTRUCTIONS] = dim_mul(table, results, k);
+    costs[COST_FLOPS] = dim_mul(table, costs[COST_INSTRUCTIONS], dim_of(2));
+}
+
+/* Strides of a matrix with `rank` dims, for two batch levels; a level that is repeated has stride 0. */
+static void gemm_strides(const Dim *dims, const Dim *strides, int32_t rank, Dim *out) {
+    out[0] = out[1] = dim_of(0);
+    for (int32_t i = 0; i < rank; i++) {
+        bool repeats = i < rank - 2 && dim_is(dims[i], 1);
+        out[4 - rank + i] = repeats ? dim_of(0) : strides[i];
+    }
+}
+
+static ArgRef gemm_operand(const Lower *l, NodeId id, Dim *out) {
+    const Node *node = graph_node(l->graph, id);
+    Dim strides[SN_MAX_RANK];
+    ArgRef ref = operand_ref(l, id, strides);
+    gemm_strides(node_dims(l->graph, node), strides, node->rank, out);
+    return ref;
 }
 
 static sn_status lower_gemm(Lower *l, NodeId id) {
     const Node *node = graph_node(l->graph, id);
     const NodeId *inputs = node_inputs(l->graph, node);
-    const Dim *dims = node_dims(l->graph, node);
-    const Dim *x = node_dims(l->graph, graph_node(l->graph, inputs[0]));
-    const Dim *y = node_dims(l->graph, graph_node(l->graph, inputs[1]));
-    if (is_empty(l, id)) return SN_OK;
+    const Dim *dims = node_dims(l->graph, node), none = {0};
+    int32_t rank = node->rank;
+    if (node_is_empty(l->graph, id)) return SN_OK;
+    DimTable *table = l->graph->table;
     Step step = {.kind = STEP_GEMM, .site = node->site, .label = "gemm"};
     GemmStep *gemm = &step.gemm;
-    DimTable *table = l->graph->table;
-    Dim strides[SN_MAX_RANK];
-    *gemm = (GemmStep){.batch = dim_hint(table, dims[0]),
-                       .m = dim_hint(table, dims[1]),
-                       .n = dim_hint(table, dims[2]),
-                       .k = dim_hint(table, x[2]),
-                       .relu = node_attr_int(l->graph, id, "relu") != 0,
-                       .dtype = node->dtype};
-    gemm->a = operand_ref(l, inputs[0], strides);
-    dims_hints(table, strides, 3, gemm->a_strides);
-    gemm->b = operand_ref(l, inputs[1], strides);
-    dims_hints(table, strides, 3, gemm->b_strides);
-    if (dim_is(x[0], 1)) gemm->a_strides[0] = 0;
-    if (dim_is(y[0], 1)) gemm->b_strides[0] = 0;
-    gemm->bias.buffer = UINT32_MAX;
+    Dim numbers[GEMM_NUMBERS], costs[STEP_COSTS], strides[SN_MAX_RANK];
+    Dim *sizes = numbers + GEMM_SIZES;
+    sizes[0] = rank == 4 ? dims[0] : dim_of(1);
+    memcpy(sizes + 1, dims + rank - 3, sizeof *sizes * 3);
+    sizes[4] = node_dims(l->graph, graph_node(l->graph, inputs[0]))[rank - 1];
+    gemm->relu = node_attr_int(l->graph, id, "relu") != 0;
+    gemm->dtype = node->dtype;
+    gemm->a = gemm_operand(l, inputs[0], numbers + GEMM_A_STRIDES);
+    gemm->b = gemm_operand(l, inputs[1], numbers + GEMM_B_STRIDES);
+    gemm->bias = (ArgRef){UINT32_MAX, PLACE_NONE};
     if (inputs[2] != NODE_NONE) gemm->bias = operand_ref(l, inputs[2], strides);
-    gemm->c = (ArgRef){(uint32_t)l->fusion->buffer_of[id], 0};
+    gemm->c.buffer = (uint32_t)l->fusion->buffer_of[id];
+    gemm->c.offset = program_sizes(l->program, table, &none, 1);
     base_strides(l->graph, id, strides);
-    dims_hints(table, strides, 3, gemm->c_strides);
-    int64_t results = dim_hint(table, node_count(l->graph, id));
-    int64_t elements = dim_hint(table, node_count(l->graph, inputs[0])) +
-                       dim_hint(table, node_count(l->graph, inputs[1])) + results;
-    step.bytes = elements * (int64_t)sn_dtype_size((sn_dtype)node->dtype);
-    step.bytes_stored = results * (int64_t)sn_dtype_size((sn_dtype)node->dtype);
-    step.instructions = results * dim_hint(table, x[2]);
-    step.flops = 2 * step.instructions;
-    return vec_push(&l->program->steps, step) ? SN_OK : error_memory(l->context->error);
+    gemm_strides(dims, strides, rank, numbers + GEMM_C_STRIDES);
+    gemm->numbers = program_sizes(l->program, table, numbers, GEMM_NUMBERS);
+    gemm_costs(l, id, costs);
+    step.costs = program_sizes(l->program, table, costs, STEP_COSTS);
+    bool ok = gemm->a.offset != PLACE_NONE && gemm->b.offset != PLACE_NONE &&
+              (inputs[2] == NODE_NONE || gemm->bias.offset != PLACE_NONE) &&
+              gemm->c.offset != PLACE_NONE && gemm->numbers != PLACE_NONE &&
+              step.costs != PLACE_NONE && vec_push(&l->program->steps, step);
+    return ok ? SN_OK : error_memory(l->context->error);
 }
 
 /* Tables by node that all steps share. */
@@ -582,9 +606,7 @@ sn_status pass_lower(PassContext *context) {
     sn_status status = SN_OK;
     for (uint32_t i = 0; i < context->fusion.steps.count && status == SN_OK; i++)
         status = lower_step(context, &context->fusion.steps.data[i], &tables);
-    for (uint32_t i = 0; i < program->steps.count; i++)
-        if (program->steps.data[i].launch.scratch_bytes > program->scratch_bytes)
-            program->scratch_bytes = program->steps.data[i].launch.scratch_bytes;
     program->can_fail = program->checks.count > 0;
-    return status;
+    if (status != SN_OK) return status;
+    return program_settle(program, program->numbers.data, context->error);
 }

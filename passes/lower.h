@@ -27,10 +27,15 @@ typedef struct LowerAccess {
     int32_t depth; /* indirect: deepest loop that it depends on */
 } LowerAccess;
 
-/* A parameter word: bits of a scalar, or a size. */
+typedef enum LowerParamKind { PARAM_SIZE, PARAM_BITS, PARAM_SCALAR } LowerParamKind;
+
+/* A parameter word. */
 typedef struct LowerParam {
-    int64_t word; /* for the sizes at hand */
-    Dim dim;      /* the size, where it is an expression; else a number */
+    uint8_t kind;    /* LowerParamKind */
+    uint8_t dtype;   /* SIZE, SCALAR: sn_dtype of its bits */
+    uint32_t scalar; /* SCALAR: number among those of the call */
+    Dim size;        /* SIZE */
+    int64_t bits;    /* BITS: a scalar of the compute type */
 } LowerParam;
 
 typedef struct Memo {
@@ -129,7 +134,10 @@ int32_t lower_access_depth(const Lower *l, uint32_t access);
 uint32_t lower_row_buffer(Lower *l, NodeId node);
 /* A new parameter word with this value. */
 KCoef lower_param(Lower *l, Dim value);
+/* The same in another dtype. */
+KCoef lower_param_as(Lower *l, Dim value, sn_dtype dtype);
 KCoef lower_bits(Lower *l, int64_t bits);
+KCoef lower_scalar(Lower *l, uint32_t number, sn_dtype dtype);
 /* Fills the launch: merged grid, blocks, strides, parameters, argument references. */
 sn_status lower_launch(Lower *l, Step *step);
 

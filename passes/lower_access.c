@@ -8,12 +8,6 @@
 #include "ir/dtype.h"
 #include "ir/kernel_form.h"
 
-enum {
-    BLOCK_ELEMENTS = 16384, /* of a map: an item is then some 10 µs */
-    COLUMN_BLOCK = 256,     /* least columns of an item: a row of it fills whole cache lines */
-    ITEMS_PER_THREAD = 4    /* so that threads end together */
-};
-
 static KCoef new_param(Lower *l, LowerParam param) {
     if (!vec_push(&l->params, param)) lower_fail(l, "out of memory");
     l->kernel->n_params = (int32_t)l->params.count;
@@ -21,11 +15,20 @@ static KCoef new_param(Lower *l, LowerParam param) {
 }
 
 KCoef lower_param(Lower *l, Dim value) {
-    return new_param(l, (LowerParam){dim_hint(l->graph->table, value), value});
+    return lower_param_as(l, value, SN_I64);
+}
+
+KCoef lower_param_as(Lower *l, Dim value, sn_dtype dtype) {
+    return new_param(l, (LowerParam){.kind = PARAM_SIZE, .dtype = (uint8_t)dtype, .size = value});
 }
 
 KCoef lower_bits(Lower *l, int64_t bits) {
-    return new_param(l, (LowerParam){bits, dim_of(0)});
+    return new_param(l, (LowerParam){.kind = PARAM_BITS, .bits = bits});
+}
+
+KCoef lower_scalar(Lower *l, uint32_t number, sn_dtype dtype) {
+    return new_param(l,
+                     (LowerParam){.kind = PARAM_SCALAR, .scalar = number, .dtype = (uint8_t)dtype});
 }
 
 /* The argument for a buffer seen with these grid strides; made when there is none. */
@@ -166,7 +169,7 @@ uint32_t lower_row_buffer(Lower *l, NodeId node) {
     return ok ? l->accesses.count - 1 : UINT32_MAX;
 }
 
-/* ---- the launch ----------------------------------------------------------------------------------- */
+/* ---- the grid ------------------------------------------------------------------------------------- */
 
 /* The grid as it will be launched. */
 typedef struct Grid {
@@ -234,120 +237,149 @@ static void renumber_grid(Lower *l, const Grid *grid) {
     }
 }
 
-static int64_t round_up(int64_t value, int64_t multiple) {
-    return (value + multiple - 1) / multiple * multiple;
-}
+/* ---- costs ---------------------------------------------------------------------------------------- */
 
-/* Elements of B in one item. */
-static int64_t block_size(const Lower *l, int64_t points, int64_t b_size) {
-    if (l->b_symbol == LOWER_NO_AXIS) return 1;
-    if (l->k_symbol == LOWER_NO_AXIS) return b_size <= BLOCK_ELEMENTS ? b_size : BLOCK_ELEMENTS;
-    int64_t wanted = (int64_t)l->context->threads * ITEMS_PER_THREAD;
-    int64_t blocks = points >= wanted ? 1 : (wanted + points - 1) / points;
-    int64_t size = round_up((b_size + blocks - 1) / blocks, 64);
-    if (size < COLUMN_BLOCK) size = COLUMN_BLOCK;
-    return size < b_size ? size : b_size;
+static Dim smaller(DimTable *table, Dim a, Dim b) {
+    if (dim_is_number(a) && dim_is_number(b)) return a.word < b.word ? a : b;
+    if (dim_same(a, b)) return a;
+    return dim_sub(table, dim_add(table, a, b), dim_larger(table, a, b));
 }
 
 /* Bytes that one access moves in all: each element that it can name, once. */
-static int64_t access_bytes(const Lower *l, const LowerAccess *access) {
+static Dim access_bytes(const Lower *l, const LowerAccess *access) {
     const LowerArg *arg = &l->args.data[access->arg];
-    if (arg->buffer == UINT32_MAX) return 0; /* a row buffer stays in the cache */
-    const DimTable *table = l->graph->table;
+    if (arg->buffer == UINT32_MAX) return dim_of(0); /* a row buffer stays in the cache */
+    DimTable *table = l->graph->table;
     const Buffer *buffer = &l->program->buffers.data[arg->buffer];
-    int64_t a = dim_hint(table, l->group->a), k = dim_hint(table, l->group->k),
-            b = dim_hint(table, l->group->b), count = 1;
+    Dim count = dim_of(1), all = node_count(l->graph, buffer->node);
     for (int32_t d = 0; d < l->n_grid; d++)
-        if (!dim_is(arg->grid[d], 0)) count *= dim_hint(table, l->grid_sizes[d]);
+        if (!dim_is(arg->grid[d], 0)) count = dim_mul(table, count, l->grid_sizes[d]);
     if (!dim_is(access->coef[0], 0))
-        count *= dim_hint(table, l->space.symbols.data[l->b_symbol].size);
-    if (!dim_is(access->coef[1], 0)) count *= k;
-    if (access->indirect)
-        count = a * (access->depth >= DEPTH_B ? b : 1) * (access->depth == DEPTH_K ? k : 1);
-    if (count > buffer->elements && buffer->elements > 0) count = buffer->elements;
-    return count * (int64_t)sn_dtype_size((sn_dtype)buffer->dtype);
+        count = dim_mul(table, count, l->space.symbols.data[l->b_symbol].size);
+    if (!dim_is(access->coef[1], 0)) count = dim_mul(table, count, l->group->k);
+    if (access->indirect) {
+        count = l->group->a;
+        if (access->depth >= DEPTH_B) count = dim_mul(table, count, l->group->b);
+        if (access->depth == DEPTH_K) count = dim_mul(table, count, l->group->k);
+    }
+    if (!dim_is(all, 0)) count = smaller(table, count, all);
+    return dim_mul(table, count, dim_of((int64_t)sn_dtype_size((sn_dtype)buffer->dtype)));
 }
 
-static void count_bytes(const Lower *l, Step *step) {
+static void count_bytes(const Lower *l, Dim *costs) {
     for (uint32_t i = 0; i < l->accesses.count; i++) {
-        int64_t bytes = access_bytes(l, &l->accesses.data[i]);
-        step->bytes += bytes;
-        if (l->args.data[l->accesses.data[i].arg].written) step->bytes_stored += bytes;
+        DimTable *table = l->graph->table;
+        Dim bytes = access_bytes(l, &l->accesses.data[i]);
+        costs[COST_BYTES] = dim_add(table, costs[COST_BYTES], bytes);
+        if (l->args.data[l->accesses.data[i].arg].written)
+            costs[COST_BYTES_STORED] = dim_add(table, costs[COST_BYTES_STORED], bytes);
     }
-    /* Beyond the cache, a store that first fetches its line moves twice the bytes. */
-    bool streams = l->k_symbol == LOWER_NO_AXIS || l->k_vector;
-    step->launch.stream_stores =
-        streams && step->bytes_stored > 0 && step->bytes > l->context->target->l3_bytes;
+}
+
+/* Instructions of one pass through a loop, and multiply-adds among them. */
+typedef struct LoopCount {
+    int64_t instructions, pairs;
+} LoopCount;
+
+static void add_count(DimTable *table, Dim trips, LoopCount count, Dim *costs) {
+    Dim done = dim_mul(table, trips, dim_of(count.instructions));
+    Dim pairs = dim_mul(table, trips, dim_of(count.pairs));
+    costs[COST_INSTRUCTIONS] = dim_add(table, costs[COST_INSTRUCTIONS], done);
+    costs[COST_FLOPS] = dim_add(table, costs[COST_FLOPS], dim_add(table, done, pairs));
 }
 
 /* Arithmetic of all items: each instruction as often as its loops go round. */
-static void count_operations(const Lower *l, Step *step, int64_t points) {
+static void count_operations(const Lower *l, Dim points, Dim *costs) {
     enum { LOOPS_DEEP = 8 }; /* lowering nests two */
+    DimTable *table = l->graph->table;
     const Kernel *k = l->kernel;
-    int64_t trips[LOOPS_DEEP + 1] = {points};
+    Dim trips[LOOPS_DEEP + 1] = {points};
+    LoopCount counts[LOOPS_DEEP + 1] = {{0}};
     int32_t depth = 0;
     for (uint32_t i = 0; i < k->insts.count; i++) {
         const KInst *inst = &k->insts.data[i];
         uint8_t form = kop_row(inst->op)->form;
         if (form == KFORM_LOOP) {
             KCoef size = k->axes.data[inst->imm].size;
-            int64_t count = size.param >= 0 ? l->params.data[size.param].word : size.value;
-            trips[depth + 1] = trips[depth] * count;
-            depth++;
+            Dim count = size.param >= 0 ? l->params.data[size.param].size : dim_of(size.value);
+            trips[depth + 1] = dim_mul(table, trips[depth], count);
+            counts[++depth] = (LoopCount){0};
         } else if (form == KFORM_END) {
+            add_count(table, trips[depth], counts[depth], costs);
             depth--;
         }
         bool prim = form == KFORM_PRIM && inst->op != OP_BITCAST;
         if (!prim && form != KFORM_REDUCE && form != KFORM_SCAN) continue;
-        step->instructions += trips[depth];
-        step->flops += inst->op == OP_FMA ? 2 * trips[depth] : trips[depth];
+        counts[depth].instructions++;
+        counts[depth].pairs += inst->op == OP_FMA;
     }
+    add_count(table, points, counts[0], costs);
 }
 
-static bool push_params(Lower *l, Launch *launch, const Grid *grid, int64_t blocks, int64_t block) {
-    int64_t fixed[KPARAM_STRIDES] = {blocks, block, grid->rank};
-    for (int32_t d = 0; d < grid->rank; d++)
-        fixed[KPARAM_SIZES + d] = dim_hint(l->graph->table, grid->sizes[d]);
-    for (int32_t i = 0; i < KPARAM_STRIDES; i++)
-        if (!vec_push(&launch->params, fixed[i])) return false;
-    for (uint32_t a = 0; a < l->args.count; a++)
-        for (int32_t d = 0; d < SN_MAX_RANK; d++) {
-            Dim stride = d < grid->rank ? l->args.data[a].grid[grid->from[d]] : dim_of(0);
-            if (!vec_push(&launch->params, dim_hint(l->graph->table, stride))) return false;
-        }
-    for (uint32_t i = 0; i < l->params.count; i++)
-        if (!vec_push(&launch->params, l->params.data[i].word)) return false;
+/* ---- the launch ------------------------------------------------------------------------------------ */
+
+static bool push_word(Lower *l, const LowerParam *param) {
+    Program *program = l->program;
+    DimTable *table = l->graph->table;
+    if (param->kind == PARAM_SIZE)
+        return program_size_as(program, table, param->size, (sn_dtype)param->dtype) != PLACE_NONE;
+    Place place = program_zeros(program, 1);
+    if (place == PLACE_NONE) return false;
+    program->numbers.data[place] = param->bits;
+    ProgramScalar scalar = {place, param->scalar, param->dtype};
+    return param->kind == PARAM_BITS || vec_push(&program->scalars, scalar);
+}
+
+/* The words of the call: rank and sizes of the grid, strides of the arguments, then the parameters. */
+static bool push_params(Lower *l, Launch *launch, const Grid *grid) {
+    Dim fixed[KPARAM_STRIDES] = {{0}, {0}, {grid->rank}};
+    memcpy(fixed + KPARAM_SIZES, grid->sizes, sizeof *fixed * (size_t)grid->rank);
+    DimTable *table = l->graph->table;
+    launch->params = program_sizes(l->program, table, fixed, KPARAM_STRIDES);
+    bool ok = launch->params != PLACE_NONE;
+    for (uint32_t a = 0; ok && a < l->args.count; a++) {
+        Dim strides[SN_MAX_RANK] = {{0}};
+        for (int32_t d = 0; d < grid->rank; d++) strides[d] = l->args.data[a].grid[grid->from[d]];
+        ok = program_sizes(l->program, table, strides, SN_MAX_RANK) != PLACE_NONE;
+    }
+    for (uint32_t i = 0; ok && i < l->params.count; i++) ok = push_word(l, &l->params.data[i]);
+    launch->n_params = l->program->numbers.count - launch->params;
+    return ok;
+}
+
+static bool push_args(Lower *l, Launch *launch) {
+    for (uint32_t i = 0; i < l->args.count; i++) {
+        const LowerArg *arg = &l->args.data[i];
+        KArg *karg = &l->kernel->args.data[i];
+        if (karg->role != KARG_LOCAL)
+            karg->role = arg->written ? (arg->read ? KARG_INOUT : KARG_OUT) : KARG_IN;
+        ArgRef ref = {arg->buffer, program_sizes(l->program, l->graph->table, &arg->offset, 1)};
+        if (ref.offset == PLACE_NONE || !vec_push(&launch->args, ref)) return false;
+    }
     return true;
 }
 
 sn_status lower_launch(Lower *l, Step *step) {
-    const DimTable *table = l->graph->table;
+    DimTable *table = l->graph->table;
+    Launch *launch = &step->launch;
     Grid grid = merge_grid(l);
     renumber_grid(l, &grid);
-    int64_t b_size = dim_hint(table, grid.b_size);
-    if (l->b_symbol != LOWER_NO_AXIS) /* the first parameter is the size of the loop over B */
-        l->params.data[l->kernel->axes.data[l->b_axis].size.param] =
-            (LowerParam){b_size, grid.b_size};
-    int64_t points = 1;
-    for (int32_t i = 0; i < grid.rank; i++) points *= dim_hint(table, grid.sizes[i]);
-    int64_t block = block_size(l, points, b_size);
-    int64_t blocks = l->b_symbol == LOWER_NO_AXIS || block < 1 ? 1 : (b_size + block - 1) / block;
-    Launch *launch = &step->launch;
-    launch->items = points * blocks;
-    for (uint32_t i = 0; i < l->args.count; i++) {
-        const LowerArg *arg = &l->args.data[i];
-        uint8_t role = arg->written ? (arg->read ? KARG_INOUT : KARG_OUT) : KARG_IN;
-        KArg *karg = &l->kernel->args.data[i];
-        if (karg->role == KARG_LOCAL)
-            launch->scratch_bytes +=
-                kernel_local_bytes((sn_dtype)karg->dtype, dim_hint(table, l->group->k));
-        else
-            karg->role = role;
-        if (!vec_push(&launch->args, ((ArgRef){arg->buffer, dim_hint(table, arg->offset)})))
-            return error_memory(l->context->error);
-    }
-    count_bytes(l, step);
-    count_operations(l, step, points);
-    if (!push_params(l, launch, &grid, blocks, block)) return error_memory(l->context->error);
-    return SN_OK;
+    bool has_b = l->b_symbol != LOWER_NO_AXIS, has_k = l->k_symbol != LOWER_NO_AXIS;
+    int32_t b_param = has_b ? l->kernel->axes.data[l->b_axis].size.param : -1;
+    if (has_b) l->params.data[b_param].size = grid.b_size;
+    Dim points = dims_count(table, grid.sizes, grid.rank), costs[STEP_COSTS] = {{0}};
+    count_bytes(l, costs);
+    count_operations(l, points, costs);
+    launch->b_param = has_b ? kernel_param_word(l->kernel, b_param) : -1;
+    launch->is_column = has_b && has_k;
+    launch->may_stream = !has_k || l->k_vector;
+    launch->k = program_sizes(l->program, table, &l->group->k, 1);
+    launch->items = program_zeros(l->program, 1);
+    launch->streams = program_zeros(l->program, 1);
+    step->costs = program_sizes(l->program, table, costs, STEP_COSTS);
+    bool ok = launch->k != PLACE_NONE && launch->items != PLACE_NONE &&
+              launch->streams != PLACE_NONE && step->costs != PLACE_NONE;
+    return ok && push_args(l, launch) && push_params(l, launch, &grid)
+               ? SN_OK
+               : error_memory(l->context->error);
 }

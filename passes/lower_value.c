@@ -155,8 +155,11 @@ static bool note_check(Lower *l, NodeId node, Dim limit) {
     for (uint32_t i = 0; i < l->program->checks.count; i++)
         if (l->program->checks.data[i].code == node) return true;
     const Node *n = graph_node(l->graph, node);
-    ProgramCheck check = {
-        .code = node, .op = n->op, .site = n->site, .limit = dim_hint(l->graph->table, limit)};
+    ProgramCheck check = {.code = node,
+                          .op = n->op,
+                          .site = n->site,
+                          .limit = program_sizes(l->program, l->graph->table, &limit, 1)};
+    if (check.limit == PLACE_NONE) return false;
     bool made = n->op == OP_GATHER || n->op == OP_INDEX_SELECT;
     int64_t as = made ? node_attr_int(l->graph, node, "as") : 0;
     if (as > 0 && as < OP_COUNT) check.op = (uint16_t)as;
@@ -300,18 +303,17 @@ static KValue constant(Lower *l, NodeId id) {
     const Node *node = graph_node(l->graph, id);
     const int64_t *attrs = node_attrs(l->graph, node);
     sn_dtype dtype = (sn_dtype)node->dtype;
-    if (attrs[1] == CONST_SIZE) {
-        KValue size = size_value(l, (Dim){attrs[0]});
-        return l->failed ? KVALUE_NONE
-                         : lower_depth_at(l, kb_cast(l->builder, dtype, size), DEPTH_ITEM);
+    if (attrs[1]) {
+        sn_dtype word = dtype_compute(dtype); /* parameter words hold compute types */
+        uint64_t bits = (uint64_t)attrs[0];
+        if (word != dtype && attrs[1] == CONST_HOISTED) bits = dtype_bits_cast(word, dtype, bits);
+        KCoef param = attrs[1] == CONST_SIZE     ? lower_param_as(l, (Dim){attrs[0]}, dtype)
+                      : attrs[1] == CONST_SCALAR ? lower_scalar(l, (uint32_t)attrs[0], dtype)
+                                                 : lower_bits(l, (int64_t)bits);
+        KValue value = param_at(l, word, param);
+        if (word == dtype || l->failed) return value;
+        return lower_depth_at(l, kb_cast(l->builder, dtype, value), DEPTH_ITEM);
     }
-    if (attrs[1] && dtype_is_half(dtype)) { /* parameter words hold compute types */
-        uint64_t bits = dtype_bits_cast(SN_F32, dtype, (uint64_t)attrs[0]);
-        KValue wide = bits_value(l, SN_F32, (int64_t)bits);
-        return l->failed ? KVALUE_NONE
-                         : lower_depth_at(l, kb_cast(l->builder, dtype, wide), DEPTH_ITEM);
-    }
-    if (attrs[1]) return bits_value(l, dtype, attrs[0]);
     kbuilder_at(l->builder, l->regions[DEPTH_ITEM]);
     return lower_depth_at(l, kb_const(l->builder, (sn_dtype)node->dtype, (uint64_t)attrs[0]),
                           DEPTH_ITEM);

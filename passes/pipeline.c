@@ -50,7 +50,7 @@ sn_status pipeline_run(const Graph *graph, const PipelineOptions *options, Progr
         .error = error,
     };
     int64_t failures = mem_failure_count();
-    graph_init(&context.graph, graph->name);
+    graph_init_like(&context.graph, graph);
     NodeId *map = arena_alloc(&context.arena, sizeof(NodeId) * (graph->nodes.count + 1));
     sn_status status = map ? SN_OK : error_memory(error);
     context.graph.no_fold = true;

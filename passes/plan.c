@@ -1,14 +1,12 @@
 /* plan: gives every value that lies in memory a buffer. Updates and elementwise results take over
  * the memory of a value that nobody reads any more (which is how writes to inputs reach the
- * inputs); what is left shares one temporary block by lifetime, so that the peak is known before
- * the run. */
+ * inputs); what is left shares one temporary block by lifetime (ir/program_settle.c), so that the
+ * peak is known before the run. */
 #include "base/status.h"
 #include "ir/dtype.h"
 #include "passes/fuse.h"
 
-#include <stdlib.h>
-
-enum { POSITION_END = INT32_MAX, BUFFER_ALIGN = 64 };
+enum { POSITION_END = INT32_MAX };
 
 /* A place where a value in memory is read. */
 typedef struct Reader {
@@ -256,15 +254,18 @@ static void share_memory(Planner *p) {
 /* ---- buffers ------------------------------------------------------------------------------------ */
 
 static bool add_buffer(Planner *p, NodeId node, BufferKind kind, int32_t number) {
+    Dim count = node_count(p->graph, node);
     Buffer buffer = {.kind = (uint8_t)kind,
                      .dtype = graph_node(p->graph, node)->dtype,
                      .number = number,
-                     .elements = dim_hint(p->graph->table, node_count(p->graph, node)),
+                     .elements = program_sizes(p->program, p->graph->table, &count, 1),
+                     .offset = program_zeros(p->program, 1),
                      .node = node,
                      .first_step = INT32_MAX,
                      .last_step = -1};
     p->fusion->buffer_of[node] = (int32_t)p->program->buffers.count;
-    return vec_push(&p->program->buffers, buffer);
+    return buffer.elements != PLACE_NONE && buffer.offset != PLACE_NONE &&
+           vec_push(&p->program->buffers, buffer);
 }
 
 /* Buffers of inputs, then of results, then of what is left. */
@@ -289,24 +290,32 @@ static sn_status make_buffers(Planner *p) {
     return SN_OK;
 }
 
+/* Where in its buffer a result lies. */
+static bool place_output(Planner *p, NodeId node, ProgramOutput *result) {
+    NodeId base = view_base(p->graph, node);
+    Dim own[SN_MAX_RANK], strides[SN_MAX_RANK], offset;
+    DimTable *table = p->graph->table;
+    result->buffer = (uint32_t)p->fusion->buffer_of[base];
+    memory_strides(p->graph, owner_of(p, base), base, own);
+    if (!view_strides(p->graph, node, base, own, strides, &offset)) return false;
+    result->strides = program_sizes(p->program, table, strides, result->rank);
+    result->offset = program_sizes(p->program, table, &offset, 1);
+    return result->strides != PLACE_NONE && result->offset != PLACE_NONE;
+}
+
 static sn_status describe_outputs(Planner *p) {
     for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
         GraphOutput output = p->graph->outputs.data[i];
-        NodeId base = view_base(p->graph, output.node);
-        Dim own[SN_MAX_RANK], strides[SN_MAX_RANK], offset;
-        ProgramOutput result = {.writes_input = output.writes_input,
-                                .type = node_type(p->graph, output.node)};
-        if (output.writes_input >= 0) {
-            result.buffer = (uint32_t)output.writes_input;
-        } else {
-            result.buffer = (uint32_t)p->fusion->buffer_of[base];
-            memory_strides(p->graph, owner_of(p, base), base, own);
-            if (!view_strides(p->graph, output.node, base, own, strides, &offset))
-                return error_set(p->context->error, SN_ERROR_INTERNAL,
-                                 "plan: result has no strides");
-            dims_hints(p->graph->table, strides, result.type.rank, result.strides);
-            result.offset = dim_hint(p->graph->table, offset);
-        }
+        const Node *node = graph_node(p->graph, output.node);
+        ProgramOutput result = {.buffer = (uint32_t)output.writes_input,
+                                .writes_input = output.writes_input,
+                                .dtype = node->dtype,
+                                .rank = node->rank,
+                                .dims = program_sizes(p->program, p->graph->table,
+                                                      node_dims(p->graph, node), node->rank)};
+        if (result.dims == PLACE_NONE) return memory_error(p);
+        if (output.writes_input < 0 && !place_output(p, output.node, &result))
+            return error_set(p->context->error, SN_ERROR_INTERNAL, "plan: result has no strides");
         if (!vec_push(&p->program->outputs, result)) return memory_error(p);
     }
     return SN_OK;
@@ -375,72 +384,6 @@ static void find_lifetimes(Planner *p) {
     }
 }
 
-/* A temporary with its place in the block; `first` and `last` are steps. */
-typedef struct Temporary {
-    int64_t offset; /* first byte */
-    int64_t end;    /* byte past its last */
-    int32_t first;  /* step that writes it */
-    int32_t last;   /* step that reads it last */
-    uint32_t buffer;
-} Temporary;
-
-static int64_t temporary_bytes(const Buffer *buffer) {
-    int64_t bytes = buffer->elements * (int64_t)sn_dtype_size((sn_dtype)buffer->dtype);
-    return (bytes + BUFFER_ALIGN) & ~(int64_t)(BUFFER_ALIGN - 1);
-}
-
-/* Larger ones first, then in the order of their buffers. */
-static int by_size(const void *a, const void *b) {
-    const Temporary *x = a, *y = b;
-    int64_t x_bytes = x->end - x->offset, y_bytes = y->end - y->offset;
-    if (x_bytes != y_bytes) return x_bytes > y_bytes ? -1 : 1;
-    return x->buffer < y->buffer ? -1 : x->buffer > y->buffer;
-}
-
-/* Puts the temporary at the lowest place that is free for as long as it lives. `placed` ascend by offset;
- * it joins them. */
-static void place(Temporary *placed, uint32_t count, Temporary *one) {
-    int64_t size = one->end - one->offset, offset = 0;
-    uint32_t at = 0;
-    for (uint32_t i = 0; i < count && placed[i].offset < offset + size; i++)
-        if (placed[i].first <= one->last && one->first <= placed[i].last && placed[i].end > offset)
-            offset = placed[i].end;
-    one->offset = offset;
-    one->end = offset + size;
-    for (at = count; at > 0 && placed[at - 1].offset > offset; at--) placed[at] = placed[at - 1];
-    placed[at] = *one;
-}
-
-/* Shares one block among the temporaries by lifetime, larger ones first. */
-static sn_status place_temporaries(Planner *p) {
-    uint32_t count = 0, total = p->program->buffers.count;
-    Buffer *buffers = p->program->buffers.data;
-    Temporary *temps = arena_alloc(&p->context->arena, sizeof *temps * (total + 1));
-    Temporary *placed = arena_alloc(&p->context->arena, sizeof *placed * (total + 1));
-    if (!temps || !placed) return memory_error(p);
-    for (uint32_t i = 0; i < total; i++)
-        if (buffers[i].kind == BUFFER_TEMP)
-            temps[count++] = (Temporary){0, temporary_bytes(&buffers[i]), buffers[i].first_step,
-                                         buffers[i].last_step, i};
-    qsort(temps, count, sizeof *temps, by_size);
-    for (uint32_t i = 0; i < count; i++) {
-        place(placed, i, &temps[i]);
-        buffers[temps[i].buffer].offset = temps[i].offset;
-        if (temps[i].end > p->program->temp_bytes) p->program->temp_bytes = temps[i].end;
-    }
-    return SN_OK;
-}
-
-static void add_up_peak(Program *program) {
-    program->peak_bytes = program->temp_bytes;
-    for (uint32_t i = 0; i < program->buffers.count; i++) {
-        const Buffer *buffer = &program->buffers.data[i];
-        if (buffer->kind == BUFFER_OUTPUT)
-            program->peak_bytes +=
-                buffer->elements * (int64_t)sn_dtype_size((sn_dtype)buffer->dtype);
-    }
-}
-
 static sn_status plan_all(Planner *p) {
     sn_status status = find_readers(p);
     if (status != SN_OK) return status;
@@ -448,15 +391,14 @@ static sn_status plan_all(Planner *p) {
     status = make_buffers(p);
     if (status == SN_OK) status = describe_outputs(p);
     if (status == SN_OK) status = make_steps(p);
-    if (status != SN_OK) return status;
-    find_lifetimes(p);
-    status = place_temporaries(p);
-    add_up_peak(p->program);
+    if (status == SN_OK) find_lifetimes(p);
     return status;
 }
 
 sn_status pass_plan(PassContext *context) {
     uint32_t count = context->graph.nodes.count;
+    context->program->threads = context->threads;
+    context->program->cache_bytes = context->target->l3_bytes;
     Planner p = {.context = context,
                  .space = {.table = context->graph.table},
                  .graph = &context->graph,
@@ -471,7 +413,7 @@ sn_status pass_plan(PassContext *context) {
     p.first_at = arena_alloc(&context->arena, sizeof(uint32_t) * (context->fusion.order.count + 1));
     context->fusion.buffer_of = arena_alloc(&context->arena, sizeof(int32_t) * (count + 1));
     if (!p.owner || !p.overwritten || !p.position || !p.latest || !p.first_at ||
-        !context->fusion.buffer_of)
+        !context->fusion.buffer_of || program_zeros(context->program, 0) == PLACE_NONE)
         return memory_error(&p);
     for (NodeId i = 0; i < count; i++) {
         p.owner[i] = i;

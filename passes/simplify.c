@@ -47,6 +47,9 @@ NodeId graph_copy_node(const Graph *from, NodeId id, Graph *to, const NodeId *ma
     NodeId copy;
     if (node->op == OP_CONST && attrs.words[1] == CONST_SIZE)
         copy = graph_size(to, (sn_dtype)node->dtype, (Dim){attrs.words[0]}, site, error);
+    else if (node->op == OP_CONST && attrs.words[1] == CONST_SCALAR)
+        copy = graph_scalar(to, (sn_dtype)node->dtype, (uint32_t)attrs.words[0],
+                            attrs.words[2] != 0, site, error);
     else if (node->op == OP_CONST)
         copy = graph_const(to, (sn_dtype)node->dtype, (uint64_t)attrs.words[0], attrs.words[1] != 0,
                            attrs.words[2] != 0, site, error);
@@ -122,7 +125,7 @@ sn_status graph_copy_live(const Graph *from, Graph *to, NodeId *map, sn_error *e
 
 sn_status pass_simplify(PassContext *context) {
     Graph simple;
-    graph_init(&simple, context->graph.name);
+    graph_init_like(&simple, &context->graph);
     NodeId *map = mem_alloc(sizeof(NodeId) * (context->graph.nodes.count + 1));
     sn_status status = map ? graph_copy_live(&context->graph, &simple, map, context->error)
                            : error_memory(context->error);

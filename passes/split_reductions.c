@@ -123,8 +123,7 @@ sn_status pass_split_reductions(PassContext *context) {
     if (!any) return SN_OK;
     NodeId *map = arena_alloc(&context->arena, sizeof(NodeId) * (from->nodes.count + 1));
     if (!map) return error_memory(context->error);
-    graph_init(&to, from->name);
-    to.table = from->table;
+    graph_init_like(&to, from);
     r.map = map;
     sn_status status = SN_OK;
     for (NodeId i = 0; i < from->nodes.count && status == SN_OK; i++) {

@@ -26,11 +26,17 @@ typedef struct Prepared {
 } Prepared;
 
 struct Executable {
-    _Atomic int64_t refs; /* owners */
-    Program program;      /* what it runs */
-    Prepared *steps;      /* by step */
-    int64_t load_ns;      /* spent in building */
+    _Atomic int64_t refs;   /* owners */
+    Program program;        /* what it runs; empty in a binding */
+    Executable *base;       /* a binding: whose program it runs; a reference is held */
+    const int64_t *numbers; /* the program's */
+    Prepared *steps;        /* by step */
+    int64_t load_ns;        /* spent in building */
 };
+
+static const Program *program_of(const Executable *e) {
+    return e->base ? &e->base->program : &e->program;
+}
 
 static _Atomic int64_t kernels_launched, externs_called;
 static _Thread_local LaunchObserver *observer;
@@ -48,57 +54,107 @@ void executable_observe(LaunchObserver *function, void *context) {
 
 /* ---- building ----------------------------------------------------------------------------------- */
 
-static GemmShape gemm_shape(const GemmStep *g) {
-    GemmShape shape = {.outer = 1,
-                       .batch = g->batch,
-                       .m = g->m,
-                       .n = g->n,
-                       .k = g->k,
-                       .a = {0, g->a_strides[0], g->a_strides[1], g->a_strides[2]},
-                       .b = {0, g->b_strides[0], g->b_strides[1], g->b_strides[2]},
-                       .c = {0, g->c_strides[0], g->c_strides[1], g->c_strides[2]},
+static GemmShape gemm_shape(const GemmStep *g, const int64_t *numbers) {
+    const int64_t *n = numbers + g->numbers, *sizes = n + GEMM_SIZES;
+    GemmShape shape = {.outer = sizes[0],
+                       .batch = sizes[1],
+                       .m = sizes[2],
+                       .n = sizes[3],
+                       .k = sizes[4],
                        .dtype = (sn_dtype)g->dtype,
                        .bias = g->bias.buffer != UINT32_MAX,
                        .relu = g->relu};
+    memcpy(shape.a, n + GEMM_A_STRIDES, sizeof shape.a);
+    memcpy(shape.b, n + GEMM_B_STRIDES, sizeof shape.b);
+    memcpy(shape.c, n + GEMM_C_STRIDES, sizeof shape.c);
     return shape;
 }
 
-static sn_status prepare_step(const Step *step, Prepared *prepared, sn_error *error) {
+static sn_status prepare_kernel(const Launch *launch, bool streams, const LoadedKernel **kernel,
+                                sn_error *error) {
+    Schedule schedule = {.stream_stores = streams};
+    if (!streams) return kernel_cache_get(&launch->kernel, &schedule, kernel, NULL, error);
+    /* Streaming is a matter of speed: without a code generator the pack's plain kernel serves. */
+    sn_error first = {0};
+    sn_status status = kernel_cache_get(&launch->kernel, &schedule, kernel, NULL, &first);
+    if (status != SN_ERROR_UNSUPPORTED) return status == SN_OK ? SN_OK : (*error = first, status);
+    schedule.stream_stores = false;
+    return kernel_cache_get(&launch->kernel, &schedule, kernel, NULL, error);
+}
+
+/* `known`: the step of another binding, whose kernel serves where the choice of stores is the same. */
+static sn_status prepare_step(const Executable *e, uint32_t i, const Executable *known,
+                              sn_error *error) {
+    const Step *step = &program_of(e)->steps.data[i];
+    Prepared *prepared = &e->steps[i];
+    const int64_t *costs = e->numbers + step->costs;
     if (step->kind == STEP_GEMM) {
-        GemmShape shape = gemm_shape(&step->gemm);
+        GemmShape shape = gemm_shape(&step->gemm, e->numbers);
         prepared->threads = parallel_threads();
         return gemm_get(&shape, prepared->threads, &prepared->gemm, error);
     }
-    Schedule schedule = {.stream_stores = step->launch.stream_stores};
-    prepared->parallel = step->bytes + step->instructions * FLOP_COST / 16 > SERIAL_COST;
-    if (!schedule.stream_stores)
-        return kernel_cache_get(&step->launch.kernel, &schedule, &prepared->kernel, NULL, error);
-    /* Streaming is a matter of speed: without a code generator the pack's plain kernel serves. */
-    sn_error first = {0};
-    sn_status status =
-        kernel_cache_get(&step->launch.kernel, &schedule, &prepared->kernel, NULL, &first);
-    if (status != SN_ERROR_UNSUPPORTED) return status == SN_OK ? SN_OK : (*error = first, status);
-    schedule.stream_stores = false;
-    return kernel_cache_get(&step->launch.kernel, &schedule, &prepared->kernel, NULL, error);
+    prepared->parallel =
+        costs[COST_BYTES] + costs[COST_INSTRUCTIONS] * FLOP_COST / 16 > SERIAL_COST;
+    bool streams = e->numbers[step->launch.streams] != 0;
+    if (known && streams == (known->numbers[step->launch.streams] != 0)) {
+        prepared->kernel = known->steps[i].kernel;
+        return SN_OK;
+    }
+    return prepare_kernel(&step->launch, streams, &prepared->kernel, error);
+}
+
+static Executable *executable_new(uint32_t n_steps) {
+    Executable *e = mem_calloc(1, sizeof *e);
+    if (!e) return NULL;
+    atomic_init(&e->refs, 1);
+    e->steps = mem_calloc(n_steps + 1, sizeof *e->steps);
+    if (e->steps) return e;
+    mem_free(e);
+    return NULL;
 }
 
 sn_status executable_build(Program *program, Executable **out, sn_error *error) {
     int64_t begin = clock_ns();
     *out = NULL;
-    Executable *e = mem_calloc(1, sizeof *e);
+    Executable *e = executable_new(program->steps.count);
     if (!e) return error_memory(error);
-    e->steps = mem_calloc(program->steps.count + 1, sizeof *e->steps);
-    sn_status status = e->steps ? SN_OK : error_memory(error);
+    e->program = *program;
+    e->numbers = program->numbers.data;
+    sn_status status = SN_OK;
     for (uint32_t i = 0; i < program->steps.count && status == SN_OK; i++)
-        status = prepare_step(&program->steps.data[i], &e->steps[i], error);
+        status = prepare_step(e, i, NULL, error);
     if (status != SN_OK) {
         mem_free(e->steps);
         mem_free(e);
         return status;
     }
-    atomic_init(&e->refs, 1);
-    e->program = *program;
     program_init(program);
+    e->load_ns = clock_ns() - begin;
+    *out = e;
+    return SN_OK;
+}
+
+sn_status executable_bind(Executable *base, const int64_t *values, const uint64_t *scalars,
+                          Executable **out, sn_error *error) {
+    int64_t begin = clock_ns();
+    const Program *program = &base->program;
+    *out = NULL;
+    Executable *e = executable_new(program->steps.count);
+    int64_t *numbers = mem_alloc(sizeof *numbers * (program->numbers.count + 1));
+    sn_status status = e && numbers ? SN_OK : error_memory(error);
+    if (status == SN_OK) {
+        e->base = executable_retain(base);
+        e->numbers = numbers;
+        status = program_bind(program, values, scalars, numbers, error);
+    } else {
+        mem_free(numbers);
+    }
+    for (uint32_t i = 0; i < program->steps.count && status == SN_OK; i++)
+        status = prepare_step(e, i, base, error);
+    if (status != SN_OK) {
+        executable_release(e);
+        return status;
+    }
     e->load_ns = clock_ns() - begin;
     *out = e;
     return SN_OK;
@@ -111,13 +167,24 @@ Executable *executable_retain(Executable *e) {
 
 void executable_release(Executable *e) {
     if (!e || atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) != 1) return;
+    if (e->base) mem_free((void *)(uintptr_t)e->numbers);
+    executable_release(e->base);
     program_free(&e->program);
     mem_free(e->steps);
     mem_free(e);
 }
 
 const Program *executable_program(const Executable *e) {
-    return &e->program;
+    return program_of(e);
+}
+
+const int64_t *executable_numbers(const Executable *e) {
+    return e->numbers;
+}
+
+size_t executable_buffer_bytes(const Executable *e, uint32_t i) {
+    const Buffer *buffer = &program_of(e)->buffers.data[i];
+    return (size_t)e->numbers[buffer->elements] * sn_dtype_size((sn_dtype)buffer->dtype);
 }
 
 const LoadedKernel *executable_kernel(const Executable *e, uint32_t step) {
@@ -163,23 +230,28 @@ static void run_share(void *context, int64_t begin, int64_t end, int32_t thread)
 
 /* State of one run. */
 typedef struct Run {
-    const Executable *e; /* what runs */
-    char **memory;       /* by buffer */
-    int32_t threads;     /* of a parallel step */
-    char *scratch;       /* of all threads */
-    uint64_t code;       /* error word */
-    sn_error *error;     /* the caller's */
+    const Executable *e;    /* what runs */
+    const Program *program; /* its program */
+    const int64_t *numbers; /* its numbers */
+    char **memory;          /* by buffer */
+    int32_t threads;        /* of a parallel step */
+    char *scratch;          /* of all threads */
+    uint64_t code;          /* error word */
+    sn_error *error;        /* the caller's */
 } Run;
 
 static char *address(const Run *run, ArgRef ref) {
-    const Buffer *buffer = &run->e->program.buffers.data[ref.buffer];
-    return run->memory[ref.buffer] + ref.offset * (int64_t)sn_dtype_size((sn_dtype)buffer->dtype);
+    const Buffer *buffer = &run->program->buffers.data[ref.buffer];
+    return run->memory[ref.buffer] +
+           run->numbers[ref.offset] * (int64_t)sn_dtype_size((sn_dtype)buffer->dtype);
 }
 
 static sn_status run_kernel(Run *run, const Step *step, const Prepared *prepared) {
     const Launch *launch = &step->launch;
+    int64_t items = run->numbers[launch->items];
     void *few[FEW_ARGS];
     void **args = few;
+    if (items == 0) return SN_OK; /* sizes that vary left nothing to do */
     if (launch->args.count > FEW_ARGS) {
         args = mem_alloc(sizeof *args * launch->args.count);
         if (!args) return error_memory(run->error);
@@ -187,12 +259,16 @@ static sn_status run_kernel(Run *run, const Step *step, const Prepared *prepared
     for (uint32_t i = 0; i < launch->args.count; i++)
         args[i] =
             launch->args.data[i].buffer == UINT32_MAX ? NULL : address(run, launch->args.data[i]);
-    Work work = {prepared->kernel->fn,  args,      launch->params.data, run->scratch,
-                 launch->scratch_bytes, &run->code};
+    Work work = {prepared->kernel->fn,
+                 args,
+                 run->numbers + launch->params,
+                 run->scratch,
+                 run->numbers[PROGRAM_SCRATCH_BYTES],
+                 &run->code};
     if (prepared->parallel && run->threads > 1)
-        parallel_for(run->threads, launch->items, run_share, &work);
+        parallel_for(run->threads, items, run_share, &work);
     else
-        run_share(&work, 0, launch->items, 0);
+        run_share(&work, 0, items, 0);
     if (args != few) mem_free(args);
     atomic_fetch_add_explicit(&kernels_launched, 1, memory_order_relaxed);
     return SN_OK;
@@ -202,7 +278,7 @@ static sn_status run_gemm(Run *run, const Step *step, const Prepared *prepared) 
     const GemmStep *g = &step->gemm;
     const GemmPlan *plan = prepared->gemm;
     if (run->threads != prepared->threads) {
-        GemmShape shape = gemm_shape(g);
+        GemmShape shape = gemm_shape(g, run->numbers);
         sn_status status = gemm_get(&shape, run->threads, &plan, run->error);
         if (status != SN_OK) return status;
     }
@@ -213,15 +289,16 @@ static sn_status run_gemm(Run *run, const Step *step, const Prepared *prepared) 
 }
 
 static void observe(const Run *run, uint32_t i) {
-    const Step *step = &run->e->program.steps.data[i];
+    const Step *step = &run->program->steps.data[i];
     bool kernel = step->kind == STEP_KERNEL;
     LaunchRecord record = {kernel ? run->e->steps[i].kernel->name : "gemm", step->label,
-                           kernel ? step->launch.items : 1, step->bytes};
+                           kernel ? run->numbers[step->launch.items] : 1,
+                           run->numbers[step->costs + COST_BYTES]};
     observer(observer_context, &record);
 }
 
 static sn_status run_steps(Run *run) {
-    const Program *program = &run->e->program;
+    const Program *program = run->program;
     for (uint32_t i = 0; i < program->steps.count; i++) {
         const Step *step = &program->steps.data[i];
         if (step->commit_code && run->code < step->commit_code) continue;
@@ -234,7 +311,7 @@ static sn_status run_steps(Run *run) {
 }
 
 static void resolve(Run *run, void *const *inputs, void *const *outputs, char *temp) {
-    const Program *program = &run->e->program;
+    const Program *program = run->program;
     for (uint32_t i = 0; i < program->buffers.count; i++) {
         const Buffer *buffer = &program->buffers.data[i];
         switch (buffer->kind) {
@@ -245,18 +322,25 @@ static void resolve(Run *run, void *const *inputs, void *const *outputs, char *t
             run->memory[i] = outputs[buffer->number];
             break;
         default:
-            run->memory[i] = temp + buffer->offset;
+            run->memory[i] = temp + run->numbers[buffer->offset];
         }
     }
 }
 
 sn_status executable_run(const Executable *e, void *const *inputs, void *const *outputs,
                          int32_t threads, uint64_t *code, sn_error *error) {
-    const Program *program = &e->program;
+    const Program *program = program_of(e);
     char *few[FEW_BUFFERS];
-    Run run = {.e = e, .memory = few, .threads = threads, .code = UINT64_MAX, .error = error};
-    size_t temp_bytes = (size_t)program->temp_bytes;
-    size_t scratch_bytes = (size_t)program->scratch_bytes * (size_t)(threads < 1 ? 1 : threads);
+    Run run = {.e = e,
+               .program = program,
+               .numbers = e->numbers,
+               .memory = few,
+               .threads = threads,
+               .code = UINT64_MAX,
+               .error = error};
+    size_t temp_bytes = (size_t)e->numbers[PROGRAM_TEMP_BYTES];
+    size_t scratch_bytes =
+        (size_t)e->numbers[PROGRAM_SCRATCH_BYTES] * (size_t)(threads < 1 ? 1 : threads);
     char *temp = temp_bytes + scratch_bytes ? memory_alloc(temp_bytes + scratch_bytes) : NULL;
     if (!temp && temp_bytes + scratch_bytes) return error_memory(error);
     if (program->buffers.count > FEW_BUFFERS)

@@ -1,5 +1,5 @@
-/* Executable: a program whose kernels are loaded and whose extern calls are prepared. It is immutable
- * and may be run by any number of threads at once. */
+/* Executable: a program with its numbers, whose kernels are loaded and whose extern calls are
+ * prepared. It is immutable and may be run by any number of threads at once. */
 #ifndef SN_RUNTIME_EXECUTABLE_H
 #define SN_RUNTIME_EXECUTABLE_H
 
@@ -16,9 +16,17 @@ typedef struct LaunchCounters {
 
 /* Loads all kernels of the program, which it takes over on success. */
 sn_status executable_build(Program *program, Executable **out, sn_error *error);
+/* The same program for other values of the expressions and scalars: see program_bind. Kernels are
+ * loaded already, but for one that is to write past the caches only now. */
+sn_status executable_bind(Executable *base, const int64_t *values, const uint64_t *scalars,
+                          Executable **out, sn_error *error);
 Executable *executable_retain(Executable *executable);
 void executable_release(Executable *executable);
 const Program *executable_program(const Executable *executable);
+/* The program's numbers, those of this binding. */
+const int64_t *executable_numbers(const Executable *executable);
+/* Size of a buffer of the program. */
+size_t executable_buffer_bytes(const Executable *executable, uint32_t buffer);
 /* The loaded kernel of a step; NULL for an extern call. */
 const LoadedKernel *executable_kernel(const Executable *executable, uint32_t step);
 /* Nanoseconds that executable_build spent in loading and compiling kernels. */
@@ -26,7 +34,7 @@ int64_t executable_load_ns(const Executable *executable);
 
 /* Runs it. inputs: address of element 0 of each graph input. outputs: memory for each OUTPUT buffer,
  * by number. *code receives the least data-error code, UINT64_MAX if none: then inputs were not
- * written. `temp`: program->temp_bytes of memory, or NULL to allocate them here. */
+ * written. */
 sn_status executable_run(const Executable *executable, void *const *inputs, void *const *outputs,
                          int32_t threads, uint64_t *code, sn_error *error);
 void launch_counters(LaunchCounters *counters);

@@ -1,21 +1,22 @@
 /* The differential fuzzer: random programs, eager against compiled against the oracle.
  *
- *   fuzz [--count N] [--seconds T] [--seed S] [--jobs N] [--plant NAME]… [--expect-finding STEPS]
- *        [--dump STAGE] [--no-shrink] [--show]
- *   fuzz --guards …
+ *   fuzz [--invalid | --guards] [--count N] [--seconds T] [--seed S] [--jobs N] [--plant NAME]…
+ *        [--expect-finding STEPS] [--dump STAGE] [--no-shrink] [--show]
+ *
+ * With --invalid the programs are broken, and what is compared is how they are refused. With --guards
+ * each program's compiled function is called FUZZ_MOST_CALLS times with arguments that vary
+ * (fuzz_guards.h); --count counts calls then, and calls are cut down too.
  *
  * Programs run in child processes, so that a crash is one more finding. A failing program is cut down
  * and printed with its seed; `--seed S --count 1` runs it again. `--expect-finding` turns the exit
  * status round: a bug must be found, and cut down to so many steps. The first programs of each batch
- * run once more with AVX2 only, and must leave the same bits.
- *
- * With --guards, each program's compiled function is called FUZZ_MOST_CALLS times with arguments that
- * vary (fuzz_guards.h); --count counts calls then, and calls are cut down too. */
+ * run once more with AVX2 only, and must leave the same bits. */
 #include "base/settings.h"
 #include "tests/fuzz_check.h"
 #include "tests/fuzz_guards.h"
 #include "tests/fuzz_make.h"
 #include "tests/fuzz_plant.h"
+#include "tests/fuzz_refusal.h"
 #include "tests/fuzz_shrink.h"
 #include "tests/fuzz_text.h"
 
@@ -37,14 +38,14 @@ enum {
     MOST_PRINTED = 12,
     FEW = 50, /* programs below which coverage says nothing */
     TRIAL_SECONDS = 20,
+    INVALID_MOST_BYTES = 1 << 28, /* of tensors: broken sizes must not use up the machine */
     PROGRAM_SECONDS = 60,
     SHRINK_TRIALS = 600
 };
 
 /* What the command line says. */
 typedef struct Options {
-    bool guards;                     /* sample calls inside and outside of guards */
-    int64_t count;                   /* programs to run; of guards: on the command line, calls */
+    int64_t count;                   /* programs to run; with --guards on the command line: calls */
     double seconds;                  /* stop after so long; 0 = no limit */
     uint64_t seed;                   /* of the first program */
     int32_t jobs;                    /* processes at a time */
@@ -53,6 +54,8 @@ typedef struct Options {
     bool shrink;                     /* cut failing programs down */
     const char *dump;                /* stage that is printed of them, or NULL */
     bool show;                       /* print the program of `seed` and stop */
+    bool invalid;                    /* break the programs */
+    bool guards;                     /* sample calls inside and outside of guards */
     int32_t finding;                 /* a bug must be found, of so few steps; 0 = none must */
 } Options;
 
@@ -80,9 +83,7 @@ static const char *plant_for(const Options *o, uint64_t seed) {
     return o->n_plants ? o->plants[seed % (uint64_t)o->n_plants] : NULL;
 }
 
-/* ---- what is checked ------------------------------------------------------------------------ */
-
-static void make_subject(const Options *o, uint64_t seed, FuzzSequence *subject) {
+static void make(const Options *o, uint64_t seed, FuzzSequence *subject) {
     if (o->guards) {
         fuzz_sequence_make(seed, subject);
         return;
@@ -90,15 +91,18 @@ static void make_subject(const Options *o, uint64_t seed, FuzzSequence *subject)
     subject->n_variants = 1;
     subject->n_calls = 0;
     fuzz_make(seed, &subject->variants[0]);
+    if (o->invalid) fuzz_break(seed, &subject->variants[0]);
 }
 
-static FuzzVerdict check_subject(const Options *o, const FuzzSequence *subject, const char *plant,
-                                 FuzzCoverage *coverage) {
-    return o->guards ? guards_check(subject, plant, coverage)
-                     : fuzz_check(&subject->variants[0], plant, coverage);
+static FuzzVerdict check(const Options *o, const FuzzSequence *subject, FuzzCoverage *coverage) {
+    const FuzzProgram *program = &subject->variants[0];
+    const char *plant = plant_for(o, program->seed);
+    return o->guards    ? guards_check(subject, plant, coverage)
+           : o->invalid ? fuzz_check_refusal(program, plant, coverage)
+                        : fuzz_check(program, plant, coverage);
 }
 
-static void print_subject(const Options *o, const FuzzSequence *subject) {
+static void print(const Options *o, const FuzzSequence *subject) {
     if (o->guards)
         fuzz_sequence_print(subject, stdout);
     else
@@ -123,11 +127,10 @@ static int run_batch(const Options *o, Slot *slot) {
     for (int64_t i = slot->done; i < slot->count; i++) {
         slot->now = slot->first + (uint64_t)i;
         slot->since = time(NULL);
-        make_subject(o, slot->now, &subject);
-        const char *plant = plant_for(o, slot->now);
+        make(o, slot->now, &subject);
         FuzzVerdict verdict =
             slot->second ? compare_digest(&subject.variants[0], slot->digests[i], &slot->coverage)
-                         : check_subject(o, &subject, plant, &slot->coverage);
+                         : check(o, &subject, &slot->coverage);
         slot->done = i + 1;
         if (!slot->second && i < SECOND_ISA) slot->digests[i] = verdict.digest;
         if (!verdict.failure) continue;
@@ -158,9 +161,8 @@ typedef struct Shared {
 } Shared;
 
 typedef struct Trial {
-    const Options *options; /* how it is checked */
     FuzzFailure failure;    /* the one to keep */
-    const char *plant;      /* bug that is put in */
+    const Options *options; /* of the run */
     int32_t threads;        /* as many as the program failed with */
     Shared *shared;         /* the verdict of the last trial comes from the child */
 } Trial;
@@ -178,7 +180,7 @@ static bool still_fails(const FuzzSequence *subject, void *context) {
     if (child == 0) {
         alarm(TRIAL_SECONDS);
         sn_set_threads(trial->threads);
-        FuzzVerdict verdict = check_subject(trial->options, subject, trial->plant, NULL);
+        FuzzVerdict verdict = check(trial->options, subject, NULL);
         if (verdict.failure == trial->failure) trial->shared->verdict = verdict;
         _exit((int)verdict.failure);
     }
@@ -195,16 +197,16 @@ static void shrink_and_print(const Options *o, uint64_t seed, FuzzFailure failur
     if (child == 0) {
         static FuzzSequence subject;
         const FuzzProgram *program = &subject.variants[0];
-        Trial trial = {o, failure, plant_for(o, seed), sn_threads(), shared};
+        Trial trial = {failure, o, sn_threads(), shared};
         sn_set_threads(1); /* so that the trials, which are forked off, may start threads */
-        make_subject(o, seed, &subject);
+        make(o, seed, &subject);
         int32_t steps = program->n_steps, calls = subject.n_calls;
         int32_t trials = fuzz_shrink(&subject, still_fails, &trial, SHRINK_TRIALS);
         printf("reduced from %d to %d steps", (int)steps, (int)program->n_steps);
         if (calls) printf(" and from %d to %d calls", (int)calls, (int)subject.n_calls);
         printf(" in %d trials: %s\n", (int)trials, shared->verdict.text);
         shared->steps = program->n_steps;
-        print_subject(o, &subject);
+        print(o, &subject);
         if (o->dump) fuzz_dump(program, o->dump, stdout);
         fflush(NULL);
         _exit(0);
@@ -263,7 +265,7 @@ static void print_totals(const Options *o, const Totals *totals, double seconds)
     if (o->guards)
         coverage_print_guards(c);
     else if (c->programs >= FEW)
-        coverage_print(c);
+        (o->invalid ? coverage_print_refusals : coverage_print)(c);
     printf("programs: %lld (%lld of them refused by eager too), %lld steps, %lld kernels compiled, "
            "%.1f s, %.1f programs/s\n",
            (long long)c->programs, (long long)c->refused, (long long)c->steps,
@@ -276,7 +278,8 @@ static void print_totals(const Options *o, const Totals *totals, double seconds)
 
 static void next_batch(const Options *o, Slot *slot, uint64_t *next) {
     uint64_t end = o->seed + (uint64_t)o->count;
-    if (slot->done >= slot->count && slot->count > 0 && !slot->second && !o->guards) {
+    if (slot->done >= slot->count && slot->count > 0 && !slot->second && !o->invalid &&
+        !o->guards) {
         slot->second = true; /* the same once more */
         slot->done = 0;
         if (slot->count > SECOND_ISA) slot->count = SECOND_ISA;
@@ -328,12 +331,12 @@ static void run_all(const Options *o, Totals *totals) {
 /* ---- the command line ----------------------------------------------------------------------- */
 
 static int usage(void) {
-    fprintf(
-        stderr,
-        "usage: fuzz [--guards] [--count N] [--seconds T] [--seed S] [--jobs N] [--plant NAME]...\n"
-        "            [--expect-finding STEPS] [--dump STAGE] [--no-shrink] [--show]\n"
-        "plants: %s\n",
-        plant_names());
+    fprintf(stderr,
+            "usage: fuzz [--invalid | --guards] [--count N] [--seconds T] [--seed S] [--jobs N]\n"
+            "            [--plant NAME]... [--expect-finding STEPS] [--dump STAGE] [--no-shrink]\n"
+            "            [--show]\n"
+            "plants: %s\n",
+            plant_names());
     return 2;
 }
 
@@ -343,6 +346,8 @@ static bool parse(int argc, char **argv, Options *o) {
             o->shrink = false;
         } else if (strcmp(argv[i], "--show") == 0) {
             o->show = true;
+        } else if (strcmp(argv[i], "--invalid") == 0) {
+            o->invalid = true;
         } else if (strcmp(argv[i], "--guards") == 0) {
             o->guards = true;
         } else if (i + 1 == argc) {
@@ -380,10 +385,11 @@ static int remove_entry(const char *path, const struct stat *info, int type, str
 int main(int argc, char **argv) {
     Options options = {.count = 1000, .seed = 1, .jobs = 2, .shrink = true};
     if (!parse(argc, argv, &options)) return usage();
+    if (options.invalid) sn_memory_set_limit(INVALID_MOST_BYTES);
     if (options.show) {
         static FuzzSequence subject;
-        make_subject(&options, options.seed, &subject);
-        print_subject(&options, &subject);
+        make(&options, options.seed, &subject);
+        print(&options, &subject);
         return 0;
     }
     static Totals totals;

@@ -3,6 +3,7 @@
 
 #include "frontend/tensor.h"
 #include "ir/dtype.h"
+#include "tests/fuzz_session.h"
 
 #include <string.h>
 
@@ -205,6 +206,10 @@ static void ask_somewhere(Adapter *a) {
         bool passes = step->n_operands && step->operands[0].value >= 0;
         bool late = step->kind == FUZZ_OP && op_has(step->op, F_FAILS);
         step->tries = passes && !late && chance(a, 8); /* bad data is refused behind the call */
+        bool tensors = step->kind == FUZZ_OP && passes;
+        for (int32_t j = 0; j < step->n_operands; j++)
+            tensors = tensors && step->operands[j].value >= 0;
+        step->inlined = tensors && chance(a, 6);
         int32_t value = passes && chance(a, 10) ? any_value(a, i, 0) : -1;
         if (value >= 0) ask(a, i, value);
     }
@@ -244,11 +249,9 @@ static void make_optional(Adapter *a, int32_t input) {
 static void capture_shape(Adapter *a) {
     FuzzProgram *p = a->program;
     if (p->n_inputs == FUZZ_MOST_INPUTS || !p->n_steps) return;
-    int32_t number = p->n_inputs++, block = p->n_blocks++;
     int64_t size = 1 + below(a, 9);
-    p->inputs[number] = (FuzzInput){
-        .place = FUZZ_CAPTURED, .block = block, .rank = 1, .dims = {size}, .strides = {1}};
-    p->blocks[block] = (FuzzBlock){SN_F32, size, FUZZ_SMALL, 0, 3};
+    int32_t number = fuzz_add_input(p, (FuzzBlock){SN_F32, 0, FUZZ_SMALL, 0, 3}, 1, &size);
+    p->inputs[number].place = FUZZ_CAPTURED;
     FuzzStep *step = &p->steps[below(a, p->n_steps)];
     if (!step->n_operands || step->operands[0].value < 0) return;
     step->asks = true;

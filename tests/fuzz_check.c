@@ -13,26 +13,20 @@ enum { VARIED_PERCENT = 40, REFUSED_PERCENT = 2 };
 /* What a call should do with the guards. */
 typedef enum Expect { EXPECT_ANY, EXPECT_HIT, EXPECT_MISS } Expect;
 
-/* A program that is checked. */
-typedef struct Check {
-    FuzzSession session;    /* its compiled function */
-    FuzzCoverage *coverage; /* of all programs */
-    bool reads;             /* it reads on the host: it is run on every call */
-    bool refused;           /* a kernel of it was refused: it falls back */
-    int32_t call;           /* calls so far */
-} Check;
-
 /* ---- eager ---------------------------------------------------------------------------------- */
 
-static FuzzVerdict run_steps(const FuzzProgram *p, sn_tensor **values, FuzzState *state,
-                             FuzzCoverage *coverage) {
+/* Runs the steps, each of which the oracle judges; `context` is the coverage, or NULL. */
+static FuzzVerdict run_steps(const FuzzProgram *p, sn_tensor **values, sn_tensor *const *blocks,
+                             sn_rng *generator, void *context) {
+    FuzzCoverage *coverage = context;
+    (void)blocks;
     FuzzVerdict verdict = fuzz_fine();
     for (int32_t i = 0; i < p->n_steps && sn_error_status() == SN_OK; i++) {
         OracleStep oracle;
         OracleReport report = {.verdict = ORACLE_AGREES};
         FuzzStep step = fuzz_bound_step(p, i, values);
         oracle_step_begin(&oracle, &step, values);
-        sn_tensor *result = fuzz_run_step(&step, i, values, state);
+        sn_tensor *result = fuzz_run_step(&step, i, values, generator);
         values[FUZZ_MOST_INPUTS + i] = result;
         if (coverage) coverage_step(coverage, p, i, result);
         oracle_step_end(&oracle, &step, result, &report);
@@ -51,22 +45,7 @@ static FuzzVerdict run_steps(const FuzzProgram *p, sn_tensor **values, FuzzState
 }
 
 static FuzzVerdict run_eager(const FuzzProgram *p, Seen *seen, FuzzCoverage *coverage) {
-    sn_tensor *blocks[FUZZ_MOST_INPUTS], *values[FUZZ_MOST_VALUES] = {0};
-    sn_tensor *outputs[FUZZ_MOST_OUTPUTS] = {0};
-    sn_rng generator = {p->seed, p->counter};
-    FuzzState state = {.generator = &generator};
-    sn_error error = {0};
-    FuzzVerdict verdict;
-    SN_SCOPE {
-        if (!fuzz_make_inputs(p, 0, blocks, values))
-            return fuzz_fail(FUZZ_SETUP, "inputs: %s", sn_error_text());
-        verdict = run_steps(p, values, &state, coverage);
-        for (int32_t i = 0; i < p->n_outputs; i++) outputs[i] = values[p->outputs[i]];
-        seen->status = sn_error_take(&error);
-        memcpy(seen->text, error.text, sizeof seen->text);
-        if (!seen_take(p, seen, outputs, blocks, 0, &generator))
-            return fuzz_fail(FUZZ_SETUP, "out of memory");
-    }
+    FuzzVerdict verdict = session_eager(p, run_steps, coverage, seen);
     verdict.digest = seen_digest(p, seen);
     return verdict;
 }
@@ -140,7 +119,7 @@ static bool may_rerun(const FuzzProgram *p) {
     return writes && gaps && has_products(p);
 }
 
-static FuzzVerdict check_fallbacks(Check *s, const FuzzProgram *p, const FuzzFallbacks *before) {
+static FuzzVerdict check_fallbacks(Session *s, const FuzzProgram *p, const FuzzFallbacks *before) {
     int64_t overlaps = session_fallbacks.overlaps - before->overlaps;
     int64_t others = session_fallbacks.others - before->others;
     FuzzCoverage *c = s->coverage;
@@ -157,13 +136,13 @@ static FuzzVerdict check_fallbacks(Check *s, const FuzzProgram *p, const FuzzFal
     return fuzz_fine();
 }
 
-static FuzzVerdict check_guards(Check *s, const FuzzProgram *p, const sn_counters *before,
+static FuzzVerdict check_guards(Session *s, const FuzzProgram *p, const sn_counters *before,
                                 const sn_counters *now, Expect expect, sn_status status) {
     FuzzCoverage *c = s->coverage;
     bool hit = now->guard_hits > before->guard_hits,
          miss = now->guard_misses > before->guard_misses;
     if (c) c->reruns += now->reruns - before->reruns;
-    bool known = may_fall_back(p) || may_rerun(p) || may_rerun(s->session.program);
+    bool known = may_fall_back(p) || may_rerun(p) || may_rerun(s->program);
     if (s->reads || s->refused || status != SN_OK || known) return fuzz_fine();
     if (expect == EXPECT_HIT && !hit)
         return fuzz_fail(FUZZ_NO_HIT, "call %d did not go straight to the kernels", s->call);
@@ -177,13 +156,13 @@ static FuzzVerdict check_guards(Check *s, const FuzzProgram *p, const sn_counter
 }
 
 /* A call of the function with the arguments of `p`, whose eager run left `eager`. */
-static FuzzVerdict check_call(Check *s, const FuzzProgram *p, const Seen *eager, int64_t shift,
+static FuzzVerdict check_call(Session *s, const FuzzProgram *p, const Seen *eager, int64_t shift,
                               Expect expect) {
     Seen seen = {.status = SN_OK};
     sn_counters before = {.size = sizeof before}, now = before;
     FuzzFallbacks fallbacks = session_fallbacks;
     sn_counters_get(&before);
-    FuzzVerdict verdict = session_call(&s->session, p, shift, false, &seen);
+    FuzzVerdict verdict = session_call(s, p, shift, NULL, NULL, &seen);
     sn_counters_get(&now);
     if (s->coverage) {
         s->coverage->calls++;
@@ -200,24 +179,24 @@ static FuzzVerdict check_call(Check *s, const FuzzProgram *p, const Seen *eager,
 
 /* ---- one program ---------------------------------------------------------------------------- */
 
-static FuzzVerdict check_graph(Check *s) {
+static FuzzVerdict check_graph(Session *s) {
     char text[480];
-    int judged = oracle_graph_check(s->session.program, s->session.compiled, text, sizeof text);
+    int judged = oracle_graph_check(s->program, s->compiled, text, sizeof text);
     if (s->coverage) s->coverage->oracle_graphs += judged != 0;
     return judged < 0 ? fuzz_fail(FUZZ_ORACLE_GRAPH, "%s", text) : fuzz_fine();
 }
 
 /* A call with another number of threads, which changes no bits but those of products of matrices. */
-static FuzzVerdict check_threads(Check *s, const Seen *eager) {
+static FuzzVerdict check_threads(Session *s, const Seen *eager) {
     static const int32_t threads[] = {1, 2, 5};
     int32_t usual = sn_threads();
     Seen own = {.status = SN_OK};
     FuzzVerdict verdict = fuzz_fine();
-    bool products = has_products(s->session.program);
-    sn_set_threads(threads[s->session.program->seed % 3]);
-    if (products) verdict = run_eager(s->session.program, &own, NULL);
+    bool products = has_products(s->program);
+    sn_set_threads(threads[s->program->seed % 3]);
+    if (products) verdict = run_eager(s->program, &own, NULL);
     if (!verdict.failure)
-        verdict = check_call(s, s->session.program, products ? &own : eager, 0, EXPECT_HIT);
+        verdict = check_call(s, s->program, products ? &own : eager, 0, EXPECT_HIT);
     sn_set_threads(usual);
     seen_free(&own);
     return verdict;
@@ -225,17 +204,17 @@ static FuzzVerdict check_threads(Check *s, const Seen *eager) {
 
 /* The first call traces, the second one checks the trace, the others hit: one with another number of
  * threads, one with inputs that are aligned differently. */
-static FuzzVerdict check_calls(Check *s, const Seen *eager, bool refuse) {
+static FuzzVerdict check_calls(Session *s, const Seen *eager, bool refuse) {
     bool planted = refuse && plant_refusal();
     s->refused = planted;
-    FuzzVerdict verdict = check_call(s, s->session.program, eager, 0, EXPECT_MISS);
+    FuzzVerdict verdict = check_call(s, s->program, eager, 0, EXPECT_MISS);
     if (planted) s->refused = plant_refused();
     if (s->coverage && planted) s->coverage->plants += s->refused;
-    bool whole = !may_fall_back(s->session.program) && !s->reads && eager->status == SN_OK;
+    bool whole = !may_fall_back(s->program) && !s->reads && eager->status == SN_OK;
     if (!verdict.failure && whole) verdict = check_graph(s);
-    if (!verdict.failure) verdict = check_call(s, s->session.program, eager, 0, EXPECT_ANY);
+    if (!verdict.failure) verdict = check_call(s, s->program, eager, 0, EXPECT_ANY);
     if (!verdict.failure) verdict = check_threads(s, eager);
-    if (!verdict.failure) verdict = check_call(s, s->session.program, eager, 1, EXPECT_HIT);
+    if (!verdict.failure) verdict = check_call(s, s->program, eager, 1, EXPECT_HIT);
     return verdict;
 }
 
@@ -255,31 +234,31 @@ static void name_variation(const FuzzProgram *p, FuzzVariation variation, FuzzVe
 }
 
 /* The same function with other arguments, twice, and once more with the first ones. */
-static FuzzVerdict check_variation(Check *s, const Seen *eager, FuzzVariation variation,
+static FuzzVerdict check_variation(Session *s, const Seen *eager, FuzzVariation variation,
                                    FuzzRandom *random, bool first) {
     FuzzProgram varied;
-    if (!fuzz_vary(s->session.program, variation, random, &varied)) return fuzz_fine();
+    if (!fuzz_vary(s->program, variation, random, &varied)) return fuzz_fine();
     Seen other = {.status = SN_OK};
     Expect expect = first ? EXPECT_MISS : EXPECT_ANY; /* another variation may have been the same */
-    if (fuzz_same_guards(s->session.program, &varied)) expect = EXPECT_HIT;
+    if (fuzz_same_guards(s->program, &varied)) expect = EXPECT_HIT;
     if (variation == FUZZ_VARY_ALIAS) expect = EXPECT_ANY;
     if (s->coverage) s->coverage->variations[variation]++;
     FuzzVerdict verdict = run_eager(&varied, &other, NULL);
     for (int32_t call = 0; call < 2 && !verdict.failure; call++)
         verdict = check_call(s, &varied, &other, 0, call == 0 ? expect : EXPECT_ANY);
-    if (!verdict.failure) verdict = check_call(s, s->session.program, eager, 0, EXPECT_HIT);
+    if (!verdict.failure) verdict = check_call(s, s->program, eager, 0, EXPECT_HIT);
     if (verdict.failure) name_variation(&varied, variation, &verdict);
     seen_free(&other);
     return verdict;
 }
 
-static FuzzVerdict check_compiled(Check *s, const Seen *eager) {
-    FuzzRandom random = {s->session.program->seed ^ 0x5eed};
+static FuzzVerdict check_compiled(Session *s, const Seen *eager) {
+    FuzzRandom random = {s->program->seed ^ 0x5eed};
     bool refuse = fuzz_chance(&random, REFUSED_PERCENT);
     FuzzVerdict verdict = check_calls(s, eager, refuse);
     bool varies = eager->status == SN_OK && fuzz_chance(&random, VARIED_PERCENT);
     for (int32_t i = 0; i < 2 && varies && !verdict.failure; i++) {
-        bool scalar = s->session.program->n_scalars && fuzz_chance(&random, 30);
+        bool scalar = s->program->n_scalars && fuzz_chance(&random, 30);
         FuzzVariation variation =
             scalar ? FUZZ_VARY_SCALAR : (FuzzVariation)fuzz_below(&random, FUZZ_VARIATION_COUNT);
         verdict = check_variation(s, eager, variation, &random, i == 0);
@@ -289,7 +268,7 @@ static FuzzVerdict check_compiled(Check *s, const Seen *eager) {
 
 FuzzVerdict fuzz_check(const FuzzProgram *program, const char *plant, FuzzCoverage *coverage) {
     Seen eager = {.status = SN_OK};
-    Check check = {.coverage = coverage};
+    Session session;
     sn_error error = {0};
     FuzzVerdict verdict = run_eager(program, &eager, coverage);
     uint64_t digest = verdict.digest;
@@ -299,13 +278,11 @@ FuzzVerdict fuzz_check(const FuzzProgram *program, const char *plant, FuzzCovera
         for (int32_t i = 0; i < eager.n_outputs; i++)
             coverage->aliases_returned += eager.outputs[i].shares >= 0;
     }
-    for (int32_t i = 0; i < program->n_steps; i++)
-        check.reads = check.reads || program->steps[i].kind == FUZZ_CHOOSE;
     if (!verdict.failure) {
-        verdict = session_begin(&check.session, program, plant, false, &error)
-                      ? check_compiled(&check, &eager)
+        verdict = session_open(&session, program, plant, coverage, &error)
+                      ? check_compiled(&session, &eager)
                       : fuzz_fail(FUZZ_SETUP, "%s", error.text);
-        session_end(&check.session);
+        session_close(&session);
     }
     seen_free(&eager);
     verdict.digest = digest;
@@ -313,13 +290,13 @@ FuzzVerdict fuzz_check(const FuzzProgram *program, const char *plant, FuzzCovera
 }
 
 void fuzz_dump(const FuzzProgram *program, const char *stage, FILE *out) {
-    FuzzSession session;
+    Session session;
     Seen seen = {.status = SN_OK};
-    if (session_begin(&session, program, NULL, false, NULL))
-        session_call(&session, program, 0, false, &seen);
+    if (session_open(&session, program, NULL, NULL, NULL))
+        session_call(&session, program, 0, NULL, NULL, &seen);
     seen_free(&seen);
     char *text = session.compiled ? sn_dump(session.compiled, stage, NULL) : NULL;
     fprintf(out, "%s\n", text ? text : "(no such stage)");
     sn_text_free(text);
-    session_end(&session);
+    session_close(&session);
 }

@@ -173,6 +173,25 @@ void coverage_print(const FuzzCoverage *c) {
     print_calls(c);
 }
 
+void coverage_print_refusals(const FuzzCoverage *c) {
+    const char *statuses[SN_ERROR_INTERNAL + 1];
+    for (int32_t i = 0; i <= SN_ERROR_INTERNAL; i++) statuses[i] = sn_status_name((sn_status)i);
+    print_counts("refusals by status", statuses, c->refusals, SN_ERROR_INTERNAL + 1);
+    print_counts("by what was wrong (none: the program was invalid before)", fuzz_break_names,
+                 c->breaks, BREAK_COUNT);
+    print_ops("by op", c->refused_ops);
+    print_missing("public ops that never refused", c->refused_ops, 0);
+    print_counts("by other kinds of step", kinds, c->refused_kinds, FUZZ_KIND_COUNT);
+    printf("in inlined functions %lld, behind a host read %lld, for data alone %lld; valid ones "
+           "refused for other arguments %lld\n",
+           (long long)c->refused_inlined, (long long)c->refused_after_read,
+           (long long)c->data_refusals, (long long)c->argument_refusals);
+    printf(
+        "compiled calls: %lld, of them refused by the entry of a valid one: %lld; functions that "
+        "run node by node because a kernel did not compile: %lld\n",
+        (long long)c->calls, (long long)c->refused_hits, (long long)c->plants);
+}
+
 void coverage_print_guards(const FuzzCoverage *c) {
     print_counts("kinds of step", kinds, c->kinds, FUZZ_KIND_COUNT);
     printf(

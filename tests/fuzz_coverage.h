@@ -3,6 +3,7 @@
 #ifndef SN_TESTS_FUZZ_COVERAGE_H
 #define SN_TESTS_FUZZ_COVERAGE_H
 
+#include "tests/fuzz_break.h"
 #include "tests/fuzz_oracle.h"
 #include "tests/fuzz_vary.h"
 
@@ -52,6 +53,16 @@ typedef struct FuzzCoverage {
     int64_t kernels_compiled;                 /* by LLVM */
     int64_t second_isa; /* programs whose bits were compared with another set's */
 
+    int64_t refusals[SN_ERROR_INTERNAL + 1]; /* refused programs by status */
+    int64_t breaks[BREAK_COUNT];             /* by how the step was broken that failed first */
+    int64_t refused_ops[OP_COUNT];           /* by the op of that step */
+    int64_t refused_kinds[FUZZ_KIND_COUNT];  /* by the kind of that step, where it is no op */
+    int64_t refused_inlined;                 /* where it stands in an inlined function */
+    int64_t refused_after_read;              /* where it stands behind a host read */
+    int64_t argument_refusals;               /* programs that other arguments made invalid too */
+    int64_t data_refusals;                   /* where data alone was wrong, so that calls … */
+    int64_t refused_hits; /* … which are refused may find an entry: that many did */
+
     int64_t sampled_hits;                 /* sampled calls inside guards */
     int64_t sampled_misses;               /* outside of all */
     int64_t sampled_checks;               /* inside, for the second time: traced and compared */
@@ -76,7 +87,9 @@ void coverage_step(FuzzCoverage *c, const FuzzProgram *program, int32_t number,
                    const sn_tensor *result);
 void coverage_program(FuzzCoverage *c, const FuzzProgram *program);
 void coverage_print(const FuzzCoverage *c);
-/* The same for sequences of calls. */
+/* Of sequences of calls. */
 void coverage_print_guards(const FuzzCoverage *c);
+/* Of programs that were made to be refused. */
+void coverage_print_refusals(const FuzzCoverage *c);
 
 #endif

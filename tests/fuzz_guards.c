@@ -6,24 +6,21 @@
 
 #include <string.h>
 
-/* The same C function, eagerly. Its exchanges keep in `state`. */
+/* The same C function, eagerly; its exchanges keep in `context`, a state. */
+static FuzzVerdict run_steps(const FuzzProgram *p, sn_tensor **values, sn_tensor *const *blocks,
+                             sn_rng *generator, void *context) {
+    FuzzState *state = context;
+    sn_tensor *outputs[FUZZ_MOST_OUTPUTS];
+    (void)blocks;
+    state->generator = generator;
+    fuzz_run(p, values, state, outputs);
+    return fuzz_fine();
+}
+
 static FuzzVerdict run_eager(const FuzzProgram *p, FuzzState *state, Seen *seen) {
-    sn_tensor *blocks[FUZZ_MOST_INPUTS], *values[FUZZ_MOST_VALUES] = {0};
-    sn_tensor *outputs[FUZZ_MOST_OUTPUTS] = {0};
-    sn_rng generator = {p->seed, p->counter};
-    sn_error error = {0};
-    bool ok = true;
-    state->generator = &generator;
-    SN_SCOPE {
-        if (!fuzz_make_inputs(p, 0, blocks, values))
-            return fuzz_fail(FUZZ_SETUP, "inputs: %s", sn_error_text());
-        seen->status = fuzz_run(p, values, state, outputs);
-        sn_error_take(&error);
-        memcpy(seen->text, error.text, sizeof seen->text);
-        ok = seen_take(p, seen, outputs, blocks, 0, &generator);
-        fuzz_state_settle(state, seen->status == SN_OK);
-    }
-    return ok ? fuzz_fine() : fuzz_fail(FUZZ_SETUP, "out of memory");
+    FuzzVerdict verdict = session_eager(p, run_steps, state, seen);
+    fuzz_state_settle(state, seen->status == SN_OK);
+    return verdict;
 }
 
 /* What the counters say that a call did. */
@@ -43,14 +40,14 @@ static void count_call(FuzzCoverage *c, const sn_counters *before, const sn_coun
     c->overlap_fallbacks += session_fallbacks.overlaps - fallbacks->overlaps;
 }
 
-static FuzzVerdict check_call(FuzzSession *session, const FuzzProgram *p, const FuzzCall *call,
+static FuzzVerdict check_call(Session *session, const FuzzProgram *p, const FuzzCall *call,
                               const Seen *eager, int32_t number, FuzzCoverage *coverage) {
     Seen seen = {.status = SN_OK};
     FuzzFallbacks fallbacks = session_fallbacks;
     sn_counters before = {.size = sizeof before}, now = before;
     sn_counters_get(&before);
-    bool through = call->through && session->outer;
-    FuzzVerdict verdict = session_call(session, p, call->shift, through, &seen);
+    session->through = call->through;
+    FuzzVerdict verdict = session_call(session, p, call->shift, NULL, NULL, &seen);
     sn_counters_get(&now);
     if (coverage) count_call(coverage, &before, &now, &fallbacks, &seen);
     if (!verdict.failure) verdict = seen_compare(p, eager, &seen, number);
@@ -60,7 +57,7 @@ static FuzzVerdict check_call(FuzzSession *session, const FuzzProgram *p, const 
     return verdict;
 }
 
-static FuzzVerdict check_calls(const FuzzSequence *s, FuzzSession *session, FuzzState *state,
+static FuzzVerdict check_calls(const FuzzSequence *s, Session *session, FuzzState *state,
                                FuzzCoverage *coverage) {
     FuzzVerdict verdict = fuzz_fine();
     for (int32_t i = 0; i < s->n_calls && !verdict.failure; i++) {
@@ -122,16 +119,17 @@ static void count_sequence(FuzzCoverage *c, const FuzzSequence *s, bool nested) 
 }
 
 FuzzVerdict guards_check(const FuzzSequence *s, const char *plant, FuzzCoverage *coverage) {
-    FuzzSession session;
+    Session session;
     FuzzState state = {.n_spent = 0};
     sn_error error = {0};
     bool nested = false;
     for (int32_t i = 0; i < s->n_calls; i++) nested = nested || s->calls[i].through;
     if (coverage) count_sequence(coverage, s, nested);
-    FuzzVerdict verdict = session_begin(&session, &s->variants[0], plant, nested, &error)
-                              ? check_calls(s, &session, &state, coverage)
-                              : fuzz_fail(FUZZ_SETUP, "%s", error.text);
-    session_end(&session);
+    bool ok = session_open(&session, &s->variants[0], plant, coverage, &error) &&
+              (!nested || session_nest(&session, &error));
+    FuzzVerdict verdict =
+        ok ? check_calls(s, &session, &state, coverage) : fuzz_fail(FUZZ_SETUP, "%s", error.text);
+    session_close(&session);
     fuzz_state_settle(&state, false);
     return verdict;
 }

@@ -16,7 +16,6 @@ typedef struct Maker {
     sn_tensor *values[FUZZ_MOST_VALUES]; /* inputs and results so far; NULL where there is none */
     sn_tensor *blocks[FUZZ_MOST_INPUTS]; /* memory of the inputs */
     sn_rng generator;                    /* of random ops */
-    FuzzState state;                     /* names it */
     sn_dtype palette[PALETTE];           /* dtypes this program mostly uses */
     int32_t rank;                        /* of the shape this program mostly uses */
     int64_t dims[SN_MAX_RANK];           /* that shape */
@@ -849,7 +848,7 @@ static bool add_step(Maker *m) {
         return false;
     }
     FuzzStep bound = fuzz_bound_step(p, p->n_steps, m->values);
-    sn_tensor *result = fuzz_run_step(&bound, p->n_steps, m->values, &m->state);
+    sn_tensor *result = fuzz_run_step(&bound, p->n_steps, m->values, &m->generator);
     bool refused = sn_error_take(NULL) != SN_OK;
     bool keeps = refused ? chance(m, 4) : result && sn_count(result) <= 4 * MOST_ELEMENTS;
     if (keeps) {
@@ -880,7 +879,6 @@ static void choose_outputs(Maker *m) {
 void fuzz_make(uint64_t seed, FuzzProgram *program) {
     Maker maker = {.program = program, .random = {seed}, .generator = {seed, 0}};
     Maker *m = &maker;
-    m->state.generator = &m->generator;
     *program = (FuzzProgram){.seed = seed, .counter = 5};
     sn_scope scope = sn_scope_begin();
     for (int32_t i = 0; i < PALETTE; i++) m->palette[i] = random_dtype(m);

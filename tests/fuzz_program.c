@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_LOOPS = 6, MOST_KEPT = 256 };
+enum { MOST_LOOPS = 6 };
 
 /* ---- random numbers ------------------------------------------------------------------------- */
 
@@ -146,6 +146,17 @@ bool fuzz_make_inputs(const FuzzProgram *program, int64_t shift, sn_tensor **blo
     return true;
 }
 
+int32_t fuzz_add_input(FuzzProgram *p, FuzzBlock block, int32_t rank, const int64_t *dims) {
+    if (p->n_inputs == FUZZ_MOST_INPUTS) return -1;
+    FuzzInput input = {.block = p->n_blocks, .rank = rank};
+    memcpy(input.dims, dims, sizeof(int64_t) * (size_t)rank);
+    dense_strides(input.dims, rank, input.strides);
+    block.count = sizes_count(dims, rank);
+    p->blocks[p->n_blocks++] = block;
+    p->inputs[p->n_inputs] = input;
+    return p->n_inputs++;
+}
+
 /* ---- running -------------------------------------------------------------------------------- */
 
 /* Saturates, where a C cast would be undefined. */
@@ -155,6 +166,9 @@ static int64_t whole(double value) {
 
 static sn_tensor *operand(const FuzzOperand *operand, sn_tensor *const *values) {
     switch (operand->value) {
+    case FUZZ_NULL:
+    case FUZZ_RELEASED: /* see run_step: it is the last to be made */
+        return NULL;
     case FUZZ_NONE:
         return SN_NONE;
     case FUZZ_REAL:
@@ -166,26 +180,86 @@ static sn_tensor *operand(const FuzzOperand *operand, sn_tensor *const *values) 
     }
 }
 
-static sn_tensor *run_index(const FuzzStep *step, sn_tensor *x, Site site) {
-    sn_index_item items[FUZZ_MOST_WORDS / 4];
-    int32_t count = step->n_words / 4;
-    for (int32_t i = 0; i < count; i++) {
-        const int64_t *words = step->words + 4 * i;
-        items[i] = (sn_index_item){(sn_index_kind)words[0], words[1], words[2], words[3]};
+sn_tensor *fuzz_released(void) {
+    sn_scope scope = sn_scope_begin();
+    sn_tensor *tensor = sn_c(0);
+    sn_scope_end(scope, NULL);
+    return tensor;
+}
+
+/* Words that stand for a list when it is too long. */
+static const int64_t long_list[4 * ATTR_MOST];
+
+/* A list of attributes, items or sizes as its caller gives it; returns the count. */
+static int32_t faulty_list(FuzzFault fault, const int64_t **list, int32_t count) {
+    if (fault == FUZZ_LIST_NULL) *list = NULL;
+    if (fault == FUZZ_LIST_LONG) *list = long_list;
+    return fault == FUZZ_LIST_NULL && !count ? 2
+           : fault == FUZZ_LIST_NEGATIVE     ? -1 - count
+           : fault == FUZZ_LIST_LONG         ? ATTR_MOST
+                                             : count;
+}
+
+int32_t fuzz_attrs(const FuzzStep *step, FuzzAttr *attrs) {
+    int32_t n_params, at = 0, count = 0;
+    if (step->kind != FUZZ_OP && step->kind != FUZZ_INPLACE) return 0;
+    const OpParam *params = op_params(step->op, &n_params);
+    for (int32_t i = 0; i < n_params && at < step->n_words; i++) {
+        if (params[i].kind == 't' || params[i].kind == 'r') continue;
+        attrs[count++] = (FuzzAttr){&params[i], at};
+        at += params[i].kind == 'L' ? (int32_t)step->words[at] + 1 : 1;
     }
-    return sn_index_at(x, items, count, site.file, site.line);
+    return count;
+}
+
+/* The attribute list as the op's function makes it of its arguments. */
+static void step_attrs(const FuzzStep *step, AttrList *list) {
+    FuzzAttr attrs[OP_MOST_PARAMS];
+    int32_t n = fuzz_attrs(step, attrs);
+    list->count = 0;
+    for (int32_t i = 0; i < n; i++) {
+        const int64_t *words = step->words + attrs[i].at, *entries = words + 1;
+        if (attrs[i].param->kind == 'L') {
+            int32_t count = faulty_list(step->fault, &entries, (int32_t)words[0]);
+            attr_list(list, entries, count);
+        } else {
+            attr_int(list, words[0]);
+        }
+    }
+}
+
+static sn_tensor *run_index(const FuzzStep *step, sn_tensor *x, Site site) {
+    sn_index_item items[ATTR_MOST];
+    const int64_t *words = step->words;
+    int32_t count = faulty_list(step->fault, &words, step->n_words / 4);
+    for (int32_t i = 0; words && i < count; i++)
+        items[i] = (sn_index_item){(sn_index_kind)words[4 * i], words[4 * i + 1], words[4 * i + 2],
+                                   words[4 * i + 3]};
+    return sn_index_at(x, words ? items : NULL, count, site.file, site.line);
+}
+
+/* The sizes with FUZZ_REST replaced. */
+static void fill_rest(const sn_tensor *x, int64_t axis, int64_t *sizes, int32_t count) {
+    int64_t rest = axis < sn_rank(x) ? sn_size(x, (int32_t)axis) : 0;
+    int32_t open = -1;
+    for (int32_t i = 0; i < count; i++) {
+        if (sizes[i] == FUZZ_REST)
+            open = i;
+        else
+            rest -= sizes[i];
+    }
+    if (open >= 0) sizes[open] = rest;
 }
 
 static sn_tensor *run_split(const FuzzStep *step, sn_tensor *x, Site site) {
-    sn_tensor *parts[FUZZ_MOST_WORDS];
-    int64_t sizes[FUZZ_MOST_WORDS], rest = -1;
-    int32_t count = step->n_words - 2, open = -1;
-    for (int32_t i = 0; i < count; i++) {
-        sizes[i] = step->words[2 + i];
-        if (sizes[i] == FUZZ_REST) open = i;
-        rest -= sizes[i];
-    }
-    if (open >= 0 && x) sizes[open] = sn_size(x, (int32_t)step->words[0]) + rest;
+    sn_tensor *parts[ATTR_MOST];
+    int64_t own[FUZZ_MOST_WORDS];
+    const int64_t *sizes = own;
+    int32_t count = step->n_words - 2;
+    memcpy(own, step->words + 2, sizeof(int64_t) * (size_t)count);
+    if (x && x->kind != TENSOR_NONE && step->words[0] >= 0)
+        fill_rest(x, step->words[0], own, count);
+    count = faulty_list(step->fault, &sizes, count);
     bool ok = sn_split_at(x, sizes, count, step->words[0], parts, site.file, site.line);
     return ok && step->words[1] < count ? parts[step->words[1]] : NULL;
 }
@@ -217,25 +291,6 @@ static sn_tensor *run_loop(sn_tensor *x, Site site) {
         sum = i ? sn_add_at(sum, part, site.file, site.line) : part;
     }
     return sum;
-}
-
-/* Large ones are not kept: they would meet others that no call alone has. */
-static sn_tensor *run_exchange(sn_tensor *x, int32_t number, FuzzState *state) {
-    bool keeps = x && sn_error_status() == SN_OK && x->kind != TENSOR_NONE &&
-                 x->kind != TENSOR_WEAK && sn_count(x) <= MOST_KEPT;
-    if (!keeps) return x;
-    sn_tensor *before = state->kept[number];
-    state->kept[number] = sn_retain(x);
-    if (before) state->spent[state->n_spent++] = before;
-    return before ? before : x;
-}
-
-void fuzz_state_settle(FuzzState *state, bool keeps) {
-    while (state->n_spent) sn_release(state->spent[--state->n_spent]);
-    for (int32_t i = 0; i < FUZZ_MOST_STEPS && !keeps; i++) {
-        sn_release(state->kept[i]);
-        state->kept[i] = NULL;
-    }
 }
 
 /* ---- numbers -------------------------------------------------------------------------------- */
@@ -307,15 +362,17 @@ bool fuzz_draws(const FuzzStep *step) {
 }
 
 sn_tensor *fuzz_run_step(const FuzzStep *step, int32_t number, sn_tensor *const *values,
-                         FuzzState *state) {
+                         sn_rng *generator) {
     sn_tensor *operands[FUZZ_MOST_OPERANDS];
     Site site = {"step", number + 1};
-    AttrList attrs = {.count = step->n_words};
+    AttrList attrs;
     double value;
-    memcpy(attrs.words, step->words, sizeof(int64_t) * (size_t)step->n_words);
+    step_attrs(step, &attrs);
     for (int32_t i = 0; i < step->n_operands; i++)
         operands[i] = operand(&step->operands[i], values);
-    sn_rng *own = fuzz_draws(step) ? state->generator : NULL;
+    for (int32_t i = 0; i < step->n_operands; i++)
+        if (step->operands[i].value == FUZZ_RELEASED) operands[i] = fuzz_released();
+    sn_rng *own = fuzz_draws(step) && step->fault != FUZZ_NO_GENERATOR ? generator : NULL;
     switch (step->kind) {
     case FUZZ_INPLACE:
         return dispatch_inplace(step->op, operands, step->n_operands, &attrs, own, site);
@@ -335,7 +392,6 @@ sn_tensor *fuzz_run_step(const FuzzStep *step, int32_t number, sn_tensor *const 
     case FUZZ_LOOP:
         return run_loop(operands[0], site);
     case FUZZ_EXCHANGE:
-        return run_exchange(operands[0], number, state);
     case FUZZ_PASS:
         return operands[0];
     default:
@@ -343,21 +399,13 @@ sn_tensor *fuzz_run_step(const FuzzStep *step, int32_t number, sn_tensor *const 
     }
 }
 
-sn_status fuzz_run(const FuzzProgram *program, sn_tensor **values, FuzzState *state,
-                   sn_tensor **outputs) {
-    for (int32_t i = 0; i < program->n_steps; i++) {
-        bool tries = program->steps[i].tries && sn_error_status() == SN_OK;
-        FuzzStep step = fuzz_bound_step(program, i, values);
-        sn_tensor *result = fuzz_run_step(&step, i, values, state);
-        if (tries && sn_error_take(NULL) != SN_OK) result = operand(&step.operands[0], values);
-        values[FUZZ_MOST_INPUTS + i] = result;
-    }
-    for (int32_t i = 0; i < program->n_outputs; i++) {
-        outputs[i] = values[program->outputs[i]];
-        if (outputs[i] == SN_NONE)
-            sn_error_raise(SN_ERROR_ARGUMENT, "step", 0, "result %d is absent", (int)i);
-    }
-    return sn_error_status();
+FuzzProgram fuzz_cut(const FuzzProgram *program, int32_t n_steps) {
+    FuzzProgram cut = *program;
+    cut.n_steps = n_steps;
+    int32_t last = n_steps ? FUZZ_MOST_INPUTS + n_steps - 1 : 0;
+    for (int32_t i = 0; i < cut.n_outputs; i++)
+        if (cut.outputs[i] >= FUZZ_MOST_INPUTS + n_steps) cut.outputs[i] = last;
+    return cut;
 }
 
 void fuzz_rename(FuzzProgram *program, FuzzRename *change, void *context) {

@@ -15,7 +15,7 @@
 
 enum {
     FUZZ_MOST_INPUTS = 12, /* also the number of the first step's value */
-    FUZZ_MOST_STEPS = 14,
+    FUZZ_MOST_STEPS = 20,
     FUZZ_MOST_VALUES = FUZZ_MOST_INPUTS + FUZZ_MOST_STEPS,
     FUZZ_MOST_OUTPUTS = 6,
     FUZZ_MOST_OPERANDS = 4,
@@ -87,12 +87,19 @@ typedef enum FuzzKind {
     FUZZ_KIND_COUNT
 } FuzzKind;
 
-enum { FUZZ_NONE = -1, FUZZ_REAL = -2, FUZZ_INTEGER = -3, FUZZ_SCALAR = -4 };
-enum { FUZZ_REST = -1 }; /* a size: what the others leave of the axis */
+enum {
+    FUZZ_NONE = -1,
+    FUZZ_REAL = -2,
+    FUZZ_INTEGER = -3,
+    FUZZ_SCALAR = -4,
+    FUZZ_NULL = -5,    /* what an op that was refused returned */
+    FUZZ_RELEASED = -6 /* a handle that died just now */
+};
+enum { FUZZ_REST = -987654321 }; /* a size: what the others leave of the axis */
 
 /* An operand of a step. */
 typedef struct FuzzOperand {
-    int32_t value; /* an input, FUZZ_MOST_INPUTS + a step, or one of the four above */
+    int32_t value; /* an input, FUZZ_MOST_INPUTS + a step, or one of those above */
     double real;   /* REAL: sn_c of it; INTEGER: sn_ci of it; SCALAR: the argument's number */
 } FuzzOperand;
 
@@ -130,6 +137,16 @@ typedef struct FuzzFollow {
     FuzzNumber number; /* what it is */
 } FuzzFollow;
 
+/* What a caller gets wrong about a step besides its operands and words. */
+typedef enum FuzzFault {
+    FUZZ_NO_FAULT,
+    FUZZ_LIST_NULL,     /* NULL for the list of attributes, items or sizes, but a count */
+    FUZZ_LIST_NEGATIVE, /* a negative count */
+    FUZZ_LIST_LONG,     /* more entries than anything takes */
+    FUZZ_NO_GENERATOR,  /* NULL for the generator */
+    FUZZ_FAULT_COUNT
+} FuzzFault;
+
 typedef struct FuzzStep {
     FuzzKind kind;                            /* what is called */
     OpCode op;                                /* OP, INPLACE: which op */
@@ -137,12 +154,15 @@ typedef struct FuzzStep {
     FuzzOperand operands[FUZZ_MOST_OPERANDS]; /* tensors */
     int32_t n_words;                          /* attribute words in use */
     int64_t words[FUZZ_MOST_WORDS];           /* as in AttrList, before they are normalised */
-    int32_t n_follows;                        /* words that are computed */
-    FuzzFollow follows[FUZZ_MOST_FOLLOWS];    /* which, and how */
-    bool asks;                                /* it is run on a condition: … */
-    FuzzNumber when;                          /* … only where this number … */
-    int64_t above; /* … is above it; else the step passes operand 0 on */
-    bool tries;    /* so it does where the op is refused */
+    FuzzFault fault;                          /* what is wrong with how it is called */
+    bool inlined;  /* inside the compiled function, it runs in one of its own, which is inlined */
+    int8_t broken; /* how fuzz_break made it invalid; 0 = not at all */
+    int32_t n_follows;                     /* words that are computed */
+    FuzzFollow follows[FUZZ_MOST_FOLLOWS]; /* which, and how */
+    bool asks;                             /* it is run on a condition: … */
+    FuzzNumber when;                       /* … only where this number … */
+    int64_t above;                         /* … is above it; else the step passes operand 0 on */
+    bool tries;                            /* so it does where the op is refused */
 } FuzzStep;
 
 /* How the tensors and scalars are passed. */
@@ -152,6 +172,12 @@ typedef enum FuzzPassing {
     FUZZ_STRUCT, /* all are in one described struct */
     FUZZ_PASSING_COUNT
 } FuzzPassing;
+
+/* Attribute words of a step by parameter of its op. */
+typedef struct FuzzAttr {
+    const OpParam *param; /* its name and kind */
+    int32_t at;           /* its word; of a list the count, which its entries follow */
+} FuzzAttr;
 
 typedef struct FuzzProgram {
     uint64_t seed;                         /* it was made from */
@@ -169,32 +195,29 @@ typedef struct FuzzProgram {
     int32_t outputs[FUZZ_MOST_OUTPUTS];    /* values returned */
 } FuzzProgram;
 
-/* What a function has besides its arguments. */
-typedef struct FuzzState {
-    sn_rng *generator;                 /* of random ops */
-    sn_tensor *kept[FUZZ_MOST_STEPS];  /* EXCHANGE: retained in an earlier call */
-    sn_tensor *spent[FUZZ_MOST_STEPS]; /* taken out in this call; released behind it */
-    int32_t n_spent;                   /* how many */
-} FuzzState;
-/* Behind a call: releases what was taken out, and, where nothing is to be kept, all. */
-void fuzz_state_settle(FuzzState *state, bool keeps);
-
 /* Elements of a block, `shift` of them in front; freed with free(). */
 void *fuzz_block_data(const FuzzBlock *block, int64_t shift);
 /* The inputs, on fresh memory whose blocks begin `shift` elements late; false when out of memory.
  * Equal ones are, in every second program, one handle. Handles belong to the scope. */
 bool fuzz_make_inputs(const FuzzProgram *program, int64_t shift, sn_tensor **blocks,
                       sn_tensor **inputs);
+/* A handle that was released. Its memory is the next handle's, so it is to be used at once. */
+sn_tensor *fuzz_released(void);
+/* Adds a dense input with a block of its own; its value, or -1 where there is no room. */
+int32_t fuzz_add_input(FuzzProgram *program, FuzzBlock block, int32_t rank, const int64_t *dims);
+/* Attributes of an OP or INPLACE step, as far as it has words for them; none of other kinds. At most
+ * OP_MOST_PARAMS; returns how many. */
+int32_t fuzz_attrs(const FuzzStep *step, FuzzAttr *attrs);
 /* A number; 0, or whatever is there, with an error pending. */
 int64_t fuzz_number(const FuzzProgram *program, const FuzzNumber *number, sn_tensor *const *values);
 /* A step with scalars and numbers replaced by their values, or a PASS in its place. */
 FuzzStep fuzz_bound_step(const FuzzProgram *program, int32_t number, sn_tensor *const *values);
-/* Runs a bound step on the values so far; NULL with the thread's error. */
+/* Runs a bound step on the values so far; NULL with the thread's error. An EXCHANGE is a PASS here: see
+ * fuzz_run. */
 sn_tensor *fuzz_run_step(const FuzzStep *step, int32_t number, sn_tensor *const *values,
-                         FuzzState *state);
-/* Runs all steps; `values` holds the inputs. Outputs are NULL where an error is pending. */
-sn_status fuzz_run(const FuzzProgram *program, sn_tensor **values, FuzzState *state,
-                   sn_tensor **outputs);
+                         sn_rng *generator);
+/* The program without its steps from `n_steps` on. It returns its last value in place of theirs. */
+FuzzProgram fuzz_cut(const FuzzProgram *program, int32_t n_steps);
 /* Are they the same elements in the same order? */
 bool fuzz_same_input(const FuzzInput *a, const FuzzInput *b);
 /* The axes by stride, the innermost first; room for SN_MAX_RANK of them. */

@@ -50,21 +50,28 @@ static bool see_output(Seen *seen, sn_tensor *const *outputs, int32_t number,
     return out->data != NULL;
 }
 
+bool seen_take_blocks(const FuzzProgram *p, sn_tensor *const *blocks, int64_t shift,
+                      char **copies) {
+    for (int32_t i = 0; i < p->n_blocks; i++) {
+        size_t size = sn_dtype_size(p->blocks[i].dtype), bytes = (size_t)p->blocks[i].count * size;
+        copies[i] = malloc(bytes + 1);
+        if (!copies[i]) return false;
+        memcpy(copies[i], blocks[i]->storage->data + (size_t)shift * size, bytes);
+    }
+    return true;
+}
+
 bool seen_take(const FuzzProgram *p, Seen *seen, sn_tensor *const *outputs,
-               sn_tensor *const *blocks, int64_t shift, const sn_rng *generator) {
+               sn_tensor *const *blocks, int64_t shift, const sn_rng *generator,
+               const sn_error *error) {
     bool ok = true;
+    seen->status = error->status;
+    seen->line = error->line;
+    if (error->status != SN_OK) memcpy(seen->text, error->text, sizeof seen->text);
     for (int32_t i = 0; ok && seen->status == SN_OK && i < p->n_outputs; i++)
         ok = see_output(seen, outputs, i, blocks, p->n_blocks, shift);
-    for (int32_t i = 0; ok && i < p->n_blocks; i++) {
-        size_t size = sn_dtype_size(p->blocks[i].dtype);
-        seen->blocks[i] = malloc((size_t)p->blocks[i].count * size + 1);
-        ok = seen->blocks[i] != NULL;
-        if (ok)
-            memcpy(seen->blocks[i], blocks[i]->storage->data + (size_t)shift * size,
-                   (size_t)p->blocks[i].count * size);
-    }
     seen->generator = *generator;
-    return ok;
+    return ok && seen_take_blocks(p, blocks, shift, seen->blocks);
 }
 
 /* ---- comparing ------------------------------------------------------------------------------ */
@@ -73,8 +80,7 @@ static bool is_nan(sn_dtype dtype, uint64_t bits) {
     return dtype_is_float(dtype) && isnan(dtype_bits_to_double(dtype, bits));
 }
 
-/* Position of the first element whose bits differ, two NaNs being equal; -1. */
-static int64_t first_difference(sn_dtype dtype, const char *a, const char *b, int64_t count) {
+int64_t seen_first_difference(sn_dtype dtype, const char *a, const char *b, int64_t count) {
     size_t size = sn_dtype_size(dtype);
     if (memcmp(a, b, (size_t)count * size) == 0) return -1;
     for (int64_t i = 0; i < count; i++) {
@@ -107,7 +113,7 @@ static FuzzVerdict compare_output(const SeenOutput *e, const SeenOutput *c, int3
         return fuzz_fail(FUZZ_LAYOUT, "call %d, result %d: shares %d at %lld, eager %d at %lld",
                          call, number, c->shares, (long long)c->offset, e->shares,
                          (long long)e->offset);
-    int64_t at = first_difference(e->dtype, e->data, c->data, e->count);
+    int64_t at = seen_first_difference(e->dtype, e->data, c->data, e->count);
     if (at < 0) return fuzz_fine();
     return fuzz_fail(FUZZ_BITS, "call %d, result %d (%s), element %lld of %lld: %.17g, eager %.17g",
                      call, number, sn_dtype_name(e->dtype), (long long)at, (long long)e->count,
@@ -118,7 +124,7 @@ static FuzzVerdict compare_blocks(const FuzzProgram *p, const Seen *e, const See
                                   int32_t call) {
     for (int32_t i = 0; i < p->n_blocks; i++) {
         sn_dtype dtype = p->blocks[i].dtype;
-        int64_t at = first_difference(dtype, e->blocks[i], c->blocks[i], p->blocks[i].count);
+        int64_t at = seen_first_difference(dtype, e->blocks[i], c->blocks[i], p->blocks[i].count);
         if (at < 0) continue;
         return fuzz_fail(FUZZ_WRITTEN, "call %d, block %d (%s), element %lld: %.17g, eager %.17g",
                          call, i, sn_dtype_name(dtype), (long long)at,

@@ -21,6 +21,7 @@ typedef struct SeenOutput {
 /* All that a run leaves behind. */
 typedef struct Seen {
     sn_status status;                      /* of the call */
+    int32_t line;                          /* of its error */
     char text[480];                        /* of its error */
     SeenOutput outputs[FUZZ_MOST_OUTPUTS]; /* results */
     int32_t n_outputs;                     /* how many came back */
@@ -28,11 +29,17 @@ typedef struct Seen {
     sn_rng generator;                      /* afterwards */
 } Seen;
 
-/* Takes in the results, unless `seen->status` is an error, and the inputs' memory, whose blocks begin
- * `shift` elements late; false when out of memory. */
+/* Takes in the error, or else the results, and the inputs' memory, whose blocks begin `shift` elements
+ * late; false when out of memory. */
 bool seen_take(const FuzzProgram *program, Seen *seen, sn_tensor *const *outputs,
-               sn_tensor *const *blocks, int64_t shift, const sn_rng *generator);
+               sn_tensor *const *blocks, int64_t shift, const sn_rng *generator,
+               const sn_error *error);
+/* Copies that memory alone; each copy is to be freed with free(). */
+bool seen_take_blocks(const FuzzProgram *program, sn_tensor *const *blocks, int64_t shift,
+                      char **copies);
 void seen_free(Seen *seen);
+/* Position of the first element whose bits differ, two NaNs being equal; -1. */
+int64_t seen_first_difference(sn_dtype dtype, const char *a, const char *b, int64_t count);
 /* `eager` and `compiled` must agree; `call` is for the words. */
 FuzzVerdict seen_compare(const FuzzProgram *program, const Seen *eager, const Seen *compiled,
                          int32_t call);

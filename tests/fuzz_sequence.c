@@ -3,6 +3,7 @@
 
 #include "tests/fuzz_adapt.h"
 #include "tests/fuzz_make.h"
+#include "tests/fuzz_session.h"
 #include "tests/fuzz_text.h"
 #include "tests/fuzz_vary.h"
 

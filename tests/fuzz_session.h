@@ -1,31 +1,66 @@
-/* A random program as a compiled function, and calls of it: arguments in the order of the signature,
- * C state that it reaches by itself, what the log says about graphs that were run node by node. */
+/* One program of the fuzzer as a function: run eagerly, or compiled and called, with all that each run
+ * leaves behind taken in. What is checked about the runs is up to the caller. */
 #ifndef SN_TESTS_FUZZ_SESSION_H
 #define SN_TESTS_FUZZ_SESSION_H
 
+#include "tests/fuzz_coverage.h"
 #include "tests/fuzz_seen.h"
 
-/* A program with its compiled function. */
-typedef struct FuzzSession {
-    const FuzzProgram *program;            /* whose steps the function runs */
-    const char *plant;                     /* a bug in it, or NULL */
-    sn_compiled *compiled;                 /* the function */
-    sn_compiled *outer;                    /* one that calls it; NULL where there is none */
+/* What a function has besides its arguments. */
+typedef struct FuzzState {
+    sn_rng *generator;                 /* of random ops */
+    sn_compiled *inlined;              /* runs steps that are marked so; NULL: they run as all do */
+    sn_tensor *kept[FUZZ_MOST_STEPS];  /* EXCHANGE: retained in an earlier call */
+    sn_tensor *spent[FUZZ_MOST_STEPS]; /* taken out in this call; released behind it */
+    int32_t n_spent;                   /* how many */
+} FuzzState;
+
+/* Runs all steps on `values`, which hold the inputs, and puts the results into `outputs`: NULL where an
+ * error is pending. */
+sn_status fuzz_run(const FuzzProgram *program, sn_tensor **values, FuzzState *state,
+                   sn_tensor **outputs);
+/* Behind a call: releases what was taken out, and, where nothing is to be kept, all. */
+void fuzz_state_settle(FuzzState *state, bool keeps);
+
+/* A program with its compiled function. The function takes the program's arguments, how many steps it
+ * is to run (see fuzz_cut), and a generator. */
+typedef struct Session {
+    const FuzzProgram *program; /* whose steps the function runs */
+    const char *plant;          /* a bug in it, or NULL */
+    sn_compiled *compiled;      /* the function */
+    sn_compiled *inlined;       /* runs steps that are marked so, in the function's trace */
+    sn_compiled *outer;         /* calls the function, once it was made */
+    bool through;               /* calls go to `outer` */
     sn_tensor *captured[FUZZ_MOST_INPUTS]; /* of the call: tensors that are not passed */
     double declared[FUZZ_MOST_SCALARS];    /* of the call: declared memory */
     FuzzState state;                       /* what its exchanges keep */
-} FuzzSession;
+    FuzzCoverage *coverage;                /* of all programs */
+    bool reads;                            /* it reads on the host: it is run on every call */
+    bool refused;                          /* a kernel of it was refused: it falls back */
+    int32_t call;                          /* calls so far */
+} Session;
 
-/* Compiles nothing yet; with `nested`, makes `outer` too. False with *error. */
-bool session_begin(FuzzSession *session, const FuzzProgram *program, const char *plant, bool nested,
-                   sn_error *error);
-void session_end(FuzzSession *session);
-/* Calls it (through `outer`) with the arguments of `program`, which has the session's steps; blocks
- * begin `shift` elements late. `seen` takes in what the call leaves. */
-FuzzVerdict session_call(FuzzSession *session, const FuzzProgram *program, int64_t shift,
-                         bool through, Seen *seen);
+/* Makes the handles; false with the error set. To be closed in any case. */
+bool session_open(Session *session, const FuzzProgram *program, const char *plant,
+                  FuzzCoverage *coverage, sn_error *error);
+/* Makes `outer`. */
+bool session_nest(Session *session, sn_error *error);
+void session_close(Session *session);
 
-/* Graphs that were run node by node, in this process. */
+/* Runs the steps on `values`, which hold the inputs, until one is refused. */
+typedef FuzzVerdict FuzzSteps(const FuzzProgram *program, sn_tensor **values,
+                              sn_tensor *const *blocks, sn_rng *generator, void *context);
+/* Runs a program eagerly, its steps by `steps`. The thread's error goes into `seen`. */
+FuzzVerdict session_eager(const FuzzProgram *program, FuzzSteps *steps, void *context, Seen *seen);
+
+/* Spoils the values of a call. */
+typedef void FuzzSpoil(sn_value *values, int32_t *n_values, void *context);
+/* Calls the function with the arguments of `program`, whose blocks begin `shift` elements late, for
+ * as many steps as it has. `spoil` may be NULL. */
+FuzzVerdict session_call(Session *session, const FuzzProgram *program, int64_t shift,
+                         FuzzSpoil *spoil, void *context, Seen *seen);
+
+/* Graphs that were run node by node since the first session of this process. */
 typedef struct FuzzFallbacks {
     int64_t overlaps; /* for a write to memory that is shared or named twice */
     int64_t others;   /* for other reasons */

@@ -146,27 +146,21 @@ static bool make_input(FuzzProgram *p, int32_t at) {
     if (p->n_inputs == FUZZ_MOST_INPUTS) return false;
     sn_tensor *blocks[FUZZ_MOST_INPUTS], *values[FUZZ_MOST_VALUES] = {0};
     sn_rng generator = {p->seed, p->counter};
-    FuzzState state = {.generator = &generator};
     sn_tensor *result = NULL;
     sn_scope scope = sn_scope_begin();
     if (fuzz_make_inputs(p, 0, blocks, values))
         for (int32_t i = 0; i <= at; i++) {
             FuzzStep step = fuzz_bound_step(p, i, values);
-            values[FUZZ_MOST_INPUTS + i] = result = fuzz_run_step(&step, i, values, &state);
+            values[FUZZ_MOST_INPUTS + i] = result = fuzz_run_step(&step, i, values, &generator);
         }
     sn_error_take(NULL);
     bool ok = result && result->kind == TENSOR_REAL;
     if (ok) {
-        int32_t number = p->n_inputs++, block = p->n_blocks++;
-        FuzzInput *input = &p->inputs[number];
-        *input = (FuzzInput){.block = block, .rank = result->rank};
-        memcpy(input->dims, result->dims, sizeof input->dims);
-        dense_strides(input->dims, input->rank, input->strides);
-        p->blocks[block] = (FuzzBlock){(sn_dtype)result->dtype, sn_count(result), FUZZ_SMALL, 0,
-                                       (uint64_t)at + 77};
+        FuzzBlock block = {.dtype = (sn_dtype)result->dtype, .fill = FUZZ_SMALL};
+        block.seed = (uint64_t)at + 77;
+        int32_t number = fuzz_add_input(p, block, result->rank, result->dims);
         drop_step(p, at, number);
     }
-    fuzz_state_settle(&state, false);
     sn_scope_end(scope, NULL);
     return ok;
 }

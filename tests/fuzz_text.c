@@ -29,25 +29,47 @@ static void print_list(const int64_t *values, int64_t count, FILE *out) {
 
 /* Attributes by the names of the op's signature. */
 static void print_attrs(const FuzzStep *step, FILE *out) {
-    int32_t n_params, at = 0;
-    const OpParam *params = op_params(step->op, &n_params);
-    for (int32_t i = 0; i < n_params && at < step->n_words; i++) {
-        if (params[i].kind == 't' || params[i].kind == 'r') continue;
-        fprintf(out, ", %s=", params[i].name);
-        if (params[i].kind == 'L') {
-            print_list(step->words + at + 1, step->words[at], out);
-            at += (int32_t)step->words[at] + 1;
-            continue;
-        }
+    FuzzAttr attrs[OP_MOST_PARAMS];
+    int32_t n = fuzz_attrs(step, attrs);
+    for (int32_t i = 0; i < n; i++) {
+        const OpParam *param = attrs[i].param;
+        const int64_t *word = &step->words[attrs[i].at];
         double real;
-        memcpy(&real, &step->words[at], sizeof real);
-        if (params[i].kind == 'd')
+        memcpy(&real, word, sizeof real);
+        fprintf(out, ", %s=", param->name);
+        if (param->kind == 'L')
+            print_list(word + 1, *word, out);
+        else if (param->kind == 'd')
             fprintf(out, "%.17g", real);
-        else if (params[i].kind == 'y')
-            fprintf(out, "%s", sn_dtype_name((sn_dtype)step->words[at]));
+        else if (param->kind == 'y')
+            fprintf(out, "%s", sn_dtype_name((sn_dtype)*word));
         else
-            fprintf(out, "%lld", (long long)step->words[at]);
-        at++;
+            fprintf(out, "%lld", (long long)*word);
+    }
+}
+
+static void print_operand(const FuzzOperand *x, FILE *out) {
+    switch (x->value) {
+    case FUZZ_NONE:
+        fprintf(out, "none");
+        return;
+    case FUZZ_REAL:
+        fprintf(out, "c(%.17g)", x->real);
+        return;
+    case FUZZ_INTEGER:
+        fprintf(out, "ci(%.17g)", x->real);
+        return;
+    case FUZZ_SCALAR:
+        fprintf(out, "s%d", (int)x->real);
+        return;
+    case FUZZ_NULL:
+        fprintf(out, "NULL");
+        return;
+    case FUZZ_RELEASED:
+        fprintf(out, "released");
+        return;
+    default:
+        fprintf(out, "%%%d", (int)x->value);
     }
 }
 
@@ -80,18 +102,8 @@ static void print_step(const FuzzStep *step, int32_t number, FILE *out) {
     fuzz_step_name(step, name, sizeof name);
     fprintf(out, "  %%%d = %s", FUZZ_MOST_INPUTS + number, name);
     for (int32_t i = 0; i < step->n_operands; i++) {
-        const FuzzOperand *x = &step->operands[i];
         fprintf(out, "%s", i ? ", " : " ");
-        if (x->value == FUZZ_NONE)
-            fprintf(out, "none");
-        else if (x->value == FUZZ_REAL)
-            fprintf(out, "c(%.17g)", x->real);
-        else if (x->value == FUZZ_INTEGER)
-            fprintf(out, "ci(%.17g)", x->real);
-        else if (x->value == FUZZ_SCALAR)
-            fprintf(out, "s%d", (int)x->real);
-        else
-            fprintf(out, "%%%d", (int)x->value);
+        print_operand(&step->operands[i], out);
     }
     double real;
     memcpy(&real, step->words, sizeof real);
@@ -104,7 +116,10 @@ static void print_step(const FuzzStep *step, int32_t number, FILE *out) {
         print_list(step->words, step->n_words, out);
     }
     print_host(step, out);
-    fputc('\n', out);
+    static const char *const faults[FUZZ_FAULT_COUNT] = {
+        "", ", the list is NULL", ", the list's count is negative", ", the list is too long",
+        ", the generator is NULL"};
+    fprintf(out, "%s%s\n", faults[step->fault], step->inlined ? "  (inlined)" : "");
 }
 
 static void print_input(const FuzzProgram *program, int32_t number, FILE *out) {

@@ -5,13 +5,21 @@
 #include <stdio.h>
 
 const char *const fuzz_failure_names[FUZZ_FAILURE_COUNT] = {
-    [FUZZ_FINE] = "fine",           [FUZZ_CRASH] = "crash",
-    [FUZZ_HANG] = "hang",           [FUZZ_SETUP] = "setup",
-    [FUZZ_STATUS] = "status",       [FUZZ_LAYOUT] = "layout",
-    [FUZZ_BITS] = "bits",           [FUZZ_WRITTEN] = "written",
-    [FUZZ_GENERATOR] = "generator", [FUZZ_FELL_BACK] = "fell back",
-    [FUZZ_NO_HIT] = "no hit",       [FUZZ_NO_MISS] = "no miss",
-    [FUZZ_ORACLE] = "oracle",       [FUZZ_ORACLE_GRAPH] = "oracle graph",
+    [FUZZ_FINE] = "fine",
+    [FUZZ_CRASH] = "crash",
+    [FUZZ_HANG] = "hang",
+    [FUZZ_SETUP] = "setup",
+    [FUZZ_STATUS] = "status",
+    [FUZZ_LAYOUT] = "layout",
+    [FUZZ_BITS] = "bits",
+    [FUZZ_WRITTEN] = "written",
+    [FUZZ_GENERATOR] = "generator",
+    [FUZZ_FELL_BACK] = "fell back",
+    [FUZZ_NO_HIT] = "no hit",
+    [FUZZ_NO_MISS] = "no miss",
+    [FUZZ_ORACLE] = "oracle",
+    [FUZZ_ORACLE_GRAPH] = "oracle graph",
+    [FUZZ_LEFT_BEHIND] = "left behind",
     [FUZZ_ISA] = "instruction set",
 };
 

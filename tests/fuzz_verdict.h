@@ -22,6 +22,7 @@ typedef enum FuzzFailure {
     FUZZ_NO_MISS,      /* the guards held although something changed */
     FUZZ_ORACLE,       /* an eager result is outside the oracle's bound */
     FUZZ_ORACLE_GRAPH, /* a compiled result differs from the recorded graph's, interpreted */
+    FUZZ_LEFT_BEHIND,  /* a refused call left an entry, a handle or memory */
     FUZZ_ISA,          /* another instruction set gives other bits */
     FUZZ_FAILURE_COUNT
 } FuzzFailure;

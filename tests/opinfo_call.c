@@ -17,6 +17,10 @@ bool call_skip(OpinfoCall *call, const char *reason) {
     return false;
 }
 
+bool call_refuse(OpinfoCall *call, sn_status status, const char *text) {
+    return call_gives(call, sn_error_raise(status, __FILE__, __LINE__, "%s", text));
+}
+
 /* ---- finding --------------------------------------------------------------------------------- */
 
 const cJSON *call_arg(const OpinfoCall *call, int position, const char *name) {

@@ -4,6 +4,7 @@
 #include "frontend/dlpack.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,6 +82,18 @@ static bool find_tensors(const cJSON *node, const cJSON **nodes, int32_t *count)
     return true;
 }
 
+/* The line says it, or the file's name does: min.binary.safetensors. */
+static void find_variant(OpinfoCase *c) {
+    const char *text = text_of(c->json, "variant");
+    size_t length = strlen(c->op), size = strlen(text);
+    if (!size && strncmp(c->file, c->op, length) == 0 && c->file[length] == '.') {
+        text = c->file + length + 1;
+        const char *end = strstr(text, ".safetensors");
+        size = end ? (size_t)(end - text) : 0;
+    }
+    snprintf(c->variant, sizeof c->variant, "%.*s", (int)size, text);
+}
+
 bool opinfo_case_parse(OpinfoCase *c, const char *line) {
     *c = (OpinfoCase){.json = NULL};
     char *text = mark_floats(line);
@@ -88,9 +101,9 @@ bool opinfo_case_parse(OpinfoCase *c, const char *line) {
     free(text);
     if (!c->json) return false;
     c->op = text_of(c->json, "op");
-    c->variant = text_of(c->json, "variant");
     c->dtype = text_of(c->json, "dtype");
     c->file = text_of(c->json, "file");
+    find_variant(c);
     c->input = cJSON_GetObjectItemCaseSensitive(c->json, "input");
     c->args = cJSON_GetObjectItemCaseSensitive(c->json, "args");
     c->kwargs = cJSON_GetObjectItemCaseSensitive(c->json, "kwargs");

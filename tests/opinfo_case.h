@@ -13,7 +13,7 @@ enum { OPINFO_MOST_TENSORS = 32 };
 typedef struct OpinfoCase {
     cJSON *json;         /* the whole line, owned */
     const char *op;      /* "clamp" */
-    const char *variant; /* "binary", mostly "" */
+    char variant[40];    /* "binary", mostly "" */
     const char *dtype;   /* "F32": of the first input as recorded */
     const char *file;    /* name of the .safetensors file */
     const cJSON *input;  /* first operand: a tensor, a list of tensors, a number */

@@ -28,8 +28,11 @@ static bool cast(OpinfoCall *call, const OpinfoRow *row) {
 
 static bool gelu(OpinfoCall *call, const OpinfoRow *row) {
     (void)row;
-    bool by_tanh = strcmp(call_text(call, 0, "approximate", "none"), "tanh") == 0;
-    return call_gives(call, sn_gelu(call_self(call), by_tanh ? SN_GELU_TANH : SN_GELU_ERF));
+    const char *text = call_text(call, 0, "approximate", "none");
+    sn_gelu_form form = strcmp(text, "tanh") == 0   ? SN_GELU_TANH
+                        : strcmp(text, "none") == 0 ? SN_GELU_ERF
+                                                    : (sn_gelu_form)-1;
+    return call_gives(call, sn_gelu(call_self(call), form));
 }
 
 static bool softplus(OpinfoCall *call, const OpinfoRow *row) {

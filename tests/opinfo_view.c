@@ -32,7 +32,7 @@ static bool transpose(OpinfoCall *call, const OpinfoRow *row) {
 static bool matrix_transpose(OpinfoCall *call, const OpinfoRow *row) {
     (void)row;
     sn_tensor *x = call_self(call);
-    return call_gives(call, x && sn_rank(x) == 2 ? sn_transpose(x, 0, 1) : x);
+    return call_gives(call, x && sn_rank(x) >= 2 ? sn_permute(x, SN_I(1, 0)) : x);
 }
 
 static bool squeeze(OpinfoCall *call, const OpinfoRow *row) {
@@ -87,19 +87,24 @@ static bool movedim(OpinfoCall *call, const OpinfoRow *row) {
     (void)row;
     int64_t from[OPINFO_MOST_TENSORS], to[OPINFO_MOST_TENSORS], axes[SN_MAX_RANK];
     int32_t count = call_ints(call, call_arg(call, 0, "source"), from);
-    call_ints(call, call_arg(call, 1, "destination"), to);
+    int32_t n_to = call_ints(call, call_arg(call, 1, "destination"), to);
     sn_tensor *x = call_self(call);
     int32_t rank = sn_rank(x);
     bool moved[SN_MAX_RANK] = {false};
+    if (count != n_to)
+        return call_refuse(call, SN_ERROR_ARGUMENT, "movedim: lists differ in length");
     for (int32_t i = 0; i < rank; i++) axes[i] = -1;
     for (int32_t i = 0; i < count; i++) {
         int64_t axis = from[i] < 0 ? from[i] + rank : from[i];
-        axes[to[i] < 0 ? to[i] + rank : to[i]] = axis;
+        int64_t place = to[i] < 0 ? to[i] + rank : to[i];
+        if (axis < 0 || axis >= rank || place < 0 || place >= rank)
+            return call_refuse(call, SN_ERROR_INDEX, "movedim: an axis is out of range");
+        axes[place] = axis;
         moved[axis] = true;
     }
-    for (int32_t i = 0, next = 0; i < rank; i++) {
+    for (int32_t i = 0, next = 0; i < rank; i++) { /* an axis too many is permute's to refuse */
         if (axes[i] >= 0) continue;
-        while (moved[next]) next++;
+        while (next < rank && moved[next]) next++;
         axes[i] = next++;
     }
     return call_gives(call, sn_permute(x, axes, rank));

@@ -259,34 +259,25 @@ static Binary *inner;
 static sn_tensor *multiply(sn_tensor *x, sn_tensor *y) {
     return y == SN_NONE ? sn_c(0.5) : sn_mul(x, y);
 }
-static sn_tensor *write_first(sn_tensor *x, sn_tensor *y) {
-    return sn_add_(x, y);
-}
 static sn_tensor *pass_scalar(sn_tensor *x) {
     return inner(x, sn_c(0.5));
 }
 static sn_tensor *pass_none(sn_tensor *x) {
     return sn_mul(x, inner(x, SN_NONE));
 }
-static sn_tensor *pass_target(sn_tensor *x) {
-    return sn_mul(x, inner(sn_c(2), sn_c(0.5)));
-}
 
-/* A compiled function called in another is what it is called alone: scalars that are passed are
- * tensors, and arguments are checked. */
+/* A compiled function called in another is what it is called alone, whatever is passed or returned. */
 static void an_inlined_call_is_like_one_of_its_own(void **state) {
     (void)state;
     static const struct {
-        Binary *inner;         /* the function that is called … */
-        const char *signature; /* … compiled with this … */
+        const char *signature; /* of the function that is called … */
         Unary *outer;          /* … by this one */
     } cases[] = {
-        {multiply, "tt:t", pass_scalar},
-        {multiply, "tt?:t", pass_none},
-        {write_first, "tt:t", pass_target},
+        {"tt:t", pass_scalar},
+        {"tt?:t", pass_none},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        sn_compiled *c_inner = sn_compile(cases[i].inner, cases[i].signature, NULL);
+        sn_compiled *c_inner = sn_compile(multiply, cases[i].signature, NULL);
         inner = SN_FN(c_inner, multiply);
         sn_compiled *c = sn_compile(cases[i].outer, "t:t", NULL);
         Unary *fast = (Unary *)sn_compiled_fn(c);

@@ -252,6 +252,26 @@ static void test_overflow_fails(void **state) {
     dims_free(&t);
 }
 
+/* A value that nobody asked for may not exist. */
+static void test_only_what_is_wanted_is_evaluated(void **state) {
+    (void)state;
+    DimTable t;
+    dims_init(&t);
+    Dim a = dim_symbol(&t, "a", 6, 0, INT64_MAX), b = dim_symbol(&t, "b", 4, 0, INT64_MAX);
+    Dim part = dim_quotient(&t, a, b), sum = dim_add(&t, dim_mul(&t, a, b), dim_of(2));
+    assert_true(dim_less(&t, dim_of(1), sum)); /* a guard */
+    const int64_t symbols[] = {5, 0};
+    int64_t values[8];
+    assert_false(dims_evaluate(&t, symbols, values)); /* 5 / 0 */
+    assert_true(dims_limit(&t, NULL, 0));
+    assert_true(dims_evaluate(&t, symbols, values));
+    assert_null(dims_failing(&t, values));
+    assert_int_equal(dim_value(values, a), 5);
+    assert_true(dims_limit(&t, &part, 1));
+    assert_false(dims_evaluate(&t, symbols, values));
+    dims_free(&t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_equal_polynomials_are_one),
@@ -262,6 +282,7 @@ int main(void) {
         cmocka_unit_test(test_guards_hold_where_the_answer_does),
         cmocka_unit_test(test_values_are_those_of_arithmetic),
         cmocka_unit_test(test_overflow_fails),
+        cmocka_unit_test(test_only_what_is_wanted_is_evaluated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -592,6 +592,7 @@ static void compile_is_checked(void **state) {
 static void compile_options_are_checked(void **state) {
     (void)state;
     static const sn_watch no_data = {NULL, 4};
+    static const sn_dim no_axis = {.axis = -1}, no_room = {.min = 5, .max = 4};
     const struct {
         sn_compile_options options;
         const char *part;
@@ -605,14 +606,26 @@ static void compile_options_are_checked(void **state) {
         {{.numerics = (sn_numerics)-1}, "options.numerics is -1"},
         {{.n_trees = 1}, "options.trees is NULL"},
         {{.n_trees = -1}, "options.n_trees is -1"},
+        {{.shapes = (sn_shapes)3}, "options.shapes is 3"},
+        {{.at_limit = (sn_at_limit)4}, "options.at_limit is 4"},
+        {{.stance = (sn_stance)6}, "options.stance is 6"},
+        {{.most_graphs = -1}, "options.most_graphs is -1"},
+        {{.check_every = -2}, "options.check_every is -2"},
+        {{.n_dims = 1}, "options.dims is NULL"},
+        {{.dims = &no_axis, .n_dims = 1}, "options.dims[0] is dim -1 of tensor 0"},
+        {{.dims = &no_room, .n_dims = 1}, "options.dims[0] is bounded by 5 and 4, a multiple of 0"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         assert_null(sn_compile(grows, "ttt:t", &wrong[i].options));
         EXPECT_ERROR(SN_ERROR_ARGUMENT, "compile grows: ", wrong[i].part);
     }
-    sn_compiled *c = sn_compile(grows, "ttt:t", &(sn_compile_options){.size = 0});
-    assert_non_null(c);
-    sn_compiled_release(c);
+    /* Size 0, and that of the struct's first version, are fine. */
+    const size_t sizes[] = {0, offsetof(sn_compile_options, shapes), sizeof(sn_compile_options)};
+    for (int i = 0; i < 3; i++) {
+        sn_compiled *c = sn_compile(grows, "ttt:t", &(sn_compile_options){.size = sizes[i]});
+        assert_non_null(c);
+        sn_compiled_release(c);
+    }
 }
 
 static void arguments_of_a_compiled_call_are_checked(void **state) {

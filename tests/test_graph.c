@@ -440,7 +440,13 @@ static void damage_bits(Graph *g) {
     g->words.data[node_at(g, 2)->attrs] |= (int64_t)1 << 40;
 }
 static void damage_flag(Graph *g) {
-    g->words.data[node_at(g, 2)->attrs + 1] = 2;
+    g->words.data[node_at(g, 2)->attrs + 2] = 2;
+}
+static void damage_kind(Graph *g) {
+    g->words.data[node_at(g, 2)->attrs + 1] = 4;
+}
+static void damage_size(Graph *g) {
+    g->words.data[node_at(g, 2)->attrs + 1] = CONST_SIZE; /* there are no expressions */
 }
 static void damage_output(Graph *g) {
     g->outputs.data[0].node = 77;
@@ -483,6 +489,8 @@ static void test_the_verifier_finds_every_kind_of_damage(void **state) {
         {damage_inputs, "no INPUT node"},
         {damage_bits, "no value of its dtype"},
         {damage_flag, "neither 0 nor 1"},
+        {damage_kind, "no such kind of constant"},
+        {damage_size, "no expression"},
         {damage_output, "no node of the graph"},
         {damage_write_type, "another type"},
         {damage_write_number, "writes no input"},

@@ -304,6 +304,7 @@ static void contractions_follow_numpys_rules(void **state) {
         {OP_MATMUL, "i64[2,3] i8[3,1]", "", "i64[2,1]", NULL},
         {OP_GEMM, "f32[5,2,3] f32[1,3,4] -", "0", "f32[5,2,4]", NULL},
         {OP_GEMM, "f32[1,2,3] f32[5,3,4] f32[4]", "1", "f32[5,2,4]", NULL},
+        {OP_GEMM, "f32[7,1,2,3] f32[1,5,3,4] -", "0", "f32[7,5,2,4]", NULL},
         {OP_LINEAR, "f32[7,2,3] f32[4,3] f32[4]", "", "f32[7,2,4]", NULL},
         {OP_LINEAR, "f32[3] f32[4,3] -", "", "f32[4]", NULL},
     };
@@ -319,7 +320,7 @@ static void contractions_follow_numpys_rules(void **state) {
         {OP_MATMUL, "f32[4294967296,1] f32[1,4294967296]", "", SN_ERROR_MEMORY,
          "matmul: the result f32[4294967296,4294967296] is too large"},
         {OP_GEMM, "f32[2,3] f32[1,3,4] -", "0", SN_ERROR_SHAPE,
-         "gemm: operands must have 3 dims: x is f32[2,3], y is f32[1,3,4]"},
+         "gemm: operands must have 3 or 4 dims, equally many: x is f32[2,3], y is f32[1,3,4]"},
         {OP_GEMM, "f32[1,2,3] f64[1,3,4] -", "0", SN_ERROR_DTYPE,
          "gemm: y must have the dtype of x: x is f32[1,2,3], y is f64[1,3,4]"},
         {OP_GEMM, "f32[2,2,3] f32[3,3,4] -", "0", SN_ERROR_SHAPE,

@@ -268,6 +268,69 @@ static sn_tensor *sum_of_empty_columns(sn_tensor *x, sn_tensor *index) {
     return sn_sum(sn_index_select(x, 1, index), SN_I(0), false);
 }
 
+static sn_tensor *look_and_store(sn_tensor *x, sn_tensor *index) {
+    sn_tensor *y = sn_relu(x), *z = sn_neg(x);
+    sn_tensor *looked = sn_index_select(x, 0, index);
+    sn_copy_(x, z);
+    sn_copy_(index, sn_ci(0));
+    return sn_add(looked, sn_item(sn_sum(y, SN_I0, false)) > 1000 ? y : z);
+}
+
+static sn_tensor *look_and_rectify(sn_tensor *x, sn_tensor *index) {
+    sn_tensor *y = sn_relu(x);
+    sn_tensor *looked = sn_index_select(x, 0, index);
+    sn_relu_(x);
+    return sn_add(looked, y);
+}
+
+/* Values that were there before the op that fails, but are written after it. */
+static void what_is_written_behind_a_failing_op_is_not(void **state) {
+    (void)state;
+    Binary *functions[] = {look_and_store, look_and_rectify};
+    for (int f = 0; f < 2; f++) {
+        sn_compiled *c = sn_compile(functions[f], "tt:t", NULL);
+        Binary *fast = (Binary *)sn_compiled_fn(c);
+        for (int i = 0; i < 4; i++) {
+            sn_tensor *x = tensor_of(SN_F32, SN_I(2), V(-1, 2));
+            sn_tensor *index = tensor_of(SN_I64, SN_I(2), V(1, i % 2 ? 1 : 5));
+            sn_tensor *twin = sn_clone(x), *twins = sn_clone(index);
+            sn_tensor *want = functions[f](twin, twins), *got = NULL;
+            bool refused = sn_error_take(NULL) != SN_OK;
+            got = fast(x, index);
+            assert_int_equal(sn_error_take(NULL) != SN_OK, refused);
+            if (!refused) EXPECT_SAME(got, want);
+            EXPECT_SAME(x, twin);
+            EXPECT_SAME(index, twins);
+        }
+        sn_compiled_release(c);
+    }
+}
+
+static sn_tensor *look_write_look_and_read(sn_tensor *x, sn_tensor *index) {
+    sn_tensor *first = sn_index_select(x, 0, index);
+    sn_add_(index, sn_ci(2));
+    sn_tensor *second = sn_index_select(x, 0, index);
+    return sn_mul(first, sn_c(sn_item(sn_sum(second, SN_I0, false))));
+}
+
+/* The run that failed had written the index already: judged once more, it is out of range everywhere. */
+static void an_error_at_a_host_read_is_not_looked_for_again(void **state) {
+    (void)state;
+    sn_tensor *x = tensor_of(SN_F32, SN_I(3), V(1, 2, 3));
+    sn_compiled *c = sn_compile(look_write_look_and_read, "tt:t", NULL);
+    Binary *fast = (Binary *)sn_compiled_fn(c);
+    sn_error eager, compiled;
+    assert_null(look_write_look_and_read(x, tensor_of(SN_I64, SN_I(2), V(1, 2))));
+    assert_int_equal(sn_error_take(&eager), SN_ERROR_INDEX);
+    for (int i = 0; i < 3; i++) {
+        assert_null(fast(x, tensor_of(SN_I64, SN_I(2), V(1, 2))));
+        sn_error_take(&compiled);
+        assert_string_equal(compiled.text, eager.text);
+        assert_int_equal(compiled.line, eager.line);
+    }
+    sn_compiled_release(c);
+}
+
 /* In a kernel with an op that has elements, an index that no element has must not be read. */
 static void an_empty_lookup_checks_no_index(void **state) {
     (void)state;
@@ -375,6 +438,26 @@ static void an_update_finds_its_base_in_memory(void **state) {
     sn_compiled_release(c);
 }
 
+static sn_tensor *add_up(sn_tensor *x, sn_tensor *index, sn_tensor *source) {
+    return sn_scatter_add(x, 0, index, source);
+}
+
+/* A 0-d tensor counts as one with one element, to which any number can be added. */
+static void many_values_are_added_to_a_scalar(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(add_up, "ttt:t", NULL);
+    Ternary *functions[] = {add_up, (Ternary *)sn_compiled_fn(c)};
+    for (int i = 0; i < 4; i++) {
+        Ternary *add = functions[i > 0];
+        sn_tensor *x = tensor_of(SN_F32, SN_I0, V(1)), *index = sn_zeros(SN_I(2), SN_I64);
+        EXPECT_VALUES(add(x, index, tensor_of(SN_F32, SN_I(3), V(10, 20, 40))), 31);
+        EXPECT_VALUES(add(x, sn_select(index, 0, 0), tensor_of(SN_F32, SN_I0, V(10))), 11);
+        assert_null(add(x, index, tensor_of(SN_F32, SN_I(1), V(10))));
+        EXPECT_ERROR(SN_ERROR_SHAPE, "scatter_add: index does not fit inside source");
+    }
+    sn_compiled_release(c);
+}
+
 /* ---- host reads ----------------------------------------------------------------------------- */
 
 static sn_tensor *read_what_was_written(sn_tensor *x, sn_tensor *y) {
@@ -398,6 +481,26 @@ static void a_host_read_sees_writes_that_were_recorded(void **state) {
         sn_tensor *x = tensor_of(SN_F64, SN_I(1), V(5)), *y = tensor_of(SN_F64, SN_I(1), V(0.5));
         EXPECT_VALUES(fast(x, y), 100 * 1000 + 200 + 200.5);
         EXPECT_VALUES(x, -1);
+    }
+    sn_compiled_release(c);
+}
+
+static sn_tensor *write_backwards(sn_tensor *x, sn_tensor *y) {
+    sn_tensor *back = sn_flip(x, SN_I(0));
+    if (sn_item(y) > 1000) return y; /* from here on both are real tensors, on the same memory */
+    return sn_mul_(back, x);
+}
+
+/* The write must be seen to overlap an operand that the op is the first to name. */
+static void a_write_after_a_host_read_does_not_disturb_its_operands(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(write_backwards, "tt:t", NULL);
+    Binary *fast = (Binary *)sn_compiled_fn(c);
+    for (int i = 0; i < 3; i++) {
+        sn_tensor *x = tensor_random(1, SN_F64, SN_I(99)), *twin = sn_clone(x);
+        sn_tensor *y = tensor_of(SN_F64, SN_I(1), V(7));
+        EXPECT_SAME(fast(x, y), write_backwards(twin, y));
+        EXPECT_SAME(x, twin);
     }
     sn_compiled_release(c);
 }
@@ -428,6 +531,27 @@ static void overlapping_arguments_cost_only_their_own_call(void **state) {
     sn_compiled_release(c);
 }
 
+/* ---- scalars as arguments ------------------------------------------------------------------- */
+
+static sn_tensor *sum_of(sn_tensor *x, sn_tensor *y) {
+    return sn_add(x, y);
+}
+
+/* They were made tensors of their own dtype, which counts more than a scalar's. */
+static void a_scalar_argument_stays_weak(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(sum_of, "tt:t", NULL);
+    Binary *fast = SN_FN(c, sum_of);
+    sn_tensor *whole = tensor_of(SN_I32, SN_I(2), V(1, 2));
+    sn_tensor *half = tensor_of(SN_F16, SN_I0, V(1));
+    for (int i = 0; i < 4; i++) {
+        EXPECT_SAME(fast(whole, sn_c(0.5 + i)), sum_of(whole, sn_c(0.5 + i)));
+        EXPECT_SAME(fast(half, sn_c(0.25)), sum_of(half, sn_c(0.25)));
+        EXPECT_SAME(fast(whole, sn_ci(i)), sum_of(whole, sn_ci(i)));
+    }
+    sn_compiled_release(c);
+}
+
 /* ---- random numbers ------------------------------------------------------------------------- */
 
 static void uniform_halves_stay_below_one(void **state) {
@@ -446,6 +570,7 @@ static void uniform_halves_stay_below_one(void **state) {
 int main(void) {
     setting_set(SETTING_CACHE_DIR, "off"); /* a kernel on disk would not have to be compiled */
     const struct CMUnitTest tests[] = {
+        API_TEST(a_scalar_argument_stays_weak),
         API_TEST(a_product_sees_written_memory_in_eagers_layout),
         API_TEST(a_batch_of_overlapping_matrices_is_multiplied),
         API_TEST(a_value_stored_in_an_argument_is_multiplied_as_it_was),
@@ -455,13 +580,17 @@ int main(void) {
         API_TEST(an_eager_error_names_its_own_line),
         API_TEST(an_error_names_the_line_of_its_branch),
         API_TEST(a_fallback_names_the_line_once),
+        API_TEST(what_is_written_behind_a_failing_op_is_not),
+        API_TEST(an_error_at_a_host_read_is_not_looked_for_again),
         API_TEST(an_empty_lookup_checks_no_index),
         API_TEST(the_memory_of_an_empty_tensor_is_not_read),
         API_TEST(a_constant_of_a_loop_serves_behind_it),
         API_TEST(a_join_of_empty_parts_has_a_value),
         API_TEST(cross_entropy_needs_a_class),
         API_TEST(an_update_finds_its_base_in_memory),
+        API_TEST(many_values_are_added_to_a_scalar),
         API_TEST(a_host_read_sees_writes_that_were_recorded),
+        API_TEST(a_write_after_a_host_read_does_not_disturb_its_operands),
         API_TEST(overlapping_arguments_cost_only_their_own_call),
         API_TEST(uniform_halves_stay_below_one),
     };

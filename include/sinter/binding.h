@@ -72,7 +72,8 @@ SN_API sn_status sn_apply(int32_t op, const sn_value *inputs, int32_t n_inputs, 
 /** One op of the table, for generators. */
 typedef struct sn_op_description {
     const char *name;      /**< "softmax" */
-    const char *signature; /**< "x:t axis:l": see the op table */
+    const char *signature; /**< "x:t axis:l dims:L~": see the op table; ~ marks integers that
+                                are sizes or positions */
     const char *about;     /**< one line */
     bool is_public;        /**< it has a function in ops.h */
     bool in_place;         /**< it has an in-place form */

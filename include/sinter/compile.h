@@ -27,6 +27,46 @@ typedef enum sn_numerics {
     SN_NUMERICS_FAST = 1 /**< contraction and reassociation allowed; at most twice eager's error */
 } sn_numerics;
 
+/** How sizes that vary are met. */
+typedef enum sn_shapes {
+    SN_SHAPES_AUTO = 0,   /**< the first shape is compiled as it is; what differs in the second is
+                               general from then on */
+    SN_SHAPES_STATIC = 1, /**< every shape is compiled for itself */
+    SN_SHAPES_DYNAMIC =
+        2 /**< every size above 1 of an argument is general from the first call on */
+} sn_shapes;
+
+/** A dim of an argument that varies from the first call on, and its bounds. A call that does not keep
+ *  them is an error (shape). */
+typedef struct sn_dim {
+    const char *name;    /**< for dumps and messages; dims of one name are equal; copied; or NULL */
+    int32_t tensor;      /**< which tensor argument, from 0; those in arrays and structs count */
+    int32_t axis;        /**< from 0 */
+    int64_t min;         /**< least size; 0 and 1 are sizes like any other */
+    int64_t max;         /**< largest size; 0 = no limit */
+    int64_t multiple_of; /**< the size is a multiple of this; 0 = any */
+} sn_dim;
+
+/** What happens when a function has `most_graphs` compiled graphs and needs another. */
+typedef enum sn_at_limit {
+    SN_AT_LIMIT_EVICT = 0,      /**< the one not used for longest goes */
+    SN_AT_LIMIT_GENERALISE = 1, /**< SN_SHAPES_STATIC ends: a general graph where one can be, else
+                                     as evict */
+    SN_AT_LIMIT_EAGER = 2,      /**< it runs node by node; what is compiled stays in use */
+    SN_AT_LIMIT_ERROR = 3       /**< the call is an error (unsupported) that says what was new */
+} sn_at_limit;
+
+/** What calls of compiled functions may do. */
+typedef enum sn_stance {
+    SN_STANCE_DEFAULT = 0, /**< compile what is new */
+    SN_STANCE_EAGER = 1,   /**< run the function eagerly, compiled or not */
+    SN_STANCE_EAGER_ON_RECOMPILE =
+        2, /**< what is new, once something is compiled, runs node by node */
+    SN_STANCE_FAIL_ON_RECOMPILE = 3,  /**< … is an error (unsupported) that says what was new */
+    SN_STANCE_EAGER_THEN_COMPILE = 4, /**< the first call runs eagerly */
+    SN_STANCE_ASYNC = 5               /**< compile in the background; node by node meanwhile */
+} sn_stance;
+
 /** Memory of the program that the function reads. */
 typedef struct sn_watch {
     const void *data; /**< compared on every call */
@@ -70,6 +110,16 @@ typedef struct sn_compile_options {
     bool (*progress)(void *context, const char *stage, int32_t done, int32_t total);
     /**< called while compiling; false cancels. May be NULL */
     void *progress_context; /**< handed to it */
+    sn_shapes shapes;       /**< how sizes that vary are met */
+    const sn_dim *dims;     /**< dims declared to vary; copied */
+    int32_t n_dims;         /**< how many */
+    int32_t most_graphs;    /**< compiled graphs kept; 0 = 64 */
+    sn_at_limit at_limit;   /**< what happens then */
+    sn_stance stance;       /**< see sn_set_stance */
+    int32_t check_every;    /**< every so many calls the function is run and compared with what was
+                                 recorded; a difference is logged (purity), and the function is run
+                                 on every call from then on. 0 = SINTER_CHECK_EVERY, or only the
+                                 second call */
 } sn_compile_options;
 
 /** Wraps `function`. Signature letters: t tensor, t? may be SN_NONE, t* array with an int32_t count
@@ -97,6 +147,13 @@ SN_API sn_function sn_compiled_fn(sn_compiled *compiled);
 #if defined(__GNUC__)
 #define SN_FN(compiled, function) ((__typeof__(&*(function)))sn_compiled_fn(compiled))
 #endif
+
+/** Changes the handle's stance; returns the one before. Thread-safe. */
+SN_API sn_stance sn_set_stance(sn_compiled *compiled, sn_stance stance);
+/** The same for all calls that this thread makes, over the handles' own; SN_STANCE_DEFAULT ends it. */
+SN_API sn_stance sn_set_thread_stance(sn_stance stance);
+/** Waits until nothing is being compiled in the background (SN_STANCE_ASYNC). */
+SN_API void sn_compile_wait(void);
 
 /** Gives the handle back; calls in flight end first, function pointers from it become invalid. */
 SN_API void sn_compiled_release(sn_compiled *compiled);

@@ -32,6 +32,7 @@ typedef struct sn_counters {
     int64_t llvm_load_ns;      /**< time to load libLLVM, once */
     int64_t disk_load_ns;      /**< time to load kernels from disk */
     int64_t pack_bytes;        /**< size of the library's pack of kernels */
+    int64_t eager_calls;       /**< calls that a stance made eager */
 } sn_counters;
 SN_API void sn_counters_get(sn_counters *counters);
 

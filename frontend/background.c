@@ -1,0 +1,83 @@
+/* Jobs done by one thread of the library, one after the other: compiling while the program goes on. The
+ * thread starts with the first job. At the process's end it is waited for, since a code generator that
+ * is cut off in the middle would meet its own destructors; a forked child has none and starts another. */
+#include "frontend/compiled.h"
+
+#include "base/status.h"
+#include "runtime/backend.h"
+#include "runtime/lock.h"
+
+#include <stdlib.h>
+
+typedef struct Job {
+    BackgroundJob *run;
+    void *context;
+} Job;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static VEC(Job) jobs;      /* that wait, oldest first */
+static bool started, busy; /* the thread is there; it runs a job */
+
+/* The parent's thread is not here, nor are the jobs that it will do. */
+static void forget_in_child(void) {
+    jobs.count = 0;
+    started = busy = false;
+}
+
+static void prepare(void) {
+    lock_survive_fork(&lock, forget_in_child);
+}
+
+/* What is registered last runs first: the compiler's library must be there before. */
+static void wait_at_exit(void) {
+    sn_error error;
+    error_init(&error);
+    backend_load("cpu", &error);
+    atexit(sn_compile_wait);
+}
+
+static void *work(void *unused) {
+    (void)unused;
+    wait_at_exit();
+    pthread_mutex_lock(&lock);
+    for (;;) {
+        while (!jobs.count) pthread_cond_wait(&changed, &lock);
+        Job job = jobs.data[0];
+        jobs.count--;
+        memmove(jobs.data, jobs.data + 1, sizeof job * jobs.count);
+        busy = true;
+        pthread_mutex_unlock(&lock);
+        job.run(job.context);
+        pthread_mutex_lock(&lock);
+        busy = false;
+        pthread_cond_broadcast(&changed);
+    }
+    return NULL;
+}
+
+static bool start(void) {
+    pthread_t thread;
+    if (started) return true;
+    started = pthread_create(&thread, NULL, work, NULL) == 0;
+    if (started) pthread_detach(thread);
+    return started;
+}
+
+bool background_run(BackgroundJob *job, void *context) {
+    Job one = {job, context};
+    pthread_once(&once, prepare);
+    pthread_mutex_lock(&lock);
+    bool taken = vec_reserve(&jobs, 1) && start();
+    if (taken) jobs.data[jobs.count++] = one;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+    return taken;
+}
+
+void sn_compile_wait(void) {
+    pthread_mutex_lock(&lock);
+    while (jobs.count || busy) pthread_cond_wait(&changed, &lock);
+    pthread_mutex_unlock(&lock);
+}

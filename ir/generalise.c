@@ -1,0 +1,604 @@
+/* Making one graph for many sizes from samples, and binding it; see generalise.h. */
+#include "ir/generalise.h"
+
+#include "base/status.h"
+#include "ir/dtype.h"
+
+#include <math.h>
+
+enum { SAMPLES_MOST = 8 };
+
+/* ---- structure ----------------------------------------------------------------------------------- */
+
+bool graphs_alike(const Graph *a, const Graph *b) {
+    if (a->nodes.count != b->nodes.count || a->operands.count != b->operands.count ||
+        a->words.count != b->words.count || a->inputs.count != b->inputs.count ||
+        a->outputs.count != b->outputs.count)
+        return false;
+    for (uint32_t i = 0; i < a->nodes.count; i++)
+        if (memcmp(&a->nodes.data[i], &b->nodes.data[i], offsetof(Node, site)) != 0) return false;
+    for (uint32_t i = 0; i < a->outputs.count; i++) {
+        const GraphOutput *x = &a->outputs.data[i], *y = &b->outputs.data[i];
+        if (x->node != y->node || x->writes_input != y->writes_input) return false;
+    }
+    return a->operands.count == 0 ||
+           memcmp(a->operands.data, b->operands.data, sizeof(NodeId) * a->operands.count) == 0;
+}
+
+uint64_t graph_structure_hash(const Graph *graph) {
+    uint64_t hash = hash_mix(graph->nodes.count, graph->outputs.count);
+    for (uint32_t i = 0; i < graph->nodes.count; i++) {
+        const Node *node = graph_node(graph, i);
+        hash = hash_mix(hash, (uint64_t)node->op | (uint64_t)node->dtype << 16 |
+                                  (uint64_t)node->rank << 24 | (uint64_t)node->n_attrs << 32);
+    }
+    for (uint32_t i = 0; i < graph->operands.count; i++)
+        hash = hash_mix(hash, graph->operands.data[i]);
+    return hash;
+}
+
+/* ---- samples ------------------------------------------------------------------------------------- */
+
+/* What a word came to in each sample. */
+typedef struct Values {
+    int64_t at[SAMPLES_MOST];
+} Values;
+
+typedef struct KnownDim {
+    Dim dim;       /* an expression */
+    Values values; /* of it */
+} KnownDim;
+
+typedef struct Generaliser {
+    GeneralGraph *g;               /* what is made */
+    VEC(KnownDim) known;           /* sizes met so far, not constant ones */
+    const GeneralOptions *options; /* the caller's */
+    uint32_t at_hand;              /* the sample whose sizes decisions go by */
+    NodeId *map;                   /* recorded node → node */
+    sn_error *error;               /* the caller's */
+} Generaliser;
+
+/* The word in a sample. */
+static int64_t sample(const GeneralGraph *g, uint32_t number, uint32_t word) {
+    return g->samples.data[(size_t)number * g->words.count + word];
+}
+
+static bool varies(const GeneralGraph *g, uint32_t word) {
+    for (uint32_t s = 1; s < g->n_samples; s++)
+        if (sample(g, s, word) != sample(g, 0, word)) return true;
+    return false;
+}
+
+static bool add_sample(GeneralGraph *g, const int64_t *words, uint32_t count) {
+    if (!vec_reserve(&g->samples, count + 1)) return false;
+    if (count) memcpy(g->samples.data + g->samples.count, words, sizeof *words * count);
+    g->samples.count += count;
+    g->n_samples++;
+    return true;
+}
+
+static void set_rule(Generaliser *m, uint32_t word, WordRule rule, int64_t value) {
+    m->g->words.data[word] = (GeneralWord){(uint8_t)rule, value};
+}
+
+static bool refuse(Generaliser *m, const char *why, OpCode op) {
+    error_set(m->error, SN_ERROR_UNSUPPORTED, "%s: %s", op_info[op].name, why);
+    return false;
+}
+
+static Values values_of(const GeneralGraph *g, uint32_t word) {
+    Values v = {{0}};
+    for (uint32_t s = 0; s < g->n_samples; s++) v.at[s] = sample(g, s, word);
+    return v;
+}
+
+static bool all_equal(const GeneralGraph *g, const Values *a, const Values *b) {
+    return memcmp(a->at, b->at, sizeof *a->at * g->n_samples) == 0;
+}
+
+/* ---- values as expressions ----------------------------------------------------------------------- */
+
+static bool know(Generaliser *m, const Values *values, Dim dim) {
+    if (dim_is_number(dim)) return true;
+    for (uint32_t i = 0; i < m->known.count; i++)
+        if (dim_same(m->known.data[i].dim, dim)) return true;
+    KnownDim known = {dim, *values};
+    return vec_push(&m->known, known) || (error_memory(m->error), false);
+}
+
+/* coef × x + constant, or false where that overflows. */
+static bool affine(const GeneralGraph *g, const Values *x, int64_t coef, int64_t constant,
+                   Values *result) {
+    *result = (Values){{0}};
+    for (uint32_t s = 0; s < g->n_samples; s++)
+        if (__builtin_mul_overflow(x->at[s], coef, &result->at[s]) ||
+            __builtin_add_overflow(result->at[s], constant, &result->at[s]))
+            return false;
+    return true;
+}
+
+/* A known size, or a multiple of one. */
+static bool as_multiple(const Generaliser *m, const Values *wanted, bool exactly, Dim *dim) {
+    for (uint32_t i = 0; i < m->known.count; i++) {
+        const KnownDim *x = &m->known.data[i];
+        int64_t first = x->values.at[0], coef = exactly ? 1 : first ? wanted->at[0] / first : 0;
+        Values v;
+        if (!coef || !affine(m->g, &x->values, coef, 0, &v) || !all_equal(m->g, &v, wanted))
+            continue;
+        *dim = dim_mul(&m->g->table, x->dim, dim_of(coef));
+        return true;
+    }
+    return false;
+}
+
+static bool as_sum(const Generaliser *m, const Values *wanted, Dim *dim) {
+    for (uint32_t i = 0; i < m->known.count; i++) {
+        const KnownDim *x = &m->known.data[i];
+        int64_t constant;
+        Values v;
+        if (__builtin_sub_overflow(wanted->at[0], x->values.at[0], &constant) ||
+            !affine(m->g, &x->values, 1, constant, &v) || !all_equal(m->g, &v, wanted))
+            continue;
+        *dim = dim_add(&m->g->table, x->dim, dim_of(constant));
+        return true;
+    }
+    return false;
+}
+
+static bool as_product(const Generaliser *m, const Values *wanted, Dim *dim) {
+    for (uint32_t i = 0; i < m->known.count; i++) {
+        for (uint32_t j = i; j < m->known.count; j++) {
+            const KnownDim *x = &m->known.data[i], *y = &m->known.data[j];
+            bool fits = true;
+            for (uint32_t s = 0; fits && s < m->g->n_samples; s++) {
+                int64_t product;
+                fits = !__builtin_mul_overflow(x->values.at[s], y->values.at[s], &product) &&
+                       product == wanted->at[s];
+            }
+            if (!fits) continue;
+            *dim = dim_mul(&m->g->table, x->dim, y->dim);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A part of a known size. */
+static bool as_part(const Generaliser *m, const Values *wanted, Dim *dim) {
+    for (uint32_t i = 0; i < m->known.count; i++) {
+        const KnownDim *x = &m->known.data[i];
+        int64_t divisor = wanted->at[0] > 0 ? x->values.at[0] / wanted->at[0] : 0;
+        bool fits = divisor > 1;
+        for (uint32_t s = 0; fits && s < m->g->n_samples; s++)
+            fits = x->values.at[s] >= 0 && x->values.at[s] / divisor == wanted->at[s];
+        if (!fits) continue;
+        *dim = dim_quotient(&m->g->table, x->dim, dim_of(divisor));
+        return true;
+    }
+    return false;
+}
+
+static bool note_symbol(Generaliser *m, uint32_t word, int64_t divisor) {
+    SymbolWord symbol = {word, divisor};
+    if (!m->g->table.failed && vec_push(&m->g->symbol_words, symbol)) return true;
+    error_memory(m->error);
+    return false;
+}
+
+/* A size of its own. */
+static bool as_symbol(Generaliser *m, const Values *wanted, uint32_t word, Dim *dim) {
+    GeneralGraph *g = m->g;
+    int64_t bound = 0;
+    for (uint32_t s = 0; s < g->n_samples; s++)
+        if (wanted->at[s] < 0) bound = INT64_MIN;
+    *dim = dim_symbol(&g->table, NULL, wanted->at[m->at_hand], bound, INT64_MAX);
+    return note_symbol(m, word, 1);
+}
+
+/* What a word that may be an expression is: a number where all samples agree, else the simplest
+ * expression of sizes met so far that gives it, else a new symbol. */
+static bool resolve_values(Generaliser *m, const Values *values, uint32_t word, WordRule rule,
+                           bool is_dim, Dim *dim) {
+    bool found = as_multiple(m, values, true, dim) || as_multiple(m, values, false, dim);
+    if (!found && !is_dim)
+        found = as_sum(m, values, dim) || as_product(m, values, dim) || as_part(m, values, dim);
+    if (!found && !as_symbol(m, values, word, dim)) return false;
+    set_rule(m, word, rule, dim->word);
+    return know(m, values, *dim);
+}
+
+/* A word that is the same in all samples may follow from a size that is. */
+static bool resolve(Generaliser *m, uint32_t word, bool is_dim, Dim *dim) {
+    Values values = values_of(m->g, word);
+    if (varies(m->g, word)) return resolve_values(m, &values, word, WORD_SIZE, is_dim, dim);
+    bool may_follow = (m->options->n_dims || m->options->all) && values.at[0] > 1 && !is_dim;
+    if (may_follow && (as_multiple(m, &values, true, dim) || as_product(m, &values, dim))) {
+        set_rule(m, word, WORD_SIZE, dim->word);
+        return true;
+    }
+    *dim = dim_of(values.at[0]);
+    return true;
+}
+
+static const DeclaredDim *find_declared(const Generaliser *m, uint32_t input, int32_t axis) {
+    for (int32_t i = 0; i < m->options->n_dims; i++) {
+        const DeclaredDim *d = &m->options->dims[i];
+        if (d->input == input && d->axis == axis) return d;
+    }
+    return NULL;
+}
+
+/* A symbol for a declared dim, or that of another dim of the same name. */
+static bool declared_dim(Generaliser *m, const DeclaredDim *d, uint32_t word, Dim *dim) {
+    GeneralGraph *g = m->g;
+    Values values = values_of(g, word);
+    int64_t by = d->multiple_of;
+    bool known = false;
+    for (uint32_t i = 0; d->name && !known && i < g->table.symbols.count; i++) {
+        const DimSymbol *symbol = &g->table.symbols.data[i];
+        known = symbol->name && strcmp(symbol->name, d->name) == 0 &&
+                g->symbol_words.data[i].divisor == by;
+        if (known) *dim = symbol->dim;
+    }
+    if (!known) {
+        int64_t most = d->most == INT64_MAX ? d->most : d->most / by;
+        *dim = dim_symbol(&g->table, d->name, values.at[m->at_hand] / by,
+                          d->least / by + (d->least % by > 0), most);
+        if (!note_symbol(m, word, by)) return false;
+    }
+    *dim = dim_mul(&g->table, *dim, dim_of(by));
+    set_rule(m, word, WORD_SIZE, dim->word);
+    return know(m, &values, *dim);
+}
+
+/* The size of an input's dim. */
+static bool resolve_dim(Generaliser *m, uint32_t input, int32_t axis, uint32_t word, Dim *dim) {
+    const DeclaredDim *declared = find_declared(m, input, axis);
+    if (declared) return declared_dim(m, declared, word, dim);
+    Values values = values_of(m->g, word);
+    if (m->options->all && !varies(m->g, word) && values.at[0] > 1)
+        return resolve_values(m, &values, word, WORD_SIZE, true, dim);
+    return resolve(m, word, true, dim);
+}
+
+/* ---- nodes --------------------------------------------------------------------------------------- */
+
+static Site site_of(const Graph *graph, const Node *node) {
+    return graph->sites.data[node->site];
+}
+
+static bool general_input(Generaliser *m, NodeId id) {
+    const Graph *from = &m->g->recorded;
+    const Node *node = graph_node(from, id);
+    TensorType type = node_type(from, id);
+    Dim strides[SN_MAX_RANK];
+    const int64_t *attrs = node_attrs(from, node);
+    for (int32_t i = 0; i < node->rank; i++)
+        if (!resolve_dim(m, (uint32_t)attrs[0], i, node->dims + (uint32_t)i, &type.dims[i]))
+            return false;
+    for (int32_t i = 0; i < attrs[1]; i++) {
+        if (!resolve(m, node->attrs + 2 + (uint32_t)i, false, &strides[i])) return false;
+    }
+    m->map[id] =
+        graph_input(&m->g->graph, &type, attrs[1] ? strides : NULL, site_of(from, node), m->error);
+    return m->map[id] != NODE_NONE;
+}
+
+/* Hoisted constants are scalars of the call from now on, those too that did not vary yet. */
+static bool general_const(Generaliser *m, NodeId id) {
+    GeneralGraph *g = m->g;
+    const Node *node = graph_node(&g->recorded, id);
+    const int64_t *attrs = node_attrs(&g->recorded, node);
+    Site site = site_of(&g->recorded, node);
+    sn_dtype dtype = (sn_dtype)node->dtype;
+    if (varies(g, node->attrs + 1) || varies(g, node->attrs + 2) ||
+        (!attrs[1] && varies(g, node->attrs)))
+        return refuse(m, "the constants are of different kinds", OP_CONST);
+    if (attrs[1]) {
+        set_rule(m, node->attrs, WORD_SCALAR, g->n_scalars);
+        m->map[id] = graph_scalar(&g->graph, dtype, g->n_scalars++, attrs[2] != 0, site, m->error);
+    } else {
+        m->map[id] =
+            graph_const(&g->graph, dtype, (uint64_t)attrs[0], false, attrs[2] != 0, site, m->error);
+    }
+    return m->map[id] != NODE_NONE;
+}
+
+/* The words of one attribute, from `word` on; `out` receives the general ones. */
+static bool general_attr(Generaliser *m, OpCode op, const OpParam *param, uint32_t word,
+                         uint32_t count, AttrList *out) {
+    for (uint32_t i = 0; i < count; i++) {
+        bool is_count = param->kind == 'L' && i == 0;
+        Dim dim = {sample(m->g, 0, word + i)};
+        if (param->is_size && !is_count) {
+            if (!resolve(m, word + i, false, &dim)) return false;
+        } else if (varies(m->g, word + i)) {
+            return refuse(m, "an attribute varies that is no size", op);
+        }
+        attr_int(out, dim.word);
+    }
+    return true;
+}
+
+static bool general_attrs(Generaliser *m, const Node *node, AttrList *out) {
+    int32_t n_params;
+    const OpParam *params = op_params((OpCode)node->op, &n_params);
+    const int64_t *words = m->g->recorded.words.data;
+    uint32_t word = node->attrs;
+    out->count = 0;
+    for (int32_t i = 0; i < n_params; i++) {
+        if (params[i].kind == 't' || params[i].kind == 'r') continue;
+        uint32_t count = params[i].kind == 'L' ? 1 + (uint32_t)words[word] : 1;
+        if (!general_attr(m, (OpCode)node->op, &params[i], word, count, out)) return false;
+        word += count;
+    }
+    return true;
+}
+
+/* The dims of a node follow from its operands. */
+static bool check_dims(Generaliser *m, NodeId id) {
+    GeneralGraph *g = m->g;
+    const Node *node = graph_node(&g->recorded, id), *made = graph_node(&g->graph, m->map[id]);
+    if (made->rank != node->rank || made->dtype != node->dtype)
+        return refuse(m, "another type comes out", (OpCode)node->op);
+    for (uint32_t i = 0; i < node->rank; i++) {
+        Dim dim = node_dims(&g->graph, made)[i];
+        uint32_t word = node->dims + i;
+        if (dim_hint(&g->table, dim) != sample(g, m->at_hand, word))
+            return refuse(m, "another size comes out", (OpCode)node->op);
+        set_rule(m, word, dim_is_number(dim) ? WORD_FIXED : WORD_SIZE, dim.word);
+        Values values = values_of(g, word);
+        if (!know(m, &values, dim)) return false;
+    }
+    return true;
+}
+
+static bool general_op(Generaliser *m, NodeId id) {
+    GeneralGraph *g = m->g;
+    const Node *node = graph_node(&g->recorded, id);
+    AttrList attrs;
+    if (!general_attrs(m, node, &attrs)) return false;
+    NodeId few[16], *inputs = few;
+    if (node->n_inputs > 16) inputs = mem_alloc(sizeof *inputs * node->n_inputs);
+    if (!inputs) return error_memory(m->error), false;
+    for (uint32_t i = 0; i < node->n_inputs; i++) {
+        NodeId input = node_inputs(&g->recorded, node)[i];
+        inputs[i] = input == NODE_NONE ? NODE_NONE : m->map[input];
+    }
+    m->map[id] = graph_emit(&g->graph, (OpCode)node->op, inputs, node->n_inputs, &attrs,
+                            site_of(&g->recorded, node), m->error);
+    if (inputs != few) mem_free(inputs);
+    return m->map[id] != NODE_NONE && check_dims(m, id);
+}
+
+/* ---- ranges -------------------------------------------------------------------------------------- */
+
+static double double_of(int64_t word) {
+    double value;
+    memcpy(&value, &word, sizeof value);
+    return value;
+}
+
+/* Whole numbers of moderate size in all samples? */
+static bool whole_values(const GeneralGraph *g, uint32_t word, Values *values) {
+    for (uint32_t s = 0; s < g->n_samples; s++) {
+        double value = double_of(sample(g, s, word));
+        if (!(fabs(value) < 0x1p53) || value != trunc(value)) return false;
+        values->at[s] = (int64_t)value;
+    }
+    return true;
+}
+
+/* arange's numbers are doubles, so that they can be no expressions; but with whole numbers and step 1,
+ * a range is an index plus its start. */
+static bool is_index_range(const GeneralGraph *g, const Node *node, Values *starts) {
+    if (node->op != OP_ARANGE || varies(g, node->attrs + 2)) return false;
+    return (varies(g, node->attrs) || varies(g, node->attrs + 1)) &&
+           double_of(sample(g, 0, node->attrs + 2)) == 1 && whole_values(g, node->attrs, starts);
+}
+
+static NodeId emit(Generaliser *m, OpCode op, NodeId x, NodeId y, const AttrList *attrs,
+                   Site site) {
+    NodeId inputs[2] = {x, y};
+    int32_t count = (x != NODE_NONE) + (y != NODE_NONE);
+    return graph_emit(&m->g->graph, op, inputs, count, attrs, site, m->error);
+}
+
+static NodeId cast(Generaliser *m, NodeId x, sn_dtype dtype, Site site) {
+    AttrList attrs;
+    attrs.count = 0;
+    attr_int(&attrs, dtype);
+    return x == NODE_NONE ? x : emit(m, OP_CAST, x, NODE_NONE, &attrs, site);
+}
+
+/* iota + start, in i64 or f64 as arange computes it. The end shows in the number of elements. */
+static bool general_range(Generaliser *m, NodeId id, const Values *starts) {
+    GeneralGraph *g = m->g;
+    const Node *node = graph_node(&g->recorded, id);
+    Site site = site_of(&g->recorded, node);
+    sn_dtype dtype = (sn_dtype)node->dtype, wide = dtype_is_float(dtype) ? SN_F64 : SN_I64;
+    AttrList attrs, none;
+    Dim size, start = dim_of(starts->at[0]);
+    if (varies(g, node->attrs) &&
+        !resolve_values(m, starts, node->attrs, WORD_REAL_SIZE, false, &start))
+        return false;
+    if (!resolve(m, node->dims, true, &size)) return false;
+    attrs.count = none.count = 0;
+    attr_dims(&attrs, &size, 1);
+    attr_int(&attrs, 0);
+    NodeId y = cast(m, emit(m, OP_IOTA, NODE_NONE, NODE_NONE, &attrs, site), wide, site);
+    uint64_t bits = dtype_bits_from_double(wide, (double)starts->at[0]);
+    NodeId first = dim_is_number(start)
+                       ? graph_const(&g->graph, wide, bits, true, false, site, m->error)
+                       : graph_size(&g->graph, wide, start, site, m->error);
+    if (y != NODE_NONE && first != NODE_NONE) y = emit(m, OP_ADD, first, y, &none, site);
+    m->map[id] = cast(m, y, dtype, site);
+    set_rule(m, node->attrs + 1, WORD_ANY, 0);
+    return m->map[id] != NODE_NONE && check_dims(m, id);
+}
+
+/* ---- making -------------------------------------------------------------------------------------- */
+
+static bool general_node(Generaliser *m, NodeId id) {
+    const Node *node = graph_node(&m->g->recorded, id);
+    if (node->op == OP_INPUT) return general_input(m, id);
+    if (node->op == OP_CONST) return general_const(m, id);
+    Values starts = {{0}};
+    if (is_index_range(m->g, node, &starts)) return general_range(m, id, &starts);
+    return general_op(m, id);
+}
+
+static bool general_nodes(Generaliser *m) {
+    GeneralGraph *g = m->g;
+    for (NodeId i = 0; i < g->recorded.nodes.count; i++) {
+        if (!general_node(m, i)) return false;
+        if (g->table.failed)
+            return refuse(m, "its sizes are too complex", (OpCode)graph_node(&g->recorded, i)->op);
+    }
+    for (uint32_t i = 0; i < g->recorded.outputs.count; i++) {
+        GraphOutput output = g->recorded.outputs.data[i];
+        if (!graph_output(&g->graph, m->map[output.node], output.writes_input))
+            return error_memory(m->error), false;
+    }
+    return true;
+}
+
+/* Words that no rule was set for are fixed. */
+static bool prepare_words(GeneralGraph *g) {
+    const Graph *graph = &g->recorded;
+    if (!vec_reserve(&g->words, graph->words.count + 1)) return false;
+    for (uint32_t i = 0; i < graph->words.count; i++)
+        g->words.data[i] = (GeneralWord){WORD_FIXED, graph->words.data[i]};
+    g->words.count = graph->words.count;
+    return true;
+}
+
+static bool take_samples(GeneralGraph *g, const GeneralGraph *known, const Graph *first) {
+    uint32_t count = g->words.count, from = 0;
+    if (known && known->n_samples >= SAMPLES_MOST) from = known->n_samples - SAMPLES_MOST + 1;
+    for (uint32_t s = from; known && s < known->n_samples; s++)
+        if (!add_sample(g, known->samples.data + (size_t)s * count, count)) return false;
+    if (first && !add_sample(g, first->words.data, count)) return false;
+    return add_sample(g, g->recorded.words.data, count);
+}
+
+static bool keep_options(GeneralGraph *g, const GeneralOptions *options) {
+    g->all_dims = options->all;
+    for (int32_t i = 0; i < options->n_dims; i++)
+        if (!vec_push(&g->declared, options->dims[i])) return false;
+    return true;
+}
+
+/* The sample with the fewest sizes of 0 and 1, which are special to many an op: where a decision has to
+ * be taken, it is taken for the others. Of equals the latest. */
+static uint32_t plainest_sample(const GeneralGraph *g) {
+    uint32_t best = 0, least = UINT32_MAX;
+    for (uint32_t s = 0; s < g->n_samples; s++) {
+        uint32_t special = 0;
+        for (uint32_t i = 0; i < g->words.count; i++)
+            special += (uint64_t)sample(g, s, i) <= 1 && varies(g, i);
+        if (special > least) continue;
+        best = s;
+        least = special;
+    }
+    return best;
+}
+
+bool general_make(GeneralGraph *g, const GeneralGraph *known, const Graph *first,
+                  const Graph *latest, const GeneralOptions *options, sn_error *error) {
+    static const GeneralOptions none = {0};
+    *g = (GeneralGraph){0};
+    dims_init(&g->table);
+    graph_init(&g->graph, latest->name);
+    g->graph.no_fold = true;
+    g->graph.table = &g->table;
+    Generaliser m = {.g = g, .options = options ? options : &none, .error = error};
+    m.map = mem_alloc(sizeof *m.map * (latest->nodes.count + 1));
+    bool ok = m.map && graph_copy(latest, &g->recorded) && prepare_words(g) &&
+              take_samples(g, known, first) && keep_options(g, m.options);
+    if (ok)
+        m.at_hand = plainest_sample(g);
+    else
+        error_memory(error);
+    ok = ok && general_nodes(&m);
+    mem_free(m.map);
+    vec_free(&m.known);
+    if (!ok) general_free(g);
+    return ok;
+}
+
+bool general_copy(GeneralGraph *copy, const GeneralGraph *g, sn_error *error) {
+    GeneralOptions options = {g->declared.data, (int32_t)g->declared.count, g->all_dims};
+    return general_make(copy, g, NULL, &g->recorded, &options, error);
+}
+
+void general_free(GeneralGraph *g) {
+    graph_free(&g->graph);
+    graph_free(&g->recorded);
+    dims_free(&g->table);
+    vec_free(&g->samples);
+    vec_free(&g->words);
+    vec_free(&g->symbol_words);
+    vec_free(&g->declared);
+}
+
+/* ---- binding ------------------------------------------------------------------------------------- */
+
+static int64_t word_of_real(int64_t value) {
+    double real = (double)value;
+    int64_t word;
+    memcpy(&word, &real, sizeof word);
+    return word;
+}
+
+static void read_symbols(const GeneralGraph *g, const int64_t *words, int64_t *symbols) {
+    for (uint32_t i = 0; i < g->symbol_words.count; i++) {
+        const SymbolWord *at = &g->symbol_words.data[i];
+        bool real = g->words.data[at->word].rule == WORD_REAL_SIZE;
+        double value = real ? double_of(words[at->word]) : 0;
+        /* One that is not whole, or no multiple, does not fit its word. */
+        symbols[i] = !real                  ? words[at->word] / at->divisor
+                     : fabs(value) < 0x1p53 ? (int64_t)value
+                                            : 0;
+    }
+}
+
+static bool word_fits(const GeneralWord *w, int64_t word, const int64_t *values) {
+    switch ((WordRule)w->rule) {
+    case WORD_FIXED:
+        return word == w->word;
+    case WORD_SIZE:
+        return word == dim_value(values, (Dim){w->word});
+    case WORD_REAL_SIZE:
+        return word == word_of_real(dim_value(values, (Dim){w->word}));
+    default:
+        return true;
+    }
+}
+
+BindResult general_bind(const GeneralGraph *g, const Graph *recorded, GeneralBinding *binding,
+                        const DimGuard **failing) {
+    const int64_t *words = recorded->words.data;
+    *failing = NULL;
+    read_symbols(g, words, binding->symbols);
+    if (!dims_evaluate(&g->table, binding->symbols, binding->values)) return BIND_GUARD;
+    for (uint32_t i = 0; i < g->words.count; i++) {
+        const GeneralWord *w = &g->words.data[i];
+        if (!word_fits(w, words[i], binding->values)) return BIND_WORDS;
+        if (w->rule == WORD_SCALAR) binding->scalars[w->word] = (uint64_t)words[i];
+    }
+    *failing = dims_failing(&g->table, binding->values);
+    return *failing ? BIND_GUARD : BIND_OK;
+}
+
+void general_words(const GeneralGraph *g, const GeneralBinding *binding, int64_t *words) {
+    for (uint32_t i = 0; i < g->words.count; i++) {
+        const GeneralWord *w = &g->words.data[i];
+        Dim dim = {w->word};
+        words[i] = w->rule == WORD_FIXED       ? w->word
+                   : w->rule == WORD_SIZE      ? dim_value(binding->values, dim)
+                   : w->rule == WORD_REAL_SIZE ? word_of_real(dim_value(binding->values, dim))
+                   : w->rule == WORD_SCALAR    ? (int64_t)binding->scalars[w->word]
+                                               : g->recorded.words.data[i];
+    }
+}

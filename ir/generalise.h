@@ -1,0 +1,97 @@
+/* One graph for many sizes. Recorded graphs of one structure differ in words only: sizes, strides,
+ * positions, values of constants. Words that differ between samples become expressions of symbols,
+ * constants become scalars of the call, and a new recorded graph is bound by reading the symbols off
+ * its words; every other word must then be what the expressions say, so a wrong guess in making the
+ * expressions costs a compilation, never a wrong answer. */
+#ifndef SN_IR_GENERALISE_H
+#define SN_IR_GENERALISE_H
+
+#include "ir/graph.h"
+
+/* A dim of an input that the program declared to vary. */
+typedef struct DeclaredDim {
+    const char *name;    /* not owned; dims of one name are one; NULL: none */
+    uint32_t input;      /* number of the graph input */
+    int32_t axis;        /* its dim */
+    int64_t least, most; /* every value keeps these */
+    int64_t multiple_of; /* and is a multiple of this; ≥ 1 */
+} DeclaredDim;
+
+/* Sizes that vary though no two samples show it. What else is equal to them in the samples is taken to
+ * follow from them. */
+typedef struct GeneralOptions {
+    const DeclaredDim *dims; /* those declared */
+    int32_t n_dims;          /* how many */
+    bool all;                /* every dim of an input that is above 1 */
+} GeneralOptions;
+
+/* What a word of the recorded graph has to be. */
+typedef enum WordRule {
+    WORD_FIXED,     /* what it was */
+    WORD_SIZE,      /* the value of an expression */
+    WORD_REAL_SIZE, /* the same as the bits of a double */
+    WORD_SCALAR,    /* anything: it is a scalar of the call */
+    WORD_ANY        /* anything: what depends on it shows in other words */
+} WordRule;
+
+typedef struct GeneralWord {
+    uint8_t rule; /* WordRule */
+    int64_t word; /* FIXED: the word; SIZE, REAL_SIZE: a Dim's word; SCALAR: its number */
+} GeneralWord;
+
+/* Where a symbol's value is read. */
+typedef struct SymbolWord {
+    uint32_t word;   /* of the recorded graph */
+    int64_t divisor; /* the word is so many times the value */
+} SymbolWord;
+
+typedef struct GeneralGraph {
+    DimTable table;               /* expressions of the graph and of what is planned from it */
+    Graph graph;                  /* with sizes as expressions */
+    Graph recorded;               /* the latest sample: the structure that others must have */
+    VEC(int64_t) samples;         /* words of all samples, one after the other */
+    uint32_t n_samples;           /* how many */
+    VEC(GeneralWord) words;       /* by word of `recorded` */
+    VEC(SymbolWord) symbol_words; /* by symbol */
+    uint32_t n_scalars;           /* scalars of the call */
+    VEC(DeclaredDim) declared;    /* what it was made with … */
+    bool all_dims;                /* … see GeneralOptions */
+} GeneralGraph;
+
+/* Are the two the same but for their words? */
+bool graphs_alike(const Graph *a, const Graph *b);
+/* Equal for graphs that are alike. */
+uint64_t graph_structure_hash(const Graph *graph);
+
+/* Fills `general` from the samples of `known` (NULL, or made before), the words of `first` (NULL, or
+ * alike) and `latest`; `options` may be NULL. False where no such graph can be: then nothing is
+ * left to be freed. `error` says why. */
+bool general_make(GeneralGraph *general, const GeneralGraph *known, const Graph *first,
+                  const Graph *latest, const GeneralOptions *options, sn_error *error);
+/* The same graph again, over a table of its own that passes may add to. */
+bool general_copy(GeneralGraph *copy, const GeneralGraph *general, sn_error *error);
+void general_free(GeneralGraph *general);
+
+/* Values of a binding. */
+typedef struct GeneralBinding {
+    int64_t *symbols;  /* by symbol */
+    uint64_t *scalars; /* by scalar, bits of its dtype */
+    int64_t *values;   /* by expression */
+} GeneralBinding;
+
+typedef enum BindResult {
+    BIND_OK,
+    BIND_WORDS, /* a word is not what the expressions say */
+    BIND_GUARD  /* a size lies outside its bounds, or a decision would have been another */
+} BindResult;
+
+/* The words that a recorded graph of this binding has; those that may be anything are those of the
+ * latest sample. */
+void general_words(const GeneralGraph *general, const GeneralBinding *binding, int64_t *words);
+
+/* Reads a binding off a recorded graph that is alike. `failing` receives the guard, or NULL where it
+ * was a bound. Thread-safe. */
+BindResult general_bind(const GeneralGraph *general, const Graph *recorded, GeneralBinding *binding,
+                        const DimGuard **failing);
+
+#endif

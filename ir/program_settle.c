@@ -1,0 +1,155 @@
+/* What follows from the sizes of a program: how a launch is cut into items, which stores bypass the
+ * caches, where temporaries lie. None of it can change bits; see program.h. */
+#include "base/status.h"
+#include "ir/dtype.h"
+#include "ir/program.h"
+
+#include <stdlib.h>
+
+enum {
+    BUFFER_ALIGN = 64,
+    BLOCK_ELEMENTS = 16384, /* of a map: an item is then some 10 µs */
+    COLUMN_BLOCK = 256,     /* least columns of an item: a row of it fills whole cache lines */
+    ITEMS_PER_THREAD = 4    /* so that threads end together */
+};
+
+/* ---- launches ------------------------------------------------------------------------------------ */
+
+static int64_t round_up(int64_t value, int64_t multiple) {
+    return (value + multiple - 1) / multiple * multiple;
+}
+
+/* Elements of B in one item. */
+static int64_t block_size(const Launch *launch, int64_t points, int64_t b_size, int32_t threads) {
+    if (launch->b_param < 0) return 1;
+    if (!launch->is_column) return b_size <= BLOCK_ELEMENTS ? b_size : BLOCK_ELEMENTS;
+    int64_t wanted = (int64_t)threads * ITEMS_PER_THREAD;
+    if (points < 1) points = 1;
+    int64_t blocks = points >= wanted ? 1 : (wanted + points - 1) / points;
+    int64_t size = round_up((b_size + blocks - 1) / blocks, 64);
+    if (size < COLUMN_BLOCK) size = COLUMN_BLOCK;
+    return size < b_size ? size : b_size;
+}
+
+static void cut_launch(const Launch *launch, int64_t *numbers, int32_t threads) {
+    int64_t *words = numbers + launch->params;
+    int64_t b_size = launch->b_param < 0 ? 1 : words[launch->b_param], points = 1;
+    for (int64_t i = 0; i < words[KPARAM_RANK]; i++) points *= words[KPARAM_SIZES + i];
+    int64_t block = block_size(launch, points, b_size, threads);
+    int64_t blocks = launch->b_param < 0 || block < 1 ? 1 : (b_size + block - 1) / block;
+    words[KPARAM_BLOCKS] = blocks;
+    words[KPARAM_BLOCK_SIZE] = block;
+    numbers[launch->items] = points * blocks;
+}
+
+static int64_t scratch_of(const Launch *launch, const int64_t *numbers) {
+    int64_t bytes = 0;
+    for (uint32_t i = 0; i < launch->kernel.args.count; i++) {
+        const KArg *arg = &launch->kernel.args.data[i];
+        if (arg->role == KARG_LOCAL)
+            bytes += kernel_local_bytes((sn_dtype)arg->dtype, numbers[launch->k]);
+    }
+    return bytes;
+}
+
+static void settle_launches(const Program *program, int64_t *numbers) {
+    int64_t most = 0;
+    for (uint32_t i = 0; i < program->steps.count; i++) {
+        const Step *step = &program->steps.data[i];
+        const int64_t *costs = numbers + step->costs;
+        if (step->kind != STEP_KERNEL) continue;
+        cut_launch(&step->launch, numbers, program->threads);
+        /* Beyond the cache, a store that first fetches its line moves twice the bytes. */
+        numbers[step->launch.streams] = step->launch.may_stream && costs[COST_BYTES_STORED] > 0 &&
+                                        costs[COST_BYTES] > program->cache_bytes;
+        int64_t scratch = scratch_of(&step->launch, numbers);
+        if (scratch > most) most = scratch;
+    }
+    numbers[PROGRAM_SCRATCH_BYTES] = most;
+}
+
+/* ---- memory -------------------------------------------------------------------------------------- */
+
+static int64_t buffer_bytes(const Buffer *buffer, const int64_t *numbers) {
+    return numbers[buffer->elements] * (int64_t)sn_dtype_size((sn_dtype)buffer->dtype);
+}
+
+/* A temporary with its place in the block; `first` and `last` are steps. */
+typedef struct Temporary {
+    int64_t offset; /* first byte */
+    int64_t end;    /* byte past its last */
+    int32_t first;  /* step that writes it */
+    int32_t last;   /* step that reads it last */
+    uint32_t buffer;
+} Temporary;
+
+/* Larger ones first, then in the order of their buffers. */
+static int by_size(const void *a, const void *b) {
+    const Temporary *x = a, *y = b;
+    int64_t x_bytes = x->end - x->offset, y_bytes = y->end - y->offset;
+    if (x_bytes != y_bytes) return x_bytes > y_bytes ? -1 : 1;
+    return x->buffer < y->buffer ? -1 : x->buffer > y->buffer;
+}
+
+/* Puts the temporary at the lowest place that is free for as long as it lives. `placed` ascend by offset;
+ * it joins them. */
+static void place(Temporary *placed, uint32_t count, Temporary *one) {
+    int64_t size = one->end - one->offset, offset = 0;
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < count && placed[i].offset < offset + size; i++)
+        if (placed[i].first <= one->last && one->first <= placed[i].last && placed[i].end > offset)
+            offset = placed[i].end;
+    one->offset = offset;
+    one->end = offset + size;
+    for (at = count; at > 0 && placed[at - 1].offset > offset; at--) placed[at] = placed[at - 1];
+    placed[at] = *one;
+}
+
+/* Shares one block among the temporaries by lifetime, larger ones first. */
+static sn_status place_temporaries(const Program *program, int64_t *numbers, sn_error *error) {
+    uint32_t count = 0, total = program->buffers.count;
+    Temporary *temps = mem_alloc(sizeof *temps * 2 * (total + 1)), *placed = temps + total + 1;
+    if (!temps) return error_memory(error);
+    for (uint32_t i = 0; i < total; i++) {
+        const Buffer *buffer = &program->buffers.data[i];
+        if (buffer->kind != BUFFER_TEMP) continue;
+        int64_t bytes = (buffer_bytes(buffer, numbers) + BUFFER_ALIGN) & -(int64_t)BUFFER_ALIGN;
+        temps[count++] = (Temporary){0, bytes, buffer->first_step, buffer->last_step, i};
+    }
+    qsort(temps, count, sizeof *temps, by_size);
+    numbers[PROGRAM_TEMP_BYTES] = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        place(placed, i, &temps[i]);
+        numbers[program->buffers.data[temps[i].buffer].offset] = temps[i].offset;
+        if (temps[i].end > numbers[PROGRAM_TEMP_BYTES]) numbers[PROGRAM_TEMP_BYTES] = temps[i].end;
+    }
+    mem_free(temps);
+    return SN_OK;
+}
+
+sn_status program_settle(const Program *program, int64_t *numbers, sn_error *error) {
+    settle_launches(program, numbers);
+    sn_status status = place_temporaries(program, numbers, error);
+    numbers[PROGRAM_PEAK_BYTES] = numbers[PROGRAM_TEMP_BYTES];
+    for (uint32_t i = 0; i < program->buffers.count; i++)
+        if (program->buffers.data[i].kind == BUFFER_OUTPUT)
+            numbers[PROGRAM_PEAK_BYTES] += buffer_bytes(&program->buffers.data[i], numbers);
+    return status;
+}
+
+sn_status program_bind(const Program *program, const int64_t *values, const uint64_t *scalars,
+                       int64_t *numbers, sn_error *error) {
+    memcpy(numbers, program->numbers.data, sizeof *numbers * program->numbers.count);
+    for (uint32_t i = 0; i < program->sizes.count; i++) {
+        const ProgramSize *s = &program->sizes.data[i];
+        numbers[s->place] = program_size_word((sn_dtype)s->dtype, dim_value(values, s->dim));
+    }
+    for (uint32_t i = 0; i < program->scalars.count; i++) {
+        const ProgramScalar *s = &program->scalars.data[i];
+        sn_dtype dtype = (sn_dtype)s->dtype;
+        uint64_t bits = scalars[s->scalar];
+        if (dtype_is_half(dtype)) bits = dtype_bits_cast(SN_F32, dtype, bits);
+        numbers[s->place] = (int64_t)bits;
+    }
+    return program_settle(program, numbers, error);
+}
