@@ -275,7 +275,7 @@ static void choose_places(Adapter *a) {
     FuzzProgram *p = a->program;
     if (chance(a, 12)) p->passing = FUZZ_STRUCT;
     if (chance(a, 12)) p->inputs[below(a, p->n_inputs)].place = FUZZ_CAPTURED;
-    if (chance(a, 4)) capture_shape(a);
+    if (chance(a, 8)) capture_shape(a);
     for (int32_t i = p->n_inputs - 1; i > 0; i--) {
         /* Of an array, the last ones: it gets shorter. */
         bool last = i + 1 == p->n_inputs || p->inputs[i + 1].place != FUZZ_ARGUMENT;
@@ -293,7 +293,7 @@ static void add_host_steps(Adapter *a) {
         FuzzStep *step = &p->steps[i];
         bool copies =
             step->kind == FUZZ_CONTIGUOUS || (step->kind == FUZZ_OP && step->op == OP_CLONE);
-        if (copies && step->operands[0].value >= 0 && chance(a, 50)) step->kind = FUZZ_EXCHANGE;
+        if (copies && step->operands[0].value >= 0 && chance(a, 70)) step->kind = FUZZ_EXCHANGE;
     }
     if (p->n_steps == FUZZ_MOST_STEPS || p->n_outputs == FUZZ_MOST_OUTPUTS || !chance(a, 12))
         return;

@@ -279,7 +279,7 @@ FuzzVerdict fuzz_check(const FuzzProgram *program, const char *plant, FuzzCovera
             coverage->aliases_returned += eager.outputs[i].shares >= 0;
     }
     if (!verdict.failure) {
-        verdict = session_open(&session, program, plant, coverage, &error)
+        verdict = session_open(&session, program, plant, NULL, coverage, &error)
                       ? check_compiled(&session, &eager)
                       : fuzz_fail(FUZZ_SETUP, "%s", error.text);
         session_close(&session);
@@ -292,7 +292,7 @@ FuzzVerdict fuzz_check(const FuzzProgram *program, const char *plant, FuzzCovera
 void fuzz_dump(const FuzzProgram *program, const char *stage, FILE *out) {
     Session session;
     Seen seen = {.status = SN_OK};
-    if (session_open(&session, program, NULL, NULL, NULL))
+    if (session_open(&session, program, NULL, NULL, NULL, NULL))
         session_call(&session, program, 0, NULL, NULL, &seen);
     seen_free(&seen);
     char *text = session.compiled ? sn_dump(session.compiled, stage, NULL) : NULL;

@@ -200,13 +200,17 @@ void coverage_print_guards(const FuzzCoverage *c) {
         (long long)c->passings[FUZZ_ARRAY], (long long)c->passings[FUZZ_STRUCT],
         (long long)c->with_optional, (long long)c->declaring, (long long)c->capturing,
         (long long)c->asking, (long long)c->following, (long long)c->nested);
+    printf(
+        "policies: shapes auto %lld, static %lld, dynamic %lld; few graphs %lld, a stance %lld\n",
+        (long long)c->shapes[SN_SHAPES_AUTO], (long long)c->shapes[SN_SHAPES_STATIC],
+        (long long)c->shapes[SN_SHAPES_DYNAMIC], (long long)c->limited, (long long)c->with_stance);
     printf("arguments: %lld different ones, %lld with other sizes, %lld with shared memory; graphs "
            "compiled for new ones %lld; overlapping memory written, so run node by node %lld\n",
            (long long)c->variants, (long long)c->sized, (long long)c->sharing,
            (long long)c->graphs_compiled, (long long)c->overlap_fallbacks);
     printf("sampled calls: %lld; inside guards (hits) %lld, outside (misses) %lld, second calls "
-           "checked %lld, always run %lld; refused by eager too %lld\n",
+           "checked %lld, always run %lld, made eager %lld; refused by eager too %lld\n",
            (long long)c->calls, (long long)c->sampled_hits, (long long)c->sampled_misses,
-           (long long)c->sampled_checks, (long long)c->sampled_reruns,
+           (long long)c->sampled_checks, (long long)c->sampled_reruns, (long long)c->sampled_eager,
            (long long)c->sampled_refused);
 }

@@ -67,6 +67,7 @@ typedef struct FuzzCoverage {
     int64_t sampled_misses;               /* outside of all */
     int64_t sampled_checks;               /* inside, for the second time: traced and compared */
     int64_t sampled_reruns;               /* of functions that are always run */
+    int64_t sampled_eager;                /* that a policy made eager */
     int64_t sampled_refused;              /* that ended in an error */
     int64_t graphs_compiled;              /* for functions that had one */
     int64_t variants;                     /* different arguments */
@@ -79,6 +80,9 @@ typedef struct FuzzCoverage {
     int64_t following;                    /* with attributes that follow sizes or scalars */
     int64_t with_optional;                /* with optional tensors */
     int64_t nested;                       /* called by another compiled function too */
+    int64_t shapes[3];                    /* by how sizes that vary are met (sn_shapes) */
+    int64_t limited;                      /* that keep few graphs */
+    int64_t with_stance;                  /* that may not always compile */
 } FuzzCoverage;
 
 void coverage_add(FuzzCoverage *to, const FuzzCoverage *from);

@@ -33,7 +33,8 @@ static void count_call(FuzzCoverage *c, const sn_counters *before, const sn_coun
     c->sampled_hits += hit;
     c->sampled_misses += miss;
     c->sampled_reruns += reruns;
-    c->sampled_checks += !hit && !miss && !reruns;
+    c->sampled_eager += now->eager_calls > before->eager_calls;
+    c->sampled_checks += !hit && !miss && !reruns && now->eager_calls == before->eager_calls;
     c->sampled_refused += seen->status != SN_OK;
     c->graphs_compiled += now->recompiles - before->recompiles;
     c->kernels_compiled += now->compiles - before->compiles;
@@ -51,7 +52,8 @@ static FuzzVerdict check_call(Session *session, const FuzzProgram *p, const Fuzz
     sn_counters_get(&now);
     if (coverage) count_call(coverage, &before, &now, &fallbacks, &seen);
     if (!verdict.failure) verdict = seen_compare(p, eager, &seen, number);
-    if (!verdict.failure && session_fallbacks.others > fallbacks.others)
+    bool may_fall_back = session->policy.most_graphs || session->policy.stance;
+    if (!verdict.failure && session_fallbacks.others > fallbacks.others && !may_fall_back)
         verdict = fuzz_fail(FUZZ_FELL_BACK, "call %d: %.600s", number, session_fallbacks.text);
     seen_free(&seen);
     return verdict;
@@ -65,7 +67,7 @@ static FuzzVerdict check_calls(const FuzzSequence *s, Session *session, FuzzStat
         Seen eager = {.status = SN_OK};
         verdict = run_eager(p, state, &eager);
         if (!verdict.failure) verdict = check_call(session, p, &s->calls[i], &eager, i, coverage);
-        plant_mix_entries(session->compiled, session->plant);
+        plant_into_guards(session->compiled, session->plant);
         seen_free(&eager);
     }
     return verdict;
@@ -111,6 +113,9 @@ static void count_sequence(FuzzCoverage *c, const FuzzSequence *s, bool nested) 
     c->following += follows;
     c->with_optional += optional;
     c->nested += nested;
+    c->shapes[s->policy.shapes]++;
+    c->limited += s->policy.most_graphs > 0;
+    c->with_stance += s->policy.stance != SN_STANCE_DEFAULT;
     c->variants += s->n_variants;
     for (int32_t i = 0; i < s->n_variants; i++) {
         c->sized += !same_sizes(p, &s->variants[i]);
@@ -125,7 +130,7 @@ FuzzVerdict guards_check(const FuzzSequence *s, const char *plant, FuzzCoverage 
     bool nested = false;
     for (int32_t i = 0; i < s->n_calls; i++) nested = nested || s->calls[i].through;
     if (coverage) count_sequence(coverage, s, nested);
-    bool ok = session_open(&session, &s->variants[0], plant, coverage, &error) &&
+    bool ok = session_open(&session, &s->variants[0], plant, &s->policy, coverage, &error) &&
               (!nested || session_nest(&session, &error));
     FuzzVerdict verdict =
         ok ? check_calls(s, &session, &state, coverage) : fuzz_fail(FUZZ_SETUP, "%s", error.text);

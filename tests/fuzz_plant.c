@@ -24,7 +24,7 @@ static const struct {
 };
 
 const char *plant_names(void) {
-    return "lt maximum add max floor tril argmax; with --guards also: hidden mixed";
+    return "lt maximum add max floor tril argmax; with --guards also: hidden mixed sizes";
 }
 
 static int32_t find(const char *name) {
@@ -37,12 +37,8 @@ bool plant_hides_scalars(const char *name) {
     return name && strcmp(name, "hidden") == 0;
 }
 
-static bool mixes(const char *name) {
-    return name && strcmp(name, "mixed") == 0;
-}
-
-void plant_mix_entries(sn_compiled *compiled, const char *name) {
-    if (!mixes(name) || compiled->entries.count < 2) return;
+static void mix_entries(sn_compiled *compiled) {
+    if (compiled->entries.count < 2) return;
     Entry **at = &compiled->entries.data[compiled->entries.count - 2], *a = at[0], *b = at[1];
     if (a->key_words != b->key_words) return;
     Entry was = {.hash = a->hash, .key = a->key};
@@ -54,8 +50,28 @@ void plant_mix_entries(sn_compiled *compiled, const char *name) {
     at[1] = a;
 }
 
+static void forget_sizes(sn_compiled *compiled) {
+    for (uint32_t i = 0; i < compiled->graphs.count; i++)
+        if (compiled->graphs.data[i]->general)
+            compiled->graphs.data[i]->general->table.guards.count = 0;
+}
+
+/* Bugs that are made between calls. */
+static const struct {
+    const char *name;                    /* of the bug */
+    void (*make)(sn_compiled *compiled); /* makes it */
+} guard_plants[] = {{"mixed", mix_entries}, {"sizes", forget_sizes}};
+
+void plant_into_guards(sn_compiled *compiled, const char *name) {
+    for (size_t i = 0; name && i < sizeof guard_plants / sizeof *guard_plants; i++)
+        if (strcmp(guard_plants[i].name, name) == 0) guard_plants[i].make(compiled);
+}
+
 bool plant_known(const char *name) {
-    return find(name) >= 0 || plant_hides_scalars(name) || mixes(name);
+    bool known = find(name) >= 0 || plant_hides_scalars(name);
+    for (size_t i = 0; i < sizeof guard_plants / sizeof *guard_plants; i++)
+        known = known || strcmp(guard_plants[i].name, name) == 0;
+    return known;
 }
 
 void plant_into(FuzzProgram *program, const char *name) {

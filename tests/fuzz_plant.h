@@ -11,10 +11,10 @@ bool plant_known(const char *name);
 /* The program with the bug in it; NULL = none. */
 void plant_into(FuzzProgram *program, const char *name);
 
-/* Bugs of guards: scalars are hidden from the key; of two entries each leads to what belongs to the
- * other's key (made here, between calls). */
+/* Bugs of guards: scalars are hidden from the key. Made here, between calls: of two entries each leads
+ * to what belongs to the other's key; a graph for many sizes forgets what it knows about them. */
 bool plant_hides_scalars(const char *name);
-void plant_mix_entries(sn_compiled *compiled, const char *name);
+void plant_into_guards(sn_compiled *compiled, const char *name);
 
 /* The next kernel that has to be compiled fails. False when nothing can be compiled anyway. */
 bool plant_refusal(void);

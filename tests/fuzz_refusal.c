@@ -215,7 +215,7 @@ static FuzzVerdict check_order(const Test *test, const Run *refused, const Run *
     sn_error error = {0};
     Seen first = {.status = SN_OK};
     BadCall bad = (BadCall)(refused->program.seed % BAD_CALL_COUNT);
-    if (!session_open(&s, &refused->program, test->plant, test->coverage, &error)) {
+    if (!session_open(&s, &refused->program, test->plant, NULL, test->coverage, &error)) {
         session_close(&s);
         return fuzz_fail(FUZZ_SETUP, "%s", error.text);
     }

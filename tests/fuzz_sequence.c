@@ -47,7 +47,7 @@ static FuzzVariation random_variation(const FuzzProgram *program, FuzzRandom *ra
         FUZZ_VARY_DATA,    FUZZ_VARY_INDEX,   FUZZ_VARY_RANK,   FUZZ_VARY_DTYPE, FUZZ_VARY_STRIDES,
         FUZZ_VARY_STRIDES, FUZZ_VARY_PRESENT, FUZZ_VARY_LAYOUT, FUZZ_VARY_ALIAS, FUZZ_VARY_ALIAS};
     if (program->n_scalars && fuzz_chance(random, 20)) return FUZZ_VARY_SCALAR;
-    if (fuzz_chance(random, 60)) return FUZZ_VARY_SIZES;
+    if (fuzz_chance(random, 70)) return FUZZ_VARY_SIZES;
     return others[fuzz_below(random, sizeof others / sizeof *others)];
 }
 
@@ -81,6 +81,24 @@ static void choose_calls(FuzzSequence *s, FuzzRandom *random) {
     }
 }
 
+static FuzzPolicy random_policy(FuzzRandom *random) {
+    static const sn_shapes shapes[] = {SN_SHAPES_AUTO,  SN_SHAPES_AUTO,    SN_SHAPES_AUTO,
+                                       SN_SHAPES_AUTO,  SN_SHAPES_DYNAMIC, SN_SHAPES_DYNAMIC,
+                                       SN_SHAPES_STATIC};
+    static const sn_at_limit limits[] = {SN_AT_LIMIT_EVICT, SN_AT_LIMIT_GENERALISE,
+                                         SN_AT_LIMIT_EAGER};
+    static const sn_stance stances[] = {SN_STANCE_EAGER_ON_RECOMPILE, SN_STANCE_EAGER_THEN_COMPILE,
+                                        SN_STANCE_ASYNC};
+    FuzzPolicy policy = {.shapes = shapes[fuzz_below(random, 7)]};
+    if (fuzz_chance(random, 15)) {
+        policy.most_graphs = 1 + (int32_t)fuzz_below(random, 3);
+        policy.at_limit = limits[fuzz_below(random, 3)];
+    }
+    if (fuzz_chance(random, 10)) policy.stance = stances[fuzz_below(random, 3)];
+    if (fuzz_chance(random, 10)) policy.check_every = 2 + (int32_t)fuzz_below(random, 4);
+    return policy;
+}
+
 void fuzz_sequence_make(uint64_t seed, FuzzSequence *s) {
     FuzzRandom random = {seed ^ 0x6a11};
     *s = (FuzzSequence){.n_variants = 1};
@@ -88,6 +106,7 @@ void fuzz_sequence_make(uint64_t seed, FuzzSequence *s) {
     fuzz_adapt(&s->variants[0], &random);
     for (int32_t i = 1; i < FUZZ_MOST_VARIANTS; i++) add_variant(s, &random);
     choose_calls(s, &random);
+    s->policy = random_policy(&random);
 }
 
 /* ---- text ----------------------------------------------------------------------------------- */
@@ -96,6 +115,10 @@ void fuzz_sequence_print(const FuzzSequence *s, FILE *out) {
     bool shown[FUZZ_MOST_VARIANTS] = {false};
     fprintf(out, "program of seed %llu:\n", (unsigned long long)s->variants[0].seed);
     fuzz_print_steps(&s->variants[0], out);
+    const FuzzPolicy *policy = &s->policy;
+    fprintf(out, "policy: shapes %d, most graphs %d, at the limit %d, stance %d, check every %d\n",
+            (int)policy->shapes, (int)policy->most_graphs, (int)policy->at_limit,
+            (int)policy->stance, (int)policy->check_every);
     for (int32_t i = 0; i < s->n_calls; i++) {
         const FuzzCall *call = &s->calls[i];
         fprintf(out, "call %d: arguments %d", (int)i, (int)call->variant);

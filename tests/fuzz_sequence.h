@@ -3,7 +3,7 @@
 #ifndef SN_TESTS_FUZZ_SEQUENCE_H
 #define SN_TESTS_FUZZ_SEQUENCE_H
 
-#include "tests/fuzz_program.h"
+#include "tests/fuzz_session.h"
 
 enum { FUZZ_MOST_VARIANTS = 10, FUZZ_MOST_CALLS = 40 };
 
@@ -16,6 +16,7 @@ typedef struct FuzzCall {
 
 /* What is called, and how. */
 typedef struct FuzzSequence {
+    FuzzPolicy policy;                        /* of the compiled function */
     int32_t n_variants;                       /* variants in use */
     FuzzProgram variants[FUZZ_MOST_VARIANTS]; /* the first one's steps are all the others' */
     int32_t n_calls;                          /* calls in use */

@@ -345,7 +345,13 @@ static sn_compiled *compile(Session *s, sn_payload_function *function, const cha
     bool hides = plant_hides_scalars(s->plant);
     const sn_tree *trees[] = {struct_tree(hides)};
     sn_watch watch = {s->declared, sizeof s->declared};
-    sn_compile_options options = {.trees = trees, .watch = &watch};
+    sn_compile_options options = {.trees = trees,
+                                  .watch = &watch,
+                                  .shapes = s->policy.shapes,
+                                  .most_graphs = s->policy.most_graphs,
+                                  .at_limit = s->policy.at_limit,
+                                  .stance = s->policy.stance,
+                                  .check_every = s->policy.check_every};
     options.n_trees = p->passing == FUZZ_STRUCT;
     for (int32_t i = 0; i < p->n_scalars; i++)
         if (p->scalars[i].letter == 'w' && !hides) options.n_watch = 1;
@@ -353,11 +359,12 @@ static sn_compiled *compile(Session *s, sn_payload_function *function, const cha
     return sn_compile_payload(function, s, NULL, name, signature, &options, error);
 }
 
-bool session_open(Session *s, const FuzzProgram *p, const char *plant, FuzzCoverage *coverage,
-                  sn_error *error) {
+bool session_open(Session *s, const FuzzProgram *p, const char *plant, const FuzzPolicy *policy,
+                  FuzzCoverage *coverage, sn_error *error) {
     bool inlines = false;
     watch_log();
     *s = (Session){.program = p, .plant = plant, .coverage = coverage};
+    if (policy) s->policy = *policy;
     for (int32_t i = 0; i < p->n_steps; i++) {
         s->reads = s->reads || p->steps[i].kind == FUZZ_CHOOSE;
         inlines = inlines || p->steps[i].inlined;

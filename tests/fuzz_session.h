@@ -22,11 +22,21 @@ sn_status fuzz_run(const FuzzProgram *program, sn_tensor **values, FuzzState *st
 /* Behind a call: releases what was taken out, and, where nothing is to be kept, all. */
 void fuzz_state_settle(FuzzState *state, bool keeps);
 
+/* How the function is compiled; no policy changes a result. */
+typedef struct FuzzPolicy {
+    sn_shapes shapes;     /* how sizes that vary are met */
+    int32_t most_graphs;  /* graphs kept; 0 = as many as usual */
+    sn_at_limit at_limit; /* what happens then: no error */
+    sn_stance stance;     /* what may be compiled: no error */
+    int32_t check_every;  /* calls from check to check; 0 = the second one only */
+} FuzzPolicy;
+
 /* A program with its compiled function. The function takes the program's arguments, how many steps it
  * is to run (see fuzz_cut), and a generator. */
 typedef struct Session {
     const FuzzProgram *program; /* whose steps the function runs */
     const char *plant;          /* a bug in it, or NULL */
+    FuzzPolicy policy;          /* how it is compiled */
     sn_compiled *compiled;      /* the function */
     sn_compiled *inlined;       /* runs steps that are marked so, in the function's trace */
     sn_compiled *outer;         /* calls the function, once it was made */
@@ -40,9 +50,9 @@ typedef struct Session {
     int32_t call;                          /* calls so far */
 } Session;
 
-/* Makes the handles; false with the error set. To be closed in any case. */
+/* Makes the handles; false with the error set. To be closed in any case. `policy` may be NULL. */
 bool session_open(Session *session, const FuzzProgram *program, const char *plant,
-                  FuzzCoverage *coverage, sn_error *error);
+                  const FuzzPolicy *policy, FuzzCoverage *coverage, sn_error *error);
 /* Makes `outer`. */
 bool session_nest(Session *session, sn_error *error);
 void session_close(Session *session);

@@ -76,7 +76,9 @@ static bool cut_variants(Shrinker *s) {
 }
 
 static bool plainer_calls(Shrinker *s) {
-    bool any = false;
+    static const FuzzPolicy usual = {.shapes = SN_SHAPES_AUTO};
+    draft_of(s)->policy = usual;
+    bool any = memcmp(&usual, &s->best->policy, sizeof usual) != 0 && try_draft(s);
     for (int32_t i = 0; i < s->best->n_calls; i++) {
         const FuzzCall *call = &s->best->calls[i];
         if (!call->shift && !call->through) continue;
