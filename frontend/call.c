@@ -568,10 +568,10 @@ static void mark_impure(sn_compiled *c, const char *reason, char *difference) {
         mem_free(difference);
         return;
     }
-    pthread_mutex_lock(&c->lock);
+    pthread_mutex_lock(c->lock);
     c->impure_reason = reason;
     c->impure_detail = difference;
-    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(c->lock);
     LogTopic topic = difference ? LOG_PURITY : LOG_TRACE;
     if (log_on(topic))
         log_write(topic, "%s is run on every call: %s%s%s", c->name, reason, difference ? ": " : "",
@@ -756,13 +756,13 @@ static const char *impurity(const sn_compiled *c, const Trace *trace) {
 }
 
 static void note_trace(sn_compiled *c, const Trace *trace, GraphInstance *instance, int64_t ns) {
-    pthread_mutex_lock(&c->lock);
+    pthread_mutex_lock(c->lock);
     c->trace_ns = ns;
     GraphInstance *before = c->latest;
     c->latest = instance_retain(instance);
     c->host_reads = trace->host_reads;
     c->read_site = trace->read_site;
-    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(c->lock);
     instance_release(before);
 }
 
@@ -820,6 +820,7 @@ static sn_status trace_call(sn_compiled *c, const CallArgs *args, Key *key, Entr
     int64_t begin = clock_ns();
     sn_status status = record(c, trace, args, outputs);
     int64_t trace_ns = clock_ns() - begin;
+    timeline_add("trace", c->name, timeline_now() ? begin : 0);
     atomic_fetch_add_explicit(&frontend_counters.trace_ns, trace_ns, memory_order_relaxed);
     bool recorded = status == SN_OK;
     if (!recorded && sn_error_status() == status) {
@@ -912,9 +913,10 @@ sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outp
                           .called =
                               atomic_exchange_explicit(&c->called, true, memory_order_relaxed)};
     if (policy_call(&policy) == CALL_EAGER) return compiled_call_eagerly(c, values, outputs, owned);
+    bool rerun = atomic_load_explicit(&c->impure, memory_order_relaxed);
     uint64_t few[KEY_FEW_WORDS];
     Key key = {few, 0, KEY_FEW_WORDS, NULL};
-    pack_key(c, &args, &key);
+    if (!rerun) pack_key(c, &args, &key);
     if (key.at > KEY_FEW_WORDS) { /* once more, with room */
         key = (Key){.capacity = key.at, .block = mem_alloc(sizeof(uint64_t) * key.at)};
         key.words = key.block;
@@ -923,17 +925,20 @@ sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outp
         pack_key(c, &args, &key);
     }
     sn_status status;
-    bool rerun = atomic_load_explicit(&c->impure, memory_order_relaxed);
     Entry *entry = rerun ? NULL : entry_find(c, &key);
     if (entry && !is_due(c, entry) && (!entry->writes || memory_is_apart(entry, &args))) {
         COUNT(guard_hits);
+        int64_t begin = timeline_now();
         status = run_entry(c, entry, &args, outputs, owned);
+        timeline_add("call", c->name, begin);
     } else {
         if (rerun)
             COUNT(reruns);
         else if (!entry)
             COUNT(guard_misses);
+        int64_t begin = timeline_now();
         status = trace_call(c, &args, &key, entry, outputs, owned);
+        timeline_add("call", c->name, begin);
     }
     mem_free(key.block);
     return status;

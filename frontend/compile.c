@@ -22,9 +22,9 @@ bool compiled_has_generator(const sn_compiled *c, const sn_rng *generator) {
 
 void compiled_count_fallback(sn_compiled *c, const char *reason) {
     COUNT(fallbacks);
-    pthread_mutex_lock(&c->lock);
+    pthread_mutex_lock(c->lock);
     c->fallbacks++;
-    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(c->lock);
     if (log_on(LOG_FALLBACK)) log_write(LOG_FALLBACK, "%s runs node by node: %s", c->name, reason);
 }
 
@@ -59,6 +59,23 @@ sn_stance sn_set_thread_stance(sn_stance stance) {
 
 /* ---- making ------------------------------------------------------------------------------------------------- */
 
+/* Locks of all handles: of static lifetime, so that a fork finds none of them held. */
+enum { HANDLE_LOCKS = 8 };
+static pthread_mutex_t handle_locks[HANDLE_LOCKS];
+static pthread_once_t handle_locks_once = PTHREAD_ONCE_INIT;
+
+static void prepare_handle_locks(void) {
+    for (int i = 0; i < HANDLE_LOCKS; i++) {
+        pthread_mutex_init(&handle_locks[i], NULL);
+        lock_survive_fork(&handle_locks[i], NULL);
+    }
+}
+
+static pthread_mutex_t *handle_lock(uint64_t serial) {
+    pthread_once(&handle_locks_once, prepare_handle_locks);
+    return &handle_locks[serial % HANDLE_LOCKS];
+}
+
 /* libffi sets its heap up at the first closure without regard to other threads. */
 static pthread_mutex_t closures = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t closures_once = PTHREAD_ONCE_INIT;
@@ -78,7 +95,6 @@ static void free_compiled(sn_compiled *c) {
     entries_release(c);
     graphs_release(c);
     if (c->closure) free_closure(c->closure);
-    pthread_mutex_destroy(&c->lock);
     pthread_cond_destroy(&c->compiled);
     mem_free(c->name);
     mem_free(c->signature_text);
@@ -217,7 +233,7 @@ static sn_compiled *make(const char *name, const char *signature, const sn_compi
     }
     static _Atomic uint64_t serials;
     c->serial = atomic_fetch_add(&serials, 1) + 1;
-    pthread_mutex_init(&c->lock, NULL);
+    c->lock = handle_lock(c->serial);
     pthread_cond_init(&c->compiled, NULL);
     atomic_init(&c->refs, 1);
     c->site = site;

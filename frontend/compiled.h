@@ -16,34 +16,37 @@
 
 enum { GRAPHS_MOST = 64 }; /* of a function, unless it says otherwise; then the oldest goes */
 
+typedef struct CompiledGraph CompiledGraph;
+
+/* A compiled graph at the sizes and scalars of a trace. Immutable. */
+typedef struct GraphInstance {
+    _Atomic int64_t refs;   /* owners; of a graph's own instance those of the graph count */
+    CompiledGraph *graph;   /* a reference is held */
+    Executable *executable; /* a reference is held; NULL: run node by node */
+    int64_t *symbols;       /* general: by symbol */
+    uint64_t *scalars;      /* general: by scalar */
+} GraphInstance;
+
 /* What was recorded, for one trace or generalised over several, and what runs it. Immutable but for
  * `used` once it is in the function's list. */
-typedef struct CompiledGraph {
+struct CompiledGraph {
     _Atomic int64_t refs;   /* the list's and those of instances */
     uint64_t hash;          /* of the recorded graph */
     uint64_t structure;     /* the same without its words */
     Graph own;              /* recorded, where it is not general */
+    GraphInstance fixed;    /* of that */
     GeneralGraph *general;  /* for all sizes that bind it; NULL: for those of `own` */
     Executable *executable; /* NULL: run node by node */
     char *failure;          /* why, or NULL */
     int64_t plan_ns;        /* spent in passes */
     int64_t load_ns;        /* spent loading or compiling kernels */
     _Atomic uint64_t used;  /* the function's clock when it was used last */
-} CompiledGraph;
+};
 
 /* As recorded; input layouts included. */
 static inline const Graph *compiled_recorded(const CompiledGraph *graph) {
     return graph->general ? &graph->general->recorded : &graph->own;
 }
-
-/* A compiled graph at the sizes and scalars of a trace. Immutable. */
-typedef struct GraphInstance {
-    _Atomic int64_t refs;   /* owners */
-    CompiledGraph *graph;   /* a reference is held */
-    Executable *executable; /* a reference is held; NULL: run node by node */
-    int64_t *symbols;       /* general: by symbol */
-    uint64_t *scalars;      /* general: by scalar */
-} GraphInstance;
 
 GraphInstance *instance_retain(GraphInstance *instance);
 void instance_release(GraphInstance *instance);
@@ -186,11 +189,12 @@ struct sn_compiled {
     ffi_cif cif;                 /* how it is called */
     ffi_closure *closure;        /* sn_compiled_fn; NULL until asked for; under compile.c's lock */
     void *closure_code;          /* its address */
-    pthread_mutex_t lock;        /* of the following */
+    pthread_mutex_t *lock;       /* of the following; several handles may have one */
     VEC(CompiledGraph *) graphs; /* compiled graphs; a reference to each */
     uint64_t clock;              /* counts uses of graphs */
     bool compiling;              /* a thread is making a graph … */
-    pthread_t compiler;          /* … this one */
+    pthread_t compiler;          /* … this one … */
+    pid_t compiling_process;     /* … of this process: a forked child has not got it */
     pthread_cond_t compiled;     /* it has ended */
     VEC(Entry *) entries;        /* all entries; a reference to each */
     Map entry_map;               /* hash → entry */
@@ -225,6 +229,22 @@ void compiled_abandon(sn_compiled *compiled);
 bool compiled_has_generator(const sn_compiled *compiled, const sn_rng *generator);
 void compiled_count_fallback(sn_compiled *compiled, const char *reason);
 bool tensors_overlap(const sn_tensor *x, const sn_tensor *y);
+
+/* ---- the timeline (frontend/timeline.c) ------------------------------------------------------------------------- */
+
+/* Nanoseconds now, where this thread keeps a timeline; else 0. */
+int64_t timeline_now(void);
+/* Adds what began at `begin_ns` (0: nothing) and ends now. `what` is static: "call", "trace"…; the name is
+ * copied. */
+void timeline_add(const char *what, const char *name, int64_t begin_ns);
+
+/* ---- looking at it (frontend/inspect.c, frontend/report.c) ---------------------------------------------------- */
+
+/* Graphs, symbols, guards and the latest entries, as text. */
+void explain_guards(sn_compiled *compiled, StrBuf *out);
+/* One HTML page about an instance, made from its graph, to which nothing else adds expressions. */
+sn_status report_write(sn_compiled *compiled, const GraphInstance *instance, const Graph *graph,
+                       StrBuf *out, sn_error *error);
 
 /* ---- running recorded graphs (frontend/segment.c) ----------------------------------------------------------- */
 

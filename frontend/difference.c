@@ -87,7 +87,8 @@ static bool differs_in_words(const Graph *known, const Graph *now, NodeId id, St
 
 static bool differs_in_operands(const Graph *known, const Graph *now, NodeId id, StrBuf *out) {
     const Node *a = graph_node(known, id), *b = graph_node(now, id);
-    if (memcmp(node_inputs(known, a), node_inputs(now, b), sizeof(NodeId) * b->n_inputs) == 0)
+    if (b->n_inputs == 0 ||
+        memcmp(node_inputs(known, a), node_inputs(now, b), sizeof(NodeId) * b->n_inputs) == 0)
         return false;
     add_op(out, now, id);
     strbuf_add(out, ": its operands are others");

@@ -7,7 +7,6 @@
 #include <stdio.h>
 
 static _Thread_local ThreadState state;
-static _Thread_local bool registered;
 static pthread_key_t exit_key;
 static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 
@@ -25,7 +24,7 @@ static void at_thread_exit(void *unused) {
         state.free_list = next;
     }
     state.free_count = 0;
-    registered = false;
+    state.registered = false;
 }
 
 static void make_key(void) {
@@ -33,12 +32,13 @@ static void make_key(void) {
 }
 
 ThreadState *thread_state(void) {
-    if (!registered) {
-        registered = true;
+    ThreadState *own = &state;
+    if (!own->registered) {
+        own->registered = true;
         pthread_once(&exit_once, make_key);
-        pthread_setspecific(exit_key, &state);
+        pthread_setspecific(exit_key, own);
     }
-    return &state;
+    return own;
 }
 
 void *error_raise_from(const sn_error *error, Site site) {

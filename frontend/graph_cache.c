@@ -10,6 +10,7 @@
 #include "passes/pass.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 sn_status compile_graph(const Graph *graph, bool fast, bool explain, Executable **out,
                         int64_t *plan_ns, int64_t *load_ns, sn_error *error) {
@@ -46,14 +47,26 @@ static CompiledGraph *graph_retain(CompiledGraph *graph) {
     return graph;
 }
 
+/* A graph's own instance lives as long as the graph. */
+static bool is_fixed(const GraphInstance *instance) {
+    return instance == &instance->graph->fixed;
+}
+
 GraphInstance *instance_retain(GraphInstance *instance) {
-    atomic_fetch_add_explicit(&instance->refs, 1, memory_order_relaxed);
+    if (is_fixed(instance))
+        graph_retain(instance->graph);
+    else
+        atomic_fetch_add_explicit(&instance->refs, 1, memory_order_relaxed);
     return instance;
 }
 
 void instance_release(GraphInstance *instance) {
-    if (!instance || atomic_fetch_sub_explicit(&instance->refs, 1, memory_order_acq_rel) != 1)
+    if (!instance) return;
+    if (is_fixed(instance)) {
+        graph_release(instance->graph);
         return;
+    }
+    if (atomic_fetch_sub_explicit(&instance->refs, 1, memory_order_acq_rel) != 1) return;
     executable_release(instance->executable);
     graph_release(instance->graph);
     mem_free(instance->symbols);
@@ -88,12 +101,9 @@ static GraphInstance *instance_new(CompiledGraph *graph, Executable *executable,
     return instance;
 }
 
-static GraphInstance *fixed_instance(CompiledGraph *graph, sn_error *error) {
-    Executable *executable = graph->executable;
-    GraphInstance *instance =
-        instance_new(graph, executable ? executable_retain(executable) : NULL, NULL);
-    if (!instance) error_memory(error);
-    return instance;
+/* The graph's own instance; takes over the reference. */
+static GraphInstance *fixed_instance(CompiledGraph *graph) {
+    return &graph->fixed;
 }
 
 static bool binding_open(const GeneralGraph *general, GeneralBinding *binding) {
@@ -168,18 +178,27 @@ bool instance_recorded(const GraphInstance *instance, Graph *graph) {
 
 /* What a recorded graph is looked up by, and what was found on the way. */
 typedef struct Lookup {
-    sn_compiled *owner;       /* whose graphs */
-    const Graph *recorded;    /* the graph */
-    uint64_t hash, structure; /* of it */
-    CompiledGraph *general;   /* general, but other words do not fit it; a reference */
-    CompiledGraph *fixed;     /* for its own sizes, which no general one covers; a reference */
-    bool guarded;             /* a general one fits but for a guard */
-    char reason[160];         /* why the one looked at last does not serve */
-    GeneralOptions options;   /* what the program declared, for the inputs of the graph */
+    sn_compiled *owner;     /* whose graphs */
+    const Graph *recorded;  /* the graph */
+    uint64_t hash;          /* of it */
+    uint64_t structure;     /* the same without words; see structure_of */
+    bool has_structure;     /* it was computed */
+    CompiledGraph *general; /* general, but other words do not fit it; a reference */
+    CompiledGraph *fixed;   /* for its own sizes, which no general one covers; a reference */
+    bool guarded;           /* a general one fits but for a guard */
+    char reason[160];       /* why the one looked at last does not serve */
+    GeneralOptions options; /* what the program declared, for the inputs of the graph */
 } Lookup;
 
-static bool same_structure(const CompiledGraph *graph, const Lookup *look) {
-    return graph->structure == look->structure && graph->executable &&
+/* Most lookups need none: they end at a graph that is equal. */
+static uint64_t structure_of(Lookup *look) {
+    if (!look->has_structure) look->structure = graph_structure_hash(look->recorded);
+    look->has_structure = true;
+    return look->structure;
+}
+
+static bool same_structure(const CompiledGraph *graph, Lookup *look) {
+    return graph->structure == structure_of(look) && graph->executable &&
            graphs_alike(compiled_recorded(graph), look->recorded) &&
            same_lines(compiled_recorded(graph), look->recorded);
 }
@@ -245,7 +264,7 @@ static CompiledGraph *find_general(Lookup *look, GeneralBinding *binding) {
 }
 
 /* Under the lock: does some general graph serve the sizes of this one? */
-static bool is_covered(const Lookup *look, const CompiledGraph *fixed) {
+static bool is_covered(Lookup *look, const CompiledGraph *fixed) {
     bool covered = false;
     for (uint32_t i = 0; !covered && i < look->owner->graphs.count; i++) {
         const CompiledGraph *known = look->owner->graphs.data[i];
@@ -287,11 +306,11 @@ static void lookup_close(Lookup *look) {
 static GraphInstance *bind_instance(sn_compiled *owner, CompiledGraph *graph,
                                     GeneralBinding *binding, sn_error *error) {
     GraphInstance *instance = NULL;
-    pthread_mutex_lock(&owner->lock);
+    pthread_mutex_lock(owner->lock);
     GraphInstance *latest = owner->latest;
     if (latest && latest->graph == graph && same_binding(latest, binding))
         instance = instance_retain(latest);
-    pthread_mutex_unlock(&owner->lock);
+    pthread_mutex_unlock(owner->lock);
     if (!instance) {
         Executable *executable = NULL;
         sn_status status = executable_bind(graph->executable, binding->values, binding->scalars,
@@ -307,32 +326,33 @@ static GraphInstance *bind_instance(sn_compiled *owner, CompiledGraph *graph,
 /* The instance for a graph that is known or bound; NULL without an error where there is none. */
 static GraphInstance *find_instance(Lookup *look, sn_error *error) {
     GeneralBinding binding = {0};
-    pthread_mutex_lock(&look->owner->lock);
+    pthread_mutex_lock(look->owner->lock);
     CompiledGraph *equal = find_equal(look);
     CompiledGraph *general = equal ? NULL : find_general(look, &binding);
-    pthread_mutex_unlock(&look->owner->lock);
+    pthread_mutex_unlock(look->owner->lock);
     if (general) return bind_instance(look->owner, general, &binding, error);
     if (!equal) return NULL;
-    GraphInstance *instance = fixed_instance(equal, error);
-    graph_release(equal);
-    return instance;
+    return fixed_instance(equal);
 }
 
 /* ---- compiling ----------------------------------------------------------------------------------- */
 
-static CompiledGraph *graph_new(const Lookup *look) {
+static CompiledGraph *graph_new(Lookup *look) {
     CompiledGraph *graph = mem_calloc(1, sizeof *graph);
     if (!graph) return NULL;
     atomic_init(&graph->refs, 1);
     graph->hash = look->hash;
-    graph->structure = look->structure;
+    graph->structure = structure_of(look);
+    graph->fixed.graph = graph;
     return graph;
 }
 
 static sn_status compile_into(sn_compiled *owner, CompiledGraph *made, sn_error *failure) {
     const Graph *graph = made->general ? &made->general->graph : &made->own;
+    int64_t begin = timeline_now();
     sn_status status = compile_graph(graph, owner->fast, true, &made->executable, &made->plan_ns,
                                      &made->load_ns, failure);
+    timeline_add("compile", owner->name, begin);
     atomic_fetch_add_explicit(&frontend_counters.plan_ns, made->plan_ns, memory_order_relaxed);
     return status;
 }
@@ -341,7 +361,7 @@ static sn_status compile_into(sn_compiled *owner, CompiledGraph *made, sn_error 
  * failure only means that the next trace compiles again. */
 static void keep_graph(sn_compiled *owner, CompiledGraph *graph) {
     CompiledGraph *dropped = NULL;
-    pthread_mutex_lock(&owner->lock);
+    pthread_mutex_lock(owner->lock);
     if (owner->graphs.count >= owner->most_graphs) {
         uint32_t oldest = 0;
         for (uint32_t i = 1; i < owner->graphs.count; i++)
@@ -353,7 +373,7 @@ static void keep_graph(sn_compiled *owner, CompiledGraph *graph) {
     }
     if (vec_push(&owner->graphs, graph)) note_graph_use(owner, graph_retain(graph));
     if (owner->compilations++) COUNT(recompiles);
-    pthread_mutex_unlock(&owner->lock);
+    pthread_mutex_unlock(owner->lock);
     graph_release(dropped);
 }
 
@@ -374,7 +394,7 @@ static bool limit_values(GeneralGraph *general, const Program *program) {
 }
 
 /* One graph for the sizes seen so far and those between and beyond; NULL where there can be none. */
-static CompiledGraph *make_general(const Lookup *look) {
+static CompiledGraph *make_general(Lookup *look) {
     const GeneralGraph *known = look->general ? look->general->general : NULL;
     const Graph *first = known || !look->fixed ? NULL : &look->fixed->own;
     CompiledGraph *made = graph_new(look);
@@ -400,7 +420,7 @@ static CompiledGraph *make_general(const Lookup *look) {
 
 /* The graph for its own sizes. One that cannot be compiled is remembered as such, and run node by
  * node; not so where memory was out. */
-static CompiledGraph *make_fixed(const Lookup *look, bool *transient, sn_error *error) {
+static CompiledGraph *make_fixed(Lookup *look, bool *transient, sn_error *error) {
     CompiledGraph *made = graph_new(look);
     *transient = false;
     if (!made || !graph_copy(look->recorded, &made->own)) {
@@ -410,7 +430,10 @@ static CompiledGraph *make_fixed(const Lookup *look, bool *transient, sn_error *
     }
     sn_error failure;
     error_init(&failure);
-    if (compile_into(look->owner, made, &failure) == SN_OK) return made;
+    if (compile_into(look->owner, made, &failure) == SN_OK) {
+        made->fixed.executable = made->executable;
+        return made;
+    }
     made->failure = mem_strdup(failure.text);
     *transient = failure.status == SN_ERROR_MEMORY;
     return made;
@@ -435,43 +458,41 @@ static GraphInstance *compile_instance(Lookup *look, bool general, sn_error *err
     CompiledGraph *made = make_fixed(look, &transient, error);
     if (!made) return NULL;
     if (!transient) keep_graph(look->owner, made);
-    instance = fixed_instance(made, error);
-    graph_release(made);
-    return instance;
+    return fixed_instance(made);
 }
 
 /* An instance that runs node by node, for this once. */
-static GraphInstance *node_instance(const Lookup *look, const char *why, sn_error *error) {
+static GraphInstance *node_instance(Lookup *look, const char *why, sn_error *error) {
     CompiledGraph *graph = graph_new(look);
-    GraphInstance *instance = NULL;
     if (graph && graph_copy(look->recorded, &graph->own)) {
         graph->failure = mem_strdup(why);
-        instance = fixed_instance(graph, error);
-    } else {
-        error_memory(error);
+        return fixed_instance(graph);
     }
+    error_memory(error);
     graph_release(graph);
-    return instance;
+    return NULL;
 }
 
 /* ---- one at a time ------------------------------------------------------------------------------- */
 
 /* False where this thread compiles for the function already (a log sink that calls it). */
 static bool turn_begin(sn_compiled *owner) {
-    pthread_mutex_lock(&owner->lock);
+    pthread_mutex_lock(owner->lock);
+    if (owner->compiling && owner->compiling_process != getpid()) owner->compiling = false;
     bool nested = owner->compiling && pthread_equal(owner->compiler, pthread_self());
-    while (!nested && owner->compiling) pthread_cond_wait(&owner->compiled, &owner->lock);
+    while (!nested && owner->compiling) pthread_cond_wait(&owner->compiled, owner->lock);
     owner->compiling = true;
     owner->compiler = pthread_self();
-    pthread_mutex_unlock(&owner->lock);
+    owner->compiling_process = getpid();
+    pthread_mutex_unlock(owner->lock);
     return !nested;
 }
 
 static void turn_end(sn_compiled *owner) {
-    pthread_mutex_lock(&owner->lock);
+    pthread_mutex_lock(owner->lock);
     owner->compiling = false;
     pthread_cond_broadcast(&owner->compiled);
-    pthread_mutex_unlock(&owner->lock);
+    pthread_mutex_unlock(owner->lock);
 }
 
 /* False with the error set when the program cancels. */
@@ -501,10 +522,7 @@ static void job_free(CompileJob *job) {
 }
 
 static void lookup_open(Lookup *look, sn_compiled *owner, const Graph *recorded) {
-    *look = (Lookup){.owner = owner,
-                     .recorded = recorded,
-                     .hash = graph_hash(recorded),
-                     .structure = graph_structure_hash(recorded)};
+    *look = (Lookup){.owner = owner, .recorded = recorded, .hash = graph_hash(recorded)};
 }
 
 /* Looks again, in its turn, and compiles what is still missing. */
@@ -513,9 +531,9 @@ static GraphInstance *compile_in_turn(Lookup *look, bool general, sn_error *erro
     lookup_close(look);
     GraphInstance *instance = find_instance(look, error); /* another thread may have been faster */
     if (!instance && !error->status) {
-        pthread_mutex_lock(&look->owner->lock);
+        pthread_mutex_lock(look->owner->lock);
         find_partner(look);
-        pthread_mutex_unlock(&look->owner->lock);
+        pthread_mutex_unlock(look->owner->lock);
         instance = compile_instance(look, general, error);
     }
     if (turn) turn_end(look->owner);
@@ -581,7 +599,7 @@ static GraphInstance *refuse_miss(const Lookup *look, sn_error *error) {
 
 static GraphInstance *miss(Lookup *look, sn_error *error) {
     sn_compiled *owner = look->owner;
-    pthread_mutex_lock(&owner->lock);
+    pthread_mutex_lock(owner->lock);
     find_partner(look);
     PolicyState state = {.stance = compiled_stance(owner),
                          .shapes = owner->shapes,
@@ -590,7 +608,7 @@ static GraphInstance *miss(Lookup *look, sn_error *error) {
                          .full = owner->graphs.count >= owner->most_graphs,
                          .partner = look->general || look->fixed,
                          .declared = look->options.n_dims > 0};
-    pthread_mutex_unlock(&owner->lock);
+    pthread_mutex_unlock(owner->lock);
     MissDecision decision = policy_miss(&state);
     if (state.compiled && log_on(LOG_RECOMPILES))
         log_write(LOG_RECOMPILES, "%s %s: %s", owner->name,

@@ -115,7 +115,7 @@ static const struct CodeStage {
 
 static const char stage_names[] =
     "graph, dot, decompose, simplify, split_reductions, layout, fuse, plan, "
-    "lower, program, kernels, llvm, asm, cuda, ptx, all";
+    "lower, program, kernels, llvm, asm, cuda, ptx, html, all";
 
 static sn_status dump_stage(const Graph *graph, bool fast, const char *stage, StrBuf *out,
                             sn_error *error) {
@@ -164,9 +164,9 @@ static char *finish_text(StrBuf *text, sn_status status, sn_error *error) {
 
 /* What ran in the latest trace, with a reference; NULL before the first. */
 static GraphInstance *latest_instance(sn_compiled *c) {
-    pthread_mutex_lock(&c->lock);
+    pthread_mutex_lock(c->lock);
     GraphInstance *instance = c->latest ? instance_retain(c->latest) : NULL;
-    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(c->lock);
     return instance;
 }
 
@@ -254,13 +254,13 @@ static void explain_instance(const GraphInstance *instance, sn_explanation *e) {
 sn_status sn_explain(sn_compiled *c, sn_explanation *out) {
     if (!c || !out) return SN_ERROR_ARGUMENT;
     sn_explanation e = {.size = sizeof e, .rerun = atomic_load(&c->impure)};
-    pthread_mutex_lock(&c->lock);
+    pthread_mutex_lock(c->lock);
     e.entries = (int32_t)c->entries.count;
     e.graphs = (int32_t)c->graphs.count;
     e.trace_ns = c->trace_ns;
     e.host_reads = c->host_reads;
     e.fallbacks = (int32_t)c->fallbacks;
-    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(c->lock);
     GraphInstance *instance = latest_instance(c);
     if (instance) explain_instance(instance, &e);
     instance_release(instance);
@@ -335,8 +335,8 @@ static void print_graphs(sn_compiled *c, StrBuf *out) {
 
 enum { ENTRIES_SHOWN = 8 };
 
-static void print_guards(sn_compiled *c, StrBuf *out) {
-    pthread_mutex_lock(&c->lock);
+void explain_guards(sn_compiled *c, StrBuf *out) {
+    pthread_mutex_lock(c->lock);
     print_graphs(c, out);
     uint32_t count = c->entries.count, first = count > ENTRIES_SHOWN ? count - ENTRIES_SHOWN : 0;
     if (first) strbuf_addf(out, "  … %u entries before\n", first);
@@ -349,7 +349,7 @@ static void print_guards(sn_compiled *c, StrBuf *out) {
                     entry->writes ? ", no overlap with what is written" : "");
     }
     if (!c->entries.count) strbuf_add(out, "  none: the function is run on every call\n");
-    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(c->lock);
 }
 
 static void print_summary(sn_compiled *c, const sn_explanation *e, StrBuf *out) {
@@ -358,11 +358,11 @@ static void print_summary(sn_compiled *c, const sn_explanation *e, StrBuf *out) 
     if (e->reorders) strbuf_addf(out, ", %d reorders", e->reorders);
     strbuf_addf(out, "; %d entries, %d graphs, %d host reads, %d fallbacks\n", e->entries,
                 e->graphs, e->host_reads, e->fallbacks);
-    pthread_mutex_lock(&c->lock);
+    pthread_mutex_lock(c->lock);
     if (e->rerun)
         strbuf_addf(out, "  run on every call: %s%s%s\n", c->impure_reason ? c->impure_reason : "",
                     c->impure_detail ? ": " : "", c->impure_detail ? c->impure_detail : "");
-    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(c->lock);
     if (e->host_reads && c->read_site.file)
         strbuf_addf(out, "  first host read: %s:%d\n", c->read_site.file, (int)c->read_site.line);
     strbuf_addf(out, "  trace %.3f ms, passes %.3f ms, kernels %.3f ms\n",
@@ -397,7 +397,7 @@ char *sn_explain_text(sn_compiled *c) {
     if (instance && instance->graph->failure)
         strbuf_addf(&text, "  not compiled: %s\n", instance->graph->failure);
     strbuf_add(&text, "guards\n");
-    print_guards(c, &text);
+    explain_guards(c, &text);
     if (instance && instance->executable) {
         strbuf_add(&text, "kernels\n");
         print_steps(instance, &text);
@@ -418,6 +418,18 @@ static sn_status dump_instance(const GraphInstance *instance, bool fast, const c
     return status;
 }
 
+/* The report of what runs in the latest trace. */
+static sn_status dump_report(sn_compiled *c, const GraphInstance *instance, StrBuf *out,
+                             sn_error *error) {
+    const GeneralGraph *general = instance->graph->general;
+    if (!general) return report_write(c, instance, &instance->graph->own, out, error);
+    GeneralGraph again;
+    if (!general_copy(&again, general, error)) return error->status;
+    sn_status status = report_write(c, instance, &again.graph, out, error);
+    general_free(&again);
+    return status;
+}
+
 char *sn_dump(sn_compiled *c, const char *stage, sn_error *error) {
     sn_error own = {0};
     if (!error) error = &own;
@@ -434,7 +446,9 @@ char *sn_dump(sn_compiled *c, const char *stage, sn_error *error) {
     StrBuf text = {0};
     sn_status status = SN_OK;
     if (strcmp(stage, "guards") == 0)
-        print_guards(c, &text);
+        explain_guards(c, &text);
+    else if (strcmp(stage, "html") == 0)
+        status = dump_report(c, instance, &text, error);
     else
         status = dump_instance(instance, c->fast, stage, &text, error);
     instance_release(instance);

@@ -58,21 +58,43 @@ sn_status data_error(const Executable *executable, uint64_t code, sn_error *erro
     return error_set(error, SN_ERROR_INDEX, "an index is out of range");
 }
 
+enum { SEGMENT_FEW = 16 };
+
 /* Memory of one run. */
 typedef struct SegmentMemory {
     void **inputs;        /* addresses, by graph input */
     int64_t (*states)[2]; /* generators' words, by graph input */
     Storage **storages;   /* results, by number */
     void **outputs;       /* their addresses */
-    int32_t n_outputs;    /* how many */
+    int32_t n_outputs;    /* results that there are already */
+    void *few_inputs[SEGMENT_FEW];
+    int64_t few_states[SEGMENT_FEW][2];
+    Storage *few_storages[SEGMENT_FEW];
+    void *few_outputs[SEGMENT_FEW];
+    void *block; /* allocation behind them when they are many */
 } SegmentMemory;
 
 static void free_memory(SegmentMemory *m) {
-    for (int32_t i = 0; m->storages && i < m->n_outputs; i++) storage_release(m->storages[i]);
-    mem_free(m->inputs);
-    mem_free(m->states);
-    mem_free(m->storages);
-    mem_free(m->outputs);
+    for (int32_t i = 0; i < m->n_outputs; i++) storage_release(m->storages[i]);
+    mem_free(m->block);
+}
+
+static bool open_memory(SegmentMemory *m, size_t n_inputs, size_t n_outputs) {
+    m->inputs = m->few_inputs;
+    m->states = m->few_states;
+    m->storages = m->few_storages;
+    m->outputs = m->few_outputs;
+    m->block = NULL;
+    m->n_outputs = 0;
+    if (n_inputs <= SEGMENT_FEW && n_outputs <= SEGMENT_FEW) return true;
+    size_t states = n_inputs * sizeof *m->states, inputs = n_inputs * sizeof(void *);
+    char *block = m->block = mem_alloc(states + inputs + 2 * n_outputs * sizeof(void *));
+    if (!block) return false;
+    m->states = (int64_t(*)[2])(void *)block;
+    m->inputs = (void **)(void *)(block + states);
+    m->storages = (Storage **)(void *)(block + states + inputs);
+    m->outputs = (void **)(void *)(m->storages + n_outputs);
+    return true;
 }
 
 /* What a generator was before the draws that were recorded. */
@@ -84,11 +106,7 @@ static sn_status make_memory(const Trace *trace, const Executable *executable, S
                              sn_error *error) {
     const Program *program = executable_program(executable);
     uint32_t n_inputs = trace->inputs.count;
-    m->inputs = mem_calloc(n_inputs + 1, sizeof *m->inputs);
-    m->states = mem_calloc(n_inputs + 1, sizeof *m->states);
-    m->storages = mem_calloc((size_t)program->n_outputs + 1, sizeof *m->storages);
-    m->outputs = mem_calloc((size_t)program->n_outputs + 1, sizeof *m->outputs);
-    if (!m->inputs || !m->states || !m->storages || !m->outputs) return error_memory(error);
+    if (!open_memory(m, n_inputs, (size_t)program->n_outputs)) return error_memory(error);
     for (uint32_t i = 0; i < n_inputs; i++) {
         const TraceInput *input = &trace->inputs.data[i];
         if (input->tensor) {
@@ -100,13 +118,13 @@ static sn_status make_memory(const Trace *trace, const Executable *executable, S
         m->states[i][1] = (int64_t)state.counter;
         m->inputs[i] = m->states[i];
     }
-    for (uint32_t b = 0; b < program->buffers.count; b++) {
-        const Buffer *buffer = &program->buffers.data[b];
-        if (buffer->kind != BUFFER_OUTPUT) continue;
-        m->storages[buffer->number] = storage_new(executable_buffer_bytes(executable, b));
-        if (!m->storages[buffer->number]) return error_memory(error);
-        m->outputs[buffer->number] = m->storages[buffer->number]->data;
-        m->n_outputs = program->n_outputs;
+    for (; m->n_outputs < program->n_outputs; m->n_outputs++) {
+        /* OUTPUT buffers follow the inputs, in order of their numbers. */
+        uint32_t buffer = (uint32_t)(program->n_inputs + m->n_outputs);
+        Storage *storage = storage_new(executable_buffer_bytes(executable, buffer));
+        if (!storage) return error_memory(error);
+        m->storages[m->n_outputs] = storage;
+        m->outputs[m->n_outputs] = storage->data;
     }
     return SN_OK;
 }
@@ -153,7 +171,7 @@ static void commit(Trace *trace) {
 static sn_status run_compiled(Trace *trace, const GraphInstance *compiled, const RootOutputs *roots,
                               sn_error *error) {
     const Program *program = executable_program(compiled->executable);
-    SegmentMemory memory = {0};
+    SegmentMemory memory;
     uint64_t code = UINT64_MAX;
     sn_status status = make_memory(trace, compiled->executable, &memory, error);
     if (status == SN_OK)

@@ -65,9 +65,11 @@ typedef struct ThreadState {
     sn_tensor *free_list;  /* dead handles for reuse */
     sn_tensor *free_last;  /* the last of them; only where they queue (debug builds) */
     int32_t free_count;    /* their number */
+    bool registered;       /* what the thread keeps is freed when it ends */
 } ThreadState;
 
-ThreadState *thread_state(void);
+/* The same for the life of the thread. */
+ThreadState *thread_state(void) __attribute__((const));
 
 /* ---- errors (frontend/error.c) ------------------------------------------------------------------ */
 

@@ -463,6 +463,19 @@ static int64_t record_of(Trace *trace, sn_tensor *x, Site site) {
     return new_root(trace, node, -1);
 }
 
+/* The value of a view that was just recorded, whose type and attributes are inferred. */
+static bool note_view(Trace *trace, uint32_t record, const AttrList *attrs, const TensorType *type,
+                      Site site, sn_error *error) {
+    uint32_t parent_record = (uint32_t)trace->views.data[record].parent;
+    NodeId parent = view_node(trace, parent_record, site, error);
+    if (parent == NODE_NONE) return false;
+    TraceView *view = &trace->views.data[record];
+    view->node =
+        graph_emit_inferred(&trace->graph, (OpCode)view->op, &parent, 1, attrs, type, site, error);
+    view->version = trace->roots.data[view->root].version;
+    return view->node != NODE_NONE;
+}
+
 sn_tensor *trace_view(Trace *trace, OpCode op, sn_tensor *x, const AttrList *attrs, Site site) {
     sn_error error;
     error_init(&error);
@@ -500,7 +513,7 @@ sn_tensor *trace_view(Trace *trace, OpCode op, sn_tensor *x, const AttrList *att
         return error_raise(SN_ERROR_MEMORY, site, "%s: out of memory", op_info[op].name);
     uint32_t record = trace->views.count - 1;
     /* The node now, so that the dump has it at the line where it was written. */
-    if (view_node(trace, record, site, &error) == NODE_NONE) return error_raise_from(&error, site);
+    if (!note_view(trace, record, &own, &type, site, &error)) return error_raise_from(&error, site);
     trace->ops++;
     return new_proxy(trace, &type, record, strides, offset, site);
 }

@@ -251,6 +251,21 @@ static sn_status check_op(OpCode op, const AttrList *attrs, sn_error *error) {
     return SN_OK;
 }
 
+NodeId graph_emit_inferred(Graph *graph, OpCode op, const NodeId *inputs, int32_t n_inputs,
+                           const AttrList *attrs, const TensorType *result, Site site,
+                           sn_error *error) {
+    Draft draft = {
+        .op = op,
+        .n_inputs = n_inputs,
+        .inputs = inputs,
+        .attrs = attrs,
+        .result = result,
+        .site = site,
+        .numbered = !op_has(op, F_NO_VN) && !op_is(op, CLASS_RANDOM),
+    };
+    return append(graph, &draft, error);
+}
+
 static NodeId infer_fold_append(Graph *graph, OpCode op, const Operands *operands, int32_t n_inputs,
                                 AttrList *attrs, Site site, sn_error *error) {
     TensorType result;
@@ -261,16 +276,7 @@ static NodeId infer_fold_append(Graph *graph, OpCode op, const Operands *operand
         NodeId folded = fold_node(&c);
         if (folded != NODE_NONE) return folded;
     }
-    Draft draft = {
-        .op = op,
-        .n_inputs = n_inputs,
-        .inputs = operands->ids,
-        .attrs = attrs,
-        .result = &result,
-        .site = site,
-        .numbered = !op_has(op, F_NO_VN) && !op_is(op, CLASS_RANDOM),
-    };
-    return append(graph, &draft, error);
+    return graph_emit_inferred(graph, op, operands->ids, n_inputs, attrs, &result, site, error);
 }
 
 NodeId graph_emit(Graph *graph, OpCode op, const NodeId *inputs, int32_t n_inputs,

@@ -97,6 +97,10 @@ void graph_clear(Graph *graph);
  * bad ones give an error that names the op and its operands. NODE_NONE on failure. */
 NodeId graph_emit(Graph *graph, OpCode op, const NodeId *inputs, int32_t n_inputs,
                   const AttrList *attrs, Site site, sn_error *error);
+/* The same where op_infer gave the result and the attributes' normal form; nothing is folded. */
+NodeId graph_emit_inferred(Graph *graph, OpCode op, const NodeId *inputs, int32_t n_inputs,
+                           const AttrList *attrs, const TensorType *result, Site site,
+                           sn_error *error);
 /* The next INPUT node, of this type; strides in elements, NULL for dense row-major. */
 NodeId graph_input(Graph *graph, const TensorType *type, const Dim *strides, Site site,
                    sn_error *error);

@@ -239,8 +239,18 @@ int64_t sizes_count(const int64_t *sizes, int32_t rank) {
     return empty ? 0 : count;
 }
 
+/* The product of positive numbers that is not too large; 0: there are others, or it is. */
+static int64_t plain_count(const Dim *dims, int32_t rank) {
+    int64_t count = 1;
+    for (int32_t i = 0; i < rank; i++)
+        if (dims[i].word <= 0 || __builtin_mul_overflow(count, dims[i].word, &count)) return 0;
+    return count <= INT64_MAX / 8 ? count : 0;
+}
+
 /* Expressions apart: they are never negative, and too large ones fail in the table. */
 Dim dims_count(DimTable *table, const Dim *dims, int32_t rank) {
+    int64_t plain = plain_count(dims, rank);
+    if (plain) return dim_of(plain);
     int64_t numbers[SN_MAX_RANK];
     int32_t n_numbers = 0;
     Dim count = dim_of(1);

@@ -288,12 +288,15 @@ static sn_status run_gemm(Run *run, const Step *step, const Prepared *prepared) 
                     run->error);
 }
 
-static void observe(const Run *run, uint32_t i) {
+static void observe(const Run *run, uint32_t i, int64_t begin_ns) {
     const Step *step = &run->program->steps.data[i];
     bool kernel = step->kind == STEP_KERNEL;
-    LaunchRecord record = {kernel ? run->e->steps[i].kernel->name : "gemm", step->label,
+    LaunchRecord record = {kernel ? run->e->steps[i].kernel->name : "gemm",
+                           step->label,
                            kernel ? run->numbers[step->launch.items] : 1,
-                           run->numbers[step->costs + COST_BYTES]};
+                           run->numbers[step->costs + COST_BYTES],
+                           begin_ns,
+                           clock_ns()};
     observer(observer_context, &record);
 }
 
@@ -302,10 +305,11 @@ static sn_status run_steps(Run *run) {
     for (uint32_t i = 0; i < program->steps.count; i++) {
         const Step *step = &program->steps.data[i];
         if (step->commit_code && run->code < step->commit_code) continue;
+        int64_t begin_ns = observer ? clock_ns() : 0;
         sn_status status = step->kind == STEP_KERNEL ? run_kernel(run, step, &run->e->steps[i])
                                                      : run_gemm(run, step, &run->e->steps[i]);
         if (status != SN_OK) return status;
-        if (observer) observe(run, i);
+        if (observer) observe(run, i, begin_ns);
     }
     return SN_OK;
 }

@@ -45,6 +45,8 @@ typedef struct LaunchRecord {
     const char *label; /* its ops; lives as long as the executable */
     int64_t items;     /* items */
     int64_t bytes;     /* bytes moved */
+    int64_t begin_ns;  /* on the monotonic clock */
+    int64_t end_ns;
 } LaunchRecord;
 typedef void LaunchObserver(void *context, const LaunchRecord *record);
 /* Called by this thread's runs for each step; NULL switches it off. */

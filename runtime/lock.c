@@ -1,7 +1,7 @@
 /* Locks across fork; see lock.h. */
 #include "runtime/lock.h"
 
-enum { LOCK_MOST = 16 };
+enum { LOCK_MOST = 32 };
 
 static struct {
     pthread_mutex_t *lock;  /* the registered lock */

@@ -266,6 +266,35 @@ static void compiled(Run *run) {
     sn_compiled_release(c);
 }
 
+/* Sizes, a position and a scalar that vary, a coincidence that ends, and stances. */
+static sn_tensor *varies(sn_tensor *x, sn_tensor *y, int64_t position, double scale) {
+    sn_tensor *part = sn_narrow(y, 0, position, sn_size(x, 0));
+    sn_tensor *sums = sn_sum(sn_mul(sn_add(x, part), sn_c(scale)), SN_I(1), true);
+    return sn_cat((sn_tensor *[]){sn_sub(x, sums), part}, 2, 0);
+}
+
+static void compiled_varying(Run *run) {
+    static const int64_t rows[] = {2, 3, 5, 1, 4}, positions[] = {2, 3, 1, 0, 2};
+    sn_tensor *y;
+    sn_compiled *c;
+    sn_tensor *(*fast)(sn_tensor *, sn_tensor *, int64_t, double);
+    const sn_dim dims[] = {{.name = "n", .tensor = 0, .axis = 1, .max = 64}};
+    sn_compile_options options = {.dims = dims, .n_dims = 1, .most_graphs = 2, .check_every = 3};
+    for (int kind = 0; kind < 2; kind++) {
+        TRY(c, sn_compile(varies, "ttld:t", kind ? &options : NULL));
+        TRY(fast, SN_FN(c, varies));
+        TRY(y, make(SN_I(8, 3)));
+        for (int i = 0; i < 5; i++) {
+            sn_tensor *x;
+            TRY(x, make(SN_I(rows[i], 3)));
+            for (int again = 0; again < 2; again++) KEEP(fast(x, y, positions[i], 0.5 * i));
+        }
+        sn_set_stance(c, SN_STANCE_EAGER);
+        KEEP(fast(y, y, 0, 2));
+        sn_compiled_release(c);
+    }
+}
+
 static sn_status two_outputs(sn_tensor *const *xs, int32_t n, sn_tensor *y, double scale,
                              sn_tensor **sum, sn_tensor **view) {
     sn_tensor *total = sn_mul(y, sn_c(scale));
@@ -649,6 +678,7 @@ SWEEP_TEST(random_numbers)
 SWEEP_TEST(writes)
 SWEEP_TEST(text_of_tensors)
 SWEEP_TEST(compiled)
+SWEEP_TEST(compiled_varying)
 SWEEP_TEST(compiled_writes)
 SWEEP_TEST(compiled_reads)
 SWEEP_TEST(compiled_draws)
@@ -740,6 +770,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(writes_survives),
         cmocka_unit_test(text_of_tensors_survives),
         cmocka_unit_test(compiled_survives),
+        cmocka_unit_test(compiled_varying_survives),
         cmocka_unit_test(compiled_writes_survives),
         cmocka_unit_test(compiled_reads_survives),
         cmocka_unit_test(compiled_draws_survives),

@@ -52,6 +52,13 @@ static void help_and_version_succeed(void **state) {
     expect("bench --help", 0, "--threads N");
     expect("dump --help", 0, "--stage NAME");
     expect("dump --list-stages", 0, "llvm");
+    expect("explain --help", 0, "--html FILE");
+    expect("explain 2>&1", 2, "one WORKLOAD is needed");
+    expect("explain fly 2>&1", 2, "there is no workload \"fly\"");
+    expect("explain tiny_2args", 0, "guards");
+    expect("explain --html /dev/stdout tiny_2args", 0, "<!DOCTYPE html>");
+    expect("explain --timeline /dev/stdout tiny_2args", 0, "traceEvents");
+    expect("explain --html /nowhere/x tiny_2args 2>&1", 1, "/nowhere/x: No such file");
 }
 
 static void wrong_command_lines_are_refused(void **state) {

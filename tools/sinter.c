@@ -15,6 +15,7 @@ typedef struct Command {
 static const Command commands[] = {
     {"bench", command_bench, "measure workloads, eager against compiled"},
     {"dump", command_dump, "print every stage of compiling a graph or a workload"},
+    {"explain", command_explain, "say what became of a workload: fusion, kernels, guards, times"},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 

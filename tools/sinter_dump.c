@@ -32,6 +32,7 @@ static const Stage stages[] = {
     {"cuda", "CUDA C", true, false},
     {"ptx", "PTX, where NVRTC is installed", false, false},
     {"dot", "the graph for Graphviz", false, false},
+    {"html", "one page for a browser with all of it", false, true},
 };
 enum { STAGES = sizeof stages / sizeof stages[0] };
 
@@ -115,22 +116,6 @@ static int open_graph(const char *path, Source *source) {
     if (source->graph) return EXIT_FINE;
     fprintf(stderr, "sinter dump: %s: %s\n", path, error.text);
     return EXIT_WRONG;
-}
-
-static int open_workload(const DumpOptions *options, Source *source) {
-    const Workload *workload = workload_find(options->workload);
-    if (!workload)
-        return usage_error("dump", "there is no workload \"%s\"; see sinter bench --list",
-                           options->workload);
-    Inputs inputs;
-    if (!inputs_make(workload, true, &inputs)) return report_error("dump", workload->name);
-    source->compiled = workload_compile(workload, options->numerics);
-    sn_function function = source->compiled ? sn_compiled_fn(source->compiled) : NULL;
-    sn_scope scope = sn_scope_begin();
-    if (function) workload->model->invoke(function, inputs.tensors, inputs.count);
-    sn_scope_end(scope, NULL);
-    inputs_release(&inputs);
-    return sn_error_status() == SN_OK ? EXIT_FINE : report_error("dump", workload->name);
 }
 
 /* ---- printing --------------------------------------------------------------------------------- */
@@ -220,7 +205,9 @@ int command_dump(int argc, char **argv, double started) {
     int status = parse_options(argc, argv, &options);
     if (status >= 0) return status;
     Source source = {NULL, NULL};
-    status = options.file ? open_graph(options.file, &source) : open_workload(&options, &source);
+    status = options.file
+                 ? open_graph(options.file, &source)
+                 : workload_open("dump", options.workload, options.numerics, &source.compiled);
     if (status == EXIT_FINE) status = print_stages(&options, &source);
     sn_graph_free(source.graph);
     sn_compiled_release(source.compiled);

@@ -12,6 +12,7 @@ enum {
 
 int command_bench(int argc, char **argv, double started);
 int command_dump(int argc, char **argv, double started);
+int command_explain(int argc, char **argv, double started);
 
 /* Writes "sinter COMMAND: text" and a newline to standard error; returns EXIT_USAGE. */
 int usage_error(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));

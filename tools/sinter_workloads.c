@@ -1,6 +1,7 @@
 /* The table of workloads and the making of their inputs; see sinter_workloads.h. Weights have the
  * spread that PyTorch's modules give them, so that both sides compute on like values. */
 #include "sinter_workloads.h"
+#include "sinter_tool.h"
 
 #include <math.h>
 #include <string.h>
@@ -238,4 +239,20 @@ sn_compiled *workload_compile(const Workload *workload, sn_numerics numerics) {
                                   .n_trees = model->n_trees};
     return sn_compile_at(model->function, model->name, model->signature, &options, __FILE__,
                          __LINE__);
+}
+
+int workload_open(const char *command, const char *name, sn_numerics numerics,
+                  sn_compiled **compiled) {
+    const Workload *workload = workload_find(name);
+    if (!workload)
+        return usage_error(command, "there is no workload \"%s\"; see sinter bench --list", name);
+    Inputs inputs;
+    if (!inputs_make(workload, true, &inputs)) return report_error(command, workload->name);
+    *compiled = workload_compile(workload, numerics);
+    sn_function function = *compiled ? sn_compiled_fn(*compiled) : NULL;
+    sn_scope scope = sn_scope_begin();
+    if (function) workload->model->invoke(function, inputs.tensors, inputs.count);
+    sn_scope_end(scope, NULL);
+    inputs_release(&inputs);
+    return sn_error_status() == SN_OK ? EXIT_FINE : report_error(command, workload->name);
 }

@@ -47,6 +47,10 @@ const Workload *workload_find(const char *name);
  * the thread's error on failure. */
 bool inputs_make(const Workload *workload, bool zero, Inputs *inputs);
 void inputs_release(Inputs *inputs);
+/* Compiles the workload of that name for a subcommand and calls it once on zeros. An exit status; what was
+ * wrong is said. */
+int workload_open(const char *command, const char *name, sn_numerics numerics,
+                  sn_compiled **compiled);
 /* A compiled handle of its model; NULL and the thread's error on failure. */
 sn_compiled *workload_compile(const Workload *workload, sn_numerics numerics);
 

@@ -63,7 +63,8 @@ SN_API sn_status sn_explain(sn_compiled *compiled, sn_explanation *explanation);
  *  that the caller frees with sn_text_free, or NULL. */
 SN_API char *sn_explain_text(sn_compiled *compiled);
 /** Stages: "graph" (as recorded), "decompose", "simplify", "fuse", "program", "kernels", "guards",
- *  "llvm", "asm", "cuda", "dot", or a pass's name. Of the latest entry. Caller frees with
+ *  "llvm", "asm", "cuda", "dot", "html" (one page with all of it, for a browser), or a pass's
+ *  name. Of the latest entry. Caller frees with
  *  sn_text_free. */
 SN_API char *sn_dump(sn_compiled *compiled, const char *stage, sn_error *error);
 SN_API void sn_text_free(char *text);
@@ -79,6 +80,13 @@ typedef struct sn_launch_record {
 SN_API void sn_history_begin(void);
 /** Ends it, copies up to `capacity` records in order; returns how many there were. */
 SN_API int32_t sn_history_end(sn_launch_record *records, int32_t capacity);
+
+/** Starts (or restarts) a timeline of this thread: calls of compiled functions, traces, compilations,
+ *  kernels and extern calls. It ends the launch history. */
+SN_API void sn_timeline_begin(void);
+/** Ends it. Returns it as JSON in Chrome's trace-event format, for chrome://tracing or ui.perfetto.dev: a
+ *  malloc'ed string that the caller frees with sn_text_free; NULL when out of memory. */
+SN_API char *sn_timeline_end(void);
 
 /** Seconds of one call split: `kernels` is a direct entry into the same kernels with the memory of a
  *  call, without guards, allocation of handles, or scopes. Runs the latest entry `calls` times.

@@ -1,0 +1,152 @@
+/* What a program can look at: the HTML report of a compiled function, and the timeline of its calls. */
+#include "api_case.h"
+
+#include <cjson/cJSON.h>
+#include <unistd.h>
+
+static sn_tensor *layer(sn_tensor *x, sn_tensor *w) {
+    sn_tensor *h = sn_matmul(x, w); /* x & w < everything */
+    return sn_softmax(sn_gelu(h, SN_GELU_TANH), 1);
+}
+typedef sn_tensor *Binary(sn_tensor *, sn_tensor *);
+
+static sn_compiled *called(int64_t rows) {
+    sn_compiled *c = sn_compile(layer, "tt:t", NULL);
+    Binary *fast = SN_FN(c, layer);
+    for (int64_t n = 3; n < 3 + rows; n++)
+        assert_non_null(
+            fast(tensor_random(1, SN_F32, SN_I(n, 4)), tensor_random(2, SN_F32, SN_I(4, 6))));
+    return c;
+}
+
+static void expect_parts(const char *page, const char *const *parts, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (!strstr(page, parts[i])) fail_msg("\"%s\" is not in the page", parts[i]);
+}
+#define EXPECT_PARTS(page, ...)                                                                    \
+    expect_parts(page, (const char *const[]){__VA_ARGS__},                                         \
+                 sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
+
+static void the_report_is_one_page_with_everything(void **state) {
+    (void)state;
+    sn_compiled *c = called(1);
+    sn_error error = {.size = sizeof error};
+    assert_int_equal(chdir("/"), 0); /* the source is not at hand: the lines' numbers are */
+    char *bare = sn_dump(c, "html", &error);
+    EXPECT_PARTS(bare, ">Source<", "test_report.c", "kernel 1</span>");
+    assert_null(strstr(bare, "everything"));
+    sn_text_free(bare);
+    assert_int_equal(chdir(SN_TESTS_DIR "/.."), 0);
+    char *page = sn_dump(c, "html", &error);
+    if (!page) fail_msg("%s", error.text);
+    EXPECT_PARTS(page, "<!DOCTYPE html>", "<title>layer</title>", "test_report.c", "</html>",
+                 ">Source<", ">Graph<", "What fused into what", "What was refused, and why",
+                 ">Times<", "Memory over the steps", "Graphs and guards", ">Kernels<", "kernel IR",
+                 "LLVM IR", "machine code", "<svg", "gemm", "extern 0", "kernel 1", "f32[3,4]",
+                 /* the program's own line, escaped */
+                 "sn_tensor *h = sn_matmul(x, w); /* x &amp; w &lt; everything */");
+    assert_null(strstr(page, "http")); /* nothing is fetched */
+    assert_null(strstr(page, "x & w"));
+    sn_text_free(page);
+    sn_compiled_release(c);
+}
+
+static void a_general_functions_report_names_its_sizes(void **state) {
+    (void)state;
+    sn_compiled *c = called(4);
+    char *page = sn_dump(c, "html", NULL);
+    assert_non_null(page);
+    EXPECT_PARTS(page, "f32[s0,4]", "s0 is dim 0 of %0", "graph 1: 3 ops, general");
+    sn_text_free(page);
+    sn_compiled_release(c);
+}
+
+static sn_tensor *reads(sn_tensor *x, sn_tensor *w) {
+    if (sn_item(sn_sum(x, SN_I0, false)) > 100) return sn_mul(x, w);
+    return sn_add(x, w);
+}
+
+static void a_function_with_a_host_read_is_explained(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(reads, "tt:t", NULL);
+    Binary *fast = SN_FN(c, reads);
+    sn_tensor *x = tensor_random(1, SN_F32, SN_I(5));
+    for (int i = 0; i < 3; i++) assert_non_null(fast(x, x));
+    char *text = sn_explain_text(c);
+    EXPECT_PARTS(text, "1 host reads", "run on every call: it reads values on the host",
+                 "first host read: ", "test_report.c:", "graph 0: 1 ops", "graph 1: 1 ops");
+    sn_text_free(text);
+    char *page = sn_dump(c, "html", NULL);
+    EXPECT_PARTS(page, "<!DOCTYPE html>", "host reads</td><td class=\"n\">1<");
+    sn_text_free(page);
+    sn_compiled_release(c);
+}
+
+/* ---- the timeline ----------------------------------------------------------------------------------- */
+
+typedef struct Span {
+    double begin, end; /* microseconds */
+    int count;         /* events of the kind */
+} Span;
+
+/* The latest span of a category, and how many there are. */
+static Span spans_of(const cJSON *events, const char *what) {
+    Span span = {0};
+    const cJSON *event;
+    cJSON_ArrayForEach(event, events) {
+        if (strcmp(cJSON_GetObjectItem(event, "cat")->valuestring, what) != 0) continue;
+        assert_string_equal(cJSON_GetObjectItem(event, "ph")->valuestring, "X");
+        span.begin = cJSON_GetObjectItem(event, "ts")->valuedouble;
+        span.end = span.begin + cJSON_GetObjectItem(event, "dur")->valuedouble;
+        span.count++;
+    }
+    return span;
+}
+
+static void expect_inside(Span inner, Span outer) {
+    assert_true(inner.count > 0 && inner.begin >= outer.begin && inner.end <= outer.end + 0.01);
+}
+
+static void a_timeline_holds_calls_and_what_they_did(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(layer, "tt:t", NULL);
+    Binary *fast = SN_FN(c, layer);
+    sn_tensor *x = tensor_random(1, SN_F32, SN_I(7, 4)), *w = tensor_random(2, SN_F32, SN_I(4, 6));
+    for (int call = 0; call < 3; call++) {
+        sn_timeline_begin();
+        assert_non_null(fast(x, w));
+        char *text = sn_timeline_end();
+        assert_non_null(text);
+        cJSON *json = cJSON_Parse(text);
+        if (!json) fail_msg("no JSON: %s", text);
+        const cJSON *events = cJSON_GetObjectItem(json, "traceEvents");
+        Span whole = spans_of(events, "call");
+        assert_int_equal(whole.count, 1);
+        expect_inside(spans_of(events, "kernel"), whole);
+        expect_inside(spans_of(events, "extern"), whole);
+        assert_int_equal(spans_of(events, "kernel").count, 1);
+        assert_int_equal(spans_of(events, "trace").count,
+                         call < 2); /* the second call is checked */
+        assert_int_equal(spans_of(events, "compile").count, call < 1);
+        if (call < 2) expect_inside(spans_of(events, "trace"), whole);
+        if (call < 1) expect_inside(spans_of(events, "compile"), whole);
+        cJSON_Delete(json);
+        sn_text_free(text);
+    }
+    fast(x, w); /* nothing is kept any more */
+    sn_timeline_begin();
+    char *empty = sn_timeline_end();
+    assert_null(strstr(empty, "\"cat\""));
+    sn_text_free(empty);
+    sn_compiled_release(c);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        API_TEST(the_report_is_one_page_with_everything),
+        API_TEST(a_general_functions_report_names_its_sizes),
+        API_TEST(a_function_with_a_host_read_is_explained),
+        API_TEST(a_timeline_holds_calls_and_what_they_did),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
