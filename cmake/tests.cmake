@@ -50,7 +50,17 @@ add_test(NAME fuzz_finds_a_bug
 add_test(NAME fuzz_invalid COMMAND tests_fuzz --invalid --count 500 --seconds 10 --jobs 1)
 add_test(NAME fuzz_invalid_finds_a_bug
     COMMAND tests_fuzz --invalid --plant argmax --count 2000 --jobs 1 --expect-finding 3)
-set_tests_properties(fuzz fuzz_finds_a_bug fuzz_invalid fuzz_invalid_finds_a_bug PROPERTIES
+# Calls inside and outside of guards, and guards that leave something out.
+add_test(NAME fuzz_guards COMMAND tests_fuzz --guards --count 4000 --seconds 8 --jobs 1)
+add_test(NAME fuzz_guards_finds_hidden_state
+    COMMAND tests_fuzz --guards --plant hidden --count 20000 --jobs 1 --expect-finding 3)
+add_test(NAME fuzz_guards_finds_mixed_entries
+    COMMAND tests_fuzz --guards --plant mixed --count 8000 --jobs 1 --expect-finding 3)
+add_test(NAME fuzz_guards_finds_unguarded_sizes
+    COMMAND tests_fuzz --guards --plant sizes --count 20000 --jobs 1 --expect-finding 3)
+set_tests_properties(fuzz fuzz_finds_a_bug fuzz_invalid fuzz_invalid_finds_a_bug
+    fuzz_guards fuzz_guards_finds_hidden_state fuzz_guards_finds_mixed_entries
+    fuzz_guards_finds_unguarded_sizes PROPERTIES
     TIMEOUT ${timeout}
     ENVIRONMENT "${environment}"
     WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests)

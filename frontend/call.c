@@ -212,8 +212,8 @@ static void put_tree(Key *key, const sn_tree *tree, const char *data) {
         const sn_field *field = &tree->fields[i];
         int32_t count = field_count(field, data);
         const char *at = data + field->offset;
-        if (field->kind == SN_FIELD_SCALAR) put_bytes(key, at, field->bytes * (size_t)count);
         if (field->counted) put(key, (uint64_t)count);
+        if (field->kind == SN_FIELD_SCALAR) put_bytes(key, at, field->bytes * (size_t)count);
         for (int32_t j = 0; field->kind == SN_FIELD_STRUCT && j < count; j++)
             put_tree(key, field->nested, at + (size_t)j * field->bytes);
     }
@@ -243,7 +243,9 @@ static void put_scalar(Key *key, char kind, const sn_value *value, const ParamSp
     }
 }
 
+/* Each count stands before what it counts, so that a key can be read in one way only. */
 static void pack_key(const sn_compiled *c, const CallArgs *args, Key *key) {
+    put(key, (uint64_t)args->n_tensors);
     for (int32_t i = 0; i < args->n_tensors; i++) put_tensor(key, args, i);
     for (int32_t i = 0; i < c->signature.n_params; i++) {
         const ParamSpec *param = &c->signature.params[i];
@@ -579,12 +581,30 @@ static void mark_impure(sn_compiled *c, const char *reason, char *difference) {
 static bool make_proxies(Trace *trace, const CallArgs *args, sn_tensor **proxies) {
     for (int32_t i = 0; i < args->n_tensors; i++) {
         sn_tensor *own = args->tensors[i];
-        bool plain =
-            own->kind == TENSOR_NONE || own->kind == TENSOR_WEAK; /* a scalar is its value */
-        proxies[i] = plain ? own : trace_argument(trace, own, i);
+        if (own->kind == TENSOR_WEAK) /* a scalar is its value, in a handle of the function's own */
+            proxies[i] = own->dtype == SN_F64 ? sn_c(dtype_bits_to_double(SN_F64, own->bits))
+                                              : sn_ci((int64_t)own->bits);
+        else
+            proxies[i] = own->kind == TENSOR_NONE ? own : trace_argument(trace, own, i);
         if (!proxies[i]) return false;
     }
     return true;
+}
+
+/* Results as a caller gets them: there, and tensors, which a constant becomes of its own. */
+static sn_status settle_results(const sn_compiled *c, sn_tensor **outputs) {
+    for (int32_t i = 0; i < c->signature.n_outputs; i++) {
+        if (!tensor_check(outputs[i], c->name, "the result", c->site)) return sn_error_status();
+        if (outputs[i]->kind != TENSOR_NONE) continue;
+        error_raise(SN_ERROR_ARGUMENT, c->site, "%s returned SN_NONE", c->name);
+        return SN_ERROR_ARGUMENT;
+    }
+    for (int32_t i = 0; i < c->signature.n_outputs; i++) {
+        if (outputs[i]->kind != TENSOR_WEAK) continue;
+        outputs[i] = sn_clone_at(outputs[i], c->site.file, c->site.line);
+        if (!outputs[i]) return sn_error_status();
+    }
+    return SN_OK;
 }
 
 /* Runs the function on proxies inside a scope of its own; outputs keep one reference each. */
@@ -603,23 +623,9 @@ static sn_status record(sn_compiled *c, Trace *trace, const CallArgs *args, sn_t
         status = (error_raise(SN_ERROR_MEMORY, c->site, "out of memory"), SN_ERROR_MEMORY);
     if (status == SN_OK) status = compiled_invoke(c, s.values, outputs);
     if (status == SN_OK) status = check_structs(c, &s);
-    for (int32_t i = 0; status == SN_OK && i < c->signature.n_outputs; i++) {
-        sn_tensor *out = outputs[i];
-        if (!tensor_check(out, c->name, "the result", c->site))
-            status = sn_error_status();
-        else if (out->kind == TENSOR_NONE)
-            status = (error_raise(SN_ERROR_ARGUMENT, c->site, "%s returned SN_NONE", c->name),
-                      SN_ERROR_ARGUMENT);
-    }
-    for (int32_t i = 0; status == SN_OK && i < c->signature.n_outputs; i++) {
-        if (outputs[i]->kind == TENSOR_WEAK) { /* a constant: a value of its own */
-            outputs[i] = sn_clone_at(outputs[i], c->site.file, c->site.line);
-            if (!outputs[i]) status = sn_error_status();
-        }
-        if (outputs[i]) atomic_fetch_add_explicit(&outputs[i]->refs, 1, memory_order_relaxed);
-        if (status != SN_OK)
-            for (int32_t j = 0; j < i; j++) tensor_unref(outputs[j]);
-    }
+    if (status == SN_OK) status = settle_results(c, outputs);
+    for (int32_t i = 0; status == SN_OK && i < c->signature.n_outputs; i++)
+        atomic_fetch_add_explicit(&outputs[i]->refs, 1, memory_order_relaxed);
     state->trace = trace->outer;
     sn_scope_end(trace->scope, NULL);
     return status;
@@ -745,7 +751,8 @@ static const char *impurity(const sn_compiled *c, const Trace *trace) {
     int32_t refs = 0;
     for (sn_tensor *t = trace->live; t; t = t->next)
         refs += atomic_load_explicit(&t->refs, memory_order_relaxed);
-    return refs > c->signature.n_outputs ? "a tensor made in it was kept" : NULL;
+    bool kept = trace->kept > 0 || refs > c->signature.n_outputs;
+    return kept ? "a tensor made in it was kept" : NULL;
 }
 
 static void note_trace(sn_compiled *c, const Trace *trace, GraphInstance *instance, int64_t ns) {
@@ -866,15 +873,23 @@ static bool hold_callee(Trace *trace, sn_compiled *c) {
     return true;
 }
 
-/* What the inlined function depends on beyond its arguments, the caller depends on. */
+/* What the inlined function depends on beyond its arguments, the caller depends on. Arguments and
+ * results are checked, and a scalar that is returned becomes a tensor, as in a call of its own. */
 sn_status compiled_inline(sn_compiled *c, const sn_value *values, sn_tensor **outputs, bool owned) {
     Trace *trace = thread_state()->trace;
     if (error_pending(thread_state()) || !hold_callee(trace, c)) return sn_error_status();
+    CallArgs args;
+    Substituted s;
+    if (!flatten(c, values, &args) || !check_declared(c, &args)) return sn_error_status();
+    if (!substitute(c, trace, &args, args.tensors, &s))
+        return error_raise(SN_ERROR_MEMORY, c->site, "out of memory"), SN_ERROR_MEMORY;
     bool fullgraph = trace->fullgraph;
     if (atomic_load(&c->impure) || c->n_watch) trace->impure = true;
     trace->fullgraph = fullgraph || c->fullgraph;
-    sn_status status = compiled_invoke(c, values, outputs);
+    sn_status status = compiled_invoke(c, s.values, outputs);
     trace->fullgraph = fullgraph;
+    if (status == SN_OK) status = check_structs(c, &s);
+    if (status == SN_OK) status = settle_results(c, outputs);
     for (int32_t i = 0; owned && status == SN_OK && i < c->signature.n_outputs; i++)
         sn_retain(outputs[i]);
     return status;

@@ -78,11 +78,13 @@ sn_tensor *dispatch_op(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, co
         !attrs_fit(op, attrs, site))
         return NULL;
     Trace *trace = recording(state);
-    if (op_is(op, CLASS_VIEW))
-        return trace ? trace_view(trace, op, inputs[0], attrs, site)
-                     : eager_view(op, inputs[0], attrs, site);
-    return trace ? trace_op(trace, op, inputs, n_inputs, attrs, generator, site)
-                 : eager_op(op, inputs, n_inputs, attrs, generator, NULL, site);
+    bool views = op_is(op, CLASS_VIEW);
+    if (!trace)
+        return views ? eager_view(op, inputs[0], attrs, site)
+                     : eager_op(op, inputs, n_inputs, attrs, generator, NULL, site);
+    sn_tensor *result = views ? trace_view(trace, op, inputs[0], attrs, site)
+                              : trace_op(trace, op, inputs, n_inputs, attrs, generator, site);
+    return result && trace_settle_borrowed(trace, inputs, n_inputs, site) ? result : NULL;
 }
 
 sn_tensor *dispatch_inplace(OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
@@ -94,8 +96,10 @@ sn_tensor *dispatch_inplace(OpCode op, sn_tensor *const *inputs, int32_t n_input
     if (!check_generator(op, generator, site) || !attrs_fit(op, attrs, site)) return NULL;
     Trace *trace = recording(state);
     if (trace)
-        return trace_inplace(trace, op, inputs, n_inputs, attrs, generator, site) ? inputs[0]
-                                                                                  : NULL;
+        return trace_inplace(trace, op, inputs, n_inputs, attrs, generator, site) &&
+                       trace_settle_borrowed(trace, inputs, n_inputs, site)
+                   ? inputs[0]
+                   : NULL;
     return eager_op(op, inputs, n_inputs, attrs, generator, inputs[0], site);
 }
 

@@ -97,6 +97,11 @@ static bool open_memory(SegmentMemory *m, size_t n_inputs, size_t n_outputs) {
     return true;
 }
 
+/* What a generator was before the draws that were recorded. */
+static sn_rng generator_state(const TraceInput *input) {
+    return input->captured ? input->state : *input->generator;
+}
+
 static sn_status make_memory(const Trace *trace, const Executable *executable, SegmentMemory *m,
                              sn_error *error) {
     const Program *program = executable_program(executable);
@@ -108,8 +113,9 @@ static sn_status make_memory(const Trace *trace, const Executable *executable, S
             m->inputs[i] = tensor_data(input->tensor);
             continue;
         }
-        m->states[i][0] = (int64_t)input->generator->seed;
-        m->states[i][1] = (int64_t)input->generator->counter;
+        sn_rng state = generator_state(input);
+        m->states[i][0] = (int64_t)state.seed;
+        m->states[i][1] = (int64_t)state.counter;
         m->inputs[i] = m->states[i];
     }
     for (; m->n_outputs < program->n_outputs; m->n_outputs++) {
@@ -150,7 +156,8 @@ static void make_all_real(Trace *trace, const Program *program, const SegmentMem
 static void commit(Trace *trace) {
     for (uint32_t i = 0; i < trace->inputs.count; i++) {
         TraceInput *input = &trace->inputs.data[i];
-        if (input->generator) input->generator->counter += (uint64_t)input->drawn;
+        bool waits = input->generator && !input->captured;
+        if (waits) input->generator->counter += (uint64_t)input->drawn;
         input->drawn = 0;
     }
     for (uint32_t i = 0; i < trace->roots.count; i++) {
@@ -190,7 +197,8 @@ static sn_status input_tensors(const Trace *trace, sn_tensor **inputs, sn_error 
         const TraceInput *input = &trace->inputs.data[i];
         inputs[i] = input->tensor;
         if (input->tensor) continue;
-        int64_t words[2] = {(int64_t)input->generator->seed, (int64_t)input->generator->counter};
+        sn_rng state = generator_state(input);
+        int64_t words[2] = {(int64_t)state.seed, (int64_t)state.counter};
         inputs[i] = sn_from_copy(words, sizeof words, (const int64_t[]){2}, 1, SN_I64);
         if (!inputs[i]) return sn_error_take(error);
     }

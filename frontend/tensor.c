@@ -184,6 +184,7 @@ sn_tensor *sn_retain(sn_tensor *tensor) {
         return error_raise(SN_ERROR_HANDLE, no_site, "retain: the tensor was released already");
     atomic_fetch_add_explicit(&tensor->retains, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&tensor->refs, 1, memory_order_relaxed);
+    trace_keep(tensor, 1);
     return tensor;
 }
 
@@ -199,6 +200,7 @@ void sn_release(sn_tensor *tensor) {
                     "release: the tensor was not retained; its scope owns it");
         return;
     }
+    trace_keep(tensor, -1);
     tensor_unref(tensor);
 }
 
@@ -287,6 +289,7 @@ sn_tensor *tensor_realize(sn_tensor *tensor, const char *op, Site site) {
     if (error_pending(thread_state()) || !tensor_check(tensor, op, "tensor", site)) return NULL;
     if (tensor->kind == TENSOR_NONE)
         return error_raise(SN_ERROR_ARGUMENT, site, "%s: tensor is SN_NONE", op);
+    trace_look(tensor);
     if (tensor->kind == TENSOR_WEAK) {
         TensorType type = {.dtype = tensor->dtype, .rank = 0};
         Storage *storage = storage_new(sizeof(uint64_t));
@@ -482,6 +485,7 @@ bool sn_read(sn_tensor *tensor, sn_dtype dtype, void *destination, size_t bytes)
 static bool item_bits(sn_tensor *tensor, sn_dtype dtype, uint64_t *bits, Site site) {
     *bits = 0;
     if (tensor && tensor->magic == TENSOR_ALIVE && tensor->kind == TENSOR_WEAK) {
+        trace_look(tensor);
         *bits = dtype_bits_cast(dtype, (sn_dtype)tensor->dtype, tensor->bits);
         return true;
     }
@@ -537,7 +541,10 @@ void sn_unmap(sn_tensor *tensor) {
 
 static bool readable(const sn_tensor *tensor, const char *op) {
     if (!tensor_check(tensor, op, "tensor", no_site)) return false;
-    if (tensor->kind != TENSOR_NONE) return true;
+    if (tensor->kind != TENSOR_NONE) {
+        trace_look(tensor);
+        return true;
+    }
     error_raise(SN_ERROR_ARGUMENT, no_site, "%s: tensor is SN_NONE", op);
     return false;
 }

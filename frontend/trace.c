@@ -49,7 +49,7 @@ Trace *trace_new(sn_compiled *owner, const char *name) {
     trace->owner = owner;
     trace->outer = NULL;
     trace->fullgraph = trace->eager = trace->failed = trace->impure = false;
-    trace->host_reads = trace->ops = 0;
+    trace->host_reads = trace->ops = trace->kept = 0;
     trace->read_site = (Site){0};
     return trace;
 }
@@ -130,6 +130,32 @@ static sn_tensor *root_proxy(Trace *trace, NodeId node, Site site) {
     return new_proxy(trace, &type, (uint32_t)view, NULL, 0, site);
 }
 
+/* ---- looks ---------------------------------------------------------------------------------------------- */
+
+/* Is it the function's own handle, made while it is traced? */
+static bool made_here(const Trace *trace, const sn_tensor *x) {
+    const ThreadState *state = thread_state();
+    return x->slot >= trace->scope.first && x->slot < state->held.count &&
+           state->held.data[x->slot] == x;
+}
+
+/* A captured tensor that becomes an operand is noticed where it does; looks leave no op behind. */
+void trace_look(const sn_tensor *tensor) {
+    Trace *trace = thread_state()->trace;
+    if (!trace || trace->eager) return;
+    bool foreign = tensor->kind == TENSOR_WEAK && !made_here(trace, tensor);
+    if (tensor->kind == TENSOR_REAL || foreign) trace->impure = true;
+}
+
+void trace_keep(const sn_tensor *tensor, int32_t references) {
+    Trace *trace = thread_state()->trace;
+    if (!trace || trace->eager || tensor->kind == TENSOR_PROXY) return;
+    if (tensor->kind == TENSOR_WEAK && made_here(trace, tensor))
+        trace->kept += references;
+    else
+        trace->impure = true;
+}
+
 /* ---- inputs --------------------------------------------------------------------------------------------- */
 
 static bool same_memory(const sn_tensor *x, const sn_tensor *y) {
@@ -187,23 +213,39 @@ static NodeId capture(Trace *trace, sn_tensor *real, Site site) {
     return trace->roots.data[trace->views.data[view].root].node;
 }
 
-static NodeId generator_node(Trace *trace, sn_rng *generator, int64_t *drawn, int64_t count) {
-    for (uint32_t i = 0; i < trace->inputs.count; i++) {
-        TraceInput *input = &trace->inputs.data[i];
+/* The generator's input, if it is one; a captured one whose state the program changed is another. */
+static int64_t known_generator(const Trace *trace, const sn_rng *generator) {
+    for (uint32_t i = trace->inputs.count; i-- > 0;) {
+        const TraceInput *input = &trace->inputs.data[i];
         if (input->generator != generator) continue;
-        *drawn = input->drawn;
-        input->drawn += count;
-        return trace->graph.inputs.data[i];
+        bool same = generator->seed == input->state.seed &&
+                    generator->counter == input->state.counter + (uint64_t)input->drawn;
+        if (!input->captured || same) return i;
     }
+    return -1;
+}
+
+/* The graph input of a generator, by number; -1 when out of memory. */
+static int64_t generator_input(Trace *trace, sn_rng *generator) {
+    int64_t known = known_generator(trace, generator);
+    if (known >= 0) return known;
     TensorType type = {.dtype = SN_I64, .rank = 1, .strength = STRENGTH_FULL, .dims = {{2}}};
-    TraceInput input = {
-        .kind = INPUT_GENERATOR, .generator = generator, .drawn = count, .argument = -1};
-    *drawn = 0;
-    if (!vec_reserve(&trace->inputs, 1)) return NODE_NONE;
-    NodeId node = graph_input(&trace->graph, &type, NULL, (Site){0}, NULL);
-    if (node != NODE_NONE) trace->inputs.data[trace->inputs.count++] = input;
-    if (node != NODE_NONE && !compiled_has_generator(trace->owner, generator)) trace->impure = true;
-    return node;
+    TraceInput input = {.kind = INPUT_GENERATOR,
+                        .generator = generator,
+                        .captured = !compiled_has_generator(trace->owner, generator),
+                        .state = *generator,
+                        .argument = -1};
+    if (!vec_reserve(&trace->inputs, 1)) return -1;
+    if (graph_input(&trace->graph, &type, NULL, (Site){0}, NULL) == NODE_NONE) return -1;
+    trace->inputs.data[trace->inputs.count++] = input;
+    if (input.captured) trace->impure = true;
+    return (int64_t)trace->inputs.count - 1;
+}
+
+static void advance_generator(Trace *trace, int64_t number, int64_t count) {
+    TraceInput *input = &trace->inputs.data[number];
+    input->drawn += count;
+    if (input->captured) input->generator->counter += (uint64_t)count;
 }
 
 /* ---- values ----------------------------------------------------------------------------------------------- */
@@ -251,6 +293,7 @@ NodeId trace_node(Trace *trace, sn_tensor *tensor, Site site) {
     case TENSOR_REAL:
         return capture(trace, tensor, site);
     case TENSOR_WEAK:
+        trace_look(tensor);
         node = graph_const(&trace->graph, (sn_dtype)tensor->dtype, tensor->bits, true, true, site,
                            &error);
         break;
@@ -272,6 +315,7 @@ static bool op_promotes(OpCode op) {
 static NodeId scalar_node(Trace *trace, const sn_tensor *scalar, sn_dtype dtype, Site site) {
     sn_error error;
     error_init(&error);
+    trace_look(scalar);
     uint64_t bits = dtype_bits_cast(dtype, (sn_dtype)scalar->dtype, scalar->bits);
     NodeId node = graph_const(&trace->graph, dtype, bits, true, false, site, &error);
     if (node == NODE_NONE) error_raise_from(&error, site);
@@ -344,6 +388,16 @@ bool trace_settle_memory(const sn_tensor *real, bool writes, const char *op, Sit
     return true;
 }
 
+bool trace_settle_borrowed(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs, Site site) {
+    for (int32_t i = 0; i < n_inputs; i++) {
+        const sn_tensor *x = inputs[i];
+        if (x->kind == TENSOR_REAL && x->storage->borrowed && !x->storage->release &&
+            made_here(trace, x))
+            return trace_flush(trace, site);
+    }
+    return true;
+}
+
 /* Before operands become nodes: recorded writes that one of them shares memory with are made. */
 static bool settle_writes(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs, Site site) {
     for (int32_t i = 0; i < n_inputs; i++)
@@ -370,14 +424,17 @@ static NodeId emit(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_
         AttrList own;
         own.count = attrs->count;
         memcpy(own.words, attrs->words, sizeof(int64_t) * (size_t)attrs->count);
-        if (generator) {
-            int64_t drawn;
-            nodes[n_inputs] = generator_node(trace, generator, &drawn, draws_of(op, inputs, attrs));
-            if (nodes[n_inputs++] == NODE_NONE) error_memory(&error);
-            own.words[own.count - 1] = drawn; /* the hidden attribute `offset` */
+        int64_t source = generator ? generator_input(trace, generator) : 0;
+        if (source < 0) {
+            error_memory(&error);
+        } else if (generator) {
+            nodes[n_inputs++] = trace->graph.inputs.data[source];
+            own.words[own.count - 1] = trace->inputs.data[source].drawn; /* attribute `offset` */
         }
         if (error.status == SN_OK)
             result = graph_emit(&trace->graph, op, nodes, n_inputs, &own, site, &error);
+        if (result != NODE_NONE && generator)
+            advance_generator(trace, source, draws_of(op, inputs, attrs));
         if (result == NODE_NONE && !generator)
             refuse_like_eager(op, inputs, n_inputs, attrs, &error);
         if (result == NODE_NONE) error_raise_from(&error, site);

@@ -20,6 +20,8 @@ typedef struct TraceInput {
     sn_tensor *tensor; /* ARGUMENT, CAPTURE: the real tensor; a reference is held */
     sn_rng *generator; /* GENERATOR: the program's */
     int64_t drawn;     /* GENERATOR: numbers drawn so far */
+    bool captured;     /* GENERATOR: it is no argument, and advances with each draw … */
+    sn_rng state;      /* … and this is what it was; it may be gone when the graph runs */
     int32_t argument;  /* ARGUMENT: number of the tensor argument; else -1 */
 } TraceInput;
 
@@ -57,6 +59,7 @@ struct Trace {
     bool impure;            /* captures, host reads, escapes: the function must be run every call */
     int32_t host_reads;     /* flushes so far */
     int32_t ops;            /* ops recorded, over all segments */
+    int32_t kept;           /* references to scalars made in it that the program holds */
     Site read_site;         /* of the first host read */
     sn_scope scope;         /* the scope around the function */
     VEC(sn_compiled *) callees; /* functions inlined in it; a reference to each is held */
@@ -77,11 +80,19 @@ sn_tensor *trace_argument(Trace *trace, sn_tensor *real, int32_t number);
 /* Records an op. */
 sn_tensor *trace_op(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
                     const AttrList *attrs, sn_rng *generator, Site site);
+/* The function looks at a tensor: its shape, its elements, a scalar's value. One that it reached by
+ * itself may be another one in the next call, so the function is run on every call. */
+void trace_look(const sn_tensor *tensor);
+/* It retained or released (-1) a tensor that is no proxy. */
+void trace_keep(const sn_tensor *tensor, int32_t references);
 /* Records a view op. */
 sn_tensor *trace_view(Trace *trace, OpCode op, sn_tensor *x, const AttrList *attrs, Site site);
 /* Records target = op(inputs…). */
 bool trace_inplace(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
                    const AttrList *attrs, sn_rng *generator, Site site);
+/* Behind an op: runs what was recorded where an operand is memory that the function itself borrowed,
+ * from its own frame perhaps. False with the error raised. */
+bool trace_settle_borrowed(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs, Site site);
 /* A proxy's last reference went. */
 void trace_forget(sn_tensor *proxy);
 /* The value of a handle as a node. */

@@ -1,9 +1,11 @@
 /* The differential fuzzer: random programs, eager against compiled against the oracle.
  *
- *   fuzz [--invalid] [--count N] [--seconds T] [--seed S] [--jobs N] [--plant NAME]…
+ *   fuzz [--invalid | --guards] [--count N] [--seconds T] [--seed S] [--jobs N] [--plant NAME]…
  *        [--expect-finding STEPS] [--dump STAGE] [--no-shrink] [--show]
  *
- * With --invalid the programs are broken, and what is compared is how they are refused.
+ * With --invalid the programs are broken, and what is compared is how they are refused. With --guards
+ * each program's compiled function is called FUZZ_MOST_CALLS times with arguments that vary
+ * (fuzz_guards.h); --count counts calls then, and calls are cut down too.
  *
  * Programs run in child processes, so that a crash is one more finding. A failing program is cut down
  * and printed with its seed; `--seed S --count 1` runs it again. `--expect-finding` turns the exit
@@ -11,10 +13,12 @@
  * run once more with AVX2 only, and must leave the same bits. */
 #include "base/settings.h"
 #include "tests/fuzz_check.h"
+#include "tests/fuzz_guards.h"
 #include "tests/fuzz_make.h"
 #include "tests/fuzz_plant.h"
 #include "tests/fuzz_refusal.h"
 #include "tests/fuzz_shrink.h"
+#include "tests/fuzz_text.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -41,7 +45,7 @@ enum {
 
 /* What the command line says. */
 typedef struct Options {
-    int64_t count;                   /* programs to run */
+    int64_t count;                   /* programs to run; with --guards on the command line: calls */
     double seconds;                  /* stop after so long; 0 = no limit */
     uint64_t seed;                   /* of the first program */
     int32_t jobs;                    /* processes at a time */
@@ -51,6 +55,7 @@ typedef struct Options {
     const char *dump;                /* stage that is printed of them, or NULL */
     bool show;                       /* print the program of `seed` and stop */
     bool invalid;                    /* break the programs */
+    bool guards;                     /* sample calls inside and outside of guards */
     int32_t finding;                 /* a bug must be found, of so few steps; 0 = none must */
 } Options;
 
@@ -78,15 +83,30 @@ static const char *plant_for(const Options *o, uint64_t seed) {
     return o->n_plants ? o->plants[seed % (uint64_t)o->n_plants] : NULL;
 }
 
-static void make(const Options *o, uint64_t seed, FuzzProgram *program) {
-    fuzz_make(seed, program);
-    if (o->invalid) fuzz_break(seed, program);
+static void make(const Options *o, uint64_t seed, FuzzSequence *subject) {
+    if (o->guards) {
+        fuzz_sequence_make(seed, subject);
+        return;
+    }
+    subject->n_variants = 1;
+    subject->n_calls = 0;
+    fuzz_make(seed, &subject->variants[0]);
+    if (o->invalid) fuzz_break(seed, &subject->variants[0]);
 }
 
-static FuzzVerdict check(const Options *o, const FuzzProgram *program, FuzzCoverage *coverage) {
+static FuzzVerdict check(const Options *o, const FuzzSequence *subject, FuzzCoverage *coverage) {
+    const FuzzProgram *program = &subject->variants[0];
     const char *plant = plant_for(o, program->seed);
-    return o->invalid ? fuzz_check_refusal(program, plant, coverage)
-                      : fuzz_check(program, plant, coverage);
+    return o->guards    ? guards_check(subject, plant, coverage)
+           : o->invalid ? fuzz_check_refusal(program, plant, coverage)
+                        : fuzz_check(program, plant, coverage);
+}
+
+static void print(const Options *o, const FuzzSequence *subject) {
+    if (o->guards)
+        fuzz_sequence_print(subject, stdout);
+    else
+        fuzz_print(&subject->variants[0], stdout);
 }
 
 /* ---- children ------------------------------------------------------------------------------- */
@@ -102,15 +122,15 @@ static FuzzVerdict compare_digest(const FuzzProgram *program, uint64_t wanted,
 
 /* Runs a batch up to its first failure; the exit status is the failure. */
 static int run_batch(const Options *o, Slot *slot) {
-    static FuzzProgram program;
+    static FuzzSequence subject;
     if (slot->second) setting_set(SETTING_ISA, "avx2");
     for (int64_t i = slot->done; i < slot->count; i++) {
         slot->now = slot->first + (uint64_t)i;
         slot->since = time(NULL);
-        make(o, slot->now, &program);
-        FuzzVerdict verdict = slot->second
-                                  ? compare_digest(&program, slot->digests[i], &slot->coverage)
-                                  : check(o, &program, &slot->coverage);
+        make(o, slot->now, &subject);
+        FuzzVerdict verdict =
+            slot->second ? compare_digest(&subject.variants[0], slot->digests[i], &slot->coverage)
+                         : check(o, &subject, &slot->coverage);
         slot->done = i + 1;
         if (!slot->second && i < SECOND_ISA) slot->digests[i] = verdict.digest;
         if (!verdict.failure) continue;
@@ -153,14 +173,14 @@ static FuzzFailure failure_of(int status) {
     return WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? FUZZ_HANG : FUZZ_CRASH;
 }
 
-static bool still_fails(const FuzzProgram *program, void *context) {
+static bool still_fails(const FuzzSequence *subject, void *context) {
     const Trial *trial = context;
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
         alarm(TRIAL_SECONDS);
         sn_set_threads(trial->threads);
-        FuzzVerdict verdict = check(trial->options, program, NULL);
+        FuzzVerdict verdict = check(trial->options, subject, NULL);
         if (verdict.failure == trial->failure) trial->shared->verdict = verdict;
         _exit((int)verdict.failure);
     }
@@ -175,17 +195,19 @@ static void shrink_and_print(const Options *o, uint64_t seed, FuzzFailure failur
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
-        static FuzzProgram program;
+        static FuzzSequence subject;
+        const FuzzProgram *program = &subject.variants[0];
         Trial trial = {failure, o, sn_threads(), shared};
         sn_set_threads(1); /* so that the trials, which are forked off, may start threads */
-        make(o, seed, &program);
-        int32_t before = program.n_steps;
-        int32_t trials = fuzz_shrink(&program, still_fails, &trial, SHRINK_TRIALS);
-        printf("reduced from %d to %d steps in %d trials: %s\n", (int)before, (int)program.n_steps,
-               (int)trials, shared->verdict.text);
-        shared->steps = program.n_steps;
-        fuzz_print(&program, stdout);
-        if (o->dump) fuzz_dump(&program, o->dump, stdout);
+        make(o, seed, &subject);
+        int32_t steps = program->n_steps, calls = subject.n_calls;
+        int32_t trials = fuzz_shrink(&subject, still_fails, &trial, SHRINK_TRIALS);
+        printf("reduced from %d to %d steps", (int)steps, (int)program->n_steps);
+        if (calls) printf(" and from %d to %d calls", (int)calls, (int)subject.n_calls);
+        printf(" in %d trials: %s\n", (int)trials, shared->verdict.text);
+        shared->steps = program->n_steps;
+        print(o, &subject);
+        if (o->dump) fuzz_dump(program, o->dump, stdout);
         fflush(NULL);
         _exit(0);
     }
@@ -240,7 +262,10 @@ static void kill_if_stuck(Slot *slots, int32_t jobs) {
 
 static void print_totals(const Options *o, const Totals *totals, double seconds) {
     const FuzzCoverage *c = &totals->coverage;
-    if (c->programs >= FEW) (o->invalid ? coverage_print_refusals : coverage_print)(c);
+    if (o->guards)
+        coverage_print_guards(c);
+    else if (c->programs >= FEW)
+        (o->invalid ? coverage_print_refusals : coverage_print)(c);
     printf("programs: %lld (%lld of them refused by eager too), %lld steps, %lld kernels compiled, "
            "%.1f s, %.1f programs/s\n",
            (long long)c->programs, (long long)c->refused, (long long)c->steps,
@@ -253,7 +278,8 @@ static void print_totals(const Options *o, const Totals *totals, double seconds)
 
 static void next_batch(const Options *o, Slot *slot, uint64_t *next) {
     uint64_t end = o->seed + (uint64_t)o->count;
-    if (slot->done >= slot->count && slot->count > 0 && !slot->second && !o->invalid) {
+    if (slot->done >= slot->count && slot->count > 0 && !slot->second && !o->invalid &&
+        !o->guards) {
         slot->second = true; /* the same once more */
         slot->done = 0;
         if (slot->count > SECOND_ISA) slot->count = SECOND_ISA;
@@ -306,7 +332,7 @@ static void run_all(const Options *o, Totals *totals) {
 
 static int usage(void) {
     fprintf(stderr,
-            "usage: fuzz [--invalid] [--count N] [--seconds T] [--seed S] [--jobs N]\n"
+            "usage: fuzz [--invalid | --guards] [--count N] [--seconds T] [--seed S] [--jobs N]\n"
             "            [--plant NAME]... [--expect-finding STEPS] [--dump STAGE] [--no-shrink]\n"
             "            [--show]\n"
             "plants: %s\n",
@@ -322,6 +348,8 @@ static bool parse(int argc, char **argv, Options *o) {
             o->show = true;
         } else if (strcmp(argv[i], "--invalid") == 0) {
             o->invalid = true;
+        } else if (strcmp(argv[i], "--guards") == 0) {
+            o->guards = true;
         } else if (i + 1 == argc) {
             return false;
         } else if (strcmp(argv[i], "--count") == 0) {
@@ -343,6 +371,7 @@ static bool parse(int argc, char **argv, Options *o) {
             return false;
         }
     }
+    if (o->guards) o->count = (o->count + FUZZ_MOST_CALLS - 1) / FUZZ_MOST_CALLS;
     return o->count > 0 && o->jobs > 0 && o->jobs <= MOST_JOBS;
 }
 
@@ -358,9 +387,9 @@ int main(int argc, char **argv) {
     if (!parse(argc, argv, &options)) return usage();
     if (options.invalid) sn_memory_set_limit(INVALID_MOST_BYTES);
     if (options.show) {
-        static FuzzProgram program;
-        make(&options, options.seed, &program);
-        fuzz_print(&program, stdout);
+        static FuzzSequence subject;
+        make(&options, options.seed, &subject);
+        print(&options, &subject);
         return 0;
     }
     static Totals totals;

@@ -403,7 +403,7 @@ static sn_status run(const FuzzProgram *p, sn_tensor **values, sn_error *error) 
     memset(values, 0, sizeof *values * FUZZ_MOST_VALUES);
     fuzz_make_inputs(p, 0, blocks, values);
     for (int32_t i = 0; i < p->n_steps; i++) {
-        FuzzStep step = fuzz_bound_step(p, i);
+        FuzzStep step = fuzz_bound_step(p, i, values);
         values[FUZZ_MOST_INPUTS + i] = fuzz_run_step(&step, i, values, &generator);
     }
     return sn_error_take(error);

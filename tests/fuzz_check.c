@@ -1,8 +1,6 @@
 /* The differential check; see fuzz_check.h. */
 #include "tests/fuzz_check.h"
 
-#include "base/settings.h"
-#include "frontend/compiled.h"
 #include "tests/fuzz_oracle.h"
 #include "tests/fuzz_plant.h"
 #include "tests/fuzz_session.h"
@@ -15,31 +13,6 @@ enum { VARIED_PERCENT = 40, REFUSED_PERCENT = 2 };
 /* What a call should do with the guards. */
 typedef enum Expect { EXPECT_ANY, EXPECT_HIT, EXPECT_MISS } Expect;
 
-/* Reasons of fallbacks, by way of the log: it is the only place that has all of them. */
-static struct {
-    int64_t overlaps, others; /* seen so far */
-    char text[200];           /* the last of the others */
-} fallen;
-
-static void see_log(void *context, const char *topic, const char *text) {
-    (void)context;
-    if (strcmp(topic, "fallback") != 0) return;
-    if (strstr(text, "a write to memory that another input shares")) {
-        fallen.overlaps++;
-        return;
-    }
-    fallen.others++;
-    snprintf(fallen.text, sizeof fallen.text, "%s", text);
-}
-
-static void watch_log(void) {
-    static bool done;
-    if (done) return;
-    setting_set(SETTING_LOG, "fallback");
-    sn_set_log(see_log, NULL);
-    done = true;
-}
-
 /* ---- eager ---------------------------------------------------------------------------------- */
 
 /* Runs the steps, each of which the oracle judges; `context` is the coverage, or NULL. */
@@ -51,7 +24,7 @@ static FuzzVerdict run_steps(const FuzzProgram *p, sn_tensor **values, sn_tensor
     for (int32_t i = 0; i < p->n_steps && sn_error_status() == SN_OK; i++) {
         OracleStep oracle;
         OracleReport report = {.verdict = ORACLE_AGREES};
-        FuzzStep step = fuzz_bound_step(p, i);
+        FuzzStep step = fuzz_bound_step(p, i, values);
         oracle_step_begin(&oracle, &step, values);
         sn_tensor *result = fuzz_run_step(&step, i, values, generator);
         values[FUZZ_MOST_INPUTS + i] = result;
@@ -98,13 +71,9 @@ uint64_t fuzz_digest(const FuzzProgram *program) {
 
 /* May two elements of the input be one in memory? */
 static bool overlaps_itself(const FuzzInput *input) {
-    int64_t reach = 0, order[SN_MAX_RANK];
-    for (int32_t i = 0; i < input->rank; i++) { /* axes by stride */
-        int32_t at = i;
-        for (; at > 0 && llabs(input->strides[order[at - 1]]) > llabs(input->strides[i]); at--)
-            order[at] = order[at - 1];
-        order[at] = i;
-    }
+    int64_t reach = 0;
+    int32_t order[SN_MAX_RANK];
+    fuzz_order_axes(input, order);
     for (int32_t i = 0; i < input->rank; i++) {
         int64_t stride = llabs(input->strides[order[i]]), dim = input->dims[order[i]];
         if (dim > 1 && stride <= reach) return true;
@@ -150,8 +119,9 @@ static bool may_rerun(const FuzzProgram *p) {
     return writes && gaps && has_products(p);
 }
 
-static FuzzVerdict check_fallbacks(Session *s, const FuzzProgram *p, int64_t overlaps,
-                                   int64_t others) {
+static FuzzVerdict check_fallbacks(Session *s, const FuzzProgram *p, const FuzzFallbacks *before) {
+    int64_t overlaps = session_fallbacks.overlaps - before->overlaps;
+    int64_t others = session_fallbacks.others - before->others;
     FuzzCoverage *c = s->coverage;
     if (c) {
         c->fallbacks += overlaps + others;
@@ -159,7 +129,7 @@ static FuzzVerdict check_fallbacks(Session *s, const FuzzProgram *p, int64_t ove
         c->planted_fallbacks += s->refused ? others : 0;
     }
     if (others && !s->refused)
-        return fuzz_fail(FUZZ_FELL_BACK, "call %d: %.600s", s->call, fallen.text);
+        return fuzz_fail(FUZZ_FELL_BACK, "call %d: %.600s", s->call, session_fallbacks.text);
     if (overlaps && !may_fall_back(p) && !may_rerun(p))
         return fuzz_fail(FUZZ_FELL_BACK, "call %d, for overlapping memory, but there is none",
                          s->call);
@@ -190,7 +160,7 @@ static FuzzVerdict check_call(Session *s, const FuzzProgram *p, const Seen *eage
                               Expect expect) {
     Seen seen = {.status = SN_OK};
     sn_counters before = {.size = sizeof before}, now = before;
-    int64_t overlaps = fallen.overlaps, others = fallen.others;
+    FuzzFallbacks fallbacks = session_fallbacks;
     sn_counters_get(&before);
     FuzzVerdict verdict = session_call(s, p, shift, NULL, NULL, &seen);
     sn_counters_get(&now);
@@ -200,8 +170,7 @@ static FuzzVerdict check_call(Session *s, const FuzzProgram *p, const Seen *eage
         s->coverage->kernels_compiled += now.compiles - before.compiles;
     }
     if (!verdict.failure) verdict = seen_compare(p, eager, &seen, s->call);
-    if (!verdict.failure)
-        verdict = check_fallbacks(s, p, fallen.overlaps - overlaps, fallen.others - others);
+    if (!verdict.failure) verdict = check_fallbacks(s, p, &fallbacks);
     if (!verdict.failure) verdict = check_guards(s, p, &before, &now, expect, seen.status);
     seen_free(&seen);
     s->call++;
@@ -310,8 +279,7 @@ FuzzVerdict fuzz_check(const FuzzProgram *program, const char *plant, FuzzCovera
             coverage->aliases_returned += eager.outputs[i].shares >= 0;
     }
     if (!verdict.failure) {
-        watch_log();
-        verdict = session_open(&session, program, plant, coverage, &error)
+        verdict = session_open(&session, program, plant, NULL, coverage, &error)
                       ? check_compiled(&session, &eager)
                       : fuzz_fail(FUZZ_SETUP, "%s", error.text);
         session_close(&session);
@@ -324,7 +292,7 @@ FuzzVerdict fuzz_check(const FuzzProgram *program, const char *plant, FuzzCovera
 void fuzz_dump(const FuzzProgram *program, const char *stage, FILE *out) {
     Session session;
     Seen seen = {.status = SN_OK};
-    if (session_open(&session, program, NULL, NULL, NULL))
+    if (session_open(&session, program, NULL, NULL, NULL, NULL))
         session_call(&session, program, 0, NULL, NULL, &seen);
     seen_free(&seen);
     char *text = session.compiled ? sn_dump(session.compiled, stage, NULL) : NULL;

@@ -68,7 +68,7 @@ void coverage_program(FuzzCoverage *c, const FuzzProgram *p) {
     bool shared = false;
     c->programs++;
     c->inputs += p->n_inputs;
-    c->arrays += p->as_array;
+    c->arrays += p->passing == FUZZ_ARRAY;
     c->scalars += p->n_scalars;
     c->outputs += p->n_outputs;
     c->several_outputs += p->n_outputs > 1;
@@ -113,7 +113,8 @@ static void print_counts(const char *title, const char *const *names, const int6
 }
 
 static const char *const kinds[FUZZ_KIND_COUNT] = {
-    "op", "in-place op", "copy_", "fill_", "index", "split", "contiguous", "choose (host read)"};
+    "op",         "in-place op",        "copy_", "fill_",    "index", "split",
+    "contiguous", "choose (host read)", "loop",  "exchange", NULL};
 
 static void print_steps(const FuzzCoverage *c) {
     const char *dtypes[SN_DTYPE_COUNT];
@@ -189,4 +190,27 @@ void coverage_print_refusals(const FuzzCoverage *c) {
         "compiled calls: %lld, of them refused by the entry of a valid one: %lld; functions that "
         "run node by node because a kernel did not compile: %lld\n",
         (long long)c->calls, (long long)c->refused_hits, (long long)c->plants);
+}
+
+void coverage_print_guards(const FuzzCoverage *c) {
+    print_counts("kinds of step", kinds, c->kinds, FUZZ_KIND_COUNT);
+    printf(
+        "programs that take an array %lld, a struct %lld, optional tensors %lld, declared memory "
+        "%lld; that capture %lld, branch %lld, have attributes that follow %lld, are nested %lld\n",
+        (long long)c->passings[FUZZ_ARRAY], (long long)c->passings[FUZZ_STRUCT],
+        (long long)c->with_optional, (long long)c->declaring, (long long)c->capturing,
+        (long long)c->asking, (long long)c->following, (long long)c->nested);
+    printf(
+        "policies: shapes auto %lld, static %lld, dynamic %lld; few graphs %lld, a stance %lld\n",
+        (long long)c->shapes[SN_SHAPES_AUTO], (long long)c->shapes[SN_SHAPES_STATIC],
+        (long long)c->shapes[SN_SHAPES_DYNAMIC], (long long)c->limited, (long long)c->with_stance);
+    printf("arguments: %lld different ones, %lld with other sizes, %lld with shared memory; graphs "
+           "compiled for new ones %lld; overlapping memory written, so run node by node %lld\n",
+           (long long)c->variants, (long long)c->sized, (long long)c->sharing,
+           (long long)c->graphs_compiled, (long long)c->overlap_fallbacks);
+    printf("sampled calls: %lld; inside guards (hits) %lld, outside (misses) %lld, second calls "
+           "checked %lld, always run %lld, made eager %lld; refused by eager too %lld\n",
+           (long long)c->calls, (long long)c->sampled_hits, (long long)c->sampled_misses,
+           (long long)c->sampled_checks, (long long)c->sampled_reruns, (long long)c->sampled_eager,
+           (long long)c->sampled_refused);
 }

@@ -62,6 +62,27 @@ typedef struct FuzzCoverage {
     int64_t argument_refusals;               /* programs that other arguments made invalid too */
     int64_t data_refusals;                   /* where data alone was wrong, so that calls … */
     int64_t refused_hits; /* … which are refused may find an entry: that many did */
+
+    int64_t sampled_hits;                 /* sampled calls inside guards */
+    int64_t sampled_misses;               /* outside of all */
+    int64_t sampled_checks;               /* inside, for the second time: traced and compared */
+    int64_t sampled_reruns;               /* of functions that are always run */
+    int64_t sampled_eager;                /* that a policy made eager */
+    int64_t sampled_refused;              /* that ended in an error */
+    int64_t graphs_compiled;              /* for functions that had one */
+    int64_t variants;                     /* different arguments */
+    int64_t sized;                        /* of them, with other sizes than the first ones */
+    int64_t sharing;                      /* of them, with inputs in one block */
+    int64_t passings[FUZZ_PASSING_COUNT]; /* programs by how they take their arguments */
+    int64_t capturing;                    /* programs that reach a tensor by themselves */
+    int64_t declaring;                    /* with declared memory */
+    int64_t asking;                       /* with host branches */
+    int64_t following;                    /* with attributes that follow sizes or scalars */
+    int64_t with_optional;                /* with optional tensors */
+    int64_t nested;                       /* called by another compiled function too */
+    int64_t shapes[3];                    /* by how sizes that vary are met (sn_shapes) */
+    int64_t limited;                      /* that keep few graphs */
+    int64_t with_stance;                  /* that may not always compile */
 } FuzzCoverage;
 
 void coverage_add(FuzzCoverage *to, const FuzzCoverage *from);
@@ -70,6 +91,8 @@ void coverage_step(FuzzCoverage *c, const FuzzProgram *program, int32_t number,
                    const sn_tensor *result);
 void coverage_program(FuzzCoverage *c, const FuzzProgram *program);
 void coverage_print(const FuzzCoverage *c);
+/* Of sequences of calls. */
+void coverage_print_guards(const FuzzCoverage *c);
 /* Of programs that were made to be refused. */
 void coverage_print_refusals(const FuzzCoverage *c);
 

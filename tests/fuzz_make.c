@@ -112,7 +112,7 @@ static void add_scalar(Maker *m, FuzzStep *step) {
     if (chance(m, 60)) { /* a scalar argument, new or known */
         int32_t number = (int32_t)below(m, p->n_scalars + 1);
         if (number == p->n_scalars && number < FUZZ_MOST_SCALARS)
-            p->scalars[p->n_scalars++] = (FuzzScalar){real, value};
+            p->scalars[p->n_scalars++] = (FuzzScalar){real ? 'd' : 'l', value};
         if (number < p->n_scalars) operand = (FuzzOperand){FUZZ_SCALAR, number};
     }
     step->operands[step->n_operands++] = operand;
@@ -847,7 +847,7 @@ static bool add_step(Maker *m) {
         sn_error_take(NULL);
         return false;
     }
-    FuzzStep bound = fuzz_bound_step(p, p->n_steps);
+    FuzzStep bound = fuzz_bound_step(p, p->n_steps, m->values);
     sn_tensor *result = fuzz_run_step(&bound, p->n_steps, m->values, &m->generator);
     bool refused = sn_error_take(NULL) != SN_OK;
     bool keeps = refused ? chance(m, 4) : result && sn_count(result) <= 4 * MOST_ELEMENTS;
@@ -879,7 +879,7 @@ static void choose_outputs(Maker *m) {
 void fuzz_make(uint64_t seed, FuzzProgram *program) {
     Maker maker = {.program = program, .random = {seed}, .generator = {seed, 0}};
     Maker *m = &maker;
-    *program = (FuzzProgram){.seed = seed};
+    *program = (FuzzProgram){.seed = seed, .counter = 5};
     sn_scope scope = sn_scope_begin();
     for (int32_t i = 0; i < PALETTE; i++) m->palette[i] = random_dtype(m);
     do { /* once more where the elements are too many */
@@ -891,7 +891,7 @@ void fuzz_make(uint64_t seed, FuzzProgram *program) {
     for (int32_t i = 0; i < wanted * MOST_TRIES && program->n_steps < wanted && !ended; i++)
         ended = add_step(m);
     choose_outputs(m);
-    program->as_array = chance(m, 10);
+    if (chance(m, 10)) program->passing = FUZZ_ARRAY;
     sn_error_take(NULL);
     sn_scope_end(scope, NULL);
 }

@@ -3,6 +3,7 @@
 
 #include "frontend/compiled.h"
 #include "ir/dtype.h"
+#include "tests/fuzz_text.h"
 #include "tests/oracle_call.h"
 
 #include <math.h>
@@ -31,11 +32,9 @@ static bool load_operand(OracleTensor *to, const FuzzOperand *operand, sn_tensor
         if (!x) return true;
         return oracle_load(to, (sn_dtype)x->dtype, x->rank, x->dims, x->strides, tensor_data(x));
     }
-    uint64_t bits = operand->value == FUZZ_REAL
-                        ? dtype_bits_from_double(SN_F64, operand->real)
-                        : dtype_bits_from_int(SN_I64, (int64_t)operand->real);
     unsigned char element[8];
     sn_dtype own = operand->value == FUZZ_REAL ? SN_F64 : SN_I64;
+    uint64_t bits = dtype_bits_cast(own, SN_F64, dtype_bits_from_double(SN_F64, operand->real));
     dtype_store(weak, element, dtype_bits_cast(weak, own, bits));
     return oracle_load(to, weak, 0, NULL, NULL, element);
 }
@@ -352,23 +351,18 @@ typedef struct GraphCase {
     int32_t n_inputs;                        /* how many */
 } GraphCase;
 
-static bool same_input(const FuzzInput *a, const FuzzInput *b) {
-    size_t bytes = sizeof(int64_t) * (size_t)a->rank;
-    return a->block == b->block && a->offset == b->offset && a->rank == b->rank &&
-           memcmp(a->dims, b->dims, bytes) == 0 && memcmp(a->strides, b->strides, bytes) == 0;
-}
-
 /* Graph inputs are the arguments without repetition, then the generator. */
 static bool case_inputs(GraphCase *c, const FuzzProgram *p) {
     sn_tensor *blocks[FUZZ_MOST_INPUTS], *inputs[FUZZ_MOST_INPUTS];
     if (!fuzz_make_inputs(p, 0, blocks, inputs)) return false;
     for (int32_t i = 0; i < p->n_inputs; i++) {
         bool known = false;
-        for (int32_t j = 0; j < i; j++) known = known || same_input(&p->inputs[i], &p->inputs[j]);
+        for (int32_t j = 0; j < i; j++)
+            known = known || fuzz_same_input(&p->inputs[i], &p->inputs[j]);
         if (!known) c->inputs[c->n_inputs++] = inputs[i];
     }
     if ((int32_t)c->graph.inputs.count == c->n_inputs + 1) {
-        int64_t state[2] = {(int64_t)p->seed, 5}, two = 2;
+        int64_t state[2] = {(int64_t)p->seed, (int64_t)p->counter}, two = 2;
         c->inputs[c->n_inputs++] = sn_from_copy(state, sizeof state, &two, 1, SN_I64);
     }
     bool same = (int32_t)c->graph.inputs.count == c->n_inputs;

@@ -2,6 +2,7 @@
 #include "tests/fuzz_plant.h"
 
 #include "base/status.h"
+#include "frontend/compiled.h"
 #include "runtime/backend.h"
 
 #include <stdatomic.h>
@@ -23,7 +24,7 @@ static const struct {
 };
 
 const char *plant_names(void) {
-    return "lt maximum add max floor tril argmax";
+    return "lt maximum add max floor tril argmax; with --guards also: hidden mixed sizes";
 }
 
 static int32_t find(const char *name) {
@@ -32,8 +33,45 @@ static int32_t find(const char *name) {
     return -1;
 }
 
+bool plant_hides_scalars(const char *name) {
+    return name && strcmp(name, "hidden") == 0;
+}
+
+static void mix_entries(sn_compiled *compiled) {
+    if (compiled->entries.count < 2) return;
+    Entry **at = &compiled->entries.data[compiled->entries.count - 2], *a = at[0], *b = at[1];
+    if (a->key_words != b->key_words) return;
+    Entry was = {.hash = a->hash, .key = a->key};
+    a->hash = b->hash; /* places and keys change, so that a key is still found where it was */
+    a->key = b->key;
+    b->hash = was.hash;
+    b->key = was.key;
+    at[0] = b;
+    at[1] = a;
+}
+
+static void forget_sizes(sn_compiled *compiled) {
+    for (uint32_t i = 0; i < compiled->graphs.count; i++)
+        if (compiled->graphs.data[i]->general)
+            compiled->graphs.data[i]->general->table.guards.count = 0;
+}
+
+/* Bugs that are made between calls. */
+static const struct {
+    const char *name;                    /* of the bug */
+    void (*make)(sn_compiled *compiled); /* makes it */
+} guard_plants[] = {{"mixed", mix_entries}, {"sizes", forget_sizes}};
+
+void plant_into_guards(sn_compiled *compiled, const char *name) {
+    for (size_t i = 0; name && i < sizeof guard_plants / sizeof *guard_plants; i++)
+        if (strcmp(guard_plants[i].name, name) == 0) guard_plants[i].make(compiled);
+}
+
 bool plant_known(const char *name) {
-    return find(name) >= 0;
+    bool known = find(name) >= 0 || plant_hides_scalars(name);
+    for (size_t i = 0; i < sizeof guard_plants / sizeof *guard_plants; i++)
+        known = known || strcmp(guard_plants[i].name, name) == 0;
+    return known;
 }
 
 void plant_into(FuzzProgram *program, const char *name) {

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_LOOPS = 6 };
+
 /* ---- random numbers ------------------------------------------------------------------------- */
 
 uint64_t fuzz_next(FuzzRandom *random) {
@@ -100,6 +102,30 @@ static sn_tensor *make_block(const FuzzBlock *block, int64_t shift) {
     return tensor;
 }
 
+bool fuzz_same_input(const FuzzInput *a, const FuzzInput *b) {
+    size_t bytes = sizeof(int64_t) * (size_t)a->rank;
+    return a->block == b->block && a->offset == b->offset && a->rank == b->rank &&
+           memcmp(a->dims, b->dims, bytes) == 0 && memcmp(a->strides, b->strides, bytes) == 0;
+}
+
+void fuzz_order_axes(const FuzzInput *input, int32_t *order) {
+    for (int32_t i = 0; i < input->rank; i++) {
+        int32_t axis = input->rank - 1 - i, at = i;
+        for (; at > 0 && llabs(input->strides[order[at - 1]]) > llabs(input->strides[axis]); at--)
+            order[at] = order[at - 1];
+        order[at] = axis;
+    }
+}
+
+/* The handle of an earlier input that is the same, if such are one in this program. */
+static sn_tensor *same_handle(const FuzzProgram *program, int32_t number,
+                              sn_tensor *const *inputs) {
+    for (int32_t i = 0; program->seed % 2 && i < number; i++)
+        if (fuzz_same_input(&program->inputs[i], &program->inputs[number]) && inputs[i] != SN_NONE)
+            return inputs[i];
+    return NULL;
+}
+
 bool fuzz_make_inputs(const FuzzProgram *program, int64_t shift, sn_tensor **blocks,
                       sn_tensor **inputs) {
     for (int32_t i = 0; i < program->n_blocks; i++) {
@@ -108,6 +134,8 @@ bool fuzz_make_inputs(const FuzzProgram *program, int64_t shift, sn_tensor **blo
     }
     for (int32_t i = 0; i < program->n_inputs; i++) {
         const FuzzInput *input = &program->inputs[i];
+        inputs[i] = input->absent ? SN_NONE : same_handle(program, i, inputs);
+        if (inputs[i]) continue;
         sn_tensor *block = blocks[input->block];
         TensorType type = {.dtype = block->dtype, .rank = (uint8_t)input->rank};
         memcpy(type.dims, input->dims, sizeof type.dims);
@@ -131,6 +159,11 @@ int32_t fuzz_add_input(FuzzProgram *p, FuzzBlock block, int32_t rank, const int6
 
 /* ---- running -------------------------------------------------------------------------------- */
 
+/* Saturates, where a C cast would be undefined. */
+static int64_t whole(double value) {
+    return (int64_t)dtype_bits_cast(SN_I64, SN_F64, dtype_bits_from_double(SN_F64, value));
+}
+
 static sn_tensor *operand(const FuzzOperand *operand, sn_tensor *const *values) {
     switch (operand->value) {
     case FUZZ_NULL:
@@ -141,7 +174,7 @@ static sn_tensor *operand(const FuzzOperand *operand, sn_tensor *const *values) 
     case FUZZ_REAL:
         return sn_c(operand->real);
     case FUZZ_INTEGER:
-        return sn_ci((int64_t)operand->real);
+        return sn_ci(whole(operand->real));
     default:
         return values[operand->value];
     }
@@ -205,35 +238,115 @@ static sn_tensor *run_index(const FuzzStep *step, sn_tensor *x, Site site) {
     return sn_index_at(x, words ? items : NULL, count, site.file, site.line);
 }
 
+/* The sizes with FUZZ_REST replaced. */
+static void fill_rest(const sn_tensor *x, int64_t axis, int64_t *sizes, int32_t count) {
+    int64_t rest = axis < sn_rank(x) ? sn_size(x, (int32_t)axis) : 0;
+    int32_t open = -1;
+    for (int32_t i = 0; i < count; i++) {
+        if (sizes[i] == FUZZ_REST)
+            open = i;
+        else
+            rest -= sizes[i];
+    }
+    if (open >= 0) sizes[open] = rest;
+}
+
 static sn_tensor *run_split(const FuzzStep *step, sn_tensor *x, Site site) {
     sn_tensor *parts[ATTR_MOST];
-    const int64_t *sizes = step->words + 2;
-    int32_t count = faulty_list(step->fault, &sizes, step->n_words - 2);
+    int64_t own[FUZZ_MOST_WORDS];
+    const int64_t *sizes = own;
+    int32_t count = step->n_words - 2;
+    memcpy(own, step->words + 2, sizeof(int64_t) * (size_t)count);
+    if (x && x->kind != TENSOR_NONE && step->words[0] >= 0)
+        fill_rest(x, step->words[0], own, count);
+    count = faulty_list(step->fault, &sizes, count);
     bool ok = sn_split_at(x, sizes, count, step->words[0], parts, site.file, site.line);
     return ok && step->words[1] < count ? parts[step->words[1]] : NULL;
 }
 
-/* Reads on the host: inside a compiled function, what was recorded so far runs here. */
-static sn_tensor *run_choose(sn_tensor *const *operands, Site site) {
-    int64_t count = operands[0] ? sn_count(operands[0]) : 0;
+/* The first element, read on the host: inside a compiled function, what was recorded so far runs
+ * here. 0 where there is none. */
+static double first_element(sn_tensor *x, Site site) {
+    int64_t count = x ? sn_count(x) : 0;
     size_t bytes = sizeof(double) * (size_t)count;
     double *data = malloc(bytes + 1);
-    bool ok = data && sn_read_at(operands[0], SN_F64, data, bytes, site.file, site.line);
-    sn_tensor *chosen = !ok ? NULL : count && data[0] > 0 ? operands[1] : operands[2];
+    bool ok = data && sn_read_at(x, SN_F64, data, bytes, site.file, site.line);
+    double first = ok && count ? data[0] : 0;
     free(data);
-    return chosen;
+    return first;
 }
 
-FuzzStep fuzz_bound_step(const FuzzProgram *program, int32_t number) {
+static sn_tensor *run_choose(sn_tensor *const *operands, Site site) {
+    double first = first_element(operands[0], site);
+    if (sn_error_status() != SN_OK) return NULL;
+    return first > 0 ? operands[1] : operands[2];
+}
+
+/* A loop whose length is a size: as many ops as that. */
+static sn_tensor *run_loop(sn_tensor *x, Site site) {
+    int64_t size = x ? sn_size(x, 0) : 0;
+    sn_tensor *sum = x;
+    for (int64_t i = 0; i < size && i < MOST_LOOPS; i++) {
+        sn_tensor *part = sn_select_at(x, 0, i, site.file, site.line);
+        sum = i ? sn_add_at(sum, part, site.file, site.line) : part;
+    }
+    return sum;
+}
+
+/* ---- numbers -------------------------------------------------------------------------------- */
+
+bool fuzz_is_real(const FuzzScalar *scalar) {
+    return scalar->letter == 'd' || scalar->letter == 'f' || scalar->letter == 'w';
+}
+
+int64_t fuzz_number(const FuzzProgram *program, const FuzzNumber *number,
+                    sn_tensor *const *values) {
+    sn_tensor *x = number->source == FUZZ_FROM_SCALAR ? NULL : values[number->value];
+    int64_t from = 0;
+    switch (number->source) {
+    case FUZZ_FROM_SIZE:
+        from = sn_size(x, number->axis);
+        break;
+    case FUZZ_FROM_AREA:
+        from = sn_size(x, number->axis) * sn_size(x, number->axis + 1);
+        break;
+    case FUZZ_FROM_COUNT:
+        from = sn_count(x);
+        break;
+    case FUZZ_FROM_SCALAR:
+        from = whole(program->scalars[number->value].value);
+        break;
+    case FUZZ_FROM_ITEM:
+        from = whole(first_element(x, (Site){"number", 1}));
+        break;
+    case FUZZ_FROM_PRESENT:
+        from = x != SN_NONE;
+        break;
+    }
+    uint64_t product = (uint64_t)from * (uint64_t)number->times; /* may wrap */
+    return (int64_t)((uint64_t)((int64_t)product / number->by) + (uint64_t)number->plus);
+}
+
+FuzzStep fuzz_bound_step(const FuzzProgram *program, int32_t number, sn_tensor *const *values) {
     FuzzStep step = program->steps[number];
     for (int32_t i = 0; i < step.n_operands; i++) {
         FuzzOperand *operand = &step.operands[i];
         if (operand->value != FUZZ_SCALAR) continue;
         const FuzzScalar *scalar = &program->scalars[(int32_t)operand->real];
-        *operand = (FuzzOperand){scalar->real ? FUZZ_REAL : FUZZ_INTEGER, scalar->value};
+        *operand = (FuzzOperand){fuzz_is_real(scalar) ? FUZZ_REAL : FUZZ_INTEGER, scalar->value};
+    }
+    if (step.asks && fuzz_number(program, &step.when, values) <= step.above) step.kind = FUZZ_PASS;
+    for (int32_t i = 0; i < step.n_follows && step.kind != FUZZ_PASS; i++) {
+        const FuzzFollow *follow = &step.follows[i];
+        int64_t word = fuzz_number(program, &follow->number, values);
+        double real = (double)word;
+        if (follow->real) memcpy(&word, &real, sizeof word);
+        step.words[follow->word] = word;
     }
     return step;
 }
+
+/* ---- steps ---------------------------------------------------------------------------------- */
 
 bool fuzz_writes(const FuzzStep *step) {
     return step->kind == FUZZ_INPLACE || step->kind == FUZZ_COPY || step->kind == FUZZ_FILL;
@@ -276,6 +389,11 @@ sn_tensor *fuzz_run_step(const FuzzStep *step, int32_t number, sn_tensor *const 
         return sn_contiguous_at(operands[0], site.file, site.line);
     case FUZZ_CHOOSE:
         return run_choose(operands, site);
+    case FUZZ_LOOP:
+        return run_loop(operands[0], site);
+    case FUZZ_EXCHANGE:
+    case FUZZ_PASS:
+        return operands[0];
     default:
         return dispatch_op(step->op, operands, step->n_operands, &attrs, own, site);
     }
@@ -290,142 +408,32 @@ FuzzProgram fuzz_cut(const FuzzProgram *program, int32_t n_steps) {
     return cut;
 }
 
-void fuzz_signature(const FuzzProgram *program, char *text) {
-    for (int32_t i = 0; i < (program->as_array ? 1 : program->n_inputs); i++) *text++ = 't';
-    if (program->as_array) *text++ = '*';
-    for (int32_t i = 0; i < program->n_scalars; i++) *text++ = program->scalars[i].real ? 'd' : 'l';
-    *text++ = 'l';
-    *text++ = 'r';
-    *text++ = ':';
-    for (int32_t i = 0; i < program->n_outputs; i++) *text++ = 't';
-    *text = 0;
+void fuzz_rename(FuzzProgram *program, FuzzRename *change, void *context) {
+    for (int32_t i = 0; i < program->n_steps; i++) {
+        FuzzStep *step = &program->steps[i];
+        for (int32_t j = 0; j < step->n_operands; j++) change(&step->operands[j].value, context);
+        for (int32_t j = 0; j < step->n_follows; j++)
+            if (step->follows[j].number.source != FUZZ_FROM_SCALAR)
+                change(&step->follows[j].number.value, context);
+        if (step->asks && step->when.source != FUZZ_FROM_SCALAR) change(&step->when.value, context);
+    }
+    for (int32_t i = 0; i < program->n_outputs; i++) change(&program->outputs[i], context);
+}
+
+/* A value that is looked for. */
+typedef struct Search {
+    int32_t value; /* which */
+    bool found;    /* it is named */
+} Search;
+
+static void compare_name(int32_t *value, void *context) {
+    Search *search = context;
+    search->found = search->found || *value == search->value;
 }
 
 bool fuzz_uses(const FuzzProgram *program, int32_t value) {
-    for (int32_t i = 0; i < program->n_steps; i++)
-        for (int32_t j = 0; j < program->steps[i].n_operands; j++)
-            if (program->steps[i].operands[j].value == value) return true;
-    for (int32_t i = 0; i < program->n_outputs; i++)
-        if (program->outputs[i] == value) return true;
-    return false;
-}
-
-/* ---- text ----------------------------------------------------------------------------------- */
-
-void fuzz_step_name(const FuzzStep *step, char *text, size_t size) {
-    static const char *const names[FUZZ_KIND_COUNT] = {
-        [FUZZ_COPY] = "copy_",
-        [FUZZ_FILL] = "fill_",
-        [FUZZ_INDEX_VIEW] = "index",
-        [FUZZ_SPLIT] = "split",
-        [FUZZ_CONTIGUOUS] = "contiguous",
-        [FUZZ_CHOOSE] = "choose",
-    };
-    if (names[step->kind])
-        snprintf(text, size, "%s", names[step->kind]);
-    else
-        snprintf(text, size, "%s%s", op_info[step->op].name, step->kind == FUZZ_INPLACE ? "_" : "");
-}
-
-static void print_list(const int64_t *values, int64_t count, FILE *out) {
-    fputc('[', out);
-    for (int64_t i = 0; i < count; i++) fprintf(out, "%s%lld", i ? "," : "", (long long)values[i]);
-    fputc(']', out);
-}
-
-/* Attributes by the names of the op's signature. */
-static void print_attrs(const FuzzStep *step, FILE *out) {
-    FuzzAttr attrs[OP_MOST_PARAMS];
-    int32_t n = fuzz_attrs(step, attrs);
-    for (int32_t i = 0; i < n; i++) {
-        const OpParam *param = attrs[i].param;
-        const int64_t *word = &step->words[attrs[i].at];
-        double real;
-        memcpy(&real, word, sizeof real);
-        fprintf(out, ", %s=", param->name);
-        if (param->kind == 'L')
-            print_list(word + 1, *word, out);
-        else if (param->kind == 'd')
-            fprintf(out, "%.17g", real);
-        else if (param->kind == 'y')
-            fprintf(out, "%s", sn_dtype_name((sn_dtype)*word));
-        else
-            fprintf(out, "%lld", (long long)*word);
-    }
-}
-
-static void print_operand(const FuzzOperand *x, FILE *out) {
-    switch (x->value) {
-    case FUZZ_NONE:
-        fprintf(out, "none");
-        return;
-    case FUZZ_REAL:
-        fprintf(out, "c(%.17g)", x->real);
-        return;
-    case FUZZ_INTEGER:
-        fprintf(out, "ci(%.17g)", x->real);
-        return;
-    case FUZZ_SCALAR:
-        fprintf(out, "s%d", (int)x->real);
-        return;
-    case FUZZ_NULL:
-        fprintf(out, "NULL");
-        return;
-    case FUZZ_RELEASED:
-        fprintf(out, "released");
-        return;
-    default:
-        fprintf(out, "%%%d", (int)x->value);
-    }
-}
-
-static void print_step(const FuzzStep *step, int32_t number, FILE *out) {
-    char name[48];
-    fuzz_step_name(step, name, sizeof name);
-    fprintf(out, "  %%%d = %s", FUZZ_MOST_INPUTS + number, name);
-    for (int32_t i = 0; i < step->n_operands; i++) {
-        fprintf(out, "%s", i ? ", " : " ");
-        print_operand(&step->operands[i], out);
-    }
-    double real;
-    memcpy(&real, step->words, sizeof real);
-    if (step->kind == FUZZ_FILL) {
-        fprintf(out, ", %.17g", real);
-    } else if (step->kind == FUZZ_OP || step->kind == FUZZ_INPLACE) {
-        print_attrs(step, out);
-    } else if (step->n_words) {
-        fprintf(out, ", ");
-        print_list(step->words, step->n_words, out);
-    }
-    static const char *const faults[FUZZ_FAULT_COUNT] = {
-        "", ", the list is NULL", ", the list's count is negative", ", the list is too long",
-        ", the generator is NULL"};
-    fprintf(out, "%s%s\n", faults[step->fault], step->inlined ? "  (inlined)" : "");
-}
-
-void fuzz_print(const FuzzProgram *program, FILE *out) {
-    static const char *const fills[FUZZ_FILL_COUNT] = {"special", "small", "positive", "index",
-                                                       "bad index"};
-    fprintf(out, "program of seed %llu:\n", (unsigned long long)program->seed);
-    for (int32_t i = 0; i < program->n_inputs; i++) {
-        const FuzzInput *input = &program->inputs[i];
-        const FuzzBlock *block = &program->blocks[input->block];
-        fprintf(out, "  %%%d = input %s", (int)i, sn_dtype_name(block->dtype));
-        print_list(input->dims, input->rank, out);
-        fprintf(out, " strides ");
-        print_list(input->strides, input->rank, out);
-        fprintf(out, " at %lld of block %d (%lld elements, %s", (long long)input->offset,
-                (int)input->block, (long long)block->count, fills[block->fill]);
-        if (block->fill >= FUZZ_INDEX) fprintf(out, " below %lld", (long long)block->bound);
-        fprintf(out, ", seed %llu)\n", (unsigned long long)block->seed);
-    }
-    for (int32_t i = 0; i < program->n_scalars; i++)
-        fprintf(out, "  s%d = %s %.17g\n", (int)i, program->scalars[i].real ? "d" : "l",
-                program->scalars[i].value);
-    if (program->as_array) fprintf(out, "  (tensors in one array)\n");
-    for (int32_t i = 0; i < program->n_steps; i++) print_step(&program->steps[i], i, out);
-    fprintf(out, "  return");
-    for (int32_t i = 0; i < program->n_outputs; i++)
-        fprintf(out, "%s%%%d", i ? ", " : " ", (int)program->outputs[i]);
-    fputc('\n', out);
+    FuzzProgram copy = *program;
+    Search search = {.value = value};
+    fuzz_rename(&copy, compare_name, &search);
+    return search.found;
 }

@@ -1,6 +1,9 @@
 /* Random programs as data: blocks of memory, views of them as inputs, a list of steps, results. The
  * same list runs eagerly and inside a compiled function, so that the two can be compared; it can be
- * printed, and cut down step by step. A program holds no pointer: it is copied by assignment. */
+ * printed, and cut down step by step. A program holds no pointer: it is copied by assignment.
+ *
+ * Steps may take numbers that the host computes from sizes, scalars and values, and be left out where
+ * such a number is too small: a C function's arithmetic and branches (see fuzz_adapt.h). */
 #ifndef SN_TESTS_FUZZ_PROGRAM_H
 #define SN_TESTS_FUZZ_PROGRAM_H
 
@@ -17,7 +20,8 @@ enum {
     FUZZ_MOST_OUTPUTS = 6,
     FUZZ_MOST_OPERANDS = 4,
     FUZZ_MOST_WORDS = 36,
-    FUZZ_MOST_SCALARS = 3
+    FUZZ_MOST_SCALARS = 3,
+    FUZZ_MOST_FOLLOWS = 4
 };
 
 /* A sequence of random numbers (splitmix64). */
@@ -49,8 +53,18 @@ typedef struct FuzzBlock {
     uint64_t seed;  /* they follow from it */
 } FuzzBlock;
 
+/* How a function comes by a tensor. */
+typedef enum FuzzPlace {
+    FUZZ_ARGUMENT, /* it is passed */
+    FUZZ_OPTIONAL, /* it is passed, or SN_NONE is; at the end of an array, nothing */
+    FUZZ_CAPTURED, /* through C state */
+    FUZZ_PLACE_COUNT
+} FuzzPlace;
+
 /* An argument. */
 typedef struct FuzzInput {
+    FuzzPlace place;              /* how it is handed over */
+    bool absent;                  /* OPTIONAL: it is not there in this call */
     int32_t block;                /* whose memory it is */
     int32_t rank;                 /* dims in use */
     int64_t dims[SN_MAX_RANK];    /* sizes */
@@ -64,9 +78,12 @@ typedef enum FuzzKind {
     FUZZ_COPY,       /* sn_copy_(operand 0, operand 1) */
     FUZZ_FILL,       /* sn_fill_(operand 0, word 0 as a double) */
     FUZZ_INDEX_VIEW, /* sn_index; four words an item */
-    FUZZ_SPLIT,      /* sn_split; words: axis, part, sizes */
+    FUZZ_SPLIT,      /* sn_split; words: axis, part, sizes; one may be FUZZ_REST */
     FUZZ_CONTIGUOUS, /* sn_contiguous */
     FUZZ_CHOOSE, /* a host read: operand 1 if the first element of operand 0 is above 0, else 2 */
+    FUZZ_LOOP, /* the sum of the first parts of operand 0 along its first axis, added in a C loop */
+    FUZZ_EXCHANGE, /* keeps operand 0 for the next call; what the last call kept, if there is some */
+    FUZZ_PASS,     /* a step that is left out: operand 0 */
     FUZZ_KIND_COUNT
 } FuzzKind;
 
@@ -78,6 +95,7 @@ enum {
     FUZZ_NULL = -5,    /* what an op that was refused returned */
     FUZZ_RELEASED = -6 /* a handle that died just now */
 };
+enum { FUZZ_REST = -987654321 }; /* a size: what the others leave of the axis */
 
 /* An operand of a step. */
 typedef struct FuzzOperand {
@@ -85,11 +103,39 @@ typedef struct FuzzOperand {
     double real;   /* REAL: sn_c of it; INTEGER: sn_ci of it; SCALAR: the argument's number */
 } FuzzOperand;
 
-/* A scalar argument: letter d or l of the signature. */
+/* A scalar: an argument by its letter in the signature (d, f, l, i, b), or w: a double in declared
+ * memory. */
 typedef struct FuzzScalar {
-    bool real;    /* d, else l */
-    double value; /* a whole number for l */
+    char letter;  /* what it is */
+    double value; /* a whole number for l, i, b */
 } FuzzScalar;
+
+/* Where a number comes from. */
+typedef enum FuzzSource {
+    FUZZ_FROM_SIZE,   /* the size of an axis */
+    FUZZ_FROM_AREA,   /* the sizes of two neighbouring axes, multiplied */
+    FUZZ_FROM_COUNT,  /* the number of elements */
+    FUZZ_FROM_SCALAR, /* a scalar */
+    FUZZ_FROM_ITEM,   /* the first element, read on the host */
+    FUZZ_FROM_PRESENT /* 1 if the tensor is there, 0 if it is absent */
+} FuzzSource;
+
+/* A number that the function's C code computes: source * times / by + plus. */
+typedef struct FuzzNumber {
+    FuzzSource source; /* where it starts */
+    int32_t value;     /* the tensor; SCALAR: which */
+    int32_t axis;      /* SIZE: of the tensor; AREA: the first one */
+    int64_t times;     /* ≥ 1 */
+    int64_t by;        /* ≥ 1 */
+    int64_t plus;      /* of either sign */
+} FuzzNumber;
+
+/* An attribute word that is such a number. */
+typedef struct FuzzFollow {
+    int32_t word;      /* which; its own value is not used */
+    bool real;         /* it is stored as a double */
+    FuzzNumber number; /* what it is */
+} FuzzFollow;
 
 /* What a caller gets wrong about a step besides its operands and words. */
 typedef enum FuzzFault {
@@ -111,7 +157,21 @@ typedef struct FuzzStep {
     FuzzFault fault;                          /* what is wrong with how it is called */
     bool inlined;  /* inside the compiled function, it runs in one of its own, which is inlined */
     int8_t broken; /* how fuzz_break made it invalid; 0 = not at all */
+    int32_t n_follows;                     /* words that are computed */
+    FuzzFollow follows[FUZZ_MOST_FOLLOWS]; /* which, and how */
+    bool asks;                             /* it is run on a condition: … */
+    FuzzNumber when;                       /* … only where this number … */
+    int64_t above;                         /* … is above it; else the step passes operand 0 on */
+    bool tries;                            /* so it does where the op is refused */
 } FuzzStep;
+
+/* How the tensors and scalars are passed. */
+typedef enum FuzzPassing {
+    FUZZ_EACH,   /* an argument each */
+    FUZZ_ARRAY,  /* the tensors are one argument t* */
+    FUZZ_STRUCT, /* all are in one described struct */
+    FUZZ_PASSING_COUNT
+} FuzzPassing;
 
 /* Attribute words of a step by parameter of its op. */
 typedef struct FuzzAttr {
@@ -121,13 +181,14 @@ typedef struct FuzzAttr {
 
 typedef struct FuzzProgram {
     uint64_t seed;                         /* it was made from */
+    uint64_t counter;                      /* of the generator before the call */
     int32_t n_blocks;                      /* blocks in use */
     FuzzBlock blocks[FUZZ_MOST_INPUTS];    /* memory */
     int32_t n_inputs;                      /* arguments in use */
     FuzzInput inputs[FUZZ_MOST_INPUTS];    /* arguments */
     int32_t n_scalars;                     /* scalar arguments in use */
     FuzzScalar scalars[FUZZ_MOST_SCALARS]; /* behind the tensors in the signature */
-    bool as_array;                         /* the tensors are one argument t* */
+    FuzzPassing passing;                   /* how they are passed */
     int32_t n_steps;                       /* steps in use */
     FuzzStep steps[FUZZ_MOST_STEPS];       /* in order */
     int32_t n_outputs;                     /* results in use */
@@ -136,8 +197,8 @@ typedef struct FuzzProgram {
 
 /* Elements of a block, `shift` of them in front; freed with free(). */
 void *fuzz_block_data(const FuzzBlock *block, int64_t shift);
-/* The arguments, on fresh memory whose blocks begin `shift` elements late; false when out of memory.
- * Handles belong to the scope. */
+/* The inputs, on fresh memory whose blocks begin `shift` elements late; false when out of memory.
+ * Equal ones are, in every second program, one handle. Handles belong to the scope. */
 bool fuzz_make_inputs(const FuzzProgram *program, int64_t shift, sn_tensor **blocks,
                       sn_tensor **inputs);
 /* A handle that was released. Its memory is the next handle's, so it is to be used at once. */
@@ -147,23 +208,30 @@ int32_t fuzz_add_input(FuzzProgram *program, FuzzBlock block, int32_t rank, cons
 /* Attributes of an OP or INPLACE step, as far as it has words for them; none of other kinds. At most
  * OP_MOST_PARAMS; returns how many. */
 int32_t fuzz_attrs(const FuzzStep *step, FuzzAttr *attrs);
-/* A step with its scalar arguments replaced by their values. */
-FuzzStep fuzz_bound_step(const FuzzProgram *program, int32_t number);
-/* Runs a bound step on the values so far; NULL with the thread's error. */
+/* A number; 0, or whatever is there, with an error pending. */
+int64_t fuzz_number(const FuzzProgram *program, const FuzzNumber *number, sn_tensor *const *values);
+/* A step with scalars and numbers replaced by their values, or a PASS in its place. */
+FuzzStep fuzz_bound_step(const FuzzProgram *program, int32_t number, sn_tensor *const *values);
+/* Runs a bound step on the values so far; NULL with the thread's error. An EXCHANGE is a PASS here: see
+ * fuzz_run. */
 sn_tensor *fuzz_run_step(const FuzzStep *step, int32_t number, sn_tensor *const *values,
                          sn_rng *generator);
 /* The program without its steps from `n_steps` on. It returns its last value in place of theirs. */
 FuzzProgram fuzz_cut(const FuzzProgram *program, int32_t n_steps);
-/* "ttdlr:tt" or "t*dlr:tt", the l being the number of steps to run; room for 32 bytes. */
-void fuzz_signature(const FuzzProgram *program, char *text);
+/* Are they the same elements in the same order? */
+bool fuzz_same_input(const FuzzInput *a, const FuzzInput *b);
+/* The axes by stride, the innermost first; room for SN_MAX_RANK of them. */
+void fuzz_order_axes(const FuzzInput *input, int32_t *order);
+/* Is a scalar a real number? */
+bool fuzz_is_real(const FuzzScalar *scalar);
 /* Does a step write its operand 0? Look at it? Draw numbers? */
 bool fuzz_writes(const FuzzStep *step);
 bool fuzz_is_view(const FuzzStep *step);
 bool fuzz_draws(const FuzzStep *step);
+/* Calls `change` on every place in the program that names a value. */
+typedef void FuzzRename(int32_t *value, void *context);
+void fuzz_rename(FuzzProgram *program, FuzzRename *change, void *context);
 /* Is a value used by a step or returned? */
 bool fuzz_uses(const FuzzProgram *program, int32_t value);
-/* Name of a step for people: "add", "add_", "copy_", "index". */
-void fuzz_step_name(const FuzzStep *step, char *text, size_t size);
-void fuzz_print(const FuzzProgram *program, FILE *out);
 
 #endif

@@ -48,7 +48,7 @@ static FuzzVerdict run_steps(const FuzzProgram *p, sn_tensor **values, sn_tensor
     int32_t i = 0;
     for (; ok && i < p->n_steps; i++) {
         past_draws(past, p, i, generator);
-        FuzzStep step = fuzz_bound_step(p, i);
+        FuzzStep step = fuzz_bound_step(p, i, values);
         values[FUZZ_MOST_INPUTS + i] = fuzz_run_step(&step, i, values, generator);
         if (sn_error_status() != SN_OK) break;
         ok = !fuzz_writes(&step) || past_write(past, p, blocks);
@@ -215,7 +215,7 @@ static FuzzVerdict check_order(const Test *test, const Run *refused, const Run *
     sn_error error = {0};
     Seen first = {.status = SN_OK};
     BadCall bad = (BadCall)(refused->program.seed % BAD_CALL_COUNT);
-    if (!session_open(&s, &refused->program, test->plant, test->coverage, &error)) {
+    if (!session_open(&s, &refused->program, test->plant, NULL, test->coverage, &error)) {
         session_close(&s);
         return fuzz_fail(FUZZ_SETUP, "%s", error.text);
     }

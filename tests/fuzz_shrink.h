@@ -1,14 +1,15 @@
-/* Cuts a failing program down to a small one that fails in the same way. */
+/* Cuts a failing program, or a failing sequence of calls of one, down to a small one that fails in the
+ * same way. */
 #ifndef SN_TESTS_FUZZ_SHRINK_H
 #define SN_TESTS_FUZZ_SHRINK_H
 
-#include "tests/fuzz_check.h"
+#include "tests/fuzz_sequence.h"
 
-/* Does a program fail as before? `context` belongs to the caller. */
-typedef bool FuzzStillFails(const FuzzProgram *program, void *context);
+/* Does it fail as before? `context` belongs to the caller. */
+typedef bool FuzzStillFails(const FuzzSequence *sequence, void *context);
 
-/* Makes *program smaller while `fails` holds: fewer steps, results and inputs, plainer values,
- * smaller dims. At most `budget` trials. Returns the trials made. */
-int32_t fuzz_shrink(FuzzProgram *program, FuzzStillFails *fails, void *context, int32_t budget);
+/* Makes *sequence smaller while `fails` holds: fewer calls, variants, steps, results and inputs,
+ * plainer values, smaller dims. At most `budget` trials. Returns the trials made. */
+int32_t fuzz_shrink(FuzzSequence *sequence, FuzzStillFails *fails, void *context, int32_t budget);
 
 #endif

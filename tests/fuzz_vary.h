@@ -7,14 +7,17 @@
 
 /* What is different. */
 typedef enum FuzzVariation {
-    FUZZ_VARY_DATA,    /* elements, of the same kind */
+    FUZZ_VARY_DATA,    /* elements, of the same kind; numbers drawn before */
     FUZZ_VARY_INDEX,   /* an index that is out of range now, or no longer */
     FUZZ_VARY_SIZE,    /* a size, in one input or in all that have it */
     FUZZ_VARY_RANK,    /* an input with one more axis of size 1 */
     FUZZ_VARY_DTYPE,   /* a block's dtype */
     FUZZ_VARY_SCALAR,  /* a scalar argument */
-    FUZZ_VARY_STRIDES, /* an input's strides */
+    FUZZ_VARY_STRIDES, /* an input's strides: another order of axes, gaps */
     FUZZ_VARY_ALIAS,   /* two inputs share memory, or no longer do */
+    FUZZ_VARY_SIZES,  /* up to three sizes, which come to be equal, multiples, products, 0, 1 … */
+    FUZZ_VARY_LAYOUT, /* an input backwards, repeated, sliced, or later in its block */
+    FUZZ_VARY_PRESENT, /* an optional input is absent, or no longer */
     FUZZ_VARIATION_COUNT
 } FuzzVariation;
 extern const char *const fuzz_variation_names[FUZZ_VARIATION_COUNT];
