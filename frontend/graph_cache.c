@@ -357,9 +357,9 @@ static sn_status compile_into(sn_compiled *owner, CompiledGraph *made, sn_error 
     return status;
 }
 
-/* Adds a reference to the list, from which the graph that was not used for longest may have to go. A
- * failure only means that the next trace compiles again. */
-static void keep_graph(sn_compiled *owner, CompiledGraph *graph) {
+/* Adds a reference to the list, from which the graph that was not used for longest may have to go. False
+ * when out of memory. */
+static bool keep_graph(sn_compiled *owner, CompiledGraph *graph, sn_error *error) {
     CompiledGraph *dropped = NULL;
     pthread_mutex_lock(owner->lock);
     if (owner->graphs.count >= owner->most_graphs) {
@@ -371,10 +371,13 @@ static void keep_graph(sn_compiled *owner, CompiledGraph *graph) {
         memmove(&owner->graphs.data[oldest], &owner->graphs.data[oldest + 1],
                 sizeof(CompiledGraph *) * (owner->graphs.count - oldest));
     }
-    if (vec_push(&owner->graphs, graph)) note_graph_use(owner, graph_retain(graph));
-    if (owner->compilations++) COUNT(recompiles);
+    bool kept = vec_push(&owner->graphs, graph);
+    if (kept) note_graph_use(owner, graph_retain(graph));
+    if (kept && owner->compilations++) COUNT(recompiles);
     pthread_mutex_unlock(owner->lock);
     graph_release(dropped);
+    if (!kept) error_memory(error);
+    return kept;
 }
 
 /* Binding asks for the sizes of the graph and of its program only. */
@@ -444,7 +447,10 @@ static GraphInstance *generalise_instance(Lookup *look, sn_error *error) {
     GeneralBinding binding = {0};
     CompiledGraph *made = make_general(look);
     if (!made) return NULL;
-    keep_graph(look->owner, made);
+    if (!keep_graph(look->owner, made, error)) {
+        graph_release(made);
+        return NULL;
+    }
     if (try_binding(made, look->recorded, &binding, NULL) == BIND_OK)
         return bind_instance(look->owner, made, &binding, error);
     graph_release(made);
@@ -457,8 +463,9 @@ static GraphInstance *compile_instance(Lookup *look, bool general, sn_error *err
     if (instance || error->status) return instance;
     CompiledGraph *made = make_fixed(look, &transient, error);
     if (!made) return NULL;
-    if (!transient) keep_graph(look->owner, made);
-    return fixed_instance(made);
+    if (transient || keep_graph(look->owner, made, error)) return fixed_instance(made);
+    graph_release(made);
+    return NULL;
 }
 
 /* An instance that runs node by node, for this once. */

@@ -279,6 +279,8 @@ static void print_inputs(const GraphInstance *instance, StrBuf *out) {
             strbuf_addf(out, "%s%%%u: ", j ? ", " : "", graph->inputs.data[j]);
             type_print(out, &type);
         }
+    } else {
+        out->failed = true;
     }
     mem_free(sized.values);
 }

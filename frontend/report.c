@@ -56,6 +56,7 @@ static void escaped(StrBuf *out, const char *text, size_t length) {
 }
 
 static void escaped_text(StrBuf *out, const StrBuf *text) {
+    out->failed = out->failed || text->failed;
     escaped(out, strbuf_text(text), text->length);
 }
 
@@ -303,6 +304,7 @@ static void draw_node(const PassContext *context, const Spot *spots, NodeId id, 
                 op_info[node->op].name);
     if (group >= 0) strbuf_addf(out, " · %d", (int)group);
     strbuf_addf(out, "</text><text x=\"%d\" y=\"%d\" fill=\"#555\">", (int)x + 6, (int)y + 28);
+    out->failed = out->failed || type.failed;
     escaped(out, strbuf_text(&type), 22);
     strbuf_add(out, "</text></g>\n");
     strbuf_free(&type);
@@ -312,6 +314,7 @@ static void write_picture(const PassContext *context, StrBuf *out) {
     const Graph *graph = &context->graph;
     Spot *spots = mem_alloc(sizeof *spots * (graph->nodes.count + 1));
     heading(out, "Graph");
+    if (!spots) out->failed = true;
     if (!spots) return;
     place_rows(context, spots);
     pull_down(context, spots);
