@@ -910,8 +910,8 @@ sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outp
     if (!flatten(c, values, &args)) return sn_error_status();
     if (c->n_dims && !check_declared(c, &args)) return sn_error_status();
     PolicyState policy = {.stance = compiled_stance(c),
-                          .called =
-                              atomic_exchange_explicit(&c->called, true, memory_order_relaxed)};
+                          .called = atomic_load_explicit(&c->called, memory_order_relaxed)};
+    if (!policy.called) atomic_store_explicit(&c->called, true, memory_order_relaxed);
     if (policy_call(&policy) == CALL_EAGER) return compiled_call_eagerly(c, values, outputs, owned);
     bool rerun = atomic_load_explicit(&c->impure, memory_order_relaxed);
     uint64_t few[KEY_FEW_WORDS];

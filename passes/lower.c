@@ -399,6 +399,20 @@ static void emit_copy(Lower *l) {
     vec_free(&stores);
 }
 
+/* The index of an op that can fail, without the op. */
+static void emit_check_ahead(Lower *l) {
+    Dim size;
+    NodeId index_node = checked_index(l->graph, l->copied, &size);
+    IndexExpr index[SN_MAX_RANK];
+    l->regions[DEPTH_ITEM] = kbuilder_region(l->builder, UINT32_MAX);
+    l->stage = -1;
+    open_loop(l, DEPTH_B, l->b_axis, true);
+    lower_own_index(l, index_node, index);
+    KValue value = lower_value(l, index_node, index);
+    if (!l->failed) lower_checked_index(l, l->copied, value, size);
+    close_loop(l, DEPTH_B);
+}
+
 /* ---- steps ----------------------------------------------------------------------------------------- */
 
 static bool keep_string(Program *program, char *text) {
@@ -410,7 +424,7 @@ static bool keep_string(Program *program, char *text) {
 /* "add+mul+reduce…": the members' names. */
 static const char *label_of(Lower *l) {
     StrBuf text = {0};
-    if (l->group_number == GROUP_NONE) strbuf_add(&text, "copy");
+    if (l->group_number == GROUP_NONE) strbuf_add(&text, l->checks ? "check" : "copy");
     for (uint32_t i = 0; i < l->group->members.count; i++) {
         if (i) strbuf_add_char(&text, '+');
         if (text.length > 48) {
@@ -455,7 +469,9 @@ static sn_status lower_kernel(Lower *l, NodeId commit) {
     make_space(l);
     if (l->space.failed) return error_memory(l->context->error);
     make_axes(l);
-    if (l->group_number == GROUP_NONE)
+    if (l->checks)
+        emit_check_ahead(l);
+    else if (l->group_number == GROUP_NONE)
         emit_copy(l);
     else
         emit_group(l);
@@ -561,6 +577,7 @@ static sn_status lower_step(PassContext *context, const PlanStep *plan, NodeTabl
                .program = context->program,
                .group_number = plan->group,
                .copied = plan->source,
+               .checks = plan->checks,
                .copy_target = plan->target,
                .predicate = KVALUE_NONE,
                .reduced = tables->reduced,
@@ -568,9 +585,12 @@ static sn_status lower_step(PassContext *context, const PlanStep *plan, NodeTabl
                .kept_from = tables->kept_from,
                .kept_access = tables->kept_access,
                .keep = &tables->keep};
-    Group copy = {.shape_of = plan->source, .k = {1}, .b = {1}};
+    Dim size;
+    NodeId shape =
+        plan->checks ? checked_index(&context->graph, plan->source, &size) : plan->source;
+    Group copy = {.shape_of = shape, .k = {1}, .b = {1}};
     if (plan->group == GROUP_NONE) {
-        copy.a = node_count(&context->graph, plan->source);
+        copy.a = node_count(&context->graph, shape);
         l.group = &copy;
     } else {
         l.group = &context->fusion.groups.data[plan->group];

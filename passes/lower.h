@@ -60,7 +60,8 @@ typedef struct Lower {
     Program *program;            /* what is filled */
     const Group *group;          /* the group, or a copy's space */
     int32_t group_number;        /* its number; GROUP_NONE for a copy */
-    NodeId copied;               /* copy: the value */
+    NodeId copied;               /* copy: the value; check: the op */
+    bool checks;                 /* it is a check ahead of all writes */
     uint32_t copy_target;        /* copy: the buffer it goes to */
     Kernel *kernel;              /* the result */
     KBuilder *builder;           /* its code */

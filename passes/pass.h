@@ -36,13 +36,18 @@ typedef enum NodeRole {
 
 enum { NO_BUFFER = -1 };
 
-/* One step before lowering: a group, or a copy of a value into a buffer. */
+/* One step before lowering: a group, a copy of a value into a buffer, or a check of an op's index ahead
+ * of all that is written. */
 typedef struct PlanStep {
-    int32_t group;   /* the group, or GROUP_NONE for a copy */
-    NodeId source;   /* copy: the value */
+    int32_t group;   /* the group, or GROUP_NONE for a copy or a check */
+    NodeId source;   /* copy: the value; check: the op that can fail */
     uint32_t target; /* copy: the buffer it goes to */
-    NodeId commit;   /* > 0, copy into an input: not run once a lower error code was recorded */
+    NodeId commit;   /* > 0, writes an input: not run once a lower error code was recorded */
+    bool checks;     /* it is a check */
 } PlanStep;
+
+/* The index of an op that fails on data, as it is after decompose, and the size that it must be below. */
+NodeId checked_index(const Graph *graph, NodeId id, Dim *size);
 
 typedef struct Fusion {
     VEC(Group) groups;   /* in order of creation */

@@ -33,6 +33,8 @@ typedef struct Planner {
     IndexSpace space;      /* reused */
     ReadList reads;        /* reused */
     NodeId earliest_check; /* least node that can fail; NODE_NONE */
+    bool can_check_first; /* the indices of all ops that can fail are known before the first step */
+    bool checks_first;    /* they are checked there, for the sake of writes in place */
 } Planner;
 
 static sn_status memory_error(Planner *p) {
@@ -186,15 +188,63 @@ static bool leads_to_input(const Planner *p, NodeId id, NodeId input) {
     return false;
 }
 
+NodeId checked_index(const Graph *graph, NodeId id, Dim *size) {
+    const Node *node = graph_node(graph, id);
+    const NodeId *inputs = node_inputs(graph, node);
+    if (node->op == OP_ONE_HOT) {
+        *size = node_dims(graph, node)[node->rank - 1];
+        return inputs[0];
+    }
+    *size = node_dims(graph, graph_node(graph, inputs[0]))[node_attr_int(graph, id, "axis")];
+    return inputs[1];
+}
+
+/* Is the index in an input that stays as it is? */
+static bool index_is_given(const Planner *p, NodeId id) {
+    Dim size;
+    NodeId base = view_base(p->graph, checked_index(p->graph, id, &size));
+    if (graph_node(p->graph, base)->op != OP_INPUT) return false;
+    for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
+        int32_t written = p->graph->outputs.data[i].writes_input;
+        if (written >= 0 && p->graph->inputs.data[written] == base) return false;
+    }
+    return true;
+}
+
+static bool all_indices_are_given(const Planner *p) {
+    for (NodeId i = 0; i < p->graph->nodes.count; i++) {
+        bool fails = op_has((OpCode)graph_node(p->graph, i)->op, F_FAILS);
+        if (fails && p->fusion->group_of[i] != GROUP_NONE && !index_is_given(p, i)) return false;
+    }
+    return true;
+}
+
+/* Is the update all that its kernel stores? Then the kernel can be left out as a whole. */
+static bool stores_alone(const Planner *p, NodeId id) {
+    const Group *group = &p->fusion->groups.data[p->fusion->group_of[id]];
+    for (uint32_t m = 0; m < group->members.count; m++)
+        if (group->members.data[m] != id && p->fusion->materialized[group->members.data[m]])
+            return false;
+    return true;
+}
+
+/* May an input be written before the last op that can fail has run? Only where all were checked before,
+ * so that the write can be left out behind the one that fails. */
+static bool may_write_early(Planner *p, NodeId id) {
+    if (p->earliest_check == NODE_NONE) return true;
+    return p->can_check_first && stores_alone(p, id);
+}
+
 /* An update of its base in place. Data errors must be known before an input is touched. */
 static bool update_in_place(Planner *p, NodeId id) {
     NodeId base = node_inputs(p->graph, graph_node(p->graph, id))[0];
     if (!in_memory(p, base) || view_base(p->graph, base) != base) return false;
     NodeId memory = owner_of(p, base);
-    if (graph_node(p->graph, memory)->op == OP_INPUT &&
-        (p->earliest_check != NODE_NONE || !leads_to_input(p, id, memory)))
-        return false;
-    return may_overwrite(p, id, base);
+    bool input = graph_node(p->graph, memory)->op == OP_INPUT;
+    if (input && (!may_write_early(p, id) || !leads_to_input(p, id, memory))) return false;
+    if (!may_overwrite(p, id, base)) return false;
+    if (input && p->earliest_check != NODE_NONE) p->checks_first = true;
+    return true;
 }
 
 /* A kernel sees a buffer in one dtype only. */
@@ -232,6 +282,7 @@ static void write_inputs(Planner *p) {
 }
 
 static void share_memory(Planner *p) {
+    p->can_check_first = p->earliest_check != NODE_NONE && all_indices_are_given(p);
     for (uint32_t i = 0; i < p->fusion->order.count; i++) {
         const Group *group = &p->fusion->groups.data[p->fusion->order.data[i]];
         for (uint32_t m = 0; m < group->members.count; m++) {
@@ -327,6 +378,16 @@ static bool add_step(Planner *p, PlanStep step) {
     return vec_push(&p->fusion->steps, step);
 }
 
+/* The code that lets a group's step run: of an update that writes an input behind checks. */
+static NodeId commit_of(const Planner *p, const Group *group) {
+    for (uint32_t m = 0; p->checks_first && m < group->members.count; m++) {
+        NodeId id = group->members.data[m];
+        if (is_update(p, id) && graph_node(p->graph, owner_of(p, id))->op == OP_INPUT)
+            return id + 1;
+    }
+    return 0;
+}
+
 /* The group, after copies of the bases that its updates may not write in place. */
 static bool add_group_steps(Planner *p, uint32_t number) {
     const Group *group = &p->fusion->groups.data[number];
@@ -335,13 +396,23 @@ static bool add_group_steps(Planner *p, uint32_t number) {
         if (!is_update(p, id) || p->owner[id] != id) continue;
         NodeId base = node_inputs(p->graph, graph_node(p->graph, id))[0];
         if (graph_node(p->graph, base)->op == OP_EMPTY) continue;
-        PlanStep copy = {GROUP_NONE, base, (uint32_t)p->fusion->buffer_of[id], 0};
+        PlanStep copy = {GROUP_NONE, base, (uint32_t)p->fusion->buffer_of[id], 0, false};
         if (!add_step(p, copy)) return false;
     }
-    return add_step(p, (PlanStep){(int32_t)number, NODE_NONE, 0, 0});
+    return add_step(p, (PlanStep){(int32_t)number, NODE_NONE, 0, commit_of(p, group), false});
+}
+
+static bool add_checks(Planner *p) {
+    for (NodeId i = 0; p->checks_first && i < p->graph->nodes.count; i++) {
+        bool fails = op_has((OpCode)graph_node(p->graph, i)->op, F_FAILS);
+        if (!fails || p->fusion->group_of[i] == GROUP_NONE) continue;
+        if (!add_step(p, (PlanStep){GROUP_NONE, i, 0, 0, true})) return false;
+    }
+    return true;
 }
 
 static sn_status make_steps(Planner *p) {
+    if (!add_checks(p)) return memory_error(p);
     for (uint32_t i = 0; i < p->fusion->order.count; i++)
         if (!add_group_steps(p, p->fusion->order.data[i])) return memory_error(p);
     for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
@@ -350,7 +421,7 @@ static sn_status make_steps(Planner *p) {
         NodeId input = p->graph->inputs.data[output.writes_input];
         if (output.node == input || owner_of(p, output.node) == input) continue;
         NodeId code = p->earliest_check != NODE_NONE ? output.node + 1 : 0;
-        PlanStep copy = {GROUP_NONE, output.node, (uint32_t)output.writes_input, code};
+        PlanStep copy = {GROUP_NONE, output.node, (uint32_t)output.writes_input, code, false};
         if (!add_step(p, copy)) return memory_error(p);
     }
     return SN_OK;
@@ -367,6 +438,7 @@ static void find_lifetimes(Planner *p) {
     uint32_t reader = 0;
     for (uint32_t s = 0; s < p->fusion->steps.count; s++) {
         const PlanStep *step = &p->fusion->steps.data[s];
+        if (step->checks) continue; /* reads an input, which lives anyway */
         if (step->group == GROUP_NONE) {
             touch(p, view_base(p->graph, step->source), (int32_t)s);
             Buffer *target = &p->program->buffers.data[step->target];

@@ -289,6 +289,54 @@ static void a_thousand_tokens_compile_twice(void **state) {
     sn_compiled_release(c);
 }
 
+/* The same with the position in a tensor, which is data: it can be out of range. */
+static sn_tensor *decode_at(sn_tensor *keys, sn_tensor *values, sn_tensor *x, sn_tensor *first,
+                            sn_tensor *second) {
+    sn_copy_(keys, sn_index_copy(keys, 1, first, x));
+    sn_copy_(values, sn_index_copy(values, 1, second, sn_neg(x)));
+    sn_tensor *seen = sn_le(sn_arange(0, CACHE_LENGTH, 1, SN_I64), first);
+    sn_tensor *scores = sn_where(seen, sn_matmul(x, sn_transpose(keys, 1, 2)), sn_c(-1e30));
+    return sn_matmul(sn_softmax(scores, 2), values);
+}
+
+static void a_position_in_a_tensor_writes_the_slice_alone(void **state) {
+    (void)state;
+    const int64_t dims[] = {CACHE_HEADS, CACHE_LENGTH, CACHE_WIDTH};
+    sn_tensor *keys[2], *values[2];
+    for (int i = 0; i < 2; i++) {
+        keys[i] = sn_zeros(dims, 3, SN_F32);
+        values[i] = sn_zeros(dims, 3, SN_F32);
+    }
+    sn_compiled *c = sn_compile(decode_at, "ttttt:t", NULL);
+    sn_tensor *(*fast)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *) =
+        SN_FN(c, decode_at);
+    for (int token = 0; token < 40; token++) {
+        sn_tensor *x = tensor_random((uint32_t)token, SN_F32, SN_I(CACHE_HEADS, 1, CACHE_WIDTH));
+        sn_tensor *at = tensor_of(SN_I64, SN_I(1), V((double)token));
+        sn_tensor *bad = tensor_of(SN_I64, SN_I(1), V((double)CACHE_LENGTH + token));
+        EXPECT_SAME(fast(keys[1], values[1], x, at, at), decode_at(keys[0], values[0], x, at, at));
+        /* The first write may fail, or only the second: what comes before it is written. */
+        for (int which = 0; which < 2; which++) {
+            sn_tensor *first = which ? at : bad, *second = which ? bad : at;
+            sn_tensor *other = sn_mul(x, sn_c(3));
+            assert_null(decode_at(keys[0], values[0], other, first, second));
+            EXPECT_ERROR(SN_ERROR_INDEX, "index_copy", "for an axis of size 1024");
+            assert_null(fast(keys[1], values[1], other, first, second));
+            EXPECT_ERROR(SN_ERROR_INDEX, "index_copy", "for an axis of size 1024");
+            EXPECT_SAME(keys[1], keys[0]);
+            EXPECT_SAME(values[1], values[0]);
+        }
+    }
+    sn_explanation e = {.size = sizeof e};
+    sn_explain(c, &e);
+    assert_int_equal(e.graphs, 2); /* one tensor as both positions, and two */
+    assert_false(e.rerun);
+    /* Two slices, scores (masked), their softmax, the result. */
+    int64_t row = CACHE_HEADS * CACHE_WIDTH * 4, scores = CACHE_HEADS * CACHE_LENGTH * 4;
+    assert_true(e.bytes_stored <= 3 * row + 3 * scores);
+    sn_compiled_release(c);
+}
+
 /* ---- draws and errors ------------------------------------------------------------------------------ */
 
 static sn_tensor *noisy(sn_tensor *x, sn_rng *generator) {
@@ -395,6 +443,7 @@ int main(void) {
         API_TEST(ten_thousand_rates_are_one_more_graph),
         API_TEST(scalars_are_right_in_every_dtype),
         API_TEST(a_thousand_tokens_compile_twice),
+        API_TEST(a_position_in_a_tensor_writes_the_slice_alone),
         API_TEST(draws_follow_the_sizes),
         API_TEST(an_index_is_checked_against_the_size_at_hand),
         API_TEST(rows_that_become_empty_check_no_index),
