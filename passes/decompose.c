@@ -19,7 +19,8 @@ TensorType rw_type(const Rewrite *r, NodeId x) {
 }
 
 /* The type of a look-up that has no elements: no index is read, and none can be out of range. In a
- * kernel with other ops, whose loops are not empty, it would be. */
+ * kernel with other ops, whose loops are not empty, or in one that reads the index outside its empty
+ * loop, it would be: so sizes that vary have to stay on the side where they are. */
 static bool looks_nothing_up(const Rewrite *r, OpCode op, const NodeId *inputs,
                              const AttrList *attrs, TensorType *type) {
     if (op == OP_GATHER) {
@@ -35,7 +36,8 @@ static bool looks_nothing_up(const Rewrite *r, OpCode op, const NodeId *inputs,
     } else {
         return false;
     }
-    return type_is_empty(r->to->table, type);
+    DimTable *table = r->to->table;
+    return dim_equal(table, dims_count(table, type->dims, type->rank), dim_of(0));
 }
 
 NodeId rw_emit(Rewrite *r, OpCode op, const NodeId *inputs, int32_t n, const AttrList *attrs) {

@@ -240,15 +240,15 @@ static sn_tensor *run_index(const FuzzStep *step, sn_tensor *x, Site site) {
 
 /* The sizes with FUZZ_REST replaced. */
 static void fill_rest(const sn_tensor *x, int64_t axis, int64_t *sizes, int32_t count) {
-    int64_t rest = axis < sn_rank(x) ? sn_size(x, (int32_t)axis) : 0;
+    uint64_t rest = axis < sn_rank(x) ? (uint64_t)sn_size(x, (int32_t)axis) : 0; /* may wrap */
     int32_t open = -1;
     for (int32_t i = 0; i < count; i++) {
         if (sizes[i] == FUZZ_REST)
             open = i;
         else
-            rest -= sizes[i];
+            rest -= (uint64_t)sizes[i];
     }
-    if (open >= 0) sizes[open] = rest;
+    if (open >= 0) sizes[open] = (int64_t)rest;
 }
 
 static sn_tensor *run_split(const FuzzStep *step, sn_tensor *x, Site site) {

@@ -383,6 +383,32 @@ static void an_index_is_checked_against_the_size_at_hand(void **state) {
 
 /* ---- looking at it --------------------------------------------------------------------------------- */
 
+static sn_tensor *look_up(sn_tensor *rows, sn_tensor *index) {
+    return sn_embedding(rows, index);
+}
+
+/* The kernel reads the index outside the loop over a row, which may come to be empty. */
+static void rows_that_become_empty_check_no_index(void **state) {
+    (void)state;
+    static const int64_t orders[][5] = {{2, 0, 3, 0, 2}, {0, 2, 3, 0, 1}, {2, 3, 0, 1, 0}};
+    sn_tensor *good = tensor_of(SN_I64, SN_I(1), V(2)), *bad = tensor_of(SN_I64, SN_I(1), V(7));
+    for (int i = 0; i < 6; i++) {
+        sn_compiled *c = sn_compile(look_up, "tt:t", NULL);
+        sn_tensor *(*fast)(sn_tensor *, sn_tensor *) = SN_FN(c, look_up);
+        for (int k = 0; k < 5; k++) {
+            int64_t length = orders[i / 2][k];
+            sn_tensor *rows = tensor_random(3, SN_F32, SN_I(5, length));
+            if (i % 2) EXPECT_SAME(fast(rows, good), look_up(rows, good));
+            sn_tensor *got = fast(rows, bad);
+            if (length)
+                EXPECT_ERROR(SN_ERROR_INDEX, "embedding: an index is out of range");
+            else
+                EXPECT_SHAPE(got, SN_F32, SN_I(1, 0));
+        }
+        sn_compiled_release(c);
+    }
+}
+
 static void a_dump_names_the_sizes_that_vary(void **state) {
     (void)state;
     sn_compiled *c = sn_compile(row_softmax, "t:t", NULL);
@@ -420,6 +446,7 @@ int main(void) {
         API_TEST(a_position_in_a_tensor_writes_the_slice_alone),
         API_TEST(draws_follow_the_sizes),
         API_TEST(an_index_is_checked_against_the_size_at_hand),
+        API_TEST(rows_that_become_empty_check_no_index),
         API_TEST(a_dump_names_the_sizes_that_vary),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
