@@ -190,7 +190,7 @@ static void a_forked_child_calls_the_same_handle(void **state) {
                          0);
     }
     for (int i = 0; i < 20; i++) {
-        int status;
+        int status = -1;
         pid_t child = fork();
         if (child == 0) _exit(in_child());
         assert_true(child > 0 && waitpid(child, &status, 0) == child);
