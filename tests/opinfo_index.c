@@ -82,6 +82,17 @@ static sn_tensor *index_axis(sn_tensor *x, int32_t axis, sn_tensor *index) {
     return sn_reshape(sn_index_select(x, axis, sn_reshape(index, SN_I(-1))), dims, count);
 }
 
+/* x indexed by a mask over as many axes as the mask has: those become one. */
+static sn_tensor *mask_axes(sn_tensor *x, int32_t axis, sn_tensor *mask) {
+    int64_t dims[SN_MAX_RANK], own[SN_MAX_RANK];
+    int32_t rank = sn_shape(x, own, NULL), masked = sn_rank(mask), count = 0;
+    for (int32_t i = 0; i < axis; i++) dims[count++] = own[i];
+    dims[count++] = sn_count(mask);
+    for (int32_t i = axis + masked; i < rank; i++) dims[count++] = own[i];
+    sn_tensor *positions = sn_nonzero(sn_reshape(mask, SN_I(-1)));
+    return sn_index_select(sn_reshape(x, dims, count), axis, sn_reshape(positions, SN_I(-1)));
+}
+
 static bool getitem(OpinfoCall *call, const OpinfoRow *row) {
     (void)row;
     const cJSON *index = cJSON_GetArrayItem(call->recorded->args, 0);
@@ -96,11 +107,11 @@ static bool getitem(OpinfoCall *call, const OpinfoRow *row) {
         fits = add_item(&built, item, sn_rank(x) - named);
     sn_tensor *list = fits && built.list ? index_tensor(call, built.list) : NULL;
     if (!fits) return call_skip(call, "no such op: indexing by several index tensors at once");
-    if (list && sn_dtype_of(list) == SN_BOOL)
-        return call_skip(call,
-                         "no such op: indexing by a mask (the result's size depends on data)");
     sn_tensor *view = sn_index(x, built.items, built.count);
-    return call_gives(call, list && view ? index_axis(view, built.list_axis, list) : view);
+    if (!list || !view) return call_gives(call, view);
+    bool masked = sn_dtype_of(list) == SN_BOOL;
+    return call_gives(call, masked ? mask_axes(view, built.list_axis, list)
+                                   : index_axis(view, built.list_axis, list));
 }
 
 /* ---- indexing by a tensor -------------------------------------------------------------------- */
@@ -122,6 +133,24 @@ static bool embedding(OpinfoCall *call, const OpinfoRow *row) {
     if (call_arg(call, OPINFO_NOWHERE, "max_norm"))
         return call_skip(call, "no such op: embedding that renormalises its rows");
     return call_gives(call, sn_embedding(call_self(call), call_tensor(call, 0, "indices")));
+}
+
+static bool masked_select(OpinfoCall *call, const OpinfoRow *row) {
+    (void)row;
+    return call_gives(call, sn_masked_select(call_self(call), call_tensor(call, 0, "mask")));
+}
+
+/* as_tuple: a tensor for each axis; a tensor without axes counts as one of one element. */
+static bool nonzero(OpinfoCall *call, const OpinfoRow *row) {
+    (void)row;
+    sn_tensor *x = call_self(call);
+    bool columns = call_bool(call, OPINFO_NOWHERE, "as_tuple", false);
+    sn_tensor *where = sn_nonzero(columns && sn_rank(x) == 0 ? sn_reshape(x, SN_I(1)) : x);
+    if (!columns) return call_gives(call, where);
+    int64_t axes = sn_size(where, 1);
+    for (int64_t i = 0; i < axes && i < OPINFO_MOST_TENSORS; i++)
+        call->results[call->n_results++] = sn_select(where, 1, i);
+    return true;
 }
 
 static bool scatter_add(OpinfoCall *call, const OpinfoRow *row) {
@@ -205,6 +234,8 @@ static const OpinfoRow rows[] = {
     FORM("gather", gather),
     FORM("index_select", index_select),
     FORM("nn.functional.embedding", embedding),
+    FORM("masked_select", masked_select),
+    FORM("nonzero", nonzero),
     FORM("scatter_add", scatter_add),
     FORM("scatter", scatter_adding),
     {"scatter_reduce", "sum", scatter_adding, {.unary = NULL}},

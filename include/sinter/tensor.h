@@ -156,6 +156,29 @@ SN_API sn_tensor *sn_contiguous(sn_tensor *x);
 #define sn_contiguous(x) sn_contiguous_at(x, __FILE__, __LINE__)
 /** @} */
 
+/** @name Sizes that depend on data
+ *  Host reads, as above: inside a compiled function they run what was recorded so far, and recording
+ *  goes on with results of the size found. Numbers of elements n are found on the calling thread.
+ *  @{ */
+/** Where x is not 0 (NaN is not 0): the indices along each axis, in row-major order, i64[n, rank]. */
+SN_API sn_tensor *sn_nonzero_at(sn_tensor *x, const char *file, int32_t line);
+SN_API sn_tensor *sn_nonzero(sn_tensor *x);
+#define sn_nonzero(x) sn_nonzero_at(x, __FILE__, __LINE__)
+/** The elements of x where mask is not 0, in row-major order, [n]; x and mask broadcast. */
+SN_API sn_tensor *sn_masked_select_at(sn_tensor *x, sn_tensor *mask, const char *file,
+                                      int32_t line);
+SN_API sn_tensor *sn_masked_select(sn_tensor *x, sn_tensor *mask);
+#define sn_masked_select(...) sn_masked_select_at(__VA_ARGS__, __FILE__, __LINE__)
+/** The distinct elements of x in ascending order, [n]. NaNs come last, each distinct from all others;
+ *  of -0 and +0, which are equal, the first in x is given. `inverse` (may be NULL) is set to the
+ *  place of each element of x in the result, i64 of x's shape, and `counts` (may be NULL) to how
+ *  often each is in x, i64[n]; NULL on error. */
+SN_API sn_tensor *sn_unique_at(sn_tensor *x, sn_tensor **inverse, sn_tensor **counts,
+                               const char *file, int32_t line);
+SN_API sn_tensor *sn_unique(sn_tensor *x, sn_tensor **inverse, sn_tensor **counts);
+#define sn_unique(...) sn_unique_at(__VA_ARGS__, __FILE__, __LINE__)
+/** @} */
+
 /** @name Writing
  *  @{ */
 /** Writes source, broadcast and converted, over the elements of x, which may be a view; returns x.

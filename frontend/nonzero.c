@@ -1,0 +1,246 @@
+/* Results whose size depends on data: sn_nonzero, sn_masked_select, sn_unique. Each is a host read: what was
+ * recorded so far runs, the host finds the positions, and recording goes on with them as a tensor of the size
+ * found. What is selected is gathered by a recorded op, which fuses with what comes after it. */
+#include "frontend/dispatch.h"
+
+#include "base/mem.h"
+#include "ir/dtype.h"
+#include "ir/infer.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#undef sn_nonzero
+#undef sn_masked_select
+#undef sn_unique
+
+/* A new dense tensor of i64, not yet filled; NULL with the error raised. */
+static sn_tensor *new_positions(const int64_t *dims, int32_t rank, const char *op, Site site) {
+    TensorType type = {.dtype = SN_I64, .rank = (uint8_t)rank};
+    for (int32_t i = 0; i < rank; i++) type.dims[i] = dim_of(dims[i]);
+    int64_t count = sizes_count(dims, rank);
+    Storage *storage = count < 0 ? NULL : storage_new((size_t)count * sizeof(int64_t));
+    if (!storage) return error_raise(SN_ERROR_MEMORY, site, "%s: out of memory", op);
+    return tensor_real(storage, &type, NULL, 0, site);
+}
+
+static bool check_operand(const sn_tensor *x, const char *op, const char *name, Site site) {
+    if (!tensor_check(x, op, name, site)) return false;
+    return x->kind != TENSOR_NONE ||
+           error_raise(SN_ERROR_ARGUMENT, site, "%s: %s is SN_NONE", op, name) != NULL;
+}
+
+/* ---- nonzero, masked_select ----------------------------------------------------------------------- */
+
+/* Which elements are not 0, read by the host. */
+typedef struct Flags {
+    const sn_tensor *tensor; /* the flags, dense */
+    const uint8_t *at;       /* one for each element, row-major */
+    int64_t count;           /* elements */
+    int64_t set;             /* of them not 0 */
+} Flags;
+
+static bool read_flags(sn_tensor *x, const char *op, Site site, Flags *flags) {
+    sn_tensor *set = x;
+    if (x->dtype != SN_BOOL) set = sn_ne_at(x, sn_ci(0), site.file, site.line);
+    if (set) set = sn_contiguous_at(set, site.file, site.line);
+    sn_tensor *real = set ? tensor_realize(set, op, site) : NULL;
+    if (!real) return false;
+    *flags =
+        (Flags){real, (const uint8_t *)tensor_data(real), sizes_count(real->dims, real->rank), 0};
+    for (int64_t i = 0; i < flags->count; i++) flags->set += flags->at[i] != 0;
+    return true;
+}
+
+/* Every place is written before it is known whether it holds: no branch, and the last one found ends it. */
+static void write_positions(const Flags *flags, int64_t *positions) {
+    int64_t found = 0;
+    for (int64_t i = 0; found < flags->set; i++) {
+        positions[found] = i;
+        found += flags->at[i] != 0;
+    }
+}
+
+/* Positions in row-major order become coordinates: the block of `set` positions lies at the end of its
+ * own block of coordinates, so that none is overwritten before it is read. */
+static void write_coordinates(const Flags *flags, int64_t *coordinates) {
+    int32_t rank = flags->tensor->rank;
+    int64_t *positions = coordinates + flags->set * (rank - 1);
+    write_positions(flags, positions);
+    if (rank == 1) return;
+    for (int64_t i = 0; i < flags->set; i++) {
+        int64_t rest = positions[i];
+        for (int32_t d = rank - 1; d >= 0; d--) {
+            coordinates[i * rank + d] = rest % flags->tensor->dims[d];
+            rest /= flags->tensor->dims[d];
+        }
+    }
+}
+
+sn_tensor *sn_nonzero_at(sn_tensor *x, const char *file, int32_t line) {
+    Site site = {file, line};
+    Flags flags;
+    if (error_pending(thread_state()) || !check_operand(x, "nonzero", "x", site)) return NULL;
+    if (!scope_check(site)) return NULL;
+    sn_scope scope = sn_scope_begin();
+    sn_tensor *result = NULL;
+    if (read_flags(x, "nonzero", site, &flags))
+        result =
+            new_positions((const int64_t[]){flags.set, flags.tensor->rank}, 2, "nonzero", site);
+    if (result && flags.tensor->rank) write_coordinates(&flags, (int64_t *)tensor_data(result));
+    return sn_scope_end(scope, result);
+}
+
+sn_tensor *sn_nonzero(sn_tensor *x) {
+    return sn_nonzero_at(x, NULL, 0);
+}
+
+/* The shape to which both broadcast; the rank, or -1 if there is none. */
+static int32_t broadcast(const sn_tensor *x, const sn_tensor *y, int64_t *dims) {
+    int32_t rank = x->rank > y->rank ? x->rank : y->rank;
+    for (int32_t i = 1; i <= rank; i++) {
+        int64_t a = i <= x->rank ? x->dims[x->rank - i] : 1;
+        int64_t b = i <= y->rank ? y->dims[y->rank - i] : 1;
+        if (a != b && a != 1 && b != 1) return -1;
+        dims[rank - i] = a == 1 ? b : a;
+    }
+    return rank;
+}
+
+static sn_tensor *masked_select(sn_tensor *x, sn_tensor *mask, Site site) {
+    int64_t dims[SN_MAX_RANK];
+    Flags flags;
+    int32_t rank = broadcast(x, mask, dims);
+    if (rank < 0) {
+        TensorType of_x = tensor_type(x), of_mask = tensor_type(mask);
+        return error_raise(SN_ERROR_SHAPE, site,
+                           "masked_select: shapes do not broadcast: x is %s, mask is %s",
+                           type_text(&of_x).text, type_text(&of_mask).text);
+    }
+    mask = dispatch_list(OP_EXPAND, mask, dims, rank, site);
+    if (!mask || !read_flags(mask, "masked_select", site, &flags)) return NULL;
+    sn_tensor *positions = new_positions(&flags.set, 1, "masked_select", site);
+    if (!positions) return NULL;
+    write_positions(&flags, (int64_t *)tensor_data(positions));
+    x = dispatch_list(OP_EXPAND, x, dims, rank, site);
+    if (x) x = dispatch_list(OP_RESHAPE, x, (const int64_t[]){flags.count}, 1, site);
+    return x ? sn_index_select_at(x, 0, positions, site.file, site.line) : NULL;
+}
+
+sn_tensor *sn_masked_select_at(sn_tensor *x, sn_tensor *mask, const char *file, int32_t line) {
+    Site site = {file, line};
+    if (error_pending(thread_state()) || !check_operand(x, "masked_select", "x", site) ||
+        !check_operand(mask, "masked_select", "mask", site) || !scope_check(site))
+        return NULL;
+    sn_scope scope = sn_scope_begin();
+    return sn_scope_end(scope, masked_select(x, mask, site));
+}
+
+sn_tensor *sn_masked_select(sn_tensor *x, sn_tensor *mask) {
+    return sn_masked_select_at(x, mask, NULL, 0);
+}
+
+/* ---- unique ----------------------------------------------------------------------------------------- */
+
+/* An element and where it stands. */
+typedef union Number {
+    int64_t integer; /* of an integer or bool */
+    double real;     /* of a float: f64 holds every dtype's values */
+} Number;
+typedef struct Place {
+    Number value;     /* the element */
+    int64_t position; /* row-major, in x */
+} Place;
+
+static int by_position(const Place *a, const Place *b) {
+    return (a->position > b->position) - (a->position < b->position);
+}
+
+static int compare_integers(const void *left, const void *right) {
+    const Place *a = left, *b = right;
+    int order = (a->value.integer > b->value.integer) - (a->value.integer < b->value.integer);
+    return order ? order : by_position(a, b);
+}
+
+/* NaN comes last. */
+static int compare_reals(const void *left, const void *right) {
+    const Place *a = left, *b = right;
+    int order = (a->value.real > b->value.real) - (a->value.real < b->value.real);
+    if (!order) order = (isnan(a->value.real) != 0) - (isnan(b->value.real) != 0);
+    return order ? order : by_position(a, b);
+}
+
+/* The elements of x, sorted; the caller frees them. NULL with the error raised. */
+static Place *sorted_places(sn_tensor *x, int64_t count, Site site) {
+    bool real = dtype_is_float((sn_dtype)x->dtype);
+    Number *values = mem_alloc((size_t)count * sizeof *values + 1);
+    Place *places = mem_alloc((size_t)count * sizeof *places + 1);
+    bool made = values && places;
+    if (!made) error_raise(SN_ERROR_MEMORY, site, "unique: out of memory");
+    made = made && sn_read_at(x, real ? SN_F64 : SN_I64, values, (size_t)count * sizeof *values,
+                              site.file, site.line);
+    for (int64_t i = 0; made && i < count; i++) places[i] = (Place){values[i], i};
+    if (made) qsort(places, (size_t)count, sizeof *places, real ? compare_reals : compare_integers);
+    mem_free(values);
+    if (made) return places;
+    mem_free(places);
+    return NULL;
+}
+
+static bool same_value(const Place *a, const Place *b, bool real) {
+    return real ? a->value.real == b->value.real : a->value.integer == b->value.integer;
+}
+
+/* What unique gives: three tensors of the current scope. */
+typedef struct Distinct {
+    sn_tensor *values;  /* 1-d, of x's dtype */
+    sn_tensor *inverse; /* i64, of x's shape: place of each element in values */
+    sn_tensor *counts;  /* i64[n]: how often each is there */
+} Distinct;
+
+static bool find_distinct(sn_tensor *x, const Place *places, int64_t count, Distinct *d,
+                          Site site) {
+    bool real = dtype_is_float((sn_dtype)x->dtype);
+    int64_t n = count > 0;
+    for (int64_t i = 1; i < count; i++) n += !same_value(&places[i - 1], &places[i], real);
+    sn_tensor *first = new_positions(&n, 1, "unique", site);
+    d->inverse = new_positions(x->dims, x->rank, "unique", site);
+    d->counts = new_positions(&n, 1, "unique", site);
+    if (!first || !d->inverse || !d->counts) return false;
+    int64_t *firsts = (int64_t *)tensor_data(first), *counts = (int64_t *)tensor_data(d->counts);
+    int64_t *inverse = (int64_t *)tensor_data(d->inverse), at = -1;
+    for (int64_t i = 0; i < count; i++) {
+        if (i == 0 || !same_value(&places[i - 1], &places[i], real)) {
+            firsts[++at] = places[i].position;
+            counts[at] = 0;
+        }
+        counts[at]++;
+        inverse[places[i].position] = at;
+    }
+    sn_tensor *flat = dispatch_list(OP_RESHAPE, x, &count, 1, site);
+    d->values = flat ? sn_index_select_at(flat, 0, first, site.file, site.line) : NULL;
+    return d->values != NULL;
+}
+
+sn_tensor *sn_unique_at(sn_tensor *x, sn_tensor **inverse, sn_tensor **counts, const char *file,
+                        int32_t line) {
+    Site site = {file, line};
+    if (inverse) *inverse = NULL;
+    if (counts) *counts = NULL;
+    if (error_pending(thread_state()) || !check_operand(x, "unique", "x", site) ||
+        !scope_check(site))
+        return NULL;
+    int64_t count = sizes_count(x->dims, x->rank);
+    Place *places = sorted_places(x, count, site);
+    Distinct d = {NULL, NULL, NULL};
+    bool made = places && find_distinct(x, places, count, &d, site);
+    mem_free(places);
+    if (!made) return NULL;
+    if (inverse) *inverse = d.inverse;
+    if (counts) *counts = d.counts;
+    return d.values;
+}
+
+sn_tensor *sn_unique(sn_tensor *x, sn_tensor **inverse, sn_tensor **counts) {
+    return sn_unique_at(x, inverse, counts, NULL, 0);
+}
