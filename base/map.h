@@ -40,7 +40,7 @@ typedef struct Hash128 {
 uint64_t hash_bytes(const void *data, size_t bytes, uint64_t seed);
 Hash128 hash_bytes128(const void *data, size_t bytes);
 static inline uint64_t hash_mix(uint64_t a, uint64_t b) {
-    uint64_t x = (a ^ (b + 0x9e3779b97f4a7c15u + (a << 6) + (a >> 2))) * 0xff51afd7ed558ccdu;
+    uint64_t x = ((a << 23 | a >> 41) ^ b) * 0xff51afd7ed558ccdu;
     return x ^ (x >> 32);
 }
 

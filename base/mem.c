@@ -21,6 +21,10 @@ bool mem_fault_point(void) {
     return succeeds;
 }
 
+bool mem_reuse_point(void) {
+    return atomic_load_explicit(&fail_at, memory_order_relaxed) == 0 || mem_fault_point();
+}
+
 static void *counted(void *block) {
     if (block)
         atomic_fetch_add_explicit(&live_count, 1, memory_order_relaxed);

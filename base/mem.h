@@ -31,5 +31,7 @@ int64_t mem_live_count(void);
 int64_t mem_failure_count(void);
 /* Counts one allocation that is made elsewhere (mmap); false when it is the one to fail. */
 bool mem_fault_point(void);
+/* The same for what is taken from a list of our own; it counts only while a fault is to come. */
+bool mem_reuse_point(void);
 
 #endif

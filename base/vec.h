@@ -14,12 +14,11 @@
         uint32_t capacity; /* elements allocated */                                                \
     }
 
-/* Room for `extra` more elements of `size` bytes; used through the macros. */
+/* Makes room for `extra` more elements of `size` bytes; used through the macros. */
 static inline bool vec_grow(void **data, uint32_t *capacity, uint32_t count, uint32_t extra,
                             size_t size) {
     if (extra > UINT32_MAX - count) return false;
     uint32_t need = count + extra;
-    if (need <= *capacity) return true;
     uint32_t wanted = *capacity < 8 ? 8 : (*capacity > UINT32_MAX / 2 ? UINT32_MAX : *capacity * 2);
     if (wanted < need) wanted = need;
     void *grown = mem_realloc(*data, (size_t)wanted * size);
@@ -30,7 +29,8 @@ static inline bool vec_grow(void **data, uint32_t *capacity, uint32_t count, uin
 }
 
 #define vec_reserve(v, extra)                                                                      \
-    vec_grow((void **)&(v)->data, &(v)->capacity, (v)->count, (extra), sizeof *(v)->data)
+    ((extra) <= (v)->capacity - (v)->count ||                                                      \
+     vec_grow((void **)&(v)->data, &(v)->capacity, (v)->count, (extra), sizeof *(v)->data))
 #define vec_push(v, value) (vec_reserve(v, 1) ? ((v)->data[(v)->count++] = (value), true) : false)
 #define vec_last(v) ((v)->data[(v)->count - 1])
 #define vec_free(v) (mem_free((v)->data), (v)->data = NULL, (v)->count = 0, (v)->capacity = 0)

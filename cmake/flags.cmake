@@ -19,6 +19,14 @@ target_compile_options(sinter_flags INTERFACE
     -ffp-contract=off -Wall -Wextra -Wpedantic -Wshadow -Wconversion)
 # __FILE__ is written from the top folder, in messages and dumps.
 target_compile_options(sinter_flags INTERFACE -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
+# Recording an op copies lists of a few words: gcc would make `rep movs` of each, which takes longer
+# to start than the C library to copy them.
+include(CheckCCompilerFlag)
+set(small_copies -mmemcpy-strategy=libcall:-1:noalign -mmemset-strategy=libcall:-1:noalign)
+check_c_compiler_flag("${small_copies}" SINTER_HAS_COPY_STRATEGIES)
+if(SINTER_HAS_COPY_STRATEGIES)
+    target_compile_options(sinter_flags INTERFACE ${small_copies})
+endif()
 target_link_options(sinter_flags INTERFACE -Wl,--as-needed)
 target_include_directories(sinter_flags INTERFACE
     ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include ${PROJECT_BINARY_DIR}/generated/include)

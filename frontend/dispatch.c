@@ -20,23 +20,20 @@ static Trace *recording(ThreadState *state) {
 static bool check_inputs(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, Site site) {
     int32_t n_params;
     const OpParam *params = op_params(op, &n_params);
-    int32_t at = 0;
-    for (int32_t p = 0; p < n_params; p++) {
-        if (params[p].kind != 't') continue;
-        if (n_inputs < 0)
-            return error_raise(SN_ERROR_ARGUMENT, site, "%s: %s has %d tensors", op_info[op].name,
-                               params[p].name, (int)n_inputs) != NULL;
-        int32_t count = params[p].suffix == '*' ? n_inputs - at : 1;
-        for (int32_t i = 0; i < count && at < n_inputs; i++, at++) {
-            if (!inputs)
-                return error_raise(SN_ERROR_ARGUMENT, site, "%s: %s is NULL", op_info[op].name,
-                                   params[p].name) != NULL;
-            if (!tensor_check(inputs[at], op_info[op].name, params[p].name, site)) return false;
-            if (inputs[at]->kind != TENSOR_NONE || params[p].suffix == '?') continue;
-            error_raise(SN_ERROR_ARGUMENT, site, "%s: %s is SN_NONE, but is not optional",
-                        op_info[op].name, params[p].name);
-            return false;
-        }
+    const OpOperands *operands = op_operands(op);
+    const char *name = op_info[op].name;
+    if (n_inputs < 0)
+        return error_raise(SN_ERROR_ARGUMENT, site, "%s: %s has %d tensors", name,
+                           params[operands->params[0]].name, (int)n_inputs) != NULL;
+    for (int32_t i = 0; i < n_inputs; i++) {
+        const OpParam *param = &params[op_operand_param(operands, i, n_inputs)];
+        if (!inputs)
+            return error_raise(SN_ERROR_ARGUMENT, site, "%s: %s is NULL", name, param->name) !=
+                   NULL;
+        if (!tensor_check(inputs[i], name, param->name, site)) return false;
+        if (inputs[i]->kind != TENSOR_NONE || param->suffix == '?') continue;
+        return error_raise(SN_ERROR_ARGUMENT, site, "%s: %s is SN_NONE, but is not optional", name,
+                           param->name) != NULL;
     }
     return true;
 }

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
+_Thread_local ThreadState *thread_own;
 static _Thread_local ThreadState state;
 static pthread_key_t exit_key;
 static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
@@ -24,21 +25,18 @@ static void at_thread_exit(void *unused) {
         state.free_list = next;
     }
     state.free_count = 0;
-    state.registered = false;
+    thread_own = NULL;
 }
 
 static void make_key(void) {
     pthread_key_create(&exit_key, at_thread_exit);
 }
 
-ThreadState *thread_state(void) {
-    ThreadState *own = &state;
-    if (!own->registered) {
-        own->registered = true;
-        pthread_once(&exit_once, make_key);
-        pthread_setspecific(exit_key, own);
-    }
-    return own;
+ThreadState *thread_begin(void) {
+    thread_own = &state;
+    pthread_once(&exit_once, make_key);
+    pthread_setspecific(exit_key, thread_own);
+    return thread_own;
 }
 
 void *error_raise_from(const sn_error *error, Site site) {

@@ -76,7 +76,7 @@ void storage_release(Storage *storage) {
 static sn_tensor *handle_make(TensorKind kind, const TensorType *type) {
     ThreadState *state = thread_state();
     sn_tensor *tensor = state->free_count > QUARANTINE ? state->free_list : NULL;
-    if (tensor && mem_fault_point()) {
+    if (tensor && mem_reuse_point()) {
         state->free_list = tensor->next;
         state->free_count--;
     } else {
@@ -89,7 +89,7 @@ static sn_tensor *handle_make(TensorKind kind, const TensorType *type) {
     tensor->rank = type->rank;
     atomic_init(&tensor->refs, 1);
     atomic_init(&tensor->retains, 0);
-    memcpy(tensor->dims, type->dims, sizeof(int64_t) * type->rank);
+    memcpy(tensor->dims, type->dims, sizeof tensor->dims); /* a fixed size: few instructions */
     tensor->offset = 0;
     tensor->storage = NULL;
     tensor->trace = NULL;
@@ -169,8 +169,11 @@ static void keep_dead(ThreadState *state, sn_tensor *tensor) {
     state->free_list = state->free_last = tensor;
 }
 
+/* The last reference needs no atomic subtraction: nobody is left who could add one. */
 void tensor_unref(sn_tensor *tensor) {
-    if (atomic_fetch_sub_explicit(&tensor->refs, 1, memory_order_acq_rel) != 1) return;
+    if (atomic_load_explicit(&tensor->refs, memory_order_acquire) != 1 &&
+        atomic_fetch_sub_explicit(&tensor->refs, 1, memory_order_acq_rel) != 1)
+        return;
     if (tensor->kind == TENSOR_PROXY) trace_forget(tensor);
     storage_release(tensor->storage);
     tensor->storage = NULL;
@@ -204,13 +207,18 @@ void sn_release(sn_tensor *tensor) {
     tensor_unref(tensor);
 }
 
+void tensor_type_to(const sn_tensor *tensor, TensorType *type) {
+    type->dtype = tensor->dtype;
+    type->rank = tensor->rank;
+    type->strength = (uint8_t)(tensor->kind == TENSOR_WEAK ? STRENGTH_WEAK
+                               : tensor->rank == 0         ? STRENGTH_ZERO_DIM
+                                                           : STRENGTH_FULL);
+    memcpy(type->dims, tensor->dims, sizeof type->dims);
+}
+
 TensorType tensor_type(const sn_tensor *tensor) {
-    TensorType type = {.dtype = tensor->dtype,
-                       .rank = tensor->rank,
-                       .strength = (uint8_t)(tensor->kind == TENSOR_WEAK ? STRENGTH_WEAK
-                                             : tensor->rank == 0         ? STRENGTH_ZERO_DIM
-                                                                         : STRENGTH_FULL)};
-    memcpy(type.dims, tensor->dims, sizeof(int64_t) * tensor->rank);
+    TensorType type;
+    tensor_type_to(tensor, &type);
     return type;
 }
 

@@ -65,11 +65,16 @@ typedef struct ThreadState {
     sn_tensor *free_list;  /* dead handles for reuse */
     sn_tensor *free_last;  /* the last of them; only where they queue (debug builds) */
     int32_t free_count;    /* their number */
-    bool registered;       /* what the thread keeps is freed when it ends */
 } ThreadState;
 
+/* The thread's state, from its first call on: one load, also in a library that was loaded late. */
+extern _Thread_local ThreadState *thread_own __attribute__((tls_model("initial-exec")));
+/* Sets it, and sees to it that what the thread keeps is freed when it ends. */
+ThreadState *thread_begin(void);
 /* The same for the life of the thread. */
-ThreadState *thread_state(void) __attribute__((const));
+static inline ThreadState *thread_state(void) {
+    return thread_own ? thread_own : thread_begin();
+}
 
 /* ---- errors (frontend/error.c) ------------------------------------------------------------------ */
 
@@ -106,6 +111,7 @@ sn_tensor *tensor_detached(Storage *storage, const TensorType *type, const int64
 /* Frees the handle once no reference is left. */
 void tensor_unref(sn_tensor *tensor);
 TensorType tensor_type(const sn_tensor *tensor);
+void tensor_type_to(const sn_tensor *tensor, TensorType *type); /* where speed counts: in place */
 static inline char *tensor_data(const sn_tensor *t) {
     return t->storage->data + t->offset * (int64_t)sn_dtype_size((sn_dtype)t->dtype);
 }

@@ -124,7 +124,8 @@ static int64_t new_root(Trace *trace, NodeId node, int32_t input) {
 }
 
 static sn_tensor *root_proxy(Trace *trace, NodeId node, Site site) {
-    TensorType type = node_type(&trace->graph, node);
+    TensorType type;
+    node_type_to(&trace->graph, node, &type);
     int64_t view = new_root(trace, node, -1);
     if (view < 0) return error_raise(SN_ERROR_MEMORY, site, "out of memory");
     return new_proxy(trace, &type, (uint32_t)view, NULL, 0, site);
@@ -177,7 +178,8 @@ static int64_t known_input(const Trace *trace, const sn_tensor *real) {
 }
 
 static int64_t add_input(Trace *trace, TraceInputKind kind, sn_tensor *real, Site site) {
-    TensorType type = tensor_type(real);
+    TensorType type;
+    tensor_type_to(real, &type);
     sn_error error;
     error_init(&error);
     const Dim *strides = tensor_is_dense(real) ? NULL : (const Dim *)real->strides;
@@ -198,7 +200,8 @@ sn_tensor *trace_argument(Trace *trace, sn_tensor *real, int32_t number) {
         if (view >= 0) vec_last(&trace->inputs).argument = number;
     }
     if (view < 0) return error_raise(SN_ERROR_MEMORY, nowhere, "out of memory");
-    TensorType type = tensor_type(real);
+    TensorType type;
+    tensor_type_to(real, &type);
     return new_proxy(trace, &type, (uint32_t)view, real->strides, real->offset, nowhere);
 }
 
@@ -484,7 +487,8 @@ sn_tensor *trace_view(Trace *trace, OpCode op, sn_tensor *x, const AttrList *att
         x = trace_op(trace, OP_CLONE, &x, 1, &(AttrList){.count = 0}, NULL, site);
         if (!x) return NULL;
     }
-    TensorType from = tensor_type(x), type;
+    TensorType from, type;
+    tensor_type_to(x, &from);
     AttrList own;
     own.count = attrs->count;
     memcpy(own.words, attrs->words, sizeof(int64_t) * (size_t)attrs->count);
@@ -506,11 +510,10 @@ sn_tensor *trace_view(Trace *trace, OpCode op, sn_tensor *x, const AttrList *att
                       .attrs = trace->words.count,
                       .n_attrs = (uint32_t)own.count,
                       .node = NODE_NONE};
-    for (int32_t i = 0; i < own.count; i++)
-        if (!vec_push(&trace->words, own.words[i]))
-            return error_raise(SN_ERROR_MEMORY, site, "%s: out of memory", op_info[op].name);
-    if (!vec_push(&trace->views, view))
+    if (!vec_reserve(&trace->words, view.n_attrs) || !vec_push(&trace->views, view))
         return error_raise(SN_ERROR_MEMORY, site, "%s: out of memory", op_info[op].name);
+    memcpy(trace->words.data + view.attrs, own.words, sizeof(int64_t) * view.n_attrs);
+    trace->words.count += view.n_attrs;
     uint32_t record = trace->views.count - 1;
     /* The node now, so that the dump has it at the line where it was written. */
     if (!note_view(trace, record, &own, &type, site, &error)) return error_raise_from(&error, site);

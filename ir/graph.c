@@ -112,6 +112,16 @@ static bool commutes(const Node *node) {
     return op_has((OpCode)node->op, F_COMMUTES) && node->n_inputs >= 2;
 }
 
+/* Words are mixed in by twos: each step has to wait for the one before it. */
+static uint64_t hash_words(uint64_t hash, const int64_t *words, uint32_t count) {
+    uint32_t i = 0;
+    for (; i + 1 < count; i += 2) {
+        uint64_t second = (uint64_t)words[i + 1];
+        hash = hash_mix(hash, (uint64_t)words[i] ^ (second << 32 | second >> 32));
+    }
+    return i < count ? hash_mix(hash, (uint64_t)words[i]) : hash;
+}
+
 /* The two operands of a commutative op count in ascending order, so that a + b finds b + a. */
 static uint64_t node_hash(const Node *node, const NodeId *inputs, const int64_t *words) {
     uint64_t head = (uint64_t)node->op | (uint64_t)node->dtype << 16 | (uint64_t)node->rank << 24 |
@@ -124,9 +134,7 @@ static uint64_t node_hash(const Node *node, const NodeId *inputs, const int64_t 
         i = 2;
     }
     for (; i < node->n_inputs; i++) hash = hash_mix(hash, inputs[i]);
-    uint32_t n_words = (uint32_t)node->rank + node->n_attrs;
-    for (i = 0; i < n_words; i++) hash = hash_mix(hash, (uint64_t)words[i]);
-    return hash;
+    return hash_words(hash, words, (uint32_t)node->rank + node->n_attrs);
 }
 
 static bool same_operands(const Node *node, const NodeId *a, const NodeId *b) {
@@ -148,14 +156,16 @@ static bool same_node(const void *context, uint32_t index) {
                   sizeof(int64_t) * ((size_t)a->rank + a->n_attrs)) == 0;
 }
 
-/* Writes operands, dims and attributes behind the last ones of the graph without counting them. */
-static bool stage(Graph *graph, const Draft *draft, Node *node) {
+/* Writes node, operands, dims and attributes behind the last ones of the graph without counting them.
+ * NULL when out of memory. */
+static Node *stage(Graph *graph, const Draft *draft) {
     uint32_t n_inputs = (uint32_t)draft->n_inputs;
     uint32_t n_attrs = (uint32_t)draft->attrs->count;
     uint32_t rank = draft->result->rank;
     if (!vec_reserve(&graph->nodes, 1) || !vec_reserve(&graph->operands, n_inputs + 1) ||
-        !vec_reserve(&graph->words, rank + n_attrs + 1) || !reserve_site(graph))
-        return false;
+        !vec_reserve(&graph->words, SN_MAX_RANK + n_attrs) || !reserve_site(graph))
+        return NULL;
+    Node *node = &graph->nodes.data[graph->nodes.count];
     *node = (Node){
         .op = (uint16_t)draft->op,
         .dtype = draft->result->dtype,
@@ -169,28 +179,28 @@ static bool stage(Graph *graph, const Draft *draft, Node *node) {
     if (n_inputs)
         memcpy(graph->operands.data + node->inputs, draft->inputs, sizeof(NodeId) * n_inputs);
     int64_t *words = graph->words.data + node->dims;
-    memcpy(words, draft->result->dims, sizeof(int64_t) * rank);
+    memcpy(words, draft->result->dims, sizeof draft->result->dims); /* a fixed size is fast */
     memcpy(words + rank, draft->attrs->words, sizeof(int64_t) * n_attrs);
     node->hash = node_hash(node, graph->operands.data + node->inputs, words);
-    return true;
+    return node;
 }
 
 /* Finds an equal node or appends the draft. Nothing is counted before the last step that can
  * fail. */
 static NodeId append(Graph *graph, const Draft *draft, sn_error *error) {
-    Node node;
     NodeId id = graph->nodes.count;
-    if (!stage(graph, draft, &node)) goto failed;
+    Node *node = stage(graph, draft);
+    if (!node) goto failed;
     if (draft->numbered) {
-        Probe probe = {graph, &node};
-        int64_t found = map_find(&graph->numbering, node.hash, same_node, &probe);
+        Probe probe = {graph, node};
+        int64_t found = map_find(&graph->numbering, node->hash, same_node, &probe);
         if (found != MAP_NONE) return (NodeId)found;
-        if (!map_insert(&graph->numbering, node.hash, id)) goto failed;
+        if (!map_insert(&graph->numbering, node->hash, id)) goto failed;
     }
-    node.site = intern_site(graph, draft->site);
-    graph->operands.count += node.n_inputs;
-    graph->words.count += (uint32_t)node.rank + node.n_attrs;
-    graph->nodes.data[graph->nodes.count++] = node;
+    node->site = intern_site(graph, draft->site);
+    graph->operands.count += node->n_inputs;
+    graph->words.count += (uint32_t)node->rank + node->n_attrs;
+    graph->nodes.count++;
     return id;
 failed:
     error_memory(error);
@@ -230,7 +240,7 @@ static sn_status operands_fill(Operands *operands, const Graph *graph, OpCode op
         if (id == NODE_NONE) {
             operands->types[i] = (TensorType){.rank = RANK_ABSENT};
         } else if (id < graph->nodes.count) {
-            operands->types[i] = node_type(graph, id);
+            node_type_to(graph, id, &operands->types[i]);
         } else {
             return error_set(error, SN_ERROR_ARGUMENT, "%s: operand %d is no node of the graph",
                              op_info[op].name, i);
@@ -373,18 +383,22 @@ bool graph_output(Graph *graph, NodeId node, int32_t writes_input) {
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
-TensorType node_type(const Graph *graph, NodeId id) {
+void node_type_to(const Graph *graph, NodeId id, TensorType *type) {
     const Node *node = graph_node(graph, id);
-    TensorType type;
-    type.dtype = node->dtype;
-    type.rank = node->rank;
-    type.strength = STRENGTH_FULL;
+    type->dtype = node->dtype;
+    type->rank = node->rank;
+    type->strength = STRENGTH_FULL;
     if (node->rank == 0) {
         bool weak = node->op == OP_CONST && node_attrs(graph, node)[2];
-        type.strength = weak ? STRENGTH_WEAK : STRENGTH_ZERO_DIM;
+        type->strength = weak ? STRENGTH_WEAK : STRENGTH_ZERO_DIM;
     }
     const Dim *dims = node_dims(graph, node);
-    for (uint32_t i = 0; i < SN_MAX_RANK; i++) type.dims[i] = i < node->rank ? dims[i] : dim_of(0);
+    for (uint32_t i = 0; i < SN_MAX_RANK; i++) type->dims[i] = i < node->rank ? dims[i] : dim_of(0);
+}
+
+TensorType node_type(const Graph *graph, NodeId id) {
+    TensorType type;
+    node_type_to(graph, id, &type);
     return type;
 }
 

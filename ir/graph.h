@@ -136,6 +136,7 @@ static inline const int64_t *node_attrs(const Graph *g, const Node *n) {
 }
 /* Type of a node; weak constants are STRENGTH_WEAK, rank 0 is STRENGTH_ZERO_DIM. */
 TensorType node_type(const Graph *graph, NodeId id);
+void node_type_to(const Graph *graph, NodeId id, TensorType *type); /* in place: no copy */
 /* Elements of a node. */
 Dim node_count(const Graph *graph, NodeId id);
 /* Is it empty whatever the sizes that vary? One that may be empty is treated like any other: its kernels
@@ -160,8 +161,9 @@ void attr_dims(AttrList *attrs, const Dim *values, int32_t count);
 
 /* ---- inference (ir/infer.c, ir/shape.c) ----------------------------------------------------- */
 
-/* Result type of an op, attributes normalised in place. An absent input has rank 255. The error's
- * text begins with the op's name: "matmul: inner sizes differ: x is f32[32,768], y is f32[512,3072]". */
+/* Result type of an op, attributes normalised in place; on an error neither means anything. An absent
+ * input has rank 255. The error's text begins with the op's name:
+ * "matmul: inner sizes differ: x is f32[32,768], w is f32[512,3072]". */
 sn_status op_infer(DimTable *table, OpCode op, const TensorType *inputs, int32_t n_inputs,
                    AttrList *attrs, TensorType *result, sn_error *error);
 enum { RANK_ABSENT = 255 };

@@ -11,15 +11,8 @@ static bool param_is_tensor(const OpParam *param) {
 }
 
 static sn_status check_input_count(const Infer *call) {
-    int32_t fixed = 0;
-    bool array = false;
-    for (int32_t i = 0; i < call->n_params; i++) {
-        if (!param_is_tensor(&call->params[i])) continue;
-        if (call->params[i].suffix == '*')
-            array = true;
-        else
-            fixed++;
-    }
+    bool array = call->operands->array >= 0;
+    int32_t fixed = call->operands->count - array;
     if (array && call->n_inputs == fixed)
         return infer_refuse(call, SN_ERROR_ARGUMENT, "needs at least one tensor");
     if (array ? call->n_inputs > fixed : call->n_inputs == fixed) return SN_OK;
@@ -50,16 +43,8 @@ static sn_status check_input(const Infer *call, const OpParam *param, int32_t in
 
 static sn_status check_inputs(const Infer *call) {
     INFER_TRY(check_input_count(call));
-    int32_t input = 0, tensors_behind = 0;
-    for (int32_t i = 0; i < call->n_params; i++)
-        tensors_behind += param_is_tensor(&call->params[i]);
-    for (int32_t i = 0; i < call->n_params; i++) {
-        const OpParam *param = &call->params[i];
-        if (!param_is_tensor(param)) continue;
-        tensors_behind--;
-        int32_t end = param->suffix == '*' ? call->n_inputs - tensors_behind : input + 1;
-        while (input < end) INFER_TRY(check_input(call, param, input++));
-    }
+    for (int32_t i = 0; i < call->n_inputs; i++)
+        INFER_TRY(check_input(call, infer_param(call, i), i));
     return SN_OK;
 }
 
@@ -185,7 +170,7 @@ static DtypePair dtype_rule_attr(const Infer *call) {
         sn_dtype d = (sn_dtype)call->attrs->words[call->attr_word[i]];
         return (DtypePair){d, d};
     }
-    return (DtypePair){(sn_dtype)call->result.dtype, (sn_dtype)call->result.dtype};
+    return (DtypePair){(sn_dtype)call->result->dtype, (sn_dtype)call->result->dtype};
 }
 
 /* Operands that broadcast (hypot) are promoted; else operand 0 decides, as its others are indices,
@@ -305,7 +290,7 @@ static sn_status infer_dtype(Infer *call) {
         return refuse_dtype(call, dtypes.operand);
     if (dtypes.result >= SN_DTYPE_COUNT)
         return infer_refuse(call, SN_ERROR_ARGUMENT, "%d is no dtype", (int)dtypes.result);
-    call->result.dtype = (uint8_t)dtypes.result;
+    call->result->dtype = (uint8_t)dtypes.result;
     return SN_OK;
 }
 
@@ -323,15 +308,15 @@ static bool result_is_weak(const Infer *call) {
 }
 
 static uint8_t result_strength(const Infer *call) {
-    if (call->result.rank > 0) return STRENGTH_FULL;
+    if (call->result->rank > 0) return STRENGTH_FULL;
     return result_is_weak(call) ? STRENGTH_WEAK : STRENGTH_ZERO_DIM;
 }
 
 static sn_status check_result_size(const Infer *call) {
-    Dim count = dims_count(call->table, call->result.dims, call->result.rank);
+    Dim count = dims_count(call->table, call->result->dims, call->result->rank);
     if (!dim_is_number(count) || count.word >= 0) return SN_OK;
     return infer_refuse(call, SN_ERROR_MEMORY, "the result %s is too large",
-                        type_text(&call->result).text);
+                        type_text(call->result).text);
 }
 
 sn_status op_infer(DimTable *table, OpCode op, const TensorType *inputs, int32_t n_inputs,
@@ -342,14 +327,15 @@ sn_status op_infer(DimTable *table, OpCode op, const TensorType *inputs, int32_t
                   .op = op,
                   .n_inputs = n_inputs,
                   .inputs = inputs,
+                  .operands = op_operands(op),
                   .attrs = attrs,
-                  .result = {.dtype = SN_BOOL},
+                  .result = result,
                   .error = error};
     call.params = op_params(op, &call.n_params);
     if (op_is(op, CLASS_KERNEL))
         return infer_refuse(&call, SN_ERROR_ARGUMENT, "belongs to kernels, not to graphs");
     /* only these two keep what the caller says: the others need not have it set */
-    if (op == OP_INPUT || op == OP_CONST) call.result = *result;
+    if (op != OP_INPUT && op != OP_CONST) *result = (TensorType){.dtype = SN_BOOL};
     INFER_TRY(check_inputs(&call));
     INFER_TRY(check_attrs(&call));
     INFER_TRY(infer_dtype(&call));
@@ -357,7 +343,6 @@ sn_status op_infer(DimTable *table, OpCode op, const TensorType *inputs, int32_t
     InferRule *extra = infer_extra(op);
     if (extra) INFER_TRY(extra(&call));
     INFER_TRY(check_result_size(&call));
-    call.result.strength = result_strength(&call);
-    *result = call.result;
+    result->strength = result_strength(&call);
     return SN_OK;
 }

@@ -13,10 +13,11 @@ typedef struct Infer {
     int32_t n_params;                  /* parameters of its signature */
     int32_t n_inputs;                  /* operands */
     const OpParam *params;             /* its signature */
+    const OpOperands *operands;        /* which of them are operands */
     const TensorType *inputs;          /* types of the operands */
     AttrList *attrs;                   /* attributes, normalised in place */
     int32_t attr_word[OP_MOST_PARAMS]; /* first word of each parameter's attribute */
-    TensorType result;                 /* dtype first, then rank and dims are filled in */
+    TensorType *result;                /* dtype first, then rank and dims are filled in */
     sn_error *error;                   /* where a refusal goes */
 } Infer;
 
@@ -48,6 +49,10 @@ InputName infer_input_name(const Infer *call, int32_t input);
 
 static inline const TensorType *infer_input(const Infer *call, int32_t input) {
     return &call->inputs[input];
+}
+/* The parameter that an operand belongs to. */
+static inline const OpParam *infer_param(const Infer *call, int32_t input) {
+    return &call->params[op_operand_param(call->operands, input, call->n_inputs)];
 }
 static inline bool type_absent(const TensorType *type) {
     return type->rank == RANK_ABSENT;

@@ -41,35 +41,14 @@ void type_print(StrBuf *out, const TensorType *type) {
 
 /* ---- refusals ------------------------------------------------------------------------------- */
 
-/* The parameter that operand `input` belongs to, and its position in an array. */
-static const OpParam *input_param(const Infer *call, int32_t input, int32_t *position) {
-    int32_t tensors = 0;
-    for (int32_t i = 0; i < call->n_params; i++)
-        tensors += call->params[i].kind == 't' || call->params[i].kind == 'r';
-    int32_t extra = call->n_inputs - tensors; /* operands of an array beyond its first */
-    *position = 0;
-    for (int32_t i = 0; i < call->n_params; i++) {
-        const OpParam *param = &call->params[i];
-        if (param->kind != 't' && param->kind != 'r') continue;
-        int32_t span = param->suffix == '*' ? 1 + extra : 1;
-        if (input < span) {
-            *position = input;
-            return param;
-        }
-        input -= span;
-    }
-    return NULL;
-}
-
 InputName infer_input_name(const Infer *call, int32_t input) {
     InputName out;
-    int32_t position = 0;
-    const OpParam *param = input_param(call, input, &position);
-    const char *name = param ? param->name : "?";
-    if (param && param->suffix == '*')
-        snprintf(out.text, sizeof out.text, "%s[%d]", name, (int)position);
+    const OpParam *param = infer_param(call, input);
+    if (param->suffix == '*')
+        snprintf(out.text, sizeof out.text, "%s[%d]", param->name,
+                 (int)(input - call->operands->array));
     else
-        snprintf(out.text, sizeof out.text, "%s", name);
+        snprintf(out.text, sizeof out.text, "%s", param->name);
     return out;
 }
 
@@ -285,13 +264,13 @@ sn_status infer_set_dims(Infer *call, const Dim *dims, int32_t rank) {
         return infer_refuse_types(call, SN_ERROR_SHAPE,
                                   "the result would have %d dims, but a tensor has at most %d",
                                   (int)rank, SN_MAX_RANK);
-    call->result.rank = (uint8_t)rank;
-    for (int32_t i = 0; i < rank; i++) call->result.dims[i] = dims[i];
+    call->result->rank = (uint8_t)rank;
+    for (int32_t i = 0; i < rank; i++) call->result->dims[i] = dims[i];
     return SN_OK;
 }
 
 bool infer_broadcast(Infer *call, const Dim *dims, int32_t rank) {
-    TensorType *result = &call->result;
+    TensorType *result = call->result;
     if (rank > result->rank) { /* make room in front */
         int32_t extra = rank - result->rank;
         memmove(result->dims + extra, result->dims, result->rank * sizeof *dims);

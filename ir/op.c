@@ -2,6 +2,7 @@
 #include "ir/op.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 const OpInfo op_info[OP_COUNT] = {
@@ -17,8 +18,10 @@ _Static_assert((int)OP_COUNT * 2 <= (int)NAME_SLOTS, "the name table must stay h
 /* Written once by parse_table under table_once, read only afterwards. */
 static OpParam params[OP_COUNT][OP_MOST_PARAMS];
 static int32_t param_counts[OP_COUNT];
+static OpOperands operands[OP_COUNT];
 static uint16_t name_slots[NAME_SLOTS]; /* op + 1 by hash of its name; 0 = free slot */
 static pthread_once_t table_once = PTHREAD_ONCE_INIT;
+static _Atomic bool table_made;
 
 /* FNV-1a. */
 static uint32_t name_hash(const char *name, size_t length) {
@@ -52,23 +55,45 @@ static int32_t parse_signature(const char *text, OpParam *out) {
     return count;
 }
 
+static OpOperands operands_of(const OpParam *of, int32_t count) {
+    OpOperands found = {.array = -1};
+    for (int32_t i = 0; i < count; i++) {
+        if (of[i].kind != 't' && of[i].kind != 'r') continue;
+        if (of[i].suffix == '*') found.array = found.count;
+        found.params[found.count++] = (int8_t)i;
+    }
+    return found;
+}
+
 static void parse_table(void) {
     for (uint32_t op = 0; op < OP_COUNT; op++) {
         param_counts[op] = parse_signature(op_info[op].signature, params[op]);
+        operands[op] = operands_of(params[op], param_counts[op]);
         uint32_t slot = name_hash(op_info[op].name, strlen(op_info[op].name)) % NAME_SLOTS;
         while (name_slots[slot]) slot = (slot + 1) % NAME_SLOTS;
         name_slots[slot] = (uint16_t)(op + 1);
     }
+    atomic_store_explicit(&table_made, true, memory_order_release);
+}
+
+static void need_table(void) {
+    if (!atomic_load_explicit(&table_made, memory_order_acquire))
+        pthread_once(&table_once, parse_table);
 }
 
 const OpParam *op_params(OpCode op, int32_t *count) {
-    pthread_once(&table_once, parse_table);
+    need_table();
     *count = param_counts[op];
     return params[op];
 }
 
+const OpOperands *op_operands(OpCode op) {
+    need_table();
+    return &operands[op];
+}
+
 OpCode op_find(const char *name, size_t length) {
-    pthread_once(&table_once, parse_table);
+    need_table();
     uint32_t slot = name_hash(name, length) % NAME_SLOTS;
     for (; name_slots[slot]; slot = (slot + 1) % NAME_SLOTS) {
         const char *candidate = op_info[name_slots[slot] - 1].name;

@@ -109,6 +109,21 @@ extern const OpInfo op_info[OP_COUNT];
 
 /* The parsed signature; `*count` parameters. Never fails: the table is checked by a test. */
 const OpParam *op_params(OpCode op, int32_t *count);
+
+/* The parameters of a signature that are tensors or generators, in order. */
+typedef struct OpOperands {
+    int8_t count;                  /* how many */
+    int8_t array;                  /* which of them is an array; -1 = none */
+    int8_t params[OP_MOST_PARAMS]; /* the parameter of each */
+} OpOperands;
+const OpOperands *op_operands(OpCode op);
+/* The parameter that operand `input` of `n_inputs` is of: an array has what the others leave. */
+static inline int32_t op_operand_param(const OpOperands *operands, int32_t input,
+                                       int32_t n_inputs) {
+    if (operands->array < 0 || input <= operands->array) return operands->params[input];
+    int32_t behind = input - (n_inputs - operands->count);
+    return operands->params[behind > operands->array ? behind : operands->array];
+}
 /* Op with this name, or OP_COUNT. */
 OpCode op_find(const char *name, size_t length);
 

@@ -13,10 +13,10 @@ static sn_status shape_none(Infer *call) {
     if (call->op != OP_INPUT) return infer_set_dims(call, NULL, 0);
     int32_t n_strides;
     infer_list(call, "strides", &n_strides);
-    if (n_strides != 0 && n_strides != call->result.rank)
+    if (n_strides != 0 && n_strides != call->result->rank)
         return infer_refuse(call, SN_ERROR_ARGUMENT, "%d strides for %d dims", (int)n_strides,
-                            (int)call->result.rank);
-    return infer_check_dims(call, "dims", call->result.dims, call->result.rank);
+                            (int)call->result->rank);
+    return infer_check_dims(call, "dims", call->result->dims, call->result->rank);
 }
 
 static sn_status shape_dims(Infer *call) {
@@ -70,7 +70,7 @@ static sn_status set_reduce_order(Infer *call, uint32_t mask) {
     int32_t rank = infer_input(call, 0)->rank;
     bool row = rank == 0 || (mask >> (rank - 1) & 1);
     *order = row ? REDUCE_ROW : REDUCE_COLUMN;
-    if (!dtype_is_float((sn_dtype)call->result.dtype)) *order = REDUCE_FREE;
+    if (!dtype_is_float((sn_dtype)call->result->dtype)) *order = REDUCE_FREE;
     return SN_OK;
 }
 
@@ -126,7 +126,7 @@ static sn_status shape_matmul(Infer *call) {
     INFER_TRY(infer_set_dims(call, x->dims, x_batch));
     if (!infer_broadcast(call, y->dims, y_batch))
         return infer_refuse_types(call, SN_ERROR_SHAPE, "batch sizes do not broadcast");
-    TensorType *result = &call->result;
+    TensorType *result = call->result;
     if (x->rank > 1) result->dims[result->rank++] = x->dims[x->rank - 2];
     if (y->rank > 1) result->dims[result->rank++] = y->dims[y->rank - 1];
     return SN_OK;
@@ -155,7 +155,7 @@ static sn_status shape_gemm(Infer *call) {
         return infer_refuse_types(call, SN_ERROR_SHAPE, "batch sizes do not broadcast");
     INFER_TRY(check_bias(call, 2, y->dims[rank - 1]));
     Dim dims[4];
-    memcpy(dims, call->result.dims, sizeof *dims * (size_t)(rank - 2));
+    memcpy(dims, call->result->dims, sizeof *dims * (size_t)(rank - 2));
     dims[rank - 2] = x->dims[rank - 2];
     dims[rank - 1] = y->dims[rank - 1];
     return infer_set_dims(call, dims, rank);
@@ -170,7 +170,7 @@ static sn_status shape_linear(Infer *call) {
         return infer_refuse_types(call, SN_ERROR_SHAPE, "inner sizes differ");
     INFER_TRY(check_bias(call, 2, weight->dims[0]));
     INFER_TRY(shape_same(call));
-    call->result.dims[x->rank - 1] = weight->dims[0];
+    call->result->dims[x->rank - 1] = weight->dims[0];
     return SN_OK;
 }
 
@@ -227,7 +227,7 @@ static sn_status check_mask(Infer *call, Dim keys) {
     INFER_TRY(infer_set_dims(call, scores, query->rank));
     /* it may not enlarge the scores */
     if (mask->rank <= query->rank && infer_broadcast(call, mask->dims, mask->rank) &&
-        dims_equal(call->table, call->result.dims, scores, query->rank))
+        dims_equal(call->table, call->result->dims, scores, query->rank))
         return SN_OK;
     return infer_refuse_types(call, SN_ERROR_SHAPE, "mask does not broadcast to the scores");
 }
@@ -249,7 +249,7 @@ static sn_status shape_attention(Infer *call) {
         return infer_refuse_types(call, SN_ERROR_SHAPE, "lengths of key and value differ");
     INFER_TRY(check_mask(call, key->dims[rank - 2]));
     INFER_TRY(shape_same(call));
-    call->result.dims[rank - 1] = value->dims[rank - 1];
+    call->result->dims[rank - 1] = value->dims[rank - 1];
     return SN_OK;
 }
 
@@ -293,10 +293,10 @@ InferRule *const shape_rules[SHAPE_RULE_COUNT] = {
 /* The axis of an iota is one of its own dims. */
 static sn_status check_iota(Infer *call) {
     int64_t *axis = infer_attr(call, "axis");
-    int64_t limit = call->result.rank > 0 ? call->result.rank : 1;
+    int64_t limit = call->result->rank > 0 ? call->result->rank : 1;
     if (*axis < -limit || *axis >= limit)
         return infer_refuse(call, SN_ERROR_INDEX, "axis %lld is out of range for %s",
-                            (long long)*axis, type_text(&call->result).text);
+                            (long long)*axis, type_text(call->result).text);
     if (*axis < 0) *axis += limit;
     return SN_OK;
 }

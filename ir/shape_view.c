@@ -7,7 +7,7 @@
 
 /* A type of x's dtype, for messages about a list of dims. */
 static TensorType type_of_dims(const Infer *call, const Dim *dims, int32_t rank) {
-    TensorType type = {.dtype = call->result.dtype, .rank = (uint8_t)rank};
+    TensorType type = {.dtype = call->result->dtype, .rank = (uint8_t)rank};
     for (int32_t i = 0; i < rank; i++) type.dims[i] = dims[i];
     return type;
 }
@@ -84,8 +84,8 @@ sn_status shape_transpose(Infer *call) {
     INFER_TRY(infer_axis(call, "axis1", &axis1));
     INFER_TRY(set_same(call));
     if (x->rank == 0) return SN_OK;
-    call->result.dims[axis0] = x->dims[axis1];
-    call->result.dims[axis1] = x->dims[axis0];
+    call->result->dims[axis0] = x->dims[axis1];
+    call->result->dims[axis1] = x->dims[axis0];
     return SN_OK;
 }
 
@@ -221,7 +221,7 @@ sn_status shape_select(Infer *call) {
     INFER_TRY(infer_axis(call, "axis", &axis));
     INFER_TRY(normalise_index(call, index, x->dims[axis], axis));
     INFER_TRY(infer_set_dims(call, x->dims, x->rank - 1));
-    for (int64_t i = axis; i < x->rank - 1; i++) call->result.dims[i] = x->dims[i + 1];
+    for (int64_t i = axis; i < x->rank - 1; i++) call->result->dims[i] = x->dims[i + 1];
     return SN_OK;
 }
 
@@ -259,7 +259,7 @@ sn_status infer_diagonal(Infer *call, TensorType *diagonal) {
 }
 
 sn_status shape_diagonal(Infer *call) {
-    return infer_diagonal(call, &call->result);
+    return infer_diagonal(call, call->result);
 }
 
 sn_status check_put_diagonal(Infer *call) {
@@ -294,7 +294,7 @@ sn_status shape_narrow(Infer *call) {
     INFER_TRY(infer_axis(call, "axis", &axis));
     INFER_TRY(normalise_start(call, start, length, infer_input(call, 0)->dims[axis], axis));
     INFER_TRY(set_same(call));
-    call->result.dims[axis] = length;
+    call->result->dims[axis] = length;
     return SN_OK;
 }
 
@@ -342,7 +342,7 @@ sn_status shape_cat(Infer *call) {
         for (int32_t k = 0; k < type->rank; k++)
             if (k != *axis && !dim_equal(call->table, type->dims[k], head->dims[k]))
                 return refuse_pair(call, "sizes differ outside the axis", first, i);
-        if (!add_size(call->table, &call->result.dims[*axis], type->dims[*axis]))
+        if (!add_size(call->table, &call->result->dims[*axis], type->dims[*axis]))
             return infer_refuse(call, SN_ERROR_MEMORY, "the result is too large");
     }
     return SN_OK;
@@ -387,7 +387,7 @@ sn_status shape_pad(Infer *call) {
         for (int32_t side = 0; side < 2; side++)
             if (!crops(pads[i + side])) fits = fits && add_size(call->table, &size, pads[i + side]);
         if (!fits) return infer_refuse(call, SN_ERROR_MEMORY, "the result is too large");
-        call->result.dims[axis] = size;
+        call->result->dims[axis] = size;
     }
     return SN_OK;
 }
@@ -450,8 +450,8 @@ sn_status shape_index_select(Infer *call) {
     INFER_TRY(infer_axis(call, "axis", &axis));
     INFER_TRY(check_index_list(call));
     INFER_TRY(set_same(call));
-    if (call->result.rank > 0)
-        call->result.dims[axis] = count;
+    if (call->result->rank > 0)
+        call->result->dims[axis] = count;
     else if (!dim_equal(call->table, count, dim_of(1)))
         return infer_refuse_types(call, SN_ERROR_SHAPE, "a 0-d x takes one index");
     return SN_OK;
