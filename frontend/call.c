@@ -13,250 +13,6 @@
 
 enum { KEY_MOST_WORDS = 8192, KEY_FEW_WORDS = 512, CALL_FEW = 32 };
 
-bool tensors_overlap(const sn_tensor *x, const sn_tensor *y) {
-    int64_t first, end;
-    if (!x->storage || !y->storage) return false;
-    int64_t sx = (int64_t)sn_dtype_size((sn_dtype)x->dtype),
-            sy = (int64_t)sn_dtype_size((sn_dtype)y->dtype);
-    tensor_extent(x, &first, &end);
-    const char *x_first = tensor_data(x) + first * sx, *x_end = tensor_data(x) + end * sx;
-    tensor_extent(y, &first, &end);
-    const char *y_first = tensor_data(y) + first * sy, *y_end = tensor_data(y) + end * sy;
-    return x_first < y_end && y_first < x_end && x_first != x_end && y_first != y_end;
-}
-
-/* ---- flattening ---------------------------------------------------------------------------------------------- */
-
-/* Errors of a call carry the function's name and the line where it was compiled: a call through a
- * function pointer has none. */
-static bool add_tensor(const sn_compiled *c, CallArgs *args, sn_tensor *tensor, bool optional,
-                       const char *what) {
-    if (!tensor_check(tensor, c->name, what, c->site)) return false;
-    if (tensor->kind == TENSOR_NONE && !optional)
-        return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: %s is SN_NONE, but is not optional",
-                           c->name, what) != NULL;
-    if (args->n_tensors == SIGNATURE_MOST_TENSORS)
-        return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: more than %d tensors", c->name,
-                           SIGNATURE_MOST_TENSORS) != NULL;
-    args->tensors[args->n_tensors++] = tensor;
-    return true;
-}
-
-static int32_t field_count(const sn_field *field, const char *data) {
-    int32_t count = field->count ? (int32_t)field->count : 1;
-    if (!field->counted) return count;
-    int32_t used;
-    memcpy(&used, data + field->count_offset, sizeof used);
-    return used < 0 ? 0 : used < count ? used : count;
-}
-
-/* A count in a struct must fit the array it counts: the function itself will believe it. */
-static bool count_fits(const sn_compiled *c, const sn_field *field, const char *data) {
-    if (!field->counted) return true;
-    int32_t used;
-    memcpy(&used, data + field->count_offset, sizeof used);
-    if (used >= 0 && (size_t)used <= (field->count ? field->count : 1)) return true;
-    return error_raise(SN_ERROR_ARGUMENT, c->site,
-                       "%s: the count of field %s is %d, it has room for %zu", c->name,
-                       field->name ? field->name : "?", (int)used,
-                       field->count ? field->count : 1) != NULL;
-}
-
-static bool add_tree(const sn_compiled *c, CallArgs *args, const sn_tree *tree, const char *data) {
-    for (int32_t i = 0; i < tree->n_fields; i++) {
-        const sn_field *field = &tree->fields[i];
-        if (!count_fits(c, field, data)) return false;
-        int32_t count = field_count(field, data);
-        for (int32_t j = 0; j < count; j++) {
-            const char *at = data + field->offset + (size_t)j * field->bytes;
-            if (field->kind == SN_FIELD_STRUCT && !add_tree(c, args, field->nested, at))
-                return false;
-            if (field->kind != SN_FIELD_TENSOR) continue;
-            sn_tensor *tensor;
-            memcpy(&tensor, at, sizeof tensor);
-            if (!add_tensor(c, args, tensor, true, field->name ? field->name : "a field"))
-                return false;
-        }
-    }
-    return true;
-}
-
-/* Might add_tensor have to name it? */
-static bool is_doubtful(const sn_tensor *tensor) {
-    return !tensor || tensor->magic != TENSOR_ALIVE || tensor->kind != TENSOR_REAL;
-}
-
-static bool flatten(const sn_compiled *c, const sn_value *values, CallArgs *args) {
-    char name[40];
-    args->n_tensors = args->n_generators = 0;
-    args->values = values;
-    for (int32_t i = 0; i < c->signature.n_params; i++) {
-        const ParamSpec *param = &c->signature.params[i];
-        const sn_value *value = &values[i];
-        if (param->kind == 't' && param->array) {
-            if (value->count < 0 || (value->count && !value->as.tensors))
-                return error_raise(SN_ERROR_ARGUMENT, c->site,
-                                   "%s: argument %d is %s array of %d tensors", c->name, (int)i + 1,
-                                   value->as.tensors ? "an" : "a NULL", (int)value->count) != NULL;
-            for (int32_t j = 0; j < value->count; j++) {
-                sn_tensor *tensor = value->as.tensors[j];
-                if (is_doubtful(tensor))
-                    snprintf(name, sizeof name, "argument %d[%d]", (int)i + 1, (int)j);
-                if (!add_tensor(c, args, tensor, false, name)) return false;
-            }
-        } else if (param->kind == 't') {
-            sn_tensor *tensor = value->kind == SN_VALUE_NONE ? SN_NONE : value->as.tensor;
-            if (is_doubtful(tensor)) snprintf(name, sizeof name, "argument %d", (int)i + 1);
-            if (!add_tensor(c, args, tensor, param->optional, name)) return false;
-        } else if (param->kind == 'r') {
-            if (!value->as.generator)
-                return error_raise(SN_ERROR_ARGUMENT, c->site,
-                                   "%s: argument %d, a generator, is NULL", c->name,
-                                   (int)i + 1) != NULL;
-            args->generators[args->n_generators++] = value->as.generator;
-        } else if (param->kind == 'S') {
-            if (!value->as.pointer)
-                return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: argument %d, a struct, is NULL",
-                                   c->name, (int)i + 1) != NULL;
-            if (!add_tree(c, args, param->tree, value->as.pointer)) return false;
-        }
-    }
-    return true;
-}
-
-/* ---- declared dims ---------------------------------------------------------------------------------------------- */
-
-static bool breaks_dim(const sn_compiled *c, const sn_dim *d, int64_t size, const char *what,
-                       int64_t bound) {
-    return error_raise(
-               SN_ERROR_SHAPE, c->site,
-               "%s: %s (dim %d of tensor argument %d) is %lld, but is declared to be %s %lld",
-               c->name, d->name ? d->name : "a size", (int)d->axis, (int)d->tensor, (long long)size,
-               what, (long long)bound) != NULL;
-}
-
-/* Dims of one name are equal. */
-static bool check_name(const sn_compiled *c, const CallArgs *args, int32_t i) {
-    const sn_dim *d = &c->dims[i];
-    for (int32_t j = 0; d->name && j < i; j++) {
-        const sn_dim *other = &c->dims[j];
-        if (!other->name || strcmp(other->name, d->name) != 0) continue;
-        int64_t size = args->tensors[d->tensor]->dims[d->axis],
-                first = args->tensors[other->tensor]->dims[other->axis];
-        return size == first ||
-               breaks_dim(c, d, size, "that of the first argument that has it,", first);
-    }
-    return true;
-}
-
-static bool check_declared(const sn_compiled *c, const CallArgs *args) {
-    for (int32_t i = 0; i < c->n_dims; i++) {
-        const sn_dim *d = &c->dims[i];
-        const sn_tensor *t = d->tensor < args->n_tensors ? args->tensors[d->tensor] : NULL;
-        if (!t || t->kind == TENSOR_NONE) continue; /* absent, or an array is shorter */
-        if (d->axis >= t->rank)
-            return error_raise(SN_ERROR_SHAPE, c->site,
-                               "%s: tensor argument %d has %d dims, but dim %d is declared",
-                               c->name, (int)d->tensor, (int)t->rank, (int)d->axis) != NULL;
-        int64_t size = t->dims[d->axis];
-        if (size < d->min) return breaks_dim(c, d, size, "at least", d->min);
-        if (d->max && size > d->max) return breaks_dim(c, d, size, "at most", d->max);
-        if (d->multiple_of > 1 && size % d->multiple_of != 0)
-            return breaks_dim(c, d, size, "a multiple of", d->multiple_of);
-        if (!check_name(c, args, i)) return false;
-    }
-    return true;
-}
-
-/* ---- the guard key --------------------------------------------------------------------------------------------- */
-
-static inline void put(Key *key, uint64_t word) {
-    if (key->at < key->capacity) key->words[key->at] = word;
-    key->at++;
-}
-
-static void put_bytes(Key *key, const void *data, size_t bytes) {
-    const char *at = data;
-    for (; bytes >= 8; bytes -= 8, at += 8) {
-        uint64_t word;
-        memcpy(&word, at, 8);
-        put(key, word);
-    }
-    if (!bytes) return;
-    uint64_t word = 0;
-    memcpy(&word, at, bytes);
-    put(key, word);
-}
-
-static inline void put_tensor(Key *key, const CallArgs *args, int32_t i) {
-    const sn_tensor *t = args->tensors[i];
-    uint64_t same = 0; /* 1 + the first earlier tensor that begins at the same element */
-    for (int32_t j = 0; t->storage && j < i; j++) {
-        const sn_tensor *earlier = args->tensors[j];
-        if (earlier->storage != t->storage || earlier->offset != t->offset) continue;
-        same = (uint64_t)j + 1;
-        break;
-    }
-    put(key, (uint64_t)t->kind | (uint64_t)t->dtype << 8 | (uint64_t)t->rank << 16 | same << 24);
-    if (t->kind == TENSOR_WEAK) put(key, t->bits);
-    if (t->kind == TENSOR_NONE) return;
-    for (int32_t d = 0; d < t->rank; d++) {
-        put(key, (uint64_t)t->dims[d]);
-        put(key, (uint64_t)t->strides[d]);
-    }
-}
-
-/* Scalars of a described struct; its tensors are among the flattened ones. */
-static void put_tree(Key *key, const sn_tree *tree, const char *data) {
-    for (int32_t i = 0; i < tree->n_fields; i++) {
-        const sn_field *field = &tree->fields[i];
-        int32_t count = field_count(field, data);
-        const char *at = data + field->offset;
-        if (field->counted) put(key, (uint64_t)count);
-        if (field->kind == SN_FIELD_SCALAR) put_bytes(key, at, field->bytes * (size_t)count);
-        for (int32_t j = 0; field->kind == SN_FIELD_STRUCT && j < count; j++)
-            put_tree(key, field->nested, at + (size_t)j * field->bytes);
-    }
-}
-
-static void put_scalar(Key *key, char kind, const sn_value *value, const ParamSpec *param) {
-    uint64_t bits;
-    switch (kind) {
-    case 'b':
-    case 'i':
-    case 'l':
-        put(key, (uint64_t)value->as.integer);
-        return;
-    case 'f':
-    case 'd':
-        memcpy(&bits, &value->as.real, sizeof bits);
-        put(key, bits);
-        return;
-    case 'S':
-        put_tree(key, param->tree, value->as.pointer);
-        return;
-    case 't':
-        put(key, (uint64_t)value->count);
-        return; /* of an array */
-    default:
-        return;
-    }
-}
-
-/* Each count stands before what it counts, so that a key can be read in one way only. */
-static void pack_key(const sn_compiled *c, const CallArgs *args, Key *key) {
-    put(key, (uint64_t)args->n_tensors);
-    for (int32_t i = 0; i < args->n_tensors; i++) put_tensor(key, args, i);
-    for (int32_t i = 0; i < c->signature.n_params; i++) {
-        const ParamSpec *param = &c->signature.params[i];
-        if (param->kind == 't' && !param->array) continue;
-        put_scalar(key, param->kind, &args->values[i], param);
-    }
-    for (int32_t i = 0; i < args->n_generators; i++) /* the same one twice? */
-        for (int32_t j = 0; j < i; j++) put(key, args->generators[i] == args->generators[j]);
-    for (int32_t i = 0; i < c->n_watch; i++) put_bytes(key, c->watch[i].data, c->watch[i].bytes);
-}
-
 /* ---- running an entry ------------------------------------------------------------------------------------------------ */
 
 /* Memory of one guarded call. */
@@ -409,157 +165,6 @@ static bool memory_is_apart(const Entry *entry, const CallArgs *args) {
     return true;
 }
 
-/* ---- calling the program's function ------------------------------------------------------------------------------------ */
-
-/* The values of a call with the tensors replaced (by proxies), in memory of this struct. */
-typedef struct Substituted {
-    sn_value values[SIGNATURE_MOST_PARAMS];    /* for the function */
-    sn_tensor *arrays[SIGNATURE_MOST_TENSORS]; /* elements of t* */
-    char *structs[SIGNATURE_MOST_PARAMS];      /* described structs: the function's copy, and
-                                                   * behind it one to see that it was not written */
-} Substituted;
-
-static sn_tensor *const *replace_tree(const sn_tree *tree, char *data, sn_tensor *const *next) {
-    for (int32_t i = 0; i < tree->n_fields; i++) {
-        const sn_field *field = &tree->fields[i];
-        int32_t count = field_count(field, data);
-        for (int32_t j = 0; j < count; j++) {
-            char *at = data + field->offset + (size_t)j * field->bytes;
-            if (field->kind == SN_FIELD_STRUCT) next = replace_tree(field->nested, at, next);
-            if (field->kind == SN_FIELD_TENSOR) memcpy(at, next++, sizeof *next);
-        }
-    }
-    return next;
-}
-
-static bool substitute(const sn_compiled *c, Trace *trace, const CallArgs *args,
-                       sn_tensor *const *tensors, Substituted *s) {
-    sn_tensor *const *next = tensors;
-    int32_t n_array = 0;
-    for (int32_t i = 0; i < c->signature.n_params; i++) {
-        const ParamSpec *param = &c->signature.params[i];
-        s->values[i] = args->values[i];
-        s->structs[i] = NULL;
-        if (param->kind == 't' && param->array) {
-            s->values[i].as.tensors = s->arrays + n_array;
-            for (int32_t j = 0; j < args->values[i].count; j++) s->arrays[n_array++] = *next++;
-        } else if (param->kind == 't') {
-            s->values[i].kind = SN_VALUE_TENSOR;
-            s->values[i].as.tensor = *next++;
-        } else if (param->kind == 'S') {
-            if (!vec_reserve(&trace->blocks, 1)) return false;
-            s->structs[i] = mem_alloc(2 * param->tree->bytes);
-            if (!s->structs[i]) return false;
-            trace->blocks.data[trace->blocks.count++] = s->structs[i];
-            memcpy(s->structs[i], args->values[i].as.pointer, param->tree->bytes);
-            next = replace_tree(param->tree, s->structs[i], next);
-            memcpy(s->structs[i] + param->tree->bytes, s->structs[i], param->tree->bytes);
-            s->values[i].as.pointer = s->structs[i];
-        }
-    }
-    return true;
-}
-
-/* The function was given a copy, so what it writes there would be lost. */
-static sn_status check_structs(const sn_compiled *c, const Substituted *s) {
-    for (int32_t i = 0; i < c->signature.n_params; i++) {
-        if (!s->structs[i]) continue;
-        size_t bytes = c->signature.params[i].tree->bytes;
-        if (memcmp(s->structs[i], s->structs[i] + bytes, bytes) == 0) continue;
-        error_raise(
-            SN_ERROR_UNSUPPORTED, c->site,
-            "%s writes into its described struct (argument %d): pass it as an opaque pointer, p",
-            c->name, (int)i + 1);
-        return SN_ERROR_UNSUPPORTED;
-    }
-    return SN_OK;
-}
-
-/* C values of the parameters, for libffi. */
-typedef union CArgument {
-    void *pointer;
-    uint8_t boolean;
-    int32_t i32;
-    int64_t i64;
-    float f32;
-    double f64;
-} CArgument;
-
-static void set_argument(CArgument *slot, char kind, const sn_value *value) {
-    switch (kind) {
-    case 'b':
-        slot->boolean = value->as.integer != 0;
-        return;
-    case 'i':
-        slot->i32 = (int32_t)value->as.integer;
-        return;
-    case 'l':
-        slot->i64 = value->as.integer;
-        return;
-    case 'f':
-        slot->f32 = (float)value->as.real;
-        return;
-    case 'd':
-        slot->f64 = value->as.real;
-        return;
-    case 'r':
-        slot->pointer = value->as.generator;
-        return;
-    case 't':
-        slot->pointer = value->kind == SN_VALUE_NONE ? SN_NONE : value->as.tensor;
-        return;
-    default:
-        slot->pointer = value->as.pointer;
-        return;
-    }
-}
-
-static sn_status invoke_function(sn_compiled *c, const sn_value *values, sn_tensor **outputs) {
-    const Signature *s = &c->signature;
-    CArgument slots[3 * SIGNATURE_MOST_PARAMS];
-    void *pointers[3 * SIGNATURE_MOST_PARAMS];
-    int32_t at = 0;
-    for (int32_t i = 0; i < s->n_params; i++) {
-        if (s->params[i].array) {
-            slots[at++].pointer = (void *)(uintptr_t)values[i].as.tensors;
-            slots[at++].i32 = values[i].count;
-        } else {
-            set_argument(&slots[at++], s->params[i].kind, &values[i]);
-        }
-    }
-    for (int32_t i = 0; !s->returns_tensor && i < s->n_outputs; i++)
-        slots[at++].pointer = &outputs[i];
-    for (int32_t i = 0; i < at; i++) pointers[i] = &slots[i];
-    union {
-        ffi_arg word;
-        sn_tensor *tensor;
-    } result = {0};
-    ffi_call(&c->cif, FFI_FN(c->function), &result, pointers);
-    if (s->returns_tensor) outputs[0] = result.tensor;
-    return s->returns_tensor ? SN_OK : (sn_status)result.word;
-}
-
-sn_status compiled_invoke(sn_compiled *c, const sn_value *values, sn_tensor **outputs) {
-    for (int32_t i = 0; i < c->signature.n_outputs; i++) outputs[i] = NULL;
-    sn_status status;
-    if (c->payload_function) {
-        sn_outputs results = {outputs, c->signature.n_outputs, 0};
-        status = c->payload_function(c->payload, values, c->signature.n_params, &results);
-    } else {
-        status = invoke_function(c, values, outputs);
-    }
-    if (error_pending(thread_state())) return sn_error_status();
-    if (status == SN_OK)
-        for (int32_t i = 0; i < c->signature.n_outputs; i++)
-            if (!outputs[i])
-                return error_raise(SN_ERROR_ARGUMENT, c->site, "%s returned NULL without an error",
-                                   c->name),
-                       SN_ERROR_ARGUMENT;
-    if (status != SN_OK)
-        error_raise(status, c->site, "%s returned an error: %s", c->name, sn_status_name(status));
-    return status;
-}
-
 /* ---- tracing ---------------------------------------------------------------------------------------------------------------- */
 
 /* `difference` (may be NULL) is taken over. */
@@ -619,10 +224,10 @@ static sn_status record(sn_compiled *c, Trace *trace, const CallArgs *args, sn_t
     sn_status status = SN_OK;
     if (!make_proxies(trace, args, proxies))
         status = sn_error_status();
-    else if (!substitute(c, trace, args, proxies, &s))
+    else if (!arguments_substitute(c, trace, args, proxies, &s))
         status = (error_raise(SN_ERROR_MEMORY, c->site, "out of memory"), SN_ERROR_MEMORY);
     if (status == SN_OK) status = compiled_invoke(c, s.values, outputs);
-    if (status == SN_OK) status = check_structs(c, &s);
+    if (status == SN_OK) status = substituted_check(c, &s);
     if (status == SN_OK) status = settle_results(c, outputs);
     for (int32_t i = 0; status == SN_OK && i < c->signature.n_outputs; i++)
         atomic_fetch_add_explicit(&outputs[i]->refs, 1, memory_order_relaxed);
@@ -880,15 +485,16 @@ sn_status compiled_inline(sn_compiled *c, const sn_value *values, sn_tensor **ou
     if (error_pending(thread_state()) || !hold_callee(trace, c)) return sn_error_status();
     CallArgs args;
     Substituted s;
-    if (!flatten(c, values, &args) || !check_declared(c, &args)) return sn_error_status();
-    if (!substitute(c, trace, &args, args.tensors, &s))
+    if (!arguments_flatten(c, values, &args) || !arguments_check_dims(c, &args))
+        return sn_error_status();
+    if (!arguments_substitute(c, trace, &args, args.tensors, &s))
         return error_raise(SN_ERROR_MEMORY, c->site, "out of memory"), SN_ERROR_MEMORY;
     bool fullgraph = trace->fullgraph;
     if (atomic_load(&c->impure) || c->n_watch) trace->impure = true;
     trace->fullgraph = fullgraph || c->fullgraph;
     sn_status status = compiled_invoke(c, s.values, outputs);
     trace->fullgraph = fullgraph;
-    if (status == SN_OK) status = check_structs(c, &s);
+    if (status == SN_OK) status = substituted_check(c, &s);
     if (status == SN_OK) status = settle_results(c, outputs);
     for (int32_t i = 0; owned && status == SN_OK && i < c->signature.n_outputs; i++)
         sn_retain(outputs[i]);
@@ -907,8 +513,8 @@ sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outp
     if (error_pending(state)) return state->error.status;
     if (!owned && c->signature.n_outputs && !scope_check(c->site)) return SN_ERROR_SCOPE;
     CallArgs args;
-    if (!flatten(c, values, &args)) return sn_error_status();
-    if (c->n_dims && !check_declared(c, &args)) return sn_error_status();
+    if (!arguments_flatten(c, values, &args)) return sn_error_status();
+    if (c->n_dims && !arguments_check_dims(c, &args)) return sn_error_status();
     PolicyState policy = {.stance = compiled_stance(c),
                           .called = atomic_load_explicit(&c->called, memory_order_relaxed)};
     if (!policy.called) atomic_store_explicit(&c->called, true, memory_order_relaxed);
@@ -916,13 +522,13 @@ sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outp
     bool rerun = atomic_load_explicit(&c->impure, memory_order_relaxed);
     uint64_t few[KEY_FEW_WORDS];
     Key key = {few, 0, KEY_FEW_WORDS, NULL};
-    if (!rerun) pack_key(c, &args, &key);
+    if (!rerun) arguments_pack_key(c, &args, &key);
     if (key.at > KEY_FEW_WORDS) { /* once more, with room */
         key = (Key){.capacity = key.at, .block = mem_alloc(sizeof(uint64_t) * key.at)};
         key.words = key.block;
         if (!key.words)
             return error_raise(SN_ERROR_MEMORY, c->site, "out of memory"), SN_ERROR_MEMORY;
-        pack_key(c, &args, &key);
+        arguments_pack_key(c, &args, &key);
     }
     sn_status status;
     Entry *entry = rerun ? NULL : entry_find(c, &key);

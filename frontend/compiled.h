@@ -104,7 +104,7 @@ sn_status signature_parse(const char *text, const sn_tree *const *trees, int32_t
 /* Letters of the signature, for messages: "tt?l:t". */
 sn_status tree_check(const sn_tree *tree, sn_error *error);
 
-/* ---- calls (frontend/call.c) ------------------------------------------------------------------------------ */
+/* ---- arguments (frontend/arguments.c) --------------------------------------------------------------------- */
 
 /* The arguments of one call, flattened. */
 typedef struct CallArgs {
@@ -115,6 +115,26 @@ typedef struct CallArgs {
     const sn_value *values;                     /* one a parameter */
 } CallArgs;
 
+/* A key being packed; `at` may pass the end, which is checked once. */
+typedef struct Key {
+    uint64_t *words;   /* room for `capacity` */
+    uint32_t at;       /* words packed */
+    uint32_t capacity; /* see words */
+    void *block;       /* allocation behind words, or NULL */
+} Key;
+
+/* Finds all tensors and generators. Errors, raised, carry the function's name and the line where it was
+ * compiled: a call through a function pointer has none. */
+bool arguments_flatten(const sn_compiled *compiled, const sn_value *values, CallArgs *args);
+/* Do the sizes keep to what was declared of them? Raises. */
+bool arguments_check_dims(const sn_compiled *compiled, const CallArgs *args);
+/* Packs all that a guard compares. */
+void arguments_pack_key(const sn_compiled *compiled, const CallArgs *args, Key *key);
+/* Elements of a struct's field that are in use. */
+int32_t tree_field_count(const sn_field *field, const char *data);
+
+/* ---- calls (frontend/call.c) ------------------------------------------------------------------------------ */
+
 /* A result as a guarded entry makes it. */
 typedef struct OutputSpec {
     int32_t input;   /* ≥ 0: shares the memory of this graph input */
@@ -123,14 +143,6 @@ typedef struct OutputSpec {
     int64_t strides[SN_MAX_RANK]; /* in elements */
     int64_t offset; /* in elements; from the input's element 0, or from the result's */
 } OutputSpec;
-
-/* A key being packed; `at` may pass the end, which is checked once. */
-typedef struct Key {
-    uint64_t *words;   /* room for `capacity` */
-    uint32_t at;       /* words packed */
-    uint32_t capacity; /* see words */
-    void *block;       /* allocation behind words, or NULL */
-} Key;
 
 /* What a guard key leads to. Immutable but for `calls` and `used`. */
 typedef struct Entry {
@@ -219,8 +231,6 @@ sn_stance compiled_stance(const sn_compiled *compiled);
 /* The same inside a trace: its ops are recorded with the caller's. */
 sn_status compiled_inline(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs,
                           bool owned);
-/* The program's function, by values. Outputs are handles of the current scope. */
-sn_status compiled_invoke(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs);
 /* Options of sn_call and sn_apply. */
 sn_status call_options_check(const sn_call_options *options, const char *op, sn_error *error);
 /* Ends a call that the program jumped out of. */
@@ -228,7 +238,24 @@ void compiled_abandon(sn_compiled *compiled);
 /* Is the generator one of the arguments of the call being traced? */
 bool compiled_has_generator(const sn_compiled *compiled, const sn_rng *generator);
 void compiled_count_fallback(sn_compiled *compiled, const char *reason);
-bool tensors_overlap(const sn_tensor *x, const sn_tensor *y);
+
+/* ---- the program's function (frontend/invoke.c) ---------------------------------------------------------------- */
+
+/* The values of a call with the tensors replaced (by proxies), in memory of this struct. */
+typedef struct Substituted {
+    sn_value values[SIGNATURE_MOST_PARAMS];    /* for the function */
+    sn_tensor *arrays[SIGNATURE_MOST_TENSORS]; /* elements of t* */
+    char *structs[SIGNATURE_MOST_PARAMS];      /* described structs: the function's copy, and
+                                                   * behind it one to see that it was not written */
+} Substituted;
+/* Replaces the tensors by `tensors`, in the same order; what is allocated belongs to the trace. False when
+ * out of memory. */
+bool arguments_substitute(const sn_compiled *compiled, Trace *trace, const CallArgs *args,
+                          sn_tensor *const *tensors, Substituted *substituted);
+/* Calls the function by values. Outputs are handles of the current scope. */
+sn_status compiled_invoke(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs);
+/* Refuses a function that wrote into a described struct: it was given a copy. */
+sn_status substituted_check(const sn_compiled *compiled, const Substituted *substituted);
 
 /* ---- the timeline (frontend/timeline.c) ------------------------------------------------------------------------- */
 

@@ -270,6 +270,18 @@ bool tensor_overlaps_itself(const sn_tensor *tensor) {
     return false;
 }
 
+bool tensors_overlap(const sn_tensor *x, const sn_tensor *y) {
+    int64_t first, end;
+    if (!x->storage || !y->storage) return false;
+    int64_t sx = (int64_t)sn_dtype_size((sn_dtype)x->dtype),
+            sy = (int64_t)sn_dtype_size((sn_dtype)y->dtype);
+    tensor_extent(x, &first, &end);
+    const char *x_first = tensor_data(x) + first * sx, *x_end = tensor_data(x) + end * sx;
+    tensor_extent(y, &first, &end);
+    const char *y_first = tensor_data(y) + first * sy, *y_end = tensor_data(y) + end * sy;
+    return x_first < y_end && y_first < x_end && x_first != x_end && y_first != y_end;
+}
+
 bool tensor_check(const sn_tensor *tensor, const char *op, const char *name, Site site) {
     if (!tensor) {
         error_raise(SN_ERROR_ARGUMENT, site, "%s: %s is NULL", op, name);

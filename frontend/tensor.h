@@ -121,6 +121,8 @@ void dense_strides(const int64_t *dims, int32_t rank, int64_t *strides);
 void tensor_extent(const sn_tensor *tensor, int64_t *first, int64_t *end);
 /* True if writing through the handle would write one element twice. */
 bool tensor_overlaps_itself(const sn_tensor *tensor);
+/* Do the spans of memory from the first to the last element of each have bytes in common? */
+bool tensors_overlap(const sn_tensor *x, const sn_tensor *y);
 /* Checks an argument: not NULL, not released, of this thread's trace. Raises. */
 bool tensor_check(const sn_tensor *tensor, const char *op, const char *name, Site site);
 /* Copies the elements of a tensor of equal dtype and dims; memory that overlaps must be the same. */

@@ -10,21 +10,6 @@ enum { SAMPLES_MOST = 8 };
 
 /* ---- structure ----------------------------------------------------------------------------------- */
 
-bool graphs_alike(const Graph *a, const Graph *b) {
-    if (a->nodes.count != b->nodes.count || a->operands.count != b->operands.count ||
-        a->words.count != b->words.count || a->inputs.count != b->inputs.count ||
-        a->outputs.count != b->outputs.count)
-        return false;
-    for (uint32_t i = 0; i < a->nodes.count; i++)
-        if (memcmp(&a->nodes.data[i], &b->nodes.data[i], offsetof(Node, site)) != 0) return false;
-    for (uint32_t i = 0; i < a->outputs.count; i++) {
-        const GraphOutput *x = &a->outputs.data[i], *y = &b->outputs.data[i];
-        if (x->node != y->node || x->writes_input != y->writes_input) return false;
-    }
-    return a->operands.count == 0 ||
-           memcmp(a->operands.data, b->operands.data, sizeof(NodeId) * a->operands.count) == 0;
-}
-
 uint64_t graph_structure_hash(const Graph *graph) {
     uint64_t hash = hash_mix(graph->nodes.count, graph->outputs.count);
     for (uint32_t i = 0; i < graph->nodes.count; i++) {

@@ -58,8 +58,6 @@ typedef struct GeneralGraph {
     bool all_dims;                /* … see GeneralOptions */
 } GeneralGraph;
 
-/* Are the two the same but for their words? */
-bool graphs_alike(const Graph *a, const Graph *b);
 /* Equal for graphs that are alike. */
 uint64_t graph_structure_hash(const Graph *graph);
 

@@ -495,7 +495,7 @@ void attr_dims(AttrList *attrs, const Dim *values, int32_t count) {
 
 /* Offsets are part of the comparison: nodes are only ever appended, so equal graphs have equal
  * layouts and the flat arrays compare in one go. */
-bool graph_equal(const Graph *a, const Graph *b) {
+bool graphs_alike(const Graph *a, const Graph *b) {
     if (a->nodes.count != b->nodes.count || a->operands.count != b->operands.count ||
         a->words.count != b->words.count || a->inputs.count != b->inputs.count ||
         a->outputs.count != b->outputs.count)
@@ -506,11 +506,14 @@ bool graph_equal(const Graph *a, const Graph *b) {
         const GraphOutput *x = &a->outputs.data[i], *y = &b->outputs.data[i];
         if (x->node != y->node || x->writes_input != y->writes_input) return false;
     }
-    if (a->operands.count &&
-        memcmp(a->operands.data, b->operands.data, sizeof(NodeId) * a->operands.count) != 0)
-        return false;
-    return a->words.count == 0 ||
-           memcmp(a->words.data, b->words.data, sizeof(int64_t) * a->words.count) == 0;
+    return a->operands.count == 0 ||
+           memcmp(a->operands.data, b->operands.data, sizeof(NodeId) * a->operands.count) == 0;
+}
+
+bool graph_equal(const Graph *a, const Graph *b) {
+    return graphs_alike(a, b) &&
+           (a->words.count == 0 ||
+            memcmp(a->words.data, b->words.data, sizeof(int64_t) * a->words.count) == 0);
 }
 
 /* Node hashes hold everything but the outputs: inputs are numbered by an attribute. */

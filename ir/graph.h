@@ -200,6 +200,8 @@ void node_print_type(StrBuf *out, const Graph *graph, NodeId id);
 sn_status graph_parse(Graph *graph, const char *text, size_t length, sn_error *error);
 /* Same nodes, inputs and outputs; source lines do not count. */
 bool graph_equal(const Graph *a, const Graph *b);
+/* The same but for dims and attributes. */
+bool graphs_alike(const Graph *a, const Graph *b);
 uint64_t graph_hash(const Graph *graph);
 /* Every rule of the op table: operand count, order, inferred type equal to the stored one, outputs. */
 sn_status graph_verify(const Graph *graph, sn_error *error);
