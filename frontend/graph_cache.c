@@ -518,7 +518,6 @@ typedef struct CompileJob {
     Graph recorded;     /* a copy */
     DeclaredDim *dims;  /* of the options; a copy */
     int32_t n_dims;     /* how many */
-    bool general;       /* for other sizes too */
 } CompileJob;
 
 static void job_free(CompileJob *job) {
@@ -532,16 +531,58 @@ static void lookup_open(Lookup *look, sn_compiled *owner, const Graph *recorded)
     *look = (Lookup){.owner = owner, .recorded = recorded, .hash = graph_hash(recorded)};
 }
 
-/* Looks again, in its turn, and compiles what is still missing. */
-static GraphInstance *compile_in_turn(Lookup *look, bool general, sn_error *error) {
+/* What the function's policy says of a graph that was not found. */
+static MissDecision decide(Lookup *look, PolicyState *state) {
+    sn_compiled *owner = look->owner;
+    pthread_mutex_lock(owner->lock);
+    find_partner(look);
+    *state = (PolicyState){.stance = compiled_stance(owner),
+                           .shapes = owner->shapes,
+                           .at_limit = owner->at_limit,
+                           .compiled = owner->compilations > 0,
+                           .full = owner->graphs.count >= owner->most_graphs,
+                           .partner = look->general || look->fixed,
+                           .declared = look->options.n_dims > 0};
+    pthread_mutex_unlock(owner->lock);
+    return policy_miss(state);
+}
+
+static void tell_miss(const Lookup *look, const PolicyState *state, MissAction action) {
+    if (!state->compiled || !log_on(LOG_RECOMPILES)) return;
+    log_write(LOG_RECOMPILES, "%s %s: %s", look->owner->name,
+              action == MISS_FAIL    ? "is not compiled again"
+              : action == MISS_NODES ? "runs node by node"
+                                     : "is compiled again",
+              look->reason);
+}
+
+/* Does as decided, which is to compile unless it is refused. */
+static GraphInstance *act(Lookup *look, const PolicyState *state, MissDecision decision,
+                          sn_error *error) {
+    if (decision.action == MISS_FAIL) {
+        error_set(error, SN_ERROR_UNSUPPORTED, "%s: a recompile is refused: %s", look->owner->name,
+                  look->reason);
+        return NULL;
+    }
+    if (decision.action == MISS_NODES)
+        return node_instance(look,
+                             state->full ? "it has as many graphs as it may keep"
+                                         : "its stance is eager on recompile",
+                             error);
+    return compile_instance(look, decision.general, error);
+}
+
+/* Looks again, in its turn: other threads may have compiled this graph meanwhile, or others, with which
+ * this one has sizes to share. */
+static GraphInstance *compile_in_turn(Lookup *look, sn_error *error) {
     bool turn = turn_begin(look->owner);
     lookup_close(look);
-    GraphInstance *instance = find_instance(look, error); /* another thread may have been faster */
+    GraphInstance *instance = find_instance(look, error);
     if (!instance && !error->status) {
-        pthread_mutex_lock(look->owner->lock);
-        find_partner(look);
-        pthread_mutex_unlock(look->owner->lock);
-        instance = compile_instance(look, general, error);
+        PolicyState state;
+        MissDecision decision = decide(look, &state);
+        if (decision.action != MISS_BACKGROUND) tell_miss(look, &state, decision.action);
+        instance = act(look, &state, decision, error);
     }
     if (turn) turn_end(look->owner);
     return instance;
@@ -555,18 +596,17 @@ static void run_job(void *context) {
     lookup_open(&look, job->owner, &job->recorded);
     look.options =
         (GeneralOptions){job->dims, job->n_dims, job->owner->shapes == SN_SHAPES_DYNAMIC};
-    instance_release(compile_in_turn(&look, job->general, &error));
+    instance_release(compile_in_turn(&look, &error));
     lookup_close(&look);
     job_free(job);
 }
 
 /* False when it cannot be handed over. */
-static bool compile_later(const Lookup *look, bool general) {
+static bool compile_later(const Lookup *look) {
     CompileJob *job = mem_calloc(1, sizeof *job);
     if (!job) return false;
     size_t bytes = sizeof *job->dims * (size_t)look->options.n_dims;
     job->owner = look->owner;
-    job->general = general;
     atomic_fetch_add_explicit(&look->owner->refs, 1, memory_order_relaxed);
     job->dims = mem_alloc(bytes + 1);
     if (job->dims && graph_copy(look->recorded, &job->recorded)) {
@@ -598,42 +638,17 @@ static void declared_inputs(const Trace *trace, DeclaredDim *dims, GeneralOption
         }
 }
 
-static GraphInstance *refuse_miss(const Lookup *look, sn_error *error) {
-    error_set(error, SN_ERROR_UNSUPPORTED, "%s: a recompile is refused: %s", look->owner->name,
-              look->reason);
-    return NULL;
-}
-
 static GraphInstance *miss(Lookup *look, sn_error *error) {
-    sn_compiled *owner = look->owner;
-    pthread_mutex_lock(owner->lock);
-    find_partner(look);
-    PolicyState state = {.stance = compiled_stance(owner),
-                         .shapes = owner->shapes,
-                         .at_limit = owner->at_limit,
-                         .compiled = owner->compilations > 0,
-                         .full = owner->graphs.count >= owner->most_graphs,
-                         .partner = look->general || look->fixed,
-                         .declared = look->options.n_dims > 0};
-    pthread_mutex_unlock(owner->lock);
-    MissDecision decision = policy_miss(&state);
-    if (state.compiled && log_on(LOG_RECOMPILES))
-        log_write(LOG_RECOMPILES, "%s %s: %s", owner->name,
-                  decision.action == MISS_FAIL    ? "is not compiled again"
-                  : decision.action == MISS_NODES ? "runs node by node"
-                                                  : "is compiled again",
-                  look->reason);
-    if (decision.action == MISS_FAIL) return refuse_miss(look, error);
-    if (decision.action == MISS_NODES)
-        return node_instance(look,
-                             state.full ? "it has as many graphs as it may keep"
-                                        : "its stance is eager on recompile",
-                             error);
-    if (decision.action == MISS_BACKGROUND && compile_later(look, decision.general))
+    PolicyState state;
+    MissDecision decision = decide(look, &state);
+    if (decision.action != MISS_COMPILE) tell_miss(look, &state, decision.action);
+    if (decision.action == MISS_FAIL || decision.action == MISS_NODES)
+        return act(look, &state, decision, error);
+    if (decision.action == MISS_BACKGROUND && compile_later(look))
         return node_instance(look, "it is being compiled in the background", error);
-    if (!report_progress(owner, 0, error)) return NULL;
-    GraphInstance *instance = compile_in_turn(look, decision.general, error);
-    report_progress(owner, 1, error);
+    if (!report_progress(look->owner, 0, error)) return NULL;
+    GraphInstance *instance = compile_in_turn(look, error); /* how, is decided then */
+    report_progress(look->owner, 1, error);
     return instance;
 }
 

@@ -297,6 +297,9 @@ static bool general_attr(Generaliser *m, OpCode op, const OpParam *param, uint32
         Dim dim = {sample(m->g, 0, word + i)};
         if (param->is_size && !is_count) {
             if (!resolve(m, word + i, false, &dim)) return false;
+        } else if (param->is_real && varies(m->g, word + i)) {
+            set_rule(m, word + i, WORD_SCALAR, m->g->n_scalars);
+            dim.word = attr_scalar(m->g->n_scalars++);
         } else if (varies(m->g, word + i)) {
             return refuse(m, "an attribute varies that is no size", op);
         }

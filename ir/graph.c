@@ -374,6 +374,10 @@ NodeId graph_scalar(Graph *graph, sn_dtype dtype, uint32_t number, bool weak, Si
     return unknown_const(graph, dtype, number, CONST_SCALAR, weak, site, error);
 }
 
+NodeId graph_real(Graph *graph, sn_dtype dtype, uint32_t number, Site site, sn_error *error) {
+    return unknown_const(graph, dtype, number, CONST_REAL, false, site, error);
+}
+
 bool graph_output(Graph *graph, NodeId node, int32_t writes_input) {
     if (node >= graph->nodes.count || writes_input < -1) return false;
     if (writes_input >= 0 && (uint32_t)writes_input >= graph->inputs.count) return false;
@@ -468,10 +472,22 @@ void attr_int(AttrList *attrs, int64_t value) {
     attrs->words[attrs->count++] = value;
 }
 
+enum { SCALAR_BITS = 32 };
+static const int64_t quiet_nan = 0x7ff8000000000000, scalar_nan = 0x7ff4000000000000;
+
 void attr_double(AttrList *attrs, double value) {
-    int64_t word;
-    memcpy(&word, &value, sizeof word);
+    int64_t word = quiet_nan;
+    if (value == value) memcpy(&word, &value, sizeof word);
     attr_int(attrs, word);
+}
+
+int64_t attr_scalar(uint32_t number) {
+    return scalar_nan | (int64_t)number;
+}
+
+bool attr_is_scalar(int64_t word, uint32_t *number) {
+    *number = (uint32_t)word;
+    return word >> SCALAR_BITS == scalar_nan >> SCALAR_BITS;
 }
 
 void attr_list(AttrList *attrs, const int64_t *values, int32_t count) {

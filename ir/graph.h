@@ -113,13 +113,16 @@ NodeId graph_size(Graph *graph, sn_dtype dtype, Dim size, Site site, sn_error *e
 /* Scalar number `number` of the call, whose value each call brings. */
 NodeId graph_scalar(Graph *graph, sn_dtype dtype, uint32_t number, bool weak, Site site,
                     sn_error *error);
+/* The same for a number that a program passed as an attribute: the scalar is a double. */
+NodeId graph_real(Graph *graph, sn_dtype dtype, uint32_t number, Site site, sn_error *error);
 bool graph_output(Graph *graph, NodeId node, int32_t writes_input);
 /* What a constant's attribute `hoist` says. */
 enum {
     CONST_LITERAL,
     CONST_HOISTED,
-    CONST_SIZE,  /* its bits are a Dim's word */
-    CONST_SCALAR /* its bits are the number of a scalar of the call */
+    CONST_SIZE,   /* its bits are a Dim's word */
+    CONST_SCALAR, /* its bits are the number of a scalar of the call */
+    CONST_REAL    /* the same; the scalar is a double, whatever the constant's dtype */
 };
 
 static inline const Node *graph_node(const Graph *g, NodeId id) {
@@ -155,7 +158,11 @@ const Dim *node_attr_dims(const Graph *graph, NodeId id, const char *name, int32
 /* Building attribute lists in signature order. A list that is too long, negative or NULL sets count to
  * ATTR_MOST + 1, which graph_emit refuses, words[0] to its length and words[1] to whether it is there. */
 void attr_int(AttrList *attrs, int64_t value);
-void attr_double(AttrList *attrs, double value);
+void attr_double(AttrList *attrs, double value); /* all NaNs become one */
+/* In the place of a number: that of a scalar of the call, as a NaN that attr_double does not make. */
+int64_t attr_scalar(uint32_t number);
+/* Is the word that? */
+bool attr_is_scalar(int64_t word, uint32_t *number);
 void attr_list(AttrList *attrs, const int64_t *values, int32_t count);
 void attr_dims(AttrList *attrs, const Dim *values, int32_t count);
 

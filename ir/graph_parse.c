@@ -451,6 +451,29 @@ static bool read_list(Parser *p, bool is_size, AttrList *out) {
     return true;
 }
 
+/* The number of a scalar of the call. */
+static bool read_scalar(Parser *p, int64_t *number) {
+    const char *at = p->at;
+    return read_int(p, number) && ((*number >= 0 && *number <= INT32_MAX) ||
+                                   fail(p, at, "a scalar's number is out of range"));
+}
+
+/* "0.5", "scalar 0" */
+static bool read_real(Parser *p, const OpParam *param, AttrList *out) {
+    int64_t number;
+    uint64_t bits;
+    if (param->is_real && accept(p, "scalar ")) {
+        if (!read_scalar(p, &number)) return false;
+        attr_int(out, attr_scalar((uint32_t)number));
+        return true;
+    }
+    Word word = read_literal(p);
+    if (!literal_parse(word.at, word.length, SN_F64, &bits))
+        return fail(p, word.at, "'%.*s' is no number", shown(word), word.at);
+    attr_double(out, dtype_bits_to_double(SN_F64, bits));
+    return true;
+}
+
 static bool read_value(Parser *p, const OpParam *param, AttrList *out) {
     int64_t value;
     char kind = param->kind;
@@ -460,11 +483,7 @@ static bool read_value(Parser *p, const OpParam *param, AttrList *out) {
         if (!read_dtype(p, &dtype)) return false;
         value = dtype;
     } else if (kind == 'd') {
-        uint64_t bits;
-        Word word = read_literal(p);
-        if (!literal_parse(word.at, word.length, SN_F64, &bits))
-            return fail(p, word.at, "'%.*s' is no number", shown(word), word.at);
-        value = (int64_t)bits;
+        return read_real(p, param, out);
     } else if (!read_word(p, param->is_size, &value)) {
         return false;
     }
@@ -580,7 +599,7 @@ static bool read_operands(Parser *p) {
 typedef struct Line {
     const char *at;   /* where the op stands, for errors */
     OpCode op;        /* what is computed */
-    int32_t constant; /* kind of a constant: LITERAL (or hoisted), SIZE, SCALAR */
+    int32_t constant; /* kind of a constant: LITERAL (or hoisted), SIZE, SCALAR, REAL */
     Word literal;     /* value of a constant, as text */
     Dim size;         /* a constant's size, or the number of its scalar */
     AttrList attrs;   /* attributes in the signature's order */
@@ -596,6 +615,8 @@ static NodeId make_const(Parser *p, const Line *line, sn_error *error) {
         return graph_size(p->graph, dtype, line->size, line->site, error);
     if (line->constant == CONST_SCALAR)
         return graph_scalar(p->graph, dtype, (uint32_t)line->size.word, weak, line->site, error);
+    if (line->constant == CONST_REAL)
+        return graph_real(p->graph, dtype, (uint32_t)line->size.word, line->site, error);
     if (!literal_parse(line->literal.at, line->literal.length, dtype, &bits)) {
         fail(p, line->literal.at, "'%.*s' is no %s", shown(line->literal), line->literal.at,
              sn_dtype_name(dtype));
@@ -604,7 +625,7 @@ static NodeId make_const(Parser *p, const Line *line, sn_error *error) {
     return graph_const(p->graph, dtype, bits, line->attrs.words[1] != 0, weak, line->site, error);
 }
 
-/* "0.5", "size s0*4", "scalar 0" */
+/* "0.5", "size s0*4", "scalar 0", "real 0" */
 static bool read_constant(Parser *p, Line *line) {
     line->constant = CONST_LITERAL;
     if (accept(p, "size ")) {
@@ -613,13 +634,11 @@ static bool read_constant(Parser *p, Line *line) {
         if (!read_dim(p, &line->size)) return false;
         return !dim_is_number(line->size) || fail(p, at, "the size does not vary");
     }
-    if (accept(p, "scalar ")) {
+    if (accept(p, "scalar "))
         line->constant = CONST_SCALAR;
-        const char *at = p->at;
-        if (!read_int(p, &line->size.word)) return false;
-        return (line->size.word >= 0 && line->size.word <= INT32_MAX) ||
-               fail(p, at, "a scalar's number is out of range");
-    }
+    else if (accept(p, "real "))
+        line->constant = CONST_REAL;
+    if (line->constant != CONST_LITERAL) return read_scalar(p, &line->size.word);
     line->literal = read_literal(p);
     return true;
 }

@@ -39,6 +39,7 @@ static void print_word(StrBuf *out, const Graph *graph, bool is_size, int64_t wo
 /* One attribute's value; `word` points at its first word. */
 static void print_value(StrBuf *out, const Graph *graph, const OpParam *param,
                         const int64_t *word) {
+    uint32_t number;
     switch (param->kind) {
     case 'L':
         strbuf_add_char(out, '[');
@@ -49,7 +50,10 @@ static void print_value(StrBuf *out, const Graph *graph, const OpParam *param,
         strbuf_add_char(out, ']');
         break;
     case 'd':
-        literal_print(out, SN_F64, (uint64_t)*word);
+        if (attr_is_scalar(*word, &number))
+            strbuf_addf(out, "scalar %u", number);
+        else
+            literal_print(out, SN_F64, (uint64_t)*word);
         break;
     case 'y':
         strbuf_add(out, sn_dtype_name((sn_dtype)*word));
@@ -60,14 +64,15 @@ static void print_value(StrBuf *out, const Graph *graph, const OpParam *param,
     }
 }
 
-/* "0.5", "size s0*4", "scalar 0" */
+/* "0.5", "size s0*4", "scalar 0", "real 0" */
 static void print_constant(StrBuf *out, const Graph *graph, const Node *node) {
     const int64_t *attrs = node_attrs(graph, node);
     if (attrs[1] == CONST_SIZE) {
         strbuf_add(out, "size ");
         dim_print(out, graph->table, (Dim){attrs[0]});
-    } else if (attrs[1] == CONST_SCALAR) {
-        strbuf_addf(out, "scalar %lld", (long long)attrs[0]);
+    } else if (attrs[1] == CONST_SCALAR || attrs[1] == CONST_REAL) {
+        strbuf_add(out, attrs[1] == CONST_REAL ? "real " : "scalar ");
+        strbuf_add_int(out, attrs[0]);
     } else {
         literal_print(out, (sn_dtype)node->dtype, (uint64_t)attrs[0]);
     }

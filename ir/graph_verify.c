@@ -83,8 +83,8 @@ static const char *check_const(const Graph *graph, NodeId id) {
     if (node->n_attrs != 3) return "wrong number of attribute words";
     const int64_t *attrs = node_attrs(graph, node);
     if (attrs[2] & ~(int64_t)1) return "a flag that is neither 0 nor 1";
-    if (attrs[1] < CONST_LITERAL || attrs[1] > CONST_SCALAR) return "no such kind of constant";
-    if (attrs[1] == CONST_SCALAR) return NULL;
+    if (attrs[1] < CONST_LITERAL || attrs[1] > CONST_REAL) return "no such kind of constant";
+    if (attrs[1] == CONST_SCALAR || attrs[1] == CONST_REAL) return NULL;
     if (attrs[1] == CONST_SIZE)
         return dims_has(graph->table, (Dim){attrs[0]}) ? NULL : "a size that is no expression";
     uint64_t element = 0;

@@ -54,6 +54,7 @@ static int64_t enum_most(OpCode op) {
 }
 
 static sn_status check_attr(const Infer *call, const OpParam *param, int64_t *word) {
+    uint32_t number;
     switch (param->kind) {
     case 'b':
         *word = *word != 0;
@@ -66,6 +67,10 @@ static sn_status check_attr(const Infer *call, const OpParam *param, int64_t *wo
         if (*word >= 0 && *word <= enum_most(call->op)) return SN_OK;
         return infer_refuse(call, SN_ERROR_ARGUMENT, "%s %lld is not in 0 to %lld", param->name,
                             (long long)*word, (long long)enum_most(call->op));
+    case 'd':
+        if (param->is_real || !attr_is_scalar(*word, &number)) return SN_OK;
+        return infer_refuse(call, SN_ERROR_ARGUMENT, "%s may not be a scalar of the call",
+                            param->name);
     default:
         return SN_OK;
     }

@@ -40,7 +40,8 @@ static const char *parse_param(const char *text, OpParam *param) {
     if (*text) param->kind = *text++;
     if (*text == '?' || *text == '*') param->suffix = *text++;
     if (*text == '~') {
-        param->is_size = true;
+        param->is_real = param->kind == 'd';
+        param->is_size = !param->is_real;
         text++;
     }
     return text;

@@ -91,7 +91,8 @@ typedef struct OpParam {
     char name[14]; /* its name in C and in dumps */
     char kind;     /* t l L d b y e r */
     char suffix;   /* 0, '?' for t?, '*' for t* */
-    bool is_size;  /* ~: an integer or list that may follow from sizes: its words are Dims */
+    bool is_size;  /* l~, L~, h~: may follow from sizes: its words are Dims */
+    bool is_real;  /* d~: may be a scalar of the call; see attr_scalar */
 } OpParam;
 
 typedef struct OpInfo {

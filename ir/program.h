@@ -120,6 +120,7 @@ typedef struct ProgramScalar {
     Place place;     /* where it stands */
     uint32_t scalar; /* number of the scalar */
     uint8_t dtype;   /* sn_dtype of its bits; a half type's parameter is an f32 */
+    bool real;       /* the scalar is a double, whatever dtype */
 } ProgramScalar;
 
 /* Numbers of the program as a whole, at the head of the array; all are settled. */

@@ -148,6 +148,7 @@ sn_status program_bind(const Program *program, const int64_t *values, const uint
         const ProgramScalar *s = &program->scalars.data[i];
         sn_dtype dtype = (sn_dtype)s->dtype;
         uint64_t bits = scalars[s->scalar];
+        if (s->real) bits = dtype_bits_cast(dtype, SN_F64, bits);
         if (dtype_is_half(dtype)) bits = dtype_bits_cast(SN_F32, dtype, bits);
         numbers[s->place] = (int64_t)bits;
     }

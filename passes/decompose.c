@@ -88,6 +88,14 @@ NodeId rw_hoisted(Rewrite *r, sn_dtype dtype, double value) {
     return scalar(r, dtype, value, true);
 }
 
+NodeId rw_number(Rewrite *r, sn_dtype dtype, const char *name) {
+    uint32_t number;
+    if (!attr_is_scalar(node_attr_int(r->from, r->id, name), &number))
+        return rw_hoisted(r, dtype, node_attr_double(r->from, r->id, name));
+    if (r->error && r->error->status != SN_OK) return NODE_NONE;
+    return graph_real(r->to, dtype, number, r->site, r->error);
+}
+
 NodeId rw_size(Rewrite *r, sn_dtype dtype, Dim size) {
     if (dim_is_number(size)) return rw_hoisted(r, dtype, (double)size.word);
     if (r->error && r->error->status != SN_OK) return NODE_NONE;

@@ -189,7 +189,7 @@ static uint32_t norm_mask(const Rewrite *r, NodeId x, NodeId weight) {
 
 static NodeId scale_rows(Rewrite *r, NodeId x, NodeId mean_square) {
     sn_dtype dtype = (sn_dtype)rw_type(r, x).dtype;
-    NodeId eps = rw_hoisted(r, dtype, node_attr_double(r->from, r->id, "eps"));
+    NodeId eps = rw_number(r, dtype, "eps");
     return rw_op2(r, OP_MUL, x, rw_op1(r, OP_RSQRT, rw_op2(r, OP_ADD, mean_square, eps)));
 }
 

@@ -216,8 +216,8 @@ NodeId rule_tri(Rewrite *r) {
 NodeId rule_arange(Rewrite *r) {
     TensorType type = node_type(r->from, r->id);
     sn_dtype dtype = dtype_is_float((sn_dtype)type.dtype) ? SN_F64 : SN_I64;
-    NodeId start = rw_hoisted(r, dtype, node_attr_double(r->from, r->id, "start"));
-    NodeId step = rw_hoisted(r, dtype, node_attr_double(r->from, r->id, "step"));
+    NodeId start = rw_number(r, dtype, "start");
+    NodeId step = rw_number(r, dtype, "step");
     NodeId index = rw_cast(r, dtype, rw_iota(r, type.dims, 1, 0));
     NodeId y = rw_op2(r, OP_ADD, start, rw_op2(r, OP_MUL, index, step));
     return rw_cast(r, (sn_dtype)type.dtype, y);
@@ -225,7 +225,7 @@ NodeId rule_arange(Rewrite *r) {
 
 NodeId rule_full(Rewrite *r) {
     TensorType type = node_type(r->from, r->id);
-    NodeId value = rw_hoisted(r, (sn_dtype)type.dtype, node_attr_double(r->from, r->id, "value"));
+    NodeId value = rw_number(r, (sn_dtype)type.dtype, "value");
     /* A copy, so that the result is memory of its own like any other. */
     return rw_op1(r, OP_CLONE, rw_expand(r, value, type.dims, type.rank));
 }

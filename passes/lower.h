@@ -34,6 +34,7 @@ typedef struct LowerParam {
     uint8_t kind;    /* LowerParamKind */
     uint8_t dtype;   /* SIZE, SCALAR: sn_dtype of its bits */
     uint32_t scalar; /* SCALAR: number among those of the call */
+    bool real;       /* SCALAR: it is a double */
     Dim size;        /* SIZE */
     int64_t bits;    /* BITS: a scalar of the compute type */
 } LowerParam;
@@ -138,7 +139,7 @@ KCoef lower_param(Lower *l, Dim value);
 /* The same in another dtype. */
 KCoef lower_param_as(Lower *l, Dim value, sn_dtype dtype);
 KCoef lower_bits(Lower *l, int64_t bits);
-KCoef lower_scalar(Lower *l, uint32_t number, sn_dtype dtype);
+KCoef lower_scalar(Lower *l, uint32_t number, bool real, sn_dtype dtype);
 /* Fills the launch: merged grid, blocks, strides, parameters, argument references. */
 sn_status lower_launch(Lower *l, Step *step);
 

@@ -26,9 +26,10 @@ KCoef lower_bits(Lower *l, int64_t bits) {
     return new_param(l, (LowerParam){.kind = PARAM_BITS, .bits = bits});
 }
 
-KCoef lower_scalar(Lower *l, uint32_t number, sn_dtype dtype) {
-    return new_param(l,
-                     (LowerParam){.kind = PARAM_SCALAR, .scalar = number, .dtype = (uint8_t)dtype});
+KCoef lower_scalar(Lower *l, uint32_t number, bool real, sn_dtype dtype) {
+    return new_param(
+        l, (LowerParam){
+               .kind = PARAM_SCALAR, .scalar = number, .real = real, .dtype = (uint8_t)dtype});
 }
 
 /* The argument for a buffer seen with these grid strides; made when there is none. */
@@ -326,7 +327,7 @@ static bool push_word(Lower *l, const LowerParam *param) {
     Place place = program_zeros(program, 1);
     if (place == PLACE_NONE) return false;
     program->numbers.data[place] = param->bits;
-    ProgramScalar scalar = {place, param->scalar, param->dtype};
+    ProgramScalar scalar = {place, param->scalar, param->dtype, param->real};
     return param->kind == PARAM_BITS || vec_push(&program->scalars, scalar);
 }
 

@@ -307,9 +307,11 @@ static KValue constant(Lower *l, NodeId id) {
         sn_dtype word = dtype_compute(dtype); /* parameter words hold compute types */
         uint64_t bits = (uint64_t)attrs[0];
         if (word != dtype && attrs[1] == CONST_HOISTED) bits = dtype_bits_cast(word, dtype, bits);
-        KCoef param = attrs[1] == CONST_SIZE     ? lower_param_as(l, (Dim){attrs[0]}, dtype)
-                      : attrs[1] == CONST_SCALAR ? lower_scalar(l, (uint32_t)attrs[0], dtype)
-                                                 : lower_bits(l, (int64_t)bits);
+        bool real = attrs[1] == CONST_REAL;
+        KCoef param = attrs[1] == CONST_SIZE ? lower_param_as(l, (Dim){attrs[0]}, dtype)
+                      : real || attrs[1] == CONST_SCALAR
+                          ? lower_scalar(l, (uint32_t)attrs[0], real, dtype)
+                          : lower_bits(l, (int64_t)bits);
         KValue value = param_at(l, word, param);
         if (word == dtype || l->failed) return value;
         return lower_depth_at(l, kb_cast(l->builder, dtype, value), DEPTH_ITEM);

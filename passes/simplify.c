@@ -50,6 +50,8 @@ NodeId graph_copy_node(const Graph *from, NodeId id, Graph *to, const NodeId *ma
     else if (node->op == OP_CONST && attrs.words[1] == CONST_SCALAR)
         copy = graph_scalar(to, (sn_dtype)node->dtype, (uint32_t)attrs.words[0],
                             attrs.words[2] != 0, site, error);
+    else if (node->op == OP_CONST && attrs.words[1] == CONST_REAL)
+        copy = graph_real(to, (sn_dtype)node->dtype, (uint32_t)attrs.words[0], site, error);
     else if (node->op == OP_CONST)
         copy = graph_const(to, (sn_dtype)node->dtype, (uint64_t)attrs.words[0], attrs.words[1] != 0,
                            attrs.words[2] != 0, site, error);

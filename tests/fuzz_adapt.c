@@ -159,8 +159,26 @@ static void follow_split(Adapter *a, int32_t number) {
             follow_word(a, number, i, step->words[0], false);
 }
 
+/* Numbers that an op takes come to be scalars, but for the range's, which decide how many elements. */
+static void follow_reals(Adapter *a, int32_t number) {
+    FuzzProgram *p = a->program;
+    FuzzStep *step = &p->steps[number];
+    FuzzAttr attrs[OP_MOST_PARAMS];
+    int32_t n = step->op == OP_ARANGE ? 0 : fuzz_attrs(step, attrs);
+    for (int32_t i = 0; i < n; i++) {
+        bool room = p->n_scalars < FUZZ_MOST_SCALARS && step->n_follows < FUZZ_MOST_FOLLOWS;
+        if (attrs[i].param->kind != 'd' || !room || !chance(a, 50)) continue;
+        double value;
+        memcpy(&value, &step->words[attrs[i].at], sizeof value);
+        FuzzNumber from = {FUZZ_FROM_REAL, p->n_scalars, 0, 1, 1, 0};
+        step->follows[step->n_follows++] = (FuzzFollow){attrs[i].at, true, from};
+        p->scalars[p->n_scalars++] = (FuzzScalar){'d', value};
+    }
+}
+
 static void follow_step(Adapter *a, int32_t number) {
     FuzzStep *step = &a->program->steps[number];
+    follow_reals(a, number);
     if (step->kind == FUZZ_SPLIT) follow_split(a, number);
     for (int32_t i = 0; i + 3 < step->n_words && step->kind == FUZZ_INDEX_VIEW; i += 4) {
         if (step->words[i] == SN_INDEX_ALL || step->words[i] == SN_INDEX_NEW) continue;

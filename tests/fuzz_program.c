@@ -301,7 +301,8 @@ bool fuzz_is_real(const FuzzScalar *scalar) {
 
 int64_t fuzz_number(const FuzzProgram *program, const FuzzNumber *number,
                     sn_tensor *const *values) {
-    sn_tensor *x = number->source == FUZZ_FROM_SCALAR ? NULL : values[number->value];
+    bool scalar = number->source == FUZZ_FROM_SCALAR || number->source == FUZZ_FROM_REAL;
+    sn_tensor *x = scalar ? NULL : values[number->value];
     int64_t from = 0;
     switch (number->source) {
     case FUZZ_FROM_SIZE:
@@ -313,6 +314,7 @@ int64_t fuzz_number(const FuzzProgram *program, const FuzzNumber *number,
     case FUZZ_FROM_COUNT:
         from = sn_count(x);
         break;
+    case FUZZ_FROM_REAL: /* see fuzz_bound_step */
     case FUZZ_FROM_SCALAR:
         from = whole(program->scalars[number->value].value);
         break;
@@ -338,8 +340,9 @@ FuzzStep fuzz_bound_step(const FuzzProgram *program, int32_t number, sn_tensor *
     if (step.asks && fuzz_number(program, &step.when, values) <= step.above) step.kind = FUZZ_PASS;
     for (int32_t i = 0; i < step.n_follows && step.kind != FUZZ_PASS; i++) {
         const FuzzFollow *follow = &step.follows[i];
-        int64_t word = fuzz_number(program, &follow->number, values);
-        double real = (double)word;
+        bool scalar = follow->number.source == FUZZ_FROM_REAL;
+        int64_t word = scalar ? 0 : fuzz_number(program, &follow->number, values);
+        double real = scalar ? program->scalars[follow->number.value].value : (double)word;
         if (follow->real) memcpy(&word, &real, sizeof word);
         step.words[follow->word] = word;
     }
@@ -413,7 +416,8 @@ void fuzz_rename(FuzzProgram *program, FuzzRename *change, void *context) {
         FuzzStep *step = &program->steps[i];
         for (int32_t j = 0; j < step->n_operands; j++) change(&step->operands[j].value, context);
         for (int32_t j = 0; j < step->n_follows; j++)
-            if (step->follows[j].number.source != FUZZ_FROM_SCALAR)
+            if (step->follows[j].number.source != FUZZ_FROM_SCALAR &&
+                step->follows[j].number.source != FUZZ_FROM_REAL)
                 change(&step->follows[j].number.value, context);
         if (step->asks && step->when.source != FUZZ_FROM_SCALAR) change(&step->when.value, context);
     }

@@ -116,6 +116,7 @@ typedef enum FuzzSource {
     FUZZ_FROM_AREA,   /* the sizes of two neighbouring axes, multiplied */
     FUZZ_FROM_COUNT,  /* the number of elements */
     FUZZ_FROM_SCALAR, /* a scalar */
+    FUZZ_FROM_REAL,   /* a scalar, with its fraction: of words that are doubles */
     FUZZ_FROM_ITEM,   /* the first element, read on the host */
     FUZZ_FROM_PRESENT /* 1 if the tensor is there, 0 if it is absent */
 } FuzzSource;
@@ -123,7 +124,7 @@ typedef enum FuzzSource {
 /* A number that the function's C code computes: source * times / by + plus. */
 typedef struct FuzzNumber {
     FuzzSource source; /* where it starts */
-    int32_t value;     /* the tensor; SCALAR: which */
+    int32_t value;     /* the tensor; SCALAR, REAL: which */
     int32_t axis;      /* SIZE: of the tensor; AREA: the first one */
     int64_t times;     /* ≥ 1 */
     int64_t by;        /* ≥ 1 */

@@ -74,8 +74,11 @@ static void print_operand(const FuzzOperand *x, FILE *out) {
 }
 
 static void print_number(const FuzzNumber *number, FILE *out) {
-    static const char *const sources[] = {"size(%", "area(%", "count(%",
-                                          "(s",     "item(%", "present(%"};
+    static const char *const sources[] = {
+        [FUZZ_FROM_SIZE] = "size(%",      [FUZZ_FROM_AREA] = "area(%",
+        [FUZZ_FROM_COUNT] = "count(%",    [FUZZ_FROM_SCALAR] = "(s",
+        [FUZZ_FROM_REAL] = "(s",          [FUZZ_FROM_ITEM] = "item(%",
+        [FUZZ_FROM_PRESENT] = "present(%"};
     fprintf(out, "%s%d", sources[number->source], (int)number->value);
     if (number->source <= FUZZ_FROM_AREA) fprintf(out, ", %d", (int)number->axis);
     fprintf(out, ")");

@@ -247,6 +247,64 @@ static void scalars_are_right_in_every_dtype(void **state) {
     sn_compiled_release(c);
 }
 
+/* Every op that takes a number which shapes do not depend on. */
+static sn_tensor *numbers(sn_tensor *x, double a, double b) {
+    sn_tensor *y = sn_add(sn_leaky_relu(x, a), sn_elu(x, b));
+    y = sn_add(y, sn_hardtanh(sn_softplus(x, 1 + a, 2 + b), -a, b));
+    y = sn_add(y, sn_layer_norm(x, SN_NONE, SN_NONE, a * 1e-3));
+    y = sn_add(y, sn_rms_norm(x, SN_NONE, b * 1e-3));
+    return sn_addcmul(y, x, sn_full(SN_I(7), a, SN_F16), b);
+}
+
+static void numbers_of_ops_are_scalars_too(void **state) {
+    (void)state;
+    /* The second NaN has the bits with which a graph marks a scalar of the call. */
+    static const double values[] = {0.25, 3, 0.1, -0.0, 1e300, (double)INFINITY, (double)NAN, 0};
+    static const sn_dtype dtypes[] = {SN_F32, SN_F64, SN_F16, SN_BF16};
+    const uint64_t marked = 0x7ff4000000000000;
+    double odd;
+    memcpy(&odd, &marked, sizeof odd);
+    sn_compiled *c = sn_compile(numbers, "tdd:t", NULL);
+    sn_tensor *(*fast)(sn_tensor *, double, double) = SN_FN(c, numbers);
+    for (int d = 0; d < 4; d++) {
+        sn_tensor *x = tensor_random(3, dtypes[d], SN_I(5, 7));
+        sn_counters first = {.size = 0};
+        for (int i = 0; i < 9; i++) {
+            double a = i == 7 ? odd : values[i % 8], b = values[(i * 3 + 1) % 8];
+            EXPECT_SAME(fast(x, a, b), numbers(x, a, b));
+            if (i == 0) first = counters_now();
+        }
+        assert_int_equal(counters_now().compiles,
+                         first.compiles); /* the kernels took them before */
+        assert_int_equal(counters_now().recompiles - first.recompiles, 1);
+    }
+    assert_int_equal(graphs_of(c), 8);
+    sn_compiled_release(c);
+}
+
+/* The same where the program is an optimizer's: one more graph for any number of rates. */
+static sn_tensor *adam(sn_tensor *w, sn_tensor *m, sn_tensor *v, double rate) {
+    return sn_addcmul(w, m, sn_rsqrt(v), -rate);
+}
+
+static void a_rate_may_be_a_number_of_an_op(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(adam, "tttd:t", NULL);
+    sn_tensor *(*fast)(sn_tensor *, sn_tensor *, sn_tensor *, double) = SN_FN(c, adam);
+    sn_tensor *w = tensor_random(1, SN_F32, SN_I(10)), *m = tensor_random(2, SN_F32, SN_I(10)),
+              *v = sn_abs(tensor_random(3, SN_F32, SN_I(10)));
+    sn_counters before = counters_now();
+    for (int i = 1; i <= 2000; i++) {
+        sn_scope scope = sn_scope_begin();
+        sn_tensor *got = fast(w, m, v, 1.0 / i);
+        if (i % 100 == 1) EXPECT_SAME(got, adam(w, m, v, 1.0 / i));
+        sn_scope_end(scope, NULL);
+    }
+    assert_int_equal(counters_now().recompiles - before.recompiles, 1);
+    assert_int_equal(graphs_of(c), 2);
+    sn_compiled_release(c);
+}
+
 /* ---- positions ------------------------------------------------------------------------------------- */
 
 enum { CACHE_HEADS = 3, CACHE_LENGTH = 1024, CACHE_WIDTH = 16 };
@@ -442,6 +500,8 @@ int main(void) {
         API_TEST(strides_are_general),
         API_TEST(ten_thousand_rates_are_one_more_graph),
         API_TEST(scalars_are_right_in_every_dtype),
+        API_TEST(numbers_of_ops_are_scalars_too),
+        API_TEST(a_rate_may_be_a_number_of_an_op),
         API_TEST(a_thousand_tokens_compile_twice),
         API_TEST(a_position_in_a_tensor_writes_the_slice_alone),
         API_TEST(draws_follow_the_sizes),

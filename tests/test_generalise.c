@@ -184,6 +184,36 @@ static void a_position_and_one_more_are_one_symbol(void **state) {
     general_free(&g);
 }
 
+static void slopes(int a, int b, int *n) {
+    n[0] = a;
+    n[1] = b;
+}
+static const Family bent = {"graph f(%%0: f32[8]) {\n"
+                            "  %%1 = leaky_relu %%0 {slope=%d} : f32[8]\n"
+                            "  %%2 = softplus %%1 {beta=1.0, threshold=%d} : f32[8]\n"
+                            "  return %%2\n}\n",
+                            slopes};
+
+/* A number that varies is a scalar of the call; one that does not stays what it was. */
+static void a_number_that_varies_is_a_scalar(void **state) {
+    (void)state;
+    GeneralGraph g;
+    int64_t symbols[SYMBOLS_MOST];
+    uint64_t scalars[SYMBOLS_MOST];
+    generalise(&bent, 5, 20, 6, 20, &g);
+    expect_text(&g, "graph f(%0: f32[8]) {\n"
+                    "  %1 = leaky_relu %0 {slope=scalar 0}          : f32[8]\n"
+                    "  %2 = softplus %1 {beta=1.0, threshold=2e+01} : f32[8]\n"
+                    "  return %2\n"
+                    "}\n");
+    expect_round_trip(&g);
+    assert_int_equal(bind(&g, &bent, 3, 20, symbols, scalars), BIND_OK);
+    double three = 3;
+    assert_memory_equal(&scalars[0], &three, sizeof three);
+    assert_int_equal(bind(&g, &bent, 3, 21, symbols, scalars), BIND_WORDS);
+    general_free(&g);
+}
+
 /* ---- ranges --------------------------------------------------------------------------------------- */
 
 static void bounds(int a, int b, int *n) {
@@ -312,6 +342,7 @@ int main(void) {
         cmocka_unit_test(sizes_that_differ_are_symbols),
         cmocka_unit_test(products_and_parts_are_found),
         cmocka_unit_test(a_position_and_one_more_are_one_symbol),
+        cmocka_unit_test(a_number_that_varies_is_a_scalar),
         cmocka_unit_test(a_range_is_an_index_and_its_start),
         cmocka_unit_test(what_only_seemed_equal_becomes_two_symbols),
         cmocka_unit_test(an_axis_does_not_vary),

@@ -443,7 +443,7 @@ static void damage_flag(Graph *g) {
     g->words.data[node_at(g, 2)->attrs + 2] = 2;
 }
 static void damage_kind(Graph *g) {
-    g->words.data[node_at(g, 2)->attrs + 1] = 4;
+    g->words.data[node_at(g, 2)->attrs + 1] = CONST_REAL + 1;
 }
 static void damage_size(Graph *g) {
     g->words.data[node_at(g, 2)->attrs + 1] = CONST_SIZE; /* there are no expressions */

@@ -182,6 +182,11 @@ static void calls_that_break_the_signature_are_refused(void **state) {
     assert_int_equal(op_infer(NULL, OP_NEG, &x, 1, &attrs, &result, NULL), SN_ERROR_ARGUMENT);
     attrs.count = 0;
     assert_int_equal(op_infer(NULL, OP_COUNT, &x, 1, &attrs, &result, NULL), SN_ERROR_ARGUMENT);
+    AttrList scalar = {.count = 1,
+                       .words = {attr_scalar(0)}}; /* a slope may vary, a scale may not */
+    assert_int_equal(op_infer(NULL, OP_LEAKY_RELU, &x, 1, &scalar, &result, NULL), SN_OK);
+    scalar = (AttrList){.count = 3, .words = {0, 0, attr_scalar(0)}};
+    assert_int_equal(op_infer(NULL, OP_VAR, &x, 1, &scalar, &result, NULL), SN_ERROR_ARGUMENT);
     x.dtype = SN_DTYPE_COUNT;
     assert_int_equal(op_infer(NULL, OP_NEG, &x, 1, &attrs, &result, NULL), SN_ERROR_ARGUMENT);
     x = (TensorType){.rank = SN_MAX_RANK + 1};

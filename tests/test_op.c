@@ -27,9 +27,10 @@ static void the_op_table_is_well_formed(void **state) {
             assert_true(params[i].suffix == 0 || params[i].kind == 't');
             size_t used = strlen(rebuilt);
             assert_true(!params[i].is_size || strchr("lLh", params[i].kind));
+            assert_true(!params[i].is_real || params[i].kind == 'd');
             snprintf(rebuilt + used, sizeof rebuilt - used, "%s%s:%c%.1s%s", i ? " " : "",
                      params[i].name, params[i].kind, &params[i].suffix,
-                     params[i].is_size ? "~" : "");
+                     params[i].is_size || params[i].is_real ? "~" : "");
             for (int32_t k = 0; k < i; k++) assert_string_not_equal(params[i].name, params[k].name);
             generators += params[i].kind == 'r';
             /* The generator's state is the last operand, wherever it stands in the signature. */

@@ -117,7 +117,8 @@ static void a_cold_handle_survives_a_storm(void **state) {
         sn_explain(c, &e);
         assert_int_equal(e.fallbacks, 0);
         assert_false(e.rerun);
-        assert_true(e.graphs <= 8);
+        assert_true(e.graphs <=
+                    6); /* of each of two structures one, and one for each number that varies */
         sn_compiled_release(c);
     }
 }
