@@ -17,11 +17,13 @@ enum {
 
 /* A kept plan. */
 typedef struct EagerPlan {
-    uint64_t hash;          /* of the key */
-    uint64_t *key;          /* what it holds for */
-    uint32_t words;         /* of the key */
-    Executable *executable; /* NULL = free */
-    TensorType result;      /* dtype and dims */
+    uint64_t hash;                    /* of the key */
+    uint64_t *key;                    /* what it holds for */
+    uint32_t words;                   /* of the key */
+    Executable *executable;           /* NULL = free */
+    TensorType result;                /* dtype and dims */
+    Executable *bound;                /* the executable with … */
+    uint64_t scalars[OP_MOST_PARAMS]; /* … these numbers; NULL where the op takes none */
 } EagerPlan;
 
 static _Thread_local EagerPlan *table;
@@ -30,6 +32,7 @@ static pthread_once_t table_once = PTHREAD_ONCE_INIT;
 
 static void drop(EagerPlan *plan) {
     executable_release(plan->executable);
+    executable_release(plan->bound);
     mem_free(plan->key);
     *plan = (EagerPlan){0};
 }
@@ -59,15 +62,35 @@ static EagerPlan *slot_for(uint64_t hash) {
 
 /* One eager call. */
 typedef struct EagerCall {
-    OpCode op;                /* what is run */
-    sn_tensor *const *inputs; /* operands */
-    int32_t n_inputs;         /* how many */
-    const AttrList *attrs;    /* as given */
-    sn_rng *generator;        /* or NULL */
-    sn_tensor *target;        /* what the result is written into, or NULL */
-    sn_dtype weak_dtype;      /* in which weak scalars take part */
-    Site site;                /* of the call */
+    OpCode op;                        /* what is run */
+    sn_tensor *const *inputs;         /* operands */
+    int32_t n_inputs;                 /* how many */
+    const AttrList *attrs;            /* as given */
+    sn_rng *generator;                /* or NULL */
+    sn_tensor *target;                /* what the result is written into, or NULL */
+    sn_dtype weak_dtype;              /* in which weak scalars take part */
+    Site site;                        /* of the call */
+    uint64_t scalars[OP_MOST_PARAMS]; /* numbers that no plan depends on */
+    int32_t n_scalars;                /* how many */
 } EagerCall;
+
+/* Numbers on which no plan depends (d~) become scalars of the call, so that their values make no new plan;
+ * `general` receives the attributes with scalars in their places. */
+static void take_scalars(EagerCall *call, AttrList *general) {
+    int32_t n_params, at = 0;
+    const OpParam *params = op_params(call->op, &n_params);
+    general->count = call->attrs->count;
+    memcpy(general->words, call->attrs->words, sizeof(int64_t) * (size_t)call->attrs->count);
+    for (int32_t i = 0; i < n_params; i++) {
+        if (params[i].kind == 't' || params[i].kind == 'r') continue;
+        if (params[i].is_real) {
+            call->scalars[call->n_scalars] = (uint64_t)call->attrs->words[at];
+            general->words[at] = attr_scalar((uint32_t)call->n_scalars++);
+        }
+        at += params[i].kind == 'L' ? 1 + (int32_t)call->attrs->words[at] : 1;
+    }
+    call->attrs = general;
+}
 
 sn_dtype eager_weak_dtype(OpCode op, sn_tensor *const *inputs, int32_t n_inputs) {
     Promotion promotion = {0};
@@ -171,6 +194,31 @@ static sn_status make_plan(const EagerCall *call, Executable **out, TensorType *
     return status;
 }
 
+/* The executable with the call's numbers in place of `*executable`, whose reference it takes. */
+static sn_status bind_scalars(const EagerCall *call, Executable **executable, sn_error *error) {
+    if (!call->n_scalars) return SN_OK;
+    Executable *plain = *executable;
+    sn_status status = executable_bind(plain, NULL, call->scalars, executable, error);
+    executable_release(plain);
+    return status;
+}
+
+/* The kept plan with the call's numbers; often they are those of the last call. */
+static sn_status use_plan(EagerPlan *plan, const EagerCall *call, Executable **out,
+                          sn_error *error) {
+    size_t bytes = sizeof *call->scalars * (size_t)call->n_scalars;
+    if (call->n_scalars && (!plan->bound || memcmp(plan->scalars, call->scalars, bytes) != 0)) {
+        Executable *bound = executable_retain(plan->executable);
+        sn_status status = bind_scalars(call, &bound, error);
+        if (status != SN_OK) return status;
+        executable_release(plan->bound);
+        plan->bound = bound;
+        memcpy(plan->scalars, call->scalars, bytes);
+    }
+    *out = executable_retain(call->n_scalars ? plan->bound : plan->executable);
+    return SN_OK;
+}
+
 /* The plan, kept or made; the caller gets a reference. */
 static sn_status find_plan(const EagerCall *call, Executable **out, TensorType *result,
                            sn_error *error) {
@@ -180,18 +228,22 @@ static sn_status find_plan(const EagerCall *call, Executable **out, TensorType *
     EagerPlan *slot = words ? slot_for(hash) : NULL;
     if (slot && slot->executable && slot->hash == hash && slot->words == words &&
         memcmp(slot->key, key, words * sizeof *key) == 0) {
-        *out = executable_retain(slot->executable);
         *result = slot->result;
-        return SN_OK;
+        return use_plan(slot, call, out, error);
     }
     sn_status status = make_plan(call, out, result, error);
-    if (status != SN_OK || !slot) return status;
-    uint64_t *copy = mem_alloc(words * sizeof *copy);
-    if (!copy) return SN_OK; /* it runs; it is only not kept */
-    memcpy(copy, key, words * sizeof *copy);
-    drop(slot);
-    *slot = (EagerPlan){hash, copy, words, executable_retain(*out), *result};
-    return SN_OK;
+    if (status != SN_OK) return status;
+    uint64_t *copy = slot ? mem_alloc(words * sizeof *copy) : NULL;
+    if (copy) { /* else it runs, and is only not kept */
+        memcpy(copy, key, words * sizeof *copy);
+        drop(slot);
+        *slot = (EagerPlan){.hash = hash,
+                            .key = copy,
+                            .words = words,
+                            .executable = executable_retain(*out),
+                            .result = *result};
+    }
+    return bind_scalars(call, out, error);
 }
 
 /* ---- running --------------------------------------------------------------------------------------------- */
@@ -315,6 +367,8 @@ static sn_tensor *run_call(EagerCall *call) {
     sn_error error;
     error_init(&error);
     bool copies = call->op == OP_CLONE && call->target; /* converted once, to the target's dtype */
+    AttrList general;
+    if (op_operands(call->op)->numbers) take_scalars(call, &general);
     if (has_weak(call))
         call->weak_dtype = copies ? (sn_dtype)call->inputs[1]->dtype
                                   : eager_weak_dtype(call->op, call->inputs, call->n_inputs);
@@ -328,7 +382,14 @@ static sn_tensor *run_call(EagerCall *call) {
 
 sn_tensor *eager_op(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, const AttrList *attrs,
                     sn_rng *generator, sn_tensor *target, Site site) {
-    EagerCall call = {op, inputs, n_inputs, attrs, generator, target, SN_F32, site};
+    EagerCall call = {.op = op,
+                      .inputs = inputs,
+                      .n_inputs = n_inputs,
+                      .attrs = attrs,
+                      .generator = generator,
+                      .target = target,
+                      .weak_dtype = SN_F32,
+                      .site = site};
     if (!target) return scope_check(site) ? run_call(&call) : NULL; /* before any work is done */
     if (target->kind != TENSOR_REAL)
         return error_raise(SN_ERROR_ARGUMENT, site, "%s_: a scalar constant cannot be written",

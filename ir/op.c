@@ -59,6 +59,7 @@ static int32_t parse_signature(const char *text, OpParam *out) {
 static OpOperands operands_of(const OpParam *of, int32_t count) {
     OpOperands found = {.array = -1};
     for (int32_t i = 0; i < count; i++) {
+        found.numbers = found.numbers || of[i].is_real;
         if (of[i].kind != 't' && of[i].kind != 'r') continue;
         if (of[i].suffix == '*') found.array = found.count;
         found.params[found.count++] = (int8_t)i;

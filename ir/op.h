@@ -116,6 +116,7 @@ typedef struct OpOperands {
     int8_t count;                  /* how many */
     int8_t array;                  /* which of them is an array; -1 = none */
     int8_t params[OP_MOST_PARAMS]; /* the parameter of each */
+    bool numbers; /* some other parameter is a number that may be a scalar of the call */
 } OpOperands;
 const OpOperands *op_operands(OpCode op);
 /* The parameter that operand `input` of `n_inputs` is of: an array has what the others leave. */

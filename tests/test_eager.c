@@ -339,6 +339,29 @@ static void a_sweep_over_1000_lengths_compiles_nothing(void **state) {
     assert_int_equal(after.traces, before.traces);
 }
 
+/* A number of an op is no part of its plan: what a call costs does not depend on whether it is new. */
+static void a_sweep_over_numbers_looks_up_no_kernel(void **state) {
+    (void)state;
+    static const float x[] = {1.5f, -2, 0.1f}, y[] = {3, 0.7f, -1e30f}, z[] = {-0.3f, 1e-3f, 8};
+    sn_tensor *tx = sn_from_copy(x, sizeof x, SN_I(3), SN_F32);
+    sn_tensor *ty = sn_from_copy(y, sizeof y, SN_I(3), SN_F32);
+    sn_tensor *tz = sn_from_copy(z, sizeof z, SN_I(3), SN_F32);
+    sn_counters before = {.size = 0};
+    for (int i = -1; i < 300; i++) {
+        sn_scope scope = sn_scope_begin();
+        double value = i % 7 == 6 ? 0.1 : 1.0 / (3 + i);
+        float got[3], filled[2];
+        sn_tensor *sum = sn_addcmul(tx, ty, tz, value);
+        assert_true(sn_read(sum, SN_F32, got, sizeof got));
+        for (int j = 0; j < 3; j++) assert_true(got[j] == x[j] + (float)value * y[j] * z[j]);
+        assert_true(sn_read(sn_full(SN_I(2), value, SN_F32), SN_F32, filled, sizeof filled));
+        assert_true(filled[0] == (float)value && filled[1] == (float)value);
+        if (i < 0) before = counters_now();
+        sn_scope_end(scope, NULL);
+    }
+    assert_int_equal(counters_now().cache_memory_hits, before.cache_memory_hits);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         API_TEST(from_copy_copies_and_read_converts),
@@ -356,6 +379,7 @@ int main(void) {
         API_TEST(in_place_ops_keep_dtype_shape_and_memory),
         API_TEST(writes_from_overlapping_memory_read_the_old_values),
         API_TEST(a_sweep_over_1000_lengths_compiles_nothing),
+        API_TEST(a_sweep_over_numbers_looks_up_no_kernel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
