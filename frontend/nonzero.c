@@ -8,7 +8,6 @@
 #include "ir/infer.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #undef sn_nonzero
 #undef sn_masked_select
@@ -46,18 +45,20 @@ static bool read_flags(sn_tensor *x, const char *op, Site site, Flags *flags) {
     if (set) set = sn_contiguous_at(set, site.file, site.line);
     sn_tensor *real = set ? tensor_realize(set, op, site) : NULL;
     if (!real) return false;
-    *flags =
-        (Flags){real, (const uint8_t *)tensor_data(real), sizes_count(real->dims, real->rank), 0};
-    for (int64_t i = 0; i < flags->count; i++) flags->set += flags->at[i] != 0;
+    const uint8_t *at = (const uint8_t *)tensor_data(real);
+    int64_t count = sizes_count(real->dims, real->rank), n_set = 0;
+    for (int64_t i = 0; i < count; i++) n_set += at[i] != 0;
+    *flags = (Flags){real, at, count, n_set};
     return true;
 }
 
 /* Every place is written before it is known whether it holds: no branch, and the last one found ends it. */
 static void write_positions(const Flags *flags, int64_t *positions) {
-    int64_t found = 0;
-    for (int64_t i = 0; found < flags->set; i++) {
+    const uint8_t *at = flags->at;
+    int64_t found = 0, set = flags->set;
+    for (int64_t i = 0; found < set; i++) {
         positions[found] = i;
-        found += flags->at[i] != 0;
+        found += at[i] != 0;
     }
 }
 
@@ -143,52 +144,72 @@ sn_tensor *sn_masked_select(sn_tensor *x, sn_tensor *mask) {
 /* ---- unique ----------------------------------------------------------------------------------------- */
 
 /* An element and where it stands. */
-typedef union Number {
-    int64_t integer; /* of an integer or bool */
-    double real;     /* of a float: f64 holds every dtype's values */
-} Number;
 typedef struct Place {
-    Number value;     /* the element */
+    uint64_t key;     /* in the order of the elements; equal elements have one */
     int64_t position; /* row-major, in x */
 } Place;
 
-static int by_position(const Place *a, const Place *b) {
-    return (a->position > b->position) - (a->position < b->position);
+static const uint64_t sign_bit = (uint64_t)1 << 63, nan_key = UINT64_MAX;
+
+static uint64_t key_of_integer(int64_t value) {
+    return (uint64_t)value ^ sign_bit;
 }
 
-static int compare_integers(const void *left, const void *right) {
-    const Place *a = left, *b = right;
-    int order = (a->value.integer > b->value.integer) - (a->value.integer < b->value.integer);
-    return order ? order : by_position(a, b);
+/* The bits of floats of one sign are in order; -0 is taken for +0. */
+static uint64_t key_of_real(double value) {
+    uint64_t bits;
+    if (isnan(value)) return nan_key;
+    if (value == 0) value = 0;
+    memcpy(&bits, &value, sizeof bits);
+    return bits & sign_bit ? ~bits : bits | sign_bit;
 }
 
-/* NaN comes last. */
-static int compare_reals(const void *left, const void *right) {
-    const Place *a = left, *b = right;
-    int order = (a->value.real > b->value.real) - (a->value.real < b->value.real);
-    if (!order) order = (isnan(a->value.real) != 0) - (isnan(b->value.real) != 0);
-    return order ? order : by_position(a, b);
+enum { KEY_BYTES = 8, BYTE_VALUES = 256 };
+
+static uint32_t key_byte(const Place *place, int32_t number) {
+    return (uint8_t)(place->key >> (8 * number));
 }
 
-/* The elements of x, sorted; the caller frees them. NULL with the error raised. */
-static Place *sorted_places(sn_tensor *x, int64_t count, Site site) {
+/* Radix sort, least byte first, which keeps the order of equal keys; bytes that all keys share are passed
+ * over. Returns `places` or `spare`, whichever holds the result. */
+static Place *sort_places(Place *places, Place *spare, int64_t count) {
+    int64_t counts[KEY_BYTES][BYTE_VALUES] = {{0}};
+    for (int64_t i = 0; i < count; i++)
+        for (int32_t b = 0; b < KEY_BYTES; b++) counts[b][key_byte(&places[i], b)]++;
+    for (int32_t b = 0; b < KEY_BYTES && count; b++) {
+        if (counts[b][key_byte(&places[0], b)] == count) continue;
+        int64_t next[BYTE_VALUES], first = 0;
+        for (int32_t v = 0; v < BYTE_VALUES; v++) {
+            next[v] = first;
+            first += counts[b][v];
+        }
+        for (int64_t i = 0; i < count; i++) spare[next[key_byte(&places[i], b)]++] = places[i];
+        Place *sorted = spare;
+        spare = places;
+        places = sorted;
+    }
+    return places;
+}
+
+/* Reads x into places in row-major order. An f64 holds every float, an i64 every integer. */
+static bool read_places(sn_tensor *x, Place *places, int64_t count, Site site) {
     bool real = dtype_is_float((sn_dtype)x->dtype);
-    Number *values = mem_alloc((size_t)count * sizeof *values + 1);
-    Place *places = mem_alloc((size_t)count * sizeof *places + 1);
-    bool made = values && places;
-    if (!made) error_raise(SN_ERROR_MEMORY, site, "unique: out of memory");
-    made = made && sn_read_at(x, real ? SN_F64 : SN_I64, values, (size_t)count * sizeof *values,
-                              site.file, site.line);
-    for (int64_t i = 0; made && i < count; i++) places[i] = (Place){values[i], i};
-    if (made) qsort(places, (size_t)count, sizeof *places, real ? compare_reals : compare_integers);
-    mem_free(values);
-    if (made) return places;
-    mem_free(places);
-    return NULL;
+    int64_t *words = mem_alloc((size_t)count * sizeof *words);
+    if (!words) return error_raise(SN_ERROR_MEMORY, site, "unique: out of memory") != NULL;
+    bool ok = sn_read_at(x, real ? SN_F64 : SN_I64, words, (size_t)count * sizeof *words, site.file,
+                         site.line);
+    for (int64_t i = 0; ok && i < count; i++) {
+        double value;
+        memcpy(&value, &words[i], sizeof value);
+        places[i] = (Place){real ? key_of_real(value) : key_of_integer(words[i]), i};
+    }
+    mem_free(words);
+    return ok;
 }
 
-static bool same_value(const Place *a, const Place *b, bool real) {
-    return real ? a->value.real == b->value.real : a->value.integer == b->value.integer;
+/* Is it another element than the one before it? Every NaN is. */
+static bool starts_group(const Place *places, int64_t i, bool real) {
+    return i == 0 || places[i].key != places[i - 1].key || (real && places[i].key == nan_key);
 }
 
 /* What unique gives: three tensors of the current scope. */
@@ -201,8 +222,8 @@ typedef struct Distinct {
 static bool find_distinct(sn_tensor *x, const Place *places, int64_t count, Distinct *d,
                           Site site) {
     bool real = dtype_is_float((sn_dtype)x->dtype);
-    int64_t n = count > 0;
-    for (int64_t i = 1; i < count; i++) n += !same_value(&places[i - 1], &places[i], real);
+    int64_t n = 0;
+    for (int64_t i = 0; i < count; i++) n += starts_group(places, i, real);
     sn_tensor *first = new_positions(&n, 1, "unique", site);
     d->inverse = new_positions(x->dims, x->rank, "unique", site);
     d->counts = new_positions(&n, 1, "unique", site);
@@ -210,7 +231,7 @@ static bool find_distinct(sn_tensor *x, const Place *places, int64_t count, Dist
     int64_t *firsts = (int64_t *)tensor_data(first), *counts = (int64_t *)tensor_data(d->counts);
     int64_t *inverse = (int64_t *)tensor_data(d->inverse), at = -1;
     for (int64_t i = 0; i < count; i++) {
-        if (i == 0 || !same_value(&places[i - 1], &places[i], real)) {
+        if (starts_group(places, i, real)) {
             firsts[++at] = places[i].position;
             counts[at] = 0;
         }
@@ -231,9 +252,11 @@ sn_tensor *sn_unique_at(sn_tensor *x, sn_tensor **inverse, sn_tensor **counts, c
         !scope_check(site))
         return NULL;
     int64_t count = sizes_count(x->dims, x->rank);
-    Place *places = sorted_places(x, count, site);
+    Place *places = mem_calloc((size_t)count, 2 * sizeof *places);
+    if (!places) return error_raise(SN_ERROR_MEMORY, site, "unique: out of memory");
     Distinct d = {NULL, NULL, NULL};
-    bool made = places && find_distinct(x, places, count, &d, site);
+    bool made = read_places(x, places, count, site) &&
+                find_distinct(x, sort_places(places, places + count, count), count, &d, site);
     mem_free(places);
     if (!made) return NULL;
     if (inverse) *inverse = d.inverse;

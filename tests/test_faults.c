@@ -203,6 +203,16 @@ static void indexing(Run *run) {
     KEEP(sn_cross_entropy(sn_narrow(x, 0, 0, 3), i, SN_REDUCTION_MEAN));
 }
 
+static void sizes_from_data(Run *run) {
+    sn_tensor *x, *inverse, *counts;
+    TRY(x, make(SN_I(5, 6)));
+    KEEP(sn_nonzero(sn_gt(x, sn_c(1))));
+    KEEP(sn_masked_select(x, sn_lt(x, sn_c(1))));
+    KEEP(sn_unique(sn_round(x), &inverse, &counts));
+    KEEP(inverse);
+    KEEP(counts);
+}
+
 static void contractions(Run *run) {
     sn_tensor *x, *w;
     TRY(x, make(SN_I(4, 6)));
@@ -675,6 +685,7 @@ SWEEP_TEST(reductions)
 SWEEP_TEST(views_and_joins)
 SWEEP_TEST(many_operands)
 SWEEP_TEST(indexing)
+SWEEP_TEST(sizes_from_data)
 SWEEP_TEST(contractions)
 SWEEP_TEST(random_numbers)
 SWEEP_TEST(writes)
@@ -767,6 +778,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(views_and_joins_survives),
         cmocka_unit_test(many_operands_survives),
         cmocka_unit_test(indexing_survives),
+        cmocka_unit_test(sizes_from_data_survives),
         cmocka_unit_test(contractions_survives),
         cmocka_unit_test(random_numbers_survives),
         cmocka_unit_test(writes_survives),

@@ -86,8 +86,8 @@ static void unique_sorts_and_counts(void **state) {
     EXPECT_VALUES(sn_unique(sn_flip(x, SN_I(0, 1)), NULL, NULL), -INFINITY, -1, 0, 2, NAN, NAN);
     EXPECT_VALUES(sn_unique(tensor_of(SN_BOOL, SN_I(3), V(1, 0, 1)), NULL, &counts), 0, 1);
     EXPECT_VALUES(counts, 1, 2);
-    int64_t extremes[] = {INT64_MAX, INT64_MIN, -1, INT64_MAX - 1, INT64_MIN};
-    sn_tensor *large = sn_from_copy(extremes, sizeof extremes, SN_I(5), SN_I64);
+    int64_t extremes[] = {INT64_MAX, INT64_MIN, -1, INT64_MAX - 1, INT64_MIN, INT64_MAX};
+    sn_tensor *large = sn_from_copy(extremes, sizeof extremes, SN_I(6), SN_I64);
     int64_t sorted[4];
     assert_true(sn_read(sn_unique(large, NULL, NULL), SN_I64, sorted, sizeof sorted));
     assert_true(sorted[0] == INT64_MIN && sorted[1] == -1);
