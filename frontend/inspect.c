@@ -195,26 +195,6 @@ static TensorType sized_type(const SizedGraph *sized, NodeId id) {
     return type;
 }
 
-static int64_t node_bytes(const SizedGraph *sized, NodeId id) {
-    TensorType type = sized_type(sized, id);
-    return type_count(&type) * (int64_t)sn_dtype_size((sn_dtype)type.dtype);
-}
-
-/* Bytes that the ops move when each one reads its operands and writes its result. */
-static int64_t unfused_bytes(const SizedGraph *sized) {
-    const Graph *graph = sized->graph;
-    int64_t bytes = 0;
-    for (NodeId i = 0; i < graph->nodes.count; i++) {
-        const Node *node = graph_node(graph, i);
-        if (op_is((OpCode)node->op, CLASS_SOURCE) || op_is((OpCode)node->op, CLASS_VIEW)) continue;
-        bytes += node_bytes(sized, i);
-        for (uint32_t j = 0; j < node->n_inputs; j++)
-            if (node_inputs(graph, node)[j] != NODE_NONE)
-                bytes += node_bytes(sized, node_inputs(graph, node)[j]);
-    }
-    return bytes;
-}
-
 static int32_t count_ops(const Graph *graph) {
     int32_t ops = 0;
     for (NodeId i = 0; i < graph->nodes.count; i++)
@@ -242,12 +222,12 @@ static void explain_steps(const Executable *executable, sn_explanation *e) {
 }
 
 static void explain_instance(const GraphInstance *instance, sn_explanation *e) {
-    SizedGraph sized;
+    Graph recorded;
     e->ops = count_ops(compiled_recorded(instance->graph));
     e->plan_ns = instance->graph->plan_ns;
     e->compile_ns = instance->graph->load_ns;
-    if (sized_open(instance, &sized)) e->bytes_unfused = unfused_bytes(&sized);
-    mem_free(sized.values);
+    if (instance_recorded(instance, &recorded)) e->bytes_unfused = unfused_bytes(&recorded);
+    graph_free(&recorded);
     if (instance->executable) explain_steps(instance->executable, e);
 }
 
