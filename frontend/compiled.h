@@ -62,7 +62,8 @@ int64_t *instance_values(const GraphInstance *instance);
  * compiled. A reference, or NULL with the error: the program cancelled or refused it, or memory is
  * out. */
 GraphInstance *instance_get(sn_compiled *owner, const Trace *trace, sn_error *error);
-/* Bytes that the ops of a graph without expressions move when each runs alone (frontend/unfused.c). */
+/* Bytes that the ops of a graph without expressions move when each runs alone; 0 where memory is out.
+ * (frontend/unfused.c) */
 int64_t unfused_bytes(const Graph *graph);
 /* Lets go of all graphs of the function. */
 void graphs_release(sn_compiled *owner);

@@ -2,6 +2,7 @@
 #include "frontend/compiled.h"
 
 #include "base/parallel.h"
+#include "base/status.h"
 #include "passes/pass.h"
 
 static int64_t node_bytes(const Graph *graph, NodeId id) {
@@ -19,24 +20,23 @@ static int64_t operand_bytes(const Graph *graph, NodeId id) {
     return bytes;
 }
 
-/* A graph of one node of `graph`; false where that cannot be. */
-static bool make_alone(const Graph *graph, NodeId id, Graph *alone) {
+/* A graph of one node of `graph`, which has few operands; false where that cannot be. */
+static bool make_alone(const Graph *graph, NodeId id, Graph *alone, sn_error *error) {
     const Node *node = graph_node(graph, id);
     Site site = graph->sites.data[node->site];
     NodeId inputs[OP_MOST_PARAMS];
     AttrList attrs;
-    if (node->n_inputs > OP_MOST_PARAMS) return false;
     for (uint32_t i = 0; i < node->n_inputs; i++) {
         NodeId input = node_inputs(graph, node)[i];
         inputs[i] = NODE_NONE;
         if (input == NODE_NONE) continue;
         TensorType type = node_type(graph, input);
-        inputs[i] = graph_input(alone, &type, NULL, site, NULL);
+        inputs[i] = graph_input(alone, &type, NULL, site, error);
         if (inputs[i] == NODE_NONE) return false;
     }
     attrs.count = node->n_attrs;
     memcpy(attrs.words, node_attrs(graph, node), sizeof(int64_t) * node->n_attrs);
-    NodeId made = graph_emit(alone, (OpCode)node->op, inputs, node->n_inputs, &attrs, site, NULL);
+    NodeId made = graph_emit(alone, (OpCode)node->op, inputs, node->n_inputs, &attrs, site, error);
     return made != NODE_NONE && graph_output(alone, made, -1);
 }
 
@@ -45,12 +45,14 @@ static int64_t composite_bytes(const Graph *graph, NodeId id) {
     PipelineOptions options = {.target = target_host(), .threads = parallel_threads()};
     Graph alone;
     Program program;
+    sn_error error;
+    error_init(&error);
     graph_init(&alone, graph->name);
     alone.no_fold = true;
     program_init(&program);
     int64_t bytes = 0;
-    bool ok =
-        make_alone(graph, id, &alone) && pipeline_run(&alone, &options, &program, NULL) == SN_OK;
+    bool ok = make_alone(graph, id, &alone, &error) &&
+              pipeline_run(&alone, &options, &program, &error) == SN_OK;
     for (uint32_t i = 0; ok && i < program.steps.count; i++)
         bytes += program.numbers.data[program.steps.data[i].costs + COST_BYTES];
     program_free(&program);
@@ -63,8 +65,12 @@ int64_t unfused_bytes(const Graph *graph) {
     for (NodeId id = 0; id < graph->nodes.count; id++) {
         OpCode op = (OpCode)graph_node(graph, id)->op;
         if (op_is(op, CLASS_SOURCE) || op_is(op, CLASS_VIEW)) continue;
-        int64_t own = op_is(op, CLASS_COMPOSITE) ? composite_bytes(graph, id) : -1;
-        bytes += own >= 0 ? own : node_bytes(graph, id) + operand_bytes(graph, id);
+        int64_t own =
+            op_is(op, CLASS_COMPOSITE) && graph_node(graph, id)->n_inputs <= OP_MOST_PARAMS
+                ? composite_bytes(graph, id)
+                : node_bytes(graph, id) + operand_bytes(graph, id);
+        if (own < 0) return 0;
+        bytes += own;
     }
     return bytes;
 }
