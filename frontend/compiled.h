@@ -173,6 +173,12 @@ void entry_add(sn_compiled *compiled, Entry *entry);
 /* Lets go of all entries of the function, and of this thread's hold on one. */
 void entries_release(sn_compiled *compiled);
 
+/* A dim of a tensor argument. */
+typedef struct VaryingDim {
+    int32_t argument; /* number of the tensor */
+    int32_t axis;     /* of it */
+} VaryingDim;
+
 struct sn_compiled {
     _Atomic int64_t refs;                  /* the program's and calls in flight */
     uint64_t serial;                       /* of the handle; never given twice */
@@ -206,6 +212,7 @@ struct sn_compiled {
     void *closure_code;          /* its address */
     pthread_mutex_t *lock;       /* of the following; several handles may have one */
     VEC(CompiledGraph *) graphs; /* compiled graphs; a reference to each */
+    VEC(VaryingDim) varying;     /* dims of arguments that were seen to vary */
     uint64_t clock;              /* counts uses of graphs */
     bool compiling;              /* a thread is making a graph … */
     pthread_t compiler;          /* … this one … */

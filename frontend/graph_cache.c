@@ -77,6 +77,7 @@ void instance_release(GraphInstance *instance) {
 void graphs_release(sn_compiled *owner) {
     for (uint32_t i = 0; i < owner->graphs.count; i++) graph_release(owner->graphs.data[i]);
     vec_free(&owner->graphs);
+    vec_free(&owner->varying);
     instance_release(owner->latest);
 }
 
@@ -188,6 +189,7 @@ typedef struct Lookup {
     bool guarded;           /* a general one fits but for a guard */
     char reason[160];       /* why the one looked at last does not serve */
     GeneralOptions options; /* what the program declared, for the inputs of the graph */
+    GeneralOptions learned; /* what was seen to vary, for them */
 } Lookup;
 
 /* Most lookups need none: they end at a graph that is equal. */
@@ -531,11 +533,14 @@ static void lookup_open(Lookup *look, sn_compiled *owner, const Graph *recorded)
     *look = (Lookup){.owner = owner, .recorded = recorded, .hash = graph_hash(recorded)};
 }
 
-/* What the function's policy says of a graph that was not found. */
+/* What the function's policy says of a graph that was not found. One of a structure that is new is made
+ * for all sizes at once, where sizes of other structures were seen to vary. */
 static MissDecision decide(Lookup *look, PolicyState *state) {
     sn_compiled *owner = look->owner;
     pthread_mutex_lock(owner->lock);
     find_partner(look);
+    bool alone = !look->general && !look->fixed && owner->shapes == SN_SHAPES_AUTO;
+    if (alone && !look->options.n_dims) look->options = look->learned;
     *state = (PolicyState){.stance = compiled_stance(owner),
                            .shapes = owner->shapes,
                            .at_limit = owner->at_limit,
@@ -652,8 +657,64 @@ static GraphInstance *miss(Lookup *look, sn_error *error) {
     return instance;
 }
 
+/* Have both inputs of the same types but for sizes? */
+static bool inputs_alike(const Graph *a, const Graph *b) {
+    if (a->inputs.count != b->inputs.count) return false;
+    for (uint32_t i = 0; i < a->inputs.count; i++) {
+        const Node *x = graph_node(a, a->inputs.data[i]), *y = graph_node(b, b->inputs.data[i]);
+        if (x->dtype != y->dtype || x->rank != y->rank) return false;
+    }
+    return true;
+}
+
+static void add_varying(sn_compiled *owner, int32_t argument, int32_t axis) {
+    for (uint32_t i = 0; i < owner->varying.count; i++) {
+        const VaryingDim *known = &owner->varying.data[i];
+        if (known->argument == argument && known->axis == axis) return;
+    }
+    VaryingDim dim = {argument, axis};
+    (void)vec_push(&owner->varying, dim); /* else it is learned another time */
+}
+
+/* Dims of arguments vary that differ from those of the latest graph with such inputs, of whatever
+ * structure. */
+static void learn(sn_compiled *owner, const Trace *trace) {
+    const Graph *now = &trace->graph, *known = NULL;
+    pthread_mutex_lock(owner->lock);
+    for (uint32_t i = owner->graphs.count; !known && i-- > 0;)
+        if (inputs_alike(compiled_recorded(owner->graphs.data[i]), now))
+            known = compiled_recorded(owner->graphs.data[i]);
+    for (uint32_t i = 0; known && i < trace->inputs.count; i++) {
+        const Node *node = graph_node(now, now->inputs.data[i]);
+        const Dim *dims = node_dims(now, node),
+                  *before = node_dims(known, graph_node(known, known->inputs.data[i]));
+        int32_t argument = trace->inputs.data[i].argument;
+        for (int32_t axis = 0; argument >= 0 && axis < node->rank; axis++)
+            if (dims[axis].word != before[axis].word) add_varying(owner, argument, axis);
+    }
+    pthread_mutex_unlock(owner->lock);
+}
+
+/* The dims that were seen to vary, and are more than 1 now, into at most `most` places of `dims`. */
+static void learned_inputs(const Trace *trace, uint32_t most, DeclaredDim *dims,
+                           GeneralOptions *options) {
+    sn_compiled *owner = trace->owner;
+    options->dims = dims;
+    pthread_mutex_lock(owner->lock);
+    for (uint32_t i = 0; i < owner->varying.count; i++)
+        for (uint32_t j = 0; j < trace->inputs.count; j++) {
+            const VaryingDim *d = &owner->varying.data[i];
+            const TraceInput *input = &trace->inputs.data[j];
+            bool varies = input->argument == d->argument && d->axis < input->tensor->rank &&
+                          input->tensor->dims[d->axis] > 1;
+            if (!varies || (uint32_t)options->n_dims == most) continue;
+            dims[options->n_dims++] = (DeclaredDim){NULL, j, d->axis, 0, INT64_MAX, 1};
+        }
+    pthread_mutex_unlock(owner->lock);
+}
+
 GraphInstance *instance_get(sn_compiled *owner, const Trace *trace, sn_error *error) {
-    DeclaredDim few[8], *dims = few;
+    DeclaredDim few[8], learned[SN_MAX_RANK], *dims = few;
     Lookup look;
     lookup_open(&look, owner, &trace->graph);
     GraphInstance *instance = find_instance(&look, error);
@@ -664,6 +725,8 @@ GraphInstance *instance_get(sn_compiled *owner, const Trace *trace, sn_error *er
             error_memory(error);
         } else {
             declared_inputs(trace, dims, &look.options);
+            learn(owner, trace);
+            learned_inputs(trace, SN_MAX_RANK, learned, &look.learned);
             instance = miss(&look, error);
         }
         if (dims != few) mem_free(dims);

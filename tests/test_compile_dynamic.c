@@ -93,7 +93,7 @@ static void a_block_compiles_for_one_more_than_the_dims_that_vary(void **state) 
     random_state = 2;
     for (int i = 0; i < PAIRS; i++) {
         sn_scope scope = sn_scope_begin();
-        int64_t batch = random_between(1, 6), length = random_between(2, 70);
+        int64_t batch = random_between(1, 6), length = random_between(1, 70);
         sn_tensor *x = tensor_random((uint32_t)i, SN_F32, SN_I(batch, length, WIDTH));
         sn_tensor *want = block(x, gain, qkv, out, up, down);
         sn_counters before = counters_now();
@@ -153,7 +153,7 @@ static void a_branch_on_a_size_has_two_general_graphs(void **state) {
         EXPECT_SAME(fast(x), short_or_long(x));
         sn_scope_end(scope, NULL);
     }
-    assert_int_equal(graphs_of(c), 4);
+    assert_int_equal(graphs_of(c), 3); /* the second structure knows that the size varies */
     sn_compiled_release(c);
 }
 
