@@ -41,12 +41,8 @@ static bool check_inputs(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, 
 /* The operands of copy_, which is no row of the op table. */
 static bool check_copy(sn_tensor *const *inputs, Site site) {
     static const char *const names[2] = {"x", "source"};
-    for (int32_t i = 0; i < 2; i++) {
-        if (!tensor_check(inputs[i], "copy_", names[i], site)) return false;
-        if (inputs[i]->kind != TENSOR_NONE) continue;
-        error_raise(SN_ERROR_ARGUMENT, site, "copy_: %s is SN_NONE", names[i]);
-        return false;
-    }
+    for (int32_t i = 0; i < 2; i++)
+        if (!tensor_check_present(inputs[i], "copy_", names[i], site)) return false;
     return true;
 }
 
@@ -223,8 +219,7 @@ static bool plan_index(const sn_tensor *x, const sn_index_item *items, int32_t c
 sn_tensor *sn_index_at(sn_tensor *x, const sn_index_item *items, int32_t count, const char *file,
                        int32_t line) {
     Site site = {file, line};
-    if (error_pending(thread_state()) || !tensor_check(x, "index", "x", site)) return NULL;
-    if (x->kind == TENSOR_NONE) return error_raise(SN_ERROR_ARGUMENT, site, "index: x is SN_NONE");
+    if (error_pending(thread_state()) || !tensor_check_present(x, "index", "x", site)) return NULL;
     if (count < 0 || (count && !items))
         return error_raise(SN_ERROR_ARGUMENT, site, "index: %d items, %s", (int)count,
                            items ? "a negative number" : "but items is NULL");
@@ -307,9 +302,8 @@ bool sn_split(sn_tensor *x, const int64_t *sizes, int32_t count, int64_t axis, s
 
 sn_tensor *sn_contiguous_at(sn_tensor *x, const char *file, int32_t line) {
     Site site = {file, line};
-    if (error_pending(thread_state()) || !tensor_check(x, "contiguous", "x", site)) return NULL;
-    if (x->kind == TENSOR_NONE)
-        return error_raise(SN_ERROR_ARGUMENT, site, "contiguous: x is SN_NONE");
+    if (error_pending(thread_state()) || !tensor_check_present(x, "contiguous", "x", site))
+        return NULL;
     if (x->kind == TENSOR_WEAK || tensor_is_dense(x)) return x;
     return sn_clone_at(x, file, line);
 }

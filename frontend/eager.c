@@ -22,8 +22,8 @@ typedef struct EagerPlan {
     uint32_t words;                   /* of the key */
     Executable *executable;           /* NULL = free */
     TensorType result;                /* dtype and dims */
-    Executable *bound;                /* the executable with … */
-    uint64_t scalars[OP_MOST_PARAMS]; /* … these numbers; NULL where the op takes none */
+    Executable *bound;                /* the executable with `scalars`; NULL where there are none */
+    uint64_t scalars[OP_MOST_PARAMS]; /* numbers of the latest call */
 } EagerPlan;
 
 static _Thread_local EagerPlan *table;
@@ -234,16 +234,12 @@ static sn_status find_plan(const EagerCall *call, Executable **out, TensorType *
     sn_status status = make_plan(call, out, result, error);
     if (status != SN_OK) return status;
     uint64_t *copy = slot ? mem_alloc(words * sizeof *copy) : NULL;
-    if (copy) { /* else it runs, and is only not kept */
-        memcpy(copy, key, words * sizeof *copy);
-        drop(slot);
-        *slot = (EagerPlan){.hash = hash,
-                            .key = copy,
-                            .words = words,
-                            .executable = executable_retain(*out),
-                            .result = *result};
-    }
-    return bind_scalars(call, out, error);
+    if (!copy) return bind_scalars(call, out, error); /* it runs; it is only not kept */
+    memcpy(copy, key, words * sizeof *copy);
+    drop(slot);
+    *slot = (EagerPlan){
+        .hash = hash, .key = copy, .words = words, .executable = *out, .result = *result};
+    return use_plan(slot, call, out, error);
 }
 
 /* ---- running --------------------------------------------------------------------------------------------- */

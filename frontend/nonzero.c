@@ -23,12 +23,6 @@ static sn_tensor *new_positions(const int64_t *dims, int32_t rank, const char *o
     return tensor_real(storage, &type, NULL, 0, site);
 }
 
-static bool check_operand(const sn_tensor *x, const char *op, const char *name, Site site) {
-    if (!tensor_check(x, op, name, site)) return false;
-    return x->kind != TENSOR_NONE ||
-           error_raise(SN_ERROR_ARGUMENT, site, "%s: %s is SN_NONE", op, name) != NULL;
-}
-
 /* ---- nonzero, masked_select ----------------------------------------------------------------------- */
 
 /* Which elements are not 0, read by the host. */
@@ -81,7 +75,8 @@ static void write_coordinates(const Flags *flags, int64_t *coordinates) {
 sn_tensor *sn_nonzero_at(sn_tensor *x, const char *file, int32_t line) {
     Site site = {file, line};
     Flags flags;
-    if (error_pending(thread_state()) || !check_operand(x, "nonzero", "x", site)) return NULL;
+    if (error_pending(thread_state()) || !tensor_check_present(x, "nonzero", "x", site))
+        return NULL;
     if (!scope_check(site)) return NULL;
     sn_scope scope = sn_scope_begin();
     sn_tensor *result = NULL;
@@ -96,42 +91,31 @@ sn_tensor *sn_nonzero(sn_tensor *x) {
     return sn_nonzero_at(x, NULL, 0);
 }
 
-/* The shape to which both broadcast; the rank, or -1 if there is none. */
-static int32_t broadcast(const sn_tensor *x, const sn_tensor *y, int64_t *dims) {
-    int32_t rank = x->rank > y->rank ? x->rank : y->rank;
-    for (int32_t i = 1; i <= rank; i++) {
-        int64_t a = i <= x->rank ? x->dims[x->rank - i] : 1;
-        int64_t b = i <= y->rank ? y->dims[y->rank - i] : 1;
-        if (a != b && a != 1 && b != 1) return -1;
-        dims[rank - i] = a == 1 ? b : a;
-    }
-    return rank;
-}
-
 static sn_tensor *masked_select(sn_tensor *x, sn_tensor *mask, Site site) {
-    int64_t dims[SN_MAX_RANK];
     Flags flags;
-    int32_t rank = broadcast(x, mask, dims);
-    if (rank < 0) {
+    TensorType both = {.rank = 0};
+    Infer shapes = {.result = &both};
+    if (!infer_broadcast(&shapes, (const Dim *)x->dims, x->rank) ||
+        !infer_broadcast(&shapes, (const Dim *)mask->dims, mask->rank)) {
         TensorType of_x = tensor_type(x), of_mask = tensor_type(mask);
         return error_raise(SN_ERROR_SHAPE, site,
                            "masked_select: shapes do not broadcast: x is %s, mask is %s",
                            type_text(&of_x).text, type_text(&of_mask).text);
     }
-    mask = dispatch_list(OP_EXPAND, mask, dims, rank, site);
+    mask = dispatch_list(OP_EXPAND, mask, type_sizes(&both), both.rank, site);
     if (!mask || !read_flags(mask, "masked_select", site, &flags)) return NULL;
     sn_tensor *positions = new_positions(&flags.set, 1, "masked_select", site);
     if (!positions) return NULL;
     write_positions(&flags, (int64_t *)tensor_data(positions));
-    x = dispatch_list(OP_EXPAND, x, dims, rank, site);
+    x = dispatch_list(OP_EXPAND, x, type_sizes(&both), both.rank, site);
     if (x) x = dispatch_list(OP_RESHAPE, x, (const int64_t[]){flags.count}, 1, site);
     return x ? sn_index_select_at(x, 0, positions, site.file, site.line) : NULL;
 }
 
 sn_tensor *sn_masked_select_at(sn_tensor *x, sn_tensor *mask, const char *file, int32_t line) {
     Site site = {file, line};
-    if (error_pending(thread_state()) || !check_operand(x, "masked_select", "x", site) ||
-        !check_operand(mask, "masked_select", "mask", site) || !scope_check(site))
+    if (error_pending(thread_state()) || !tensor_check_present(x, "masked_select", "x", site) ||
+        !tensor_check_present(mask, "masked_select", "mask", site) || !scope_check(site))
         return NULL;
     sn_scope scope = sn_scope_begin();
     return sn_scope_end(scope, masked_select(x, mask, site));
@@ -248,7 +232,7 @@ sn_tensor *sn_unique_at(sn_tensor *x, sn_tensor **inverse, sn_tensor **counts, c
     Site site = {file, line};
     if (inverse) *inverse = NULL;
     if (counts) *counts = NULL;
-    if (error_pending(thread_state()) || !check_operand(x, "unique", "x", site) ||
+    if (error_pending(thread_state()) || !tensor_check_present(x, "unique", "x", site) ||
         !scope_check(site))
         return NULL;
     int64_t count = sizes_count(x->dims, x->rank);

@@ -305,6 +305,12 @@ bool tensor_check(const sn_tensor *tensor, const char *op, const char *name, Sit
     return true;
 }
 
+bool tensor_check_present(const sn_tensor *tensor, const char *op, const char *name, Site site) {
+    if (!tensor_check(tensor, op, name, site)) return false;
+    return tensor->kind != TENSOR_NONE ||
+           error_raise(SN_ERROR_ARGUMENT, site, "%s: %s is SN_NONE", op, name) != NULL;
+}
+
 sn_tensor *tensor_realize(sn_tensor *tensor, const char *op, Site site) {
     if (error_pending(thread_state()) || !tensor_check(tensor, op, "tensor", site)) return NULL;
     if (tensor->kind == TENSOR_NONE)

@@ -125,6 +125,8 @@ bool tensor_overlaps_itself(const sn_tensor *tensor);
 bool tensors_overlap(const sn_tensor *x, const sn_tensor *y);
 /* Checks an argument: not NULL, not released, of this thread's trace. Raises. */
 bool tensor_check(const sn_tensor *tensor, const char *op, const char *name, Site site);
+/* The same, and that it is not SN_NONE. */
+bool tensor_check_present(const sn_tensor *tensor, const char *op, const char *name, Site site);
 /* Copies the elements of a tensor of equal dtype and dims; memory that overlaps must be the same. */
 void tensor_store(sn_tensor *target, const sn_tensor *source);
 /* The tensor's memory, computed if it was recorded only (a host read). NULL with the error raised. */

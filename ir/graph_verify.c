@@ -43,24 +43,16 @@ static const char *check_dims(const Graph *graph, const Node *node) {
 
 /* Tensor parameters take one operand each, an array one or more; only `t?` may be absent. */
 static const char *check_signature(const Graph *graph, const Node *node) {
-    int32_t n_params, fixed = 0, arrays = 0;
+    int32_t n_params;
     const OpParam *params = op_params((OpCode)node->op, &n_params);
-    for (int32_t i = 0; i < n_params; i++) {
-        if (params[i].kind != 't' && params[i].kind != 'r') continue;
-        if (params[i].suffix == '*')
-            arrays++;
-        else
-            fixed++;
-    }
-    if (node->n_inputs < fixed + arrays || (!arrays && node->n_inputs > fixed))
+    const OpOperands *operands = op_operands((OpCode)node->op);
+    if (node->n_inputs < operands->count ||
+        (operands->array < 0 && node->n_inputs > operands->count))
         return "wrong number of operands";
-    const NodeId *input = node_inputs(graph, node);
-    int32_t in_array = node->n_inputs - fixed;
-    for (int32_t i = 0; i < n_params; i++) {
-        if (params[i].kind != 't' && params[i].kind != 'r') continue;
-        int32_t span = params[i].suffix == '*' ? in_array : 1;
-        for (int32_t j = 0; j < span; j++, input++)
-            if (*input == NODE_NONE && params[i].suffix != '?') return "an absent operand";
+    for (int32_t i = 0; i < node->n_inputs; i++) {
+        const OpParam *param = &params[op_operand_param(operands, i, node->n_inputs)];
+        if (node_inputs(graph, node)[i] == NODE_NONE && param->suffix != '?')
+            return "an absent operand";
     }
     return NULL;
 }

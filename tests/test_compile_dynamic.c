@@ -318,14 +318,19 @@ static sn_tensor *decode(sn_tensor *keys, sn_tensor *values, sn_tensor *x, int64
     return sn_matmul(scores, v);
 }
 
-static void a_thousand_tokens_compile_twice(void **state) {
-    (void)state;
+/* Empty ones, for eager and for compiled calls. */
+static void make_caches(sn_tensor **keys, sn_tensor **values) {
     const int64_t dims[] = {CACHE_HEADS, CACHE_LENGTH, CACHE_WIDTH};
-    sn_tensor *keys[2], *values[2];
     for (int i = 0; i < 2; i++) {
         keys[i] = sn_zeros(dims, 3, SN_F32);
         values[i] = sn_zeros(dims, 3, SN_F32);
     }
+}
+
+static void a_thousand_tokens_compile_twice(void **state) {
+    (void)state;
+    sn_tensor *keys[2], *values[2];
+    make_caches(keys, values);
     sn_compiled *c = sn_compile(decode, "tttl:t", NULL);
     sn_tensor *(*fast)(sn_tensor *, sn_tensor *, sn_tensor *, int64_t) = SN_FN(c, decode);
     for (int64_t token = 0; token < 1000; token++) {
@@ -359,12 +364,8 @@ static sn_tensor *decode_at(sn_tensor *keys, sn_tensor *values, sn_tensor *x, sn
 
 static void a_position_in_a_tensor_writes_the_slice_alone(void **state) {
     (void)state;
-    const int64_t dims[] = {CACHE_HEADS, CACHE_LENGTH, CACHE_WIDTH};
     sn_tensor *keys[2], *values[2];
-    for (int i = 0; i < 2; i++) {
-        keys[i] = sn_zeros(dims, 3, SN_F32);
-        values[i] = sn_zeros(dims, 3, SN_F32);
-    }
+    make_caches(keys, values);
     sn_compiled *c = sn_compile(decode_at, "ttttt:t", NULL);
     sn_tensor *(*fast)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *) =
         SN_FN(c, decode_at);
