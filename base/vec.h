@@ -3,6 +3,7 @@
 #ifndef SN_BASE_VEC_H
 #define SN_BASE_VEC_H
 
+#include "base/assert.h"
 #include "base/mem.h"
 
 #include <string.h>
@@ -28,11 +29,16 @@ static inline bool vec_grow(void **data, uint32_t *capacity, uint32_t count, uin
     return true;
 }
 
+static inline uint32_t vec_last_index(uint32_t count) {
+    SN_ASSERT(count > 0);
+    return count - 1;
+}
+
 #define vec_reserve(v, extra)                                                                      \
     ((extra) <= (v)->capacity - (v)->count ||                                                      \
      vec_grow((void **)&(v)->data, &(v)->capacity, (v)->count, (extra), sizeof *(v)->data))
 #define vec_push(v, value) (vec_reserve(v, 1) ? ((v)->data[(v)->count++] = (value), true) : false)
-#define vec_last(v) ((v)->data[(v)->count - 1])
+#define vec_last(v) ((v)->data[vec_last_index((v)->count)])
 #define vec_free(v) (mem_free((v)->data), (v)->data = NULL, (v)->count = 0, (v)->capacity = 0)
 
 #endif
