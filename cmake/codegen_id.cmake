@@ -2,8 +2,8 @@
 # text becomes and how that code is called. It is part of every key of the kernel cache and of the
 # pack, so that a newer Sinter never runs what an older one compiled. One small header holds it, and
 # one source includes it: a change of the sources compiles that one again, no more.
-file(GLOB codegen_sources CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}
-    codegen/*.h codegen/*/*.c codegen/*/*.h ir/*.c ir/*.h ir/*.def passes/*.c passes/*.h
+file(GLOB_RECURSE codegen_sources CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}
+    codegen/*.c codegen/*.h ir/*.c ir/*.h ir/*.def passes/*.c passes/*.h
     runtime/executable.c runtime/executable.h)
 list(SORT codegen_sources)
 list(TRANSFORM codegen_sources PREPEND ${PROJECT_SOURCE_DIR}/ OUTPUT_VARIABLE codegen_files)

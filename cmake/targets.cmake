@@ -6,10 +6,11 @@ set(SINTER_MODULE_DIR ${PROJECT_BINARY_DIR}/lib)
 set(SINTER_LAYERS "" CACHE INTERNAL "layers that have sources, lowest first")
 
 # sinter_layer(NAME [USES lower layers] [LINK libraries] [EXCEPT files]): the static library
-# sinter_NAME from the folder NAME, and the flag SINTER_HAS_NAME when there is something in it.
+# sinter_NAME from the folder NAME and those in it, and the flag SINTER_HAS_NAME when there is something
+# in it.
 function(sinter_layer name)
     cmake_parse_arguments(arg "" "" "USES;LINK;EXCEPT" ${ARGN})
-    file(GLOB sources CONFIGURE_DEPENDS ${name}/*.c)
+    file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${name}/*.c)
     foreach(file IN LISTS arg_EXCEPT)
         list(REMOVE_ITEM sources ${PROJECT_SOURCE_DIR}/${file})
     endforeach()
@@ -29,7 +30,7 @@ endfunction()
 # copy of base and ir and exports its entry, sinter_…, alone.
 function(sinter_module name)
     cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
-    file(GLOB sources CONFIGURE_DEPENDS ${arg_SOURCES})
+    file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${arg_SOURCES})
     if(NOT sources)
         return()
     endif()
