@@ -1,5 +1,5 @@
 /* sn_apply and sn_op_info: the op table for language bindings; see sinter/binding.h. */
-#include "frontend/compiled.h"
+#include "frontend/compiled/compiled.h"
 #include "frontend/dispatch.h"
 
 #include "base/status.h"

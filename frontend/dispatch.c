@@ -2,7 +2,7 @@
  * of the op table. */
 #include "frontend/dispatch.h"
 
-#include "frontend/compiled.h"
+#include "frontend/compiled/compiled.h"
 #include "frontend/trace.h"
 #include "ir/infer.h"
 

@@ -1,7 +1,7 @@
 /* Eager ops: one-op graphs through the same passes and code generation as compiled functions. What
  * an op came to for given shapes is kept by each thread in a direct-mapped table, so that the next
  * equal call only looks up, allocates and launches. */
-#include "frontend/compiled.h"
+#include "frontend/compiled/compiled.h"
 #include "frontend/dispatch.h"
 #include "frontend/trace.h"
 

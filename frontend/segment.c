@@ -1,6 +1,6 @@
 /* Running what a trace recorded: at the end of the function, or before it when a value is needed on
  * the host. The live proxies' storages are the results; each proxy becomes a real tensor. */
-#include "frontend/compiled.h"
+#include "frontend/compiled/compiled.h"
 
 #include "base/log.h"
 #include "base/parallel.h"

@@ -2,7 +2,7 @@
 #include "frontend/trace.h"
 
 #include "base/status.h"
-#include "frontend/compiled.h"
+#include "frontend/compiled/compiled.h"
 #include "frontend/dispatch.h"
 #include "ir/dtype.h"
 

@@ -209,6 +209,9 @@ sn_status graph_parse(Graph *graph, const char *text, size_t length, sn_error *e
 bool graph_equal(const Graph *a, const Graph *b);
 /* The same but for dims and attributes. */
 bool graphs_alike(const Graph *a, const Graph *b);
+/* Where two recorded graphs part, in words: "%0: size of dim 1 was 128, now 96", "add (f.c:3) where mul
+ * (f.c:2) was". (ir/graph_difference.c) */
+void graph_difference(const Graph *known, const Graph *now, StrBuf *out);
 uint64_t graph_hash(const Graph *graph);
 /* Every rule of the op table: operand count, order, inferred type equal to the stored one, outputs. */
 sn_status graph_verify(const Graph *graph, sn_error *error);

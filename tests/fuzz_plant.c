@@ -2,7 +2,7 @@
 #include "tests/fuzz_plant.h"
 
 #include "base/status.h"
-#include "frontend/compiled.h"
+#include "frontend/compiled/compiled.h"
 #include "runtime/backend.h"
 
 #include <stdatomic.h>

@@ -1,5 +1,5 @@
 /* A call that runs the program's function on real tensors, as if it were not compiled. */
-#include "frontend/compiled.h"
+#include "frontend/compiled/compiled.h"
 
 #include <sinter/ops.h>
 

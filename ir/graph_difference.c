@@ -1,7 +1,6 @@
 /* What differs between two recorded graphs, told as the first place where they part, with the program's
  * line: why something was compiled again, or why a function is not what it was recorded as. */
-#include "frontend/compiled.h"
-
+#include "ir/graph.h"
 #include "ir/literal.h"
 
 static void add_site(StrBuf *out, const Graph *graph, const Node *node) {

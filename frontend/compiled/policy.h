@@ -1,7 +1,7 @@
 /* What a call of a compiled function may do: pure functions of stance, limits and what is known. The
  * whole table is tested (tests/test_policy.c). */
-#ifndef SN_FRONTEND_POLICY_H
-#define SN_FRONTEND_POLICY_H
+#ifndef SN_FRONTEND_COMPILED_POLICY_H
+#define SN_FRONTEND_COMPILED_POLICY_H
 
 #include <sinter/compile.h>
 

@@ -1,5 +1,5 @@
 /* Signature strings and described structs; see compiled.h and sinter/compile.h. */
-#include "frontend/compiled.h"
+#include "frontend/compiled/compiled.h"
 
 #include "base/status.h"
 

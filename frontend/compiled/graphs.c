@@ -2,7 +2,7 @@
  * as a binding of a general one; else it is compiled: for all sizes, where a graph of the same
  * structure is there to compare with, or for its own. One thread at a time compiles for a function;
  * others wait and look again. */
-#include "frontend/compiled.h"
+#include "frontend/compiled/compiled.h"
 
 #include "base/log.h"
 #include "base/parallel.h"

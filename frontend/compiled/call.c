@@ -1,6 +1,6 @@
 /* Calls of compiled functions: flatten the arguments, pack the guard key, run the entry it leads to,
  * or trace. */
-#include "frontend/compiled.h"
+#include "frontend/compiled/compiled.h"
 #include "frontend/dispatch.h"
 
 #include "base/log.h"

@@ -1,8 +1,8 @@
 /* Compiled functions: the handle, its signature, its cache of graphs and guarded entries. */
-#ifndef SN_FRONTEND_COMPILED_H
-#define SN_FRONTEND_COMPILED_H
+#ifndef SN_FRONTEND_COMPILED_COMPILED_H
+#define SN_FRONTEND_COMPILED_COMPILED_H
 
-#include "frontend/policy.h"
+#include "frontend/compiled/policy.h"
 #include "frontend/trace.h"
 #include "ir/generalise.h"
 #include "runtime/executable.h"
@@ -12,7 +12,7 @@
 #include <ffi.h>
 #include <pthread.h>
 
-/* ---- graphs (frontend/graph_cache.c) ----------------------------------------------------------------- */
+/* ---- graphs (frontend/compiled/graphs.c) ----------------------------------------------------------------- */
 
 enum { GRAPHS_MOST = 64 }; /* of a function, unless it says otherwise; then the oldest goes */
 
@@ -63,24 +63,21 @@ int64_t *instance_values(const GraphInstance *instance);
  * out. */
 GraphInstance *instance_get(sn_compiled *owner, const Trace *trace, sn_error *error);
 /* Bytes that the ops of a graph without expressions move when each runs alone; 0 where memory is out.
- * (frontend/unfused.c) */
+ * (frontend/inspect/traffic.c) */
 int64_t unfused_bytes(const Graph *graph);
 /* Lets go of all graphs of the function. */
 void graphs_release(sn_compiled *owner);
 
-/* ---- background work (frontend/background.c) */
+/* ---- background work (frontend/compiled/background.c) */
 typedef void BackgroundJob(void *context);
 /* Runs the job on a thread of its own, one job after the other; false when there can be none. */
 bool background_run(BackgroundJob *job, void *context);
-/* Where two recorded graphs part: "%0: size of dim 1 was 128, now 96", "add (f.c:3) where mul (f.c:2)
- * was". (frontend/difference.c) */
-void graph_difference(const Graph *known, const Graph *now, StrBuf *out);
 
 /* Passes and kernels for a graph. */
 sn_status compile_graph(const Graph *graph, bool fast, bool explain, Executable **out,
                         int64_t *plan_ns, int64_t *load_ns, sn_error *error);
 
-/* ---- signatures (frontend/signature.c) ----------------------------------------------------------------- */
+/* ---- signatures (frontend/compiled/signature.c) ----------------------------------------------------------------- */
 
 enum { SIGNATURE_MOST_PARAMS = 64, SIGNATURE_MOST_TENSORS = 256 };
 
@@ -107,7 +104,7 @@ sn_status signature_parse(const char *text, const sn_tree *const *trees, int32_t
 /* Letters of the signature, for messages: "tt?l:t". */
 sn_status tree_check(const sn_tree *tree, sn_error *error);
 
-/* ---- arguments (frontend/arguments.c) --------------------------------------------------------------------- */
+/* ---- arguments (frontend/compiled/arguments.c) --------------------------------------------------------------------- */
 
 /* The arguments of one call, flattened. */
 typedef struct CallArgs {
@@ -136,7 +133,7 @@ void arguments_pack_key(const sn_compiled *compiled, const CallArgs *args, Key *
 /* Elements of a struct's field that are in use. */
 int32_t tree_field_count(const sn_field *field, const char *data);
 
-/* ---- calls (frontend/call.c) ------------------------------------------------------------------------------ */
+/* ---- calls (frontend/compiled/call.c) ------------------------------------------------------------------------------ */
 
 /* A result as a guarded entry makes it. */
 typedef struct OutputSpec {
@@ -162,7 +159,7 @@ typedef struct Entry {
     _Atomic bool used;       /* since entries were last dropped */
 } Entry;
 
-/* ---- entries (frontend/entry.c) ------------------------------------------------------------------------- */
+/* ---- entries (frontend/compiled/entries.c) ------------------------------------------------------------------------- */
 
 void entry_release(Entry *entry);
 /* The entry that the key leads to, or NULL. Held by this thread until its next call of any function. */
@@ -208,7 +205,7 @@ struct sn_compiled {
     const char *impure_reason;   /* why; a static string */
     char *impure_detail;         /* the first difference, or NULL; under the lock */
     ffi_cif cif;                 /* how it is called */
-    ffi_closure *closure;        /* sn_compiled_fn; NULL until asked for; under compile.c's lock */
+    ffi_closure *closure;        /* sn_compiled_fn; NULL until asked for; under handle.c's lock */
     void *closure_code;          /* its address */
     pthread_mutex_t *lock;       /* of the following; several handles may have one */
     VEC(CompiledGraph *) graphs; /* compiled graphs; a reference to each */
@@ -231,7 +228,7 @@ struct sn_compiled {
 /* The call itself. Outputs receive handles of the current scope, or owned references. */
 sn_status compiled_call(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs,
                         bool owned);
-/* The same without guards or trace: the program's function on real tensors. (frontend/call_eager.c) */
+/* The same without guards or trace: the program's function on real tensors. (frontend/compiled/call_eager.c) */
 sn_status compiled_call_eagerly(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs,
                                 bool owned);
 /* Gives results, which hold one reference each, to the caller; there is room in the scope. */
@@ -249,7 +246,7 @@ void compiled_abandon(sn_compiled *compiled);
 bool compiled_has_generator(const sn_compiled *compiled, const sn_rng *generator);
 void compiled_count_fallback(sn_compiled *compiled, const char *reason);
 
-/* ---- the program's function (frontend/invoke.c) ---------------------------------------------------------------- */
+/* ---- the program's function (frontend/compiled/invoke.c) ---------------------------------------------------------------- */
 
 /* The values of a call with the tensors replaced (by proxies), in memory of this struct. */
 typedef struct Substituted {
@@ -267,7 +264,7 @@ sn_status compiled_invoke(sn_compiled *compiled, const sn_value *values, sn_tens
 /* Refuses a function that wrote into a described struct: it was given a copy. */
 sn_status substituted_check(const sn_compiled *compiled, const Substituted *substituted);
 
-/* ---- the timeline (frontend/timeline.c) ------------------------------------------------------------------------- */
+/* ---- the timeline (frontend/inspect/timeline.c) ------------------------------------------------------------------------- */
 
 /* Nanoseconds now, where this thread keeps a timeline; else 0. */
 int64_t timeline_now(void);
@@ -275,7 +272,7 @@ int64_t timeline_now(void);
  * copied. */
 void timeline_add(const char *what, const char *name, int64_t begin_ns);
 
-/* ---- looking at it (frontend/inspect.c, frontend/report.c) ---------------------------------------------------- */
+/* ---- looking at it (frontend/inspect/explain.c, frontend/inspect/report.c) ---------------------------------------------------- */
 
 /* Graphs, symbols, guards and the latest entries, as text. */
 void explain_guards(sn_compiled *compiled, StrBuf *out);

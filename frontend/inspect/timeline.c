@@ -1,5 +1,5 @@
 /* A thread's timeline as Chrome's trace events: what it did, when, and how long; see sinter/inspect.h. */
-#include "frontend/compiled.h"
+#include "frontend/compiled/compiled.h"
 
 #include "base/parallel.h"
 

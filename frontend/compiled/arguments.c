@@ -1,6 +1,6 @@
 /* The arguments of a call: flattened to tensors and generators, checked against the declared dims, packed into
  * the guard key. */
-#include "frontend/compiled.h"
+#include "frontend/compiled/compiled.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* The program's function, called through libffi or as a payload, with the tensors of a call or with proxies in
  * their place. */
-#include "frontend/compiled.h"
+#include "frontend/compiled/compiled.h"
 
 #include "base/status.h"
 

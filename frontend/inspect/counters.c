@@ -1,5 +1,5 @@
 /* The process-wide part of the API: threads, memory, log, counters, launch history, test hooks. */
-#include "frontend/compiled.h"
+#include "frontend/compiled/compiled.h"
 
 #include "base/log.h"
 #include "base/parallel.h"

@@ -1,5 +1,5 @@
 /* Explanations and dumps of compiled functions and of graphs as text; see sinter/inspect.h. */
-#include "frontend/compiled.h"
+#include "frontend/compiled/compiled.h"
 
 #include "base/parallel.h"
 #include "base/status.h"

@@ -1,5 +1,5 @@
 /* sn_compile: making, calling through a closure, and releasing compiled functions. */
-#include "frontend/compiled.h"
+#include "frontend/compiled/compiled.h"
 
 #include "base/log.h"
 #include "base/settings.h"

@@ -1,5 +1,5 @@
 /* Decisions of calls; see policy.h. */
-#include "frontend/policy.h"
+#include "frontend/compiled/policy.h"
 
 CallAction policy_call(const PolicyState *s) {
     bool eager =
