@@ -5,7 +5,7 @@
 #include "base/settings.h"
 #include "base/status.h"
 #include "runtime/lock.h"
-#include "runtime/module.h"
+#include "runtime/plugin.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -40,9 +40,9 @@ static Slot *find_slot(const char *name) {
     return NULL;
 }
 
-static const Backend *load_module(const char *name, sn_error *error) {
-    ModuleFn *function =
-        module_load(name, "sinter_backend",
+static const Backend *load_plugin(const char *name, sn_error *error) {
+    PluginFn *function =
+        plugin_load(name, "sinter_backend",
                     "kernels that are cached or were generated at build time still run", error);
     if (!function) return NULL;
     const Backend *backend = ((BackendEntry *)function)();
@@ -59,7 +59,7 @@ static void fill_slot(Slot *slot) {
         return;
     int64_t start = clock_ns();
     slot->failure = (sn_error){0};
-    slot->backend = load_module(slot->name, &slot->failure);
+    slot->backend = load_plugin(slot->name, &slot->failure);
     snprintf(slot->folder, sizeof slot->folder, "%s", folder);
     load_ns += clock_ns() - start;
 }

@@ -7,7 +7,7 @@
 #include "base/vec.h"
 #include "ir/dtype.h"
 #include "runtime/lock.h"
-#include "runtime/module.h"
+#include "runtime/plugin.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -142,8 +142,8 @@ static const GemmPlan *publish(GemmPlan *plan, uint64_t hash) {
 static const GemmModule *load(sn_error *error) {
     const GemmModule *module = atomic_load_explicit(&loaded, memory_order_acquire);
     if (module) return module;
-    ModuleFn *function =
-        module_load("gemm", "sinter_gemm", "matrix products need it, everything else works", error);
+    PluginFn *function =
+        plugin_load("gemm", "sinter_gemm", "matrix products need it, everything else works", error);
     if (!function) return NULL;
     module = ((GemmEntry *)function)();
     if (module->abi != GEMM_ABI) {

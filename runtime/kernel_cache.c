@@ -35,7 +35,7 @@ typedef struct Record {
 } Record;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t settled = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t published = PTHREAD_COND_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static VEC(Record *) records; /* NULL where one failed */
 static Map record_index;      /* hash.low → records */
@@ -68,7 +68,7 @@ static void forget(Record *record) {
 
 /* A forked child has no thread that would finish what was pending. Lock held. */
 static void drop_pending(void) {
-    settled = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+    published = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
     for (uint32_t i = 0; i < records.count; i++) {
         Record *record = records.data[i];
         if (!record || record->state != RECORD_PENDING) continue;
@@ -250,7 +250,7 @@ static sn_status fetch(Record *record, const Kernel *kernel, const Schedule *sch
 /* ---- single flight ---------------------------------------------------------------------------- */
 
 /* Publishes what fetch brought, or takes the record back; wakes who waits. */
-static void settle(Record *record, sn_status status, const sn_error *failure) {
+static void publish(Record *record, sn_status status, const sn_error *failure) {
     pthread_mutex_lock(&lock);
     bool unused = false;
     if (status == SN_OK) {
@@ -261,15 +261,15 @@ static void settle(Record *record, sn_status status, const sn_error *failure) {
         record->failure = *failure;
         unused = record->waiters == 0;
     }
-    pthread_cond_broadcast(&settled);
+    pthread_cond_broadcast(&published);
     pthread_mutex_unlock(&lock);
     if (unused) record_free(record);
 }
 
-/* Waits until a found record is settled. Lock held; it is given up meanwhile. */
+/* Waits until the thread that fetches a record has published it. Lock held, but for the wait. */
 static sn_status await(Record *record, sn_error *error) {
     record->waiters++;
-    while (record->state == RECORD_PENDING) pthread_cond_wait(&settled, &lock);
+    while (record->state == RECORD_PENDING) pthread_cond_wait(&published, &lock);
     bool last = --record->waiters == 0;
     if (record->state == RECORD_READY) return SN_OK;
     sn_status status = error_set(error, record->failure.status, "%s", record->failure.text);
@@ -315,9 +315,9 @@ static char *kernel_text(const Kernel *kernel, size_t *length) {
     return taken;
 }
 
-/* Fetches a record of our own and settles it. */
-static sn_status fetch_and_settle(Record *record, const Kernel *kernel, const Schedule *schedule,
-                                  const LoadedKernel **out, CacheSource *source, sn_error *error) {
+/* Fetches a record of our own and publishes the outcome. */
+static sn_status fetch_and_publish(Record *record, const Kernel *kernel, const Schedule *schedule,
+                                   const LoadedKernel **out, CacheSource *source, sn_error *error) {
     sn_error failure = {0};
     sn_status status = fetch(record, kernel, schedule, &failure);
     if (log_on(LOG_CACHE)) log_kernel(record, status);
@@ -330,7 +330,7 @@ static sn_status fetch_and_settle(Record *record, const Kernel *kernel, const Sc
         add(&count.failures, 1);
         error_set(error, status, "%s", failure.text);
     }
-    settle(record, status, &failure);
+    publish(record, status, &failure);
     return status;
 }
 
@@ -349,7 +349,7 @@ sn_status kernel_cache_get(const Kernel *kernel, const Schedule *schedule, const
     pthread_once(&once, prepare_lock);
     sn_status status = find_or_add(&key, text, &record, &mine, error);
     if (mine && status == SN_OK)
-        return fetch_and_settle(record, kernel, schedule, out, source, error);
+        return fetch_and_publish(record, kernel, schedule, out, source, error);
     mem_free(text);
     add(status == SN_OK ? &count.memory_hits : &count.failures, 1);
     if (status != SN_OK) return status;

@@ -144,8 +144,8 @@ void defer_open_host(Emit *e, const LoopPlan *loop) {
     emit_locate_accesses(e, d->base, d->address);
     for (uint32_t c = 0; c < e->kernel->accesses.count; c++) d->folded[c] = 0;
     swap_items(e);
-    memory_fold(e, d->loop);
-    d->aligned = memory_aligned(e, d->loop);
+    access_fold(e, d->loop);
+    d->aligned = access_aligned(e, d->loop);
     swap_items(e);
 }
 

@@ -1,6 +1,6 @@
 /* Inside the CPU code generator: what its files share while one kernel becomes LLVM IR. The plan
  * (plan.c) says how each loop runs and how values spread over lanes; the emitter walks the kernel's
- * instructions (emit.c), loop by loop (loop.c), and asks vector.c, memory.c, ops.c, cast.c and
+ * instructions (emit.c), loop by loop (loop.c), and asks vector.c, access.c, ops.c, cast.c and
  * reduce.c for the pieces. */
 #ifndef SN_CODEGEN_CPU_EMIT_H
 #define SN_CODEGEN_CPU_EMIT_H
@@ -290,7 +290,7 @@ LLVMValueRef emit_word(Emit *e, LLVMBuilderRef b, LLVMValueRef number);
 LLVMValueRef emit_param(Emit *e, int32_t param);
 LLVMValueRef emit_coef(Emit *e, KCoef coef);
 
-/* ---- memory.c ---- */
+/* ---- access.c ---- */
 void emit_load(Emit *e, uint32_t inst, int32_t copy);
 void emit_store(Emit *e, uint32_t inst, int32_t copy);
 void emit_store_add(Emit *e, uint32_t inst, int32_t copy);
@@ -298,12 +298,12 @@ void emit_check(Emit *e, uint32_t inst, int32_t copy);
 /* Scalar address of lane 0, copy 0 of an access. */
 LLVMValueRef emit_address(Emit *e, uint32_t access);
 /* Adds to the addresses of all accesses in `loop` the terms known by now. */
-void memory_fold(Emit *e, const LoopPlan *loop);
+void access_fold(Emit *e, const LoopPlan *loop);
 /* True when stores of this instruction may bypass the caches: whole vectors, side by side, to an
  * output, at an address known before the vector loop. *bytes is the alignment they need. */
-bool memory_streams(const Emit *e, const LoopPlan *loop, uint32_t inst, int64_t *bytes);
+bool access_streams(const Emit *e, const LoopPlan *loop, uint32_t inst, int64_t *bytes);
 /* i1, before the loop: do all its stores of that kind begin aligned? */
-LLVMValueRef memory_aligned(Emit *e, const LoopPlan *loop);
+LLVMValueRef access_aligned(Emit *e, const LoopPlan *loop);
 
 /* ---- ops.c, cast.c, divide.c ---- */
 /* A primitive on operands of `lanes` lanes. `inst` may be NULL when no operand is a constant. */

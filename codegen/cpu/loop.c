@@ -224,7 +224,7 @@ static LLVMValueRef trips_to_alignment(Emit *e, Frame *f, LLVMValueRef from, LLV
     set_index(e, f, from);
     for (uint32_t i = f->plan->begin + 1; i < f->plan->end; i++) {
         int64_t bytes;
-        if (!memory_streams(e, f->plan, i, &bytes)) continue;
+        if (!access_streams(e, f->plan, i, &bytes)) continue;
         int64_t size = (int64_t)sn_dtype_size((sn_dtype)insts[i].dtype);
         LLVMValueRef at = emit_address(e, (uint32_t)insts[i].imm);
         at = LLVMBuildPtrToInt(e->b, at, e->i64, "");
@@ -343,7 +343,7 @@ void emit_loop(Emit *e, uint32_t loop) {
     if (e->status != SN_OK || !open_frame(e, &f, &state)) return;
     find_range(e, &f);
     reduce_open(e, &f);
-    memory_fold(e, f.plan);
+    access_fold(e, f.plan);
     defer_open_host(e, f.plan);
     if (f.plan->vector)
         emit_vector_loop(e, &f);

@@ -77,7 +77,7 @@ static void fold_access(Emit *e, const LoopPlan *loop, uint32_t access) {
     e->address[access] = emit_opaque(e->b, at);
 }
 
-void memory_fold(Emit *e, const LoopPlan *loop) {
+void access_fold(Emit *e, const LoopPlan *loop) {
     for (uint32_t i = loop->begin + 1; i < loop->end; i++) {
         const KInst *inst = &e->kernel->insts.data[i];
         uint8_t form = kop_row(inst->op)->form;
@@ -381,7 +381,7 @@ static void scatter(Emit *e, const Place *p, LLVMValueRef mask, LLVMValueRef x) 
     }
 }
 
-bool memory_streams(const Emit *e, const LoopPlan *loop, uint32_t at, int64_t *bytes) {
+bool access_streams(const Emit *e, const LoopPlan *loop, uint32_t at, int64_t *bytes) {
     const KInst *inst = &e->kernel->insts.data[at];
     if (inst->op != OP_STORE || inst->flags & K_PREDICATED) return false;
     const KAccess *a = &e->kernel->accesses.data[inst->imm];
@@ -406,11 +406,11 @@ static void store_past_caches(Emit *e, LLVMValueRef x, LLVMValueRef at, int64_t 
     e->streamed = true;
 }
 
-LLVMValueRef memory_aligned(Emit *e, const LoopPlan *loop) {
+LLVMValueRef access_aligned(Emit *e, const LoopPlan *loop) {
     LLVMValueRef all = LLVMConstInt(e->i1, 1, false);
     for (uint32_t at = loop->begin + 1; at < loop->end; at++) {
         int64_t bytes;
-        if (!memory_streams(e, loop, at, &bytes)) continue;
+        if (!access_streams(e, loop, at, &bytes)) continue;
         LLVMValueRef start = emit_address(e, (uint32_t)e->kernel->insts.data[at].imm);
         LLVMValueRef low = LLVMBuildAnd(e->b, LLVMBuildPtrToInt(e->b, start, e->i64, ""),
                                         const_i64(e, bytes - 1), "");
@@ -445,7 +445,7 @@ static void store_where_aligned(Emit *e, uint32_t at, int64_t bytes) {
 /* Does the store share one branch with its other copies, where its loop runs inside another? */
 static bool shares_branch(const Emit *e, uint32_t at, int64_t *bytes) {
     bool whole = e->in_deferred && !e->mask[0] && e->vector->stream;
-    return whole && memory_streams(e, e->vector, at, bytes);
+    return whole && access_streams(e, e->vector, at, bytes);
 }
 
 static void store_vector(Emit *e, const Place *p, uint32_t at, LLVMValueRef x) {
@@ -454,7 +454,7 @@ static void store_vector(Emit *e, const Place *p, uint32_t at, LLVMValueRef x) {
         uint64_t access = e->kernel->insts.data[at].imm;
         prefetch(e, p, emit_row_step(e, e->kernel->accesses.data[access].arg), true);
     }
-    if (e->streaming && memory_streams(e, e->vector, at, &bytes))
+    if (e->streaming && access_streams(e, e->vector, at, &bytes))
         store_past_caches(e, x, p->base, bytes);
     else
         store_aligned(e, x, p->base, element);

@@ -1,5 +1,5 @@
-/* Loading of modules; see module.h. */
-#include "runtime/module.h"
+/* Loading of plugins; see plugin.h. */
+#include "runtime/plugin.h"
 
 #include "base/log.h"
 #include "base/settings.h"
@@ -33,7 +33,7 @@ static void own_folder(char *path, size_t capacity) {
 }
 
 /* The path to load; false when it does not fit. */
-static bool find_module(const char *name, char *path, size_t capacity) {
+static bool find_plugin(const char *name, char *path, size_t capacity) {
     char folder[PATH_MAX];
     const char *chosen = setting_text(SETTING_MODULE_DIR);
     int length;
@@ -48,16 +48,16 @@ static bool find_module(const char *name, char *path, size_t capacity) {
     return length > 0 && (size_t)length < capacity;
 }
 
-ModuleFn *module_load(const char *name, const char *entry, const char *consequence,
+PluginFn *plugin_load(const char *name, const char *entry, const char *consequence,
                       sn_error *error) {
     char path[PATH_MAX];
-    if (!find_module(name, path, sizeof path)) {
+    if (!find_plugin(name, path, sizeof path)) {
         error_set(error, SN_ERROR_UNSUPPORTED, "the path of module libsinter_%s.so is too long; %s",
                   name, consequence);
         return NULL;
     }
-    void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-    void *symbol = module ? dlsym(module, entry) : NULL;
+    void *plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    void *symbol = plugin ? dlsym(plugin, entry) : NULL;
     if (!symbol) {
         const char *reason = dlerror();
         error_set(error, SN_ERROR_UNSUPPORTED, "cannot load module %s: %s; %s", path,
@@ -65,7 +65,7 @@ ModuleFn *module_load(const char *name, const char *entry, const char *consequen
         return NULL;
     }
     if (log_on(LOG_CODEGEN)) log_write(LOG_CODEGEN, "loaded module %s", path);
-    ModuleFn *function;
+    PluginFn *function;
     _Static_assert(sizeof function == sizeof symbol, "POSIX: functions have data pointers' size");
     memcpy(&function, &symbol, sizeof function);
     return function;
