@@ -3,6 +3,7 @@
 #include "runtime/memory.h"
 
 #include "base/mem.h"
+#include "base/thread_exit.h"
 #include "runtime/lock.h"
 
 #include <pthread.h>
@@ -46,6 +47,7 @@ _Static_assert(sizeof(FreeBlock) <= MEMORY_ALIGN, "fits the smallest block");
 typedef struct ThreadCache {
     FreeBlock *blocks[SMALL_CLASSES]; /* lists by class */
     uint16_t counts[SMALL_CLASSES];   /* their lengths */
+    ThreadExit exit;                  /* empties and frees it */
 } ThreadCache;
 
 /* The process's free blocks, under the lock. */
@@ -56,12 +58,10 @@ static struct {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static pthread_key_t exit_key; /* its destructor empties a thread's cache */
 
 /* One pointer in the static block: reached without a call from within a shared library. */
 static _Thread_local ThreadCache *own __attribute__((tls_model("initial-exec")));
-static _Thread_local bool own_ended; /* the thread is ending: no new cache */
-static bool no_thread_caches;        /* the system has no key left for us */
+static ThreadCache no_cache; /* of threads that are ending or can have none: always empty */
 
 static _Atomic size_t live;        /* handed out */
 static _Atomic size_t held;        /* live and cached: what came from the system */
@@ -214,13 +214,11 @@ static void thread_flush(ThreadCache *cache, uint32_t class, uint32_t keep) {
 static void thread_end(void *data) {
     ThreadCache *cache = data;
     for (uint32_t class = 0; class < SMALL_CLASSES; class ++) thread_flush(cache, class, 0);
-    own = NULL;
-    own_ended = true;
+    own = &no_cache;
     free(cache);
 }
 
-static void prepare_process(void) {
-    no_thread_caches = pthread_key_create(&exit_key, thread_end) != 0;
+static void prepare_lock(void) {
     lock_survive_fork(&lock, NULL);
 }
 
@@ -233,7 +231,7 @@ static size_t held_bound(void) {
 
 /* A block for a request already counted as live: cached, or new. */
 static void *shared_take(uint32_t class) {
-    pthread_once(&once, prepare_process);
+    pthread_once(&once, prepare_lock);
     pthread_mutex_lock(&lock);
     FreeBlock *block = shared.blocks[class];
     if (block) shared_remove(block);
@@ -262,18 +260,22 @@ static void shared_give(void *block, uint32_t class) {
 
 /* ---- a thread's cache ------------------------------------------------------------------------- */
 
+/* Makes the calling thread's cache; NULL when there can be none. */
+static ThreadCache *thread_begin(void) {
+    ThreadCache *cache = calloc(1, sizeof *cache);
+    if (!cache) return NULL;
+    pthread_once(&once, prepare_lock);
+    cache->exit = (ThreadExit){.rank = EXIT_MEMORY, .end = thread_end, .context = cache};
+    if (thread_at_exit(&cache->exit)) return own = cache;
+    free(cache);
+    own = &no_cache;
+    return NULL;
+}
+
 /* The calling thread's cache, made at first use; NULL when there can be none. */
 static ThreadCache *thread_cache(void) {
-    if (own || own_ended || NO_CACHING) return own;
-    pthread_once(&once, prepare_process);
-    if (no_thread_caches) return NULL;
-    ThreadCache *cache = calloc(1, sizeof *cache);
-    if (cache && pthread_setspecific(exit_key, cache) != 0) {
-        free(cache);
-        cache = NULL;
-    }
-    own = cache;
-    return cache;
+    if (NO_CACHING || own == &no_cache) return NULL;
+    return own ? own : thread_begin();
 }
 
 /* Most blocks of a class that a thread keeps. */
