@@ -1,7 +1,7 @@
 /* Programs that follow their arguments; see fuzz_adapt.h. */
 #include "tests/fuzz_adapt.h"
 
-#include "frontend/tensor.h"
+#include "frontend/tensor/tensor.h"
 #include "ir/dtype.h"
 #include "tests/fuzz_session.h"
 

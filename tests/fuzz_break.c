@@ -1,7 +1,7 @@
 /* Breaking programs; see fuzz_break.h. */
 #include "tests/fuzz_break.h"
 
-#include "frontend/tensor.h"
+#include "frontend/tensor/tensor.h"
 #include "tests/fuzz_break_attrs.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
 /* Attributes that are wrong; see fuzz_break_attrs.h. */
 #include "tests/fuzz_break_attrs.h"
 
-#include "frontend/tensor.h"
+#include "frontend/tensor/tensor.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* Counting what programs have in them; see fuzz_coverage.h. */
 #include "tests/fuzz_coverage.h"
 
-#include "frontend/tensor.h"
+#include "frontend/tensor/tensor.h"
 
 #include <string.h>
 

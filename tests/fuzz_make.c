@@ -2,7 +2,7 @@
  * without one in the table are described well enough by their signature. */
 #include "tests/fuzz_make.h"
 
-#include "frontend/tensor.h"
+#include "frontend/tensor/tensor.h"
 #include "ir/dtype.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Programs of the fuzzer: their memory, how they run, how they print. See fuzz_program.h. */
 #include "tests/fuzz_program.h"
 
-#include "frontend/dispatch.h"
+#include "frontend/op/dispatch.h"
 #include "ir/dtype.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
 /* The check of refused programs; see fuzz_refusal.h. */
 #include "tests/fuzz_refusal.h"
 
-#include "frontend/tensor.h"
+#include "frontend/tensor/tensor.h"
 #include "tests/fuzz_plant.h"
 #include "tests/fuzz_session.h"
 

@@ -2,7 +2,7 @@
 #include "tests/fuzz_seen.h"
 
 #include "base/map.h"
-#include "frontend/tensor.h"
+#include "frontend/tensor/tensor.h"
 #include "ir/dtype.h"
 
 #include <math.h>

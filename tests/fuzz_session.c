@@ -2,7 +2,7 @@
 #include "tests/fuzz_session.h"
 
 #include "base/settings.h"
-#include "frontend/tensor.h"
+#include "frontend/tensor/tensor.h"
 #include "tests/fuzz_plant.h"
 
 #include <stddef.h>

@@ -2,7 +2,7 @@
  * steps is cut from those of all variants. See fuzz_shrink.h. */
 #include "tests/fuzz_shrink.h"
 
-#include "frontend/tensor.h"
+#include "frontend/tensor/tensor.h"
 
 #include <string.h>
 

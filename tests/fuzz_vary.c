@@ -1,7 +1,7 @@
 /* Other arguments for the same steps; see fuzz_vary.h. */
 #include "tests/fuzz_vary.h"
 
-#include "frontend/tensor.h"
+#include "frontend/tensor/tensor.h"
 #include "ir/dtype.h"
 
 #include <math.h>

@@ -4,7 +4,7 @@
 #define SN_TESTS_IO_CASE_H
 
 #include "base/mem.h"
-#include "frontend/tensor.h"
+#include "frontend/tensor/tensor.h"
 #include "ir/dtype.h"
 
 #include <sinter/io.h>

@@ -1,7 +1,7 @@
 /* Parsing and loading of recorded calls; see opinfo_case.h. */
 #include "opinfo_case.h"
 
-#include "frontend/dlpack.h"
+#include "frontend/io/dlpack.h"
 
 #include <ctype.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* DLPack: memory is shared both ways without a copy, whatever its strides; what cannot be taken is
  * refused; and in every case the deleter is called exactly once. */
 #include "base/mem.h"
-#include "frontend/dlpack.h"
-#include "frontend/tensor.h"
+#include "frontend/io/dlpack.h"
+#include "frontend/tensor/tensor.h"
 
 #include <sinter/binding.h>
 

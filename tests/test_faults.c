@@ -9,7 +9,7 @@
 
 #include "base/mem.h"
 #include "base/settings.h"
-#include "frontend/dlpack.h"
+#include "frontend/io/dlpack.h"
 #include "runtime/kernel_cache.h"
 
 #include <ftw.h>

@@ -1,6 +1,6 @@
 /* sn_format: the text of tensors of every dtype, rank and layout, and snprintf's contract. */
 #include "base/mem.h"
-#include "frontend/tensor.h"
+#include "frontend/tensor/tensor.h"
 #include "ir/dtype.h"
 
 #include <setjmp.h>

@@ -4,7 +4,7 @@
 #include "fuzz_plant.h"
 
 #include "base/settings.h"
-#include "frontend/dlpack.h"
+#include "frontend/io/dlpack.h"
 
 #include <math.h>
 #include <sys/mman.h>

@@ -1,6 +1,6 @@
 /* Build-time generator: prints, from the op table, the public header <sinter/ops.h> (`header FILE`)
  * and the functions behind it (`source FILE`), which pack their arguments and call the dispatcher
- * of frontend/dispatch.h. A new row in ir/op.def with the flag F_PUBLIC is all an op needs here. */
+ * of frontend/op/dispatch.h. A new row in ir/op.def with the flag F_PUBLIC is all an op needs here. */
 #include "base/strbuf.h"
 #include "ir/op.h"
 
@@ -153,7 +153,7 @@ static const char header_bottom[] = "\nSN_END_DECLS\n\n#endif\n";
 
 static const char source_top[] =
     "/* The functions of <sinter/ops.h>. Generated from the op table by tools/gen_ops.c. */\n"
-    "#include \"frontend/dispatch.h\"\n"
+    "#include \"frontend/op/dispatch.h\"\n"
     "#include \"ir/graph.h\"\n"
     "\n"
     "#include <sinter/ops.h>\n";

@@ -3,7 +3,7 @@
  * all of them for each instruction set. Runs once, when the library is built. */
 #include "base/mem.h"
 #include "base/status.h"
-#include "frontend/dispatch.h"
+#include "frontend/op/dispatch.h"
 #include "runtime/backend.h"
 #include "runtime/kernel_cache.h"
 

@@ -1,7 +1,7 @@
 /* Calls of compiled functions: flatten the arguments, pack the guard key, run the entry it leads to,
  * or trace. */
 #include "frontend/compiled/compiled.h"
-#include "frontend/dispatch.h"
+#include "frontend/op/dispatch.h"
 
 #include "base/log.h"
 #include "base/parallel.h"

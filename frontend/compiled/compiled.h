@@ -3,7 +3,7 @@
 #define SN_FRONTEND_COMPILED_COMPILED_H
 
 #include "frontend/compiled/policy.h"
-#include "frontend/trace.h"
+#include "frontend/trace/trace.h"
 #include "ir/generalise.h"
 #include "runtime/executable.h"
 
@@ -280,7 +280,7 @@ void explain_guards(sn_compiled *compiled, StrBuf *out);
 sn_status report_write(sn_compiled *compiled, const GraphInstance *instance, const Graph *graph,
                        StrBuf *out, sn_error *error);
 
-/* ---- running recorded graphs (frontend/segment.c) ----------------------------------------------------------- */
+/* ---- running recorded graphs (frontend/trace/flush.c) ----------------------------------------------------------- */
 
 /* Which output of the executable holds a root. */
 typedef struct RootOutput {
@@ -302,7 +302,7 @@ void segment_check_data(Trace *trace);
 /* Message of a data error. */
 sn_status data_error(const Executable *executable, uint64_t code, sn_error *error, Site *site);
 
-/* ---- eager (frontend/eager.c) --------------------------------------------------------------------------------- */
+/* ---- eager (frontend/op/eager.c) --------------------------------------------------------------------------------- */
 
 /* The dtype in which operands meet: weak scalars are converted to it before the op. */
 sn_dtype eager_weak_dtype(OpCode op, sn_tensor *const *inputs, int32_t n_inputs);

@@ -1,5 +1,5 @@
 /* Reading at offsets and publishing whole files; see io_file.h. */
-#include "frontend/io_file.h"
+#include "frontend/io/file.h"
 
 #include "base/status.h"
 

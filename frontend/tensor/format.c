@@ -9,7 +9,7 @@
  *   scientific ("1.50e+08").
  * - More than 1000 elements: an axis of more than 6 items shows the first 3, "..." and the last 3.
  * - bool is true and false, a tensor without elements is [], one of rank 0 its element alone. */
-#include "frontend/tensor.h"
+#include "frontend/tensor/tensor.h"
 
 #include "base/strbuf.h"
 #include "ir/dtype.h"

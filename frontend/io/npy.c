@@ -1,6 +1,6 @@
 /* NumPy's .npy: a magic string, a version, the length of a header that is the literal of a Python
  * dictionary, and the elements. Format: numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
-#include "frontend/io_file.h"
+#include "frontend/io/file.h"
 
 #include "base/strbuf.h"
 

@@ -1,7 +1,7 @@
 /* Operands of matrix products in the layout that eager finds in memory: the bits of an extern call
  * depend on it. A value that was written through a view, or into an input that is not dense, has no
  * memory in the graph yet; here it gets one with eager's strides. */
-#include "frontend/trace.h"
+#include "frontend/trace/trace.h"
 
 #include "passes/fuse.h"
 

@@ -4,7 +4,7 @@
 #ifndef SN_FRONTEND_IO_FILE_H
 #define SN_FRONTEND_IO_FILE_H
 
-#include "frontend/tensor.h"
+#include "frontend/tensor/tensor.h"
 
 /* A regular file, open for reading. */
 typedef struct FileReader {

@@ -1,9 +1,9 @@
 /* Dispatch of ops; see dispatch.h. Also the public functions over views and writes that are not rows
  * of the op table. */
-#include "frontend/dispatch.h"
+#include "frontend/op/dispatch.h"
 
 #include "frontend/compiled/compiled.h"
-#include "frontend/trace.h"
+#include "frontend/trace/trace.h"
 #include "ir/infer.h"
 
 #undef sn_index

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/parallel.h"
 #include "base/status.h"
-#include "frontend/trace.h"
+#include "frontend/trace/trace.h"
 #include "ir/dtype.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* Results whose size depends on data: sn_nonzero, sn_masked_select, sn_unique. Each is a host read: what was
  * recorded so far runs, the host finds the positions, and recording goes on with them as a tensor of the size
  * found. What is selected is gathered by a recorded op, which fuses with what comes after it. */
-#include "frontend/dispatch.h"
+#include "frontend/op/dispatch.h"
 
 #include "base/mem.h"
 #include "ir/dtype.h"

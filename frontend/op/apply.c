@@ -1,6 +1,6 @@
 /* sn_apply and sn_op_info: the op table for language bindings; see sinter/binding.h. */
 #include "frontend/compiled/compiled.h"
-#include "frontend/dispatch.h"
+#include "frontend/op/dispatch.h"
 
 #include "base/status.h"
 

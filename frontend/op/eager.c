@@ -2,8 +2,8 @@
  * an op came to for given shapes is kept by each thread in a direct-mapped table, so that the next
  * equal call only looks up, allocates and launches. */
 #include "frontend/compiled/compiled.h"
-#include "frontend/dispatch.h"
-#include "frontend/trace.h"
+#include "frontend/op/dispatch.h"
+#include "frontend/trace/trace.h"
 
 #include "base/parallel.h"
 #include "base/status.h"

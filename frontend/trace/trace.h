@@ -4,7 +4,7 @@
 #ifndef SN_FRONTEND_TRACE_H
 #define SN_FRONTEND_TRACE_H
 
-#include "frontend/tensor.h"
+#include "frontend/tensor/tensor.h"
 
 #include <sinter/compile.h>
 
@@ -66,7 +66,7 @@ struct Trace {
     VEC(void *) blocks;         /* memory of the call, freed with the trace */
 };
 
-/* ---- recording (frontend/trace.c) ------------------------------------------------------------------ */
+/* ---- recording (frontend/trace/trace.c) ------------------------------------------------------------------ */
 
 /* A trace in memory of its own, so that it outlives a jump out of the function. NULL when out of
  * memory. */
@@ -102,7 +102,7 @@ NodeId trace_node(Trace *trace, sn_tensor *tensor, Site site);
  * the error set. */
 NodeId trace_derive(Trace *trace, uint32_t record, Site site, sn_error *error);
 
-/* ---- layouts of operands (frontend/trace_layout.c) --------------------------------------------------- */
+/* ---- layouts of operands (frontend/trace/layout.c) --------------------------------------------------- */
 
 /* Runs what was recorded where an operand of a matrix product has a layout that no node can have. */
 bool trace_settle_layouts(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
@@ -111,14 +111,14 @@ bool trace_settle_layouts(Trace *trace, OpCode op, sn_tensor *const *inputs, int
  * error raised. */
 NodeId trace_laid_out(Trace *trace, OpCode op, const sn_tensor *x, NodeId node, Site site);
 
-/* ---- in-place values (frontend/fit.c) ------------------------------------------------------------------ */
+/* ---- in-place values (frontend/op/inplace_fit.c) ------------------------------------------------------------------ */
 
 /* `value` in the dtype and dims of what an in-place op writes; NODE_NONE with the error set if it does
  * not fit. OP_CLONE stands for copy_, which broadcasts and converts. */
 NodeId graph_fit(Graph *graph, NodeId value, const TensorType *wanted, OpCode op, Site site,
                  sn_error *error);
 
-/* ---- flushing (frontend/segment.c) ------------------------------------------------------------------- */
+/* ---- flushing (frontend/trace/flush.c) ------------------------------------------------------------------- */
 
 /* A value is needed on the host: runs what was recorded; all live proxies become real. False with the
  * error raised (always in a full-graph function). */

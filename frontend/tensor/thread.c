@@ -1,5 +1,5 @@
 /* The thread's state and its sticky error; see tensor.h. */
-#include "frontend/tensor.h"
+#include "frontend/tensor/tensor.h"
 
 #include "base/status.h"
 

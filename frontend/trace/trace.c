@@ -1,9 +1,9 @@
 /* Recording ops; see trace.h. */
-#include "frontend/trace.h"
+#include "frontend/trace/trace.h"
 
 #include "base/status.h"
 #include "frontend/compiled/compiled.h"
-#include "frontend/dispatch.h"
+#include "frontend/op/dispatch.h"
 #include "ir/dtype.h"
 
 #include <pthread.h>

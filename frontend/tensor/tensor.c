@@ -1,9 +1,9 @@
 /* Storage and handles; data in and out of tensors; see tensor.h. */
-#include "frontend/tensor.h"
+#include "frontend/tensor/tensor.h"
 
 #include "base/status.h"
-#include "frontend/dispatch.h"
-#include "frontend/trace.h"
+#include "frontend/op/dispatch.h"
+#include "frontend/trace/trace.h"
 #include "ir/dtype.h"
 #include "ir/infer.h"
 #include "runtime/memory.h"

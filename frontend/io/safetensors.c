@@ -2,7 +2,7 @@
  * gives each tensor's dtype, shape and byte range, and the elements, without gaps. A file is checked
  * as a whole when it is opened; elements are read when a tensor is fetched.
  * Format: huggingface.co/docs/safetensors */
-#include "frontend/io_file.h"
+#include "frontend/io/file.h"
 
 #include "base/arena.h"
 #include "base/strbuf.h"

@@ -1,6 +1,6 @@
 /* Views of memory: the strides that a view op makes of its operand's. The same numbers hold for real
  * tensors and for proxies, so that compiled results have eager's strides. */
-#include "frontend/tensor.h"
+#include "frontend/tensor/tensor.h"
 
 /* The view's layout as it is built. */
 typedef struct Layout {

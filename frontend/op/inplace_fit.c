@@ -1,6 +1,6 @@
 /* In-place forms: the value of an op as it will lie in the tensor that is written. */
-#include "frontend/dispatch.h"
-#include "frontend/trace.h"
+#include "frontend/op/dispatch.h"
+#include "frontend/trace/trace.h"
 
 #include "base/status.h"
 #include "ir/dtype.h"

@@ -3,9 +3,9 @@
  * In: the memory is borrowed, its deleter is the storage's release. What must not be written, is not
  * aligned to its elements, or has none, is copied instead. Out: the managed struct holds a reference of
  * the storage. A consumer that writes to it tells so with sn_unmap, as after sn_map. */
-#include "frontend/dlpack.h"
+#include "frontend/io/dlpack.h"
 
-#include "frontend/tensor.h"
+#include "frontend/tensor/tensor.h"
 
 #include <sinter/binding.h>
 

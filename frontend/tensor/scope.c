@@ -1,6 +1,6 @@
 /* Scopes: a stack of marks in the thread's list of handles; see sinter/scope.h. */
-#include "frontend/tensor.h"
-#include "frontend/trace.h"
+#include "frontend/tensor/tensor.h"
+#include "frontend/trace/trace.h"
 
 sn_scope sn_scope_begin(void) {
     ThreadState *state = thread_state();

@@ -76,7 +76,7 @@ static inline ThreadState *thread_state(void) {
     return thread_own ? thread_own : thread_begin();
 }
 
-/* ---- errors (frontend/error.c) ------------------------------------------------------------------ */
+/* ---- errors (frontend/tensor/thread.c) ------------------------------------------------------------------ */
 
 /* Records `error` with the caller's line in front of its text, unless one is pending. Returns NULL. */
 void *error_raise_from(const sn_error *error, Site site);
@@ -85,7 +85,7 @@ static inline bool error_pending(const ThreadState *state) {
     return state->error.status != SN_OK;
 }
 
-/* ---- storage and handles (frontend/tensor.c) ----------------------------------------------------- */
+/* ---- storage and handles (frontend/tensor/tensor.c) ----------------------------------------------------- */
 
 /* Uninitialised memory with one reference; NULL when out of memory. */
 Storage *storage_new(size_t bytes);
@@ -132,7 +132,7 @@ void tensor_store(sn_tensor *target, const sn_tensor *source);
 /* The tensor's memory, computed if it was recorded only (a host read). NULL with the error raised. */
 sn_tensor *tensor_realize(sn_tensor *tensor, const char *op, Site site);
 
-/* ---- views (frontend/view.c) ---------------------------------------------------------------------- */
+/* ---- views (frontend/op/view.c) ---------------------------------------------------------------------- */
 
 /* Dims, strides and offset of a view op with normalised attributes applied to x; `type` is its
  * inferred result. False for a reshape that needs a copy. */

@@ -3,7 +3,7 @@
 #ifndef SN_FRONTEND_DISPATCH_H
 #define SN_FRONTEND_DISPATCH_H
 
-#include "frontend/tensor.h"
+#include "frontend/tensor/tensor.h"
 
 #include <sinter/ops.h>
 
