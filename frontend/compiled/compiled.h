@@ -2,10 +2,10 @@
 #ifndef SN_FRONTEND_COMPILED_COMPILED_H
 #define SN_FRONTEND_COMPILED_COMPILED_H
 
+#include "frontend/build.h"
 #include "frontend/compiled/policy.h"
 #include "frontend/trace/trace.h"
 #include "ir/generalise.h"
-#include "runtime/executable.h"
 
 #include <sinter/binding.h>
 
@@ -38,8 +38,7 @@ struct CompiledGraph {
     GeneralGraph *general;  /* for all sizes that bind it; NULL: for those of `own` */
     Executable *executable; /* NULL: run node by node */
     char *failure;          /* why, or NULL */
-    int64_t plan_ns;        /* spent in passes */
-    int64_t load_ns;        /* spent loading or compiling kernels */
+    BuildTimes times;       /* of `executable` */
     _Atomic uint64_t used;  /* the function's clock when it was used last */
 };
 
@@ -72,10 +71,6 @@ void graphs_release(sn_compiled *owner);
 typedef void BackgroundJob(void *context);
 /* Runs the job on a thread of its own, one job after the other; false when there can be none. */
 bool background_run(BackgroundJob *job, void *context);
-
-/* Passes and kernels for a graph. */
-sn_status compile_graph(const Graph *graph, bool fast, bool explain, Executable **out,
-                        int64_t *plan_ns, int64_t *load_ns, sn_error *error);
 
 /* ---- signatures (frontend/compiled/signature.c) ----------------------------------------------------------------- */
 

@@ -5,30 +5,10 @@
 #include "frontend/compiled/compiled.h"
 
 #include "base/log.h"
-#include "base/parallel.h"
 #include "base/status.h"
-#include "passes/pass.h"
 
 #include <stdio.h>
 #include <unistd.h>
-
-sn_status compile_graph(const Graph *graph, bool fast, bool explain, Executable **out,
-                        int64_t *plan_ns, int64_t *load_ns, sn_error *error) {
-    PipelineOptions options = {
-        .target = target_host(), .threads = parallel_threads(), .fast = fast, .explain = explain};
-    Program program;
-    program_init(&program);
-    sn_error own = {0};
-    if (!error) error = &own;
-    int64_t begin = clock_ns();
-    sn_status status = pipeline_run(graph, &options, &program, error);
-    *plan_ns = clock_ns() - begin;
-    begin = clock_ns();
-    if (status == SN_OK) status = executable_build(&program, out, error);
-    *load_ns = clock_ns() - begin;
-    if (status != SN_OK) program_free(&program);
-    return status;
-}
 
 /* ---- references ---------------------------------------------------------------------------------- */
 
@@ -352,10 +332,11 @@ static CompiledGraph *graph_new(Lookup *look) {
 static sn_status compile_into(sn_compiled *owner, CompiledGraph *made, sn_error *failure) {
     const Graph *graph = made->general ? &made->general->graph : &made->own;
     int64_t begin = timeline_now();
-    sn_status status = compile_graph(graph, owner->fast, true, &made->executable, &made->plan_ns,
-                                     &made->load_ns, failure);
+    BuildOptions options = {.fast = owner->fast, .explain = true};
+    sn_status status = graph_build(graph, &options, &made->executable, &made->times, failure);
     timeline_add("compile", owner->name, begin);
-    atomic_fetch_add_explicit(&frontend_counters.plan_ns, made->plan_ns, memory_order_relaxed);
+    atomic_fetch_add_explicit(&frontend_counters.plan_ns, made->times.plan_ns,
+                              memory_order_relaxed);
     return status;
 }
 

@@ -224,8 +224,8 @@ static void explain_steps(const Executable *executable, sn_explanation *e) {
 static void explain_instance(const GraphInstance *instance, sn_explanation *e) {
     Graph recorded;
     e->ops = count_ops(compiled_recorded(instance->graph));
-    e->plan_ns = instance->graph->plan_ns;
-    e->compile_ns = instance->graph->load_ns;
+    e->plan_ns = instance->graph->times.plan_ns;
+    e->compile_ns = instance->graph->times.load_ns;
     if (instance_recorded(instance, &recorded)) e->bytes_unfused = unfused_bytes(&recorded);
     graph_free(&recorded);
     if (instance->executable) explain_steps(instance->executable, e);
@@ -571,8 +571,7 @@ char *sn_graph_dump(const sn_graph *graph, const char *stage, sn_error *error) {
 static sn_status run_graph(const Graph *graph, sn_tensor *const *inputs, sn_tensor **outputs,
                            sn_error *error) {
     Executable *executable = NULL;
-    int64_t plan_ns, load_ns;
-    sn_status status = compile_graph(graph, false, false, &executable, &plan_ns, &load_ns, error);
+    sn_status status = graph_build(graph, &(BuildOptions){0}, &executable, NULL, error);
     if (status != SN_OK) return status;
     const Program *program = executable_program(executable);
     const int64_t *numbers = executable_numbers(executable);

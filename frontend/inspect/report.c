@@ -427,7 +427,7 @@ static void time_bar(StrBuf *out, const char *name, int64_t ns, int64_t most) {
 }
 
 static void write_times(const Report *r, StrBuf *out) {
-    int64_t trace = r->compiled->trace_ns, load = r->instance->graph->load_ns;
+    int64_t trace = r->compiled->trace_ns, load = r->instance->graph->times.load_ns;
     int64_t most = trace > load ? trace : load;
     for (int32_t i = 0; i < r->n_passes; i++)
         if (r->pass_ns[i] > most) most = r->pass_ns[i];

@@ -1,6 +1,7 @@
 /* Eager ops: one-op graphs through the same passes and code generation as compiled functions. What
  * an op came to for given shapes is kept by each thread in a direct-mapped table, so that the next
  * equal call only looks up, allocates and launches. */
+#include "frontend/build.h"
 #include "frontend/compiled/compiled.h"
 #include "frontend/op/dispatch.h"
 #include "frontend/trace/trace.h"
@@ -187,9 +188,7 @@ static sn_status make_plan(const EagerCall *call, Executable **out, TensorType *
     graph_init(&graph, op_info[call->op].name);
     graph.no_fold = true;
     sn_status status = build_graph(call, &graph, result, error);
-    int64_t plan_ns, load_ns;
-    if (status == SN_OK)
-        status = compile_graph(&graph, false, false, out, &plan_ns, &load_ns, error);
+    if (status == SN_OK) status = graph_build(&graph, &(BuildOptions){0}, out, NULL, error);
     graph_free(&graph);
     return status;
 }

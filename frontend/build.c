@@ -1,0 +1,22 @@
+/* Graph → passes → executable; see build.h. */
+#include "frontend/build.h"
+
+#include "base/parallel.h"
+#include "passes/pass.h"
+
+sn_status graph_build(const Graph *graph, const BuildOptions *options, Executable **out,
+                      BuildTimes *times, sn_error *error) {
+    PipelineOptions passes = {.target = target_host(),
+                              .threads = parallel_threads(),
+                              .fast = options->fast,
+                              .explain = options->explain};
+    Program program;
+    program_init(&program);
+    int64_t begin = clock_ns();
+    sn_status status = pipeline_run(graph, &passes, &program, error);
+    int64_t planned = clock_ns();
+    if (status == SN_OK) status = executable_build(&program, out, error);
+    if (times) *times = (BuildTimes){planned - begin, clock_ns() - planned};
+    if (status != SN_OK) program_free(&program);
+    return status;
+}
