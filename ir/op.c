@@ -1,6 +1,8 @@
 /* The op table expanded from op.def, its signatures parsed once, and look-up of ops by name. */
 #include "ir/op.h"
 
+#include "base/assert.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -16,8 +18,7 @@ enum { NAME_SLOTS = 1024 };
 _Static_assert((int)OP_COUNT * 2 <= (int)NAME_SLOTS, "the name table must stay half empty");
 
 /* Written once by parse_table under table_once, read only afterwards. */
-static OpParam params[OP_COUNT][OP_MOST_PARAMS];
-static int32_t param_counts[OP_COUNT];
+static OpSignature signatures[OP_COUNT];
 static OpOperands operands[OP_COUNT];
 static uint16_t name_slots[NAME_SLOTS]; /* op + 1 by hash of its name; 0 = free slot */
 static pthread_once_t table_once = PTHREAD_ONCE_INIT;
@@ -30,47 +31,24 @@ static uint32_t name_hash(const char *name, size_t length) {
     return hash ^ (hash >> 15);
 }
 
-/* One "name:kind" with an optional suffix; returns the text behind it. */
-static const char *parse_param(const char *text, OpParam *param) {
-    size_t length = strcspn(text, ":");
-    size_t kept = length < sizeof param->name ? length : sizeof param->name - 1;
-    memcpy(param->name, text, kept);
-    text += length;
-    if (*text == ':') text++;
-    if (*text) param->kind = *text++;
-    if (*text == '?' || *text == '*') param->suffix = *text++;
-    if (*text == '~') {
-        param->is_real = param->kind == 'd';
-        param->is_size = !param->is_real;
-        text++;
-    }
-    return text;
-}
-
-static int32_t parse_signature(const char *text, OpParam *out) {
-    int32_t count = 0;
-    while (*text && count < OP_MOST_PARAMS) {
-        text = parse_param(text, &out[count++]);
-        text += strspn(text, " ");
-    }
-    return count;
-}
-
-static OpOperands operands_of(const OpParam *of, int32_t count) {
+static OpOperands operands_of(const OpSignature *signature) {
     OpOperands found = {.array = -1};
-    for (int32_t i = 0; i < count; i++) {
-        found.numbers = found.numbers || of[i].is_real;
-        if (of[i].kind != 't' && of[i].kind != 'r') continue;
-        if (of[i].suffix == '*') found.array = found.count;
+    for (int32_t i = 0; i < signature->count; i++) {
+        const OpParam *param = &signature->params[i];
+        found.numbers = found.numbers || param->is_real;
+        if (param->kind != 't' && param->kind != 'r') continue;
+        if (param->suffix == '*') found.array = found.count;
         found.params[found.count++] = (int8_t)i;
     }
     return found;
 }
 
 static void parse_table(void) {
+    char fault[OP_MOST_FAULT];
     for (uint32_t op = 0; op < OP_COUNT; op++) {
-        param_counts[op] = parse_signature(op_info[op].signature, params[op]);
-        operands[op] = operands_of(params[op], param_counts[op]);
+        bool right = op_signature_parse(op_info[op].signature, &signatures[op], fault);
+        SN_ASSERT(right);
+        operands[op] = operands_of(&signatures[op]);
         uint32_t slot = name_hash(op_info[op].name, strlen(op_info[op].name)) % NAME_SLOTS;
         while (name_slots[slot]) slot = (slot + 1) % NAME_SLOTS;
         name_slots[slot] = (uint16_t)(op + 1);
@@ -85,8 +63,8 @@ static void need_table(void) {
 
 const OpParam *op_params(OpCode op, int32_t *count) {
     need_table();
-    *count = param_counts[op];
-    return params[op];
+    *count = signatures[op].count;
+    return signatures[op].params;
 }
 
 const OpOperands *op_operands(OpCode op) {

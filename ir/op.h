@@ -2,6 +2,8 @@
 #ifndef SN_IR_OP_H
 #define SN_IR_OP_H
 
+#include "ir/op_signature.h"
+
 #include <sinter/base.h>
 
 typedef enum OpCode {
@@ -22,7 +24,8 @@ typedef enum OpClass {
     CLASS_CONTRACT,  /* matrix products */
     CLASS_RANDOM,    /* draws */
     CLASS_COMPOSITE, /* replaced by simpler ops in passes/decompose.c */
-    CLASS_KERNEL     /* kernel IR only */
+    CLASS_KERNEL,    /* kernel IR only */
+    CLASS_COUNT
 } OpClass;
 
 typedef enum DtypeRule {
@@ -36,7 +39,8 @@ typedef enum DtypeRule {
     DTYPE_ATTR,
     DTYPE_FLOATING,
     DTYPE_INTEGRAL,
-    DTYPE_NUMERIC
+    DTYPE_NUMERIC,
+    DTYPE_RULE_COUNT
 } DtypeRule;
 
 typedef enum ShapeRule {
@@ -84,17 +88,6 @@ enum OpFlags {
     F_NO_VN = 32    /* two equal nodes are not the same value */
 };
 
-enum { OP_MOST_PARAMS = 8 };
-
-/* One parameter of an op's signature. */
-typedef struct OpParam {
-    char name[14]; /* its name in C and in dumps */
-    char kind;     /* t l L d b y e r */
-    char suffix;   /* 0, '?' for t?, '*' for t* */
-    bool is_size;  /* l~, L~, h~: may follow from sizes: its words are Dims */
-    bool is_real;  /* d~: may be a scalar of the call; see attr_scalar */
-} OpParam;
-
 typedef struct OpInfo {
     const char *name;      /* the op's name, and after sn_ the function's */
     const char *signature; /* see op.def */
@@ -108,7 +101,7 @@ typedef struct OpInfo {
 /* The table. */
 extern const OpInfo op_info[OP_COUNT];
 
-/* The parsed signature; `*count` parameters. Never fails: the table is checked by a test. */
+/* The parsed signature; `*count` parameters. Never fails: the table is checked when ops.h is made. */
 const OpParam *op_params(OpCode op, int32_t *count);
 
 /* The parameters of a signature that are tensors or generators, in order. */

@@ -1,8 +1,8 @@
 /* Build-time generator: prints, from the op table, the public header <sinter/ops.h> (`header FILE`)
  * and the functions behind it (`source FILE`), which pack their arguments and call the dispatcher
- * of frontend/op/dispatch.h. A new row in ir/op.def with the flag F_PUBLIC is all an op needs here. */
-#include "base/strbuf.h"
-#include "ir/op.h"
+ * of frontend/op/dispatch.h. A new row in ir/op.def with the flag F_PUBLIC is all an op needs here. A
+ * row that is wrong is named with its line, and nothing is printed. */
+#include "tools/op_rows.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -13,13 +13,6 @@ enum {
     LINE_WIDTH = 100,
     LONG_NAME = 24, /* an op's macro takes two lines from this length on */
     LINE_END = 3    /* columns kept free for what closes a line: ",", ");", ") {" */
-};
-
-/* Identifiers of the table, for OP_…; names are in op_info. */
-static const char *const identifiers[OP_COUNT] = {
-#define OP(id, name, klass, signature, dtype_rule, shape_rule, flags, about) #id,
-#include "ir/op.def"
-#undef OP
 };
 
 /* What a parameter kind is in C. */
@@ -66,7 +59,7 @@ static const EnumInfo enums[] = {
 };
 
 /* Result dtype by DtypeRule; %s is the first tensor. */
-static const char *const dtype_texts[] = {
+static const char *const dtype_texts[DTYPE_RULE_COUNT] = {
     [DTYPE_PROMOTE] = "dtype of the inputs promoted",
     [DTYPE_FLOAT] = "dtype of the inputs promoted, f32 for integers and bool",
     [DTYPE_BOOL] = "dtype bool",
@@ -118,7 +111,7 @@ static const char *const shape_texts[SHAPE_RULE_COUNT] = {
 };
 
 /* Headings of the header, by OpClass. */
-static const char *const class_titles[] = {
+static const char *const class_titles[CLASS_COUNT] = {
     [CLASS_SOURCE] = "sources",    [CLASS_POINTWISE] = "element by element",
     [CLASS_REDUCE] = "reductions", [CLASS_SCAN] = "prefix sums",
     [CLASS_VIEW] = "views",        [CLASS_INDEX] = "indexing",
@@ -163,7 +156,8 @@ static const KindInfo *kind_info(const OpParam *param) {
         char suffix = param->suffix == '?' ? 0 : param->suffix;
         if (kinds[i].kind == param->kind && kinds[i].suffix == suffix) return &kinds[i];
     }
-    fprintf(stderr, "gen_ops: parameter %s has unknown kind %c\n", param->name, param->kind);
+    fprintf(stderr, "gen_ops: kind %c of parameter %s is not among the kinds\n", param->kind,
+            param->name);
     exit(1);
 }
 
@@ -272,48 +266,49 @@ static const char *first_tensor(OpCode op) {
     return "x";
 }
 
-/* Copies a text of the tables, %s replaced by `name`. */
-static void fill_text(char *out, size_t capacity, const char *text, const char *name) {
+/* Appends a text of the tables, %s replaced by `name`. */
+static void add_filled(StrBuf *out, const char *text, const char *name) {
     const char *mark = strstr(text, "%s");
-    if (mark)
-        snprintf(out, capacity, "%.*s%s%s", (int)(mark - text), text, name, mark + 2);
-    else
-        snprintf(out, capacity, "%s", text);
+    strbuf_add_bytes(out, text, mark ? (size_t)(mark - text) : strlen(text));
+    if (!mark) return;
+    strbuf_add(out, name);
+    strbuf_add(out, mark + 2);
 }
 
 /* "low, high may be SN_NONE." */
-static void add_optional_note(Wrap *wrap, OpCode op) {
+static void add_optional_note(StrBuf *out, OpCode op) {
     int32_t count;
     const OpParam *params = op_params(op, &count);
-    char text[128] = "";
-    size_t length = 0;
+    bool any = false;
     for (int32_t i = 0; i < count; i++) {
         if (params[i].suffix != '?') continue;
-        length += (size_t)snprintf(text + length, sizeof text - length, "%s%s", length ? ", " : "",
-                                   params[i].name);
+        strbuf_add(out, any ? ", " : " ");
+        strbuf_add(out, params[i].name);
+        any = true;
     }
-    if (!length) return;
-    snprintf(text + length, sizeof text - length, " may be SN_NONE.");
-    wrap_words(wrap, text);
+    if (any) strbuf_add(out, " may be SN_NONE.");
 }
 
 static void add_documentation(StrBuf *out, OpCode op) {
     const OpInfo *info = &op_info[op];
-    char dtype[160], shape[160], text[512];
-    fill_text(dtype, sizeof dtype, dtype_texts[info->dtype_rule], first_tensor(op));
-    fill_text(shape, sizeof shape, shape_texts[info->shape_rule], first_tensor(op));
+    StrBuf text = {0};
+    strbuf_addf(&text, "%s. Result: ", info->about);
+    add_filled(&text, dtype_texts[info->dtype_rule], first_tensor(op));
+    strbuf_add(&text, ", ");
+    add_filled(&text, shape_texts[info->shape_rule], first_tensor(op));
+    strbuf_add(&text, ".");
+    add_optional_note(&text, op);
+    if (op_has(op, F_FAILS))
+        strbuf_add(&text, " An index in data that is out of range gives SN_ERROR_INDEX at the next "
+                          "host read or at a compiled function's return.");
+    if (op_is(op, CLASS_VIEW)) strbuf_add(&text, " Shares the memory of x.");
+    if (op_is(op, CLASS_RANDOM)) strbuf_add(&text, " Advances the generator's counter.");
+    strbuf_add(&text, " */");
     Wrap wrap = {out, " *  ", 3};
     strbuf_add(out, "\n/**");
-    snprintf(text, sizeof text, "%s. Result: %s, %s.", info->about, dtype, shape);
-    wrap_words(&wrap, text);
-    add_optional_note(&wrap, op);
-    if (op_has(op, F_FAILS))
-        wrap_words(&wrap, "An index in data that is out of range gives SN_ERROR_INDEX at the next "
-                          "host read or at a compiled function's return.");
-    if (op_is(op, CLASS_VIEW)) wrap_words(&wrap, "Shares the memory of x.");
-    if (op_is(op, CLASS_RANDOM)) wrap_words(&wrap, "Advances the generator's counter.");
-    wrap_words(&wrap, "*/");
+    wrap_words(&wrap, strbuf_text(&text));
     strbuf_add_char(out, '\n');
+    strbuf_free(&text);
 }
 
 /* Both functions and the macro of one form; `tail` is "" or "_". */
@@ -429,7 +424,7 @@ static void define_form(StrBuf *out, OpCode op, const char *tail, const char *di
     InputTexts inputs = define_inputs(out, op);
     append_attributes(out, op);
     strbuf_addf(out, "    return %s(OP_%s, %s, %s, &attrs, %s, (Site){file, line});\n", dispatcher,
-                identifiers[op], inputs.array, inputs.count, inputs.generator);
+                op_rows[op].id, inputs.array, inputs.count, inputs.generator);
     strbuf_add(out, "}\n\n");
     add_prototype(out, op, "", tail, false, true);
     int length = snprintf(start, sizeof start, "    return sn_%s_at%s(", op_info[op].name, tail);
@@ -448,7 +443,58 @@ static void print_source(StrBuf *out) {
     }
 }
 
+/* ---- the table, and the file ----------------------------------------------------------------------- */
+
+/* What this program says of rules and classes, and of enumerated attributes, holds for all rows. */
+static int32_t check_texts(StrBuf *faults) {
+    int32_t missing = 0;
+    for (int op = 0; op < OP_COUNT; op++) {
+        const OpInfo *info = &op_info[op];
+        if (!op_has((OpCode)op, F_PUBLIC) ||
+            (class_titles[info->klass] && dtype_texts[info->dtype_rule] &&
+             shape_texts[info->shape_rule]))
+            continue;
+        strbuf_addf(faults,
+                    "ir/op.def:%d: %s: its class, dtype rule or shape rule has no text in "
+                    "tools/gen_ops.c\n",
+                    op_rows[op].line, info->name);
+        missing++;
+    }
+    for (size_t i = 0; i < sizeof enums / sizeof *enums; i++) {
+        int32_t count = 0, found = 0;
+        OpCode op = op_find(enums[i].op, strlen(enums[i].op));
+        const OpParam *params = op == OP_COUNT ? NULL : op_params(op, &count);
+        for (int32_t k = 0; k < count; k++)
+            found += params[k].kind == 'e' && strcmp(params[k].name, enums[i].param) == 0;
+        if (found) continue;
+        strbuf_addf(faults, "tools/gen_ops.c: %s has no enumerated parameter %s\n", enums[i].op,
+                    enums[i].param);
+        missing++;
+    }
+    return missing;
+}
+
+static bool table_is_right(void) {
+    StrBuf faults = {0};
+    bool right = op_rows_check(op_rows, OP_COUNT, &faults) == 0 && check_texts(&faults) == 0;
+    fputs(strbuf_text(&faults), stderr);
+    strbuf_free(&faults);
+    return right;
+}
+
+static bool is_there(const char *path, const StrBuf *text) {
+    FILE *file = fopen(path, "r");
+    size_t at = 0;
+    int c;
+    if (!file) return false;
+    while ((c = getc(file)) != EOF && at < text->length && (char)c == text->text[at]) at++;
+    fclose(file);
+    return c == EOF && at == text->length;
+}
+
+/* A file that is as it should be keeps its time: what includes it is not compiled again. */
 static bool write_file(const char *path, const StrBuf *text) {
+    if (is_there(path, text)) return true;
     FILE *file = fopen(path, "w");
     if (!file) return false;
     bool written = fwrite(strbuf_text(text), 1, text->length, file) == text->length;
@@ -461,6 +507,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: gen_ops header|source FILE\n");
         return 2;
     }
+    if (!table_is_right()) return 1;
     StrBuf out = {0};
     if (header)
         print_header(&out);

@@ -1,0 +1,25 @@
+/* The rows of ir/op.def with their lines, and a check of them, for the generators: what a wrong row makes
+ * of ops.h, the text forms or the dispatcher is found before anything is printed from it. */
+#ifndef SN_TOOLS_OP_ROWS_H
+#define SN_TOOLS_OP_ROWS_H
+
+#include "base/strbuf.h"
+#include "ir/op.h"
+
+/* A row as it stands in ir/op.def. */
+typedef struct OpRow {
+    int line;              /* where */
+    const char *id;        /* the identifier behind OP_ */
+    const char *name;      /* the op's name */
+    const char *signature; /* its parameters */
+    const char *about;     /* its line of documentation */
+    OpClass klass;         /* its class */
+    DtypeRule dtype_rule;  /* its dtype rule */
+    int flags;             /* OpFlags */
+} OpRow;
+extern const OpRow op_rows[OP_COUNT];
+
+/* Appends a line "ir/op.def:LINE: NAME: what is wrong" for each row that is; returns how many. */
+int32_t op_rows_check(const OpRow *rows, int32_t count, StrBuf *faults);
+
+#endif
