@@ -9,6 +9,7 @@
 #ifndef SN_IR_DIM_H
 #define SN_IR_DIM_H
 
+#include "base/assert.h"
 #include "base/map.h"
 #include "base/strbuf.h"
 #include "base/vec.h"
@@ -17,9 +18,14 @@ typedef struct Dim {
     int64_t word; /* the number, or DIM_FIRST + the index of an expression */
 } Dim;
 
-/* No size, stride or normalised attribute is as low as the words of expressions. */
+/* Words of expressions begin far below every number that is a Dim. */
 #define DIM_FIRST (INT64_MIN / 2)
 enum { DIM_MOST_EXPRESSIONS = 1 << 24 };
+
+/* No tensor has more elements; its sizes and positions are no further from 0, its strides not twice as
+ * far. */
+#define SIZE_MOST (INT64_MAX / 8)
+#define DIM_NUMBER_MOST (INT64_MAX / 4)
 
 typedef enum DimKind {
     DIM_SYMBOL,    /* words: number of the symbol */
@@ -67,12 +73,49 @@ typedef struct DimTable {
 void dims_init(DimTable *table);
 void dims_free(DimTable *table);
 
-static inline Dim dim_of(int64_t value) {
-    return (Dim){value};
-}
 static inline bool dim_is_number(Dim d) {
     return (uint64_t)d.word - (uint64_t)DIM_FIRST >= DIM_MOST_EXPRESSIONS;
 }
+static inline Dim dim_of(int64_t value) {
+    SN_ASSERT(dim_is_number((Dim){value}));
+    return (Dim){value};
+}
+
+/* The door from numbers to Dims: can a number that a program or a file gave be one? Inference lets no
+ * other pass as an attribute, graph_input none as a size or stride. */
+static inline bool number_is_dim(int64_t number) {
+    return number >= -DIM_NUMBER_MOST && number <= DIM_NUMBER_MOST;
+}
+static inline bool numbers_are_dims(const int64_t *numbers, int32_t count) {
+    for (int32_t i = 0; i < count; i++)
+        if (!number_is_dim(numbers[i])) return false;
+    return true;
+}
+/* The sizes or strides of a tensor as Dims, in place. */
+static inline const Dim *dims_of_numbers(const int64_t *numbers, int32_t count) {
+    SN_ASSERT(numbers_are_dims(numbers, count));
+    (void)count;
+    return (const Dim *)numbers;
+}
+/* And back: dims of which none is an expression. */
+static inline bool dims_are_numbers(const Dim *dims, int32_t count) {
+    for (int32_t i = 0; i < count; i++)
+        if (!dim_is_number(dims[i])) return false;
+    return true;
+}
+static inline const int64_t *dims_as_numbers(const Dim *dims, int32_t count) {
+    SN_ASSERT(dims_are_numbers(dims, count));
+    (void)count;
+    return (const int64_t *)dims;
+}
+/* Words of a graph that hold Dims, expressions included; and back. */
+static inline const Dim *dims_of_words(const int64_t *words) {
+    return (const Dim *)words;
+}
+static inline const int64_t *words_of_dims(const Dim *dims) {
+    return (const int64_t *)dims;
+}
+
 /* Are the two the same number or the same expression? Different ones may still be equal. */
 static inline bool dim_same(Dim a, Dim b) {
     return a.word == b.word;
@@ -122,24 +165,30 @@ Dim dim_quotient(DimTable *table, Dim a, Dim b);
 Dim dim_remainder(DimTable *table, Dim a, Dim b);
 Dim dim_larger(DimTable *table, Dim a, Dim b);
 
+/* The expression behind a Dim that is no number. */
+static inline const DimExpression *dim_expression(const DimTable *table, Dim d) {
+    SN_ASSERT(dims_has(table, d));
+    return &table->expressions.data[d.word - DIM_FIRST];
+}
 /* The value for the sizes at hand; binds nobody. */
 static inline int64_t dim_hint(const DimTable *table, Dim d) {
-    return dim_is_number(d) ? d.word : table->expressions.data[d.word - DIM_FIRST].hint;
+    return dim_is_number(d) ? d.word : dim_expression(table, d)->hint;
 }
 void dims_hints(const DimTable *table, const Dim *dims, int32_t count, int64_t *hints);
 /* Bounds that hold for all values of the symbols. */
 static inline int64_t dim_least(const DimTable *table, Dim d) {
-    return dim_is_number(d) ? d.word : table->expressions.data[d.word - DIM_FIRST].least;
+    return dim_is_number(d) ? d.word : dim_expression(table, d)->least;
 }
 static inline int64_t dim_most(const DimTable *table, Dim d) {
-    return dim_is_number(d) ? d.word : table->expressions.data[d.word - DIM_FIRST].most;
+    return dim_is_number(d) ? d.word : dim_expression(table, d)->most;
 }
 
 /* Is this so for all values of the symbols, by their bounds? Binds nobody. */
 bool dim_always_less(DimTable *table, Dim a, Dim b);
 bool dim_always_divides(DimTable *table, Dim divisor, Dim d);
 
-/* Decisions: the answer holds for every binding that meets the guards. */
+/* Decisions: the answer holds for every binding that meets the guards. Without a table both are numbers,
+ * whatever they look like. */
 bool dim_equal(DimTable *table, Dim a, Dim b);
 bool dim_less(DimTable *table, Dim a, Dim b);
 bool dim_divides(DimTable *table, Dim divisor, Dim d);

@@ -71,9 +71,13 @@ static bool refuse(Generaliser *m, const char *why, OpCode op) {
     return false;
 }
 
+/* Of a word that is a size, stride or position: far from the ends of its type. */
 static Values values_of(const GeneralGraph *g, uint32_t word) {
     Values v = {{0}};
-    for (uint32_t s = 0; s < g->n_samples; s++) v.at[s] = sample(g, s, word);
+    for (uint32_t s = 0; s < g->n_samples; s++) {
+        v.at[s] = sample(g, s, word);
+        SN_ASSERT(number_is_dim(v.at[s]));
+    }
     return v;
 }
 
@@ -122,7 +126,8 @@ static bool as_sum(const Generaliser *m, const Values *wanted, Dim *dim) {
         int64_t constant;
         Values v;
         if (__builtin_sub_overflow(wanted->at[0], x->values.at[0], &constant) ||
-            !affine(m->g, &x->values, 1, constant, &v) || !all_equal(m->g, &v, wanted))
+            !number_is_dim(constant) || !affine(m->g, &x->values, 1, constant, &v) ||
+            !all_equal(m->g, &v, wanted))
             continue;
         *dim = dim_add(&m->g->table, x->dim, dim_of(constant));
         return true;

@@ -311,10 +311,20 @@ static bool type_is_valid(DimTable *table, const TensorType *type) {
     return !dim_is_number(count) || count.word >= 0;
 }
 
+static bool strides_are_dims(const DimTable *table, const Dim *strides, int32_t rank) {
+    for (int32_t i = 0; i < rank; i++)
+        if (!number_is_dim(strides[i].word) && !dims_has(table, strides[i])) return false;
+    return true;
+}
+
 NodeId graph_input(Graph *graph, const TensorType *type, const Dim *strides, Site site,
                    sn_error *error) {
     if (!type_is_valid(graph->table, type)) {
         error_set(error, SN_ERROR_SHAPE, "input: bad type or too many elements");
+        return NODE_NONE;
+    }
+    if (strides && !strides_are_dims(graph->table, strides, type->rank)) {
+        error_set(error, SN_ERROR_ARGUMENT, "input: a stride is out of range");
         return NODE_NONE;
     }
     if (!vec_reserve(&graph->inputs, 1)) {
@@ -461,7 +471,7 @@ Dim node_attr_dim(const Graph *graph, NodeId id, const char *name) {
 }
 
 const Dim *node_attr_dims(const Graph *graph, NodeId id, const char *name, int32_t *count) {
-    return (const Dim *)node_attr_list(graph, id, name, count);
+    return dims_of_words(node_attr_list(graph, id, name, count));
 }
 
 void attr_int(AttrList *attrs, int64_t value) {
@@ -504,7 +514,7 @@ void attr_list(AttrList *attrs, const int64_t *values, int32_t count) {
 }
 
 void attr_dims(AttrList *attrs, const Dim *values, int32_t count) {
-    attr_list(attrs, (const int64_t *)values, count);
+    attr_list(attrs, words_of_dims(values), count);
 }
 
 /* ---- equality ------------------------------------------------------------------------------- */

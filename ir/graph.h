@@ -132,7 +132,7 @@ static inline const NodeId *node_inputs(const Graph *g, const Node *n) {
     return g->operands.data + n->inputs;
 }
 static inline const Dim *node_dims(const Graph *g, const Node *n) {
-    return (const Dim *)(g->words.data + n->dims);
+    return dims_of_words(g->words.data + n->dims);
 }
 static inline const int64_t *node_attrs(const Graph *g, const Node *n) {
     return g->words.data + n->attrs;
@@ -180,7 +180,7 @@ Dim dims_count(DimTable *table, const Dim *dims, int32_t rank);
 /* Of types without expressions: the elements, and the sizes. */
 int64_t type_count(const TensorType *type);
 static inline const int64_t *type_sizes(const TensorType *type) {
-    return (const int64_t *)type->dims;
+    return dims_as_numbers(type->dims, type->rank);
 }
 /* "f32[2,3]" */
 void type_print(StrBuf *out, const TensorType *type);

@@ -35,8 +35,11 @@ static const char *check_ranges(const Graph *graph, NodeId id) {
 
 static const char *check_dims(const Graph *graph, const Node *node) {
     const Dim *dims = node_dims(graph, node);
-    for (uint32_t i = 0; i < node->rank; i++)
+    for (uint32_t i = 0; i < node->rank; i++) {
+        if (!dim_is_number(dims[i]) && !dims_has(graph->table, dims[i]))
+            return "an expression outside the table";
         if (dim_is_number(dims[i]) && dims[i].word < 0) return "a negative size";
+    }
     Dim count = dims_count(graph->table, dims, node->rank);
     return dim_is(count, -1) ? "too many elements" : NULL;
 }
@@ -66,6 +69,9 @@ static const char *check_input(const Graph *graph, NodeId id) {
     int64_t number = *node_attrs(graph, node);
     if (number < 0 || number >= graph->inputs.count || graph->inputs.data[number] != id)
         return "not the input of its number";
+    for (int64_t i = 0; i < words[1]; i++)
+        if (!number_is_dim(words[2 + i]) && !dims_has(graph->table, (Dim){words[2 + i]}))
+            return "a stride outside the table";
     return NULL;
 }
 

@@ -93,6 +93,7 @@ static sn_status check_attrs(Infer *call) {
         const OpParam *param = &call->params[i];
         if (param_is_tensor(param)) continue;
         call->attr_word[i] = at;
+        call->sizes |= (uint32_t)param->is_size << i;
         int32_t words = attr_words(param, &attrs->words[at], count - at);
         if (words == 0)
             return infer_refuse(call, SN_ERROR_ARGUMENT, "attribute %s is missing or cut off",
@@ -102,6 +103,26 @@ static sn_status check_attrs(Infer *call) {
     }
     if (at == count) return SN_OK;
     return infer_refuse(call, SN_ERROR_ARGUMENT, "%d attribute words too many", (int)(count - at));
+}
+
+static bool word_is_dim(const Infer *call, int64_t word) {
+    return number_is_dim(word) || dims_has(call->table, (Dim){word});
+}
+
+/* The door: once a shape rule has taken them, and normalised those that cannot matter, the words of
+ * sizes and positions are Dims. */
+static sn_status check_sizes(const Infer *call) {
+    for (int32_t i = 0; call->sizes >> i; i++) {
+        if (!(call->sizes >> i & 1)) continue;
+        const int64_t *words = &call->attrs->words[call->attr_word[i]];
+        int32_t count = 1;
+        if (call->params[i].kind == 'L') count = (int32_t)*words++;
+        for (int32_t k = 0; k < count; k++)
+            if (!word_is_dim(call, words[k]))
+                return infer_refuse(call, SN_ERROR_ARGUMENT, "%s %lld is out of range",
+                                    call->params[i].name, (long long)words[k]);
+    }
+    return SN_OK;
 }
 
 /* ---- dtypes --------------------------------------------------------------------------------- */
@@ -348,6 +369,7 @@ sn_status op_infer(DimTable *table, OpCode op, const TensorType *inputs, int32_t
     InferRule *extra = infer_extra(op);
     if (extra) INFER_TRY(extra(&call));
     INFER_TRY(check_result_size(&call));
+    INFER_TRY(check_sizes(&call));
     result->strength = result_strength(&call);
     return SN_OK;
 }

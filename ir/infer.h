@@ -17,6 +17,7 @@ typedef struct Infer {
     const TensorType *inputs;          /* types of the operands */
     AttrList *attrs;                   /* attributes, normalised in place */
     int32_t attr_word[OP_MOST_PARAMS]; /* first word of each parameter's attribute */
+    uint32_t sizes;                    /* bit i: parameter i holds Dims */
     TensorType *result;                /* dtype first, then rank and dims are filled in */
     sn_error *error;                   /* where a refusal goes */
 } Infer;
@@ -41,6 +42,8 @@ typedef struct TypeText {
     char text[192]; /* NUL-terminated */
 } TypeText;
 TypeText type_text(const TensorType *type);
+/* The same for dims that a program wrote, which need not be sizes. */
+TypeText infer_wanted_text(const Infer *call, const TensorType *type);
 /* Name of an operand: "x", or "xs[2]" in an array. */
 typedef struct InputName {
     char text[32]; /* NUL-terminated */
@@ -56,6 +59,20 @@ static inline const OpParam *infer_param(const Infer *call, int32_t input) {
 }
 static inline bool type_absent(const TensorType *type) {
     return type->rank == RANK_ABSENT;
+}
+
+/* Is it a number? Without a table every word is one: also one that looks like an expression, which a
+ * program wrote and which is refused as any other number that cannot be. */
+static inline bool infer_is_number(const Infer *call, Dim d) {
+    return !call->table || dim_is_number(d);
+}
+/* Its value, for messages: of an expression that at hand. */
+static inline int64_t infer_hint(const Infer *call, Dim d) {
+    return infer_is_number(call, d) ? d.word : dim_hint(call->table, d);
+}
+/* A number so far out that how far cannot matter comes this near, where it is a Dim. */
+static inline int64_t infer_clamp(int64_t number) {
+    return number > SIZE_MOST ? SIZE_MOST : number < -SIZE_MOST ? -SIZE_MOST : number;
 }
 
 /* Word of an attribute by its name; the words of a list, and its length. */

@@ -13,14 +13,12 @@
 _Static_assert(sizeof((TypeText){0}.text) >= sizeof "bf16[]" + SN_MAX_RANK * 21,
                "the longest type must fit");
 
-/* Sizes that are expressions print as ?: such types are the compiler's own, and refuse nothing that a
- * user wrote. */
-static int print_size(char *text, size_t size, const char *before, Dim d) {
-    if (!dim_is_number(d)) return snprintf(text, size, "%s?", before);
+static int print_size(char *text, size_t size, const char *before, Dim d, bool is_number) {
+    if (!is_number) return snprintf(text, size, "%s?", before);
     return snprintf(text, size, "%s%lld", before, (long long)d.word);
 }
 
-TypeText type_text(const TensorType *type) {
+static TypeText print_type(const TensorType *type, bool all_numbers) {
     TypeText out;
     size_t size = sizeof out.text;
     if (type_absent(type)) {
@@ -29,9 +27,20 @@ TypeText type_text(const TensorType *type) {
     }
     size_t length = (size_t)snprintf(out.text, size, "%s[", sn_dtype_name((sn_dtype)type->dtype));
     for (int32_t i = 0; i < type->rank && i < SN_MAX_RANK; i++)
-        length += (size_t)print_size(out.text + length, size - length, i ? "," : "", type->dims[i]);
+        length += (size_t)print_size(out.text + length, size - length, i ? "," : "", type->dims[i],
+                                     all_numbers || dim_is_number(type->dims[i]));
     snprintf(out.text + length, size - length, "]");
     return out;
+}
+
+/* Sizes that are expressions print as ?: such types are the compiler's own, and refuse nothing that a
+ * user wrote. */
+TypeText type_text(const TensorType *type) {
+    return print_type(type, false);
+}
+
+TypeText infer_wanted_text(const Infer *call, const TensorType *type) {
+    return print_type(type, !call->table);
 }
 
 void type_print(StrBuf *out, const TensorType *type) {
@@ -122,7 +131,7 @@ int64_t *infer_list(const Infer *call, const char *name, int32_t *count) {
 }
 
 Dim *infer_dim(const Infer *call, const char *name) {
-    return (Dim *)infer_attr(call, name);
+    return (Dim *)infer_attr(call, name); /* see infer_is_number */
 }
 
 Dim *infer_dims(const Infer *call, const char *name, int32_t *count) {
@@ -203,14 +212,13 @@ int64_t type_count(const TensorType *type) {
 }
 
 int64_t sizes_count(const int64_t *sizes, int32_t rank) {
-    const int64_t most = INT64_MAX / 8; /* elements of 8 bytes */
     int64_t count = 1;
     bool empty = false;
     for (int32_t i = 0; i < rank; i++) {
         if (sizes[i] < 0) return -1;
         if (sizes[i] == 0)
             empty = true;
-        else if (count > most / sizes[i])
+        else if (count > SIZE_MOST / sizes[i])
             return -1;
         else
             count *= sizes[i];
@@ -223,7 +231,7 @@ static int64_t plain_count(const Dim *dims, int32_t rank) {
     int64_t count = 1;
     for (int32_t i = 0; i < rank; i++)
         if (dims[i].word <= 0 || __builtin_mul_overflow(count, dims[i].word, &count)) return 0;
-    return count <= INT64_MAX / 8 ? count : 0;
+    return count <= SIZE_MOST ? count : 0;
 }
 
 /* Expressions apart: they are never negative, and too large ones fail in the table. */
@@ -244,8 +252,8 @@ Dim dims_count(DimTable *table, const Dim *dims, int32_t rank) {
     return dim_mul(table, count, known);
 }
 
-static bool is_negative(Dim d) {
-    return dim_is_number(d) && d.word < 0;
+static bool is_negative(const Infer *call, Dim d) {
+    return infer_is_number(call, d) && d.word < 0;
 }
 
 sn_status infer_check_dims(const Infer *call, const char *name, const Dim *dims, int32_t count) {
@@ -253,7 +261,7 @@ sn_status infer_check_dims(const Infer *call, const char *name, const Dim *dims,
         return infer_refuse(call, SN_ERROR_SHAPE, "%s has %d sizes, but a tensor has at most %d",
                             name, (int)count, SN_MAX_RANK);
     for (int32_t i = 0; i < count; i++)
-        if (is_negative(dims[i]))
+        if (is_negative(call, dims[i]))
             return infer_refuse(call, SN_ERROR_SHAPE, "%s[%d] is %lld, a negative size", name,
                                 (int)i, (long long)dims[i].word);
     return SN_OK;

@@ -306,9 +306,13 @@ static sn_status check_clamp(Infer *call) {
     return infer_refuse(call, SN_ERROR_ARGUMENT, "low and high are both absent");
 }
 
-static sn_status check_matrix(Infer *call) {
-    if (infer_input(call, 0)->rank >= 2) return SN_OK;
-    return infer_refuse_types(call, SN_ERROR_SHAPE, "x must have at least 2 dims");
+/* Beyond the last row or column all diagonals are alike. */
+static sn_status check_triangle(Infer *call) {
+    if (infer_input(call, 0)->rank < 2)
+        return infer_refuse_types(call, SN_ERROR_SHAPE, "x must have at least 2 dims");
+    Dim *diagonal = infer_dim(call, "diagonal");
+    if (infer_is_number(call, *diagonal)) *diagonal = dim_of(infer_clamp(diagonal->word));
+    return SN_OK;
 }
 
 static sn_status check_dropout(Infer *call) {
@@ -321,8 +325,8 @@ InferRule *infer_extra(OpCode op) {
     static InferRule *const checks[OP_COUNT] = {
         [OP_IOTA] = check_iota,
         [OP_CLAMP] = check_clamp,
-        [OP_TRIL] = check_matrix,
-        [OP_TRIU] = check_matrix,
+        [OP_TRIL] = check_triangle,
+        [OP_TRIU] = check_triangle,
         [OP_PUT_SLICE] = check_put_slice,
         [OP_PUT_DIAGONAL] = check_put_diagonal,
         [OP_SCATTER_ADD] = check_scatter_add,

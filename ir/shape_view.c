@@ -50,7 +50,7 @@ sn_status shape_reshape(Infer *call) {
         if (unknown >= 0) dims[unknown] = dim_of(-1);
         return refuse_reshape(call, dims, rank);
     }
-    INFER_TRY(infer_set_list(call, "dims", (const int64_t *)dims, rank));
+    INFER_TRY(infer_set_list(call, "dims", words_of_dims(dims), rank));
     return infer_set_dims(call, dims, rank);
 }
 
@@ -104,7 +104,7 @@ sn_status shape_expand(Infer *call) {
         if (dim_is(size, 1) || dim_equal(call->table, dims[i], size)) continue;
         TensorType wanted = type_of_dims(call, dims, rank);
         return infer_refuse_types(call, SN_ERROR_SHAPE, "x does not expand to %s",
-                                  type_text(&wanted).text);
+                                  infer_wanted_text(call, &wanted).text);
     }
     INFER_TRY(infer_check_dims(call, "dims", dims, rank));
     return infer_set_dims(call, dims, rank);
@@ -148,9 +148,9 @@ sn_status shape_unsqueeze(Infer *call) {
 /* ---- slice, select, flip, diagonal, narrow ---------------------------------------------------- */
 
 /* Do elements start + i * step, i < dim, lie in an axis? An empty slice may start at its end. */
-static bool slice_fits(Dim size, Dim start, Dim step, Dim dim) {
-    if (!dim_is_number(size) || !dim_is_number(start) || !dim_is_number(step) ||
-        !dim_is_number(dim))
+static bool slice_fits(const Infer *call, Dim size, Dim start, Dim step, Dim dim) {
+    if (!infer_is_number(call, size) || !infer_is_number(call, start) ||
+        !infer_is_number(call, step) || !infer_is_number(call, dim))
         return true; /* an expression: the trace of the sizes at hand was checked */
     int64_t last = 0, way;
     bool overflow = __builtin_mul_overflow(dim.word ? dim.word - 1 : 0, step.word, &way) ||
@@ -159,23 +159,30 @@ static bool slice_fits(Dim size, Dim start, Dim step, Dim dim) {
     return !overflow && start.word >= 0 && start.word <= most && last >= 0 && last <= most;
 }
 
+/* Of at most one element no step is taken, so that it may be any number. */
+static void clamp_step(const Infer *call, Dim *step, Dim dim) {
+    if (infer_is_number(call, *step) && infer_is_number(call, dim) && dim.word <= 1)
+        *step = dim_of(infer_clamp(step->word));
+}
+
 /* Checks the slice of every axis of x. */
 static sn_status check_slice(Infer *call, const Dim *dims) {
     const TensorType *x = infer_input(call, 0);
     int32_t n_starts, n_steps;
     const Dim *starts = infer_dims(call, "starts", &n_starts);
-    const Dim *steps = infer_dims(call, "steps", &n_steps);
+    Dim *steps = infer_dims(call, "steps", &n_steps);
     if (n_starts != x->rank || n_steps != x->rank)
         return infer_refuse_types(call, SN_ERROR_ARGUMENT,
                                   "starts and steps must have an entry for each axis");
     for (int32_t i = 0; i < x->rank; i++) {
         if (dim_is(steps[i], 0))
             return infer_refuse(call, SN_ERROR_ARGUMENT, "step of axis %d must not be 0", (int)i);
-        if (slice_fits(x->dims[i], starts[i], steps[i], dims[i])) continue;
+        clamp_step(call, &steps[i], dims[i]);
+        if (slice_fits(call, x->dims[i], starts[i], steps[i], dims[i])) continue;
         return infer_refuse_types(
             call, SN_ERROR_INDEX, "%lld elements from %lld by %lld leave axis %d",
-            (long long)dim_hint(call->table, dims[i]), (long long)dim_hint(call->table, starts[i]),
-            (long long)dim_hint(call->table, steps[i]), (int)i);
+            (long long)infer_hint(call, dims[i]), (long long)infer_hint(call, starts[i]),
+            (long long)infer_hint(call, steps[i]), (int)i);
     }
     return SN_OK;
 }
@@ -205,7 +212,7 @@ static sn_status refuse_scalar(const Infer *call) {
 
 /* A recorded index is normalised already; an expression is of no other kind. */
 static sn_status normalise_index(const Infer *call, Dim *index, Dim size, int64_t axis) {
-    if (!dim_is_number(*index) || !dim_is_number(size)) return SN_OK;
+    if (!infer_is_number(call, *index) || !infer_is_number(call, size)) return SN_OK;
     if (index->word < -size.word || index->word >= size.word)
         return infer_refuse_types(call, SN_ERROR_INDEX, "index %lld is out of range for axis %lld",
                                   (long long)index->word, (long long)axis);
@@ -253,8 +260,10 @@ sn_status infer_diagonal(Infer *call, TensorType *diagonal) {
     diagonal->rank = 0;
     for (int32_t i = 0; i < x->rank; i++)
         if (i != axis0 && i != axis1) diagonal->dims[diagonal->rank++] = x->dims[i];
+    int64_t *offset = infer_attr(call, "offset");
+    *offset = infer_clamp(*offset);
     diagonal->dims[diagonal->rank++] =
-        diagonal_length(call->table, x->dims[axis0], x->dims[axis1], *infer_attr(call, "offset"));
+        diagonal_length(call->table, x->dims[axis0], x->dims[axis1], *offset);
     return SN_OK;
 }
 
@@ -275,7 +284,9 @@ sn_status check_put_diagonal(Infer *call) {
 /* As normalise_index. */
 static sn_status normalise_start(const Infer *call, Dim *start, Dim length, Dim size,
                                  int64_t axis) {
-    if (!dim_is_number(*start) || !dim_is_number(length) || !dim_is_number(size)) return SN_OK;
+    if (!infer_is_number(call, *start) || !infer_is_number(call, length) ||
+        !infer_is_number(call, size))
+        return SN_OK;
     if (length.word < 0)
         return infer_refuse(call, SN_ERROR_ARGUMENT, "length is %lld", (long long)length.word);
     bool behind = start->word < 0 && start->word >= -size.word;
@@ -318,10 +329,10 @@ static int32_t cat_first(const Infer *call) {
 }
 
 /* False where a number overflows; an expression that does fails in the table. */
-static bool add_size(DimTable *table, Dim *sum, Dim size) {
-    if (dim_is_number(*sum) && dim_is_number(size))
+static bool add_size(const Infer *call, Dim *sum, Dim size) {
+    if (infer_is_number(call, *sum) && infer_is_number(call, size))
         return !__builtin_add_overflow(sum->word, size.word, &sum->word);
-    *sum = dim_add(table, *sum, size);
+    *sum = dim_add(call->table, *sum, size);
     return true;
 }
 
@@ -342,7 +353,7 @@ sn_status shape_cat(Infer *call) {
         for (int32_t k = 0; k < type->rank; k++)
             if (k != *axis && !dim_equal(call->table, type->dims[k], head->dims[k]))
                 return refuse_pair(call, "sizes differ outside the axis", first, i);
-        if (!add_size(call->table, &call->result->dims[*axis], type->dims[*axis]))
+        if (!add_size(call, &call->result->dims[*axis], type->dims[*axis]))
             return infer_refuse(call, SN_ERROR_MEMORY, "the result is too large");
     }
     return SN_OK;
@@ -361,8 +372,8 @@ sn_status shape_stack(Infer *call) {
     return insert_dim(call, *axis, dim_of(call->n_inputs));
 }
 
-static bool crops(Dim pad) {
-    return dim_is_number(pad) && pad.word < 0;
+static bool crops(const Infer *call, Dim pad) {
+    return infer_is_number(call, pad) && pad.word < 0;
 }
 
 /* Pads come in pairs for the last axes, last first. Negative ones crop, and only what is there. */
@@ -380,12 +391,12 @@ sn_status shape_pad(Infer *call) {
         Dim size = x->dims[axis];
         bool fits = true;
         for (int32_t side = 0; side < 2; side++) /* crop first: no order of the two may pass */
-            if (crops(pads[i + side])) fits = fits && add_size(call->table, &size, pads[i + side]);
-        if (!fits || crops(size))
+            if (crops(call, pads[i + side])) fits = fits && add_size(call, &size, pads[i + side]);
+        if (!fits || crops(call, size))
             return infer_refuse_types(call, SN_ERROR_SHAPE, "pads crop more than axis %d holds",
                                       (int)axis);
         for (int32_t side = 0; side < 2; side++)
-            if (!crops(pads[i + side])) fits = fits && add_size(call->table, &size, pads[i + side]);
+            if (!crops(call, pads[i + side])) fits = fits && add_size(call, &size, pads[i + side]);
         if (!fits) return infer_refuse(call, SN_ERROR_MEMORY, "the result is too large");
         call->result->dims[axis] = size;
     }

@@ -112,13 +112,13 @@ static NodeId with_list(Rewrite *r, OpCode op, NodeId x, const int64_t *list, in
 NodeId rw_reshape(Rewrite *r, NodeId x, const Dim *dims, int32_t rank) {
     TensorType type = rw_type(r, x);
     if (type.rank == rank && memcmp(type.dims, dims, sizeof *dims * (size_t)rank) == 0) return x;
-    return with_list(r, OP_RESHAPE, x, (const int64_t *)dims, rank);
+    return with_list(r, OP_RESHAPE, x, words_of_dims(dims), rank);
 }
 
 NodeId rw_expand(Rewrite *r, NodeId x, const Dim *dims, int32_t rank) {
     TensorType type = rw_type(r, x);
     if (type.rank == rank && memcmp(type.dims, dims, sizeof *dims * (size_t)rank) == 0) return x;
-    return with_list(r, OP_EXPAND, x, (const int64_t *)dims, rank);
+    return with_list(r, OP_EXPAND, x, words_of_dims(dims), rank);
 }
 
 NodeId rw_permute(Rewrite *r, NodeId x, const int64_t *axes, int32_t rank) {

@@ -198,7 +198,7 @@ static OracleStatus tri(const OracleCall *call) {
     int64_t rows = x->dims[x->rank - 2];
     for (int64_t i = 0; i < x->count; i++) {
         int64_t row = i / columns % rows, column = i % columns;
-        bool keeps = call->op == OP_TRIL ? column <= row + diagonal : column >= row + diagonal;
+        bool keeps = call->op == OP_TRIL ? column - row <= diagonal : column - row >= diagonal;
         if (keeps) copy(call, i, 0, i);
     }
     return ORACLE_OK;

@@ -59,16 +59,16 @@ static bool import_dims(Import *in) {
     if (source->ndim && !source->shape) return refuse(in, SN_ERROR_ARGUMENT, "shape is NULL", 0);
     in->type.rank = (uint8_t)source->ndim;
     for (int32_t i = 0; i < source->ndim; i++) {
-        in->type.dims[i] = dim_of(source->shape[i]);
         if (source->shape[i] < 0)
             return refuse(in, SN_ERROR_SHAPE, "a negative size", (long long)source->shape[i]);
+        in->type.dims[i] = dim_of(source->shape[i]);
     }
     if (type_count(&in->type) >= 0) return true;
     return refuse(in, SN_ERROR_MEMORY, "too many elements, rank", source->ndim);
 }
 
 /* Strides, and how far they reach. Those of an axis of one element, or of no elements, mean nothing
- * and may be anything; such an axis gets its dense stride where a product with the given one could
+ * and may be anything; such an axis gets its dense stride where a product or sum of given ones could
  * overflow. The limit leaves room for a step beyond the last element. */
 static bool import_strides(Import *in) {
     const TensorType *type = &in->type;
@@ -78,7 +78,7 @@ static bool import_strides(Import *in) {
     in->end = type_count(type) ? 1 : 0;
     for (int32_t i = 0; i < type->rank && in->source->strides && in->end; i++) {
         int64_t stride = in->source->strides[i];
-        bool fits = stride <= most && stride >= -most;
+        bool fits = stride <= most / SN_MAX_RANK && stride >= -most / SN_MAX_RANK;
         if (fits || type->dims[i].word > 1) in->strides[i] = stride;
     }
     for (int32_t i = 0; i < type->rank && in->end; i++) {

@@ -149,6 +149,15 @@ static void clamp_range(const sn_index_item *item, int64_t size, int64_t *first,
     *first = *count ? start : 0;
 }
 
+/* Of at most one element no step is taken: one that would make a stride of which eight, added up by
+ * diagonals, make none counts as 1. */
+static int64_t fitting_step(int64_t step, int64_t count, int64_t stride) {
+    const int64_t most = SIZE_MOST / SN_MAX_RANK;
+    int64_t way;
+    bool fits = !__builtin_mul_overflow(step, stride, &way) && way <= most && way >= -most;
+    return count > 1 || fits ? step : 1;
+}
+
 /* What sn_index does in turn: a slice of all axes, then the axes that go or come. */
 typedef struct IndexPlan {
     int64_t starts[SN_MAX_RANK], steps[SN_MAX_RANK], dims[SN_MAX_RANK]; /* of the slice */
@@ -177,7 +186,7 @@ static bool plan_item(const sn_index_item *item, int32_t axis, const sn_tensor *
             return false;
         }
         clamp_range(item, size, &first, &count);
-        step = item->step;
+        step = fitting_step(item->step, count, x->strides[axis]);
     }
     plan->starts[axis] = first;
     plan->steps[axis] = step;

@@ -152,7 +152,7 @@ static sn_status build_graph(const EagerCall *call, Graph *graph, TensorType *re
             TensorType type = tensor_type(x);
             if (x->kind == TENSOR_WEAK) type.dtype = (uint8_t)call->weak_dtype;
             bool laid_out = x->kind == TENSOR_REAL && !tensor_is_dense(x);
-            const Dim *strides = laid_out ? (const Dim *)x->strides : NULL;
+            const Dim *strides = laid_out ? dims_of_numbers(x->strides, x->rank) : NULL;
             nodes[count] = graph_input(graph, &type, strides, call->site, error);
             if (nodes[count] == NODE_NONE) status = error_memory(error);
         }

@@ -95,8 +95,8 @@ static sn_tensor *masked_select(sn_tensor *x, sn_tensor *mask, Site site) {
     Flags flags;
     TensorType both = {.rank = 0};
     Infer shapes = {.result = &both};
-    if (!infer_broadcast(&shapes, (const Dim *)x->dims, x->rank) ||
-        !infer_broadcast(&shapes, (const Dim *)mask->dims, mask->rank)) {
+    if (!infer_broadcast(&shapes, dims_of_numbers(x->dims, x->rank), x->rank) ||
+        !infer_broadcast(&shapes, dims_of_numbers(mask->dims, mask->rank), mask->rank)) {
         TensorType of_x = tensor_type(x), of_mask = tensor_type(mask);
         return error_raise(SN_ERROR_SHAPE, site,
                            "masked_select: shapes do not broadcast: x is %s, mask is %s",

@@ -343,10 +343,10 @@ static bool make_type(const int64_t *dims, int32_t rank, sn_dtype dtype, const c
                NULL;
     *type = (TensorType){.dtype = (uint8_t)dtype, .rank = (uint8_t)rank};
     for (int32_t i = 0; i < rank; i++) {
-        type->dims[i] = dim_of(dims[i]);
         if (dims[i] < 0)
             return error_raise(SN_ERROR_SHAPE, site, "%s: dims[%d] is %lld, a negative size", op,
                                (int)i, (long long)dims[i]) != NULL;
+        type->dims[i] = dim_of(dims[i]);
     }
     return sizes_count(dims, rank) >= 0 || error_raise(SN_ERROR_MEMORY, site, "%s: %s is too large",
                                                        op, type_text(type).text) != NULL;

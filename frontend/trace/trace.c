@@ -182,7 +182,7 @@ static int64_t add_input(Trace *trace, TraceInputKind kind, sn_tensor *real, Sit
     tensor_type_to(real, &type);
     sn_error error;
     error_init(&error);
-    const Dim *strides = tensor_is_dense(real) ? NULL : (const Dim *)real->strides;
+    const Dim *strides = tensor_is_dense(real) ? NULL : dims_of_numbers(real->strides, real->rank);
     TraceInput input = {.kind = (uint8_t)kind, .tensor = real, .argument = -1};
     if (!vec_reserve(&trace->inputs, 1)) return -1;
     NodeId node = graph_input(&trace->graph, &type, strides, site, &error);
