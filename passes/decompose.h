@@ -1,5 +1,6 @@
 /* Shared by the files of the decompose pass: a small vocabulary for emitting replacement nodes.
- * A failed emit gives NODE_NONE and every later one too, so a rule checks nothing in between. */
+ * A failed emit gives NODE_NONE and every later one too, so a rule checks nothing in between. No call
+ * has two arguments that emit: C leaves open which comes first, and nodes are numbered as they come. */
 #ifndef SN_PASSES_DECOMPOSE_H
 #define SN_PASSES_DECOMPOSE_H
 

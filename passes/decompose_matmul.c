@@ -122,11 +122,13 @@ static NodeId operand(Rewrite *r, int32_t i) {
 }
 
 NodeId rule_matmul(Rewrite *r) {
-    return finish(r, matmul(r, operand(r, 0), operand(r, 1), NODE_NONE));
+    NodeId y = operand(r, 1), x = operand(r, 0);
+    return finish(r, matmul(r, x, y, NODE_NONE));
 }
 
 NodeId rule_linear(Rewrite *r) {
     NodeId weight = operand(r, 1);
     if (rw_type(r, weight).rank == 2) weight = rw_transpose(r, weight, 0, 1);
-    return finish(r, matmul(r, operand(r, 0), weight, operand(r, 2)));
+    NodeId bias = operand(r, 2), x = operand(r, 0);
+    return finish(r, matmul(r, x, weight, bias));
 }

@@ -26,7 +26,8 @@ static NodeId divide_by(Rewrite *r, NodeId x, Dim count) {
 }
 
 static NodeId mean_of(Rewrite *r, NodeId x, uint32_t mask) {
-    return divide_by(r, rw_reduce(r, OP_SUM, x, mask), rw_reduced_count(r, x, mask));
+    Dim count = rw_reduced_count(r, x, mask);
+    return divide_by(r, rw_reduce(r, OP_SUM, x, mask), count);
 }
 
 /* Operand of a sum in the type it is added up in. */
@@ -139,7 +140,8 @@ NodeId rule_logsumexp(Rewrite *r) {
     }
     NodeId max = rw_reduce(r, OP_MAX, x, mask);
     /* An infinite maximum is not subtracted: inf - inf would be NaN. */
-    NodeId shift = rw_op3(r, OP_WHERE, rw_op1(r, OP_ISINF, max), rw_literal(r, dtype, 0), max);
+    NodeId zero = rw_literal(r, dtype, 0);
+    NodeId shift = rw_op3(r, OP_WHERE, rw_op1(r, OP_ISINF, max), zero, max);
     NodeId sum = rw_reduce(r, OP_SUM, rw_op1(r, OP_EXP, rw_op2(r, OP_SUB, x, shift)), mask);
     return finish(r, rw_op2(r, OP_ADD, rw_op1(r, OP_LOG, sum), shift));
 }
@@ -230,7 +232,8 @@ NodeId rule_cross_entropy(Rewrite *r) {
     attr_int(&attrs, r->node->op); /* as */
     NodeId index = rw_reshape(r, target, kept.dims, kept.rank);
     NodeId picked = rw_emit(r, OP_GATHER, (NodeId[]){x, index}, 2, &attrs);
-    NodeId loss = rw_op2(r, OP_SUB, rw_op1(r, OP_LOG, sum), rw_op2(r, OP_SUB, picked, max));
+    NodeId score = rw_op2(r, OP_SUB, picked, max);
+    NodeId loss = rw_op2(r, OP_SUB, rw_op1(r, OP_LOG, sum), score);
     if (reduction == 2) return finish(r, loss);
     Dim flat = dims_count(r->to->table, kept.dims, kept.rank);
     loss = rw_reshape(r, loss, &flat, 1);
@@ -252,7 +255,8 @@ static NodeId attention_scores(Rewrite *r, NodeId query, NodeId key, NodeId mask
     if (mask != NODE_NONE) return rw_op2(r, OP_ADD, scores, rw_cast(r, dtype, mask));
     if (!node_attr_int(r->from, r->id, "causal")) return scores;
     Dim dims[2] = {q.dims[q.rank - 2], k.dims[k.rank - 2]};
-    NodeId seen = rw_op2(r, OP_GE, rw_iota(r, dims, 2, 0), rw_iota(r, dims, 2, 1));
+    NodeId column = rw_iota(r, dims, 2, 1), row = rw_iota(r, dims, 2, 0);
+    NodeId seen = rw_op2(r, OP_GE, row, column);
     return rw_op3(r, OP_WHERE, seen, scores, least);
 }
 

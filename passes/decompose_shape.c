@@ -279,7 +279,8 @@ NodeId rule_random(Rewrite *r) {
     if (r->node->op == OP_RAND && dtype_is_half(dtype)) {
         double steps = dtype == SN_F16 ? 0x1p11 : 0x1p8;
         NodeId step = rw_op2(r, OP_MUL, u, rw_literal(r, SN_F32, steps));
-        u = rw_op2(r, OP_MUL, rw_op1(r, OP_FLOOR, step), rw_literal(r, SN_F32, 1 / steps));
+        NodeId width = rw_literal(r, SN_F32, 1 / steps);
+        u = rw_op2(r, OP_MUL, rw_op1(r, OP_FLOOR, step), width);
     }
     return rw_cast(r, dtype, u);
 }
@@ -294,6 +295,7 @@ NodeId rule_dropout(Rewrite *r) {
     NodeId kept = rw_op2(r, OP_GE, u, rw_hoisted(r, SN_F32, p));
     sn_dtype dtype = (sn_dtype)type.dtype;
     NodeId scale = rw_hoisted(r, dtype, p < 1 ? 1 / (1 - p) : 0);
-    NodeId y = rw_op3(r, OP_WHERE, kept, rw_op2(r, OP_MUL, x, scale), rw_literal(r, dtype, 0));
+    NodeId zero = rw_literal(r, dtype, 0);
+    NodeId y = rw_op3(r, OP_WHERE, kept, rw_op2(r, OP_MUL, x, scale), zero);
     return rw_cast(r, (sn_dtype)r->node->dtype, y);
 }
