@@ -1,9 +1,9 @@
 /* Logging; see log.h. */
 #include "base/log.h"
 
+#include "base/lock.h"
 #include "base/settings.h"
 
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@ static const char *const topic_names[LOG_TOPIC_COUNT] = {
 #undef LOG_TOPIC
 };
 
-static pthread_mutex_t sink_lock = PTHREAD_MUTEX_INITIALIZER;
+LOCK_DEFINE(sink_lock, RANK_LOG);
 static LogSink *current_sink;
 static void *current_context;
 
@@ -34,10 +34,10 @@ void log_write(LogTopic topic, const char *format, ...) {
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    pthread_mutex_lock(&sink_lock);
+    lock_take(&sink_lock);
     LogSink *sink = current_sink;
     void *context = current_context;
-    pthread_mutex_unlock(&sink_lock);
+    lock_give(&sink_lock);
     if (sink)
         sink(context, topic_names[topic], text);
     else
@@ -45,8 +45,8 @@ void log_write(LogTopic topic, const char *format, ...) {
 }
 
 void log_set_sink(LogSink *sink, void *context) {
-    pthread_mutex_lock(&sink_lock);
+    lock_take(&sink_lock);
     current_sink = sink;
     current_context = context;
-    pthread_mutex_unlock(&sink_lock);
+    lock_give(&sink_lock);
 }

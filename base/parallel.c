@@ -1,9 +1,12 @@
 /* parallel_for on OpenMP or pthreads; see parallel.h. */
 #include "base/parallel.h"
 
+#include "base/lock.h"
 #include "base/settings.h"
 
+#ifdef SN_PARALLEL_PTHREADS
 #include <pthread.h>
+#endif
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -13,16 +16,12 @@ static _Atomic int32_t default_threads;
 static _Atomic bool pool_busy;
 static _Atomic bool forked;
 static _Thread_local bool in_region;
-static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
 static void mark_forked(void) {
     atomic_store(&forked, true);
     atomic_store(&pool_busy, false);
 }
-
-static void watch_fork(void) {
-    pthread_atfork(NULL, NULL, mark_forked);
-}
+FORK_HOOK(mark_forked);
 
 int32_t parallel_threads(void) {
     int32_t threads = atomic_load_explicit(&default_threads, memory_order_relaxed);
@@ -142,7 +141,7 @@ void parallel_for(int32_t threads, int64_t count, ParallelBody *body, void *cont
     if (shares > MOST_THREADS) shares = MOST_THREADS;
     bool serial = shares <= 1 || in_region || atomic_load_explicit(&forked, memory_order_relaxed);
     if (!serial) {
-        pthread_once(&fork_once, watch_fork);
+        fork_watch();
         serial = atomic_exchange_explicit(&pool_busy, true, memory_order_acquire);
     }
     if (serial) {

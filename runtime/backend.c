@@ -1,13 +1,12 @@
 /* Loading of code generators; see backend.h. */
 #include "runtime/backend.h"
 
+#include "base/lock.h"
 #include "base/parallel.h"
 #include "base/settings.h"
 #include "base/status.h"
-#include "runtime/lock.h"
 #include "runtime/plugin.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,14 +20,9 @@ typedef struct Slot {
     char folder[512];       /* SINTER_MODULE_DIR at that time */
 } Slot;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+LOCK_DEFINE(lock, RANK_BACKENDS);
 static Slot slots[BACKEND_MOST];
 static int64_t load_ns;
-
-static void prepare_lock(void) {
-    lock_survive_fork(&lock, NULL);
-}
 
 /* The slot of `name`, a free one for a new name, NULL when there is none. Lock held. */
 static Slot *find_slot(const char *name) {
@@ -65,8 +59,7 @@ static void fill_slot(Slot *slot) {
 }
 
 const Backend *backend_load(const char *name, sn_error *error) {
-    pthread_once(&once, prepare_lock);
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     Slot *slot = find_slot(name);
     if (slot) fill_slot(slot);
     const Backend *backend = slot ? slot->backend : NULL;
@@ -74,22 +67,21 @@ const Backend *backend_load(const char *name, sn_error *error) {
         error_set(error, SN_ERROR_ARGUMENT, "no back end is called %s", name);
     else if (!backend)
         error_set(error, slot->failure.status, "%s", slot->failure.text);
-    pthread_mutex_unlock(&lock);
+    lock_give(&lock);
     return backend;
 }
 
 bool backend_register(const Backend *backend) {
-    pthread_once(&once, prepare_lock);
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     Slot *slot = find_slot(backend->name);
     if (slot) slot->backend = backend;
-    pthread_mutex_unlock(&lock);
+    lock_give(&lock);
     return slot != NULL;
 }
 
 int64_t backend_load_ns(void) {
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     int64_t total = load_ns;
-    pthread_mutex_unlock(&lock);
+    lock_give(&lock);
     return total;
 }

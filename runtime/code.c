@@ -1,12 +1,11 @@
 /* Executable memory; see code.h. */
 #include "runtime/code.h"
 
+#include "base/lock.h"
 #include "base/mem.h"
 #include "base/status.h"
-#include "runtime/lock.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -28,13 +27,8 @@ struct CodeRegion {
     pid_t owner;    /* the process that may fill it: pages are shared across fork */
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+LOCK_DEFINE(lock, RANK_CODE);
 static CodeRegion *filling; /* the region new code goes to, or NULL */
-
-static void prepare_lock(void) {
-    lock_survive_fork(&lock, NULL);
-}
 
 static size_t round_up(size_t bytes, size_t unit) {
     return (bytes + unit - 1) / unit * unit;
@@ -103,8 +97,7 @@ static CodeRegion *room_for(size_t size) {
 /* Puts the code in the shared region; false when there is none. */
 static bool map_shared(const void *bytes, size_t size, Code *code) {
     size_t room = round_up(size, CODE_ALIGN);
-    pthread_once(&once, prepare_lock);
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     CodeRegion *region = room_for(room);
     if (region) {
         memcpy(region->write + region->used, bytes, size);
@@ -112,7 +105,7 @@ static bool map_shared(const void *bytes, size_t size, Code *code) {
         region->used += room;
         region->live++;
     }
-    pthread_mutex_unlock(&lock);
+    lock_give(&lock);
     return region != NULL;
 }
 
@@ -176,9 +169,8 @@ void code_free(Code *code) {
     CodeRegion *region = code->region;
     *code = (Code){0};
     if (!region) return;
-    pthread_once(&once, prepare_lock);
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     bool last = --region->live == 0 && region != filling;
-    pthread_mutex_unlock(&lock);
+    lock_give(&lock);
     if (last) region_free(region);
 }

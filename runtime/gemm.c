@@ -1,15 +1,14 @@
 /* Plans of matrix products and the loading of the module behind them; see gemm.h. */
 #include "runtime/gemm.h"
 
+#include "base/lock.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "base/vec.h"
 #include "ir/dtype.h"
-#include "runtime/lock.h"
 #include "runtime/plugin.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 /* Words of a canonical key: sizes, strides, and one of dtype, flags and threads. */
@@ -22,15 +21,10 @@ struct GemmPlan {
     GemmPrimitive *primitive; /* the module's part, or NULL */
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+LOCK_DEFINE(lock, RANK_GEMM);
 static VEC(GemmPlan *) plans; /* all plans, never removed */
 static Map plan_index;        /* key → plan */
 static _Atomic(const GemmModule *) loaded;
-
-static void prepare_lock(void) {
-    lock_survive_fork(&lock, NULL);
-}
 
 /* ---- shapes ------------------------------------------------------------------------------------ */
 
@@ -128,13 +122,13 @@ static void plan_free(GemmPlan *plan) {
 
 /* Publishes a plan unless another thread was first; the one to use, or NULL when out of memory. */
 static const GemmPlan *publish(GemmPlan *plan, uint64_t hash) {
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     const GemmPlan *kept = find_plan(plan->key, hash);
     if (!kept && vec_reserve(&plans, 1) && map_insert(&plan_index, hash, plans.count)) {
         plans.data[plans.count++] = plan;
         kept = plan;
     }
-    pthread_mutex_unlock(&lock);
+    lock_give(&lock);
     if (kept != plan) plan_free(plan);
     return kept;
 }
@@ -180,10 +174,9 @@ sn_status gemm_get(const GemmShape *shape, int32_t threads, const GemmPlan **pla
         return error_set(error, SN_ERROR_ARGUMENT, "a matrix product in a layout not taken");
     make_key(shape, threads, key);
     uint64_t hash = hash_bytes(key, sizeof key, 0);
-    pthread_once(&once, prepare_lock);
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     *plan = find_plan(key, hash);
-    pthread_mutex_unlock(&lock);
+    lock_give(&lock);
     if (*plan) return SN_OK;
     GemmPlan *made = mem_calloc(1, sizeof *made);
     if (!made) return error_memory(error);

@@ -3,6 +3,7 @@
  *
  * OpenMP's threads do not survive fork, and a child that asks for them waits for ever. A forked child
  * therefore computes with one thread; products its parent prepared are prepared again for that. */
+#include "base/lock.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "runtime/gemm.h"
@@ -41,9 +42,10 @@ static _Atomic bool forked; /* this process is the child of one that may have us
 static void mark_forked(void) {
     atomic_store(&forked, true);
 }
+FORK_HOOK(mark_forked);
 
 static void make_engine(void) {
-    pthread_atfork(NULL, NULL, mark_forked);
+    fork_watch();
     engine_status = dnnl_engine_create(&engine, dnnl_cpu, 0);
 }
 

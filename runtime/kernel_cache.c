@@ -1,6 +1,7 @@
 /* Lookup through the tiers, single flight, counters; see kernel_cache.h. */
 #include "runtime/kernel_cache.h"
 
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/parallel.h"
@@ -10,10 +11,8 @@
 #include "runtime/backend.h"
 #include "runtime/code.h"
 #include "runtime/disk_cache.h"
-#include "runtime/lock.h"
 #include "runtime/pack.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 typedef enum RecordState {
@@ -34,9 +33,8 @@ typedef struct Record {
     Code code;           /* its memory; empty when it runs inside the pack */
 } Record;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t published = PTHREAD_COND_INITIALIZER;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+LOCK_DEFINE(lock, RANK_KERNELS);
+CONDITION_DEFINE(published, &lock);
 static VEC(Record *) records; /* NULL where one failed */
 static Map record_index;      /* hash.low → records */
 static DiskCache *disk;       /* NULL when there is none */
@@ -66,20 +64,19 @@ static void forget(Record *record) {
     records.data[record->index] = NULL;
 }
 
-/* A forked child has no thread that would finish what was pending. Lock held. */
+/* A forked child has no thread that would finish what was pending. Code that such a thread had mapped
+ * stays mapped: it may be half written down. Lock held. */
 static void drop_pending(void) {
-    published = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
     for (uint32_t i = 0; i < records.count; i++) {
         Record *record = records.data[i];
         if (!record || record->state != RECORD_PENDING) continue;
         forget(record);
-        record_free(record);
+        mem_free(record->text);
+        mem_free(record);
     }
 }
 
-static void prepare_lock(void) {
-    lock_survive_fork(&lock, drop_pending);
-}
+FORK_HOOK(drop_pending);
 
 static bool same_record(const void *context, uint32_t index) {
     return cache_key_same(context, &records.data[index]->key);
@@ -116,24 +113,24 @@ static Record *add_record(const CacheKey *key, char *text) {
 /* The disk cache, opened at the first need. Two threads may both open it; one is closed again. */
 static DiskCache *disk_cache(void) {
     char folder[512];
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     DiskCache *known = disk;
     bool decided = disk_opened;
-    pthread_mutex_unlock(&lock);
+    lock_give(&lock);
     if (decided) return known;
     DiskCache *opened = NULL;
     int64_t megabytes = setting_int(SETTING_CACHE_MB, 512);
     if (megabytes > INT64_MAX >> 20) megabytes = INT64_MAX >> 20;
     if (disk_cache_folder(folder, sizeof folder))
         opened = disk_cache_open(folder, (megabytes < 0 ? 0 : megabytes) << 20);
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     if (!disk_opened) {
         disk_opened = true;
         disk = opened;
         opened = NULL;
     }
     known = disk;
-    pthread_mutex_unlock(&lock);
+    lock_give(&lock);
     disk_cache_close(opened);
     return known;
 }
@@ -251,7 +248,7 @@ static sn_status fetch(Record *record, const Kernel *kernel, const Schedule *sch
 
 /* Publishes what fetch brought, or takes the record back; wakes who waits. */
 static void publish(Record *record, sn_status status, const sn_error *failure) {
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     bool unused = false;
     if (status == SN_OK) {
         record->state = RECORD_READY;
@@ -261,15 +258,15 @@ static void publish(Record *record, sn_status status, const sn_error *failure) {
         record->failure = *failure;
         unused = record->waiters == 0;
     }
-    pthread_cond_broadcast(&published);
-    pthread_mutex_unlock(&lock);
+    condition_wake(&published);
+    lock_give(&lock);
     if (unused) record_free(record);
 }
 
 /* Waits until the thread that fetches a record has published it. Lock held, but for the wait. */
 static sn_status await(Record *record, sn_error *error) {
     record->waiters++;
-    while (record->state == RECORD_PENDING) pthread_cond_wait(&published, &lock);
+    while (record->state == RECORD_PENDING) condition_wait(&published);
     bool last = --record->waiters == 0;
     if (record->state == RECORD_READY) return SN_OK;
     sn_status status = error_set(error, record->failure.status, "%s", record->failure.text);
@@ -283,7 +280,7 @@ static sn_status await(Record *record, sn_error *error) {
 static sn_status find_or_add(const CacheKey *key, char *text, Record **record, bool *mine,
                              sn_error *error) {
     sn_status status = SN_OK;
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     int64_t index = map_find(&record_index, key->hash.low, same_record, key);
     *mine = index == MAP_NONE;
     *record = *mine ? add_record(key, text) : records.data[index];
@@ -291,7 +288,7 @@ static sn_status find_or_add(const CacheKey *key, char *text, Record **record, b
         status = error_memory(error);
     else if (!*mine)
         status = await(*record, error);
-    pthread_mutex_unlock(&lock);
+    lock_give(&lock);
     return status;
 }
 
@@ -346,7 +343,6 @@ sn_status kernel_cache_get(const Kernel *kernel, const Schedule *schedule, const
         mem_free(text);
         return error_memory(error);
     }
-    pthread_once(&once, prepare_lock);
     sn_status status = find_or_add(&key, text, &record, &mine, error);
     if (mine && status == SN_OK)
         return fetch_and_publish(record, kernel, schedule, out, source, error);
@@ -359,9 +355,9 @@ sn_status kernel_cache_get(const Kernel *kernel, const Schedule *schedule, const
 }
 
 void kernel_cache_counters(CacheCounters *c) {
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     int64_t evictions = disk ? disk_cache_evictions(disk) : 0;
-    pthread_mutex_unlock(&lock);
+    lock_give(&lock);
     *c = (CacheCounters){
         .memory_hits = atomic_load(&count.memory_hits),
         .pack_hits = atomic_load(&count.pack_hits),
@@ -418,19 +414,19 @@ static void export_share(void *context, int64_t begin, int64_t end, int32_t thre
     for (int64_t i = begin; i < end && status == SN_OK; i++)
         status = export_one(&list->all.data[i], &error);
     if (status == SN_OK) return;
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     if (list->status == SN_OK) list->status = error_set(list->error, status, "%s", error.text);
-    pthread_mutex_unlock(&lock);
+    lock_give(&lock);
 }
 
 /* The record at `place` if it is ready. Records are never freed while in use, so the pointer may be
  * kept. *more is false past the end. */
 static const Record *ready_record(uint32_t place, bool *more) {
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     *more = place < records.count;
     const Record *record = *more ? records.data[place] : NULL;
     if (record && record->state != RECORD_READY) record = NULL;
-    pthread_mutex_unlock(&lock);
+    lock_give(&lock);
     return record;
 }
 
@@ -463,7 +459,7 @@ sn_status kernel_cache_export(const TargetIsa *isas, int32_t n_isas, StrBuf *out
 }
 
 void kernel_cache_clear(void) {
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     Record **old = records.data;
     uint32_t n = records.count;
     DiskCache *closed = disk;
@@ -473,7 +469,7 @@ void kernel_cache_clear(void) {
     disk = NULL;
     disk_opened = false;
     if (closed) add(&count.evictions, disk_cache_evictions(closed));
-    pthread_mutex_unlock(&lock);
+    lock_give(&lock);
     for (uint32_t i = 0; i < n; i++)
         if (old[i]) record_free(old[i]);
     mem_free(old);

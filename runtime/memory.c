@@ -2,11 +2,10 @@
  * in its cache are no leak, and a request counts once for fault injection, cached or not. */
 #include "runtime/memory.h"
 
+#include "base/lock.h"
 #include "base/mem.h"
 #include "base/thread_exit.h"
-#include "runtime/lock.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,8 +55,7 @@ static struct {
     FreeBlock *newest, *oldest;     /* ends of the list by time */
 } shared;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+LOCK_DEFINE(lock, RANK_MEMORY);
 
 /* One pointer in the static block: reached without a call from within a shared library. */
 static _Thread_local ThreadCache *own __attribute__((tls_model("initial-exec")));
@@ -188,11 +186,11 @@ static void shared_remove(FreeBlock *block) {
 /* Gives the longest-unused blocks back until at most `most` bytes are held. */
 static void evict_to(size_t most) {
     while (load(&held) > most) {
-        pthread_mutex_lock(&lock);
+        lock_take(&lock);
         FreeBlock *block = shared.oldest;
         uint32_t class = block ? block->class : 0;
         if (block) shared_remove(block);
-        pthread_mutex_unlock(&lock);
+        lock_give(&lock);
         if (!block) return;
         system_free(block, class_bytes(class));
     }
@@ -201,14 +199,14 @@ static void evict_to(size_t most) {
 /* Hands blocks of a class to the process until `keep` are left. */
 static void thread_flush(ThreadCache *cache, uint32_t class, uint32_t keep) {
     if (cache->counts[class] <= keep) return;
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     while (cache->counts[class] > keep) {
         FreeBlock *block = cache->blocks[class];
         cache->blocks[class] = block->next;
         cache->counts[class]--;
         shared_push(block, class);
     }
-    pthread_mutex_unlock(&lock);
+    lock_give(&lock);
 }
 
 static void thread_end(void *data) {
@@ -216,10 +214,6 @@ static void thread_end(void *data) {
     for (uint32_t class = 0; class < SMALL_CLASSES; class ++) thread_flush(cache, class, 0);
     own = &no_cache;
     free(cache);
-}
-
-static void prepare_lock(void) {
-    lock_survive_fork(&lock, NULL);
 }
 
 /* What may be held: what was once live, or the floor. */
@@ -231,11 +225,10 @@ static size_t held_bound(void) {
 
 /* A block for a request already counted as live: cached, or new. */
 static void *shared_take(uint32_t class) {
-    pthread_once(&once, prepare_lock);
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     FreeBlock *block = shared.blocks[class];
     if (block) shared_remove(block);
-    pthread_mutex_unlock(&lock);
+    lock_give(&lock);
     if (block) return block;
     size_t bytes = class_bytes(class), bound = held_bound();
     evict_to(bound > bytes ? bound - bytes : 0);
@@ -252,9 +245,9 @@ static void shared_give(void *block, uint32_t class) {
         system_free(block, class_bytes(class));
         return;
     }
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     shared_push(block, class);
-    pthread_mutex_unlock(&lock);
+    lock_give(&lock);
     if (kept) evict_to(load(&live) + kept - 1);
 }
 
@@ -264,7 +257,6 @@ static void shared_give(void *block, uint32_t class) {
 static ThreadCache *thread_begin(void) {
     ThreadCache *cache = calloc(1, sizeof *cache);
     if (!cache) return NULL;
-    pthread_once(&once, prepare_lock);
     cache->exit = (ThreadExit){.rank = EXIT_MEMORY, .end = thread_end, .context = cache};
     if (thread_at_exit(&cache->exit)) return own = cache;
     free(cache);
@@ -288,14 +280,14 @@ static uint32_t thread_bound(uint32_t class) {
 static void thread_refill(ThreadCache *cache, uint32_t class) {
     uint32_t wanted = thread_bound(class) / 2;
     if (wanted > REFILL_BLOCKS) wanted = REFILL_BLOCKS;
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     for (FreeBlock *block; wanted && (block = shared.blocks[class]); wanted--) {
         shared_remove(block);
         block->next = cache->blocks[class];
         cache->blocks[class] = block;
         cache->counts[class]++;
     }
-    pthread_mutex_unlock(&lock);
+    lock_give(&lock);
 }
 
 static void *thread_take(ThreadCache *cache, uint32_t class) {

@@ -1,6 +1,7 @@
 /* The CPU back end's table of functions, and what lies around the emitter: LLVM's target machines,
  * one context a compilation, object code, and printed stages. LLVM's options and handlers for the
  * whole process stay as they are. */
+#include "base/lock.h"
 #include "base/status.h"
 #include "codegen/cpu/emit.h"
 #include "codegen/cpu/object.h"
@@ -22,7 +23,7 @@ typedef struct MachinePool {
     int32_t count;                        /* how many */
 } MachinePool;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the pools */
+LOCK_DEFINE(lock, RANK_MACHINES); /* guards the pools */
 static MachinePool pools[ISA_COUNT];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -33,15 +34,7 @@ static const char *const cpu_names[ISA_COUNT] = {
 
 static const char triple[] = "x86_64-unknown-linux-gnu";
 
-static void hold_pools(void) {
-    pthread_mutex_lock(&lock);
-}
-static void release_pools(void) {
-    pthread_mutex_unlock(&lock);
-}
-
 static void initialise_llvm(void) {
-    pthread_atfork(hold_pools, release_pools, release_pools);
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
@@ -66,17 +59,17 @@ static LLVMTargetMachineRef machine_new(TargetIsa isa, sn_error *error) {
 
 static LLVMTargetMachineRef machine_take(TargetIsa isa, sn_error *error) {
     LLVMTargetMachineRef machine = NULL;
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     if (pools[isa].count) machine = pools[isa].idle[--pools[isa].count];
-    pthread_mutex_unlock(&lock);
+    lock_give(&lock);
     return machine ? machine : machine_new(isa, error);
 }
 
 static void machine_give(TargetIsa isa, LLVMTargetMachineRef machine) {
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     bool kept = pools[isa].count < IDLE_MOST;
     if (kept) pools[isa].idle[pools[isa].count++] = machine;
-    pthread_mutex_unlock(&lock);
+    lock_give(&lock);
     if (!kept) LLVMDisposeTargetMachine(machine);
 }
 

@@ -5,7 +5,6 @@
 
 #include "base/status.h"
 #include "runtime/backend.h"
-#include "runtime/lock.h"
 
 #include <stdlib.h>
 
@@ -14,9 +13,8 @@ typedef struct Job {
     void *context;
 } Job;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+LOCK_DEFINE(lock, RANK_BACKGROUND);
+CONDITION_DEFINE(changed, &lock);
 static VEC(Job) jobs;      /* that wait, oldest first */
 static bool started, busy; /* the thread is there; it runs a job */
 
@@ -25,10 +23,7 @@ static void forget_in_child(void) {
     jobs.count = 0;
     started = busy = false;
 }
-
-static void prepare(void) {
-    lock_survive_fork(&lock, forget_in_child);
-}
+FORK_HOOK(forget_in_child);
 
 /* What is registered last runs first: the compiler's library must be there before. */
 static void wait_at_exit(void) {
@@ -41,18 +36,18 @@ static void wait_at_exit(void) {
 static void *work(void *unused) {
     (void)unused;
     wait_at_exit();
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     for (;;) {
-        while (!jobs.count) pthread_cond_wait(&changed, &lock);
+        while (!jobs.count) condition_wait(&changed);
         Job job = jobs.data[0];
         jobs.count--;
         memmove(jobs.data, jobs.data + 1, sizeof job * jobs.count);
         busy = true;
-        pthread_mutex_unlock(&lock);
+        lock_give(&lock);
         job.run(job.context);
-        pthread_mutex_lock(&lock);
+        lock_take(&lock);
         busy = false;
-        pthread_cond_broadcast(&changed);
+        condition_wake(&changed);
     }
     return NULL;
 }
@@ -67,17 +62,16 @@ static bool start(void) {
 
 bool background_run(BackgroundJob *job, void *context) {
     Job one = {job, context};
-    pthread_once(&once, prepare);
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     bool taken = vec_reserve(&jobs, 1) && start();
     if (taken) jobs.data[jobs.count++] = one;
-    pthread_cond_broadcast(&changed);
-    pthread_mutex_unlock(&lock);
+    condition_wake(&changed);
+    lock_give(&lock);
     return taken;
 }
 
 void sn_compile_wait(void) {
-    pthread_mutex_lock(&lock);
-    while (jobs.count || busy) pthread_cond_wait(&changed, &lock);
-    pthread_mutex_unlock(&lock);
+    lock_take(&lock);
+    while (jobs.count || busy) condition_wait(&changed);
+    lock_give(&lock);
 }

@@ -173,10 +173,10 @@ static void mark_impure(sn_compiled *c, const char *reason, char *difference) {
         mem_free(difference);
         return;
     }
-    pthread_mutex_lock(c->lock);
+    lock_take(c->lock);
     c->impure_reason = reason;
     c->impure_detail = difference;
-    pthread_mutex_unlock(c->lock);
+    lock_give(c->lock);
     LogTopic topic = difference ? LOG_PURITY : LOG_TRACE;
     if (log_on(topic))
         log_write(topic, "%s is run on every call: %s%s%s", c->name, reason, difference ? ": " : "",
@@ -361,13 +361,13 @@ static const char *impurity(const sn_compiled *c, const Trace *trace) {
 }
 
 static void note_trace(sn_compiled *c, const Trace *trace, GraphInstance *instance, int64_t ns) {
-    pthread_mutex_lock(c->lock);
+    lock_take(c->lock);
     c->trace_ns = ns;
     GraphInstance *before = c->latest;
     c->latest = instance_retain(instance);
     c->host_reads = trace->host_reads;
     c->read_site = trace->read_site;
-    pthread_mutex_unlock(c->lock);
+    lock_give(c->lock);
     instance_release(before);
 }
 

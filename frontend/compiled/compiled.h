@@ -2,6 +2,7 @@
 #ifndef SN_FRONTEND_COMPILED_COMPILED_H
 #define SN_FRONTEND_COMPILED_COMPILED_H
 
+#include "base/lock.h"
 #include "frontend/build.h"
 #include "frontend/compiled/policy.h"
 #include "frontend/trace/trace.h"
@@ -10,7 +11,6 @@
 #include <sinter/binding.h>
 
 #include <ffi.h>
-#include <pthread.h>
 
 /* ---- graphs (frontend/compiled/graphs.c) ----------------------------------------------------------------- */
 
@@ -202,14 +202,14 @@ struct sn_compiled {
     ffi_cif cif;                 /* how it is called */
     ffi_closure *closure;        /* sn_compiled_fn; NULL until asked for; under handle.c's lock */
     void *closure_code;          /* its address */
-    pthread_mutex_t *lock;       /* of the following; several handles may have one */
+    Lock *lock;                  /* of the following; several handles may have one */
     VEC(CompiledGraph *) graphs; /* compiled graphs; a reference to each */
     VEC(VaryingDim) varying;     /* dims of arguments that were seen to vary */
     uint64_t clock;              /* counts uses of graphs */
     bool compiling;              /* a thread is making a graph … */
     pthread_t compiler;          /* … this one … */
     pid_t compiling_process;     /* … of this process: a forked child has not got it */
-    pthread_cond_t compiled;     /* it has ended */
+    Condition *turn;             /* it has ended; of all handles with this lock */
     VEC(Entry *) entries;        /* all entries; a reference to each */
     Map entry_map;               /* hash → entry */
     int64_t trace_ns;            /* spent in the latest trace */

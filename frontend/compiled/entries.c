@@ -82,11 +82,11 @@ Entry *entry_find(sn_compiled *c, const Key *key) {
     }
     Wanted wanted = {c, key->words, key->at};
     uint64_t hash = hash_bytes(key->words, key->at * sizeof(uint64_t), 0);
-    pthread_mutex_lock(c->lock);
+    lock_take(c->lock);
     int64_t index = map_find(&c->entry_map, hash, is_wanted, &wanted);
     Entry *entry = index == MAP_NONE ? NULL : c->entries.data[index];
     if (entry) atomic_fetch_add_explicit(&entry->refs, 1, memory_order_relaxed);
-    pthread_mutex_unlock(c->lock);
+    lock_give(c->lock);
     if (!entry) return NULL;
     note_use(entry);
     hold(c, entry);
@@ -136,10 +136,10 @@ static bool insert(sn_compiled *c, Entry *entry) {
 void entry_add(sn_compiled *c, Entry *entry) {
     Entry *dropped[ENTRIES_MOST];
     uint32_t n_dropped = 0;
-    pthread_mutex_lock(c->lock);
+    lock_take(c->lock);
     if (c->entries.count >= ENTRIES_MOST) n_dropped = drop_unused(c, dropped);
     bool added = insert(c, entry);
-    pthread_mutex_unlock(c->lock);
+    lock_give(c->lock);
     for (uint32_t i = 0; i < n_dropped; i++) entry_release(dropped[i]);
     if (!added) entry_release(entry);
 }

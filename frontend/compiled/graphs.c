@@ -288,11 +288,11 @@ static void lookup_close(Lookup *look) {
 static GraphInstance *bind_instance(sn_compiled *owner, CompiledGraph *graph,
                                     GeneralBinding *binding, sn_error *error) {
     GraphInstance *instance = NULL;
-    pthread_mutex_lock(owner->lock);
+    lock_take(owner->lock);
     GraphInstance *latest = owner->latest;
     if (latest && latest->graph == graph && same_binding(latest, binding))
         instance = instance_retain(latest);
-    pthread_mutex_unlock(owner->lock);
+    lock_give(owner->lock);
     if (!instance) {
         Executable *executable = NULL;
         sn_status status = executable_bind(graph->executable, binding->values, binding->scalars,
@@ -308,10 +308,10 @@ static GraphInstance *bind_instance(sn_compiled *owner, CompiledGraph *graph,
 /* The instance for a graph that is known or bound; NULL without an error where there is none. */
 static GraphInstance *find_instance(Lookup *look, sn_error *error) {
     GeneralBinding binding = {0};
-    pthread_mutex_lock(look->owner->lock);
+    lock_take(look->owner->lock);
     CompiledGraph *equal = find_equal(look);
     CompiledGraph *general = equal ? NULL : find_general(look, &binding);
-    pthread_mutex_unlock(look->owner->lock);
+    lock_give(look->owner->lock);
     if (general) return bind_instance(look->owner, general, &binding, error);
     if (!equal) return NULL;
     return fixed_instance(equal);
@@ -344,7 +344,7 @@ static sn_status compile_into(sn_compiled *owner, CompiledGraph *made, sn_error 
  * when out of memory. */
 static bool keep_graph(sn_compiled *owner, CompiledGraph *graph, sn_error *error) {
     CompiledGraph *dropped = NULL;
-    pthread_mutex_lock(owner->lock);
+    lock_take(owner->lock);
     if (owner->graphs.count >= owner->most_graphs) {
         uint32_t oldest = 0;
         for (uint32_t i = 1; i < owner->graphs.count; i++)
@@ -357,7 +357,7 @@ static bool keep_graph(sn_compiled *owner, CompiledGraph *graph, sn_error *error
     bool kept = vec_push(&owner->graphs, graph);
     if (kept) note_graph_use(owner, graph_retain(graph));
     if (kept && owner->compilations++) COUNT(recompiles);
-    pthread_mutex_unlock(owner->lock);
+    lock_give(owner->lock);
     graph_release(dropped);
     if (!kept) error_memory(error);
     return kept;
@@ -467,22 +467,22 @@ static GraphInstance *node_instance(Lookup *look, const char *why, sn_error *err
 
 /* False where this thread compiles for the function already (a log sink that calls it). */
 static bool turn_begin(sn_compiled *owner) {
-    pthread_mutex_lock(owner->lock);
+    lock_take(owner->lock);
     if (owner->compiling && owner->compiling_process != getpid()) owner->compiling = false;
     bool nested = owner->compiling && pthread_equal(owner->compiler, pthread_self());
-    while (!nested && owner->compiling) pthread_cond_wait(&owner->compiled, owner->lock);
+    while (!nested && owner->compiling) condition_wait(owner->turn);
     owner->compiling = true;
     owner->compiler = pthread_self();
     owner->compiling_process = getpid();
-    pthread_mutex_unlock(owner->lock);
+    lock_give(owner->lock);
     return !nested;
 }
 
 static void turn_end(sn_compiled *owner) {
-    pthread_mutex_lock(owner->lock);
+    lock_take(owner->lock);
     owner->compiling = false;
-    pthread_cond_broadcast(&owner->compiled);
-    pthread_mutex_unlock(owner->lock);
+    condition_wake(owner->turn);
+    lock_give(owner->lock);
 }
 
 /* False with the error set when the program cancels. */
@@ -518,7 +518,7 @@ static void lookup_open(Lookup *look, sn_compiled *owner, const Graph *recorded)
  * for all sizes at once, where sizes of other structures were seen to vary. */
 static MissDecision decide(Lookup *look, PolicyState *state) {
     sn_compiled *owner = look->owner;
-    pthread_mutex_lock(owner->lock);
+    lock_take(owner->lock);
     find_partner(look);
     bool alone = !look->general && !look->fixed && owner->shapes == SN_SHAPES_AUTO;
     if (alone && !look->options.n_dims) look->options = look->learned;
@@ -529,7 +529,7 @@ static MissDecision decide(Lookup *look, PolicyState *state) {
                            .full = owner->graphs.count >= owner->most_graphs,
                            .partner = look->general || look->fixed,
                            .declared = look->options.n_dims > 0};
-    pthread_mutex_unlock(owner->lock);
+    lock_give(owner->lock);
     return policy_miss(state);
 }
 
@@ -661,7 +661,7 @@ static void add_varying(sn_compiled *owner, int32_t argument, int32_t axis) {
  * structure. */
 static void learn(sn_compiled *owner, const Trace *trace) {
     const Graph *now = &trace->graph, *known = NULL;
-    pthread_mutex_lock(owner->lock);
+    lock_take(owner->lock);
     for (uint32_t i = owner->graphs.count; !known && i-- > 0;)
         if (inputs_alike(compiled_recorded(owner->graphs.data[i]), now))
             known = compiled_recorded(owner->graphs.data[i]);
@@ -673,7 +673,7 @@ static void learn(sn_compiled *owner, const Trace *trace) {
         for (int32_t axis = 0; argument >= 0 && axis < node->rank; axis++)
             if (dims[axis].word != before[axis].word) add_varying(owner, argument, axis);
     }
-    pthread_mutex_unlock(owner->lock);
+    lock_give(owner->lock);
 }
 
 /* The dims that were seen to vary, and are more than 1 now, into at most `most` places of `dims`. */
@@ -681,7 +681,7 @@ static void learned_inputs(const Trace *trace, uint32_t most, DeclaredDim *dims,
                            GeneralOptions *options) {
     sn_compiled *owner = trace->owner;
     options->dims = dims;
-    pthread_mutex_lock(owner->lock);
+    lock_take(owner->lock);
     for (uint32_t i = 0; i < owner->varying.count; i++)
         for (uint32_t j = 0; j < trace->inputs.count; j++) {
             const VaryingDim *d = &owner->varying.data[i];
@@ -691,7 +691,7 @@ static void learned_inputs(const Trace *trace, uint32_t most, DeclaredDim *dims,
             if (!varies || (uint32_t)options->n_dims == most) continue;
             dims[options->n_dims++] = (DeclaredDim){NULL, j, d->axis, 0, INT64_MAX, 1};
         }
-    pthread_mutex_unlock(owner->lock);
+    lock_give(owner->lock);
 }
 
 GraphInstance *instance_get(sn_compiled *owner, const Trace *trace, sn_error *error) {

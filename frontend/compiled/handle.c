@@ -4,7 +4,6 @@
 #include "base/log.h"
 #include "base/settings.h"
 #include "base/status.h"
-#include "runtime/lock.h"
 
 static bool is_argument_generator(const sn_value *values, const Signature *s,
                                   const sn_rng *generator) {
@@ -22,9 +21,9 @@ bool compiled_has_generator(const sn_compiled *c, const sn_rng *generator) {
 
 void compiled_count_fallback(sn_compiled *c, const char *reason) {
     COUNT(fallbacks);
-    pthread_mutex_lock(c->lock);
+    lock_take(c->lock);
     c->fallbacks++;
-    pthread_mutex_unlock(c->lock);
+    lock_give(c->lock);
     if (log_on(LOG_FALLBACK)) log_write(LOG_FALLBACK, "%s runs node by node: %s", c->name, reason);
 }
 
@@ -59,35 +58,27 @@ sn_stance sn_set_thread_stance(sn_stance stance) {
 
 /* ---- making ------------------------------------------------------------------------------------------------- */
 
-/* Locks of all handles: of static lifetime, so that a fork finds none of them held. */
+/* Locks of all handles, and who waits for a turn at compiling: of static lifetime, as all locks. */
 enum { HANDLE_LOCKS = 8 };
-static pthread_mutex_t handle_locks[HANDLE_LOCKS];
-static pthread_once_t handle_locks_once = PTHREAD_ONCE_INIT;
+static Lock handle_locks[HANDLE_LOCKS];
+static Condition turns[HANDLE_LOCKS];
 
-static void prepare_handle_locks(void) {
+__attribute__((constructor)) static void register_handle_locks(void) {
     for (int i = 0; i < HANDLE_LOCKS; i++) {
-        pthread_mutex_init(&handle_locks[i], NULL);
-        lock_survive_fork(&handle_locks[i], NULL);
+        handle_locks[i] = (Lock)LOCK_INITIALISER(RANK_HANDLE);
+        turns[i] = (Condition)CONDITION_INITIALISER(&handle_locks[i]);
+        lock_register(&handle_locks[i]);
+        condition_register(&turns[i]);
     }
 }
 
-static pthread_mutex_t *handle_lock(uint64_t serial) {
-    pthread_once(&handle_locks_once, prepare_handle_locks);
-    return &handle_locks[serial % HANDLE_LOCKS];
-}
-
 /* libffi sets its heap up at the first closure without regard to other threads. */
-static pthread_mutex_t closures = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t closures_once = PTHREAD_ONCE_INIT;
-
-static void prepare_closures(void) {
-    lock_survive_fork(&closures, NULL);
-}
+LOCK_DEFINE(closures, RANK_CLOSURES);
 
 static void free_closure(ffi_closure *closure) {
-    pthread_mutex_lock(&closures);
+    lock_take(&closures);
     ffi_closure_free(closure);
-    pthread_mutex_unlock(&closures);
+    lock_give(&closures);
 }
 
 static void free_compiled(sn_compiled *c) {
@@ -95,7 +86,6 @@ static void free_compiled(sn_compiled *c) {
     entries_release(c);
     graphs_release(c);
     if (c->closure) free_closure(c->closure);
-    pthread_cond_destroy(&c->compiled);
     mem_free(c->name);
     mem_free(c->signature_text);
     mem_free(c->watch);
@@ -233,8 +223,8 @@ static sn_compiled *make(const char *name, const char *signature, const sn_compi
     }
     static _Atomic uint64_t serials;
     c->serial = atomic_fetch_add(&serials, 1) + 1;
-    c->lock = handle_lock(c->serial);
-    pthread_cond_init(&c->compiled, NULL);
+    c->lock = &handle_locks[c->serial % HANDLE_LOCKS];
+    c->turn = &turns[c->serial % HANDLE_LOCKS];
     atomic_init(&c->refs, 1);
     c->site = site;
     c->name = mem_strdup(name ? name : "function");
@@ -412,8 +402,7 @@ static void closure_entry(ffi_cif *cif, void *result, void **arguments, void *us
 
 /* Address of the handle's closure, made at the first call; NULL without executable memory. */
 static void *closure_of(sn_compiled *c) {
-    pthread_once(&closures_once, prepare_closures);
-    pthread_mutex_lock(&closures);
+    lock_take(&closures);
     if (!c->closure) {
         c->closure = ffi_closure_alloc(sizeof(ffi_closure), &c->closure_code);
         if (c->closure && ffi_prep_closure_loc(c->closure, &c->cif, closure_entry, c,
@@ -423,7 +412,7 @@ static void *closure_of(sn_compiled *c) {
         }
     }
     void *code = c->closure ? c->closure_code : NULL;
-    pthread_mutex_unlock(&closures);
+    lock_give(&closures);
     return code;
 }
 

@@ -164,9 +164,9 @@ static char *finish_text(StrBuf *text, sn_status status, sn_error *error) {
 
 /* What ran in the latest trace, with a reference; NULL before the first. */
 static GraphInstance *latest_instance(sn_compiled *c) {
-    pthread_mutex_lock(c->lock);
+    lock_take(c->lock);
     GraphInstance *instance = c->latest ? instance_retain(c->latest) : NULL;
-    pthread_mutex_unlock(c->lock);
+    lock_give(c->lock);
     return instance;
 }
 
@@ -234,13 +234,13 @@ static void explain_instance(const GraphInstance *instance, sn_explanation *e) {
 sn_status sn_explain(sn_compiled *c, sn_explanation *out) {
     if (!c || !out) return SN_ERROR_ARGUMENT;
     sn_explanation e = {.size = sizeof e, .rerun = atomic_load(&c->impure)};
-    pthread_mutex_lock(c->lock);
+    lock_take(c->lock);
     e.entries = (int32_t)c->entries.count;
     e.graphs = (int32_t)c->graphs.count;
     e.trace_ns = c->trace_ns;
     e.host_reads = c->host_reads;
     e.fallbacks = (int32_t)c->fallbacks;
-    pthread_mutex_unlock(c->lock);
+    lock_give(c->lock);
     GraphInstance *instance = latest_instance(c);
     if (instance) explain_instance(instance, &e);
     instance_release(instance);
@@ -318,7 +318,7 @@ static void print_graphs(sn_compiled *c, StrBuf *out) {
 enum { ENTRIES_SHOWN = 8 };
 
 void explain_guards(sn_compiled *c, StrBuf *out) {
-    pthread_mutex_lock(c->lock);
+    lock_take(c->lock);
     print_graphs(c, out);
     uint32_t count = c->entries.count, first = count > ENTRIES_SHOWN ? count - ENTRIES_SHOWN : 0;
     if (first) strbuf_addf(out, "  … %u entries before\n", first);
@@ -331,7 +331,7 @@ void explain_guards(sn_compiled *c, StrBuf *out) {
                     entry->writes ? ", no overlap with what is written" : "");
     }
     if (!c->entries.count) strbuf_add(out, "  none: the function is run on every call\n");
-    pthread_mutex_unlock(c->lock);
+    lock_give(c->lock);
 }
 
 static void print_summary(sn_compiled *c, const sn_explanation *e, StrBuf *out) {
@@ -340,11 +340,11 @@ static void print_summary(sn_compiled *c, const sn_explanation *e, StrBuf *out) 
     if (e->reorders) strbuf_addf(out, ", %d reorders", e->reorders);
     strbuf_addf(out, "; %d entries, %d graphs, %d host reads, %d fallbacks\n", e->entries,
                 e->graphs, e->host_reads, e->fallbacks);
-    pthread_mutex_lock(c->lock);
+    lock_take(c->lock);
     if (e->rerun)
         strbuf_addf(out, "  run on every call: %s%s%s\n", c->impure_reason ? c->impure_reason : "",
                     c->impure_detail ? ": " : "", c->impure_detail ? c->impure_detail : "");
-    pthread_mutex_unlock(c->lock);
+    lock_give(c->lock);
     if (e->host_reads && c->read_site.file)
         strbuf_addf(out, "  first host read: %s:%d\n", c->read_site.file, (int)c->read_site.line);
     strbuf_addf(out, "  trace %.3f ms, passes %.3f ms, kernels %.3f ms\n",

@@ -1,0 +1,143 @@
+/* Locks, condition variables and forks; see lock.h. */
+#include "base/lock.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+static Lock *locks;           /* all, by rank */
+static Condition *conditions; /* all */
+static ForkHook *hooks;       /* all */
+static _Atomic bool watching; /* fork calls us */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+void lock_register(Lock *lock) {
+    Lock **at = &locks;
+    while (*at && (*at)->rank <= lock->rank) at = &(*at)->next;
+    lock->next = *at;
+    *at = lock;
+}
+
+void condition_register(Condition *condition) {
+    condition->next = conditions;
+    conditions = condition;
+}
+
+void fork_hook_register(ForkHook *hook) {
+    hook->next = hooks;
+    hooks = hook;
+}
+
+/* ---- what this thread holds --------------------------------------------------------------------- */
+
+#ifndef NDEBUG
+
+enum { HELD_MOST = RANK_COUNT };
+
+static _Thread_local struct {
+    const Lock *locks[HELD_MOST]; /* in the order of their taking, hence of ranks */
+    int32_t count;                /* how many */
+    bool forking;                 /* all of them are held, beside those */
+} held;
+
+bool lock_held(const Lock *lock) {
+    for (int32_t i = 0; i < held.count; i++)
+        if (held.locks[i] == lock) return true;
+    return held.forking;
+}
+
+bool lock_none_held(void) {
+    return !held.count && !held.forking;
+}
+
+/* May this thread take a lock of that rank? */
+static bool in_order(LockRank rank) {
+    return !held.forking && (!held.count || held.locks[held.count - 1]->rank < rank);
+}
+
+static void note_taken(const Lock *lock) {
+    held.locks[held.count++] = lock;
+}
+
+static void note_given(const Lock *lock) {
+    int32_t at = 0;
+    while (held.locks[at] != lock) at++;
+    held.count--;
+    for (; at < held.count; at++) held.locks[at] = held.locks[at + 1];
+}
+
+static void note_forking(bool forking) {
+    held.forking = forking;
+}
+
+#else
+
+static void note_taken(const Lock *lock) {
+    (void)lock;
+}
+static void note_given(const Lock *lock) {
+    (void)lock;
+}
+static void note_forking(bool forking) {
+    (void)forking;
+}
+
+#endif
+
+/* ---- forks -------------------------------------------------------------------------------------- */
+
+static void hold_all(void) {
+    SN_ASSERT(lock_none_held());
+    for (Lock *lock = locks; lock; lock = lock->next) pthread_mutex_lock(&lock->mutex);
+    note_forking(true);
+}
+
+static void give_all(void) {
+    note_forking(false);
+    for (Lock *lock = locks; lock; lock = lock->next) pthread_mutex_unlock(&lock->mutex);
+}
+
+static void begin_child(void) {
+    for (Condition *c = conditions; c; c = c->next)
+        c->cond = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+    for (ForkHook *hook = hooks; hook; hook = hook->next) hook->in_child();
+    give_all();
+}
+
+static void watch(void) {
+    pthread_atfork(hold_all, give_all, begin_child);
+    atomic_store_explicit(&watching, true, memory_order_relaxed);
+}
+
+void fork_watch(void) {
+    if (!atomic_load_explicit(&watching, memory_order_relaxed)) pthread_once(&once, watch);
+}
+
+/* ---- taking and waiting ------------------------------------------------------------------------- */
+
+/* The first taking has no lock yet, so that no fork waits for one while it waits for the list of
+ * handlers. */
+void lock_take(Lock *lock) {
+    fork_watch();
+    SN_ASSERT(in_order(lock->rank));
+    pthread_mutex_lock(&lock->mutex);
+    note_taken(lock);
+}
+
+void lock_give(Lock *lock) {
+    SN_ASSERT(lock_held(lock));
+    note_given(lock);
+    pthread_mutex_unlock(&lock->mutex);
+}
+
+void condition_wait(Condition *condition) {
+    Lock *lock = condition->lock;
+    SN_ASSERT(lock_held(lock));
+    note_given(lock);
+    SN_ASSERT(lock_none_held());
+    pthread_cond_wait(&condition->cond, &lock->mutex);
+    note_taken(lock);
+}
+
+void condition_wake(Condition *condition) {
+    pthread_cond_broadcast(&condition->cond);
+}
