@@ -9,6 +9,7 @@
 #include "base/vec.h"
 #include "ir/dim.h"
 #include "ir/op.h"
+#include "ir/order.h"
 
 #include <sinter/error.h>
 
@@ -16,16 +17,6 @@ typedef uint32_t NodeId;
 #define NODE_NONE UINT32_MAX /* an absent optional input */
 
 enum { ATTR_MOST = 64 }; /* words of attributes a node can have */
-
-/* Order in which a sum or product is carried out (design, "Numerics"). By position: ROW when the
- * last logical axis is among the reduced ones, else COLUMN. */
-typedef enum ReduceOrder {
-    REDUCE_BY_POSITION, /* not yet chosen; graph_emit replaces it */
-    REDUCE_ROW,    /* chunks of 1024 = 32 lanes × 32 steps, pairwise tree, lanes halved last */
-    REDUCE_COLUMN, /* chunks of 32 in sequence, pairwise tree of chunks */
-    REDUCE_TREE,   /* pairwise tree of elements: joins partial results of COLUMN chunks */
-    REDUCE_FREE    /* order cannot matter (max, min, any, all, integers) */
-} ReduceOrder;
 
 /* dtype and shape of a value, and how strongly it counts in dtype promotion. */
 typedef struct TensorType {

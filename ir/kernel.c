@@ -4,6 +4,8 @@
 
 #include "ir/kernel_form.h"
 
+#include <math.h>
+
 enum {
     D_BOOL = 1 << SN_BOOL,
     D_INT = 1 << SN_U8 | 1 << SN_I8 | 1 << SN_I16 | 1 << SN_I32 | 1 << SN_I64,
@@ -11,15 +13,22 @@ enum {
     D_HALF = 1 << SN_F16 | 1 << SN_BF16,
     D_NUMBER = D_INT | D_FLOAT,
     D_COMPUTE = D_BOOL | D_NUMBER,
-    D_ANY = D_COMPUTE | D_HALF
+    D_ANY = D_COMPUTE | D_HALF,
+    D_BITS = D_NUMBER | D_HALF
 };
 
-#define PRIM(count, inputs)                                                                        \
-    { KFORM_PRIM, count, KRESULT_SAME, inputs, 0 }
+#define PRIM(count, in)                                                                            \
+    { KFORM_PRIM, count, KRESULT_SAME, .inputs = (in) }
 #define COMPARE                                                                                    \
-    { KFORM_PRIM, 2, KRESULT_BOOL, D_COMPUTE, 0 }
-#define REDUCE(result, inputs)                                                                     \
-    { KFORM_REDUCE, 1, result, inputs, 0 }
+    { KFORM_PRIM, 2, KRESULT_BOOL, .inputs = D_COMPUTE }
+/* Inputs: numbers, or whatever has an order. */
+#define REDUCE(name, from, in)                                                                     \
+    { KFORM_REDUCE, 1, KRESULT_SAME, .start = KSTART_##from, .merge = OP_##name, .inputs = (in) }
+#define BEST(name, from)                                                                           \
+    {                                                                                              \
+        KFORM_REDUCE, 1, KRESULT_I64, .start = KSTART_##from, .merge = OP_##name,                  \
+                                      .inputs = D_COMPUTE                                          \
+    }
 
 const KOpRow kop_rows[OP_COUNT] = {
     [OP_NEG] = PRIM(1, D_NUMBER),
@@ -52,27 +61,37 @@ const KOpRow kop_rows[OP_COUNT] = {
     [OP_INT_DIV] = PRIM(2, D_INT),
     [OP_FMA] = PRIM(3, D_FLOAT),
     [OP_SCALE] = PRIM(2, D_FLOAT),
-    [OP_WHERE] = {KFORM_PRIM, 3, KRESULT_TAIL, D_COMPUTE, 0},
-    [OP_CAST] = {KFORM_PRIM, 1, KRESULT_OWN, D_ANY, D_ANY},
-    [OP_BITCAST] = {KFORM_PRIM, 1, KRESULT_OWN, D_NUMBER | D_HALF, D_NUMBER | D_HALF},
-    [OP_CONST] = {KFORM_CONST, 0, KRESULT_OWN, 0, D_ANY},
-    [OP_PARAM] = {KFORM_PARAM, 0, KRESULT_OWN, 0, D_COMPUTE},
-    [OP_INDEX_OF] = {KFORM_INDEX, 0, KRESULT_I64, 0, 0},
-    [OP_GRID_INDEX] = {KFORM_GRID, 0, KRESULT_I64, 0, 0},
-    [OP_LOAD] = {KFORM_LOAD, 0, KRESULT_OWN, 0, D_ANY},
-    [OP_STORE] = {KFORM_STORE, 1, KRESULT_NONE, D_ANY, 0},
-    [OP_STORE_ADD] = {KFORM_STORE, 1, KRESULT_NONE, D_COMPUTE, 0},
-    [OP_CHECK] = {KFORM_CHECK, 1, KRESULT_NONE, D_BOOL, 0},
-    [OP_LOOP] = {KFORM_LOOP, 0, KRESULT_NONE, 0, 0},
-    [OP_END] = {KFORM_END, 0, KRESULT_NONE, 0, 0},
-    [OP_REDUCE_SUM] = REDUCE(KRESULT_SAME, D_NUMBER),
-    [OP_REDUCE_PROD] = REDUCE(KRESULT_SAME, D_NUMBER),
-    [OP_REDUCE_MAX] = REDUCE(KRESULT_SAME, D_COMPUTE),
-    [OP_REDUCE_MIN] = REDUCE(KRESULT_SAME, D_COMPUTE),
-    [OP_REDUCE_ARGMAX] = REDUCE(KRESULT_I64, D_COMPUTE),
-    [OP_REDUCE_ARGMIN] = REDUCE(KRESULT_I64, D_COMPUTE),
-    [OP_SCAN_SUM] = {KFORM_SCAN, 1, KRESULT_SAME, D_NUMBER, 0},
+    [OP_WHERE] = {KFORM_PRIM, 3, KRESULT_TAIL, K_RARE, .inputs = D_COMPUTE},
+    [OP_CAST] = {KFORM_PRIM, 1, KRESULT_OWN, .inputs = D_ANY, .results = D_ANY},
+    [OP_BITCAST] = {KFORM_PRIM, 1, KRESULT_BITS, .inputs = D_BITS, .results = D_BITS},
+    [OP_CONST] = {KFORM_CONST, 0, KRESULT_OWN, .results = D_ANY},
+    [OP_PARAM] = {KFORM_PARAM, 0, KRESULT_OWN, .results = D_COMPUTE},
+    [OP_INDEX_OF] = {KFORM_INDEX, 0, KRESULT_I64},
+    [OP_GRID_INDEX] = {KFORM_GRID, 0, KRESULT_I64},
+    [OP_LOAD] = {KFORM_LOAD, 0, KRESULT_OWN, K_PREDICATED, .results = D_ANY},
+    [OP_STORE] = {KFORM_STORE, 1, KRESULT_NONE, K_PREDICATED, .inputs = D_ANY},
+    [OP_STORE_ADD] = {KFORM_STORE, 1, KRESULT_NONE, K_PREDICATED, .merge = OP_ADD,
+                      .inputs = D_COMPUTE},
+    [OP_CHECK] = {KFORM_CHECK, 1, KRESULT_NONE, .inputs = D_BOOL},
+    [OP_LOOP] = {KFORM_LOOP, 0, KRESULT_NONE, K_VECTOR},
+    [OP_END] = {KFORM_END, 0, KRESULT_NONE},
+    [OP_REDUCE_SUM] = REDUCE(ADD, ZERO, D_NUMBER),
+    [OP_REDUCE_PROD] = REDUCE(MUL, ONE, D_NUMBER),
+    [OP_REDUCE_MAX] = REDUCE(MAXIMUM, LEAST, D_COMPUTE),
+    [OP_REDUCE_MIN] = REDUCE(MINIMUM, LARGEST, D_COMPUTE),
+    [OP_REDUCE_ARGMAX] = BEST(GT, LEAST),
+    [OP_REDUCE_ARGMIN] = BEST(LT, LARGEST),
+    [OP_SCAN_SUM] = {KFORM_SCAN, 1, KRESULT_SAME, .merge = OP_ADD, .inputs = D_NUMBER},
 };
+
+uint64_t kstart_bits(KStart start, sn_dtype dtype) {
+    static const double values[] = {[KSTART_ZERO] = -0.0,
+                                    [KSTART_ONE] = 1.0,
+                                    [KSTART_LEAST] = -INFINITY,
+                                    [KSTART_LARGEST] = INFINITY};
+    if (dtype == SN_BOOL && start == KSTART_LEAST) return 0; /* -inf is not 0, hence true */
+    return dtype_bits_from_double(dtype, values[start]);
+}
 
 void kernel_init(Kernel *kernel) {
     *kernel = (Kernel){0};

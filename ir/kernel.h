@@ -102,20 +102,10 @@ enum KFlags {
  *
  * An absent predicate is no operand: LOAD has then in[0] KVALUE_NONE. GRID_INDEX is 0 for
  * dimensions that the call does not have. STORE_ADD takes a value of the compute type: to f16 and
- * bf16 it widens the element, adds in f32 and rounds. Shared facts about each op (form, operands,
- * dtypes) are the table in ir/kernel_form.h.
+ * bf16 it widens the element, adds in f32 and rounds. Facts about each op (form, operands, dtypes, how
+ * it merges) are the table in ir/kernel_form.h.
  *
- * Reductions and scans count elements from the loop's first trip in the item (a block counts anew):
- *   identity   sum -0.0 (integers 0), prod 1, max and min the least and largest value (-inf, +inf);
- *              a sum without trips is +0, an argmax 0
- *   ROW        element i goes to chunk i / 1024, lane i % 32: acc = acc + x in ascending order;
- *              chunks merge lane by lane in adjacent pairs, level by level, the odd one passing up;
- *              the lanes of the last vector halve: l += l + 16, then 8, 4, 2, 1
- *   COLUMN     chunks of 32 in ascending order, merged in the same tree; TREE: chunks of 1
- *   SCAN_SUM   out = (C + R) + L: sums of earlier chunks of 1024, of earlier runs of 32 in the
- *              chunk, and within the run, each from -0.0; a chunk's total is its last R + L
- *   ARGMAX     loop index of the first NaN, else of the first largest (+0 equals -0)
- * ir/kernel_interpret.c gives the full text and the code. */
+ * In which order reductions and scans take in the values of their loop's trips: ir/order.h. */
 typedef struct KInst {
     uint16_t op;    /* OpCode: F_PRIM rows, CONST, and the KERNEL rows */
     uint8_t dtype;  /* sn_dtype of the result; of the value for STORE */

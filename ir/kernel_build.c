@@ -232,8 +232,8 @@ static uint32_t home_region(const KBuilder *b, const KInst *inst) {
 /* Loops open and close scopes of the region that they stand in. */
 static void step_scope(KBuilder *b, uint32_t region, uint32_t op) {
     uint32_t scope = b->regions.data[region].scope;
-    if (op == OP_LOOP) scope = new_scope(b, scope);
-    if (op == OP_END) scope = b->scopes.data[scope];
+    if (kop_is(op, KFORM_LOOP)) scope = new_scope(b, scope);
+    if (kop_is(op, KFORM_END)) scope = b->scopes.data[scope];
     b->regions.data[region].scope = scope;
 }
 
@@ -296,7 +296,7 @@ uint32_t kb_region(const KBuilder *b, KValue x) {
 }
 
 bool kb_is_const(const KBuilder *b, KValue x, uint64_t *bits) {
-    if (x >= b->insts.count || b->insts.data[x].inst.op != OP_CONST) return false;
+    if (x >= b->insts.count || !kop_is(b->insts.data[x].inst.op, KFORM_CONST)) return false;
     *bits = b->insts.data[x].inst.imm;
     return true;
 }
@@ -332,7 +332,7 @@ static KValue drop_neutral(const KBuilder *b, OpCode op, KValue x, KValue y) {
 /* The operand that the result is known to be, or KVALUE_NONE. */
 static KValue simplify(const KBuilder *b, const KInst *inst) {
     uint64_t bits;
-    if (inst->op == OP_WHERE) {
+    if (kop_chooses(inst->op)) {
         if (kb_is_const(b, inst->in[0], &bits)) return bits ? inst->in[1] : inst->in[2];
         if (inst->in[1] == inst->in[2]) return inst->in[1];
     }
@@ -353,7 +353,7 @@ static bool fold(KBuilder *b, const KInst *inst, KValue *folded) {
 /* Operands of one op have one dtype, but for WHERE's condition. */
 static bool operands_fit(KBuilder *b, const KInst *inst) {
     const KOpRow *row = kop_row(inst->op);
-    uint32_t first = inst->op == OP_WHERE ? 1 : 0;
+    uint32_t first = kop_first_typed(inst->op);
     for (uint32_t i = 0; i < row->n_inputs; i++) {
         if (inst->in[i] >= b->insts.count) {
             fail_use(b, "no such operand", inst->op);
@@ -452,11 +452,6 @@ static void mark(Join *j, KValue value) {
     if (value < j->builder->insts.count) j->live[value] = 1;
 }
 
-static bool uses_access(uint32_t op) {
-    uint8_t form = kop_row(op)->form;
-    return form == KFORM_LOAD || form == KFORM_STORE;
-}
-
 static sn_status mark_access(Join *j, const KInst *inst) {
     if (inst->imm >= j->kernel->accesses.count)
         return error_set(&j->builder->error, SN_ERROR_INTERNAL, "kernel builder: no such access");
@@ -475,7 +470,7 @@ static sn_status mark_live(Join *j) {
         if (form == KFORM_STORE || form == KFORM_CHECK) j->live[j->order.data[i]] = 1;
         if (!j->live[j->order.data[i]]) continue;
         for (uint32_t k = 0; k < 3; k++) mark(j, inst->in[k]);
-        if (uses_access(inst->op) && mark_access(j, inst) != SN_OK) return SN_ERROR_INTERNAL;
+        if (kop_is_access(inst->op) && mark_access(j, inst) != SN_OK) return SN_ERROR_INTERNAL;
     }
     return SN_OK;
 }
@@ -487,9 +482,9 @@ static sn_status mark_loops(Join *j) {
     for (uint32_t i = 0; i < j->order.count; i++) {
         uint32_t value = j->order.data[i];
         uint16_t op = j->builder->insts.data[value].inst.op;
-        if (op == OP_LOOP) {
+        if (kop_is(op, KFORM_LOOP)) {
             j->numbers[depth++] = value;
-        } else if (op == OP_END) {
+        } else if (kop_is(op, KFORM_END)) {
             if (!depth) break;
             depth--;
             j->live[value] = j->live[j->numbers[depth]];
@@ -566,7 +561,7 @@ static sn_status join_insts(Join *j) {
     k->insts.count = n;
     for (uint32_t i = 0; i < n; i++) {
         KInst *inst = &k->insts.data[i];
-        if (uses_access(inst->op)) inst->imm = j->accesses[inst->imm];
+        if (kop_is_access(inst->op)) inst->imm = j->accesses[inst->imm];
     }
     return SN_OK;
 }

@@ -353,8 +353,7 @@ static bool parse_values(Parser *p, KInst *inst) {
         if (i && !expect(p, ",", "expected a comma")) return false;
         if (!parse_value(p, &inst->in[i])) return false;
     }
-    bool may_skip = row->form == KFORM_LOAD || row->form == KFORM_STORE;
-    if (!may_skip || !accept(p, "if")) return true;
+    if (!(row->flags & K_PREDICATED) || !accept(p, "if")) return true;
     inst->flags |= K_PREDICATED;
     return parse_value(p, &inst->in[row->n_inputs]);
 }
@@ -362,11 +361,11 @@ static bool parse_values(Parser *p, KInst *inst) {
 static bool parse_tail(Parser *p, KInst *inst) {
     const KOpRow *row = kop_row(inst->op);
     if (row->form == KFORM_CHECK && !parse_param(p, &inst->imm)) return false;
-    if (row->form == KFORM_REDUCE &&
-        !parse_word_of(p, order_words, 1, ORDER_COUNT, &inst->order, "expected a reduction order"))
+    if (row->form == KFORM_REDUCE && !parse_word_of(p, order_words, 1, REDUCE_ORDER_COUNT,
+                                                    &inst->order, "expected a reduction order"))
         return false;
-    if (row->form == KFORM_LOOP && accept(p, "vector")) inst->flags |= K_VECTOR;
-    if (inst->op == OP_WHERE && accept(p, "rare")) inst->flags |= K_RARE;
+    if (row->flags & K_VECTOR && accept(p, "vector")) inst->flags |= K_VECTOR;
+    if (row->flags & K_RARE && accept(p, "rare")) inst->flags |= K_RARE;
     if (row->form == KFORM_STORE) inst->dtype = p->kernel->insts.data[inst->in[0]].dtype;
     if (row->result == KRESULT_NONE || row->form == KFORM_CONST) return true;
     return expect(p, ":", "expected a colon") && parse_dtype(p, &inst->dtype);

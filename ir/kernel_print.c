@@ -205,10 +205,10 @@ static void print_tail(const Printer *p, const KInst *inst) {
     }
     if (row->form == KFORM_REDUCE) {
         strbuf_add_char(out, ' ');
-        strbuf_add(out, inst->order < ORDER_COUNT ? order_words[inst->order] : "?");
+        strbuf_add(out, inst->order < REDUCE_ORDER_COUNT ? order_words[inst->order] : "?");
     }
-    if (row->form == KFORM_LOOP && inst->flags & K_VECTOR) strbuf_add(out, " vector");
-    if (inst->op == OP_WHERE && inst->flags & K_RARE) strbuf_add(out, " rare");
+    if (inst->flags & row->flags & K_VECTOR) strbuf_add(out, " vector");
+    if (inst->flags & row->flags & K_RARE) strbuf_add(out, " rare");
     if (row->result != KRESULT_NONE && row->form != KFORM_CONST) {
         strbuf_add(out, " : ");
         strbuf_add(out, sn_dtype_name(inst->dtype));
@@ -225,9 +225,9 @@ static void print_insts(const Printer *p) {
     uint32_t depth = 0;
     for (uint32_t i = 0; i < p->kernel->insts.count; i++) {
         const KInst *inst = &p->kernel->insts.data[i];
-        if (inst->op == OP_END && depth) depth--;
+        if (kop_is(inst->op, KFORM_END) && depth) depth--;
         add_indent(p->out, depth);
-        if (inst->op == OP_LOOP) depth++;
+        if (kop_is(inst->op, KFORM_LOOP)) depth++;
         if (kop_has_value(inst->op)) {
             add_prefixed(p->out, '%', p->numbers[i]);
             strbuf_add(p->out, " = ");

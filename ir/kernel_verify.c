@@ -120,7 +120,7 @@ static sn_status check_operands(const Checker *c, const KInst *inst) {
     const KOpRow *row = kop_row(inst->op);
     const KInst *insts = c->kernel->insts.data;
     uint32_t count = row->n_inputs + (inst->flags & K_PREDICATED ? 1u : 0u);
-    uint32_t typed = inst->op == OP_WHERE ? 1 : 0; /* the operand that the others agree with */
+    uint32_t typed = kop_first_typed(inst->op);
     for (uint32_t i = 0; i < 3; i++) {
         if (i >= count) {
             if (inst->in[i] != KVALUE_NONE) return refuse(c, "too many operands");
@@ -154,8 +154,12 @@ static sn_status check_result(const Checker *c, const KInst *inst) {
         wanted = SN_I64;
         break;
     case KRESULT_OWN:
+    case KRESULT_BITS:
         if (inst->dtype >= SN_DTYPE_COUNT || !(row->results >> inst->dtype & 1))
             return refuse(c, "does not give this dtype");
+        if (row->result == KRESULT_BITS &&
+            sn_dtype_size(inst->dtype) != sn_dtype_size(insts[inst->in[0]].dtype))
+            return refuse(c, "sizes differ");
         wanted = inst->dtype;
         break;
     default:
@@ -179,24 +183,23 @@ static sn_status check_access_use(const Checker *c, const KInst *inst) {
         else if (!axis_open(c, term->axis))
             return refuse(c, "the access needs a loop over its axis");
     }
-    bool stores = inst->op != OP_LOAD;
+    bool stores = kop_is(inst->op, KFORM_STORE), adds = kop_adds_in_memory(inst->op);
     if (stores && arg->role == KARG_IN) return refuse(c, "writes an input");
     if (!stores && arg->role == KARG_OUT) return refuse(c, "reads an output");
-    uint32_t wanted = inst->op == OP_STORE_ADD ? (uint32_t)dtype_compute(arg->dtype) : arg->dtype;
+    uint32_t wanted = adds ? (uint32_t)dtype_compute(arg->dtype) : arg->dtype;
     if (inst->dtype != wanted) return refuse(c, "value and memory differ in dtype");
-    if (inst->op == OP_STORE_ADD && c->vectors) return refuse(c, "inside a vector loop");
+    if (adds && c->vectors) return refuse(c, "inside a vector loop");
     return SN_OK;
 }
 
 static sn_status check_reduction(const Checker *c, const KInst *inst) {
     if (!c->depth) return refuse(c, "outside a loop");
-    bool scan = inst->op == OP_SCAN_SUM;
+    bool scan = kop_is(inst->op, KFORM_SCAN);
     if (scan && c->kernel->insts.data[c->loops[c->depth - 1]].flags & K_VECTOR)
         return refuse(c, "scans a vector loop");
     if (scan) return SN_OK;
     if (inst->order < REDUCE_ROW || inst->order > REDUCE_FREE) return refuse(c, "has no order");
-    bool ordered = inst->op == OP_REDUCE_SUM || inst->op == OP_REDUCE_PROD;
-    if (ordered && inst->order == REDUCE_FREE && dtype_is_float(inst->dtype))
+    if (inst->order == REDUCE_FREE && kop_is_ordered(inst->op, inst->dtype))
         return refuse(c, "the order of a float sum or product matters");
     return SN_OK;
 }
@@ -253,11 +256,6 @@ static sn_status check_immediate(const Checker *c, const KInst *inst) {
 
 static sn_status check_form(Checker *c, const KInst *inst) {
     switch (kop_row(inst->op)->form) {
-    case KFORM_PRIM:
-        if (inst->op == OP_BITCAST &&
-            sn_dtype_size(inst->dtype) != sn_dtype_size(c->kernel->insts.data[inst->in[0]].dtype))
-            return refuse(c, "sizes differ");
-        return SN_OK;
     case KFORM_INDEX:
         return axis_open(c, inst->imm) ? SN_OK : refuse(c, "outside a loop over its axis");
     case KFORM_LOAD:
@@ -280,13 +278,8 @@ static sn_status check_form(Checker *c, const KInst *inst) {
 static sn_status check_inst(Checker *c) {
     const KInst *inst = &c->kernel->insts.data[c->at];
     const KOpRow *row = kop_row(inst->op);
-    bool memory = row->form == KFORM_LOAD || row->form == KFORM_STORE;
-    uint32_t allowed = memory                    ? K_PREDICATED
-                       : row->form == KFORM_LOOP ? K_VECTOR
-                       : inst->op == OP_WHERE    ? K_RARE
-                                                 : 0;
     if (row->form == KFORM_NONE) return refuse(c, "no op of kernel IR");
-    if (inst->flags & ~allowed) return refuse(c, "flags that this op does not have");
+    if (inst->flags & ~(uint32_t)row->flags) return refuse(c, "flags that this op does not have");
     if (inst->order && row->form != KFORM_REDUCE) return refuse(c, "an order that means nothing");
     TRY(check_operands(c, inst));
     TRY(check_result(c, inst));

@@ -1,5 +1,5 @@
 /* split_reductions: a reduction with few results and a long way to go is cut in blocks, so that all
- * threads share it. The cut follows the tree that the op's order defines (ir/graph.h): a block is a
+ * threads share it. The cut follows the tree that the op's order defines (ir/order.h): a block is a
  * power of two of its chunks, and the blocks' results are joined as a tree, so the bits stay. What is
  * missing to whole blocks is padded with the operation's identity (-0.0, 1), which changes nothing.
  *
@@ -13,8 +13,6 @@
 #include <math.h>
 
 enum {
-    LANES = 32,               /* of a row order */
-    CHUNK_STEPS = 32,         /* of every order */
     SPLIT_ELEMENTS = 1 << 16, /* below, one thread is as fast */
     COLUMNS_PER_ITEM = 256,   /* of a column kernel's item */
     BLOCKS_PER_THREAD = 4
@@ -25,7 +23,7 @@ typedef struct Split {
     Dim a, k, b;       /* sizes */
     Dim blocks;        /* of the cut */
     int64_t steps;     /* steps × lanes elements a block */
-    int64_t lanes;     /* LANES for a row order, else 1 */
+    int64_t lanes;     /* ORDER_LANES for a row order, else 1 */
     ReduceOrder order; /* of the whole */
 } Split;
 
@@ -48,11 +46,11 @@ static bool find_split(const Rewrite *r, int32_t threads, Split *s) {
     /* Where to cut is a matter of speed alone, so the sizes at hand may decide. */
     int64_t a = dim_hint(t, s->a), k = dim_hint(t, s->k), b = dim_hint(t, s->b);
     if (s->order == REDUCE_TREE || a * b == 0) return false;
-    if (s->order == REDUCE_ROW) s->lanes = LANES;
+    if (s->order == REDUCE_ROW) s->lanes = ORDER_LANES;
     int64_t items = a * (b > 1 ? (b + COLUMNS_PER_ITEM - 1) / COLUMNS_PER_ITEM : 1);
     if (items >= 2 * (int64_t)threads || a * k * b < SPLIT_ELEMENTS) return false;
     int64_t wanted = ((int64_t)threads * BLOCKS_PER_THREAD + items - 1) / items;
-    s->steps = CHUNK_STEPS;
+    s->steps = ORDER_STEPS;
     while (s->steps * s->lanes * wanted < k) s->steps *= 2;
     Dim block = dim_of(s->steps * s->lanes);
     s->blocks = dim_quotient(t, dim_add(t, s->k, dim_sub(t, block, dim_of(1))), block);
