@@ -1,7 +1,7 @@
 /* The fuzzer's side of the oracle; see fuzz_oracle.h. */
 #include "tests/fuzz_oracle.h"
 
-#include "frontend/compiled/compiled.h"
+#include "frontend/tensor/tensor.h"
 #include "ir/dtype.h"
 #include "tests/fuzz_text.h"
 #include "tests/oracle_call.h"

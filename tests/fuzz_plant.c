@@ -2,7 +2,8 @@
 #include "tests/fuzz_plant.h"
 
 #include "base/status.h"
-#include "frontend/compiled/compiled.h"
+#include "frontend/compiled/entries.h"
+#include "frontend/compiled/handle.h"
 #include "runtime/backend.h"
 
 #include <stdatomic.h>

@@ -1,6 +1,7 @@
 /* The arguments of a call: flattened to tensors and generators, checked against the declared dims, packed into
  * the guard key. */
-#include "frontend/compiled/compiled.h"
+#include "frontend/compiled/arguments.h"
+#include "frontend/compiled/key.h"
 
 #include <stdio.h>
 #include <string.h>

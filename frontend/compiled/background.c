@@ -1,10 +1,14 @@
 /* Jobs done by one thread of the library, one after the other: compiling while the program goes on. The
  * thread starts with the first job. At the process's end it is waited for, since a code generator that
  * is cut off in the middle would meet its own destructors; a forked child has none and starts another. */
-#include "frontend/compiled/compiled.h"
+#include "frontend/compiled/background.h"
 
+#include "base/lock.h"
 #include "base/status.h"
+#include "base/vec.h"
 #include "runtime/backend.h"
+
+#include <sinter/compile.h>
 
 #include <stdlib.h>
 

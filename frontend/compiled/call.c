@@ -1,7 +1,15 @@
 /* Calls of compiled functions: flatten the arguments, pack the guard key, run the entry it leads to,
  * or trace. */
-#include "frontend/compiled/compiled.h"
+#include "frontend/compiled/call.h"
+#include "frontend/compiled/entries.h"
+#include "frontend/compiled/invoke.h"
+#include "frontend/compiled/policy.h"
+#include "frontend/compiled/results.h"
+#include "frontend/compiled/spans.h"
 #include "frontend/op/dispatch.h"
+#include "frontend/op/run.h"
+#include "frontend/trace/counters.h"
+#include "frontend/trace/flush.h"
 
 #include "base/log.h"
 #include "base/parallel.h"
@@ -381,16 +389,48 @@ static void count_draws(const Trace *trace, const CallArgs *args, int64_t *drawn
         }
 }
 
+/* The graph has no executable. */
+static void note_nodes(sn_compiled *c, const GraphInstance *instance) {
+    const char *why = instance->graph->failure;
+    compiled_count_fallback(c, why ? why : "out of memory");
+}
+
+/* What runs a graph that is flushed in the middle of the function. */
+static sn_status build_flushed(void *context, const Trace *trace, Executable **out,
+                               sn_error *error) {
+    GraphInstance *instance = instance_get(context, trace, error);
+    if (!instance) return error->status;
+    *out = instance->executable ? executable_retain(instance->executable) : NULL;
+    if (!*out) note_nodes(context, instance);
+    instance_release(instance);
+    return SN_OK;
+}
+
+static void fall_back(void *context, const char *reason) {
+    compiled_count_fallback(context, reason);
+}
+
+/* The call held the handle. */
+static void abandon(void *context) {
+    sn_compiled_release(context);
+}
+
+static const TraceOwner trace_owner = {
+    .build = build_flushed, .fallback = fall_back, .abandon = abandon};
+
 /* The trace of a call, which takes over the key's memory. */
-static Trace *trace_begin(sn_compiled *c, Key *key) {
-    Trace *trace = trace_new(c, c->name);
-    bool ok = trace && (!key->block || vec_push(&trace->blocks, key->block));
-    if (ok) {
-        key->block = NULL;
-        return trace;
+static Trace *trace_begin(sn_compiled *c, const CallArgs *args, Key *key) {
+    Trace *trace = trace_new(&trace_owner, c, c->name);
+    if (!trace) return error_raise(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
+    void *block = key->block;
+    key->block = NULL;
+    if (!trace_owns(trace, block)) {
+        trace_free(trace);
+        return error_raise(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
     }
-    if (trace) trace_free(trace);
-    return error_raise(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
+    trace->generators = args->generators;
+    trace->n_generators = args->n_generators;
+    return trace;
 }
 
 /* What runs the recorded graph: that of the entry seen, if the function recorded the same again. */
@@ -419,7 +459,7 @@ static sn_status trace_call(sn_compiled *c, const CallArgs *args, Key *key, Entr
     OutputSpec specs[SIGNATURE_MOST_PARAMS];
     uint32_t roots[SIGNATURE_MOST_PARAMS];
     int64_t drawn[SIGNATURE_MOST_PARAMS] = {0};
-    Trace *trace = trace_begin(c, key);
+    Trace *trace = trace_begin(c, args, key);
     if (!trace) return SN_ERROR_MEMORY;
     COUNT(traces);
     int64_t begin = clock_ns();
@@ -441,7 +481,8 @@ static sn_status trace_call(sn_compiled *c, const CallArgs *args, Key *key, Entr
         status = error_memory(&error); /* for results_hand_over: behind the run nothing may fail */
     } else if (recorded && !trace->eager) {
         if (segment_declare(trace, &made, &error)) instance = instance_of(c, trace, seen, &error);
-        status = instance ? segment_run(trace, instance, &made, &error) : error.status;
+        if (instance && !instance->executable) note_nodes(c, instance);
+        status = instance ? segment_run(trace, instance->executable, &made, &error) : error.status;
     }
     if (status != SN_OK && recorded) {
         raise_run_error(c, &error);
@@ -466,11 +507,15 @@ static sn_status trace_call(sn_compiled *c, const CallArgs *args, Key *key, Entr
     return status;
 }
 
+static void release_callee(void *callee) {
+    sn_compiled_release(callee);
+}
+
 /* Holds the function that is inlined until the trace ends. */
 static bool hold_callee(Trace *trace, sn_compiled *c) {
-    for (uint32_t i = 0; i < trace->callees.count; i++)
-        if (trace->callees.data[i] == c) return true;
-    if (!vec_push(&trace->callees, c)) {
+    for (uint32_t i = 0; i < trace->cleanups.count; i++)
+        if (trace->cleanups.data[i].what == c) return true;
+    if (!trace_at_end(trace, release_callee, c)) {
         error_raise(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
         return false;
     }

@@ -1,5 +1,8 @@
 /* A call that runs the program's function on real tensors, as if it were not compiled. */
-#include "frontend/compiled/compiled.h"
+#include "frontend/compiled/call.h"
+#include "frontend/compiled/invoke.h"
+#include "frontend/compiled/results.h"
+#include "frontend/trace/counters.h"
 
 #include <sinter/ops.h>
 

@@ -1,7 +1,7 @@
 /* The guarded entries of a compiled function: found by their key, at first by what this thread found
  * last. A thread holds on to that entry, so that looking there takes no lock; others may drop it from
  * the function's list meanwhile. */
-#include "frontend/compiled/compiled.h"
+#include "frontend/compiled/entries.h"
 
 enum {
     HELD_SLOTS = 16,   /* functions whose entry a thread remembers */

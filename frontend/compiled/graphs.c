@@ -2,7 +2,12 @@
  * as a binding of a general one; else it is compiled: for all sizes, where a graph of the same
  * structure is there to compare with, or for its own. One thread at a time compiles for a function;
  * others wait and look again. */
-#include "frontend/compiled/compiled.h"
+#include "frontend/compiled/graphs.h"
+#include "frontend/compiled/background.h"
+#include "frontend/compiled/handle.h"
+#include "frontend/compiled/policy.h"
+#include "frontend/compiled/spans.h"
+#include "frontend/trace/counters.h"
 
 #include "base/log.h"
 #include "base/status.h"
@@ -607,8 +612,8 @@ static bool compile_later(const Lookup *look) {
 /* ---- what a trace runs as ------------------------------------------------------------------------ */
 
 /* The declared dims that are inputs of the graph. */
-static void declared_inputs(const Trace *trace, DeclaredDim *dims, GeneralOptions *options) {
-    const sn_compiled *owner = trace->owner;
+static void declared_inputs(const sn_compiled *owner, const Trace *trace, DeclaredDim *dims,
+                            GeneralOptions *options) {
     options->dims = dims;
     options->all = owner->shapes == SN_SHAPES_DYNAMIC;
     for (int32_t i = 0; i < owner->n_dims; i++)
@@ -677,9 +682,8 @@ static void learn(sn_compiled *owner, const Trace *trace) {
 }
 
 /* The dims that were seen to vary, and are more than 1 now, into at most `most` places of `dims`. */
-static void learned_inputs(const Trace *trace, uint32_t most, DeclaredDim *dims,
+static void learned_inputs(sn_compiled *owner, const Trace *trace, uint32_t most, DeclaredDim *dims,
                            GeneralOptions *options) {
-    sn_compiled *owner = trace->owner;
     options->dims = dims;
     lock_take(owner->lock);
     for (uint32_t i = 0; i < owner->varying.count; i++)
@@ -705,9 +709,9 @@ GraphInstance *instance_get(sn_compiled *owner, const Trace *trace, sn_error *er
         if (!dims) {
             error_memory(error);
         } else {
-            declared_inputs(trace, dims, &look.options);
+            declared_inputs(owner, trace, dims, &look.options);
             learn(owner, trace);
-            learned_inputs(trace, SN_MAX_RANK, learned, &look.learned);
+            learned_inputs(owner, trace, SN_MAX_RANK, learned, &look.learned);
             instance = miss(&look, error);
         }
         if (dims != few) mem_free(dims);

@@ -1,23 +1,13 @@
 /* sn_compile: making, calling through a closure, and releasing compiled functions. */
-#include "frontend/compiled/compiled.h"
+#include "frontend/compiled/handle.h"
+#include "frontend/compiled/call.h"
+#include "frontend/compiled/entries.h"
+#include "frontend/op/apply.h"
+#include "frontend/trace/counters.h"
 
 #include "base/log.h"
 #include "base/settings.h"
 #include "base/status.h"
-
-static bool is_argument_generator(const sn_value *values, const Signature *s,
-                                  const sn_rng *generator) {
-    for (int32_t i = 0; i < s->n_params; i++)
-        if (s->params[i].kind == 'r' && values[i].as.generator == generator) return true;
-    return false;
-}
-
-/* Arguments of the call that this thread is tracing. */
-static _Thread_local const sn_value *traced_values;
-
-bool compiled_has_generator(const sn_compiled *c, const sn_rng *generator) {
-    return traced_values && is_argument_generator(traced_values, &c->signature, generator);
-}
 
 void compiled_count_fallback(sn_compiled *c, const char *reason) {
     COUNT(fallbacks);
@@ -317,16 +307,9 @@ static sn_status guarded_call(sn_compiled *c, const sn_value *values, sn_tensor 
                               bool owned) {
     if (thread_state()->trace) return compiled_inline(c, values, outputs, owned);
     atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
-    traced_values = values;
     sn_status status = compiled_call(c, values, outputs, owned);
-    traced_values = NULL;
     sn_compiled_release(c);
     return status;
-}
-
-void compiled_abandon(sn_compiled *c) {
-    traced_values = NULL;
-    sn_compiled_release(c);
 }
 
 static void get_value(char kind, const void *argument, sn_value *value) {
@@ -482,13 +465,6 @@ static sn_status check_values(const sn_compiled *c, const sn_value *inputs, int3
                              "call: argument %d of %s does not fit the signature's '%c'",
                              (int)i + 1, c->name, c->signature.params[i].kind);
     return SN_OK;
-}
-
-/* Threads come from the process for now. */
-sn_status call_options_check(const sn_call_options *options, const char *op, sn_error *error) {
-    if (!options || !options->size || options->size == sizeof *options) return SN_OK;
-    return error_set(error, SN_ERROR_ARGUMENT, "%s: options.size is %zu, expected %zu", op,
-                     options->size, sizeof *options);
 }
 
 sn_status sn_call(sn_compiled *c, const sn_value *inputs, int32_t n_inputs, sn_tensor **outputs,

@@ -1,6 +1,6 @@
 /* The program's function, called through libffi or as a payload, with the tensors of a call or with proxies in
  * their place. */
-#include "frontend/compiled/compiled.h"
+#include "frontend/compiled/invoke.h"
 
 #include "base/status.h"
 
@@ -34,10 +34,8 @@ bool arguments_substitute(const sn_compiled *c, Trace *trace, const CallArgs *ar
             s->values[i].kind = SN_VALUE_TENSOR;
             s->values[i].as.tensor = *next++;
         } else if (param->kind == 'S') {
-            if (!vec_reserve(&trace->blocks, 1)) return false;
             s->structs[i] = mem_alloc(2 * param->tree->bytes);
-            if (!s->structs[i]) return false;
-            trace->blocks.data[trace->blocks.count++] = s->structs[i];
+            if (!s->structs[i] || !trace_owns(trace, s->structs[i])) return false;
             memcpy(s->structs[i], args->values[i].as.pointer, param->tree->bytes);
             next = replace_tree(param->tree, s->structs[i], next);
             memcpy(s->structs[i] + param->tree->bytes, s->structs[i], param->tree->bytes);

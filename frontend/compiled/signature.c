@@ -1,5 +1,5 @@
 /* Signature strings and described structs; see compiled.h and sinter/compile.h. */
-#include "frontend/compiled/compiled.h"
+#include "frontend/compiled/signature.h"
 
 #include "base/status.h"
 

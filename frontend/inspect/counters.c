@@ -1,8 +1,10 @@
 /* The process-wide part of the API: threads, memory, log, counters, launch history, test hooks. */
-#include "frontend/compiled/compiled.h"
+#include "frontend/trace/counters.h"
 
 #include "base/log.h"
 #include "base/parallel.h"
+#include "base/vec.h"
+#include "runtime/executable.h"
 #include "runtime/memory.h"
 #include "runtime/pack.h"
 

@@ -1,5 +1,9 @@
 /* Explanations and dumps of compiled functions and of graphs as text; see sinter/inspect.h. */
-#include "frontend/compiled/compiled.h"
+#include "frontend/inspect/explain.h"
+#include "frontend/compiled/entries.h"
+#include "frontend/inspect/report.h"
+#include "frontend/inspect/traffic.h"
+#include "frontend/op/run.h"
 
 #include "base/parallel.h"
 #include "base/status.h"

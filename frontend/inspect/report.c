@@ -1,7 +1,8 @@
 /* The report: one HTML page, with nothing outside it, about a compiled function. Its source lines with
  * the kernels they went to, a picture of the graph, what fused and what did not, the kernels' code,
  * guards, times and memory. It is written when the passes have run once more over the graph. */
-#include "frontend/compiled/compiled.h"
+#include "frontend/inspect/report.h"
+#include "frontend/inspect/explain.h"
 
 #include "base/log.h"
 #include "base/parallel.h"

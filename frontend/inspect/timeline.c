@@ -1,7 +1,10 @@
 /* A thread's timeline as Chrome's trace events: what it did, when, and how long; see sinter/inspect.h. */
-#include "frontend/compiled/compiled.h"
+#include "frontend/compiled/spans.h"
 
 #include "base/parallel.h"
+#include "base/strbuf.h"
+#include "base/vec.h"
+#include "runtime/executable.h"
 
 #include <sinter/inspect.h>
 

@@ -1,5 +1,5 @@
 /* What the ops of a graph would move through memory if each ran alone, as eager runs them. */
-#include "frontend/compiled/compiled.h"
+#include "frontend/inspect/traffic.h"
 
 #include "base/parallel.h"
 #include "base/status.h"

@@ -1,5 +1,5 @@
 /* sn_apply and sn_op_info: the op table for language bindings; see sinter/binding.h. */
-#include "frontend/compiled/compiled.h"
+#include "frontend/op/apply.h"
 #include "frontend/op/dispatch.h"
 
 #include "base/status.h"
@@ -13,6 +13,13 @@ bool sn_op_info(int32_t op, sn_op_description *description) {
                                        .is_public = op_has((OpCode)op, F_PUBLIC),
                                        .in_place = op_has((OpCode)op, F_INPLACE)};
     return true;
+}
+
+/* Threads come from the process for now. */
+sn_status call_options_check(const sn_call_options *options, const char *op, sn_error *error) {
+    if (!options || !options->size || options->size == sizeof *options) return SN_OK;
+    return error_set(error, SN_ERROR_ARGUMENT, "%s: options.size is %zu, expected %zu", op,
+                     options->size, sizeof *options);
 }
 
 /* Operands and attributes of an op as they are collected from values. */

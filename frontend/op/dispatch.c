@@ -2,7 +2,7 @@
  * of the op table. */
 #include "frontend/op/dispatch.h"
 
-#include "frontend/compiled/compiled.h"
+#include "frontend/op/eager.h"
 #include "frontend/trace/trace.h"
 #include "ir/infer.h"
 

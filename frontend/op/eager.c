@@ -1,14 +1,17 @@
 /* Eager ops: one-op graphs through the same passes and code generation as compiled functions. What
  * an op came to for given shapes is kept by each thread in a direct-mapped table, so that the next
  * equal call only looks up, allocates and launches. */
+#include "frontend/op/eager.h"
 #include "frontend/build.h"
-#include "frontend/compiled/compiled.h"
 #include "frontend/op/dispatch.h"
+#include "frontend/op/run.h"
 #include "frontend/trace/trace.h"
 
 #include "base/parallel.h"
 #include "base/status.h"
 #include "ir/dtype.h"
+
+#include <pthread.h>
 
 enum {
     EAGER_SLOTS = 1024,     /* plans that a thread keeps */

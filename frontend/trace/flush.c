@@ -1,16 +1,16 @@
 /* Running what a trace recorded: at the end of the function, or before it when a value is needed on
  * the host. The live proxies' storages are the results; each proxy becomes a real tensor. */
-#include "frontend/compiled/compiled.h"
+#include "frontend/trace/flush.h"
 
 #include "base/log.h"
 #include "base/parallel.h"
 #include "base/status.h"
-#include "frontend/trace/trace.h"
+#include "frontend/op/eager.h"
+#include "frontend/op/run.h"
+#include "frontend/trace/counters.h"
 #include "ir/dtype.h"
 
 #include <stdio.h>
-
-FrontendCounters frontend_counters;
 
 /* ---- what is wanted ------------------------------------------------------------------------------------ */
 
@@ -44,19 +44,6 @@ bool segment_declare(Trace *trace, RootOutputs *roots, sn_error *error) {
 }
 
 /* ---- running ------------------------------------------------------------------------------------------------ */
-
-sn_status data_error(const Executable *executable, uint64_t code, sn_error *error, Site *site) {
-    const Program *program = executable_program(executable);
-    for (uint32_t i = 0; i < program->checks.count; i++) {
-        const ProgramCheck *check = &program->checks.data[i];
-        if (check->code != code) continue;
-        if (check->site < program->sites.count) *site = program->sites.data[check->site];
-        return error_set(
-            error, SN_ERROR_INDEX, "%s: an index is out of range for an axis of size %lld",
-            op_info[check->op].name, (long long)executable_numbers(executable)[check->limit]);
-    }
-    return error_set(error, SN_ERROR_INDEX, "an index is out of range");
-}
 
 enum { SEGMENT_FEW = 16 };
 
@@ -168,18 +155,18 @@ static void commit(Trace *trace) {
     }
 }
 
-static sn_status run_compiled(Trace *trace, const GraphInstance *compiled, const RootOutputs *roots,
+static sn_status run_compiled(Trace *trace, const Executable *executable, const RootOutputs *roots,
                               sn_error *error) {
-    const Program *program = executable_program(compiled->executable);
+    const Program *program = executable_program(executable);
     SegmentMemory memory;
     uint64_t code = UINT64_MAX;
-    sn_status status = make_memory(trace, compiled->executable, &memory, error);
+    sn_status status = make_memory(trace, executable, &memory, error);
     if (status == SN_OK)
-        status = executable_run(compiled->executable, memory.inputs, memory.outputs,
-                                parallel_threads(), &code, error);
+        status = executable_run(executable, memory.inputs, memory.outputs, parallel_threads(),
+                                &code, error);
     if (status == SN_OK && code != UINT64_MAX) {
         Site site = {0};
-        status = data_error(compiled->executable, code, error, &site);
+        status = data_error(executable, code, error, &site);
         error->file = site.file;
         error->line = site.line;
     }
@@ -243,12 +230,10 @@ static sn_status run_nodes(Trace *trace, const RootOutputs *roots, sn_error *err
     return status;
 }
 
-sn_status segment_run(Trace *trace, const GraphInstance *instance, const RootOutputs *roots,
+sn_status segment_run(Trace *trace, const Executable *executable, const RootOutputs *roots,
                       sn_error *error) {
-    if (instance->executable) return run_compiled(trace, instance, roots, error);
-    const char *why = instance->graph->failure;
-    compiled_count_fallback(trace->owner, why ? why : "out of memory");
-    return run_nodes(trace, roots, error);
+    return executable ? run_compiled(trace, executable, roots, error)
+                      : run_nodes(trace, roots, error);
 }
 
 void segment_check_data(Trace *trace) {
@@ -276,10 +261,11 @@ bool trace_flush(Trace *trace, Site site) {
     sn_error error;
     error_init(&error);
     trace->impure = true;
-    bool ok = segment_declare(trace, &roots, &error);
-    GraphInstance *instance = ok ? instance_get(trace->owner, trace, &error) : NULL;
-    ok = instance && segment_run(trace, instance, &roots, &error) == SN_OK;
-    instance_release(instance);
+    Executable *executable = NULL;
+    bool ok = segment_declare(trace, &roots, &error) &&
+              trace->owner->build(trace->context, trace, &executable, &error) == SN_OK &&
+              segment_run(trace, executable, &roots, &error) == SN_OK;
+    executable_release(executable);
     vec_free(&roots);
     trace->failed = !ok;
     if (ok)
@@ -302,8 +288,9 @@ bool trace_host_read(Trace *trace, const char *op, Site site) {
 }
 
 void trace_abandon(Trace *trace) {
-    sn_compiled *owner = trace->owner;
+    const TraceOwner *owner = trace->owner;
+    void *context = trace->context;
     thread_state()->trace = trace->outer;
     trace_free(trace);
-    compiled_abandon(owner);
+    owner->abandon(context);
 }

@@ -2,8 +2,8 @@
 #include "frontend/trace/trace.h"
 
 #include "base/status.h"
-#include "frontend/compiled/compiled.h"
 #include "frontend/op/dispatch.h"
+#include "frontend/op/eager.h"
 #include "ir/dtype.h"
 
 #include <pthread.h>
@@ -21,8 +21,7 @@ static void free_all(Trace *trace) {
     vec_free(&trace->views);
     vec_free(&trace->words);
     vec_free(&trace->inputs);
-    vec_free(&trace->callees);
-    vec_free(&trace->blocks);
+    vec_free(&trace->cleanups);
     mem_free(trace);
 }
 
@@ -36,7 +35,7 @@ static void make_spare_key(void) {
     pthread_key_create(&spare_key, free_spare);
 }
 
-Trace *trace_new(sn_compiled *owner, const char *name) {
+Trace *trace_new(const TraceOwner *owner, void *context, const char *name) {
     Trace *trace = spare;
     spare = NULL;
     if (!trace) {
@@ -47,6 +46,9 @@ Trace *trace_new(sn_compiled *owner, const char *name) {
     trace->graph.name = name;
     trace->graph.no_fold = true;
     trace->owner = owner;
+    trace->context = context;
+    trace->generators = NULL;
+    trace->n_generators = 0;
     trace->outer = NULL;
     trace->fullgraph = trace->eager = trace->failed = trace->impure = false;
     trace->host_reads = trace->ops = trace->kept = 0;
@@ -68,8 +70,10 @@ void trace_clear(Trace *trace) {
 void trace_free(Trace *trace) {
     while (trace->live) trace_forget(trace->live); /* unusable from here on */
     trace_clear(trace);
-    while (trace->callees.count) sn_compiled_release(trace->callees.data[--trace->callees.count]);
-    while (trace->blocks.count) mem_free(trace->blocks.data[--trace->blocks.count]);
+    while (trace->cleanups.count) {
+        TraceCleanup cleanup = trace->cleanups.data[--trace->cleanups.count];
+        cleanup.run(cleanup.what);
+    }
     if (spare || trace->graph.nodes.capacity > SPARE_MOST_NODES) {
         free_all(trace);
         return;
@@ -77,6 +81,17 @@ void trace_free(Trace *trace) {
     pthread_once(&spare_once, make_spare_key);
     pthread_setspecific(spare_key, trace);
     spare = trace;
+}
+
+bool trace_at_end(Trace *trace, void (*run)(void *), void *what) {
+    TraceCleanup cleanup = {run, what};
+    return vec_push(&trace->cleanups, cleanup);
+}
+
+bool trace_owns(Trace *trace, void *block) {
+    if (!block || trace_at_end(trace, mem_free, block)) return true;
+    mem_free(block);
+    return false;
 }
 
 /* ---- proxies ------------------------------------------------------------------------------------------ */
@@ -228,6 +243,12 @@ static int64_t known_generator(const Trace *trace, const sn_rng *generator) {
     return -1;
 }
 
+static bool is_argument_generator(const Trace *trace, const sn_rng *generator) {
+    for (int32_t i = 0; i < trace->n_generators; i++)
+        if (trace->generators[i] == generator) return true;
+    return false;
+}
+
 /* The graph input of a generator, by number; -1 when out of memory. */
 static int64_t generator_input(Trace *trace, sn_rng *generator) {
     int64_t known = known_generator(trace, generator);
@@ -235,7 +256,7 @@ static int64_t generator_input(Trace *trace, sn_rng *generator) {
     TensorType type = {.dtype = SN_I64, .rank = 1, .strength = STRENGTH_FULL, .dims = {{2}}};
     TraceInput input = {.kind = INPUT_GENERATOR,
                         .generator = generator,
-                        .captured = !compiled_has_generator(trace->owner, generator),
+                        .captured = !is_argument_generator(trace, generator),
                         .state = *generator,
                         .argument = -1};
     if (!vec_reserve(&trace->inputs, 1)) return -1;
@@ -678,8 +699,8 @@ static bool leave_if_overlapping(Trace *trace, int64_t record, Site site, bool *
         *left = (int32_t)i != own && other && tensors_overlap(written, other);
     }
     if (!*left) return true;
-    compiled_count_fallback(trace->owner, "a write to memory that another input shares, or that "
-                                          "is named more than once");
+    trace->owner->fallback(trace->context, "a write to memory that another input shares, or that "
+                                           "is named more than once");
     bool impure = trace->impure;
     if (!trace_flush(trace, site)) return false;
     trace->impure = impure; /* other arguments may be recorded whole */

@@ -5,6 +5,7 @@
 #define SN_FRONTEND_TRACE_H
 
 #include "frontend/tensor/tensor.h"
+#include "runtime/executable.h"
 
 #include <sinter/compile.h>
 
@@ -43,34 +44,58 @@ typedef struct TraceView {
     uint32_t version; /* … at this version of the root */
 } TraceView;
 
+/* What a trace needs of who makes it. `context` is what trace_new was given. */
+typedef struct TraceOwner {
+    /* What runs the graph that the trace holds now: a reference to an executable, or NULL to run it
+     * node by node, of which the owner makes a note. A failure has the error set. */
+    sn_status (*build)(void *context, const Trace *trace, Executable **out, sn_error *error);
+    /* Ops will run at once from here on, since `reason`, a static text. */
+    void (*fallback)(void *context, const char *reason);
+    /* The program jumped out of the function: the call ends here. */
+    void (*abandon)(void *context);
+} TraceOwner;
+
+/* Something to be done when the trace ends, whichever way it does. */
+typedef struct TraceCleanup {
+    void (*run)(void *what); /* frees it or lets go of it */
+    void *what;              /* handed to run */
+} TraceCleanup;
+
 struct Trace {
-    Graph graph;            /* what was recorded since the last flush */
-    sn_compiled *owner;     /* the function that is traced */
-    Trace *outer;           /* the trace that was current before */
-    VEC(TraceRoot) roots;   /* storages */
-    VEC(TraceView) views;   /* views; a proxy's record is an index here */
-    VEC(int64_t) words;     /* attributes of views */
-    VEC(TraceInput) inputs; /* graph inputs */
-    NodeId latest_check;    /* the latest op that can fail on data; 0 = none so far */
-    sn_tensor *live;        /* proxies that are still referenced */
-    bool fullgraph;         /* a host read is an error */
-    bool eager;             /* recording has ended: ops run at once */
-    bool failed;            /* a flush failed: its error is the first in program order */
-    bool impure;            /* captures, host reads, escapes: the function must be run every call */
-    int32_t host_reads;     /* flushes so far */
-    int32_t ops;            /* ops recorded, over all segments */
-    int32_t kept;           /* references to scalars made in it that the program holds */
-    Site read_site;         /* of the first host read */
-    sn_scope scope;         /* the scope around the function */
-    VEC(sn_compiled *) callees; /* functions inlined in it; a reference to each is held */
-    VEC(void *) blocks;         /* memory of the call, freed with the trace */
+    Graph graph;               /* what was recorded since the last flush */
+    const TraceOwner *owner;   /* who made it */
+    void *context;             /* handed to owner's functions */
+    sn_rng *const *generators; /* arguments of the call that are generators … */
+    int32_t n_generators;      /* … and their number; others are captured */
+    Trace *outer;              /* the trace that was current before */
+    VEC(TraceRoot) roots;      /* storages */
+    VEC(TraceView) views;      /* views; a proxy's record is an index here */
+    VEC(int64_t) words;        /* attributes of views */
+    VEC(TraceInput) inputs;    /* graph inputs */
+    NodeId latest_check;       /* the latest op that can fail on data; 0 = none so far */
+    sn_tensor *live;           /* proxies that are still referenced */
+    bool fullgraph;            /* a host read is an error */
+    bool eager;                /* recording has ended: ops run at once */
+    bool failed;               /* a flush failed: its error is the first in program order */
+    bool impure;        /* captures, host reads, escapes: the function must be run every call */
+    int32_t host_reads; /* flushes so far */
+    int32_t ops;        /* ops recorded, over all segments */
+    int32_t kept;       /* references to scalars made in it that the program holds */
+    Site read_site;     /* of the first host read */
+    sn_scope scope;     /* the scope around the function */
+    VEC(TraceCleanup) cleanups; /* what ends with it, in reverse order */
 };
 
 /* ---- recording (frontend/trace/trace.c) ------------------------------------------------------------------ */
 
 /* A trace in memory of its own, so that it outlives a jump out of the function. NULL when out of
  * memory. */
-Trace *trace_new(sn_compiled *owner, const char *name);
+Trace *trace_new(const TraceOwner *owner, void *context, const char *name);
+/* Has this done at the trace's end, in reverse order. False when out of memory: then it is not. */
+bool trace_at_end(Trace *trace, void (*run)(void *), void *what);
+/* Frees the block, which may be NULL, at the trace's end; at once, and returns false, when out of
+ * memory. */
+bool trace_owns(Trace *trace, void *block);
 /* Frees it with all that it holds. */
 void trace_free(Trace *trace);
 /* Empties it: nothing recorded, no inputs. */

@@ -1,0 +1,38 @@
+/* Signatures of compiled functions, "tt?l:t", and the layouts of described structs; see sinter/compile.h. */
+#ifndef SN_FRONTEND_COMPILED_SIGNATURE_H
+#define SN_FRONTEND_COMPILED_SIGNATURE_H
+
+#include <sinter/compile.h>
+#include <sinter/error.h>
+
+#include <ffi.h>
+
+enum { SIGNATURE_MOST_PARAMS = 64, SIGNATURE_MOST_TENSORS = 256 };
+
+typedef struct ParamSpec {
+    char kind;           /* t b i l f d r S p */
+    bool optional;       /* t? */
+    bool array;          /* t*: two C parameters */
+    const sn_tree *tree; /* S: its layout */
+} ParamSpec;
+
+typedef struct Signature {
+    ParamSpec params[SIGNATURE_MOST_PARAMS]; /* in order */
+    int32_t n_params;                        /* how many */
+    int32_t n_outputs;                       /* tensors returned */
+    bool returns_tensor;                     /* exactly one: it is the return value */
+    bool opaque;                             /* has a p: always run */
+    int32_t n_arguments;                     /* C parameters, outputs included */
+    ffi_type *types[2 * SIGNATURE_MOST_PARAMS + SIGNATURE_MOST_PARAMS]; /* of them */
+    ffi_type *result;                                                   /* of the function */
+} Signature;
+
+sn_status signature_parse(const char *text, const sn_tree *const *trees, int32_t n_trees,
+                          Signature *signature, sn_error *error);
+/* Is the layout of a described struct one without gaps and overlaps? */
+sn_status tree_check(const sn_tree *tree, sn_error *error);
+
+/* Elements of a struct's field that are in use. */
+int32_t tree_field_count(const sn_field *field, const char *data);
+
+#endif

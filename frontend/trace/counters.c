@@ -1,0 +1,4 @@
+/* The counters; see counters.h. */
+#include "frontend/trace/counters.h"
+
+FrontendCounters frontend_counters;
