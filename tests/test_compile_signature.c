@@ -295,6 +295,11 @@ static void undescribed_bytes_of_a_struct_are_named(void **state) {
     fields[1].bytes = 16;
     assert_null(sn_compile(run_model, "St:t", &options));
     EXPECT_ERROR(SN_ERROR_SIGNATURE, "eps");
+    fields[1].bytes = 8;
+    fields[0].counted = true;
+    fields[0].count_offset = SIZE_MAX - 1; /* with the count's bytes it is 2 */
+    assert_null(sn_compile(run_model, "St:t", &options));
+    EXPECT_ERROR(SN_ERROR_SIGNATURE, "the count of weight is outside");
     options.n_trees = 0;
     assert_null(sn_compile(run_model, "St:t", &options));
     EXPECT_ERROR(SN_ERROR_SIGNATURE, "S");

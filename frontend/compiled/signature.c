@@ -41,7 +41,11 @@ static sn_status check_field(const sn_tree *tree, const sn_field *field, size_t 
     if (field->kind == SN_FIELD_STRUCT && (!field->nested || field->nested->bytes != field->bytes))
         return error_set(error, SN_ERROR_SIGNATURE,
                          "described struct: field %s has no layout of its size", name);
-    if (field->counted && field->count_offset + sizeof(int32_t) > tree->bytes)
+    if (count > INT32_MAX)
+        return error_set(error, SN_ERROR_SIGNATURE, "described struct: field %s has %zu elements",
+                         name, count);
+    if (field->counted &&
+        (tree->bytes < sizeof(int32_t) || field->count_offset > tree->bytes - sizeof(int32_t)))
         return error_set(error, SN_ERROR_SIGNATURE, "described struct: the count of %s is outside",
                          name);
     return field->kind == SN_FIELD_STRUCT ? tree_check(field->nested, error) : SN_OK;

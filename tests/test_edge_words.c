@@ -1,0 +1,495 @@
+/* Every integer that a program can give an op (kinds l and L of the op table), at the edges: of
+ * int64_t, of the words of expressions (ir/dim.h), of 32 bits, of the axis. Eager and compiled, each
+ * call twice, agree in bits or in the error; nothing outside of a tensor is touched; and a word that
+ * looks like an expression fares as its neighbour that does not. */
+#include "api_case.h"
+
+#include "frontend/op/dispatch.h"
+#include "infer_cases.h"
+
+static const int64_t edges[] = {
+    DIM_FIRST - 1, /* first, so that those after it are compared with it */
+    DIM_FIRST,
+    DIM_FIRST + 1,
+    DIM_FIRST + 5,
+    DIM_FIRST + DIM_MOST_EXPRESSIONS - 1,
+    DIM_FIRST + DIM_MOST_EXPRESSIONS,
+    INT64_MIN,
+    INT64_MIN + 1,
+    -((int64_t)1 << 32),
+    -2,
+    -1,
+    0,
+    1,
+    2,
+    INT32_MAX,
+    (int64_t)INT32_MAX + 1,
+    (int64_t)INT32_MAX + 2,
+    INT64_MAX - 1,
+    INT64_MAX,
+};
+enum { N_EDGES = sizeof edges / sizeof edges[0], MOST_SEEN = 1 << 20 };
+
+/* A call that succeeds; the dtype number 8 is f32. */
+typedef struct Row {
+    OpCode op;            /* the op */
+    const char *operands; /* types of its tensors */
+    const char *attrs;    /* its attributes */
+} Row;
+
+static const Row rows[] = {
+    {OP_SUM, "f32[3,4]", "[0] 0 0"},
+    {OP_PROD, "f32[3,4]", "[0] 0 0"},
+    {OP_MEAN, "f32[3,4]", "[0] 0"},
+    {OP_MAX, "f32[3,4]", "[0] 0"},
+    {OP_MIN, "f32[3,4]", "[0] 0"},
+    {OP_ARGMAX, "f32[3,4]", "[0] 0"},
+    {OP_ARGMIN, "f32[3,4]", "[0] 0"},
+    {OP_ANY, "f32[3,4]", "[0] 0"},
+    {OP_ALL, "f32[3,4]", "[0] 0"},
+    {OP_VAR, "f32[3,4]", "[0] 0 d1"},
+    {OP_LOGSUMEXP, "f32[3,4]", "[0] 0"},
+    {OP_CUMSUM, "f32[3,4]", "0"},
+    {OP_RESHAPE, "f32[3,4]", "[4,3]"},
+    {OP_PERMUTE, "f32[3,4]", "[1,0]"},
+    {OP_TRANSPOSE, "f32[3,4]", "0 1"},
+    {OP_EXPAND, "f32[3,1]", "[2,3,4]"},
+    {OP_SQUEEZE, "f32[3,1]", "[1]"},
+    {OP_UNSQUEEZE, "f32[3,4]", "1"},
+    {OP_SELECT, "f32[3,4]", "0 1"},
+    {OP_FLIP, "f32[3,4]", "[0,1]"},
+    {OP_DIAGONAL, "f32[3,4]", "0 0 1"},
+    {OP_NARROW, "f32[3,4]", "0 1 2"},
+    {OP_CAT, "f32[3,4] f32[3,4]", "0"},
+    {OP_STACK, "f32[3,4] f32[3,4]", "0"},
+    {OP_PAD, "f32[3,4]", "[1,1,0,1] d0.5"},
+    {OP_GATHER, "f32[3,4] i64[2,4]", "0 0"},
+    {OP_INDEX_SELECT, "f32[3,4] i64[2]", "0 0"},
+    {OP_TRIL, "f32[3,4]", "0"},
+    {OP_TRIU, "f32[3,4]", "0"},
+    {OP_FULL, "", "[3,4] d1.5 8"},
+    {OP_ONE_HOT, "i64[3]", "5"},
+    {OP_SCATTER_ADD, "f32[3,4] i64[2,4] f32[2,4]", "0"},
+    {OP_INDEX_COPY, "f32[3,4] i64[2] f32[2,4]", "0"},
+    {OP_RAND, "", "[3,4] 8 0"},
+    {OP_RANDN, "", "[3,4] 8 0"},
+    {OP_SOFTMAX, "f32[3,4]", "0"},
+    {OP_LOG_SOFTMAX, "f32[3,4]", "0"},
+};
+
+static bool is_integer(const OpParam *param) {
+    return param->kind == 'l' || param->kind == 'L';
+}
+
+static bool takes_integers(OpCode op) {
+    int32_t count;
+    const OpParam *params = op_params(op, &count);
+    for (int32_t i = 0; i < count; i++)
+        if (is_integer(&params[i])) return true;
+    return false;
+}
+
+static void every_op_that_takes_integers_is_tried(void **state) {
+    (void)state;
+    for (int op = 0; op < OP_COUNT; op++) {
+        bool found = false;
+        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) found |= rows[i].op == (OpCode)op;
+        bool wanted = op_has((OpCode)op, F_PUBLIC) && takes_integers((OpCode)op);
+        if (found != wanted) fail_msg("%s has %s row", op_info[op].name, found ? "a" : "no");
+    }
+}
+
+/* ---- one call -------------------------------------------------------------------------------------- */
+
+enum { GUARD = 1024, MOST_ELEMENTS = 12 };
+
+/* The first tensor of a call, between elements that nothing may touch. */
+static float memory[GUARD + MOST_ELEMENTS + GUARD];
+
+static sn_tensor *guarded(const TensorType *type) {
+    for (int32_t i = 0; i < GUARD + MOST_ELEMENTS + GUARD; i++) memory[i] = (float)i;
+    return sn_from_borrow(memory + GUARD, sizeof *memory * (size_t)type_count(type),
+                          type_sizes(type), type->rank, SN_F32, NULL, NULL);
+}
+
+static void check_guards(const Row *row) {
+    for (int32_t i = 0; i < GUARD + MOST_ELEMENTS + GUARD; i++)
+        if ((i < GUARD || i >= GUARD + MOST_ELEMENTS) && memory[i] != (float)i)
+            fail_msg("%s wrote element %d of its operand", op_info[row->op].name, (int)i - GUARD);
+}
+
+static sn_tensor *operand(const TensorType *type, int32_t number) {
+    if (number == 0 && type->dtype == SN_F32) return guarded(type);
+    double values[MOST_ELEMENTS];
+    for (int32_t i = 0; i < MOST_ELEMENTS; i++) values[i] = i % 2;
+    return tensor_of((sn_dtype)type->dtype, type_sizes(type), type->rank, values);
+}
+
+/* What the traced function runs. */
+typedef struct Call {
+    const Row *row;   /* the op */
+    AttrList attrs;   /* its attributes, edges included */
+    bool writes;      /* through the view that comes out, into the operand */
+    sn_rng generator; /* of a random op */
+} Call;
+static Call the_call;
+
+static sn_tensor *run(sn_tensor *const *xs, int32_t count, int64_t edge) {
+    (void)edge; /* stands in the attributes; here it is part of the key */
+    OpCode op = the_call.row->op;
+    sn_rng *generator = op_is(op, CLASS_RANDOM) ? &the_call.generator : NULL;
+    sn_tensor *y = dispatch_op(op, xs, count, &the_call.attrs, generator, (Site){"edge.c", 1});
+    if (!the_call.writes) return y;
+    sn_copy_at_(y, sn_ci(7), "edge.c", 2);
+    return sn_clone(xs[0]);
+}
+typedef sn_tensor *Run(sn_tensor *const *, int32_t, int64_t);
+
+typedef struct Outcome {
+    sn_status status; /* of the call */
+    char text[512];   /* of its error */
+    int32_t rank;     /* of the result */
+    int64_t dims[SN_MAX_RANK];
+    bool seen;     /* the elements were few enough to be compared */
+    int64_t bytes; /* in data */
+    uint8_t *data; /* the elements */
+} Outcome;
+
+static void look(sn_tensor *y, Outcome *out) {
+    sn_error error;
+    *out = (Outcome){.rank = 0};
+    if (y) {
+        out->rank = sn_shape(y, out->dims, NULL);
+        int64_t count = sn_count(y);
+        out->seen = count <= MOST_SEEN;
+        out->bytes = out->seen ? count * (int64_t)sn_dtype_size(sn_dtype_of(y)) : 0;
+        out->data = malloc((size_t)out->bytes + 1);
+        if (out->seen) sn_read(y, sn_dtype_of(y), out->data, (size_t)out->bytes);
+    }
+    out->status = sn_error_take(&error);
+    snprintf(out->text, sizeof out->text, "%s", error.text);
+    assert_true(y || out->status != SN_OK);
+}
+
+static void attempt(Run *function, int64_t edge, Outcome *out) {
+    TensorType types[MOST_OPERANDS];
+    sn_tensor *xs[MOST_OPERANDS];
+    sn_scope scope = sn_scope_begin();
+    int32_t count = read_types(the_call.row->operands, types);
+    for (int32_t i = 0; i < count; i++) xs[i] = operand(&types[i], i);
+    the_call.generator = (sn_rng){.seed = 5};
+    look(function(xs, count, edge), out);
+    check_guards(the_call.row);
+    sn_scope_end(scope, NULL);
+}
+
+static void expect_equal(const Outcome *got, const Outcome *want, int64_t edge, const char *how) {
+    const char *name = op_info[the_call.row->op].name;
+    if (got->status == SN_ERROR_MEMORY && want->status == SN_ERROR_MEMORY) return;
+    if (got->status != want->status || strcmp(got->text, want->text) != 0)
+        fail_msg("%s with %lld, %s: status %d, \"%s\"; eager: %d, \"%s\"", name, (long long)edge,
+                 how, got->status, got->text, want->status, want->text);
+    if (got->rank != want->rank || memcmp(got->dims, want->dims, sizeof got->dims) != 0 ||
+        got->bytes != want->bytes ||
+        (want->bytes && memcmp(got->data, want->data, (size_t)want->bytes)))
+        fail_msg("%s with %lld, %s: another result", name, (long long)edge, how);
+}
+
+/* Eager, then a function that has seen other values, then one of its own; each twice. */
+static void check_call(Run *shared, int64_t edge, Outcome *eager) {
+    Outcome got;
+    attempt(run, edge, eager);
+    sn_compiled *own = sn_compile(run, "t*l:t", NULL);
+    Run *const functions[] = {shared, shared, SN_FN(own, run), SN_FN(own, run)};
+    static const char *const names[] = {"compiled", "compiled, again", "alone", "alone, again"};
+    int32_t n_functions = eager->status == SN_OK ? 4 : 2;
+    for (int32_t i = 0; i < n_functions; i++) {
+        attempt(functions[i], edge, &got);
+        expect_equal(&got, eager, edge, names[i]);
+        free(got.data);
+    }
+    sn_compiled_release(own);
+}
+
+/* The text with N in the place of a number. */
+static void blank_number(const char *text, int64_t number, char *out) {
+    char digits[32];
+    size_t length = (size_t)snprintf(digits, sizeof digits, "%lld", (long long)number);
+    while (*text) {
+        bool here = strncmp(text, digits, length) == 0;
+        *out++ = here ? 'N' : *text;
+        text += here ? length : 1;
+    }
+    *out = 0;
+}
+
+/* A word of an expression is refused, or taken, like the number just below them all. */
+static void expect_like_neighbour(const Outcome *got, int64_t edge, const Outcome *neighbour) {
+    char mine[512], its[512];
+    if (edge < DIM_FIRST || edge >= DIM_FIRST + DIM_MOST_EXPRESSIONS) return;
+    blank_number(got->text, edge, mine);
+    blank_number(neighbour->text, DIM_FIRST - 1, its);
+    assert_string_equal(mine, its);
+    assert_int_equal(got->status, neighbour->status);
+}
+
+/* ---- all of them ----------------------------------------------------------------------------------- */
+
+/* Tries all edges in `count` words from `at` on. */
+static void try_words(int32_t at, int32_t count) {
+    Outcome first = {.rank = 0};
+    sn_compiled *c = sn_compile(run, "t*l:t", NULL);
+    for (int32_t e = 0; e < N_EDGES; e++) {
+        AttrList given = the_call.attrs;
+        for (int32_t i = 0; i < count; i++) the_call.attrs.words[at + i] = edges[e];
+        Outcome out;
+        check_call(SN_FN(c, run), edges[e], &out);
+        if (e == 0) first = out;
+        expect_like_neighbour(&out, edges[e], &first);
+        if (e > 0) free(out.data);
+        the_call.attrs = given;
+    }
+    free(first.data);
+    sn_compiled_release(c);
+}
+
+/* Each word of a list alone, and the list of it alone. */
+static void try_list(int32_t at) {
+    int32_t count = (int32_t)the_call.attrs.words[at];
+    for (int32_t i = 0; i < count; i++) try_words(at + 1 + i, 1);
+    try_words(at + 1, count);
+}
+
+static void try_row(const Row *row) {
+    int32_t n_params, at = 0;
+    const OpParam *params = op_params(row->op, &n_params);
+    the_call.row = row;
+    read_attrs(row->attrs, &the_call.attrs);
+    for (int32_t i = 0; i < n_params; i++) {
+        if (params[i].kind == 't' || params[i].kind == 'r') continue;
+        if (params[i].kind == 'L') try_list(at);
+        if (params[i].kind == 'l') try_words(at, 1);
+        at += params[i].kind == 'L' ? 1 + (int32_t)the_call.attrs.words[at] : 1;
+    }
+}
+
+static void ops_agree_at_the_edges(void **state) {
+    (void)state;
+    sn_memory_set_limit((int64_t)1 << 26);
+    the_call.writes = false;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) try_row(&rows[i]);
+    sn_memory_set_limit(0);
+}
+
+/* F1 */
+static void writes_through_views_stay_inside_at_the_edges(void **state) {
+    (void)state;
+    the_call.writes = true;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (op_is(rows[i].op, CLASS_VIEW)) try_row(&rows[i]);
+}
+
+/* Both numbers of one slice, or of one axis's pads. */
+static void pairs_of_numbers_agree(void **state) {
+    (void)state;
+    static const Row pairs[] = {{OP_NARROW, "f32[3,4]", "0 1 2"}, {OP_PAD, "f32[3]", "[1,1] d0.5"}};
+    sn_memory_set_limit((int64_t)1 << 26);
+    the_call.writes = false;
+    for (int32_t p = 0; p < 2; p++) {
+        sn_compiled *c = sn_compile(run, "t*l:t", NULL);
+        the_call.row = &pairs[p];
+        read_attrs(pairs[p].attrs, &the_call.attrs);
+        for (int32_t i = 0; i < N_EDGES * N_EDGES; i++) {
+            Outcome out;
+            the_call.attrs.words[1] = edges[i / N_EDGES];
+            the_call.attrs.words[2] = edges[i % N_EDGES];
+            check_call(SN_FN(c, run), i, &out);
+            free(out.data);
+        }
+        sn_compiled_release(c);
+    }
+    sn_memory_set_limit(0);
+}
+
+/* F3 */
+static void triangles_are_those_of_the_diagonal(void **state) {
+    (void)state;
+    for (int32_t e = 0; e < N_EDGES; e++) {
+        double lower[12], upper[12];
+        for (int32_t i = 0; i < 12; i++) {
+            int64_t beyond = i % 4 - i / 4; /* column - row */
+            lower[i] = beyond <= edges[e];
+            upper[i] = beyond >= edges[e];
+        }
+        expect_values_at(sn_tril(sn_ones(SN_I(3, 4), SN_F32), edges[e]), lower, 12, __FILE__,
+                         __LINE__);
+        expect_values_at(sn_triu(sn_ones(SN_I(3, 4), SN_F32), edges[e]), upper, 12, __FILE__,
+                         __LINE__);
+    }
+}
+
+static int64_t diagonals[2];
+
+static sn_tensor *two_triangles(sn_tensor *x) {
+    return sn_add(sn_tril(x, diagonals[0]), sn_tril(x, diagonals[1]));
+}
+
+/* F2: one number is taken to follow from another. */
+static void numbers_that_vary_together_agree(void **state) {
+    (void)state;
+    for (int32_t i = 0; i < N_EDGES * N_EDGES; i++) {
+        sn_scope scope = sn_scope_begin();
+        sn_compiled *c = sn_compile(two_triangles, "t:t", NULL);
+        for (int32_t k = 0; k < 3; k++) {
+            sn_tensor *x = tensor_random(1, SN_F32, SN_I(3 + k, 3 + k));
+            diagonals[0] = edges[i % N_EDGES] + (k && edges[i % N_EDGES] < 0 ? k : -k);
+            diagonals[1] = edges[i / N_EDGES] + (k && edges[i / N_EDGES] < 0 ? k : -k);
+            EXPECT_SAME(SN_FN(c, two_triangles)(x), two_triangles(x));
+        }
+        sn_compiled_release(c);
+        sn_scope_end(scope, NULL);
+    }
+}
+
+/* ---- sn_index ---------------------------------------------------------------------------------------- */
+
+/* An index of Python: the positions of start:stop:step in an axis of `size`. */
+static int32_t positions_of(int64_t start, int64_t stop, int64_t step, int32_t size,
+                            int32_t *positions) {
+    __extension__ typedef __int128 Wide;
+    Wide low = step > 0 ? 0 : -1, high = step > 0 ? size : size - 1;
+    Wide from = start < 0 ? (Wide)start + size : start, to = stop < 0 ? (Wide)stop + size : stop;
+    if (stop == SN_END) to = step > 0 ? size : -1;
+    from = from < low ? low : from > high ? high : from;
+    to = to < low ? low : to > high ? high : to;
+    int32_t count = 0;
+    for (Wide at = from; step > 0 ? at < to : at > to; at += step) positions[count++] = (int32_t)at;
+    return count;
+}
+
+static sn_tensor *ranged(sn_tensor *x, int64_t start, int64_t stop, int64_t step) {
+    return sn_index_at(x, SN_IX(SN_STEP(start, stop, step)), "edge.c", 1);
+}
+
+static sn_tensor *fill_range(sn_tensor *x, int64_t start, int64_t stop, int64_t step) {
+    sn_copy_at_(ranged(x, start, stop, step), sn_ci(-1), "edge.c", 2);
+    return sn_clone(x);
+}
+
+static void check_range(int64_t start, int64_t stop, int64_t step) {
+    int32_t positions[4];
+    sn_scope scope = sn_scope_begin();
+    sn_tensor *y = ranged(tensor_of(SN_I64, SN_I(4), V(0, 1, 2, 3)), start, stop, step);
+    if (step == 0 || step == INT64_MIN) {
+        EXPECT_ERROR(SN_ERROR_ARGUMENT, "index: the step of axis 0");
+    } else {
+        int32_t count = positions_of(start, stop, step, 4, positions);
+        double want[4];
+        for (int32_t i = 0; i < count; i++) want[i] = positions[i];
+        expect_values_at(y, want, count, __FILE__, __LINE__);
+    }
+    sn_scope_end(scope, NULL);
+}
+
+static void ranges_are_those_of_python(void **state) {
+    (void)state;
+    for (int32_t i = 0; i < N_EDGES * N_EDGES * N_EDGES; i++)
+        check_range(edges[i % N_EDGES], edges[i / N_EDGES % N_EDGES], edges[i / N_EDGES / N_EDGES]);
+}
+
+typedef sn_tensor *Ranged(sn_tensor *, int64_t, int64_t, int64_t);
+
+static void attempt_range(Ranged *function, const int64_t *range, Outcome *out) {
+    static const Row row = {OP_SLICE, "", ""};
+    sn_scope scope = sn_scope_begin();
+    TensorType type = {.rank = 1, .dims = {{4}}};
+    the_call.row = &row; /* for messages */
+    look(function(guarded(&type), range[0], range[1], range[2]), out);
+    check_guards(&row);
+    sn_scope_end(scope, NULL);
+}
+
+static void compiled_ranges_agree(void **state) {
+    (void)state;
+    Ranged *functions[] = {ranged, fill_range};
+    for (int32_t f = 0; f < 2; f++) {
+        sn_compiled *c = sn_compile(functions[f], "tlll:t", NULL);
+        for (int32_t i = 0; i < 3 * N_EDGES * 2; i++) {
+            int64_t range[] = {1, SN_END, 2};
+            range[i / 2 % 3] = edges[i / 6];
+            Outcome want, got;
+            attempt_range(functions[f], range, &want);
+            attempt_range((Ranged *)sn_compiled_fn(c), range, &got);
+            expect_equal(&got, &want, edges[i / 6], "compiled");
+            free(want.data), free(got.data);
+        }
+        sn_compiled_release(c);
+    }
+}
+
+/* ---- other ways in ------------------------------------------------------------------------------------- */
+
+static sn_tensor *positive_parts(sn_tensor *x) {
+    return sn_relu(x);
+}
+
+/* Bounds that no size keeps are refused when the function is made or when it is called. */
+static void declared_dims_take_any_number(void **state) {
+    (void)state;
+    for (int32_t i = 0; i < N_EDGES * 3; i++) {
+        int64_t edge = edges[i / 3];
+        sn_dim dim = {
+            "n", 0, 0, i % 3 == 0 ? edge : 0, i % 3 == 1 ? edge : 0, i % 3 == 2 ? edge : 0};
+        sn_compiled *c =
+            sn_compile(positive_parts, "t:t", &(sn_compile_options){.dims = &dim, .n_dims = 1});
+        sn_error error;
+        if (!c) assert_int_equal(sn_error_take(&error), SN_ERROR_ARGUMENT);
+        for (int32_t size = 3; c && size < 6; size++) {
+            sn_tensor *x = tensor_random(1, SN_F32, SN_I(size)), *y = SN_FN(c, positive_parts)(x);
+            if (y)
+                EXPECT_SAME(y, positive_parts(x));
+            else
+                assert_int_equal(sn_error_take(&error), SN_ERROR_SHAPE);
+        }
+        if (c) sn_compiled_release(c);
+    }
+}
+
+static void sources_and_queries_take_any_number(void **state) {
+    (void)state;
+    float data[4] = {0};
+    sn_error error;
+    sn_tensor *parts[2];
+    for (int32_t i = 0; i < N_EDGES; i++) {
+        int64_t edge = edges[i];
+        bool small = edge >= 0 && edge <= 2;
+        size_t bytes = small ? (size_t)edge * sizeof *data : sizeof data;
+        assert_true(!sn_from_copy(data, bytes, SN_I(edge), SN_F32) == !small);
+        assert_true((sn_error_take(&error) == SN_OK) == small);
+        assert_true(!sn_from_borrow(data, bytes, SN_I(edge), SN_F32, NULL, NULL) == !small);
+        assert_true((sn_error_take(&error) == SN_OK) == small);
+        sn_tensor *x = tensor_random(1, SN_F32, SN_I(2));
+        assert_true(sn_split(x, (int64_t[]){edge, 0}, 2, 0, parts) == (edge == 2));
+        assert_true((sn_error_take(&error) == SN_OK) == (edge == 2));
+        assert_true(sn_split(x, (int64_t[]){2, edge}, 2, 0, parts) == (edge == 0));
+        sn_error_take(&error);
+        sn_split(x, (int64_t[]){2, 0}, 2, edge, parts);
+        assert_true((sn_error_take(&error) == SN_OK) == (edge == 0 || edge == -1));
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_op_that_takes_integers_is_tried),
+        API_TEST(ops_agree_at_the_edges),
+        API_TEST(writes_through_views_stay_inside_at_the_edges),
+        API_TEST(pairs_of_numbers_agree),
+        API_TEST(triangles_are_those_of_the_diagonal),
+        API_TEST(numbers_that_vary_together_agree),
+        API_TEST(ranges_are_those_of_python),
+        API_TEST(compiled_ranges_agree),
+        API_TEST(declared_dims_take_any_number),
+        API_TEST(sources_and_queries_take_any_number),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
