@@ -19,5 +19,4 @@ add_custom_command(
     VERBATIM)
 if(SINTER_HAS_runtime)
     target_sources(sinter_runtime PRIVATE ${SINTER_CODEGEN_ID_HEADER})
-    target_include_directories(sinter_runtime PRIVATE ${PROJECT_BINARY_DIR}/generated)
 endif()

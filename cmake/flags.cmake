@@ -29,7 +29,8 @@ if(SINTER_HAS_COPY_STRATEGIES)
 endif()
 target_link_options(sinter_flags INTERFACE -Wl,--as-needed)
 target_include_directories(sinter_flags INTERFACE
-    ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include ${PROJECT_BINARY_DIR}/generated/include)
+    ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include
+    ${PROJECT_BINARY_DIR}/generated ${PROJECT_BINARY_DIR}/generated/include)
 # Errors with the compilers that .ci/run uses; what a newer one has to say must not stop a build.
 if(SINTER_WERROR AND
    ((CMAKE_C_COMPILER_ID STREQUAL "GNU" AND CMAKE_C_COMPILER_VERSION VERSION_LESS 13) OR

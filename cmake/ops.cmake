@@ -1,15 +1,10 @@
-# <sinter/ops.h> and the functions behind it are generated from the op table. A generator links the
-# table itself and not all of ir: it has to come before what includes its output, and nothing else in
-# ir can change that.
-add_library(sinter_op_rows STATIC tools/op_rows.c ir/op.c ir/op_signature.c)
-target_link_libraries(sinter_op_rows PRIVATE sinter_flags PUBLIC sinter_base)
-
+# <sinter/ops.h> and the functions behind it are generated from the op table.
 set(generated ${PROJECT_BINARY_DIR}/generated)
 set(SINTER_OPS_HEADER ${generated}/include/sinter/ops.h)
 set(SINTER_OPS_SOURCE ${generated}/ops_gen.c)
 
-add_executable(sinter_gen_ops tools/gen_ops.c)
-target_link_libraries(sinter_gen_ops PRIVATE sinter_flags sinter_op_rows)
+add_executable(sinter_gen_ops tools/gen_ops.c ir/op.c ${SINTER_SIGNATURES})
+target_link_libraries(sinter_gen_ops PRIVATE sinter_flags sinter_generator)
 add_custom_command(
     OUTPUT ${SINTER_OPS_HEADER} ${SINTER_OPS_SOURCE}
     COMMAND ${CMAKE_COMMAND} -E make_directory ${generated}/include/sinter

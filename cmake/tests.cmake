@@ -1,7 +1,7 @@
 # Programs in tests/: test_NAME.c becomes the test NAME, anything else (fuzz, opinfo) a program that
 # is built only. Tests see the modules of this build and no disk cache but one they make themselves.
 sinter_programs(tests LINK sinter_internal PkgConfig::cmocka PkgConfig::cjson ZLIB::ZLIB m)
-target_link_libraries(tests_test_op_rows PRIVATE sinter_op_rows)
+target_link_libraries(tests_test_op_rows PRIVATE sinter_generator)
 
 # Against hanging only: a machine with other work may be ten times slower than a quiet one.
 if(SINTER_SANITIZERS)

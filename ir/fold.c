@@ -32,7 +32,7 @@ static NodeId keep(const FoldCase *c, int32_t i) {
 /* Bits of operand i when it is a constant that is not hoisted. */
 static bool constant(const FoldCase *c, int32_t i, uint64_t *bits) {
     const Node *node = operand(c, i);
-    const int64_t *attrs = node_attrs(c->graph, node);
+    const int64_t *attrs = node_attrs(c->graph, node).words;
     if (node->op != OP_CONST || attrs[1]) return false;
     *bits = (uint64_t)attrs[0];
     return true;
@@ -215,7 +215,7 @@ static NodeId fold_permute(const FoldCase *c) {
     int32_t rank = c->result->rank;
     const Node *inner = operand(c, 0);
     bool merge = inner->op == OP_PERMUTE;
-    const int64_t *inner_axes = node_attrs(c->graph, inner) + 1;
+    const int64_t *inner_axes = node_attrs(c->graph, inner).words + 1;
     AttrList merged;
     merged.count = 0;
     int64_t total[SN_MAX_RANK];
@@ -227,7 +227,7 @@ static NodeId fold_permute(const FoldCase *c) {
     NodeId x = merge ? node_inputs(c->graph, inner)[0] : c->inputs[0];
     if (identity) return node_type(c->graph, x).strength == STRENGTH_WEAK ? NODE_NONE : x;
     if (!merge) return NODE_NONE;
-    attr_list(&merged, total, rank);
+    attr_add_list(&merged, total, rank);
     return graph_emit(c->graph, OP_PERMUTE, &x, 1, &merged, c->site, NULL);
 }
 
@@ -237,7 +237,7 @@ static NodeId fold_transpose(const FoldCase *c) {
     if (axes[0] == axes[1]) return keep(c, 0);
     const Node *inner = operand(c, 0);
     if (inner->op != OP_TRANSPOSE) return NODE_NONE;
-    const int64_t *before = node_attrs(c->graph, inner);
+    const int64_t *before = node_attrs(c->graph, inner).words;
     bool undone = (axes[0] == before[0] && axes[1] == before[1]) ||
                   (axes[0] == before[1] && axes[1] == before[0]);
     return undone ? node_inputs(c->graph, inner)[0] : NODE_NONE;

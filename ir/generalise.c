@@ -262,7 +262,7 @@ static bool general_input(Generaliser *m, NodeId id) {
     const Node *node = graph_node(from, id);
     TensorType type = node_type(from, id);
     Dim strides[SN_MAX_RANK];
-    const int64_t *attrs = node_attrs(from, node);
+    const int64_t *attrs = node_attrs(from, node).words;
     for (int32_t i = 0; i < node->rank; i++)
         if (!resolve_dim(m, (uint32_t)attrs[0], i, node->dims + (uint32_t)i, &type.dims[i]))
             return false;
@@ -278,7 +278,7 @@ static bool general_input(Generaliser *m, NodeId id) {
 static bool general_const(Generaliser *m, NodeId id) {
     GeneralGraph *g = m->g;
     const Node *node = graph_node(&g->recorded, id);
-    const int64_t *attrs = node_attrs(&g->recorded, node);
+    const int64_t *attrs = node_attrs(&g->recorded, node).words;
     Site site = site_of(&g->recorded, node);
     sn_dtype dtype = (sn_dtype)node->dtype;
     if (varies(g, node->attrs + 1) || varies(g, node->attrs + 2) ||
@@ -308,7 +308,7 @@ static bool general_attr(Generaliser *m, OpCode op, const OpParam *param, uint32
         } else if (varies(m->g, word + i)) {
             return refuse(m, "an attribute varies that is no size", op);
         }
-        attr_int(out, dim.word);
+        attr_add_int(out, dim.word);
     }
     return true;
 }
@@ -400,7 +400,7 @@ static NodeId emit(Generaliser *m, OpCode op, NodeId x, NodeId y, const AttrList
 static NodeId cast(Generaliser *m, NodeId x, sn_dtype dtype, Site site) {
     AttrList attrs;
     attrs.count = 0;
-    attr_int(&attrs, dtype);
+    attr_add_int(&attrs, dtype);
     return x == NODE_NONE ? x : emit(m, OP_CAST, x, NODE_NONE, &attrs, site);
 }
 
@@ -417,8 +417,8 @@ static bool general_range(Generaliser *m, NodeId id, const Values *starts) {
         return false;
     if (!resolve(m, node->dims, true, &size)) return false;
     attrs.count = none.count = 0;
-    attr_dims(&attrs, &size, 1);
-    attr_int(&attrs, 0);
+    attr_add_dims(&attrs, &size, 1);
+    attr_add_int(&attrs, 0);
     NodeId y = cast(m, emit(m, OP_IOTA, NODE_NONE, NODE_NONE, &attrs, site), wide, site);
     uint64_t bits = dtype_bits_from_double(wide, (double)starts->at[0]);
     NodeId first = dim_is_number(start)

@@ -333,8 +333,8 @@ NodeId graph_input(Graph *graph, const TensorType *type, const Dim *strides, Sit
     }
     AttrList attrs;
     attrs.count = 0;
-    attr_int(&attrs, graph->inputs.count);
-    attr_dims(&attrs, strides, strides ? type->rank : 0);
+    attr_add_int(&attrs, graph->inputs.count);
+    attr_add_dims(&attrs, strides, strides ? type->rank : 0);
     Draft draft = {.op = OP_INPUT, .attrs = &attrs, .result = type, .site = site};
     NodeId id = append(graph, &draft, error);
     if (id != NODE_NONE) graph->inputs.data[graph->inputs.count++] = id;
@@ -403,7 +403,7 @@ void node_type_to(const Graph *graph, NodeId id, TensorType *type) {
     type->rank = node->rank;
     type->strength = STRENGTH_FULL;
     if (node->rank == 0) {
-        bool weak = node->op == OP_CONST && node_attrs(graph, node)[2];
+        bool weak = node->op == OP_CONST && attr_bool(node_attrs(graph, node), ATTR_WEAK);
         type->strength = weak ? STRENGTH_WEAK : STRENGTH_ZERO_DIM;
     }
     const Dim *dims = node_dims(graph, node);
@@ -427,94 +427,6 @@ bool node_is_empty(const Graph *graph, NodeId id) {
 
 bool type_is_empty(DimTable *table, const TensorType *type) {
     return dim_is(dims_count(table, type->dims, type->rank), 0);
-}
-
-/* First word of the attribute `name` of a node; NULL when the op has none of that name. */
-static const int64_t *attr_find(const Graph *graph, NodeId id, const char *name, char *kind) {
-    const Node *node = graph_node(graph, id);
-    const int64_t *word = node_attrs(graph, node);
-    int32_t count;
-    const OpParam *params = op_params((OpCode)node->op, &count);
-    for (int32_t i = 0; i < count; i++) {
-        if (params[i].kind == 't' || params[i].kind == 'r') continue;
-        *kind = params[i].kind;
-        if (strcmp(params[i].name, name) == 0) return word;
-        word += *kind == 'L' ? 1 + *word : 1;
-    }
-    return NULL;
-}
-
-int64_t node_attr_int(const Graph *graph, NodeId id, const char *name) {
-    char kind;
-    const int64_t *word = attr_find(graph, id, name, &kind);
-    return word ? *word : 0;
-}
-
-double node_attr_double(const Graph *graph, NodeId id, const char *name) {
-    char kind;
-    const int64_t *word = attr_find(graph, id, name, &kind);
-    double value = 0;
-    if (word) memcpy(&value, word, sizeof value);
-    return value;
-}
-
-const int64_t *node_attr_list(const Graph *graph, NodeId id, const char *name, int32_t *count) {
-    char kind;
-    const int64_t *word = attr_find(graph, id, name, &kind);
-    bool list = word && kind == 'L';
-    *count = list ? (int32_t)*word : 0;
-    return list ? word + 1 : NULL;
-}
-
-Dim node_attr_dim(const Graph *graph, NodeId id, const char *name) {
-    return (Dim){node_attr_int(graph, id, name)};
-}
-
-const Dim *node_attr_dims(const Graph *graph, NodeId id, const char *name, int32_t *count) {
-    return dims_of_words(node_attr_list(graph, id, name, count));
-}
-
-void attr_int(AttrList *attrs, int64_t value) {
-    if (attrs->count >= ATTR_MOST) {
-        attrs->count = ATTR_MOST + 1;
-        return;
-    }
-    attrs->words[attrs->count++] = value;
-}
-
-enum { SCALAR_BITS = 32 };
-static const int64_t quiet_nan = 0x7ff8000000000000, scalar_nan = 0x7ff4000000000000;
-
-void attr_double(AttrList *attrs, double value) {
-    int64_t word = quiet_nan;
-    if (value == value) memcpy(&word, &value, sizeof word);
-    attr_int(attrs, word);
-}
-
-int64_t attr_scalar(uint32_t number) {
-    return scalar_nan | (int64_t)number;
-}
-
-bool attr_is_scalar(int64_t word, uint32_t *number) {
-    *number = (uint32_t)word;
-    return word >> SCALAR_BITS == scalar_nan >> SCALAR_BITS;
-}
-
-void attr_list(AttrList *attrs, const int64_t *values, int32_t count) {
-    if (attrs->count > ATTR_MOST) return;
-    if (count < 0 || (count && !values) || count >= ATTR_MOST - attrs->count) {
-        attrs->count = ATTR_MOST + 1;
-        attrs->words[0] = count;
-        attrs->words[1] = values != NULL;
-        return;
-    }
-    attrs->words[attrs->count++] = count;
-    if (count) memcpy(attrs->words + attrs->count, values, sizeof *values * (size_t)count);
-    attrs->count += count;
-}
-
-void attr_dims(AttrList *attrs, const Dim *values, int32_t count) {
-    attr_list(attrs, words_of_dims(values), count);
 }
 
 /* ---- equality ------------------------------------------------------------------------------- */

@@ -7,16 +7,13 @@
 #include "base/map.h"
 #include "base/strbuf.h"
 #include "base/vec.h"
-#include "ir/dim.h"
-#include "ir/op.h"
+#include "ir/attr.h"
 #include "ir/order.h"
 
 #include <sinter/error.h>
 
 typedef uint32_t NodeId;
 #define NODE_NONE UINT32_MAX /* an absent optional input */
-
-enum { ATTR_MOST = 64 }; /* words of attributes a node can have */
 
 /* dtype and shape of a value, and how strongly it counts in dtype promotion. */
 typedef struct TensorType {
@@ -25,13 +22,6 @@ typedef struct TensorType {
     uint8_t strength;      /* DtypeStrength */
     Dim dims[SN_MAX_RANK]; /* sizes; [rank …] unused */
 } TensorType;
-
-/* Attribute words in the order of the op's signature: l d b y e h one word each (doubles as their
- * IEEE bits), L a count and that many words. Those of l and L are Dims' words. */
-typedef struct AttrList {
-    int32_t count;            /* words in use */
-    int64_t words[ATTR_MOST]; /* the words */
-} AttrList;
 
 typedef struct Node {
     uint16_t op;       /* OpCode */
@@ -125,8 +115,8 @@ static inline const NodeId *node_inputs(const Graph *g, const Node *n) {
 static inline const Dim *node_dims(const Graph *g, const Node *n) {
     return dims_of_words(g->words.data + n->dims);
 }
-static inline const int64_t *node_attrs(const Graph *g, const Node *n) {
-    return g->words.data + n->attrs;
+static inline AttrView node_attrs(const Graph *g, const Node *n) {
+    return (AttrView){(OpCode)n->op, n->n_attrs, g->words.data + n->attrs};
 }
 /* Type of a node; weak constants are STRENGTH_WEAK, rank 0 is STRENGTH_ZERO_DIM. */
 TensorType node_type(const Graph *graph, NodeId id);
@@ -138,24 +128,31 @@ Dim node_count(const Graph *graph, NodeId id);
 bool node_is_empty(const Graph *graph, NodeId id);
 bool type_is_empty(DimTable *table, const TensorType *type);
 
-/* Reading attributes by the parameter's name ("axis"); the name must be in the signature. */
-int64_t node_attr_int(const Graph *graph, NodeId id, const char *name);
-double node_attr_double(const Graph *graph, NodeId id, const char *name);
-const int64_t *node_attr_list(const Graph *graph, NodeId id, const char *name, int32_t *count);
-/* Those that may be expressions: sizes, positions and steps. */
-Dim node_attr_dim(const Graph *graph, NodeId id, const char *name);
-const Dim *node_attr_dims(const Graph *graph, NodeId id, const char *name, int32_t *count);
-
-/* Building attribute lists in signature order. A list that is too long, negative or NULL sets count to
- * ATTR_MOST + 1, which graph_emit refuses, words[0] to its length and words[1] to whether it is there. */
-void attr_int(AttrList *attrs, int64_t value);
-void attr_double(AttrList *attrs, double value); /* all NaNs become one */
-/* In the place of a number: that of a scalar of the call, as a NaN that attr_double does not make. */
-int64_t attr_scalar(uint32_t number);
-/* Is the word that? */
-bool attr_is_scalar(int64_t word, uint32_t *number);
-void attr_list(AttrList *attrs, const int64_t *values, int32_t count);
-void attr_dims(AttrList *attrs, const Dim *values, int32_t count);
+/* Attributes of a node; see ir/attr.h. */
+static inline int64_t node_attr_int(const Graph *g, NodeId id, AttrName name) {
+    return attr_int(node_attrs(g, graph_node(g, id)), name);
+}
+static inline bool node_attr_bool(const Graph *g, NodeId id, AttrName name) {
+    return attr_bool(node_attrs(g, graph_node(g, id)), name);
+}
+static inline double node_attr_double(const Graph *g, NodeId id, AttrName name) {
+    return attr_double(node_attrs(g, graph_node(g, id)), name);
+}
+/* Is it a scalar of the call? */
+static inline bool node_attr_scalar(const Graph *g, NodeId id, AttrName name, uint32_t *number) {
+    AttrView view = node_attrs(g, graph_node(g, id));
+    return attr_is_scalar(view.words[attr_word(view, name)], number);
+}
+static inline Dim node_attr_dim(const Graph *g, NodeId id, AttrName name) {
+    return attr_dim(node_attrs(g, graph_node(g, id)), name);
+}
+static inline const int64_t *node_attr_list(const Graph *g, NodeId id, AttrName name,
+                                            int32_t *count) {
+    return attr_list(node_attrs(g, graph_node(g, id)), name, count);
+}
+static inline const Dim *node_attr_dims(const Graph *g, NodeId id, AttrName name, int32_t *count) {
+    return attr_dims(node_attrs(g, graph_node(g, id)), name, count);
+}
 
 /* ---- inference (ir/infer.c, ir/shape.c) ----------------------------------------------------- */
 

@@ -447,7 +447,7 @@ static bool read_list(Parser *p, bool is_size, AttrList *out) {
         } while (accept(p, ","));
         if (!expect(p, "]")) return false;
     }
-    attr_list(out, values, count);
+    attr_add_list(out, values, count);
     return true;
 }
 
@@ -464,13 +464,13 @@ static bool read_real(Parser *p, const OpParam *param, AttrList *out) {
     uint64_t bits;
     if (param->is_real && accept(p, "scalar ")) {
         if (!read_scalar(p, &number)) return false;
-        attr_int(out, attr_scalar((uint32_t)number));
+        attr_add_int(out, attr_scalar((uint32_t)number));
         return true;
     }
     Word word = read_literal(p);
     if (!literal_parse(word.at, word.length, SN_F64, &bits))
         return fail(p, word.at, "'%.*s' is no number", shown(word), word.at);
-    attr_double(out, dtype_bits_to_double(SN_F64, bits));
+    attr_add_double(out, dtype_bits_to_double(SN_F64, bits));
     return true;
 }
 
@@ -487,7 +487,7 @@ static bool read_value(Parser *p, const OpParam *param, AttrList *out) {
     } else if (!read_word(p, param->is_size, &value)) {
         return false;
     }
-    attr_int(out, value);
+    attr_add_int(out, value);
     return true;
 }
 
@@ -529,9 +529,9 @@ static bool read_attrs(Parser *p, OpCode op, AttrList *out) {
     out->count = 0;
     for (int32_t i = 0; i < n_params; i++) {
         if (params[i].kind == 't' || params[i].kind == 'r') continue;
-        if (!text.count[i]) attr_int(out, 0);
+        if (!text.count[i]) attr_add_int(out, 0);
         for (int32_t j = 0; j < text.count[i]; j++)
-            attr_int(out, text.words.words[text.first[i] + j]);
+            attr_add_int(out, text.words.words[text.first[i] + j]);
     }
     return out->count <= ATTR_MOST || fail(p, at, "too many attribute values");
 }
@@ -702,7 +702,7 @@ static bool read_return(Parser *p) {
                 if (!read_node(p, &target)) return false;
                 const Node *input = graph_node(p->graph, target);
                 if (input->op != OP_INPUT) return fail(p, at, "only inputs are written");
-                writes_input = (int32_t)*node_attrs(p->graph, input);
+                writes_input = (int32_t)*node_attrs(p->graph, input).words;
             }
             if (!graph_output(p->graph, node, writes_input)) return fail_memory(p);
         } while (accept(p, ","));

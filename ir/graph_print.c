@@ -66,7 +66,7 @@ static void print_value(StrBuf *out, const Graph *graph, const OpParam *param,
 
 /* "0.5", "size s0*4", "scalar 0", "real 0" */
 static void print_constant(StrBuf *out, const Graph *graph, const Node *node) {
-    const int64_t *attrs = node_attrs(graph, node);
+    const int64_t *attrs = node_attrs(graph, node).words;
     if (attrs[1] == CONST_SIZE) {
         strbuf_add(out, "size ");
         dim_print(out, graph->table, (Dim){attrs[0]});
@@ -83,7 +83,7 @@ static void print_constant(StrBuf *out, const Graph *graph, const Node *node) {
 static void print_attrs(StrBuf *out, const Graph *graph, const Node *node) {
     int32_t count;
     const OpParam *params = op_params((OpCode)node->op, &count);
-    const int64_t *word = node_attrs(graph, node);
+    const int64_t *word = node_attrs(graph, node).words;
     bool open = false;
     for (int32_t i = 0; i < count; i++) {
         char kind = params[i].kind;
@@ -184,7 +184,7 @@ static void print_return(StrBuf *out, const Graph *graph) {
 /* "{4,1}" behind the type of an input that is not dense. */
 static void print_strides(StrBuf *out, const Graph *graph, NodeId id) {
     int32_t count;
-    const Dim *strides = node_attr_dims(graph, id, "strides", &count);
+    const Dim *strides = node_attr_dims(graph, id, ATTR_STRIDES, &count);
     if (!count) return;
     for (int32_t i = 0; i < count; i++) {
         strbuf_add_char(out, i ? ',' : '{');

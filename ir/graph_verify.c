@@ -62,11 +62,11 @@ static const char *check_signature(const Graph *graph, const Node *node) {
 
 static const char *check_input(const Graph *graph, NodeId id) {
     const Node *node = graph_node(graph, id);
-    const int64_t *words = node_attrs(graph, node);
+    const int64_t *words = node_attrs(graph, node).words;
     if (node->n_attrs < 2 || node->n_attrs != 2 + words[1] ||
         (words[1] != 0 && words[1] != node->rank))
         return "wrong number of attribute words";
-    int64_t number = *node_attrs(graph, node);
+    int64_t number = *node_attrs(graph, node).words;
     if (number < 0 || number >= graph->inputs.count || graph->inputs.data[number] != id)
         return "not the input of its number";
     for (int64_t i = 0; i < words[1]; i++)
@@ -79,7 +79,7 @@ static const char *check_const(const Graph *graph, NodeId id) {
     const Node *node = graph_node(graph, id);
     if (node->rank != 0) return "a constant is a scalar";
     if (node->n_attrs != 3) return "wrong number of attribute words";
-    const int64_t *attrs = node_attrs(graph, node);
+    const int64_t *attrs = node_attrs(graph, node).words;
     if (attrs[2] & ~(int64_t)1) return "a flag that is neither 0 nor 1";
     if (attrs[1] < CONST_LITERAL || attrs[1] > CONST_REAL) return "no such kind of constant";
     if (attrs[1] == CONST_SCALAR || attrs[1] == CONST_REAL) return NULL;
@@ -97,8 +97,7 @@ static const char *check_const(const Graph *graph, NodeId id) {
 static sn_status check_inferred(const Graph *graph, NodeId id, TensorType *types, sn_error *error) {
     const Node *node = graph_node(graph, id);
     AttrList attrs;
-    attrs.count = node->n_attrs;
-    memcpy(attrs.words, node_attrs(graph, node), sizeof(int64_t) * node->n_attrs);
+    attr_copy(&attrs, node_attrs(graph, node));
     for (uint32_t i = 0; i < node->n_inputs; i++) {
         NodeId input = node_inputs(graph, node)[i];
         types[i] = input == NODE_NONE ? (TensorType){.rank = RANK_ABSENT} : node_type(graph, input);
@@ -113,7 +112,7 @@ static sn_status check_inferred(const Graph *graph, NodeId id, TensorType *types
         memcmp(type.dims, node_dims(graph, node), sizeof type.dims[0] * type.rank) != 0)
         return defect(error, graph, id, "not the inferred shape");
     if (attrs.count != node->n_attrs ||
-        memcmp(attrs.words, node_attrs(graph, node), sizeof(int64_t) * node->n_attrs) != 0)
+        memcmp(attrs.words, node_attrs(graph, node).words, sizeof(int64_t) * node->n_attrs) != 0)
         return defect(error, graph, id, "attributes not in normal form");
     return SN_OK;
 }

@@ -6,10 +6,6 @@
 
 /* ---- operands and attributes against the signature ------------------------------------------ */
 
-static bool param_is_tensor(const OpParam *param) {
-    return param->kind == 't' || param->kind == 'r';
-}
-
 static sn_status check_input_count(const Infer *call) {
     bool array = call->operands->array >= 0;
     int32_t fixed = call->operands->count - array;
@@ -76,33 +72,21 @@ static sn_status check_attr(const Infer *call, const OpParam *param, int64_t *wo
     }
 }
 
-/* How many of the `left` words from `words` on are the parameter's; 0 when some are missing. */
-static int32_t attr_words(const OpParam *param, const int64_t *words, int32_t left) {
-    if (left < 1) return 0;
-    if (param->kind != 'L') return 1;
-    return words[0] >= 0 && words[0] < left ? (int32_t)words[0] + 1 : 0;
-}
-
-/* Finds each attribute's first word, and checks that the words are those of the signature. */
+/* Checks that the words are those of the signature. */
 static sn_status check_attrs(Infer *call) {
     AttrList *attrs = call->attrs;
-    int32_t at = 0, count = attrs->count;
-    if (count < 0 || count > ATTR_MOST)
+    if (attrs->count < 0 || attrs->count > ATTR_MOST)
         return infer_refuse(call, SN_ERROR_ARGUMENT, "more than %d attribute words", ATTR_MOST);
-    for (int32_t i = 0; i < call->n_params; i++) {
-        const OpParam *param = &call->params[i];
-        if (param_is_tensor(param)) continue;
-        call->attr_word[i] = at;
-        call->sizes |= (uint32_t)param->is_size << i;
-        int32_t words = attr_words(param, &attrs->words[at], count - at);
-        if (words == 0)
+    AttrWalk at = attr_walk(attr_view(call->op, attrs));
+    while (attr_next(&at)) {
+        if (at.count == 0)
             return infer_refuse(call, SN_ERROR_ARGUMENT, "attribute %s is missing or cut off",
-                                param->name);
-        INFER_TRY(check_attr(call, param, &attrs->words[at]));
-        at += words;
+                                at.param->name);
+        INFER_TRY(check_attr(call, at.param, &attrs->words[at.first]));
     }
-    if (at == count) return SN_OK;
-    return infer_refuse(call, SN_ERROR_ARGUMENT, "%d attribute words too many", (int)(count - at));
+    if (at.first == attrs->count) return SN_OK;
+    return infer_refuse(call, SN_ERROR_ARGUMENT, "%d attribute words too many",
+                        (int)(attrs->count - at.first));
 }
 
 static bool word_is_dim(const Infer *call, int64_t word) {
@@ -112,15 +96,14 @@ static bool word_is_dim(const Infer *call, int64_t word) {
 /* The door: once a shape rule has taken them, and normalised those that cannot matter, the words of
  * sizes and positions are Dims. */
 static sn_status check_sizes(const Infer *call) {
-    for (int32_t i = 0; call->sizes >> i; i++) {
-        if (!(call->sizes >> i & 1)) continue;
-        const int64_t *words = &call->attrs->words[call->attr_word[i]];
-        int32_t count = 1;
-        if (call->params[i].kind == 'L') count = (int32_t)*words++;
-        for (int32_t k = 0; k < count; k++)
-            if (!word_is_dim(call, words[k]))
+    if (!call->operands->sizes) return SN_OK;
+    for (AttrWalk at = attr_walk(attr_view(call->op, call->attrs)); attr_next(&at);) {
+        if (!at.param->is_size) continue;
+        const int64_t *words = &call->attrs->words[at.first];
+        for (int32_t i = at.param->kind == 'L'; i < at.count; i++)
+            if (!word_is_dim(call, words[i]))
                 return infer_refuse(call, SN_ERROR_ARGUMENT, "%s %lld is out of range",
-                                    call->params[i].name, (long long)words[k]);
+                                    at.param->name, (long long)words[i]);
     }
     return SN_OK;
 }
@@ -189,14 +172,11 @@ static DtypePair dtype_rule_i64(const Infer *call) {
     return (DtypePair){input0_dtype(call), SN_I64};
 }
 
-/* Without an attribute of kind y (input, const) the caller says the type in *result. */
+/* Without an attribute `dtype` (input, const) the caller says the type in *result. */
 static DtypePair dtype_rule_attr(const Infer *call) {
-    for (int32_t i = 0; i < call->n_params; i++) {
-        if (call->params[i].kind != 'y') continue;
-        sn_dtype d = (sn_dtype)call->attrs->words[call->attr_word[i]];
-        return (DtypePair){d, d};
-    }
-    return (DtypePair){(sn_dtype)call->result->dtype, (sn_dtype)call->result->dtype};
+    bool given = op_has_attr(call->op, ATTR_DTYPE);
+    sn_dtype d = given ? (sn_dtype)*infer_attr(call, ATTR_DTYPE) : (sn_dtype)call->result->dtype;
+    return (DtypePair){d, d};
 }
 
 /* Operands that broadcast (hypot) are promoted; else operand 0 decides, as its others are indices,
@@ -324,7 +304,7 @@ static sn_status infer_dtype(Infer *call) {
 
 /* A pointwise op on weak scalars alone is weak itself, but a cast asks for its dtype by name. */
 static bool result_is_weak(const Infer *call) {
-    if (call->op == OP_CONST) return *infer_attr(call, "weak") != 0;
+    if (call->op == OP_CONST) return *infer_attr(call, ATTR_WEAK) != 0;
     if (!op_is(call->op, CLASS_POINTWISE) || call->op == OP_CAST) return false;
     for (int32_t i = 0; i < call->n_inputs; i++) {
         const TensorType *type = infer_input(call, i);
@@ -357,7 +337,8 @@ sn_status op_infer(DimTable *table, OpCode op, const TensorType *inputs, int32_t
                   .attrs = attrs,
                   .result = result,
                   .error = error};
-    call.params = op_params(op, &call.n_params);
+    int32_t n_params;
+    call.params = op_params(op, &n_params);
     if (op_is(op, CLASS_KERNEL))
         return infer_refuse(&call, SN_ERROR_ARGUMENT, "belongs to kernels, not to graphs");
     /* only these two keep what the caller says: the others need not have it set */

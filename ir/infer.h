@@ -8,18 +8,15 @@
 
 /* One call of op_infer. */
 typedef struct Infer {
-    DimTable *table;                   /* of the dims; NULL: all are numbers */
-    OpCode op;                         /* the op */
-    int32_t n_params;                  /* parameters of its signature */
-    int32_t n_inputs;                  /* operands */
-    const OpParam *params;             /* its signature */
-    const OpOperands *operands;        /* which of them are operands */
-    const TensorType *inputs;          /* types of the operands */
-    AttrList *attrs;                   /* attributes, normalised in place */
-    int32_t attr_word[OP_MOST_PARAMS]; /* first word of each parameter's attribute */
-    uint32_t sizes;                    /* bit i: parameter i holds Dims */
-    TensorType *result;                /* dtype first, then rank and dims are filled in */
-    sn_error *error;                   /* where a refusal goes */
+    DimTable *table;            /* of the dims; NULL: all are numbers */
+    OpCode op;                  /* the op */
+    int32_t n_inputs;           /* operands */
+    const OpParam *params;      /* its signature */
+    const OpOperands *operands; /* which of them are operands */
+    const TensorType *inputs;   /* types of the operands */
+    AttrList *attrs;            /* attributes, normalised in place */
+    TensorType *result;         /* dtype first, then rank and dims are filled in */
+    sn_error *error;            /* where a refusal goes */
 } Infer;
 
 typedef sn_status InferRule(Infer *call);
@@ -75,28 +72,28 @@ static inline int64_t infer_clamp(int64_t number) {
     return number > SIZE_MOST ? SIZE_MOST : number < -SIZE_MOST ? -SIZE_MOST : number;
 }
 
-/* Word of an attribute by its name; the words of a list, and its length. */
-int64_t *infer_attr(const Infer *call, const char *name);
-double infer_attr_double(const Infer *call, const char *name);
-int64_t *infer_list(const Infer *call, const char *name, int32_t *count);
+/* Word of an attribute; the words of a list, and its length. */
+int64_t *infer_attr(const Infer *call, AttrName name);
+double infer_attr_double(const Infer *call, AttrName name);
+int64_t *infer_list(const Infer *call, AttrName name, int32_t *count);
 /* The same for lists and words that may be expressions. */
-Dim *infer_dim(const Infer *call, const char *name);
-Dim *infer_dims(const Infer *call, const char *name, int32_t *count);
+Dim *infer_dim(const Infer *call, AttrName name);
+Dim *infer_dims(const Infer *call, AttrName name, int32_t *count);
 /* Replaces a list by another, of at most SN_MAX_RANK words. */
-sn_status infer_set_list(Infer *call, const char *name, const int64_t *values, int32_t count);
+sn_status infer_set_list(Infer *call, AttrName name, const int64_t *values, int32_t count);
 
 /* Makes an axis of operand `input` non-negative, `rank` being the number of axes to choose from.
  * As in PyTorch a rank of 0 has the one axis 0. */
 sn_status infer_axis_of(const Infer *call, int64_t *axis, int32_t rank, int32_t input);
 /* The same for the attribute `name` and operand 0. */
-sn_status infer_axis(const Infer *call, const char *name, int64_t *axis);
+sn_status infer_axis(const Infer *call, AttrName name, int64_t *axis);
 /* Normalises the list of distinct axes `name` of operand 0 to ascending order, and gives it as a bit
  * mask; of rank 0 it leaves nothing. */
-sn_status infer_axes(Infer *call, const char *name, uint32_t *mask);
-sn_status infer_set_axes(Infer *call, const char *name, uint32_t mask);
+sn_status infer_axes(Infer *call, AttrName name, uint32_t *mask);
+sn_status infer_set_axes(Infer *call, AttrName name, uint32_t mask);
 
-/* Refuses a negative size and more than SN_MAX_RANK dims, in the list attribute `name`. */
-sn_status infer_check_dims(const Infer *call, const char *name, const Dim *dims, int32_t count);
+/* Refuses a negative size and more than SN_MAX_RANK dims. */
+sn_status infer_check_dims(const Infer *call, const Dim *dims, int32_t count);
 /* result.dims := dims; refuses more than SN_MAX_RANK. */
 sn_status infer_set_dims(Infer *call, const Dim *dims, int32_t rank);
 /* Broadcasts `dims` into result.dims; false when they do not fit. */

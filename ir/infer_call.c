@@ -112,33 +112,34 @@ sn_status infer_refuse_types(const Infer *call, sn_status status, const char *fo
 
 /* ---- attributes ----------------------------------------------------------------------------- */
 
-int64_t *infer_attr(const Infer *call, const char *name) {
-    for (int32_t i = 0; i < call->n_params; i++)
-        if (strcmp(call->params[i].name, name) == 0) return &call->attrs->words[call->attr_word[i]];
-    return NULL;
+static AttrView view_of(const Infer *call) {
+    return attr_view(call->op, call->attrs);
 }
 
-double infer_attr_double(const Infer *call, const char *name) {
-    double value;
-    memcpy(&value, infer_attr(call, name), sizeof value);
-    return value;
+int64_t *infer_attr(const Infer *call, AttrName name) {
+    return &call->attrs->words[attr_word(view_of(call), name)];
 }
 
-int64_t *infer_list(const Infer *call, const char *name, int32_t *count) {
+double infer_attr_double(const Infer *call, AttrName name) {
+    return attr_double(view_of(call), name);
+}
+
+int64_t *infer_list(const Infer *call, AttrName name, int32_t *count) {
+    SN_ASSERT(attr_is(call->op, name, "L"));
     int64_t *words = infer_attr(call, name);
     *count = (int32_t)words[0];
     return words + 1;
 }
 
-Dim *infer_dim(const Infer *call, const char *name) {
+Dim *infer_dim(const Infer *call, AttrName name) {
     return (Dim *)infer_attr(call, name); /* see infer_is_number */
 }
 
-Dim *infer_dims(const Infer *call, const char *name, int32_t *count) {
+Dim *infer_dims(const Infer *call, AttrName name, int32_t *count) {
     return (Dim *)infer_list(call, name, count);
 }
 
-sn_status infer_set_list(Infer *call, const char *name, const int64_t *values, int32_t count) {
+sn_status infer_set_list(Infer *call, AttrName name, const int64_t *values, int32_t count) {
     AttrList *attrs = call->attrs;
     int32_t old_count;
     int64_t *list = infer_list(call, name, &old_count);
@@ -150,8 +151,6 @@ sn_status infer_set_list(Infer *call, const char *name, const int64_t *values, i
     memcpy(list, values, (size_t)count * sizeof *list);
     list[-1] = count;
     attrs->count += shift;
-    for (int32_t i = 0; i < call->n_params; i++)
-        if (call->attr_word[i] >= begin) call->attr_word[i] += shift;
     return SN_OK;
 }
 
@@ -167,14 +166,14 @@ sn_status infer_axis_of(const Infer *call, int64_t *axis, int32_t rank, int32_t 
     return SN_OK;
 }
 
-sn_status infer_axis(const Infer *call, const char *name, int64_t *axis) {
+sn_status infer_axis(const Infer *call, AttrName name, int64_t *axis) {
     int64_t *word = infer_attr(call, name);
     INFER_TRY(infer_axis_of(call, word, infer_input(call, 0)->rank, 0));
     *axis = *word;
     return SN_OK;
 }
 
-sn_status infer_set_axes(Infer *call, const char *name, uint32_t mask) {
+sn_status infer_set_axes(Infer *call, AttrName name, uint32_t mask) {
     int64_t axes[SN_MAX_RANK];
     int32_t count = 0;
     for (int32_t axis = 0; axis < SN_MAX_RANK; axis++)
@@ -182,7 +181,7 @@ sn_status infer_set_axes(Infer *call, const char *name, uint32_t mask) {
     return infer_set_list(call, name, axes, count);
 }
 
-sn_status infer_axes(Infer *call, const char *name, uint32_t *mask) {
+sn_status infer_axes(Infer *call, AttrName name, uint32_t *mask) {
     int32_t count;
     int64_t *axes = infer_list(call, name, &count);
     int32_t rank = infer_input(call, 0)->rank;
@@ -256,14 +255,14 @@ static bool is_negative(const Infer *call, Dim d) {
     return infer_is_number(call, d) && d.word < 0;
 }
 
-sn_status infer_check_dims(const Infer *call, const char *name, const Dim *dims, int32_t count) {
+sn_status infer_check_dims(const Infer *call, const Dim *dims, int32_t count) {
     if (count > SN_MAX_RANK)
-        return infer_refuse(call, SN_ERROR_SHAPE, "%s has %d sizes, but a tensor has at most %d",
-                            name, (int)count, SN_MAX_RANK);
+        return infer_refuse(call, SN_ERROR_SHAPE, "dims has %d sizes, but a tensor has at most %d",
+                            (int)count, SN_MAX_RANK);
     for (int32_t i = 0; i < count; i++)
         if (is_negative(call, dims[i]))
-            return infer_refuse(call, SN_ERROR_SHAPE, "%s[%d] is %lld, a negative size", name,
-                                (int)i, (long long)dims[i].word);
+            return infer_refuse(call, SN_ERROR_SHAPE, "dims[%d] is %lld, a negative size", (int)i,
+                                (long long)dims[i].word);
     return SN_OK;
 }
 

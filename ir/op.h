@@ -2,8 +2,6 @@
 #ifndef SN_IR_OP_H
 #define SN_IR_OP_H
 
-#include "ir/op_signature.h"
-
 #include <sinter/base.h>
 
 typedef enum OpCode {
@@ -88,6 +86,37 @@ enum OpFlags {
     F_NO_VN = 32    /* two equal nodes are not the same value */
 };
 
+enum {
+    OP_MOST_PARAMS = 8,     /* parameters of an op */
+    OP_MOST_PARAM_NAME = 13 /* characters of a parameter's name */
+};
+
+/* One parameter of an op's signature. */
+typedef struct OpParam {
+    char name[OP_MOST_PARAM_NAME + 1]; /* its name in C and in dumps */
+    char kind;                         /* t l L d b y e h r */
+    char suffix;                       /* 0, '?' for t?, '*' for t* */
+    bool is_size;                      /* l~, L~, h~: may follow from sizes: its words are Dims */
+    bool is_real;                      /* d~: may be a scalar of the call; see attr_scalar */
+    uint8_t attr; /* AttrName (ir/attr.h); 0 for operands, which are tensors and generators */
+} OpParam;
+
+/* The parameters of a signature that are operands, in order. */
+typedef struct OpOperands {
+    int8_t count;                  /* how many */
+    int8_t array;                  /* which of them is an array; -1 = none */
+    int8_t params[OP_MOST_PARAMS]; /* the parameter of each */
+    bool numbers; /* some other parameter is a number that may be a scalar of the call */
+    bool sizes;   /* some other parameter is a size or position: it holds Dims */
+} OpOperands;
+
+/* A signature, parsed. */
+typedef struct OpSignature {
+    uint16_t first;      /* its first parameter in op_param_list */
+    uint8_t n_params;    /* its parameters */
+    OpOperands operands; /* which of them are operands */
+} OpSignature;
+
 typedef struct OpInfo {
     const char *name;      /* the op's name, and after sn_ the function's */
     const char *signature; /* see op.def */
@@ -100,18 +129,20 @@ typedef struct OpInfo {
 
 /* The table. */
 extern const OpInfo op_info[OP_COUNT];
+/* What tools/gen_signatures.c makes of it when the library is built: signatures, their parameters one
+ * after the other, and the ops (OpCode) in the order of their names. */
+extern const OpSignature op_signatures[OP_COUNT];
+extern const OpParam op_param_list[];
+extern const uint16_t op_by_name[OP_COUNT];
 
-/* The parsed signature; `*count` parameters. Never fails: the table is checked when ops.h is made. */
-const OpParam *op_params(OpCode op, int32_t *count);
-
-/* The parameters of a signature that are tensors or generators, in order. */
-typedef struct OpOperands {
-    int8_t count;                  /* how many */
-    int8_t array;                  /* which of them is an array; -1 = none */
-    int8_t params[OP_MOST_PARAMS]; /* the parameter of each */
-    bool numbers; /* some other parameter is a number that may be a scalar of the call */
-} OpOperands;
-const OpOperands *op_operands(OpCode op);
+/* The parsed signature; `*count` parameters. */
+static inline const OpParam *op_params(OpCode op, int32_t *count) {
+    *count = op_signatures[op].n_params;
+    return &op_param_list[op_signatures[op].first];
+}
+static inline const OpOperands *op_operands(OpCode op) {
+    return &op_signatures[op].operands;
+}
 /* The parameter that operand `input` of `n_inputs` is of: an array has what the others leave. */
 static inline int32_t op_operand_param(const OpOperands *operands, int32_t input,
                                        int32_t n_inputs) {

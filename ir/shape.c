@@ -12,25 +12,25 @@
 static sn_status shape_none(Infer *call) {
     if (call->op != OP_INPUT) return infer_set_dims(call, NULL, 0);
     int32_t n_strides;
-    infer_list(call, "strides", &n_strides);
+    infer_list(call, ATTR_STRIDES, &n_strides);
     if (n_strides != 0 && n_strides != call->result->rank)
         return infer_refuse(call, SN_ERROR_ARGUMENT, "%d strides for %d dims", (int)n_strides,
                             (int)call->result->rank);
-    return infer_check_dims(call, "dims", call->result->dims, call->result->rank);
+    return infer_check_dims(call, call->result->dims, call->result->rank);
 }
 
 static sn_status shape_dims(Infer *call) {
     int32_t rank;
-    const Dim *dims = infer_dims(call, "dims", &rank);
-    INFER_TRY(infer_check_dims(call, "dims", dims, rank));
+    const Dim *dims = infer_dims(call, ATTR_DIMS, &rank);
+    INFER_TRY(infer_check_dims(call, dims, rank));
     return infer_set_dims(call, dims, rank);
 }
 
 /* Elements start, start + step, … before end. Fractions count here also where the dtype is an
  * integer, as in NumPy and PyTorch 2; the elements then lose theirs. */
 static sn_status shape_arange(Infer *call) {
-    double start = infer_attr_double(call, "start"), end = infer_attr_double(call, "end");
-    double step = infer_attr_double(call, "step");
+    double start = infer_attr_double(call, ATTR_START), end = infer_attr_double(call, ATTR_END);
+    double step = infer_attr_double(call, ATTR_STEP);
     if (!isfinite(start) || !isfinite(end) || !isfinite(step))
         return infer_refuse(call, SN_ERROR_ARGUMENT, "start, end and step must be finite");
     if (step == 0) return infer_refuse(call, SN_ERROR_ARGUMENT, "step must not be 0");
@@ -61,8 +61,8 @@ static sn_status shape_broadcast(Infer *call) {
 
 /* Fills in the order of a sum or product that was left to its position. */
 static sn_status set_reduce_order(Infer *call, uint32_t mask) {
-    int64_t *order = infer_attr(call, "order");
-    if (!order) return SN_OK;
+    if (!op_has_attr(call->op, ATTR_ORDER)) return SN_OK;
+    int64_t *order = infer_attr(call, ATTR_ORDER);
     if (*order < REDUCE_BY_POSITION || *order > REDUCE_FREE)
         return infer_refuse(call, SN_ERROR_ARGUMENT, "no reduction order has number %lld",
                             (long long)*order);
@@ -77,12 +77,12 @@ static sn_status set_reduce_order(Infer *call, uint32_t mask) {
 static sn_status shape_reduce(Infer *call) {
     const TensorType *x = infer_input(call, 0);
     uint32_t mask;
-    INFER_TRY(infer_axes(call, "axes", &mask));
+    INFER_TRY(infer_axes(call, ATTR_AXES, &mask));
     if (mask == 0) { /* no axes = all axes */
         mask = (1u << x->rank) - 1;
-        INFER_TRY(infer_set_axes(call, "axes", mask));
+        INFER_TRY(infer_set_axes(call, ATTR_AXES, mask));
     }
-    bool keepdim = *infer_attr(call, "keepdim") != 0;
+    bool keepdim = *infer_attr(call, ATTR_KEEPDIM) != 0;
     Dim dims[SN_MAX_RANK];
     int32_t rank = 0;
     for (int32_t i = 0; i < x->rank; i++) {
@@ -99,7 +99,7 @@ static sn_status shape_reduce(Infer *call) {
 static sn_status shape_reduce_nonempty(Infer *call) {
     INFER_TRY(shape_reduce(call));
     int32_t count;
-    const int64_t *axes = infer_list(call, "axes", &count);
+    const int64_t *axes = infer_list(call, ATTR_AXES, &count);
     for (int32_t i = 0; i < count; i++)
         if (dim_equal(call->table, infer_input(call, 0)->dims[axes[i]], dim_of(0)))
             return infer_refuse_types(call, SN_ERROR_SHAPE, "axis %lld has no elements",
@@ -109,7 +109,7 @@ static sn_status shape_reduce_nonempty(Infer *call) {
 
 static sn_status shape_axis(Infer *call) {
     int64_t axis;
-    INFER_TRY(infer_axis(call, "axis", &axis));
+    INFER_TRY(infer_axis(call, ATTR_AXIS, &axis));
     return shape_same(call);
 }
 
@@ -208,7 +208,7 @@ static sn_status shape_cross_entropy(Infer *call) {
     if (target->rank != rank || !dims_equal(call->table, target->dims, dims, rank))
         return infer_refuse_types(call, SN_ERROR_SHAPE,
                                   "target must have the shape of x without axis %d", (int)classes);
-    bool each = *infer_attr(call, "reduction") == REDUCTION_NONE;
+    bool each = *infer_attr(call, ATTR_REDUCTION) == REDUCTION_NONE;
     return infer_set_dims(call, dims, each ? rank : 0);
 }
 
@@ -216,7 +216,7 @@ static sn_status shape_cross_entropy(Infer *call) {
 static sn_status check_mask(Infer *call, Dim keys) {
     const TensorType *mask = infer_input(call, 3);
     if (type_absent(mask)) return SN_OK;
-    if (*infer_attr(call, "causal"))
+    if (*infer_attr(call, ATTR_CAUSAL))
         return infer_refuse(call, SN_ERROR_ARGUMENT, "a mask and causal exclude each other");
     if (mask->dtype != SN_BOOL && mask->dtype != infer_input(call, 0)->dtype)
         return infer_refuse_types(call, SN_ERROR_DTYPE, "mask must be bool or have query's dtype");
@@ -292,7 +292,7 @@ InferRule *const shape_rules[SHAPE_RULE_COUNT] = {
 
 /* The axis of an iota is one of its own dims. */
 static sn_status check_iota(Infer *call) {
-    int64_t *axis = infer_attr(call, "axis");
+    int64_t *axis = infer_attr(call, ATTR_AXIS);
     int64_t limit = call->result->rank > 0 ? call->result->rank : 1;
     if (*axis < -limit || *axis >= limit)
         return infer_refuse(call, SN_ERROR_INDEX, "axis %lld is out of range for %s",
@@ -310,13 +310,13 @@ static sn_status check_clamp(Infer *call) {
 static sn_status check_triangle(Infer *call) {
     if (infer_input(call, 0)->rank < 2)
         return infer_refuse_types(call, SN_ERROR_SHAPE, "x must have at least 2 dims");
-    Dim *diagonal = infer_dim(call, "diagonal");
+    Dim *diagonal = infer_dim(call, ATTR_DIAGONAL);
     if (infer_is_number(call, *diagonal)) *diagonal = dim_of(infer_clamp(diagonal->word));
     return SN_OK;
 }
 
 static sn_status check_dropout(Infer *call) {
-    double p = infer_attr_double(call, "p");
+    double p = infer_attr_double(call, ATTR_P);
     if (p >= 0 && p <= 1) return SN_OK;
     return infer_refuse(call, SN_ERROR_ARGUMENT, "p is %g, which is no probability", p);
 }

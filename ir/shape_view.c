@@ -19,7 +19,7 @@ static sn_status refuse_reshape(const Infer *call, const Dim *dims, int32_t rank
 
 /* Copies the list `dims`, in which `*unknown` is the position of -1; -1 when there is none. */
 static sn_status read_dims(const Infer *call, Dim *dims, int32_t *rank, int32_t *unknown) {
-    const Dim *list = infer_dims(call, "dims", rank);
+    const Dim *list = infer_dims(call, ATTR_DIMS, rank);
     *unknown = -1;
     for (int32_t i = 0; i < *rank && i < SN_MAX_RANK; i++) {
         dims[i] = list[i];
@@ -28,7 +28,7 @@ static sn_status read_dims(const Infer *call, Dim *dims, int32_t *rank, int32_t 
         *unknown = i;
         dims[i] = dim_of(1);
     }
-    return infer_check_dims(call, "dims", *rank > SN_MAX_RANK ? list : dims, *rank);
+    return infer_check_dims(call, *rank > SN_MAX_RANK ? list : dims, *rank);
 }
 
 sn_status shape_reshape(Infer *call) {
@@ -50,14 +50,14 @@ sn_status shape_reshape(Infer *call) {
         if (unknown >= 0) dims[unknown] = dim_of(-1);
         return refuse_reshape(call, dims, rank);
     }
-    INFER_TRY(infer_set_list(call, "dims", words_of_dims(dims), rank));
+    INFER_TRY(infer_set_list(call, ATTR_DIMS, words_of_dims(dims), rank));
     return infer_set_dims(call, dims, rank);
 }
 
 sn_status shape_permute(Infer *call) {
     const TensorType *x = infer_input(call, 0);
     int32_t count;
-    int64_t *axes = infer_list(call, "axes", &count);
+    int64_t *axes = infer_list(call, ATTR_AXES, &count);
     if (count != x->rank)
         return infer_refuse_types(call, SN_ERROR_SHAPE, "axes has %d entries", (int)count);
     Dim dims[SN_MAX_RANK];
@@ -80,8 +80,8 @@ static sn_status set_same(Infer *call) {
 sn_status shape_transpose(Infer *call) {
     const TensorType *x = infer_input(call, 0);
     int64_t axis0, axis1;
-    INFER_TRY(infer_axis(call, "axis0", &axis0));
-    INFER_TRY(infer_axis(call, "axis1", &axis1));
+    INFER_TRY(infer_axis(call, ATTR_AXIS0, &axis0));
+    INFER_TRY(infer_axis(call, ATTR_AXIS1, &axis1));
     INFER_TRY(set_same(call));
     if (x->rank == 0) return SN_OK;
     call->result->dims[axis0] = x->dims[axis1];
@@ -92,8 +92,8 @@ sn_status shape_transpose(Infer *call) {
 sn_status shape_expand(Infer *call) {
     const TensorType *x = infer_input(call, 0);
     int32_t rank;
-    Dim *dims = infer_dims(call, "dims", &rank);
-    if (rank > SN_MAX_RANK) return infer_check_dims(call, "dims", dims, rank);
+    Dim *dims = infer_dims(call, ATTR_DIMS, &rank);
+    if (rank > SN_MAX_RANK) return infer_check_dims(call, dims, rank);
     if (rank < x->rank)
         return infer_refuse_types(call, SN_ERROR_SHAPE, "dims has %d sizes, fewer than x",
                                   (int)rank);
@@ -106,7 +106,7 @@ sn_status shape_expand(Infer *call) {
         return infer_refuse_types(call, SN_ERROR_SHAPE, "x does not expand to %s",
                                   infer_wanted_text(call, &wanted).text);
     }
-    INFER_TRY(infer_check_dims(call, "dims", dims, rank));
+    INFER_TRY(infer_check_dims(call, dims, rank));
     return infer_set_dims(call, dims, rank);
 }
 
@@ -117,11 +117,11 @@ sn_status shape_expand(Infer *call) {
 sn_status shape_squeeze(Infer *call) {
     const TensorType *x = infer_input(call, 0);
     uint32_t mask;
-    INFER_TRY(infer_axes(call, "axes", &mask));
+    INFER_TRY(infer_axes(call, ATTR_AXES, &mask));
     if (mask == 0) {
         for (int32_t i = 0; i < x->rank; i++)
             if (dim_is(x->dims[i], 1)) mask |= 1u << i;
-        INFER_TRY(infer_set_axes(call, "axes", mask));
+        INFER_TRY(infer_set_axes(call, ATTR_AXES, mask));
     }
     Dim dims[SN_MAX_RANK];
     int32_t rank = 0;
@@ -140,7 +140,7 @@ static sn_status insert_dim(Infer *call, int64_t axis, Dim size) {
 }
 
 sn_status shape_unsqueeze(Infer *call) {
-    int64_t *axis = infer_attr(call, "axis");
+    int64_t *axis = infer_attr(call, ATTR_AXIS);
     INFER_TRY(infer_axis_of(call, axis, infer_input(call, 0)->rank + 1, 0));
     return insert_dim(call, *axis, dim_of(1));
 }
@@ -169,8 +169,8 @@ static void clamp_step(const Infer *call, Dim *step, Dim dim) {
 static sn_status check_slice(Infer *call, const Dim *dims) {
     const TensorType *x = infer_input(call, 0);
     int32_t n_starts, n_steps;
-    const Dim *starts = infer_dims(call, "starts", &n_starts);
-    Dim *steps = infer_dims(call, "steps", &n_steps);
+    const Dim *starts = infer_dims(call, ATTR_STARTS, &n_starts);
+    Dim *steps = infer_dims(call, ATTR_STEPS, &n_steps);
     if (n_starts != x->rank || n_steps != x->rank)
         return infer_refuse_types(call, SN_ERROR_ARGUMENT,
                                   "starts and steps must have an entry for each axis");
@@ -189,10 +189,10 @@ static sn_status check_slice(Infer *call, const Dim *dims) {
 
 sn_status shape_slice(Infer *call) {
     int32_t rank;
-    const Dim *dims = infer_dims(call, "dims", &rank);
+    const Dim *dims = infer_dims(call, ATTR_DIMS, &rank);
     if (rank != infer_input(call, 0)->rank)
         return infer_refuse_types(call, SN_ERROR_ARGUMENT, "dims must have an entry for each axis");
-    INFER_TRY(infer_check_dims(call, "dims", dims, rank));
+    INFER_TRY(infer_check_dims(call, dims, rank));
     INFER_TRY(check_slice(call, dims));
     return infer_set_dims(call, dims, rank);
 }
@@ -223,9 +223,9 @@ static sn_status normalise_index(const Infer *call, Dim *index, Dim size, int64_
 sn_status shape_select(Infer *call) {
     const TensorType *x = infer_input(call, 0);
     int64_t axis;
-    Dim *index = infer_dim(call, "index");
+    Dim *index = infer_dim(call, ATTR_INDEX);
     INFER_TRY(refuse_scalar(call));
-    INFER_TRY(infer_axis(call, "axis", &axis));
+    INFER_TRY(infer_axis(call, ATTR_AXIS, &axis));
     INFER_TRY(normalise_index(call, index, x->dims[axis], axis));
     INFER_TRY(infer_set_dims(call, x->dims, x->rank - 1));
     for (int64_t i = axis; i < x->rank - 1; i++) call->result->dims[i] = x->dims[i + 1];
@@ -234,7 +234,7 @@ sn_status shape_select(Infer *call) {
 
 sn_status shape_flip(Infer *call) {
     uint32_t mask;
-    INFER_TRY(infer_axes(call, "axes", &mask));
+    INFER_TRY(infer_axes(call, ATTR_AXES, &mask));
     return set_same(call);
 }
 
@@ -252,15 +252,15 @@ sn_status infer_diagonal(Infer *call, TensorType *diagonal) {
     const TensorType *x = infer_input(call, 0);
     int64_t axis0, axis1;
     if (x->rank < 2) return infer_refuse_types(call, SN_ERROR_SHAPE, "x must have at least 2 dims");
-    INFER_TRY(infer_axis(call, "axis0", &axis0));
-    INFER_TRY(infer_axis(call, "axis1", &axis1));
+    INFER_TRY(infer_axis(call, ATTR_AXIS0, &axis0));
+    INFER_TRY(infer_axis(call, ATTR_AXIS1, &axis1));
     if (axis0 == axis1)
         return infer_refuse(call, SN_ERROR_ARGUMENT, "axis0 and axis1 are both %lld",
                             (long long)axis0);
     diagonal->rank = 0;
     for (int32_t i = 0; i < x->rank; i++)
         if (i != axis0 && i != axis1) diagonal->dims[diagonal->rank++] = x->dims[i];
-    int64_t *offset = infer_attr(call, "offset");
+    int64_t *offset = infer_attr(call, ATTR_OFFSET);
     *offset = infer_clamp(*offset);
     diagonal->dims[diagonal->rank++] =
         diagonal_length(call->table, x->dims[axis0], x->dims[axis1], *offset);
@@ -300,9 +300,9 @@ static sn_status normalise_start(const Infer *call, Dim *start, Dim length, Dim 
 
 sn_status shape_narrow(Infer *call) {
     int64_t axis;
-    Dim *start = infer_dim(call, "start"), length = *infer_dim(call, "length");
+    Dim *start = infer_dim(call, ATTR_START), length = *infer_dim(call, ATTR_LENGTH);
     INFER_TRY(refuse_scalar(call));
-    INFER_TRY(infer_axis(call, "axis", &axis));
+    INFER_TRY(infer_axis(call, ATTR_AXIS, &axis));
     INFER_TRY(normalise_start(call, start, length, infer_input(call, 0)->dims[axis], axis));
     INFER_TRY(set_same(call));
     call->result->dims[axis] = length;
@@ -339,7 +339,7 @@ static bool add_size(const Infer *call, Dim *sum, Dim size) {
 sn_status shape_cat(Infer *call) {
     int32_t first = cat_first(call);
     const TensorType *head = infer_input(call, first);
-    int64_t *axis = infer_attr(call, "axis");
+    int64_t *axis = infer_attr(call, ATTR_AXIS);
     for (int32_t i = 0; i < call->n_inputs; i++)
         if (infer_input(call, i)->rank == 0)
             return infer_refuse(call, SN_ERROR_SHAPE, "%s must have at least 1 dim",
@@ -361,7 +361,7 @@ sn_status shape_cat(Infer *call) {
 
 sn_status shape_stack(Infer *call) {
     const TensorType *head = infer_input(call, 0);
-    int64_t *axis = infer_attr(call, "axis");
+    int64_t *axis = infer_attr(call, ATTR_AXIS);
     INFER_TRY(infer_axis_of(call, axis, head->rank + 1, 0));
     for (int32_t i = 1; i < call->n_inputs; i++) {
         const TensorType *type = infer_input(call, i);
@@ -380,7 +380,7 @@ static bool crops(const Infer *call, Dim pad) {
 sn_status shape_pad(Infer *call) {
     const TensorType *x = infer_input(call, 0);
     int32_t count;
-    const Dim *pads = infer_dims(call, "pads", &count);
+    const Dim *pads = infer_dims(call, ATTR_PADS, &count);
     if (count % 2 != 0 || count > 2 * x->rank)
         return infer_refuse_types(call, SN_ERROR_ARGUMENT,
                                   "pads has %d entries, not a pair for each of the last axes",
@@ -437,14 +437,14 @@ static sn_status check_index_within(const Infer *call, int32_t large, int64_t ex
 sn_status shape_gather(Infer *call) {
     const TensorType *index = infer_input(call, 1);
     int64_t axis;
-    INFER_TRY(infer_axis(call, "axis", &axis));
+    INFER_TRY(infer_axis(call, ATTR_AXIS, &axis));
     INFER_TRY(check_index_within(call, 0, axis));
     return infer_set_dims(call, index->dims, index->rank);
 }
 
 sn_status check_scatter_add(Infer *call) {
     int64_t axis;
-    INFER_TRY(infer_axis(call, "axis", &axis));
+    INFER_TRY(infer_axis(call, ATTR_AXIS, &axis));
     INFER_TRY(check_index_within(call, 0, axis));
     return check_index_within(call, 2, -1);
 }
@@ -458,7 +458,7 @@ static sn_status check_index_list(const Infer *call) {
 sn_status shape_index_select(Infer *call) {
     int64_t axis;
     Dim count = axis_size(infer_input(call, 1), 0);
-    INFER_TRY(infer_axis(call, "axis", &axis));
+    INFER_TRY(infer_axis(call, ATTR_AXIS, &axis));
     INFER_TRY(check_index_list(call));
     INFER_TRY(set_same(call));
     if (call->result->rank > 0)
@@ -471,7 +471,7 @@ sn_status shape_index_select(Infer *call) {
 sn_status check_index_copy(Infer *call) {
     const TensorType *x = infer_input(call, 0), *source = infer_input(call, 2);
     int64_t axis;
-    INFER_TRY(infer_axis(call, "axis", &axis));
+    INFER_TRY(infer_axis(call, ATTR_AXIS, &axis));
     INFER_TRY(check_index_list(call));
     bool fits = source->rank == x->rank;
     for (int32_t i = 0; fits && i < rank_at_least_1(x); i++)
@@ -493,7 +493,7 @@ sn_status shape_embedding(Infer *call) {
 }
 
 sn_status shape_one_hot(Infer *call) {
-    int64_t classes = *infer_attr(call, "classes");
+    int64_t classes = *infer_attr(call, ATTR_CLASSES);
     if (classes < 1)
         return infer_refuse(call, SN_ERROR_ARGUMENT, "classes is %lld, but must be at least 1",
                             (long long)classes);

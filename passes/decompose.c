@@ -65,7 +65,7 @@ NodeId rw_cast(Rewrite *r, sn_dtype dtype, NodeId x) {
     if (x == NODE_NONE || rw_type(r, x).dtype == dtype) return x;
     AttrList attrs;
     attrs.count = 0;
-    attr_int(&attrs, dtype);
+    attr_add_int(&attrs, dtype);
     return rw_emit(r, OP_CAST, &x, 1, &attrs);
 }
 
@@ -88,9 +88,9 @@ NodeId rw_hoisted(Rewrite *r, sn_dtype dtype, double value) {
     return scalar(r, dtype, value, true);
 }
 
-NodeId rw_number(Rewrite *r, sn_dtype dtype, const char *name) {
+NodeId rw_number(Rewrite *r, sn_dtype dtype, AttrName name) {
     uint32_t number;
-    if (!attr_is_scalar(node_attr_int(r->from, r->id, name), &number))
+    if (!node_attr_scalar(r->from, r->id, name, &number))
         return rw_hoisted(r, dtype, node_attr_double(r->from, r->id, name));
     if (r->error && r->error->status != SN_OK) return NODE_NONE;
     return graph_real(r->to, dtype, number, r->site, r->error);
@@ -105,7 +105,7 @@ NodeId rw_size(Rewrite *r, sn_dtype dtype, Dim size) {
 static NodeId with_list(Rewrite *r, OpCode op, NodeId x, const int64_t *list, int32_t count) {
     AttrList attrs;
     attrs.count = 0;
-    attr_list(&attrs, list, count);
+    attr_add_list(&attrs, list, count);
     return rw_emit(r, op, &x, 1, &attrs);
 }
 
@@ -137,8 +137,8 @@ NodeId rw_transpose(Rewrite *r, NodeId x, int32_t axis0, int32_t axis1) {
 NodeId rw_iota(Rewrite *r, const Dim *dims, int32_t rank, int32_t axis) {
     AttrList attrs;
     attrs.count = 0;
-    attr_dims(&attrs, dims, rank);
-    attr_int(&attrs, axis);
+    attr_add_dims(&attrs, dims, rank);
+    attr_add_int(&attrs, axis);
     return rw_emit(r, OP_IOTA, NULL, 0, &attrs);
 }
 
@@ -152,9 +152,9 @@ NodeId rw_reduce(Rewrite *r, OpCode op, NodeId x, uint32_t mask) {
         for (int32_t i = first; i <= last; i++) axes[i - first] = i;
         AttrList attrs;
         attrs.count = 0;
-        attr_list(&attrs, axes, last - first + 1);
-        attr_int(&attrs, 1);
-        if (op == OP_SUM || op == OP_PROD) attr_int(&attrs, REDUCE_BY_POSITION);
+        attr_add_list(&attrs, axes, last - first + 1);
+        attr_add_int(&attrs, 1);
+        if (op == OP_SUM || op == OP_PROD) attr_add_int(&attrs, REDUCE_BY_POSITION);
         x = rw_emit(r, op, &x, 1, &attrs);
         last = first;
     }

@@ -36,7 +36,7 @@ NodeId rw_widen(Rewrite *r, NodeId x);
 NodeId rw_literal(Rewrite *r, sn_dtype dtype, double value);
 NodeId rw_hoisted(Rewrite *r, sn_dtype dtype, double value);
 /* A number attribute of the node, as such a scalar: of this recording, or (d~) of each call. */
-NodeId rw_number(Rewrite *r, sn_dtype dtype, const char *name);
+NodeId rw_number(Rewrite *r, sn_dtype dtype, AttrName name);
 NodeId rw_reshape(Rewrite *r, NodeId x, const Dim *dims, int32_t rank);
 NodeId rw_expand(Rewrite *r, NodeId x, const Dim *dims, int32_t rank);
 NodeId rw_permute(Rewrite *r, NodeId x, const int64_t *axes, int32_t rank);

@@ -68,7 +68,7 @@ static NodeId contract(Rewrite *r, const Contraction *c, NodeId bias) {
     if (rw_type(r, c->x).dtype == SN_F32) {
         AttrList attrs;
         attrs.count = 0;
-        attr_int(&attrs, 0);
+        attr_add_int(&attrs, 0);
         return rw_emit(r, OP_GEMM, (NodeId[]){c->x, c->y, bias}, 3, &attrs);
     }
     NodeId y = multiply(r, c);

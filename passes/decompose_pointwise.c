@@ -32,8 +32,7 @@ NodeId rule_pointwise(Rewrite *r) {
     for (int32_t i = 0; i < r->node->n_inputs; i++)
         inputs[i] = op == OP_CLONE ? rw_input(r, i) : meet(r, dtype, rw_input(r, i));
     AttrList attrs;
-    attrs.count = r->node->n_attrs;
-    memcpy(attrs.words, node_attrs(r->from, r->node), sizeof(int64_t) * r->node->n_attrs);
+    attr_copy(&attrs, node_attrs(r->from, r->node));
     return rw_cast(r, result, rw_emit(r, op, inputs, r->node->n_inputs, &attrs));
 }
 
@@ -51,7 +50,7 @@ NodeId rule_where(Rewrite *r) {
 NodeId rule_leaky_relu(Rewrite *r) {
     NodeId x = rw_widen(r, rw_input(r, 0));
     sn_dtype dtype = (sn_dtype)rw_type(r, x).dtype;
-    NodeId slope = rw_number(r, dtype, "slope");
+    NodeId slope = rw_number(r, dtype, ATTR_SLOPE);
     NodeId positive = rw_op2(r, OP_GT, x, rw_literal(r, dtype, 0));
     NodeId y = rw_op3(r, OP_WHERE, positive, x, rw_op2(r, OP_MUL, x, slope));
     return rw_cast(r, (sn_dtype)r->node->dtype, y);
@@ -60,7 +59,7 @@ NodeId rule_leaky_relu(Rewrite *r) {
 NodeId rule_elu(Rewrite *r) {
     NodeId x = rw_widen(r, rw_input(r, 0));
     sn_dtype dtype = (sn_dtype)rw_type(r, x).dtype;
-    NodeId alpha = rw_number(r, dtype, "alpha");
+    NodeId alpha = rw_number(r, dtype, ATTR_ALPHA);
     NodeId positive = rw_op2(r, OP_GT, x, rw_literal(r, dtype, 0));
     NodeId below = rw_op2(r, OP_MUL, rw_op1(r, OP_EXPM1, x), alpha);
     return rw_cast(r, (sn_dtype)r->node->dtype, rw_op3(r, OP_WHERE, positive, x, below));
@@ -69,8 +68,8 @@ NodeId rule_elu(Rewrite *r) {
 NodeId rule_hardtanh(Rewrite *r) {
     NodeId x = rw_widen(r, rw_input(r, 0));
     sn_dtype dtype = (sn_dtype)rw_type(r, x).dtype;
-    NodeId low = rw_number(r, dtype, "low");
-    NodeId high = rw_number(r, dtype, "high");
+    NodeId low = rw_number(r, dtype, ATTR_LOW);
+    NodeId high = rw_number(r, dtype, ATTR_HIGH);
     NodeId y = rw_op2(r, OP_MINIMUM, rw_op2(r, OP_MAXIMUM, x, low), high);
     return rw_cast(r, (sn_dtype)r->node->dtype, y);
 }
@@ -78,8 +77,8 @@ NodeId rule_hardtanh(Rewrite *r) {
 NodeId rule_softplus(Rewrite *r) {
     NodeId x = rw_widen(r, rw_input(r, 0));
     sn_dtype dtype = (sn_dtype)rw_type(r, x).dtype;
-    NodeId beta = rw_number(r, dtype, "beta");
-    NodeId threshold = rw_number(r, dtype, "threshold");
+    NodeId beta = rw_number(r, dtype, ATTR_BETA);
+    NodeId threshold = rw_number(r, dtype, ATTR_THRESHOLD);
     NodeId scaled = rw_op2(r, OP_MUL, x, beta);
     NodeId soft = rw_op2(r, OP_DIV, rw_op1(r, OP_LOG1P, rw_op1(r, OP_EXP, scaled)), beta);
     NodeId y = rw_op3(r, OP_WHERE, rw_op2(r, OP_GT, scaled, threshold), x, soft);
@@ -91,7 +90,7 @@ NodeId rule_addcmul(Rewrite *r) {
     NodeId x = meet(r, result, rw_input(r, 0)), y = meet(r, result, rw_input(r, 1));
     NodeId z = meet(r, result, rw_input(r, 2));
     sn_dtype dtype = (sn_dtype)rw_type(r, x).dtype;
-    NodeId value = rw_number(r, dtype, "value");
+    NodeId value = rw_number(r, dtype, ATTR_VALUE);
     NodeId product = rw_op2(r, OP_MUL, rw_op2(r, OP_MUL, value, y), z);
     return rw_cast(r, result, rw_op2(r, OP_ADD, x, product));
 }

@@ -9,7 +9,7 @@
 /* Bit mask of the node's `axes` attribute. */
 static uint32_t axes_mask(const Rewrite *r) {
     int32_t count;
-    const int64_t *axes = node_attr_list(r->from, r->id, "axes", &count);
+    const int64_t *axes = node_attr_list(r->from, r->id, ATTR_AXES, &count);
     uint32_t mask = 0;
     for (int32_t i = 0; i < count; i++) mask |= 1u << axes[i];
     return mask;
@@ -112,7 +112,7 @@ NodeId rule_arg(Rewrite *r) {
 
 /* The count less the correction, not below 0. A fraction is taken off a number only. */
 static NodeId var_divisor(Rewrite *r, sn_dtype dtype, Dim count) {
-    double correction = node_attr_double(r->from, r->id, "correction");
+    double correction = node_attr_double(r->from, r->id, ATTR_CORRECTION);
     if (!dim_is_number(count) && correction == floor(correction) && fabs(correction) < 0x1p31) {
         Dim rest = dim_sub(r->to->table, count, dim_of((int64_t)correction));
         return rw_size(r, dtype, dim_larger(r->to->table, rest, dim_of(0)));
@@ -151,7 +151,7 @@ NodeId rule_cumsum(Rewrite *r) {
     if (rw_type(r, x).rank == 0) return finish(r, rw_op1(r, OP_CLONE, x));
     AttrList attrs;
     attrs.count = 0;
-    attr_int(&attrs, node_attr_int(r->from, r->id, "axis"));
+    attr_add_int(&attrs, node_attr_int(r->from, r->id, ATTR_AXIS));
     return finish(r, rw_emit(r, OP_CUMSUM, &x, 1, &attrs));
 }
 
@@ -162,7 +162,7 @@ static NodeId shifted(Rewrite *r, NodeId x, uint32_t mask) {
 
 /* The mask of the `axis` attribute; 0 for a scalar. */
 static uint32_t axis_mask(const Rewrite *r, NodeId x) {
-    return rw_type(r, x).rank ? 1u << node_attr_int(r->from, r->id, "axis") : 0;
+    return rw_type(r, x).rank ? 1u << node_attr_int(r->from, r->id, ATTR_AXIS) : 0;
 }
 
 NodeId rule_softmax(Rewrite *r) {
@@ -191,7 +191,7 @@ static uint32_t norm_mask(const Rewrite *r, NodeId x, NodeId weight) {
 
 static NodeId scale_rows(Rewrite *r, NodeId x, NodeId mean_square) {
     sn_dtype dtype = (sn_dtype)rw_type(r, x).dtype;
-    NodeId eps = rw_number(r, dtype, "eps");
+    NodeId eps = rw_number(r, dtype, ATTR_EPS);
     return rw_op2(r, OP_MUL, x, rw_op1(r, OP_RSQRT, rw_op2(r, OP_ADD, mean_square, eps)));
 }
 
@@ -221,15 +221,15 @@ NodeId rule_cross_entropy(Rewrite *r) {
     NodeId target = rw_cast(r, SN_I64, rw_input(r, 1));
     TensorType type = rw_type(r, x);
     int32_t axis = type.rank > 1 ? 1 : 0;
-    int64_t reduction = node_attr_int(r->from, r->id, "reduction");
+    int64_t reduction = node_attr_int(r->from, r->id, ATTR_REDUCTION);
     TensorType kept = type;
     kept.dims[axis] = dim_of(1);
     NodeId max = rw_reduce(r, OP_MAX, x, 1u << axis);
     NodeId sum = rw_reduce(r, OP_SUM, rw_op1(r, OP_EXP, rw_op2(r, OP_SUB, x, max)), 1u << axis);
     AttrList attrs;
     attrs.count = 0;
-    attr_int(&attrs, axis);
-    attr_int(&attrs, r->node->op); /* as */
+    attr_add_int(&attrs, axis);
+    attr_add_int(&attrs, r->node->op); /* as */
     NodeId index = rw_reshape(r, target, kept.dims, kept.rank);
     NodeId picked = rw_emit(r, OP_GATHER, (NodeId[]){x, index}, 2, &attrs);
     NodeId score = rw_op2(r, OP_SUB, picked, max);
@@ -244,7 +244,7 @@ NodeId rule_cross_entropy(Rewrite *r) {
 static NodeId attention_scores(Rewrite *r, NodeId query, NodeId key, NodeId mask) {
     TensorType q = rw_type(r, query), k = rw_type(r, key);
     sn_dtype dtype = (sn_dtype)q.dtype;
-    double scale = node_attr_double(r->from, r->id, "scale");
+    double scale = node_attr_double(r->from, r->id, ATTR_SCALE);
     if (scale == 0) scale = 1 / sqrt((double)dim_fixed(r->to->table, q.dims[q.rank - 1]));
     NodeId keys = rw_transpose(r, key, k.rank - 2, k.rank - 1);
     NodeId scores = rw_op2(r, OP_MATMUL, query, keys);
@@ -253,7 +253,7 @@ static NodeId attention_scores(Rewrite *r, NodeId query, NodeId key, NodeId mask
     if (mask != NODE_NONE && rw_type(r, mask).dtype == SN_BOOL)
         return rw_op3(r, OP_WHERE, mask, scores, least);
     if (mask != NODE_NONE) return rw_op2(r, OP_ADD, scores, rw_cast(r, dtype, mask));
-    if (!node_attr_int(r->from, r->id, "causal")) return scores;
+    if (!node_attr_bool(r->from, r->id, ATTR_CAUSAL)) return scores;
     Dim dims[2] = {q.dims[q.rank - 2], k.dims[k.rank - 2]};
     NodeId column = rw_iota(r, dims, 2, 1), row = rw_iota(r, dims, 2, 0);
     NodeId seen = rw_op2(r, OP_GE, row, column);
@@ -266,7 +266,7 @@ NodeId rule_attention(Rewrite *r) {
     NodeId scores = attention_scores(r, query, key, rw_input(r, 3));
     AttrList attrs;
     attrs.count = 0;
-    attr_int(&attrs, rw_type(r, scores).rank - 1);
+    attr_add_int(&attrs, rw_type(r, scores).rank - 1);
     NodeId weights = rw_emit(r, OP_SOFTMAX, &scores, 1, &attrs);
     return finish(r, rw_op2(r, OP_MATMUL, weights, value));
 }

@@ -10,8 +10,8 @@ static NodeId finish_dims(Rewrite *r, NodeId x) {
 }
 
 NodeId rule_transpose(Rewrite *r) {
-    int32_t axis0 = (int32_t)node_attr_int(r->from, r->id, "axis0");
-    int32_t axis1 = (int32_t)node_attr_int(r->from, r->id, "axis1");
+    int32_t axis0 = (int32_t)node_attr_int(r->from, r->id, ATTR_AXIS0);
+    int32_t axis1 = (int32_t)node_attr_int(r->from, r->id, ATTR_AXIS1);
     return axis0 == axis1 ? rw_input(r, 0) : rw_transpose(r, rw_input(r, 0), axis0, axis1);
 }
 
@@ -25,9 +25,9 @@ static NodeId slice(Rewrite *r, NodeId x, const Dim *starts, const Dim *steps, c
     int32_t rank = rw_type(r, x).rank;
     AttrList attrs;
     attrs.count = 0;
-    attr_dims(&attrs, starts, rank);
-    attr_dims(&attrs, steps, rank);
-    attr_dims(&attrs, dims, rank);
+    attr_add_dims(&attrs, starts, rank);
+    attr_add_dims(&attrs, steps, rank);
+    attr_add_dims(&attrs, dims, rank);
     return rw_emit(r, OP_SLICE, &x, 1, &attrs);
 }
 
@@ -41,15 +41,15 @@ static NodeId slice_axis(Rewrite *r, NodeId x, int32_t axis, Dim start, Dim leng
 }
 
 NodeId rule_select(Rewrite *r) {
-    int32_t axis = (int32_t)node_attr_int(r->from, r->id, "axis");
-    Dim index = node_attr_dim(r->from, r->id, "index");
+    int32_t axis = (int32_t)node_attr_int(r->from, r->id, ATTR_AXIS);
+    Dim index = node_attr_dim(r->from, r->id, ATTR_INDEX);
     return finish_dims(r, slice_axis(r, rw_input(r, 0), axis, index, dim_of(1)));
 }
 
 NodeId rule_narrow(Rewrite *r) {
-    int32_t axis = (int32_t)node_attr_int(r->from, r->id, "axis");
-    return slice_axis(r, rw_input(r, 0), axis, node_attr_dim(r->from, r->id, "start"),
-                      node_attr_dim(r->from, r->id, "length"));
+    int32_t axis = (int32_t)node_attr_int(r->from, r->id, ATTR_AXIS);
+    return slice_axis(r, rw_input(r, 0), axis, node_attr_dim(r->from, r->id, ATTR_START),
+                      node_attr_dim(r->from, r->id, ATTR_LENGTH));
 }
 
 NodeId rule_flip(Rewrite *r) {
@@ -57,7 +57,7 @@ NodeId rule_flip(Rewrite *r) {
     TensorType type = rw_type(r, x);
     Dim starts[SN_MAX_RANK] = {{0}}, steps[SN_MAX_RANK];
     int32_t count;
-    const int64_t *axes = node_attr_list(r->from, r->id, "axes", &count);
+    const int64_t *axes = node_attr_list(r->from, r->id, ATTR_AXES, &count);
     for (int32_t i = 0; i < type.rank; i++) steps[i] = dim_of(1);
     for (int32_t i = 0; i < count; i++) {
         Dim size = type.dims[axes[i]];
@@ -71,8 +71,8 @@ NodeId rule_flip(Rewrite *r) {
 static NodeId empty(Rewrite *r, const TensorType *type) {
     AttrList attrs;
     attrs.count = 0;
-    attr_dims(&attrs, type->dims, type->rank);
-    attr_int(&attrs, type->dtype);
+    attr_add_dims(&attrs, type->dims, type->rank);
+    attr_add_int(&attrs, type->dtype);
     return rw_emit(r, OP_EMPTY, NULL, 0, &attrs);
 }
 
@@ -84,15 +84,15 @@ static NodeId put(Rewrite *r, NodeId whole, NodeId part, int32_t axis, Dim start
     starts[axis] = start;
     AttrList attrs;
     attrs.count = 0;
-    attr_dims(&attrs, starts, rank);
-    attr_dims(&attrs, steps, rank);
+    attr_add_dims(&attrs, starts, rank);
+    attr_add_dims(&attrs, steps, rank);
     return rw_emit(r, OP_PUT_SLICE, (NodeId[]){whole, part}, 2, &attrs);
 }
 
 /* cat and stack: each part becomes a write. A single part is a copy. */
 static NodeId join(Rewrite *r, bool stack) {
     TensorType type = node_type(r->from, r->id);
-    int32_t axis = (int32_t)node_attr_int(r->from, r->id, "axis");
+    int32_t axis = (int32_t)node_attr_int(r->from, r->id, ATTR_AXIS);
     if (type_is_empty(r->to->table, &type)) /* memory that nothing is written to has no value */
         return rw_expand(r, rw_literal(r, (sn_dtype)type.dtype, 0), type.dims, type.rank);
     NodeId whole = empty(r, &type);
@@ -127,7 +127,7 @@ NodeId rule_pad(Rewrite *r) {
     NodeId x = rw_widen(r, rw_input(r, 0));
     TensorType type = rw_type(r, x);
     int32_t count;
-    const Dim *pads = node_attr_dims(r->from, r->id, "pads", &count);
+    const Dim *pads = node_attr_dims(r->from, r->id, ATTR_PADS, &count);
     Dim grow[2 * SN_MAX_RANK], starts[SN_MAX_RANK] = {{0}}, steps[SN_MAX_RANK];
     bool crops = false, grows = false;
     for (int32_t i = 0; i < type.rank; i++) steps[i] = dim_of(1);
@@ -148,8 +148,8 @@ NodeId rule_pad(Rewrite *r) {
     if (!grows) return rw_op1(r, OP_CLONE, rw_cast(r, result, x));
     AttrList attrs;
     attrs.count = 0;
-    attr_dims(&attrs, grow, count);
-    attr_double(&attrs, node_attr_double(r->from, r->id, "value"));
+    attr_add_dims(&attrs, grow, count);
+    attr_add_double(&attrs, node_attr_double(r->from, r->id, ATTR_VALUE));
     return rw_cast(r, result, rw_emit(r, OP_PAD, &x, 1, &attrs));
 }
 
@@ -157,21 +157,21 @@ NodeId rule_pad(Rewrite *r) {
 static int64_t written_as(const Rewrite *r) {
     OpCode op = (OpCode)r->node->op;
     bool again = op == OP_GATHER || op == OP_INDEX_SELECT;
-    int64_t as = again ? node_attr_int(r->from, r->id, "as") : 0;
+    int64_t as = again ? node_attr_int(r->from, r->id, ATTR_AS) : 0;
     return as ? as : (int64_t)op;
 }
 
 static NodeId with_axis(Rewrite *r, OpCode op, NodeId x, int64_t axis, NodeId index) {
     AttrList attrs;
     attrs.count = 0;
-    attr_int(&attrs, axis);
-    attr_int(&attrs, written_as(r));
+    attr_add_int(&attrs, axis);
+    attr_add_int(&attrs, written_as(r));
     return rw_emit(r, op, (NodeId[]){x, rw_cast(r, SN_I64, index)}, 2, &attrs);
 }
 
 NodeId rule_gather(Rewrite *r) {
     const Dim one = {1};
-    int64_t axis = node_attr_int(r->from, r->id, "axis");
+    int64_t axis = node_attr_int(r->from, r->id, ATTR_AXIS);
     NodeId x = rw_input(r, 0), index = rw_input(r, 1);
     if (rw_type(r, x).rank == 0) { /* as 1-d tensors of one element */
         x = rw_reshape(r, x, &one, 1);
@@ -188,7 +188,7 @@ NodeId rule_index_select(Rewrite *r) {
     const Dim one = {1};
     if (rw_type(r, x).rank == 0) x = rw_reshape(r, x, &one, 1);
     if (rw_type(r, index).rank == 0) index = rw_reshape(r, index, &one, 1);
-    int64_t axis = node_attr_int(r->from, r->id, "axis");
+    int64_t axis = node_attr_int(r->from, r->id, ATTR_AXIS);
     return finish_dims(r, with_axis(r, OP_INDEX_SELECT, x, axis, index));
 }
 
@@ -203,7 +203,7 @@ NodeId rule_tri(Rewrite *r) {
     NodeId x = rw_input(r, 0);
     TensorType type = rw_type(r, x);
     const Dim *dims = type.dims + type.rank - 2;
-    Dim diagonal = node_attr_dim(r->from, r->id, "diagonal");
+    Dim diagonal = node_attr_dim(r->from, r->id, ATTR_DIAGONAL);
     NodeId row = rw_iota(r, dims, 2, 0), column = rw_iota(r, dims, 2, 1);
     NodeId limit = rw_op2(r, OP_ADD, row, rw_size(r, SN_I64, diagonal));
     OpCode kept = r->node->op == OP_TRIL ? OP_GE : OP_LE;
@@ -216,8 +216,8 @@ NodeId rule_tri(Rewrite *r) {
 NodeId rule_arange(Rewrite *r) {
     TensorType type = node_type(r->from, r->id);
     sn_dtype dtype = dtype_is_float((sn_dtype)type.dtype) ? SN_F64 : SN_I64;
-    NodeId start = rw_number(r, dtype, "start");
-    NodeId step = rw_number(r, dtype, "step");
+    NodeId start = rw_number(r, dtype, ATTR_START);
+    NodeId step = rw_number(r, dtype, ATTR_STEP);
     NodeId index = rw_cast(r, dtype, rw_iota(r, type.dims, 1, 0));
     NodeId y = rw_op2(r, OP_ADD, start, rw_op2(r, OP_MUL, index, step));
     return rw_cast(r, (sn_dtype)type.dtype, y);
@@ -225,7 +225,7 @@ NodeId rule_arange(Rewrite *r) {
 
 NodeId rule_full(Rewrite *r) {
     TensorType type = node_type(r->from, r->id);
-    NodeId value = rw_number(r, (sn_dtype)type.dtype, "value");
+    NodeId value = rw_number(r, (sn_dtype)type.dtype, ATTR_VALUE);
     /* A copy, so that the result is memory of its own like any other. */
     return rw_op1(r, OP_CLONE, rw_expand(r, value, type.dims, type.rank));
 }
@@ -234,7 +234,7 @@ NodeId rule_one_hot(Rewrite *r) {
     NodeId index = rw_cast(r, SN_I64, rw_input(r, 0));
     AttrList attrs;
     attrs.count = 0;
-    attr_int(&attrs, node_attr_int(r->from, r->id, "classes"));
+    attr_add_int(&attrs, node_attr_int(r->from, r->id, ATTR_CLASSES));
     return rw_emit(r, OP_ONE_HOT, &index, 1, &attrs);
 }
 
@@ -255,7 +255,7 @@ NodeId rule_scatter(Rewrite *r) {
     if (rw_type(r, source).rank == 0) source = rw_reshape(r, source, &one, 1);
     AttrList attrs;
     attrs.count = 0;
-    attr_int(&attrs, node_attr_int(r->from, r->id, "axis"));
+    attr_add_int(&attrs, node_attr_int(r->from, r->id, ATTR_AXIS));
     NodeId y = rw_emit(r, op, (NodeId[]){x, index, source}, 3, &attrs);
     return finish_dims(r, rw_cast(r, dtype, y));
 }
@@ -264,9 +264,9 @@ static NodeId draw(Rewrite *r, OpCode op, const TensorType *type, NodeId state) 
     sn_dtype dtype = dtype_compute((sn_dtype)type->dtype);
     AttrList attrs;
     attrs.count = 0;
-    attr_dims(&attrs, type->dims, type->rank);
-    attr_int(&attrs, dtype);
-    attr_int(&attrs, node_attr_int(r->from, r->id, "offset"));
+    attr_add_dims(&attrs, type->dims, type->rank);
+    attr_add_int(&attrs, dtype);
+    attr_add_int(&attrs, node_attr_int(r->from, r->id, ATTR_OFFSET));
     return rw_cast(r, (sn_dtype)type->dtype, rw_emit(r, op, &state, 1, &attrs));
 }
 
@@ -290,7 +290,7 @@ NodeId rule_dropout(Rewrite *r) {
     TensorType type = rw_type(r, x);
     TensorType drawn = type;
     drawn.dtype = SN_F32;
-    double p = node_attr_double(r->from, r->id, "p");
+    double p = node_attr_double(r->from, r->id, ATTR_P);
     NodeId u = draw(r, OP_RAND, &drawn, rw_input(r, 1));
     NodeId kept = rw_op2(r, OP_GE, u, rw_hoisted(r, SN_F32, p));
     sn_dtype dtype = (sn_dtype)type.dtype;

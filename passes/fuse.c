@@ -227,16 +227,16 @@ static Group space_of(const Graph *graph, NodeId id) {
     int32_t first = 0, last = 0;
     if (op_is(op, CLASS_REDUCE)) {
         int32_t count;
-        const int64_t *axes = node_attr_list(graph, id, "axes", &count);
+        const int64_t *axes = node_attr_list(graph, id, ATTR_AXES, &count);
         g.shape_of = node_inputs(graph, node)[0];
         first = count ? (int32_t)axes[0] : 0;
         last = count ? (int32_t)axes[count - 1] + 1 : 0;
         bool sums = op == OP_SUM || op == OP_PROD;
-        g.order = sums ? (uint8_t)node_attr_int(graph, id, "order") : REDUCE_FREE;
+        g.order = sums ? (uint8_t)node_attr_int(graph, id, ATTR_ORDER) : REDUCE_FREE;
     } else if (is_sequential(op)) {
         if (op == OP_SCATTER_ADD) g.shape_of = node_inputs(graph, node)[1];
         if (op == OP_INDEX_COPY) g.shape_of = node_inputs(graph, node)[2];
-        first = (int32_t)node_attr_int(graph, id, "axis");
+        first = (int32_t)node_attr_int(graph, id, ATTR_AXIS);
         last = first + 1;
         g.sequential = true;
     } else if (op == OP_PUT_SLICE || op == OP_PUT_DIAGONAL) {

@@ -243,8 +243,8 @@ void index_unflatten(IndexSpace *space, const IndexExpr *position, const Dim *di
 static void through_slice(const IndexSpace *space, const Graph *graph, NodeId view,
                           const IndexExpr *result, IndexExpr *input) {
     int32_t rank, again;
-    const Dim *starts = node_attr_dims(graph, view, "starts", &rank);
-    const Dim *steps = node_attr_dims(graph, view, "steps", &again);
+    const Dim *starts = node_attr_dims(graph, view, ATTR_STARTS, &rank);
+    const Dim *steps = node_attr_dims(graph, view, ATTR_STEPS, &again);
     for (int32_t i = 0; i < rank; i++) {
         input[i] = index_constant(starts[i]);
         add_plain(space, &input[i], steps[i], &result[i]);
@@ -253,9 +253,9 @@ static void through_slice(const IndexSpace *space, const Graph *graph, NodeId vi
 
 static void through_diagonal(const IndexSpace *space, const Graph *graph, NodeId view,
                              const IndexExpr *result, IndexExpr *input) {
-    int64_t offset = node_attr_int(graph, view, "offset");
-    int64_t axis0 = node_attr_int(graph, view, "axis0"),
-            axis1 = node_attr_int(graph, view, "axis1");
+    int64_t offset = node_attr_int(graph, view, ATTR_OFFSET);
+    int64_t axis0 = node_attr_int(graph, view, ATTR_AXIS0),
+            axis1 = node_attr_int(graph, view, ATTR_AXIS1);
     int32_t rank = graph_node(graph, view)->rank, at = 0;
     for (int32_t i = 0; i < rank + 1; i++)
         if (i != axis0 && i != axis1) input[i] = result[at++];
@@ -282,7 +282,7 @@ static void through_recorded(const IndexSpace *space, const Graph *graph, NodeId
                              const IndexExpr *result, IndexExpr *input) {
     const Node *node = graph_node(graph, view);
     const Node *from = graph_node(graph, node_inputs(graph, node)[0]);
-    const int64_t *words = node_attrs(graph, node);
+    const int64_t *words = node_attrs(graph, node).words;
     if (node->op == OP_SELECT) {
         for (int32_t i = 0, at = 0; i < from->rank; i++)
             input[i] = i == words[0] ? index_constant((Dim){words[1]}) : result[at++];
@@ -310,7 +310,7 @@ void index_through_view(IndexSpace *space, const Graph *graph, NodeId view, cons
     switch (node->op) {
     case OP_PERMUTE: {
         int32_t rank;
-        const int64_t *axes = node_attr_list(graph, view, "axes", &rank);
+        const int64_t *axes = node_attr_list(graph, view, ATTR_AXES, &rank);
         for (int32_t i = 0; i < rank; i++) input[axes[i]] = result[i];
         return;
     }

@@ -146,8 +146,7 @@ static NodeId copy_reader(PassContext *context, Graph *to, NodeId id, const Node
         if (inputs[j] == NODE_NONE) return NODE_NONE;
         context->program->reorders += node->op == OP_GEMM;
     }
-    attrs.count = node->n_attrs;
-    memcpy(attrs.words, node_attrs(from, node), sizeof(int64_t) * node->n_attrs);
+    attr_copy(&attrs, node_attrs(from, node));
     return graph_emit(to, (OpCode)node->op, inputs, node->n_inputs, &attrs, site, context->error);
 }
 

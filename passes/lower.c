@@ -146,7 +146,7 @@ static void emit_reduction(Lower *l, NodeId id) {
     bool sums = node->op == OP_SUM || node->op == OP_PROD;
     KInst inst = {.op = (uint16_t)reduction_op((OpCode)node->op),
                   .dtype = node->dtype,
-                  .order = (uint8_t)(sums ? node_attr_int(l->graph, id, "order") : REDUCE_FREE),
+                  .order = (uint8_t)(sums ? node_attr_int(l->graph, id, ATTR_ORDER) : REDUCE_FREE),
                   .in = {value, KVALUE_NONE, KVALUE_NONE},
                   .site = node->site};
     if (!dtype_is_float((sn_dtype)node->dtype)) inst.order = REDUCE_FREE;
@@ -209,17 +209,17 @@ static void updated_index(Lower *l, NodeId id, const IndexExpr *value_index, Ind
     const Node *node = graph_node(l->graph, id);
     if (node->op == OP_PUT_SLICE) {
         int32_t rank;
-        const Dim *starts = node_attr_dims(l->graph, id, "starts", &rank);
-        const Dim *steps = node_attr_dims(l->graph, id, "steps", &rank);
+        const Dim *starts = node_attr_dims(l->graph, id, ATTR_STARTS, &rank);
+        const Dim *steps = node_attr_dims(l->graph, id, ATTR_STEPS, &rank);
         for (int32_t i = 0; i < rank; i++) {
             index[i] = index_constant(starts[i]);
             index_add(&l->space, &index[i], steps[i], &value_index[i]);
         }
         return;
     }
-    int64_t offset = node_attr_int(l->graph, id, "offset");
-    int64_t axis0 = node_attr_int(l->graph, id, "axis0"),
-            axis1 = node_attr_int(l->graph, id, "axis1");
+    int64_t offset = node_attr_int(l->graph, id, ATTR_OFFSET);
+    int64_t axis0 = node_attr_int(l->graph, id, ATTR_AXIS0),
+            axis1 = node_attr_int(l->graph, id, ATTR_AXIS1);
     int32_t at = 0;
     for (int32_t i = 0; i < node->rank; i++)
         if (i != axis0 && i != axis1) index[i] = value_index[at++];
@@ -246,7 +246,7 @@ static void emit_scatter(Lower *l, NodeId id, StoreList *stores) {
     const Node *node = graph_node(l->graph, id);
     const NodeId *inputs = node_inputs(l->graph, node);
     bool adds = node->op == OP_SCATTER_ADD;
-    int32_t axis = (int32_t)node_attr_int(l->graph, id, "axis");
+    int32_t axis = (int32_t)node_attr_int(l->graph, id, ATTR_AXIS);
     IndexExpr index[SN_MAX_RANK], target[SN_MAX_RANK];
     lower_own_index(l, inputs[adds ? 1 : 2], index);
     KValue source = lower_value(l, inputs[2], index);
@@ -540,7 +540,7 @@ static sn_status lower_gemm(Lower *l, NodeId id) {
     sizes[0] = rank == 4 ? dims[0] : dim_of(1);
     memcpy(sizes + 1, dims + rank - 3, sizeof *sizes * 3);
     sizes[4] = node_dims(l->graph, graph_node(l->graph, inputs[0]))[rank - 1];
-    gemm->relu = node_attr_int(l->graph, id, "relu") != 0;
+    gemm->relu = node_attr_bool(l->graph, id, ATTR_RELU);
     gemm->dtype = node->dtype;
     gemm->a = gemm_operand(l, inputs[0], numbers + GEMM_A_STRIDES);
     gemm->b = gemm_operand(l, inputs[1], numbers + GEMM_B_STRIDES);

@@ -161,7 +161,7 @@ static bool note_check(Lower *l, NodeId node, Dim limit) {
                           .limit = program_sizes(l->program, l->graph->table, &limit, 1)};
     if (check.limit == PLACE_NONE) return false;
     bool made = n->op == OP_GATHER || n->op == OP_INDEX_SELECT;
-    int64_t as = made ? node_attr_int(l->graph, node, "as") : 0;
+    int64_t as = made ? node_attr_int(l->graph, node, ATTR_AS) : 0;
     if (as > 0 && as < OP_COUNT) check.op = (uint16_t)as;
     return vec_push(&l->program->checks, check);
 }
@@ -301,7 +301,7 @@ static KValue load(Lower *l, NodeId node, const IndexExpr *index) {
 
 static KValue constant(Lower *l, NodeId id) {
     const Node *node = graph_node(l->graph, id);
-    const int64_t *attrs = node_attrs(l->graph, node);
+    const int64_t *attrs = node_attrs(l->graph, node).words;
     sn_dtype dtype = (sn_dtype)node->dtype;
     if (attrs[1]) {
         sn_dtype word = dtype_compute(dtype); /* parameter words hold compute types */
@@ -355,7 +355,7 @@ static KValue pointwise(Lower *l, NodeId id, const IndexExpr *index) {
     KValue value = contracted(l, node, in);
     if (value == KVALUE_NONE)
         value = scalar_expand(l->builder, (OpCode)node->op, (sn_dtype)node->dtype, in,
-                              node->n_inputs, node_attrs(l->graph, node), l->context->error);
+                              node->n_inputs, node_attrs(l->graph, node).words, l->context->error);
     return lower_depth_at(l, value, depth);
 }
 
@@ -371,7 +371,7 @@ static KValue under(Lower *l, KValue predicate, NodeId node, const IndexExpr *in
 static KValue gather(Lower *l, NodeId id, const IndexExpr *index) {
     const Node *node = graph_node(l->graph, id);
     NodeId x = node_inputs(l->graph, node)[0], which = node_inputs(l->graph, node)[1];
-    int32_t axis = (int32_t)node_attr_int(l->graph, id, "axis");
+    int32_t axis = (int32_t)node_attr_int(l->graph, id, ATTR_AXIS);
     const Node *source = graph_node(l->graph, x);
     Dim size = node_dims(l->graph, source)[axis];
     KValue at = lower_value(l, which, node->op == OP_GATHER ? index : &index[axis]);
@@ -389,7 +389,7 @@ static KValue pad(Lower *l, NodeId id, const IndexExpr *index) {
     NodeId x = node_inputs(l->graph, node)[0];
     const Node *source = graph_node(l->graph, x);
     int32_t count;
-    const Dim *pads = node_attr_dims(l->graph, id, "pads", &count);
+    const Dim *pads = node_attr_dims(l->graph, id, ATTR_PADS, &count);
     IndexExpr inner[SN_MAX_RANK];
     KValue inside = KVALUE_NONE;
     for (int32_t i = 0; i < node->rank; i++) inner[i] = index[i];
@@ -401,7 +401,7 @@ static KValue pad(Lower *l, NodeId id, const IndexExpr *index) {
         inside = both(l, inside, in_range(l, at, node_dims(l->graph, source)[axis]));
     }
     sn_dtype dtype = (sn_dtype)node->dtype;
-    uint64_t bits = dtype_bits_from_double(dtype, node_attr_double(l->graph, id, "value"));
+    uint64_t bits = dtype_bits_from_double(dtype, node_attr_double(l->graph, id, ATTR_VALUE));
     KValue value = under(l, inside, x, inner);
     KValue outside = bits_value(l, dtype, (int64_t)bits);
     return lower_op(l, OP_WHERE, inside, value, outside);
@@ -428,7 +428,7 @@ static KValue random(Lower *l, NodeId id, const IndexExpr *index) {
     word = index_constant(dim_of(1));
     KValue counter = lower_value(l, state, &word);
     IndexExpr position = index_flatten(&l->space, index, node_dims(l->graph, node), node->rank);
-    Dim offset = node_attr_dim(l->graph, id, "offset");
+    Dim offset = node_attr_dim(l->graph, id, ATTR_OFFSET);
     position.constant = dim_add(l->graph->table, position.constant, offset);
     KValue number = lower_index_value(l, &position);
     if (l->failed) return KVALUE_NONE;
@@ -512,7 +512,7 @@ static KValue make_leaf(Lower *l, NodeId id, const IndexExpr *index) {
     case OP_CONST:
         return constant(l, id);
     case OP_IOTA:
-        return lower_index_value(l, &index[node_attr_int(l->graph, id, "axis")]);
+        return lower_index_value(l, &index[node_attr_int(l->graph, id, ATTR_AXIS)]);
     default: /* OP_EMPTY */
         return int_const(l, 0);
     }

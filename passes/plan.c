@@ -141,8 +141,8 @@ static IndexExpr written_position(Planner *p, const Group *group, NodeId id) {
     index_unflatten(&p->space, &position, node_dims(p->graph, graph_node(p->graph, value)),
                     node->rank, index);
     int32_t rank;
-    const Dim *starts = node_attr_dims(p->graph, id, "starts", &rank);
-    const Dim *steps = node_attr_dims(p->graph, id, "steps", &rank);
+    const Dim *starts = node_attr_dims(p->graph, id, ATTR_STARTS, &rank);
+    const Dim *steps = node_attr_dims(p->graph, id, ATTR_STEPS, &rank);
     for (int32_t i = 0; i < rank; i++) {
         IndexExpr scaled = index_constant(starts[i]);
         index_add(&p->space, &scaled, steps[i], &index[i]);
@@ -195,7 +195,7 @@ NodeId checked_index(const Graph *graph, NodeId id, Dim *size) {
         *size = node_dims(graph, node)[node->rank - 1];
         return inputs[0];
     }
-    *size = node_dims(graph, graph_node(graph, inputs[0]))[node_attr_int(graph, id, "axis")];
+    *size = node_dims(graph, graph_node(graph, inputs[0]))[node_attr_int(graph, id, ATTR_AXIS)];
     return inputs[1];
 }
 

@@ -175,7 +175,7 @@ static void walk_member(Walk *w, NodeId id, const IndexExpr *index) {
         return;
     case OP_INDEX_SELECT:
         walk_anywhere(w, inputs[0]);
-        walk(w, inputs[1], &index[node_attr_int(w->graph, id, "axis")]);
+        walk(w, inputs[1], &index[node_attr_int(w->graph, id, ATTR_AXIS)]);
         return;
     case OP_PAD:
         walk_anywhere(w, inputs[0]);
@@ -195,7 +195,7 @@ static void walk_member(Walk *w, NodeId id, const IndexExpr *index) {
         return;
     case OP_INDEX_COPY:
         walk_base(w, inputs[0]);
-        walk(w, inputs[1], &index[node_attr_int(w->graph, id, "axis")]);
+        walk(w, inputs[1], &index[node_attr_int(w->graph, id, ATTR_AXIS)]);
         walk(w, inputs[2], index);
         return;
     case OP_RAND:
@@ -239,7 +239,7 @@ void base_strides(const Graph *graph, NodeId base, Dim *strides) {
     const Node *node = graph_node(graph, base);
     if (node->op == OP_INPUT) {
         int32_t count;
-        const Dim *own = node_attr_dims(graph, base, "strides", &count);
+        const Dim *own = node_attr_dims(graph, base, ATTR_STRIDES, &count);
         if (count) {
             memcpy(strides, own, sizeof *own * (size_t)count);
             return;

@@ -25,7 +25,7 @@ NodeId graph_copy_node(const Graph *from, NodeId id, Graph *to, const NodeId *ma
     if (node->op == OP_INPUT) {
         TensorType type = node_type(from, id);
         int32_t count;
-        const Dim *strides = node_attr_dims(from, id, "strides", &count);
+        const Dim *strides = node_attr_dims(from, id, ATTR_STRIDES, &count);
         return graph_input(to, &type, count ? strides : NULL, site, error);
     }
     NodeId few[8];
@@ -42,8 +42,7 @@ NodeId graph_copy_node(const Graph *from, NodeId id, Graph *to, const NodeId *ma
         inputs[j] = input == NODE_NONE ? NODE_NONE : map[input];
     }
     AttrList attrs;
-    attrs.count = node->n_attrs;
-    memcpy(attrs.words, node_attrs(from, node), sizeof(int64_t) * node->n_attrs);
+    attr_copy(&attrs, node_attrs(from, node));
     NodeId copy;
     if (node->op == OP_CONST && attrs.words[1] == CONST_SIZE)
         copy = graph_size(to, (sn_dtype)node->dtype, (Dim){attrs.words[0]}, site, error);

@@ -33,7 +33,7 @@ static bool find_split(const Rewrite *r, int32_t threads, Split *s) {
     if (op != OP_SUM && op != OP_PROD && op != OP_MAX && op != OP_MIN) return false;
     TensorType type = node_type(r->from, node_inputs(r->from, node)[0]);
     int32_t count;
-    const int64_t *axes = node_attr_list(r->from, r->id, "axes", &count);
+    const int64_t *axes = node_attr_list(r->from, r->id, ATTR_AXES, &count);
     if (!count) return false;
     int32_t first = (int32_t)axes[0], last = (int32_t)axes[count - 1] + 1;
     DimTable *t = r->from->table;
@@ -42,7 +42,7 @@ static bool find_split(const Rewrite *r, int32_t threads, Split *s) {
     s->k = dims_count(t, type.dims + first, last - first);
     s->b = dims_count(t, type.dims + last, type.rank - last);
     bool sums = op == OP_SUM || op == OP_PROD;
-    s->order = sums ? (ReduceOrder)node_attr_int(r->from, r->id, "order") : REDUCE_FREE;
+    s->order = sums ? (ReduceOrder)node_attr_int(r->from, r->id, ATTR_ORDER) : REDUCE_FREE;
     /* Where to cut is a matter of speed alone, so the sizes at hand may decide. */
     int64_t a = dim_hint(t, s->a), k = dim_hint(t, s->k), b = dim_hint(t, s->b);
     if (s->order == REDUCE_TREE || a * b == 0) return false;
@@ -79,8 +79,8 @@ static NodeId pad_rows(Rewrite *r, NodeId x, const Split *s) {
     if (dim_is(missing, 0)) return x;
     AttrList attrs;
     attrs.count = 0;
-    attr_dims(&attrs, (Dim[]){{0}, {0}, {0}, missing}, 4);
-    attr_double(&attrs, identity((OpCode)r->node->op, (sn_dtype)rw_type(r, x).dtype));
+    attr_add_dims(&attrs, (Dim[]){{0}, {0}, {0}, missing}, 4);
+    attr_add_double(&attrs, identity((OpCode)r->node->op, (sn_dtype)rw_type(r, x).dtype));
     return rw_emit(r, OP_PAD, &x, 1, &attrs);
 }
 
@@ -88,9 +88,9 @@ static NodeId reduce_axis(Rewrite *r, NodeId x, int64_t axis, ReduceOrder order)
     OpCode op = (OpCode)r->node->op;
     AttrList attrs;
     attrs.count = 0;
-    attr_list(&attrs, &axis, 1);
-    attr_int(&attrs, 1);
-    if (op == OP_SUM || op == OP_PROD) attr_int(&attrs, order);
+    attr_add_list(&attrs, &axis, 1);
+    attr_add_int(&attrs, 1);
+    if (op == OP_SUM || op == OP_PROD) attr_add_int(&attrs, order);
     return rw_emit(r, op, &x, 1, &attrs);
 }
 

@@ -190,7 +190,7 @@ static OracleStatus computed(const OracleStep *oracle, const FuzzStep *step,
     sn_dtype dtype = copies ? source->dtype : (sn_dtype)result->dtype;
     if (!prepare(value, dtype, result->rank, result->dims)) return ORACLE_NO_MEMORY;
     if (!copies) return moved(oracle, step, value);
-    attr_list(&attrs, result->dims, result->rank);
+    attr_add_list(&attrs, result->dims, result->rank);
     return oracle_apply(OP_EXPAND, source, 1, 0, &attrs, value);
 }
 
@@ -371,7 +371,7 @@ static bool case_inputs(GraphCase *c, const FuzzProgram *p) {
         const sn_tensor *x = c->inputs[i];
         int32_t count;
         const int64_t *strides =
-            node_attr_list(&c->graph, c->graph.inputs.data[i], "strides", &count);
+            node_attr_list(&c->graph, c->graph.inputs.data[i], ATTR_STRIDES, &count);
         same = is.dtype == x->dtype && is.rank == x->rank &&
                memcmp(is.dims, x->dims, sizeof(int64_t) * is.rank) == 0 &&
                memcmp(strides, x->strides, sizeof(int64_t) * (size_t)count) == 0;

@@ -221,9 +221,9 @@ static void step_attrs(const FuzzStep *step, AttrList *list) {
         const int64_t *words = step->words + attrs[i].at, *entries = words + 1;
         if (attrs[i].param->kind == 'L') {
             int32_t count = faulty_list(step->fault, &entries, (int32_t)words[0]);
-            attr_list(list, entries, count);
+            attr_add_list(list, entries, count);
         } else {
-            attr_int(list, words[0]);
+            attr_add_int(list, words[0]);
         }
     }
 }

@@ -119,7 +119,7 @@ OracleStatus oracle_apply(OpCode op, const OracleTensor *inputs, int32_t n_input
 }
 
 static OracleStatus constant(const Graph *graph, NodeId id, OracleTensor *value) {
-    uint64_t bits = (uint64_t)node_attr_int(graph, id, "bits");
+    uint64_t bits = (uint64_t)node_attr_int(graph, id, ATTR_BITS);
     oracle_put(value, 0, read_element(value->dtype, &bits));
     return ORACLE_OK;
 }
@@ -144,7 +144,7 @@ static OracleStatus interpret(const Graph *graph, NodeId id, OracleTensor *value
         if (node_type(graph, input).strength == STRENGTH_WEAK) weak |= 1u << i;
     }
     AttrList attrs = {.count = node->n_attrs};
-    memcpy(attrs.words, node_attrs(graph, node), sizeof(int64_t) * node->n_attrs);
+    memcpy(attrs.words, node_attrs(graph, node).words, sizeof(int64_t) * node->n_attrs);
     OracleStatus status =
         oracle_apply((OpCode)node->op, operands, node->n_inputs, weak, &attrs, value);
     value->exact = value->exact && exact;

@@ -69,7 +69,7 @@ static NodeId cast(NodeId x, sn_dtype dtype) {
 
 static NodeId list_op(OpCode op, NodeId x, int32_t count, const int64_t *values) {
     AttrList attrs = {.count = 0};
-    attr_list(&attrs, values, count);
+    attr_add_list(&attrs, values, count);
     return emit(op, x, NODE_NONE, &attrs);
 }
 
@@ -314,7 +314,7 @@ static void test_chains_of_views_merge(void **state) {
     NodeId twice = list_op(OP_PERMUTE, once, 3, turn);
     assert_int_equal(node_inputs(&g, graph_node(&g, twice))[0], cube);
     int32_t count;
-    const int64_t *axes = node_attr_list(&g, twice, "axes", &count);
+    const int64_t *axes = node_attr_list(&g, twice, ATTR_AXES, &count);
     assert_memory_equal(axes, back, sizeof back);
     static const int64_t dims[] = {4, 2, 3};
     assert_memory_equal(node_dims(&g, graph_node(&g, twice)), dims, sizeof dims);
@@ -331,9 +331,9 @@ static void assert_const(NodeId id, sn_dtype dtype, double value) {
     const Node *node = graph_node(&g, id);
     assert_int_equal(node->op, OP_CONST);
     assert_int_equal(node->dtype, dtype);
-    assert_int_equal((uint64_t)node_attrs(&g, node)[0], dtype_bits_from_double(dtype, value));
-    assert_int_equal(node_attrs(&g, node)[1], 0);
-    assert_int_equal(node_attrs(&g, node)[2], 0);
+    assert_int_equal((uint64_t)node_attrs(&g, node).words[0], dtype_bits_from_double(dtype, value));
+    assert_int_equal(node_attrs(&g, node).words[1], 0);
+    assert_int_equal(node_attrs(&g, node).words[2], 0);
 }
 
 static void test_constants_are_computed(void **state) {

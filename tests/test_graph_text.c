@@ -237,12 +237,12 @@ static void test_strides_of_inputs_read_back(void **state) {
     sn_error error;
     if (parse(&g, text, &error) != SN_OK) fail_msg("%s", error.text);
     int32_t count;
-    const int64_t *strides = node_attr_list(&g, 0, "strides", &count);
+    const int64_t *strides = node_attr_list(&g, 0, ATTR_STRIDES, &count);
     assert_int_equal(count, 2);
     assert_int_equal(strides[1], 2);
-    node_attr_list(&g, 1, "strides", &count);
+    node_attr_list(&g, 1, ATTR_STRIDES, &count);
     assert_int_equal(count, 0);
-    assert_int_equal(*node_attr_list(&g, 2, "strides", &count), -1);
+    assert_int_equal(*node_attr_list(&g, 2, ATTR_STRIDES, &count), -1);
     StrBuf out = {0};
     graph_print(&g, &out);
     assert_string_equal(strbuf_text(&out), text);
@@ -312,16 +312,16 @@ static void random_attr(AttrList *attrs, char kind) {
     case 'L':
         count = (int32_t)random_below(5);
         for (int32_t i = 0; i < count; i++) values[i] = (int64_t)random_below(6) - 2;
-        attr_list(attrs, values, count);
+        attr_add_list(attrs, values, count);
         break;
     case 'd':
-        attr_double(attrs, doubles[random_below(7)]);
+        attr_add_double(attrs, doubles[random_below(7)]);
         break;
     case 'y':
-        attr_int(attrs, random_below(SN_DTYPE_COUNT));
+        attr_add_int(attrs, random_below(SN_DTYPE_COUNT));
         break;
     default:
-        attr_int(attrs, (int64_t)random_below(5) - 1);
+        attr_add_int(attrs, (int64_t)random_below(5) - 1);
         break;
     }
 }

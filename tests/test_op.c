@@ -1,8 +1,6 @@
-/* The op table: signatures parse and rebuild, names are found, numbers stay, first use from many
- * threads. */
+/* The op table: signatures rebuild from what was made of them, names are found, numbers stay. */
 #include "ir/op.h"
 
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -93,28 +91,8 @@ static void a_number_that_no_op_has_is_named(void **state) {
                         "abs is not in tests/op_numbers.txt: append \"abs 5\"");
 }
 
-static void *find_in_thread(void *arg) {
-    (void)arg;
-    int32_t count;
-    op_params(OP_ADD, &count);
-    return (void *)(intptr_t)(count == 2 && op_find("stack", 5) == OP_STACK);
-}
-
-static void the_table_may_be_first_used_by_many_threads(void **state) {
-    (void)state;
-    pthread_t threads[8];
-    for (int i = 0; i < 8; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, find_in_thread, NULL), 0);
-    for (int i = 0; i < 8; i++) {
-        void *right = NULL;
-        pthread_join(threads[i], &right);
-        assert_true(right != NULL);
-    }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_table_may_be_first_used_by_many_threads),
         cmocka_unit_test(signatures_rebuild_from_their_parameters),
         cmocka_unit_test(ops_are_found_by_their_exact_name),
         cmocka_unit_test(numbers_given_out_stay),

@@ -1,5 +1,6 @@
 /* The check of the op table's rows: each kind of wrong row is named with its line and what is wrong. */
 #include "tools/op_rows.h"
+#include "tools/op_signature.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -66,7 +67,7 @@ static void nothing_is_dropped(void **state) {
                      "parameter \"a_name_too_long:l\" has a name of more than 13 characters");
     assert_signature("x:t a:l b:l c:l d:l e:l f:l g:l h:l",
                      "parameter \"h:l\" is one more than an op may have, 8");
-    OpSignature most;
+    Signature most;
     char fault[OP_MOST_FAULT];
     assert_true(op_signature_parse("x:t a:l b:l c:l d:l e:l f:l name_of_13_ch:l", &most, fault));
     assert_int_equal(most.count, OP_MOST_PARAMS);
@@ -101,6 +102,7 @@ static void operands_suit_class_and_flags(void **state) {
     assert_fault(row, "a tensor stands behind the generator");
     assert_signature("x:t generator:r", "only random ops take a generator");
     assert_signature("axis:l x:t", "its first parameter is no tensor");
+    assert_signature("x:t as:y", "parameter \"as\" is of kind y, but not named dtype");
     assert_signature("xs:t* y:t", "an array of tensors stands beside another tensor");
     row = (OpRow){ROW, .flags = F_COMMUTES};
     assert_fault(row, "it commutes, but has less than two tensors");

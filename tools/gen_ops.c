@@ -2,7 +2,7 @@
  * and the functions behind it (`source FILE`), which pack their arguments and call the dispatcher
  * of frontend/op/dispatch.h. A new row in ir/op.def with the flag F_PUBLIC is all an op needs here. A
  * row that is wrong is named with its line, and nothing is printed. */
-#include "tools/op_rows.h"
+#include "tools/generator.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -28,13 +28,13 @@ static const KindInfo kinds[] = {
     {'t', 0, "sn_tensor *", false, NULL},
     {'t', '*', "sn_tensor *const *", true, NULL},
     {'r', 0, "sn_rng *", false, NULL},
-    {'l', 0, "int64_t ", false, "attr_int"},
-    {'L', 0, "const int64_t *", true, "attr_list"},
-    {'d', 0, "double ", false, "attr_double"},
-    {'b', 0, "bool ", false, "attr_int"},
-    {'y', 0, "sn_dtype ", false, "attr_int"},
-    {'e', 0, "int32_t ", false, "attr_int"},
-    {'h', 0, NULL, false, "attr_int"},
+    {'l', 0, "int64_t ", false, "attr_add_int"},
+    {'L', 0, "const int64_t *", true, "attr_add_list"},
+    {'d', 0, "double ", false, "attr_add_double"},
+    {'b', 0, "bool ", false, "attr_add_int"},
+    {'y', 0, "sn_dtype ", false, "attr_add_int"},
+    {'e', 0, "int32_t ", false, "attr_add_int"},
+    {'h', 0, NULL, false, "attr_add_int"},
 };
 
 /* Enumerated attributes with a type of their own; others of kind e are int32_t. */
@@ -443,7 +443,7 @@ static void print_source(StrBuf *out) {
     }
 }
 
-/* ---- the table, and the file ----------------------------------------------------------------------- */
+/* ---- the table ---------------------------------------------------------------------------------- */
 
 /* What this program says of rules and classes, and of enumerated attributes, holds for all rows. */
 static int32_t check_texts(StrBuf *faults) {
@@ -474,47 +474,10 @@ static int32_t check_texts(StrBuf *faults) {
     return missing;
 }
 
-static bool table_is_right(void) {
-    StrBuf faults = {0};
-    bool right = op_rows_check(op_rows, OP_COUNT, &faults) == 0 && check_texts(&faults) == 0;
-    fputs(strbuf_text(&faults), stderr);
-    strbuf_free(&faults);
-    return right;
-}
-
-static bool is_there(const char *path, const StrBuf *text) {
-    FILE *file = fopen(path, "r");
-    size_t at = 0;
-    int c;
-    if (!file) return false;
-    while ((c = getc(file)) != EOF && at < text->length && (char)c == text->text[at]) at++;
-    fclose(file);
-    return c == EOF && at == text->length;
-}
-
-/* A file that is as it should be keeps its time: what includes it is not compiled again. */
-static bool write_file(const char *path, const StrBuf *text) {
-    if (is_there(path, text)) return true;
-    FILE *file = fopen(path, "w");
-    if (!file) return false;
-    bool written = fwrite(strbuf_text(text), 1, text->length, file) == text->length;
-    return fclose(file) == 0 && written;
-}
-
 int main(int argc, char **argv) {
-    bool header = argc == 3 && strcmp(argv[1], "header") == 0;
-    if (!header && !(argc == 3 && strcmp(argv[1], "source") == 0)) {
-        fprintf(stderr, "usage: gen_ops header|source FILE\n");
-        return 2;
-    }
-    if (!table_is_right()) return 1;
-    StrBuf out = {0};
-    if (header)
-        print_header(&out);
-    else
-        print_source(&out);
-    bool written = !out.failed && write_file(argv[2], &out);
-    strbuf_free(&out);
-    if (!written) fprintf(stderr, "gen_ops: cannot write %s\n", argv[2]);
-    return written ? 0 : 1;
+    static const GeneratorForm forms[GENERATOR_FORMS] = {
+        {"header", print_header},
+        {"source", print_source},
+    };
+    return generator_main(argc, argv, forms, check_texts);
 }

@@ -104,9 +104,9 @@ static void attributes(OpCode op, AttrList *attrs) {
     const OpParam *params = op_params(op, &n);
     attrs->count = 0;
     for (int32_t i = 0; i < n; i++) {
-        if (params[i].kind == 'd') attr_double(attrs, 1);
+        if (params[i].kind == 'd') attr_add_double(attrs, 1);
         if (params[i].kind == 'e' || params[i].kind == 'b' || params[i].kind == 'l')
-            attr_int(attrs, 0);
+            attr_add_int(attrs, 0);
     }
 }
 
@@ -188,10 +188,10 @@ static void reductions(OpCode op, sn_dtype dtype) {
     static const int64_t masks[][4] = {{1, 1}, {1, 0}, {0}, {2, 0, 1}}; /* count, axes */
     for (size_t i = 0; i < sizeof masks / sizeof masks[0]; i++) {
         AttrList attrs = {.count = 0};
-        attr_list(&attrs, masks[i] + 1, (int32_t)masks[i][0]);
-        attr_int(&attrs, 0);
-        if (op == OP_SUM || op == OP_PROD) attr_int(&attrs, 0);
-        if (op == OP_VAR) attr_double(&attrs, 1);
+        attr_add_list(&attrs, masks[i] + 1, (int32_t)masks[i][0]);
+        attr_add_int(&attrs, 0);
+        if (op == OP_SUM || op == OP_PROD) attr_add_int(&attrs, 0);
+        if (op == OP_VAR) attr_add_double(&attrs, 1);
         for (int32_t layout = LAYOUT_DENSE; layout <= LAYOUT_STRIDED; layout++) {
             sn_tensor *x = make(dtype, (Layout)layout);
             apply(op, &x, 1, &attrs, false);
@@ -199,10 +199,10 @@ static void reductions(OpCode op, sn_dtype dtype) {
     }
     sn_tensor *one = sn_ones(SN_I(6, 1), dtype); /* rows of one element */
     AttrList last = {.count = 0};
-    attr_list(&last, (int64_t[]){1}, 1);
-    attr_int(&last, 0);
-    if (op == OP_SUM || op == OP_PROD) attr_int(&last, 0);
-    if (op == OP_VAR) attr_double(&last, 1);
+    attr_add_list(&last, (int64_t[]){1}, 1);
+    attr_add_int(&last, 0);
+    if (op == OP_SUM || op == OP_PROD) attr_add_int(&last, 0);
+    if (op == OP_VAR) attr_add_double(&last, 1);
     apply(op, &one, 1, &last, false);
 }
 

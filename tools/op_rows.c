@@ -1,6 +1,8 @@
 /* The rows of the op table, checked; see op_rows.h. */
 #include "tools/op_rows.h"
 
+#include "tools/op_signature.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -37,10 +39,10 @@ static bool is_taken(const char *name) {
 
 /* Appends to `faults` what is wrong with a row. */
 typedef struct Check {
-    const OpRow *row;      /* which */
-    OpSignature signature; /* its parameters */
-    StrBuf *faults;        /* receives a line a fault */
-    int32_t count;         /* faults so far */
+    const OpRow *row;    /* which */
+    Signature signature; /* its parameters */
+    StrBuf *faults;      /* receives a line a fault */
+    int32_t count;       /* faults so far */
 } Check;
 
 __attribute__((format(printf, 2, 3))) static void wrong(Check *c, const char *format, ...) {
@@ -117,6 +119,9 @@ static void check_operands(Check *c) {
         wrong(c, "its first parameter is no tensor");
     if (row->flags & F_COMMUTES && tensors < 2)
         wrong(c, "it commutes, but has less than two tensors");
+    for (int32_t i = 0; i < c->signature.count; i++)
+        if (params[i].kind == 'y' && strcmp(params[i].name, "dtype") != 0)
+            wrong(c, "parameter \"%s\" is of kind y, but not named dtype", params[i].name);
     if (public && row->dtype_rule == DTYPE_ATTR && count_of(c, 'y', 0) != 1)
         wrong(c, "its dtype is that of an attribute, but it has not one of kind y");
 }

@@ -447,7 +447,7 @@ static bool input_fits(const SizedGraph *sized, uint32_t input, const sn_tensor 
     NodeId id = sized->graph->inputs.data[input];
     TensorType wanted = sized_type(sized, id);
     int32_t n;
-    const Dim *dims = node_attr_dims(sized->graph, id, "strides", &n);
+    const Dim *dims = node_attr_dims(sized->graph, id, ATTR_STRIDES, &n);
     int64_t strides[SN_MAX_RANK];
     for (int32_t i = 0; i < n; i++) strides[i] = sized_dim(sized, dims[i]);
     size_t bytes = sizeof(int64_t) * t->rank;

@@ -34,8 +34,7 @@ static bool make_alone(const Graph *graph, NodeId id, Graph *alone, sn_error *er
         inputs[i] = graph_input(alone, &type, NULL, site, error);
         if (inputs[i] == NODE_NONE) return false;
     }
-    attrs.count = node->n_attrs;
-    memcpy(attrs.words, node_attrs(graph, node), sizeof(int64_t) * node->n_attrs);
+    attr_copy(&attrs, node_attrs(graph, node));
     NodeId made = graph_emit(alone, (OpCode)node->op, inputs, node->n_inputs, &attrs, site, error);
     return made != NODE_NONE && graph_output(alone, made, -1);
 }

@@ -53,18 +53,18 @@ static bool take_value(const OpParam *param, const sn_value *value, ApplyArgs *a
         return take_tensor(param, value, args);
     case 'd':
         if (value->kind != SN_VALUE_FLOAT) return false;
-        attr_double(&args->attrs, value->as.real);
+        attr_add_double(&args->attrs, value->as.real);
         return true;
     case 'L':
         if (value->kind != SN_VALUE_INTS) return false;
-        attr_list(&args->attrs, value->as.integers, value->count);
+        attr_add_list(&args->attrs, value->as.integers, value->count);
         return true;
     case 'r':
         args->generator = value->as.generator;
         return value->kind == SN_VALUE_RNG;
     default:
         if (value->kind != SN_VALUE_INT && value->kind != SN_VALUE_BOOL) return false;
-        attr_int(&args->attrs, value->as.integer);
+        attr_add_int(&args->attrs, value->as.integer);
         return true;
     }
 }
@@ -76,7 +76,7 @@ static sn_status collect(OpCode op, const sn_value *inputs, int32_t n_inputs, Ap
     *args = (ApplyArgs){.tensors = args->few};
     for (int32_t i = 0; i < n_params; i++) {
         if (params[i].kind == 'h') {
-            attr_int(&args->attrs, 0);
+            attr_add_int(&args->attrs, 0);
             continue;
         }
         if (at >= n_inputs || !take_value(&params[i], &inputs[at], args))

@@ -99,7 +99,7 @@ sn_tensor *dispatch_inplace(OpCode op, sn_tensor *const *inputs, int32_t n_input
 sn_tensor *dispatch_list(OpCode op, sn_tensor *x, const int64_t *list, int32_t count, Site site) {
     AttrList attrs;
     attrs.count = 0;
-    attr_list(&attrs, list, count);
+    attr_add_list(&attrs, list, count);
     return dispatch_op(op, &x, 1, &attrs, NULL, site);
 }
 
@@ -236,9 +236,9 @@ sn_tensor *sn_index_at(sn_tensor *x, const sn_index_item *items, int32_t count, 
     if (!plan_index(x, items, count, &plan, site)) return NULL;
     AttrList attrs;
     attrs.count = 0;
-    attr_list(&attrs, plan.starts, x->rank);
-    attr_list(&attrs, plan.steps, x->rank);
-    attr_list(&attrs, plan.dims, x->rank);
+    attr_add_list(&attrs, plan.starts, x->rank);
+    attr_add_list(&attrs, plan.steps, x->rank);
+    attr_add_list(&attrs, plan.dims, x->rank);
     sn_tensor *part = dispatch_op(OP_SLICE, &x, 1, &attrs, NULL, site);
     bool same = part && plan.rank == part->rank;
     for (int32_t i = 0; same && i < plan.rank; i++) same = plan.result[i] == part->dims[i];

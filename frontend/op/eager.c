@@ -438,8 +438,7 @@ sn_tensor *eager_view(OpCode op, sn_tensor *x, const AttrList *attrs, Site site)
 static sn_tensor *run_node(const Graph *graph, NodeId id, sn_tensor *const *values, Site site) {
     const Node *node = graph_node(graph, id);
     AttrList attrs;
-    attrs.count = node->n_attrs;
-    memcpy(attrs.words, node_attrs(graph, node), sizeof(int64_t) * node->n_attrs);
+    attr_copy(&attrs, node_attrs(graph, node));
     if (node->op == OP_CONST) {
         TensorType type = {.dtype = node->dtype, .rank = 0};
         bool weak = attrs.words[2] != 0;
@@ -500,7 +499,7 @@ sn_status eager_graph(const Graph *graph, sn_tensor *const *inputs, sn_tensor **
     for (NodeId id = 0; ok && id < graph->nodes.count; id++) {
         const Node *node = graph_node(graph, id);
         if (node->op == OP_INPUT)
-            values[id] = inputs[node_attrs(graph, node)[0]];
+            values[id] = inputs[node_attrs(graph, node).words[0]];
         else
             values[id] = run_node(graph, id, values, graph->sites.data[node->site]);
         ok = values[id] != NULL;

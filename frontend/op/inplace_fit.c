@@ -47,13 +47,13 @@ NodeId graph_fit(Graph *graph, NodeId value, const TensorType *wanted, OpCode op
     if (type.dtype != wanted->dtype) {
         AttrList attrs;
         attrs.count = 0;
-        attr_int(&attrs, wanted->dtype);
+        attr_add_int(&attrs, wanted->dtype);
         value = graph_emit(graph, OP_CAST, &value, 1, &attrs, site, error);
     }
     if (value != NODE_NONE && !same_dims(&type, wanted)) {
         AttrList attrs;
         attrs.count = 0;
-        attr_dims(&attrs, wanted->dims, wanted->rank);
+        attr_add_dims(&attrs, wanted->dims, wanted->rank);
         value = graph_emit(graph, OP_EXPAND, &value, 1, &attrs, site, error);
     }
     return value;

@@ -82,11 +82,11 @@ static NodeId copy_in_order(Graph *graph, NodeId node, const int64_t *axes, int3
     AttrList attrs, none;
     attrs.count = none.count = 0;
     for (int32_t i = 0; i < rank; i++) inverse[axes[i]] = i;
-    attr_list(&attrs, axes, rank);
+    attr_add_list(&attrs, axes, rank);
     node = graph_emit(graph, OP_PERMUTE, &node, 1, &attrs, site, error);
     if (node != NODE_NONE) node = graph_emit(graph, OP_CLONE, &node, 1, &none, site, error);
     attrs.count = 0;
-    attr_list(&attrs, inverse, rank);
+    attr_add_list(&attrs, inverse, rank);
     if (node != NODE_NONE) node = graph_emit(graph, OP_PERMUTE, &node, 1, &attrs, site, error);
     return node;
 }

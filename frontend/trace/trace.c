@@ -554,7 +554,7 @@ static NodeId reshape_to(Trace *trace, NodeId x, const TensorType *type, Site si
                          sn_error *error) {
     AttrList attrs;
     attrs.count = 0;
-    attr_dims(&attrs, type->dims, type->rank);
+    attr_add_dims(&attrs, type->dims, type->rank);
     return emit1(trace, OP_RESHAPE, x, &attrs, site, error);
 }
 
@@ -602,8 +602,8 @@ static NodeId put_slice(Trace *trace, const TraceView *view, NodeId parent_node,
     if (value == NODE_NONE) return NODE_NONE;
     AttrList attrs;
     attrs.count = 0;
-    attr_list(&attrs, starts, parent->rank);
-    attr_list(&attrs, steps, parent->rank);
+    attr_add_list(&attrs, starts, parent->rank);
+    attr_add_list(&attrs, steps, parent->rank);
     return graph_emit(&trace->graph, OP_PUT_SLICE, (NodeId[]){parent_node, value}, 2, &attrs, site,
                       error);
 }
@@ -615,7 +615,7 @@ static NodeId unpermute(Trace *trace, const TraceView *view, NodeId value, Site 
     for (int64_t i = 0; i < words[0]; i++) inverse[words[1 + i]] = i;
     AttrList attrs;
     attrs.count = 0;
-    attr_list(&attrs, inverse, (int32_t)words[0]);
+    attr_add_list(&attrs, inverse, (int32_t)words[0]);
     return emit1(trace, OP_PERMUTE, value, &attrs, site, error);
 }
 

@@ -1,5 +1,5 @@
 /* Signatures of ops, parsed; see op_signature.h. */
-#include "ir/op_signature.h"
+#include "tools/op_signature.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -57,14 +57,14 @@ static OpParam param_of(Word word) {
     return param;
 }
 
-static bool is_there(const OpSignature *signature, const OpParam *param) {
+static bool is_there(const Signature *signature, const OpParam *param) {
     for (int32_t i = 0; i < signature->count; i++)
         if (strcmp(signature->params[i].name, param->name) == 0) return true;
     return false;
 }
 
-bool op_signature_parse(const char *text, OpSignature *out, char fault[OP_MOST_FAULT]) {
-    *out = (OpSignature){.count = 0};
+bool op_signature_parse(const char *text, Signature *out, char fault[OP_MOST_FAULT]) {
+    *out = (Signature){.count = 0};
     while (*text) {
         Word word = word_at(text);
         const char *wrong = word_fault(word);

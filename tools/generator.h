@@ -1,0 +1,20 @@
+/* What the build-time generators share: `PROGRAM FORM FILE` checks the op table, prints that form from it
+ * and writes the file, unless it is there already. */
+#ifndef SN_TOOLS_GENERATOR_H
+#define SN_TOOLS_GENERATOR_H
+
+#include "tools/op_rows.h"
+
+/* Something that a generator prints. */
+typedef struct GeneratorForm {
+    const char *name;           /* its first argument */
+    void (*print)(StrBuf *out); /* appends the file's text */
+} GeneratorForm;
+
+enum { GENERATOR_FORMS = 2 };
+
+/* The whole program. `check`, which may be NULL, appends what else is wrong and returns how much is. */
+int generator_main(int argc, char **argv, const GeneratorForm forms[GENERATOR_FORMS],
+                   int32_t (*check)(StrBuf *faults));
+
+#endif
