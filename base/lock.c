@@ -33,36 +33,54 @@ void fork_hook_register(ForkHook *hook) {
 
 enum { HELD_MOST = RANK_COUNT };
 
+/* A lock that a thread holds, or a flight that it is in. */
+typedef struct Held {
+    const Lock *lock; /* NULL: a flight */
+    LockRank rank;    /* of either */
+} Held;
+
 static _Thread_local struct {
-    const Lock *locks[HELD_MOST]; /* in the order of their taking, hence of ranks */
-    int32_t count;                /* how many */
-    bool forking;                 /* all of them are held, beside those */
+    Held all[HELD_MOST]; /* in the order of their taking, hence of ranks */
+    int32_t count;       /* how many */
+    bool forking;        /* it holds all locks */
 } held;
 
 bool lock_held(const Lock *lock) {
     for (int32_t i = 0; i < held.count; i++)
-        if (held.locks[i] == lock) return true;
+        if (held.all[i].lock == lock) return true;
     return held.forking;
 }
 
 bool lock_none_held(void) {
+    for (int32_t i = 0; i < held.count; i++)
+        if (held.all[i].lock) return false;
+    return !held.forking;
+}
+
+bool may_call_program(void) {
     return !held.count && !held.forking;
 }
 
 /* May this thread take a lock of that rank? */
 static bool in_order(LockRank rank) {
-    return !held.forking && (!held.count || held.locks[held.count - 1]->rank < rank);
+    return !held.forking && (!held.count || held.all[held.count - 1].rank < rank);
 }
 
-static void note_taken(const Lock *lock) {
-    held.locks[held.count++] = lock;
+static bool in_flight(LockRank rank) {
+    for (int32_t i = 0; i < held.count; i++)
+        if (!held.all[i].lock && held.all[i].rank == rank) return true;
+    return false;
 }
 
-static void note_given(const Lock *lock) {
+static void note_taken(const Lock *lock, LockRank rank) {
+    held.all[held.count++] = (Held){lock, rank};
+}
+
+static void note_given(const Lock *lock, LockRank rank) {
     int32_t at = 0;
-    while (held.locks[at] != lock) at++;
+    while (held.all[at].lock != lock || held.all[at].rank != rank) at++;
     held.count--;
-    for (; at < held.count; at++) held.locks[at] = held.locks[at + 1];
+    for (; at < held.count; at++) held.all[at] = held.all[at + 1];
 }
 
 static void note_forking(bool forking) {
@@ -71,11 +89,11 @@ static void note_forking(bool forking) {
 
 #else
 
-static void note_taken(const Lock *lock) {
-    (void)lock;
+static void note_taken(const Lock *lock, LockRank rank) {
+    (void)lock, (void)rank;
 }
-static void note_given(const Lock *lock) {
-    (void)lock;
+static void note_given(const Lock *lock, LockRank rank) {
+    (void)lock, (void)rank;
 }
 static void note_forking(bool forking) {
     (void)forking;
@@ -83,10 +101,20 @@ static void note_forking(bool forking) {
 
 #endif
 
+void lock_enter(LockRank rank) {
+    SN_ASSERT(in_order(rank));
+    note_taken(NULL, rank);
+}
+
+void lock_leave(LockRank rank) {
+    SN_ASSERT(in_flight(rank));
+    note_given(NULL, rank);
+}
+
 /* ---- forks -------------------------------------------------------------------------------------- */
 
 static void hold_all(void) {
-    SN_ASSERT(lock_none_held());
+    SN_ASSERT(may_call_program());
     for (Lock *lock = locks; lock; lock = lock->next) pthread_mutex_lock(&lock->mutex);
     note_forking(true);
 }
@@ -120,22 +148,22 @@ void lock_take(Lock *lock) {
     fork_watch();
     SN_ASSERT(in_order(lock->rank));
     pthread_mutex_lock(&lock->mutex);
-    note_taken(lock);
+    note_taken(lock, lock->rank);
 }
 
 void lock_give(Lock *lock) {
     SN_ASSERT(lock_held(lock));
-    note_given(lock);
+    note_given(lock, lock->rank);
     pthread_mutex_unlock(&lock->mutex);
 }
 
 void condition_wait(Condition *condition) {
     Lock *lock = condition->lock;
     SN_ASSERT(lock_held(lock));
-    note_given(lock);
+    note_given(lock, lock->rank);
     SN_ASSERT(lock_none_held());
     pthread_cond_wait(&condition->cond, &lock->mutex);
-    note_taken(lock);
+    note_taken(lock, lock->rank);
 }
 
 void condition_wake(Condition *condition) {

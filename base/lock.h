@@ -1,9 +1,8 @@
 /* Locks, their order, and what becomes of them in a forked child.
  *
  * Each lock has a rank. A thread that holds one may only take locks of higher ranks: where all do, none
- * waits in a circle. Debug builds check it at each taking. No function of the program is called and no
- * line given to its log sink while a lock is held, since it may call the library: debug builds check
- * that too.
+ * waits in a circle. Debug builds check it at each taking. No function of the program is called while a
+ * lock is held, since it may call the library: see may_call_program.
  *
  * Locks and condition variables are static objects, known from the program's start. A fork waits until
  * all locks are free and holds them meanwhile, so that a child finds them free and what they guard
@@ -23,17 +22,18 @@
 
 /* All ranks, outermost first. */
 typedef enum LockRank {
-    RANK_NONE,     /* no lock's */
-    RANK_HANDLE,   /* frontend: graphs and entries of a compiled function; several have one lock */
-    RANK_CLOSURES, /* frontend: libffi's heap of closures */
-    RANK_BACKGROUND, /* frontend: jobs that wait for the library's thread */
-    RANK_BACKENDS,   /* runtime: loaded code generators; held while one is loaded */
-    RANK_KERNELS,    /* runtime: kernels in memory */
-    RANK_GEMM,       /* runtime: prepared matrix products */
-    RANK_CODE,       /* runtime: the region of executable memory that is being filled */
-    RANK_MACHINES,   /* codegen/cpu, a module: LLVM's idle target machines */
-    RANK_MEMORY,     /* runtime: free blocks of the process */
-    RANK_LOG,        /* base: the log's sink */
+    RANK_TURN,       /* a flight: one thread compiles for a function, others wait (frontend) */
+    RANK_HANDLE,     /* graphs and entries of a compiled function (frontend) */
+    RANK_CLOSURES,   /* libffi's heap of closures (frontend) */
+    RANK_BACKGROUND, /* jobs that wait for the library's thread (frontend) */
+    RANK_FETCH,      /* a flight: one thread gets a kernel, others wait (runtime) */
+    RANK_BACKENDS,   /* loaded code generators; held while one is loaded (runtime) */
+    RANK_KERNELS,    /* kernels in memory (runtime) */
+    RANK_GEMM,       /* prepared matrix products (runtime) */
+    RANK_CODE,       /* the region of executable memory that is being filled (runtime) */
+    RANK_MACHINES,   /* LLVM's idle target machines (codegen/cpu, a module) */
+    RANK_MEMORY,     /* free blocks of the process (runtime) */
+    RANK_LOG,        /* the log's sink (base) */
     RANK_COUNT
 } LockRank;
 
@@ -98,8 +98,14 @@ void fork_hook_register(ForkHook *hook);
 /* From now on forks do as said above. The first lock_take sees to it; hooks without a lock must. */
 void fork_watch(void);
 
-/* For assertions, in builds that have them: does this thread hold the lock; does it hold any? */
+/* What others wait for without a lock has a rank too; see flight.h, which calls these. */
+void lock_enter(LockRank rank);
+void lock_leave(LockRank rank);
+
+/* For assertions, in builds that have them: does this thread hold the lock; does it hold none; is it
+ * moreover in no flight, so that a function of the program may be called: a callback, a log sink? */
 bool lock_held(const Lock *lock);
 bool lock_none_held(void);
+bool may_call_program(void);
 
 #endif

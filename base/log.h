@@ -25,9 +25,15 @@ typedef enum LogTopic {
 
 typedef void LogSink(void *context, const char *topic, const char *text);
 
+/* Asked wherever something is logged: under no lock and in no flight, unless lines are kept. */
 bool log_on(LogTopic topic);
 /* printf-like; no newline at the end. Call only when log_on(topic). */
 void log_write(LogTopic topic, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* From log_hold to log_release, lines of this thread for the program's sink are kept: it may call the
+ * library, so it is called under no lock and while nobody waits for this thread. They nest. Standard
+ * error receives its lines at once. */
+void log_hold(void);
+void log_release(void);
 /* Replaces the sink; NULL restores standard error. */
 void log_set_sink(LogSink *sink, void *context);
 

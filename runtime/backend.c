@@ -2,6 +2,7 @@
 #include "runtime/backend.h"
 
 #include "base/lock.h"
+#include "base/log.h"
 #include "base/parallel.h"
 #include "base/settings.h"
 #include "base/status.h"
@@ -59,6 +60,7 @@ static void fill_slot(Slot *slot) {
 }
 
 const Backend *backend_load(const char *name, sn_error *error) {
+    log_hold(); /* loading logs, under the lock */
     lock_take(&lock);
     Slot *slot = find_slot(name);
     if (slot) fill_slot(slot);
@@ -68,6 +70,7 @@ const Backend *backend_load(const char *name, sn_error *error) {
     else if (!backend)
         error_set(error, slot->failure.status, "%s", slot->failure.text);
     lock_give(&lock);
+    log_release();
     return backend;
 }
 

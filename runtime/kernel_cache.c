@@ -1,6 +1,7 @@
 /* Lookup through the tiers, single flight, counters; see kernel_cache.h. */
 #include "runtime/kernel_cache.h"
 
+#include "base/flight.h"
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -331,13 +332,13 @@ static sn_status fetch_and_publish(Record *record, const Kernel *kernel, const S
     return status;
 }
 
-sn_status kernel_cache_get(const Kernel *kernel, const Schedule *schedule, const LoadedKernel **out,
-                           CacheSource *source, sn_error *error) {
+/* From memory, from another thread that fetches it now, or fetched. */
+static sn_status get(const Kernel *kernel, const Schedule *schedule, const LoadedKernel **out,
+                     CacheSource *source, sn_error *error) {
     CacheKey key;
     size_t length;
     Record *record;
     bool mine = false;
-    *out = NULL;
     char *text = kernel_text(kernel, &length);
     if (!text || !cache_key_make(text, length, target_host()->isa, schedule, &key)) {
         mem_free(text);
@@ -352,6 +353,15 @@ sn_status kernel_cache_get(const Kernel *kernel, const Schedule *schedule, const
     *out = &record->loaded;
     if (source) *source = CACHE_MEMORY;
     return SN_OK;
+}
+
+sn_status kernel_cache_get(const Kernel *kernel, const Schedule *schedule, const LoadedKernel **out,
+                           CacheSource *source, sn_error *error) {
+    *out = NULL;
+    flight_begin(RANK_FETCH);
+    sn_status status = get(kernel, schedule, out, source, error);
+    flight_end(RANK_FETCH);
+    return status;
 }
 
 void kernel_cache_counters(CacheCounters *c) {

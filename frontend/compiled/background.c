@@ -21,6 +21,7 @@ LOCK_DEFINE(lock, RANK_BACKGROUND);
 CONDITION_DEFINE(changed, &lock);
 static VEC(Job) jobs;      /* that wait, oldest first */
 static bool started, busy; /* the thread is there; it runs a job */
+static pthread_t worker;   /* the thread, once started */
 
 /* The parent's thread is not here, nor are the jobs that it will do. */
 static void forget_in_child(void) {
@@ -57,10 +58,9 @@ static void *work(void *unused) {
 }
 
 static bool start(void) {
-    pthread_t thread;
     if (started) return true;
-    started = pthread_create(&thread, NULL, work, NULL) == 0;
-    if (started) pthread_detach(thread);
+    started = pthread_create(&worker, NULL, work, NULL) == 0;
+    if (started) pthread_detach(worker);
     return started;
 }
 
@@ -74,8 +74,10 @@ bool background_run(BackgroundJob *job, void *context) {
     return taken;
 }
 
+/* A job's callback, or the process's end that it causes, would wait for itself. */
 void sn_compile_wait(void) {
     lock_take(&lock);
-    while (jobs.count || busy) condition_wait(&changed);
+    bool own = started && pthread_equal(worker, pthread_self());
+    while (!own && (jobs.count || busy)) condition_wait(&changed);
     lock_give(&lock);
 }

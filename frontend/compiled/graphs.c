@@ -9,6 +9,7 @@
 #include "frontend/compiled/spans.h"
 #include "frontend/trace/counters.h"
 
+#include "base/flight.h"
 #include "base/log.h"
 #include "base/status.h"
 
@@ -470,17 +471,13 @@ static GraphInstance *node_instance(Lookup *look, const char *why, sn_error *err
 
 /* ---- one at a time ------------------------------------------------------------------------------- */
 
-/* False where this thread compiles for the function already (a log sink that calls it). */
-static bool turn_begin(sn_compiled *owner) {
+static void turn_begin(sn_compiled *owner) {
+    flight_begin(RANK_TURN);
     lock_take(owner->lock);
-    if (owner->compiling && owner->compiling_process != getpid()) owner->compiling = false;
-    bool nested = owner->compiling && pthread_equal(owner->compiler, pthread_self());
-    while (!nested && owner->compiling) condition_wait(owner->turn);
+    while (owner->compiling && owner->compiling_process == getpid()) condition_wait(owner->turn);
     owner->compiling = true;
-    owner->compiler = pthread_self();
     owner->compiling_process = getpid();
     lock_give(owner->lock);
-    return !nested;
 }
 
 static void turn_end(sn_compiled *owner) {
@@ -488,10 +485,12 @@ static void turn_end(sn_compiled *owner) {
     owner->compiling = false;
     condition_wake(owner->turn);
     lock_give(owner->lock);
+    flight_end(RANK_TURN);
 }
 
 /* False with the error set when the program cancels. */
 static bool report_progress(sn_compiled *owner, int32_t done, sn_error *error) {
+    SN_ASSERT(may_call_program());
     if (!owner->progress || owner->progress(owner->progress_context, "compile", done, 1) || done)
         return true;
     error_set(error, SN_ERROR_CANCELLED, "%s: compiling was cancelled", owner->name);
@@ -566,7 +565,7 @@ static GraphInstance *act(Lookup *look, const PolicyState *state, MissDecision d
 /* Looks again, in its turn: other threads may have compiled this graph meanwhile, or others, with which
  * this one has sizes to share. */
 static GraphInstance *compile_in_turn(Lookup *look, sn_error *error) {
-    bool turn = turn_begin(look->owner);
+    turn_begin(look->owner);
     lookup_close(look);
     GraphInstance *instance = find_instance(look, error);
     if (!instance && !error->status) {
@@ -575,7 +574,7 @@ static GraphInstance *compile_in_turn(Lookup *look, sn_error *error) {
         if (decision.action != MISS_BACKGROUND) tell_miss(look, &state, decision.action);
         instance = act(look, &state, decision, error);
     }
-    if (turn) turn_end(look->owner);
+    turn_end(look->owner);
     return instance;
 }
 

@@ -292,6 +292,7 @@ sn_compiled *sn_compile_payload(sn_payload_function *function, void *payload,
 }
 
 void sn_compiled_release(sn_compiled *c) {
+    SN_ASSERT(may_call_program()); /* destroy, below */
     if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1) return;
     void (*destroy)(void *) = c->destroy;
     void *payload = c->payload;

@@ -49,7 +49,6 @@ struct sn_compiled {
     VEC(VaryingDim) varying;     /* dims of arguments that were seen to vary */
     uint64_t clock;              /* counts uses of graphs */
     bool compiling;              /* a thread is making a graph … */
-    pthread_t compiler;          /* … this one … */
     pid_t compiling_process;     /* … of this process: a forked child has not got it */
     Condition *turn;             /* it has ended; of all handles with this lock */
     VEC(Entry *) entries;        /* all entries; a reference to each */

@@ -126,6 +126,7 @@ static sn_status invoke_function(sn_compiled *c, const sn_value *values, sn_tens
 
 sn_status compiled_invoke(sn_compiled *c, const sn_value *values, sn_tensor **outputs) {
     for (int32_t i = 0; i < c->signature.n_outputs; i++) outputs[i] = NULL;
+    SN_ASSERT(may_call_program());
     sn_status status;
     if (c->payload_function) {
         sn_outputs results = {outputs, c->signature.n_outputs, 0};

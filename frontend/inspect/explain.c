@@ -345,12 +345,13 @@ static void print_summary(sn_compiled *c, const sn_explanation *e, StrBuf *out) 
     strbuf_addf(out, "; %d entries, %d graphs, %d host reads, %d fallbacks\n", e->entries,
                 e->graphs, e->host_reads, e->fallbacks);
     lock_take(c->lock);
+    Site read = c->read_site;
     if (e->rerun)
         strbuf_addf(out, "  run on every call: %s%s%s\n", c->impure_reason ? c->impure_reason : "",
                     c->impure_detail ? ": " : "", c->impure_detail ? c->impure_detail : "");
     lock_give(c->lock);
-    if (e->host_reads && c->read_site.file)
-        strbuf_addf(out, "  first host read: %s:%d\n", c->read_site.file, (int)c->read_site.line);
+    if (e->host_reads && read.file)
+        strbuf_addf(out, "  first host read: %s:%d\n", read.file, (int)read.line);
     strbuf_addf(out, "  trace %.3f ms, passes %.3f ms, kernels %.3f ms\n",
                 (double)e->trace_ns * 1e-6, (double)e->plan_ns * 1e-6,
                 (double)e->compile_ns * 1e-6);

@@ -1,6 +1,7 @@
 /* Storage and handles; data in and out of tensors; see tensor.h. */
 #include "frontend/tensor/tensor.h"
 
+#include "base/lock.h"
 #include "base/status.h"
 #include "frontend/op/dispatch.h"
 #include "frontend/trace/trace.h"
@@ -63,6 +64,7 @@ Storage *storage_retain(Storage *storage) {
 }
 
 void storage_release(Storage *storage) {
+    SN_ASSERT(may_call_program());
     if (!storage || atomic_fetch_sub_explicit(&storage->refs, 1, memory_order_acq_rel) != 1) return;
     if (!storage->borrowed)
         memory_free(storage->data, storage->bytes);
