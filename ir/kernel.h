@@ -36,6 +36,7 @@
 #ifndef SN_IR_KERNEL_H
 #define SN_IR_KERNEL_H
 
+#include "base/assert.h"
 #include "base/map.h"
 #include "base/strbuf.h"
 #include "base/vec.h"
@@ -55,6 +56,9 @@ static inline KCoef kcoef_literal(int32_t value) {
 }
 static inline KCoef kcoef_param(int32_t param) {
     return (KCoef){param, 0};
+}
+static inline bool kcoef_is(KCoef coef, int32_t literal) {
+    return coef.param < 0 && coef.value == literal;
 }
 
 typedef enum KArgRole {
@@ -148,6 +152,23 @@ static inline int32_t kernel_param_word(const Kernel *k, int32_t param) {
 /* Scratch bytes of LOCAL argument a holding `elements`: rounded up to 64, plus 64. */
 static inline int64_t kernel_local_bytes(sn_dtype dtype, int64_t elements) {
     return ((elements * (int64_t)sn_dtype_size(dtype) + 63) & ~(int64_t)63) + 64;
+}
+
+static inline const KInst *kernel_inst(const Kernel *k, KValue number) {
+    SN_ASSERT(number < k->insts.count);
+    return &k->insts.data[number];
+}
+/* The access with this number, as instructions have it in `imm`; its argument; one of its terms. */
+static inline const KAccess *kernel_access(const Kernel *k, uint64_t number) {
+    SN_ASSERT(number < k->accesses.count);
+    return &k->accesses.data[number];
+}
+static inline const KArg *kernel_access_arg(const Kernel *k, uint64_t number) {
+    return &k->args.data[kernel_access(k, number)->arg];
+}
+static inline const KTerm *kernel_term(const Kernel *k, const KAccess *access, uint32_t term) {
+    SN_ASSERT(term < access->n_terms);
+    return &k->terms.data[access->first_term + term];
 }
 
 void kernel_init(Kernel *kernel);

@@ -71,7 +71,7 @@ static Name name_of(KValue value) {
 }
 
 static void begin_value(Emit *e, uint32_t at) {
-    emit_begin(e, "const %s v%u = ", ctype_text((sn_dtype)e->kernel->insts.data[at].dtype), at);
+    emit_begin(e, "const %s v%u = ", ctype_text((sn_dtype)kernel_inst(e->kernel, at)->dtype), at);
 }
 
 static void end_value(Emit *e) {
@@ -79,9 +79,9 @@ static void end_value(Emit *e) {
 }
 
 static void emit_prim(Emit *e, uint32_t at) {
-    const KInst *inst = &e->kernel->insts.data[at];
+    const KInst *inst = kernel_inst(e->kernel, at);
     sn_dtype dtype = (sn_dtype)inst->dtype;
-    sn_dtype in_dtype = (sn_dtype)e->kernel->insts.data[inst->in[0]].dtype;
+    sn_dtype in_dtype = (sn_dtype)kernel_inst(e->kernel, inst->in[0])->dtype;
     Name x = name_of(inst->in[0]), y = name_of(inst->in[1]), z = name_of(inst->in[2]);
     begin_value(e, at);
     op_text(&e->body, (OpCode)inst->op, dtype, in_dtype, x.text, y.text, z.text);
@@ -90,7 +90,7 @@ static void emit_prim(Emit *e, uint32_t at) {
 
 /* Parameter words hold the value's bits in their low bytes. */
 static void emit_param(Emit *e, uint32_t at) {
-    const KInst *inst = &e->kernel->insts.data[at];
+    const KInst *inst = kernel_inst(e->kernel, at);
     char word[32];
     e->param_used[inst->imm] = true;
     snprintf(word, sizeof word, "p%u", (unsigned)inst->imm);
@@ -124,18 +124,18 @@ static void add_term(Emit *e, const KTerm *term) {
 
 /* Appends the element that an access names: `a0[i0 * p1 + v6 + p4]`. */
 static void add_element(Emit *e, uint64_t number) {
-    const KAccess *access = &e->kernel->accesses.data[number];
+    const KAccess *access = kernel_access(e->kernel, number);
     const char *between = "";
     strbuf_addf(&e->body, "a%u[", (unsigned)access->arg);
     for (uint32_t t = 0; t < access->n_terms; t++) {
-        const KTerm *term = &e->kernel->terms.data[access->first_term + t];
-        if (term->coef.param < 0 && term->coef.value == 0) continue;
+        const KTerm *term = kernel_term(e->kernel, access, t);
+        if (kcoef_is(term->coef, 0)) continue;
         strbuf_add(&e->body, between);
         add_term(e, term);
         between = " + ";
     }
-    bool nothing = !*between, zero = access->offset.param < 0 && access->offset.value == 0;
-    if (!zero || nothing) {
+    bool nothing = !*between;
+    if (!kcoef_is(access->offset, 0) || nothing) {
         strbuf_add(&e->body, between);
         emit_coef(e, access->offset);
     }
@@ -143,11 +143,11 @@ static void add_element(Emit *e, uint64_t number) {
 }
 
 static const KArg *arg_of(const Emit *e, uint64_t access) {
-    return &e->kernel->args.data[e->kernel->accesses.data[access].arg];
+    return kernel_access_arg(e->kernel, access);
 }
 
 static void emit_load(Emit *e, uint32_t at) {
-    const KInst *inst = &e->kernel->insts.data[at];
+    const KInst *inst = kernel_inst(e->kernel, at);
     bool is_bool = inst->dtype == SN_BOOL;
     begin_value(e, at);
     if (inst->flags & K_PREDICATED) strbuf_addf(&e->body, "v%u ? ", (unsigned)inst->in[0]);
@@ -172,8 +172,8 @@ static void add_store(Emit *e, const KInst *inst) {
     strbuf_addf(&e->body, "v%u%s;\n", (unsigned)inst->in[0], stream ? ")" : "");
 }
 
-/* Reads, adds in the compute type, writes. */
-static void add_store_add(Emit *e, const KInst *inst) {
+/* Reads, merges in the compute type, writes. */
+static void add_merge(Emit *e, const KInst *inst) {
     sn_dtype memory = (sn_dtype)arg_of(e, inst->imm)->dtype, compute = (sn_dtype)inst->dtype;
     Name value = name_of(inst->in[0]);
     strbuf_addf(&e->body, "{ %s *at = &", ctype_memory(memory));
@@ -184,7 +184,7 @@ static void add_store_add(Emit *e, const KInst *inst) {
     else
         cast_text(&e->body, compute, memory, "*at");
     strbuf_addf(&e->body, ", sum = ");
-    op_text(&e->body, OP_ADD, compute, compute, "old", value.text, "");
+    op_text(&e->body, (OpCode)kop_row(inst->op)->merge, compute, compute, "old", value.text, "");
     strbuf_add(&e->body, "; *at = ");
     cast_text(&e->body, memory, compute, "sum");
     strbuf_add(&e->body, "; }\n");
@@ -193,29 +193,29 @@ static void add_store_add(Emit *e, const KInst *inst) {
 /* Where the threads of a block are in step, the first one stores, between barriers if others may
  * read the element before or after. */
 static void emit_store(Emit *e, uint32_t at) {
-    const KInst *inst = &e->kernel->insts.data[at];
+    const KInst *inst = kernel_inst(e->kernel, at);
     bool readable = arg_of(e, inst->imm)->role != KARG_OUT;
     if (e->together && readable) emit_barrier(e);
     emit_begin(e, "%s", "");
     if (e->together) strbuf_add(&e->body, "if (threadIdx.x == 0) ");
     if (inst->flags & K_PREDICATED) strbuf_addf(&e->body, "if (v%u) ", (unsigned)inst->in[1]);
-    if (inst->op == OP_STORE)
-        add_store(e, inst);
+    if (kop_adds_in_memory(inst->op))
+        add_merge(e, inst);
     else
-        add_store_add(e, inst);
+        add_store(e, inst);
     e->synced = false;
     if (e->together && readable) emit_barrier(e);
 }
 
 static void emit_check(Emit *e, uint32_t at) {
-    const KInst *inst = &e->kernel->insts.data[at];
+    const KInst *inst = kernel_inst(e->kernel, at);
     e->param_used[inst->imm] = true;
     emit_line(e, "if (!v%u) atomicMin(error, (unsigned long long)p%u);", (unsigned)inst->in[0],
               (unsigned)inst->imm);
 }
 
 static void emit_inst(Emit *e, uint32_t at) {
-    const KInst *inst = &e->kernel->insts.data[at];
+    const KInst *inst = kernel_inst(e->kernel, at);
     switch (kop_row(inst->op)->form) {
     case KFORM_PRIM:
         emit_prim(e, at);
@@ -255,13 +255,13 @@ static void emit_inst(Emit *e, uint32_t at) {
 
 void emit_range(Emit *e, uint32_t first, uint32_t last) {
     for (uint32_t at = first; at < last; at++) {
-        if (e->kernel->insts.data[at].op != OP_LOOP) {
+        if (!kop_is(kernel_inst(e->kernel, at)->op, KFORM_LOOP)) {
             emit_inst(e, at);
             continue;
         }
-        uint32_t loop = e->plan.loop_of[at];
+        uint32_t loop = e->loops.loop_of[at];
         emit_loop(e, loop);
-        at = e->plan.loops[loop].end;
+        at = loop_at(e, loop)->end;
     }
 }
 
@@ -269,8 +269,7 @@ void emit_range(Emit *e, uint32_t first, uint32_t last) {
 
 /* Opens the loop that gives this thread, or block, its items. */
 static void open_items(Emit *e) {
-    const LoopPlan *loop = &e->plan.loops[e->plan.element_loop];
-    switch (e->plan.mode) {
+    switch (e->mapping.mode) {
     case MODE_BLOCK:
         emit_open(e, "for (long long item = begin + blockIdx.x; item < end; item += gridDim.x)");
         return;
@@ -282,7 +281,8 @@ static void open_items(Emit *e) {
     case MODE_ELEMENT:
         break;
     }
-    bool split = (int32_t)loop->axis == e->plan.split_axis;
+    const KLoop *loop = loop_at(e, e->mapping.element_loop);
+    bool split = (int32_t)loop->axis == e->loops.split_axis;
     emit_begin(e, "const long long width = ");
     if (split) strbuf_addf(&e->body, "sn_least(params[%d], ", (int)KPARAM_BLOCK_SIZE);
     emit_coef(e, e->kernel->axes.data[loop->axis].size);
@@ -298,7 +298,7 @@ static void open_items(Emit *e) {
 /* Grid point and block of the item, and the addresses of arguments at that point. */
 static void enter_item(Emit *e) {
     const Kernel *k = e->kernel;
-    if (e->plan.split_axis >= 0) {
+    if (e->loops.split_axis >= 0) {
         emit_line(e, "long long point = sn_divide(item, params[%d]);", (int)KPARAM_BLOCKS);
         emit_line(e, "const long long block = item - point * params[%d];", (int)KPARAM_BLOCKS);
     } else {
@@ -361,22 +361,22 @@ static void place_locals(Emit *e) {
 /* Memory through which the threads of a block join their parts of a reduction, in two halves that
  * reductions use in turn: while one is read the other may be written. */
 static void declare_shared(Emit *e) {
-    if (e->plan.mode != MODE_BLOCK) return;
-    emit_line(e, "const int lane = threadIdx.x %% 32, warp = threadIdx.x / 32;");
-    emit_line(e, "const int warps = blockDim.x / 32;");
+    if (e->mapping.mode != MODE_BLOCK) return;
+    emit_line(e, "const int lane = threadIdx.x %% %d, warp = threadIdx.x / %d;", (int)WARP,
+              (int)WARP);
+    emit_line(e, "const int warps = blockDim.x / %d;", (int)WARP);
     for (uint32_t d = 0; d < SN_DTYPE_COUNT; d++) {
         if (e->shared >> d & 1)
             emit_line(e, "__shared__ %s share_%s[2][%d];", ctype_text((sn_dtype)d),
                       sn_dtype_name((sn_dtype)d), THREADS_MOST);
     }
     if (e->shared_index)
-        emit_line(e, "__shared__ long long share_index[2][%d];", THREADS_MOST / 32);
-    for (uint32_t i = 0; i < e->plan.n_reductions; i++) {
-        const Reduction *r = &e->plan.reductions[i];
-        const LoopPlan *loop = &e->plan.loops[e->plan.loop_of[r->inst]];
-        if (loop->run == RUN_ONE && r->kind != RK_SCAN)
+        emit_line(e, "__shared__ long long share_index[2][%d];", THREADS_MOST / WARP);
+    for (uint32_t i = 0; i < e->loops.n_reductions; i++) {
+        const KReduction *r = &e->loops.reductions[i];
+        if (e->mapping.loops[r->loop].run == RUN_ONE && r->kind != KREDUCTION_SCAN)
             emit_line(e, "__shared__ %s given%u;",
-                      ctype_text((sn_dtype)e->kernel->insts.data[r->inst].dtype), r->inst);
+                      ctype_text((sn_dtype)kernel_inst(e->kernel, r->inst)->dtype), r->inst);
     }
 }
 
@@ -385,7 +385,7 @@ static void declare_shared(Emit *e) {
 /* The item's code comes first, into its own buffer: what it names decides what stands before it. */
 static StrBuf emit_item(Emit *e) {
     e->indent = 2;
-    e->together = e->plan.mode == MODE_BLOCK;
+    e->together = e->mapping.mode == MODE_BLOCK;
     emit_range(e, 0, e->kernel->insts.count);
     StrBuf item = e->body;
     e->body = (StrBuf){0};
@@ -410,7 +410,7 @@ static void add_head(const Emit *e, const char *name, StrBuf *out) {
         [MODE_BLOCK] = "one block for each item",
         [MODE_ITEM] = "one thread for each item",
     };
-    strbuf_addf(out, "/* %s */\n", threads[e->plan.mode]);
+    strbuf_addf(out, "/* %s */\n", threads[e->mapping.mode]);
     strbuf_addf(out, "extern \"C\" __global__ void __launch_bounds__(%d)\n%s(", THREADS_MOST, name);
     strbuf_add(out, "void *const *__restrict__ args, const long long *__restrict__ params, "
                     "long long begin,\n    long long end, void *scratch, "
@@ -424,7 +424,7 @@ static void add_head(const Emit *e, const char *name, StrBuf *out) {
 
 sn_status emit_kernel(Emit *e, const char *name, StrBuf *out, sn_error *error) {
     e->param_used = arena_zalloc(&e->arena, (size_t)e->kernel->n_params + 1);
-    if (!e->param_used || !plan_make(e)) return error_memory(error);
+    if (!e->param_used || !mapping_make(e)) return error_memory(error);
     StrBuf item = emit_item(e);
     emit_function(e, &item);
     device_functions(out, strbuf_text(&e->body));

@@ -1,5 +1,5 @@
-/* Inside the CUDA code generator: what its files share while one kernel becomes CUDA C. The plan
- * (plan.c) says what a thread is and how each loop runs; the emitter walks the instructions
+/* Inside the CUDA code generator: what its files share while one kernel becomes CUDA C. The
+ * mapping (mapping.c) says what a thread is and who runs each loop; the emitter walks the instructions
  * (emit.c), loop by loop (loop.c, reduce.c), and asks ops.c and cast.c for expressions. Device
  * functions that the text names are put in front of it (device.c).
  *
@@ -11,18 +11,17 @@
 #define SN_CODEGEN_CUDA_EMIT_H
 
 #include "base/arena.h"
+#include "base/assert.h"
 #include "codegen/backend.h"
 #include "ir/dtype.h"
-#include "ir/kernel_form.h"
+#include "ir/loops.h"
 
 enum {
+    WARP = 32,          /* threads of a warp */
     THREADS_MOST = 256, /* threads of a block */
-    LANES_ROW = 32,     /* lanes of a ROW reduction, and threads of a warp */
-    CHUNK_ROW = 10,     /* log2 of the elements of a chunk: 1024 */
-    CHUNK_COLUMN = 5,   /* 32 */
-    CHUNK_TREE = 0,     /* every element is a chunk */
     TREE_LEVELS = 48    /* levels of the pairwise tree of chunks */
 };
+_Static_assert((int)WARP == (int)ORDER_LANES, "a thread of a warp is a lane of a ROW reduction");
 
 /* What one thread does. */
 typedef enum ThreadMode {
@@ -40,54 +39,23 @@ typedef enum LoopRun {
     RUN_ELEMENT /* MODE_ELEMENT: the thread's own trip */
 } LoopRun;
 
-typedef enum ReduceKind {
-    RK_MERGE, /* any order gives the same bits */
-    RK_TREE,  /* float sums and products: chunks of lanes, merged in pairs */
-    RK_ARG,   /* best value and its index */
-    RK_SCAN   /* SCAN_SUM */
-} ReduceKind;
+typedef struct LoopMapping {
+    uint8_t run;   /* LoopRun */
+    bool together; /* all threads of the block run its body in step */
+} LoopMapping;
 
-/* A REDUCE or SCAN instruction. */
-typedef struct Reduction {
-    KValue inst;   /* the instruction */
-    uint8_t kind;  /* ReduceKind */
-    uint8_t dtype; /* of the values reduced */
-    uint8_t chunk; /* RK_TREE: log2 of its chunk */
-    uint8_t lanes; /* RK_TREE: accumulators of a chunk, 1 or 32 */
-    uint16_t op;   /* merge: OP_ADD, OP_MUL, OP_MAXIMUM…; RK_ARG: OP_GT or OP_LT */
-} Reduction;
-
-typedef struct LoopPlan {
-    uint32_t begin;           /* the LOOP instruction */
-    uint32_t end;             /* its END */
-    uint32_t parent;          /* enclosing loop in Plan.loops; KVALUE_NONE at item level */
-    uint32_t axis;            /* the axis */
-    uint32_t first_reduction; /* in Plan.reductions */
-    uint32_t n_reductions;    /* directly in this loop */
-    uint8_t run;              /* LoopRun */
-    bool spread;              /* a vector loop whose trips may run at the same time */
-    bool rows;                /* spread, and holds ROW reductions */
-    bool holds_spread;        /* such a loop is inside, however deep */
-    bool stores;              /* so is a STORE or STORE_ADD */
-    bool together;            /* all threads of the block run its body in step */
-} LoopPlan;
-
-typedef struct Plan {
-    uint32_t *loop_of;     /* by instruction: enclosing loop, for LOOP and END the loop itself */
-    LoopPlan *loops;       /* in program order */
-    Reduction *reductions; /* by loop */
-    uint32_t n_loops;      /* loops in the kernel */
-    uint32_t n_reductions; /* reductions in the kernel */
+typedef struct Mapping {
+    LoopMapping *loops;    /* by loop */
     uint32_t element_loop; /* MODE_ELEMENT: the loop whose trips the threads are */
     ThreadMode mode;       /* what a thread does */
-    int32_t split_axis;    /* the axis cut in blocks, or -1 */
-} Plan;
+} Mapping;
 
 typedef struct Emit {
     const Kernel *kernel;     /* the input */
     const Schedule *schedule; /* choices of the launcher */
-    Plan plan;                /* see plan.c */
-    Arena arena;              /* arrays of the plan */
+    KLoops loops;             /* the kernel's */
+    Mapping mapping;          /* see mapping.c */
+    Arena arena;              /* arrays of both */
     StrBuf body;              /* the item's code */
     bool *param_used;         /* by parameter: named in the body */
     bool grid_used;           /* the body names the grid index */
@@ -99,9 +67,14 @@ typedef struct Emit {
     bool synced;              /* no memory was touched since the last barrier */
 } Emit;
 
-/* ---- plan.c ---- */
-/* Analyses the kernel; arrays from the arena. False when out of memory. */
-bool plan_make(Emit *e);
+static inline const KLoop *loop_at(const Emit *e, uint32_t number) {
+    SN_ASSERT(number < e->loops.n_loops);
+    return &e->loops.loops[number];
+}
+
+/* ---- mapping.c ---- */
+/* Finds the loops and chooses who runs them. False when out of memory. */
+bool mapping_make(Emit *e);
 
 /* ---- emit.c ---- */
 /* The whole text. */
@@ -120,17 +93,17 @@ void emit_coef(Emit *e, KCoef coef);
 void emit_barrier(Emit *e);
 
 /* ---- loop.c ---- */
-void emit_loop(Emit *e, uint32_t loop);
+void emit_loop(Emit *e, uint32_t number);
 
 /* ---- reduce.c ---- */
 /* The accumulators, in front of a loop. */
-void reduce_open(Emit *e, const LoopPlan *loop);
+void reduce_open(Emit *e, uint32_t loop);
 /* A REDUCE or SCAN instruction. */
 void reduce_step(Emit *e, uint32_t inst);
 /* RUN_ROWS: end of a chunk. */
-void reduce_push(Emit *e, const LoopPlan *loop);
+void reduce_push(Emit *e, uint32_t loop);
 /* The values, behind a loop. */
-void reduce_close(Emit *e, const LoopPlan *loop);
+void reduce_close(Emit *e, uint32_t loop);
 
 /* ---- ops.c, cast.c ---- */
 /* C type of a value, and of an element in memory. Half types are their bits. */

@@ -3,9 +3,9 @@
 
 /* First index and number of trips: f4 and n4. A block past the end has no trips, or less. */
 static void emit_bounds(Emit *e, uint32_t number) {
-    const LoopPlan *loop = &e->plan.loops[number];
+    const KLoop *loop = loop_at(e, number);
     KCoef size = e->kernel->axes.data[loop->axis].size;
-    if ((int32_t)loop->axis != e->plan.split_axis) {
+    if ((int32_t)loop->axis != e->loops.split_axis) {
         emit_begin(e, "const long long f%u = 0, n%u = ", number, number);
         emit_coef(e, size);
         strbuf_add(&e->body, ";\n");
@@ -18,9 +18,9 @@ static void emit_bounds(Emit *e, uint32_t number) {
 }
 
 static void emit_body(Emit *e, uint32_t number) {
-    const LoopPlan *loop = &e->plan.loops[number];
+    const KLoop *loop = loop_at(e, number);
     bool together = e->together;
-    e->together = loop->together;
+    e->together = e->mapping.loops[number].together;
     e->synced = false; /* a trip follows the end of another */
     emit_line(e, "const long long i%u = f%u + k%u;", loop->axis, number, number);
     emit_range(e, loop->begin + 1, loop->end);
@@ -29,60 +29,61 @@ static void emit_body(Emit *e, uint32_t number) {
 }
 
 static void emit_in_order(Emit *e, uint32_t number) {
-    const LoopPlan *loop = &e->plan.loops[number];
-    reduce_open(e, loop);
+    reduce_open(e, number);
     emit_open(e, "for (long long k%u = 0; k%u < n%u; k%u++)", number, number, number, number);
     emit_body(e, number);
     emit_close(e);
-    reduce_close(e, loop);
+    reduce_close(e, number);
 }
 
 /* The first thread works, the others wait; its reductions come back through shared memory. */
 static void emit_one(Emit *e, uint32_t number) {
-    const LoopPlan *loop = &e->plan.loops[number];
+    const KLoop *loop = loop_at(e, number);
     emit_barrier(e);
     emit_open(e, "if (threadIdx.x == 0)");
     emit_in_order(e, number);
     emit_close(e);
     emit_barrier(e);
     for (uint32_t i = 0; i < loop->n_reductions; i++) {
-        const Reduction *r = &e->plan.reductions[loop->first_reduction + i];
-        if (r->kind != RK_SCAN)
+        const KReduction *r = loop_reduction(&e->loops, loop, i);
+        if (r->kind != KREDUCTION_SCAN)
             emit_line(e, "const %s v%u = given%u;",
-                      ctype_text((sn_dtype)e->kernel->insts.data[r->inst].dtype), r->inst, r->inst);
+                      ctype_text((sn_dtype)kernel_inst(e->kernel, r->inst)->dtype), r->inst,
+                      r->inst);
     }
     e->synced = false;
 }
 
-/* The trips lie in chunks of 1,024. A warp takes chunks c2 to l2 - 1: an aligned group of w2, the
+/* The trips lie in the chunks of ROW reductions. A warp takes chunks c2 to l2 - 1: an aligned group of w2, the
  * least power of two with which the warps suffice. Thread l of the warp is lane l. */
 static void emit_rows(Emit *e, uint32_t number) {
-    const LoopPlan *loop = &e->plan.loops[number];
     unsigned n = number;
-    emit_line(e, "const long long chunks%u = n%u > 0 ? (n%u + 1023) / 1024 : 0;", n, n, n);
+    emit_line(e, "const long long chunks%u = n%u > 0 ? (n%u + %d) / %d : 0;", n, n, n,
+              ORDER_ROW - 1, (int)ORDER_ROW);
     emit_line(e, "long long w%u = 1;", n);
     emit_line(e, "while (w%u * warps < chunks%u) w%u *= 2;", n, n, n);
     emit_line(e, "const long long c%u = warp * w%u, l%u = sn_least(chunks%u, c%u + w%u);", n, n, n,
               n, n, n);
-    reduce_open(e, loop);
+    reduce_open(e, number);
     emit_open(e, "for (long long chunk = c%u; chunk < l%u; chunk++)", n, n);
-    emit_line(e, "const long long last = sn_least(n%u, chunk * 1024 + 1024);", n);
-    emit_open(e, "for (long long k%u = chunk * 1024 + lane; k%u < last; k%u += 32)", n, n, n);
+    emit_line(e, "const long long last = sn_least(n%u, chunk * %d + %d);", n, (int)ORDER_ROW,
+              (int)ORDER_ROW);
+    emit_open(e, "for (long long k%u = chunk * %d + lane; k%u < last; k%u += %d)", n,
+              (int)ORDER_ROW, n, n, (int)WARP);
     emit_body(e, number);
     emit_close(e);
-    reduce_push(e, loop);
+    reduce_push(e, number);
     emit_close(e);
-    reduce_close(e, loop);
+    reduce_close(e, number);
 }
 
 static void emit_spread(Emit *e, uint32_t number) {
-    const LoopPlan *loop = &e->plan.loops[number];
-    reduce_open(e, loop);
+    reduce_open(e, number);
     emit_open(e, "for (long long k%u = threadIdx.x; k%u < n%u; k%u += blockDim.x)", number, number,
               number, number);
     emit_body(e, number);
     emit_close(e);
-    reduce_close(e, loop);
+    reduce_close(e, number);
 }
 
 static void emit_element(Emit *e, uint32_t number) {
@@ -93,12 +94,13 @@ static void emit_element(Emit *e, uint32_t number) {
 }
 
 void emit_loop(Emit *e, uint32_t number) {
-    const LoopPlan *loop = &e->plan.loops[number];
-    bool spread = loop->run == RUN_SPREAD || loop->run == RUN_ROWS;
+    const KLoop *loop = loop_at(e, number);
+    LoopRun run = (LoopRun)e->mapping.loops[number].run;
+    bool spread = run == RUN_SPREAD || run == RUN_ROWS;
     emit_bounds(e, number);
     /* What the other threads have read before may be overwritten only when all have read it. */
     if (spread && loop->stores) emit_barrier(e);
-    switch ((LoopRun)loop->run) {
+    switch (run) {
     case RUN_ALL:
         emit_in_order(e, number);
         break;

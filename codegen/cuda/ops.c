@@ -85,6 +85,13 @@ static const OpRow rows[OP_COUNT] = {
     [OP_WHERE] = {NULL, NULL, NULL, "$x ? $y : $z"},
 };
 
+/* Ops whose expression is no template. */
+typedef void Converter(StrBuf *out, sn_dtype to, sn_dtype from, const char *x);
+static Converter *const converters[OP_COUNT] = {
+    [OP_CAST] = cast_text,
+    [OP_BITCAST] = bitcast_text,
+};
+
 static const char *template_of(OpCode op, sn_dtype in_dtype) {
     const OpRow *row = &rows[op];
     switch (in_dtype) {
@@ -125,12 +132,8 @@ static void add_escape(StrBuf *out, char code, sn_dtype dtype, const char *const
 
 void op_text(StrBuf *out, OpCode op, sn_dtype dtype, sn_dtype in_dtype, const char *x,
              const char *y, const char *z) {
-    if (op == OP_CAST) {
-        cast_text(out, dtype, in_dtype, x);
-        return;
-    }
-    if (op == OP_BITCAST) {
-        bitcast_text(out, dtype, in_dtype, x);
+    if (converters[op]) {
+        converters[op](out, dtype, in_dtype, x);
         return;
     }
     const char *const operands[3] = {x, y, z};

@@ -1,5 +1,4 @@
-/* Reductions and scans. Their orders are defined at the top of ir/kernel_interpret.c; the device
- * functions that carry them out stand in device.c.
+/* Reductions and scans. Their orders are defined in ir/order.h; the device functions that carry them out stand in device.c.
  *
  * Why the bits of a ROW reduction do not depend on the number of warps: thread l of a warp adds the
  * elements of lane l of a chunk in ascending order, as defined. A warp takes an aligned group of
@@ -18,36 +17,32 @@
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-/* What a reduction starts at: -0.0 or 0, 1, or the extreme that loses to every value. */
-static uint64_t identity_bits(const Reduction *r) {
-    sn_dtype dtype = (sn_dtype)r->dtype;
-    bool extreme = r->op == OP_MAXIMUM || r->op == OP_MINIMUM;
-    if (dtype_is_float(dtype)) {
-        double value = r->op == OP_ADD ? -0.0 : r->op == OP_MUL ? 1.0 : INFINITY;
-        return dtype_bits_from_double(dtype, r->op == OP_MAXIMUM ? -value : value);
-    }
-    if (!extreme) return r->op == OP_MUL;
-    uint64_t top = UINT64_C(1) << (8 * sn_dtype_size(dtype) - 1);
-    bool least = r->op == OP_MAXIMUM;
-    if (!dtype_is_signed(dtype)) return least ? 0 : scalar_canonical(dtype, UINT64_MAX);
-    return scalar_canonical(dtype, least ? top : top - 1);
+static void add_start(Emit *e, const KReduction *r) {
+    const_text(&e->body, (sn_dtype)r->dtype, reduction_start(r));
 }
 
-static void add_identity(Emit *e, const Reduction *r) {
-    const_text(&e->body, (sn_dtype)r->dtype, identity_bits(r));
+static LoopRun run_of(const Emit *e, const KReduction *r) {
+    return (LoopRun)e->mapping.loops[r->loop].run;
 }
 
-static const Reduction *reduction_at(const Emit *e, const LoopPlan *loop, uint32_t i) {
-    return &e->plan.reductions[loop->first_reduction + i];
-}
-
-static bool spreads(const LoopPlan *loop) {
-    return loop->run == RUN_SPREAD || loop->run == RUN_ROWS;
+/* Do the threads of a block have parts of it, which are to be joined? */
+static bool is_shared(const Emit *e, const KReduction *r) {
+    return run_of(e, r) == RUN_SPREAD || run_of(e, r) == RUN_ROWS;
 }
 
 /* Lanes that one thread adds up. */
-static unsigned own_lanes(const LoopPlan *loop, const Reduction *r) {
-    return loop->run == RUN_ROWS ? 1 : r->lanes;
+static unsigned own_lanes(const Emit *e, const KReduction *r) {
+    return run_of(e, r) == RUN_ROWS ? 1 : r->lanes;
+}
+
+/* Bits of an element's number that count the elements of its chunk. */
+static unsigned chunk_mask(const KReduction *r) {
+    return (1u << r->chunk) - 1;
+}
+
+/* Between two values: the left one is better. */
+static const char *wins_text(const KReduction *r) {
+    return r->is_largest ? ">" : "<";
 }
 
 /* "add_f32": the end of the names of device functions. */
@@ -55,88 +50,86 @@ typedef struct Suffix {
     char text[16];
 } Suffix;
 
-static Suffix suffix_of(const Reduction *r) {
+static Suffix suffix_of(const KReduction *r) {
     Suffix suffix;
-    snprintf(suffix.text, sizeof suffix.text, "%s_%s", r->op == OP_MUL ? "mul" : "add",
+    snprintf(suffix.text, sizeof suffix.text, "%s_%s", op_info[r->merge].name,
              sn_dtype_name((sn_dtype)r->dtype));
     return suffix;
 }
 
 /* `x = merge(x, y);` */
-static void emit_merge(Emit *e, const Reduction *r, const char *x, const char *y) {
+static void emit_merge(Emit *e, const KReduction *r, const char *x, const char *y) {
     sn_dtype dtype = (sn_dtype)r->dtype;
     emit_begin(e, "%s = ", x);
-    op_text(&e->body, (OpCode)r->op, dtype, dtype, x, y, "");
+    op_text(&e->body, (OpCode)r->merge, dtype, dtype, x, y, "");
     strbuf_add(&e->body, ";\n");
 }
 
 /* ---- in front of the loop -------------------------------------------------------------------- */
 
-static void open_one(Emit *e, const LoopPlan *loop, const Reduction *r) {
+static void open_one(Emit *e, const KReduction *r) {
     const char *type = ctype_text((sn_dtype)r->dtype);
-    unsigned at = r->inst, lanes = own_lanes(loop, r);
-    switch ((ReduceKind)r->kind) {
-    case RK_MERGE:
+    unsigned at = r->inst, lanes = own_lanes(e, r);
+    switch ((KReductionKind)r->kind) {
+    case KREDUCTION_MERGE:
         emit_begin(e, "%s s%u = ", type, at);
-        add_identity(e, r);
+        add_start(e, r);
         strbuf_add(&e->body, ";\n");
         return;
-    case RK_TREE:
+    case KREDUCTION_TREE:
         emit_line(e, "%s s%u[%u], t%u[%u];", type, at, lanes, at, TREE_LEVELS * lanes);
         emit_begin(e, "for (int m = 0; m < %u; m++) s%u[m] = ", lanes, at);
-        add_identity(e, r);
+        add_start(e, r);
         strbuf_add(&e->body, ";\n");
         return;
-    case RK_ARG:
+    case KREDUCTION_BEST:
         emit_line(e, "%s s%u = 0;", type, at);
         emit_line(e, "long long j%u = -1;", at);
         return;
-    case RK_SCAN:
+    case KREDUCTION_SCAN:
         emit_line(e, "%s s%u[3];", type, at);
         emit_begin(e, "s%u[0] = s%u[1] = s%u[2] = ", at, at, at);
-        add_identity(e, r);
+        add_start(e, r);
         strbuf_add(&e->body, ";\n");
         return;
     }
 }
 
-void reduce_open(Emit *e, const LoopPlan *loop) {
-    for (uint32_t i = 0; i < loop->n_reductions; i++) open_one(e, loop, reduction_at(e, loop, i));
+void reduce_open(Emit *e, uint32_t number) {
+    const KLoop *loop = loop_at(e, number);
+    for (uint32_t i = 0; i < loop->n_reductions; i++)
+        open_one(e, loop_reduction(&e->loops, loop, i));
 }
 
 /* ---- in the loop ----------------------------------------------------------------------------- */
 
-static const Reduction *find_reduction(const Emit *e, const LoopPlan *loop, uint32_t inst) {
-    uint32_t i = 0;
-    while (reduction_at(e, loop, i)->inst != inst) i++;
-    return reduction_at(e, loop, i);
-}
-
-static void step_tree(Emit *e, const LoopPlan *loop, const Reduction *r, unsigned number,
-                      const char *x) {
+static void step_tree(Emit *e, const KReduction *r, const char *x) {
     char lane[32];
-    unsigned at = r->inst, lanes = own_lanes(loop, r), mask = (1u << r->chunk) - 1;
-    snprintf(lane, sizeof lane, lanes > 1 ? "s%u[k%u %% 32]" : "s%u[0]", at, number);
+    unsigned at = r->inst, number = r->loop, lanes = own_lanes(e, r), mask = chunk_mask(r);
+    if (lanes > 1)
+        snprintf(lane, sizeof lane, "s%u[k%u %% %u]", at, number, lanes);
+    else
+        snprintf(lane, sizeof lane, "s%u[0]", at);
     emit_merge(e, r, lane, x);
-    if (loop->run == RUN_ROWS) return;
+    if (run_of(e, r) == RUN_ROWS) return;
     emit_line(e, "if ((k%u & %u) == %u) sn_push_%s(t%u, s%u, %u, k%u >> %u);", number, mask, mask,
               suffix_of(r).text, at, at, lanes, number, (unsigned)r->chunk);
 }
 
 /* Ascending, so that only a better value replaces the best; the first NaN is the best. */
-static void step_arg(Emit *e, const LoopPlan *loop, const Reduction *r, const char *x) {
+static void step_best(Emit *e, const KReduction *r, const char *x) {
     unsigned at = r->inst;
-    const char *wins = r->op == OP_GT ? ">" : "<";
-    emit_begin(e, "if (j%u < 0 || %s %s s%u", at, x, wins, at);
+    emit_begin(e, "if (j%u < 0 || %s %s s%u", at, x, wins_text(r), at);
     if (dtype_is_float((sn_dtype)r->dtype))
         strbuf_addf(&e->body, " || (%s != %s && s%u == s%u)", x, x, at, at);
-    strbuf_addf(&e->body, ") s%u = %s, j%u = i%u;\n", at, x, at, (unsigned)loop->axis);
+    strbuf_addf(&e->body, ") s%u = %s, j%u = i%u;\n", at, x, at,
+                (unsigned)loop_at(e, r->loop)->axis);
 }
 
 /* s[0] sums earlier chunks, s[1] earlier runs of the chunk, s[2] the run. */
-static void step_scan(Emit *e, const Reduction *r, unsigned number, const char *x) {
+static void step_scan(Emit *e, const KReduction *r, const char *x) {
     char sums[3][24];
-    unsigned at = r->inst;
+    unsigned at = r->inst, number = r->loop;
     sn_dtype dtype = (sn_dtype)r->dtype;
     for (int i = 0; i < 3; i++) snprintf(sums[i], sizeof sums[i], "s%u[%d]", at, i);
     if (!dtype_is_float(dtype)) {
@@ -144,15 +137,15 @@ static void step_scan(Emit *e, const Reduction *r, unsigned number, const char *
         emit_line(e, "const %s v%u = %s;", ctype_text(dtype), at, sums[2]);
         return;
     }
-    emit_open(e, "if (k%u > 0 && k%u %% 32 == 0)", number, number);
+    emit_open(e, "if (k%u > 0 && k%u %% %d == 0)", number, number, (int)ORDER_RUN);
     emit_merge(e, r, sums[1], sums[2]);
     emit_begin(e, "%s = ", sums[2]);
-    add_identity(e, r);
+    add_start(e, r);
     strbuf_add(&e->body, ";\n");
-    emit_open(e, "if (k%u %% 1024 == 0)", number);
+    emit_open(e, "if (k%u %% %d == 0)", number, (int)ORDER_SCAN);
     emit_merge(e, r, sums[0], sums[1]);
     emit_begin(e, "%s = ", sums[1]);
-    add_identity(e, r);
+    add_start(e, r);
     strbuf_add(&e->body, ";\n");
     emit_close(e);
     emit_close(e);
@@ -162,33 +155,33 @@ static void step_scan(Emit *e, const Reduction *r, unsigned number, const char *
 }
 
 void reduce_step(Emit *e, uint32_t inst) {
-    uint32_t number = e->plan.loop_of[inst];
-    const LoopPlan *loop = &e->plan.loops[number];
-    const Reduction *r = find_reduction(e, loop, inst);
+    const KLoop *loop = loop_at(e, e->loops.loop_of[inst]);
+    uint32_t number = loop_reduction_number(&e->loops, loop, inst);
+    const KReduction *r = loop_reduction(&e->loops, loop, number);
     char x[16], s[16];
-    snprintf(x, sizeof x, "v%u", (unsigned)e->kernel->insts.data[inst].in[0]);
+    snprintf(x, sizeof x, "v%u", (unsigned)kernel_inst(e->kernel, inst)->in[0]);
     snprintf(s, sizeof s, "s%u", (unsigned)inst);
-    switch ((ReduceKind)r->kind) {
-    case RK_MERGE:
+    switch ((KReductionKind)r->kind) {
+    case KREDUCTION_MERGE:
         emit_merge(e, r, s, x);
         return;
-    case RK_TREE:
-        step_tree(e, loop, r, number, x);
+    case KREDUCTION_TREE:
+        step_tree(e, r, x);
         return;
-    case RK_ARG:
-        step_arg(e, loop, r, x);
+    case KREDUCTION_BEST:
+        step_best(e, r, x);
         return;
-    case RK_SCAN:
-        step_scan(e, r, number, x);
+    case KREDUCTION_SCAN:
+        step_scan(e, r, x);
         return;
     }
 }
 
-void reduce_push(Emit *e, const LoopPlan *loop) {
-    unsigned number = e->plan.loop_of[loop->begin];
+void reduce_push(Emit *e, uint32_t number) {
+    const KLoop *loop = loop_at(e, number);
     for (uint32_t i = 0; i < loop->n_reductions; i++) {
-        const Reduction *r = reduction_at(e, loop, i);
-        if (r->kind == RK_TREE)
+        const KReduction *r = loop_reduction(&e->loops, loop, i);
+        if (r->kind == KREDUCTION_TREE)
             emit_line(e, "sn_push_%s(t%u, s%u, 1, chunk - c%u);", suffix_of(r).text, r->inst,
                       r->inst, number);
     }
@@ -207,7 +200,7 @@ static void emit_exchange(Emit *e, sn_dtype dtype, const char *y, const char *x)
 }
 
 /* The half of the shared memory for the next reduction. */
-static int next_slot(Emit *e, const Reduction *r) {
+static int next_slot(Emit *e, const KReduction *r) {
     e->shared |= 1u << r->dtype;
     e->slot ^= 1;
     return e->slot;
@@ -220,14 +213,14 @@ static void emit_sync(Emit *e) {
 }
 
 /* Lanes of a warp merge by exchange, then warps through shared memory; every thread gets all. */
-static void merge_threads(Emit *e, const Reduction *r) {
+static void merge_threads(Emit *e, const KReduction *r) {
     sn_dtype dtype = (sn_dtype)r->dtype;
     const char *name = sn_dtype_name(dtype);
     char v[16];
     int slot = next_slot(e, r);
     snprintf(v, sizeof v, "v%u", (unsigned)r->inst);
     emit_line(e, "%s %s = s%u;", ctype_text(dtype), v, (unsigned)r->inst);
-    emit_open(e, "for (int h = 16; h > 0; h /= 2)");
+    emit_open(e, "for (int h = %d; h > 0; h /= 2)", WARP / 2);
     emit_exchange(e, dtype, "other", v);
     emit_merge(e, r, v, "other");
     emit_close(e);
@@ -242,21 +235,20 @@ static void merge_threads(Emit *e, const Reduction *r) {
 
 /* Takes (other, at) for the best where it beats it: a value before none, NaN before numbers, the
  * lower index among equals. */
-static void emit_better(Emit *e, const Reduction *r) {
+static void emit_better(Emit *e, const KReduction *r) {
     unsigned n = r->inst;
-    const char *wins = r->op == OP_GT ? ">" : "<";
     bool is_float = dtype_is_float((sn_dtype)r->dtype);
     emit_begin(e, "const bool same = other == s%u", n);
     if (is_float) strbuf_addf(&e->body, " || (other != other && s%u != s%u)", n, n);
     strbuf_add(&e->body, ";\n");
-    emit_begin(e, "const bool wins = other %s s%u", wins, n);
+    emit_begin(e, "const bool wins = other %s s%u", wins_text(r), n);
     if (is_float) strbuf_addf(&e->body, " || (other != other && s%u == s%u)", n, n);
     strbuf_add(&e->body, ";\n");
     emit_line(e, "if (at >= 0 && (j%u < 0 || (same ? at < j%u : wins))) s%u = other, j%u = at;", n,
               n, n, n);
 }
 
-static void arg_of_threads(Emit *e, const Reduction *r) {
+static void best_of_threads(Emit *e, const KReduction *r) {
     sn_dtype dtype = (sn_dtype)r->dtype;
     const char *name = sn_dtype_name(dtype);
     char s[16], j[16];
@@ -264,7 +256,7 @@ static void arg_of_threads(Emit *e, const Reduction *r) {
     e->shared_index = true;
     snprintf(s, sizeof s, "s%u", (unsigned)r->inst);
     snprintf(j, sizeof j, "j%u", (unsigned)r->inst);
-    emit_open(e, "for (int h = 16; h > 0; h /= 2)");
+    emit_open(e, "for (int h = %d; h > 0; h /= 2)", WARP / 2);
     emit_exchange(e, dtype, "other", s);
     emit_exchange(e, SN_I64, "at", j);
     emit_better(e, r);
@@ -279,15 +271,16 @@ static void arg_of_threads(Emit *e, const Reduction *r) {
     emit_close(e);
 }
 
-static const char *empty_text(const Reduction *r) {
-    return r->op == OP_MUL ? "1" : "0";
+/* A sum without trips is +0, though it starts at -0. */
+static const char *empty_text(const KReduction *r) {
+    return r->start == KSTART_ONE ? "1" : "0";
 }
 
-static void close_tree(Emit *e, const LoopPlan *loop, const Reduction *r) {
-    unsigned at = r->inst, n = e->plan.loop_of[loop->begin], mask = (1u << r->chunk) - 1;
+static void close_tree(Emit *e, const KReduction *r) {
+    unsigned at = r->inst, n = r->loop, mask = chunk_mask(r);
     const char *type = ctype_text((sn_dtype)r->dtype);
     Suffix suffix = suffix_of(r);
-    if (loop->run == RUN_ROWS) {
+    if (run_of(e, r) == RUN_ROWS) {
         int slot = next_slot(e, r);
         emit_line(e, "if (l%u > c%u) s%u[0] = sn_join_%s(t%u, 1, 0, l%u - c%u);", n, n, at,
                   suffix.text, at, n, n);
@@ -308,32 +301,33 @@ static void close_tree(Emit *e, const LoopPlan *loop, const Reduction *r) {
     emit_close(e);
 }
 
-static void close_one(Emit *e, const LoopPlan *loop, const Reduction *r) {
+static void close_one(Emit *e, const KReduction *r) {
     unsigned at = r->inst;
-    switch ((ReduceKind)r->kind) {
-    case RK_MERGE:
-        if (spreads(loop))
+    switch ((KReductionKind)r->kind) {
+    case KREDUCTION_MERGE:
+        if (is_shared(e, r))
             merge_threads(e, r);
         else
             emit_line(e, "const %s v%u = s%u;", ctype_text((sn_dtype)r->dtype), at, at);
         return;
-    case RK_TREE:
-        close_tree(e, loop, r);
+    case KREDUCTION_TREE:
+        close_tree(e, r);
         return;
-    case RK_ARG:
-        if (spreads(loop)) arg_of_threads(e, r);
+    case KREDUCTION_BEST:
+        if (is_shared(e, r)) best_of_threads(e, r);
         emit_line(e, "const long long v%u = j%u < 0 ? 0 : j%u;", at, at, at);
         return;
-    case RK_SCAN:
+    case KREDUCTION_SCAN:
         return;
     }
 }
 
-void reduce_close(Emit *e, const LoopPlan *loop) {
+void reduce_close(Emit *e, uint32_t number) {
+    const KLoop *loop = loop_at(e, number);
     for (uint32_t i = 0; i < loop->n_reductions; i++) {
-        const Reduction *r = reduction_at(e, loop, i);
-        close_one(e, loop, r);
-        if (loop->run == RUN_ONE && r->kind != RK_SCAN)
+        const KReduction *r = loop_reduction(&e->loops, loop, i);
+        close_one(e, r);
+        if (run_of(e, r) == RUN_ONE && r->kind != KREDUCTION_SCAN)
             emit_line(e, "given%u = v%u;", (unsigned)r->inst, (unsigned)r->inst);
     }
 }
