@@ -1,15 +1,17 @@
 /* The fold stage of graph_emit, between inference and value numbering. A rewrite stands here only
  * if it is exact in every bit for every input, -0, subnormals, infinities and NaN included (NaN
  * payloads aside), and leaves dtype and shape alone. Whatever needs judgement is a pass. Hoisted
- * constants have no value here: theirs arrives with each call. */
+ * constants have no value here: theirs arrives with each call.
+ *
+ * A recorded graph is not folded; the first to emit with folding is decompose. So only ops that it
+ * leaves have rows here: permute for transpose, reshape for squeeze, slice for narrow and flip. */
 #include "ir/fold.h"
 
 #include "ir/dtype.h"
 #include "ir/kernel.h"
+#include "ir/kernel_form.h"
 
 #include <math.h>
-
-typedef NodeId FoldFunction(const FoldCase *c);
 
 /* ---- questions about operands --------------------------------------------------------------- */
 
@@ -48,39 +50,6 @@ static bool number(const FoldCase *c, int32_t i, double *value) {
 
 /* ---- constants ------------------------------------------------------------------------------ */
 
-enum { FLOATS = 1, INTS = 2, BOOLS = 4 };
-
-/* Primitives that are evaluated when all operands are constants of one dtype, by its category. */
-static const uint8_t evaluated[OP_COUNT] = {
-    [OP_NEG] = FLOATS | INTS,
-    [OP_ABS] = FLOATS | INTS,
-    [OP_SQRT] = FLOATS,
-    [OP_FLOOR] = FLOATS,
-    [OP_CEIL] = FLOATS,
-    [OP_ROUND] = FLOATS,
-    [OP_TRUNC] = FLOATS,
-    [OP_ADD] = FLOATS | INTS,
-    [OP_SUB] = FLOATS | INTS,
-    [OP_MUL] = FLOATS | INTS,
-    [OP_DIV] = FLOATS,
-    [OP_FMOD] = FLOATS | INTS,
-    [OP_MAXIMUM] = FLOATS | INTS,
-    [OP_MINIMUM] = FLOATS | INTS,
-    [OP_COPYSIGN] = FLOATS,
-    [OP_EQ] = FLOATS | INTS | BOOLS,
-    [OP_NE] = FLOATS | INTS | BOOLS,
-    [OP_LT] = FLOATS | INTS | BOOLS,
-    [OP_LE] = FLOATS | INTS | BOOLS,
-    [OP_GT] = FLOATS | INTS | BOOLS,
-    [OP_GE] = FLOATS | INTS | BOOLS,
-    [OP_BITWISE_AND] = INTS | BOOLS,
-    [OP_BITWISE_OR] = INTS | BOOLS,
-    [OP_BITWISE_XOR] = INTS | BOOLS,
-    [OP_SHIFT_LEFT] = INTS,
-    [OP_SHIFT_RIGHT] = INTS,
-    [OP_CAST] = FLOATS | INTS | BOOLS,
-};
-
 /* Half types are evaluated in f32 and rounded at the end, as everywhere. */
 static uint64_t evaluate(const FoldCase *c, uint64_t bits[3]) {
     sn_dtype from = (sn_dtype)c->types[0].dtype, to = (sn_dtype)c->result->dtype;
@@ -91,12 +60,14 @@ static uint64_t evaluate(const FoldCase *c, uint64_t bits[3]) {
     return dtype_bits_cast(to, dtype_compute(to), value);
 }
 
-/* Operands of one dtype only, and no weak ones: conversions between operands are not done here. */
+/* Primitives have a value on constants. Operands of one dtype only, and no weak ones: conversions
+ * between operands are not done here. */
 static NodeId fold_constants(const FoldCase *c) {
+    const KOpRow *row = kop_row(c->op);
+    if (c->result->rank != 0 || row->form != KFORM_PRIM) return NODE_NONE;
     uint64_t bits[3] = {0};
     sn_dtype dtype = (sn_dtype)c->types[0].dtype;
-    int category = dtype_is_float(dtype) ? FLOATS : dtype_is_int(dtype) ? INTS : BOOLS;
-    if (!(evaluated[c->op] & category) || c->result->rank != 0) return NODE_NONE;
+    if (!(row->inputs >> dtype_compute(dtype) & 1)) return NODE_NONE;
     for (int32_t i = 0; i < c->n_inputs; i++) {
         if (!constant(c, i, &bits[i]) || c->types[i].dtype != dtype) return NODE_NONE;
         if (c->op != OP_CAST && c->types[i].strength == STRENGTH_WEAK) return NODE_NONE;
@@ -231,44 +202,68 @@ static NodeId fold_permute(const FoldCase *c) {
     return graph_emit(c->graph, OP_PERMUTE, &x, 1, &merged, c->site, NULL);
 }
 
-/* Attributes of transpose: the two axes. */
-static NodeId fold_transpose(const FoldCase *c) {
-    const int64_t *axes = c->attrs->words;
-    if (axes[0] == axes[1]) return keep(c, 0);
-    const Node *inner = operand(c, 0);
-    if (inner->op != OP_TRANSPOSE) return NODE_NONE;
-    const int64_t *before = node_attrs(c->graph, inner).words;
-    bool undone = (axes[0] == before[0] && axes[1] == before[1]) ||
-                  (axes[0] == before[1] && axes[1] == before[0]);
-    return undone ? node_inputs(c->graph, inner)[0] : NODE_NONE;
+/* A slice of each axis: elements start + i * step, i < dim. */
+typedef struct Slice {
+    Dim starts[SN_MAX_RANK], steps[SN_MAX_RANK]; /* by axis */
+    int32_t rank;                                /* axes */
+} Slice;
+
+static Slice slice_of(AttrView attrs) {
+    Slice s;
+    const Dim *starts = attr_dims(attrs, ATTR_STARTS, &s.rank);
+    memcpy(s.starts, starts, sizeof *starts * (size_t)s.rank);
+    memcpy(s.steps, attr_dims(attrs, ATTR_STEPS, &s.rank), sizeof *starts * (size_t)s.rank);
+    return s;
 }
 
-/* Attributes of slice: starts, steps, dims, each a count and one word an axis. */
+/* The slice of a slice. Of one element no step is taken, and no elements begin anywhere. */
+static void slice_within(DimTable *table, const Slice *outer, const Dim *dims, Slice *s) {
+    for (int32_t i = 0; i < s->rank; i++) {
+        bool none = dim_is(dims[i], 0), steps = !none && !dim_is(dims[i], 1);
+        Dim way = none ? dim_of(0) : dim_mul(table, s->starts[i], outer->steps[i]);
+        s->starts[i] = none ? dim_of(0) : dim_add(table, outer->starts[i], way);
+        s->steps[i] = steps ? dim_mul(table, s->steps[i], outer->steps[i]) : dim_of(1);
+    }
+}
+
+static bool slice_is_whole(const Slice *s, const Dim *dims) {
+    for (int32_t i = 0; i < s->rank; i++) {
+        bool at_begin = dim_is(s->starts[i], 0) || dim_is(dims[i], 0);
+        bool dense = dim_is(s->steps[i], 1) || dim_is(dims[i], 0) || dim_is(dims[i], 1);
+        if (!at_begin || !dense) return false;
+    }
+    return true;
+}
+
 static NodeId fold_slice(const FoldCase *c) {
-    const int64_t *starts = c->attrs->words + 1;
-    const int64_t *steps = starts + c->result->rank + 1;
-    for (int32_t i = 0; i < c->result->rank; i++)
-        if (starts[i] != 0 || steps[i] != 1) return NODE_NONE;
-    return keep(c, 0);
+    const Dim *dims = c->result->dims;
+    Slice s = slice_of(attr_view(OP_SLICE, c->attrs));
+    NodeId same = slice_is_whole(&s, dims) ? keep(c, 0) : NODE_NONE;
+    const Node *inner = operand(c, 0);
+    if (same != NODE_NONE || inner->op != OP_SLICE) return same;
+    Slice outer = slice_of(node_attrs(c->graph, inner));
+    NodeId x = node_inputs(c->graph, inner)[0];
+    slice_within(c->graph->table, &outer, dims, &s);
+    AttrList merged;
+    merged.count = 0;
+    attr_add_dims(&merged, s.starts, s.rank);
+    attr_add_dims(&merged, s.steps, s.rank);
+    attr_add_dims(&merged, dims, s.rank);
+    return graph_emit(c->graph, OP_SLICE, &x, 1, &merged, c->site, NULL);
 }
 
 /* ---- the table ------------------------------------------------------------------------------ */
 
-static FoldFunction *const fold_functions[OP_COUNT] = {
-    [OP_CAST] = fold_cast,        [OP_NEG] = fold_neg,
-    [OP_MUL] = fold_mul,          [OP_DIV] = fold_div,
-    [OP_ADD] = fold_add,          [OP_SUB] = fold_sub,
-    [OP_WHERE] = fold_where,      [OP_RESHAPE] = fold_reshape,
-    [OP_PERMUTE] = fold_permute,  [OP_TRANSPOSE] = fold_transpose,
-    [OP_EXPAND] = fold_same_dims, [OP_SQUEEZE] = fold_same_dims,
-    [OP_NARROW] = fold_same_dims, [OP_SLICE] = fold_slice,
+FoldFunction *const fold_functions[OP_COUNT] = {
+    [OP_CAST] = fold_cast,        [OP_NEG] = fold_neg,         [OP_MUL] = fold_mul,
+    [OP_DIV] = fold_div,          [OP_ADD] = fold_add,         [OP_SUB] = fold_sub,
+    [OP_WHERE] = fold_where,      [OP_RESHAPE] = fold_reshape, [OP_PERMUTE] = fold_permute,
+    [OP_EXPAND] = fold_same_dims, [OP_SLICE] = fold_slice,
 };
 
 NodeId fold_node(const FoldCase *c) {
-    if (evaluated[c->op]) {
-        NodeId value = fold_constants(c);
-        if (value != NODE_NONE) return value;
-    }
+    NodeId value = fold_constants(c);
+    if (value != NODE_NONE) return value;
     FoldFunction *fold = fold_functions[c->op];
     return fold ? fold(c) : NODE_NONE;
 }

@@ -16,6 +16,10 @@ typedef struct FoldCase {
     Site site;                /* its source line */
 } FoldCase;
 
+/* What is made of an op in its own way; NULL: nothing. */
+typedef NodeId FoldFunction(const FoldCase *c);
+extern FoldFunction *const fold_functions[OP_COUNT];
+
 /* A node with the same value and type, found or made through graph_emit; NODE_NONE when there is
  * nothing simpler (or no memory for it). */
 NodeId fold_node(const FoldCase *c);

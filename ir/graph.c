@@ -59,6 +59,15 @@ bool graph_copy(const Graph *from, Graph *to) {
     return ok;
 }
 
+void graph_replace(Graph *graph, Graph *made) {
+    SN_ASSERT(made->owned.count == 0);
+    made->owned = graph->owned;
+    memset(&graph->owned, 0, sizeof graph->owned);
+    graph_free(graph);
+    *graph = *made;
+    *made = (Graph){0};
+}
+
 void graph_clear(Graph *graph) {
     free_owned(graph);
     graph->nodes.count = 0;

@@ -70,6 +70,9 @@ void graph_free(Graph *graph);
 /* Copies everything but owned strings, value numbering and expressions into an initialised, empty
  * graph: the same numbers, the same nodes. False when out of memory. */
 bool graph_copy(const Graph *from, Graph *to);
+/* Puts a graph that was made of this one in its place. Names and files of source lines that it owned go
+ * along. `made` is no graph any more. */
+void graph_replace(Graph *graph, Graph *made);
 /* Empties the graph but keeps its memory, name and no_fold: recording again allocates nothing. */
 void graph_clear(Graph *graph);
 

@@ -237,8 +237,7 @@ static sn_status decompose_once(PassContext *context) {
         graph_free(&simple);
         return status;
     }
-    graph_free(&context->graph);
-    context->graph = simple;
+    graph_replace(&context->graph, &simple);
     return SN_OK;
 }
 

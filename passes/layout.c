@@ -177,7 +177,6 @@ sn_status pass_layout(PassContext *context) {
         graph_free(&to);
         return status;
     }
-    graph_free(&context->graph);
-    context->graph = to;
+    graph_replace(&context->graph, &to);
     return SN_OK;
 }

@@ -135,7 +135,6 @@ sn_status pass_simplify(PassContext *context) {
         graph_free(&simple);
         return status;
     }
-    graph_free(&context->graph);
-    context->graph = simple;
+    graph_replace(&context->graph, &simple);
     return SN_OK;
 }

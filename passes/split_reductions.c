@@ -143,7 +143,6 @@ sn_status pass_split_reductions(PassContext *context) {
         graph_free(&to);
         return status;
     }
-    graph_free(&context->graph);
-    context->graph = to;
+    graph_replace(&context->graph, &to);
     return pass_simplify(context);
 }

@@ -288,15 +288,15 @@ static void test_views_that_change_nothing_vanish(void **state) {
     assert_int_equal(list_op(OP_EXPAND, x, 2, same), x);
     assert_int_equal(list_op(OP_PERMUTE, x, 2, axes), x);
     assert_int_not_equal(list_op(OP_PERMUTE, x, 2, swap), x);
-    assert_int_equal(list_op(OP_SQUEEZE, x, 0, NULL), x);
-    AttrList transpose = {.count = 2, .words = {1, -1}};
-    assert_int_equal(emit(OP_TRANSPOSE, x, NODE_NONE, &transpose), x);
-    AttrList narrow = {.count = 3, .words = {1, 0, 6}};
-    assert_int_equal(emit(OP_NARROW, x, NODE_NONE, &narrow), x);
     AttrList slice = {.count = 9, .words = {2, 0, 0, 2, 1, 1, 2, 4, 6}};
     assert_int_equal(emit(OP_SLICE, x, NODE_NONE, &slice), x);
     slice.words[1] = 3, slice.words[4] = -1; /* the same dims in reverse */
     assert_int_not_equal(emit(OP_SLICE, x, NODE_NONE, &slice), x);
+    NodeId row = input(SN_F32, 2, 1, 6), none = input(SN_F32, 2, 0, 6);
+    AttrList back = {.count = 9, .words = {2, 0, 0, 2, -1, 1, 2, 1, 6}}; /* of one element */
+    assert_int_equal(emit(OP_SLICE, row, NODE_NONE, &back), row);
+    back.words[7] = 0; /* of none */
+    assert_int_equal(emit(OP_SLICE, none, NODE_NONE, &back), none);
 }
 
 static void test_chains_of_views_merge(void **state) {
@@ -319,10 +319,43 @@ static void test_chains_of_views_merge(void **state) {
     static const int64_t dims[] = {4, 2, 3};
     assert_memory_equal(node_dims(&g, graph_node(&g, twice)), dims, sizeof dims);
     assert_int_equal(list_op(OP_PERMUTE, twice, 3, turn), cube);
+}
 
-    AttrList transpose = {.count = 2, .words = {0, 1}}, again = {.count = 2, .words = {1, 0}};
-    NodeId turned = emit(OP_TRANSPOSE, x, NODE_NONE, &transpose);
-    assert_int_equal(emit(OP_TRANSPOSE, turned, NODE_NONE, &again), x);
+static NodeId slice(NodeId x, int64_t start, int64_t step, int64_t size) {
+    AttrList attrs = {.count = 6, .words = {1, start, 1, step, 1, size}};
+    return emit(OP_SLICE, x, NODE_NONE, &attrs);
+}
+
+/* A slice of a slice is one slice, for every start and step that fit; the elements are the same. */
+static void test_slices_of_slices_merge(void **state) {
+    (void)state;
+    enum { SIZE = 6 };
+    NodeId x = input(SN_I32, 1, SIZE, 0);
+    int merged = 0;
+    for (int64_t i = 0; i < 1 << 14; i++) {
+        int64_t start = i % 6, step = i / 6 % 4 - 2, size = i / 24 % 6;
+        int64_t from = i / 144 % 5, by = i / 720 % 4 - 2, count = i / 2880 % 6;
+        step += step >= 0; /* never 0 */
+        by += by >= 0;
+        int64_t last = start + (size - 1) * step, end = from + (count - 1) * by;
+        if (size && (last < 0 || last >= SIZE)) continue;
+        if (from > size || (count && (from >= size || end < 0 || end >= size))) continue;
+        NodeId once = slice(x, start, step, size), twice = slice(once, from, by, count);
+        const Node *node = graph_node(&g, twice);
+        assert_int_equal(node_dims(&g, node)[0].word, count);
+        merged++;
+        if (twice == x) {
+            assert_int_equal(count, SIZE);
+            continue;
+        }
+        if (twice == once) continue;
+        assert_int_equal(node_inputs(&g, node)[0], x);
+        const int64_t *attrs = node_attrs(&g, node).words; /* 1 start 1 step 1 size */
+        for (int64_t at = 0; at < count; at++)
+            assert_int_equal(attrs[1] + at * attrs[3], start + (from + at * by) * step);
+    }
+    assert_true(merged > 500);
+    assert_int_equal(slice(slice(x, 5, -1, 6), 5, -1, 6), x);
 }
 
 /* ---- constants ------------------------------------------------------------------------------ */
@@ -397,6 +430,7 @@ int main(void) {
         WITH_GRAPH(test_inexact_cast_chains_stay),
         WITH_GRAPH(test_views_that_change_nothing_vanish),
         WITH_GRAPH(test_chains_of_views_merge),
+        WITH_GRAPH(test_slices_of_slices_merge),
         WITH_GRAPH(test_constants_are_computed),
         WITH_GRAPH(test_constants_that_are_not_computed),
         WITH_GRAPH(test_folding_can_be_switched_off_and_numbering_stays),

@@ -2,6 +2,8 @@
  * the passes have to make of it. `test_passes --facts FILE` prints all that could be expected. */
 #include "pass_file.h"
 
+#include "ir/fold.h"
+
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -9,7 +11,7 @@
 
 #include <cmocka.h>
 
-enum { FEWEST_FILES = 38 };
+enum { FEWEST_FILES = 55 };
 
 /* A file and what the passes make of it. */
 typedef struct Case {
@@ -95,7 +97,7 @@ static void close_folder(CaseList *list) {
 /* Fails the test with what was written down, unless that is nothing. */
 static void assert_nothing_wrong(StrBuf *why) {
     if (!why->length) return;
-    print_error("%s", strbuf_text(why));
+    fputs(strbuf_text(why), stderr); /* cmocka cuts its own messages short */
     strbuf_free(why);
     fail();
 }
@@ -114,6 +116,35 @@ static void every_expectation_holds(void **state) {
     StrBuf why = {0};
     for (uint32_t i = 0; i < cases.count; i++)
         pass_file_holds(&cases.data[i].file, &cases.data[i].facts, &why);
+    assert_nothing_wrong(&why);
+}
+
+/* ---- the files are complete --------------------------------------------------------------------- */
+
+/* Does some file expect a fact of this form? */
+static bool is_expected(const char *pattern) {
+    bool found = false;
+    for (uint32_t i = 0; i < cases.count && !found; i++)
+        for (uint32_t j = 0; j < cases.data[i].file.expects.count && !found; j++)
+            found = pass_fact_matches(pattern, cases.data[i].file.expects.data[j].fact);
+    return found;
+}
+
+static void want(bool there, StrBuf *why, const char *what, const char *name) {
+    if (!there) strbuf_addf(why, "no file of tests/passes has %s: %s\n", what, name);
+}
+
+static void every_fold_is_expected(void **state) {
+    (void)state;
+    StrBuf why = {0}, pattern = {0};
+    for (uint32_t op = 0; op < OP_COUNT; op++) {
+        if (!fold_functions[op]) continue;
+        strbuf_clear(&pattern);
+        strbuf_addf(&pattern, "gone after …: %s", op_info[op].name);
+        want(is_expected(strbuf_text(&pattern)), &why, "a fold that removes the op",
+             op_info[op].name);
+    }
+    strbuf_free(&pattern);
     assert_nothing_wrong(&why);
 }
 
@@ -213,6 +244,36 @@ static void a_folder_that_is_missing_or_empty_fails(void **state) {
     }
 }
 
+/* ---- passes by themselves ------------------------------------------------------------------------ */
+
+/* The name and the files of source lines of a graph that was read from text are its own; they stay while
+ * it is replaced by others. */
+static void a_pass_keeps_what_a_graph_from_text_owns(void **state) {
+    (void)state;
+    static const char text[] = "graph model_of_the_text(%0: f32[1048576], %1: f32[4,4]) {\n"
+                               "  %2 = sum %0 : f32[] ; a_file_of_the_text.c:7\n"
+                               "  %3 = matmul %1, %1 : f32[4,4]\n"
+                               "  return %2, %3\n"
+                               "}\n";
+    sn_error error = {0};
+    Program program;
+    program_init(&program);
+    PassContext context = {.program = &program, .threads = 8, .error = &error};
+    graph_init(&context.graph, "graph");
+    assert_int_equal(graph_parse(&context.graph, text, strlen(text), &error), SN_OK);
+    for (const Pass *pass = pass_pipeline; pass->run != pass_fuse; pass++) {
+        StrBuf now = {0};
+        assert_int_equal(pass->run(&context), SN_OK);
+        graph_print(&context.graph, &now);
+        assert_non_null(strstr(strbuf_text(&now), "graph model_of_the_text("));
+        assert_non_null(strstr(strbuf_text(&now), "; a_file_of_the_text.c:7"));
+        strbuf_free(&now);
+    }
+    graph_free(&context.graph);
+    arena_free(&context.arena);
+    program_free(&program);
+}
+
 /* What could be expected of the graph in a file, whose directives need not be right yet. */
 static int print_facts(const char *path) {
     size_t length = 0;
@@ -236,9 +297,11 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_file_is_read),
         cmocka_unit_test(every_expectation_holds),
+        cmocka_unit_test(every_fold_is_expected),
         cmocka_unit_test(a_changed_expectation_does_not_hold),
         cmocka_unit_test(planted_mistakes_are_found),
         cmocka_unit_test(a_folder_that_is_missing_or_empty_fails),
+        cmocka_unit_test(a_pass_keeps_what_a_graph_from_text_owns),
     };
     if (argc == 3 && strcmp(argv[1], "--facts") == 0) return print_facts(argv[2]);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
