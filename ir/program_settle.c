@@ -1,5 +1,6 @@
 /* What follows from the sizes of a program: how a launch is cut into items, which stores bypass the
- * caches, where temporaries lie. None of it can change bits; see program.h. */
+ * caches, where temporaries lie. None of it can change bits; see program.h. Sizes of a binding may be
+ * such that a product or a sum of them is no number any more: those are refused. */
 #include "base/status.h"
 #include "ir/dtype.h"
 #include "ir/program.h"
@@ -12,6 +13,25 @@ enum {
     COLUMN_BLOCK = 256,     /* least columns of an item: a row of it fills whole cache lines */
     ITEMS_PER_THREAD = 4    /* so that threads end together */
 };
+
+/* Numbers that are being settled. */
+typedef struct Settle {
+    const Program *program; /* whose they are */
+    int64_t *numbers;       /* filled in */
+    bool too_large;         /* some product or sum overflowed: what was made of it is worthless */
+} Settle;
+
+static int64_t times(Settle *s, int64_t a, int64_t b) {
+    int64_t product;
+    s->too_large |= __builtin_mul_overflow(a, b, &product);
+    return product;
+}
+
+static int64_t plus(Settle *s, int64_t a, int64_t b) {
+    int64_t sum;
+    s->too_large |= __builtin_add_overflow(a, b, &sum);
+    return sum;
+}
 
 /* ---- launches ------------------------------------------------------------------------------------ */
 
@@ -31,38 +51,42 @@ static int64_t block_size(const Launch *launch, int64_t points, int64_t b_size, 
     return size < b_size ? size : b_size;
 }
 
-static void cut_launch(const Launch *launch, int64_t *numbers, int32_t threads) {
-    int64_t *words = numbers + launch->params;
+static void cut_launch(Settle *s, const Launch *launch) {
+    int64_t *words = s->numbers + launch->params;
     int64_t b_size = launch->b_param < 0 ? 1 : words[launch->b_param], points = 1;
-    for (int64_t i = 0; i < words[KPARAM_RANK]; i++) points *= words[KPARAM_SIZES + i];
-    int64_t block = block_size(launch, points, b_size, threads);
+    for (int64_t i = 0; i < words[KPARAM_RANK]; i++)
+        points = times(s, points, words[KPARAM_SIZES + i]);
+    int64_t block = block_size(launch, points, b_size, s->program->threads);
     int64_t blocks = launch->b_param < 0 || block < 1 ? 1 : (b_size + block - 1) / block;
     words[KPARAM_BLOCKS] = blocks;
     words[KPARAM_BLOCK_SIZE] = block;
-    numbers[launch->items] = points * blocks;
+    s->numbers[launch->items] = times(s, points, blocks);
 }
 
-static int64_t scratch_of(const Launch *launch, const int64_t *numbers) {
-    int64_t bytes = 0;
+static int64_t scratch_of(Settle *s, const Launch *launch) {
+    int64_t bytes = 0, elements = s->numbers[launch->k];
     for (uint32_t i = 0; i < launch->kernel.args.count; i++) {
         const KArg *arg = &launch->kernel.args.data[i];
-        if (arg->role == KARG_LOCAL)
-            bytes += kernel_local_bytes((sn_dtype)arg->dtype, numbers[launch->k]);
+        if (arg->role != KARG_LOCAL) continue;
+        s->too_large |= elements > SIZE_MOST / 2; /* of fewer the bytes are a number, padded too */
+        if (s->too_large) return 0;
+        bytes = plus(s, bytes, kernel_local_bytes((sn_dtype)arg->dtype, elements));
     }
     return bytes;
 }
 
-static void settle_launches(const Program *program, int64_t *numbers) {
-    int64_t most = 0;
+static void settle_launches(Settle *s) {
+    const Program *program = s->program;
+    int64_t *numbers = s->numbers, most = 0;
     for (uint32_t i = 0; i < program->steps.count; i++) {
         const Step *step = &program->steps.data[i];
         const int64_t *costs = numbers + step->costs;
         if (step->kind != STEP_KERNEL) continue;
-        cut_launch(&step->launch, numbers, program->threads);
+        cut_launch(s, &step->launch);
         /* Beyond the cache, a store that first fetches its line moves twice the bytes. */
         numbers[step->launch.streams] = step->launch.may_stream && costs[COST_BYTES_STORED] > 0 &&
                                         costs[COST_BYTES] > program->cache_bytes;
-        int64_t scratch = scratch_of(&step->launch, numbers);
+        int64_t scratch = scratch_of(s, &step->launch);
         if (scratch > most) most = scratch;
     }
     numbers[PROGRAM_SCRATCH_BYTES] = most;
@@ -70,8 +94,13 @@ static void settle_launches(const Program *program, int64_t *numbers) {
 
 /* ---- memory -------------------------------------------------------------------------------------- */
 
-static int64_t buffer_bytes(const Buffer *buffer, const int64_t *numbers) {
-    return numbers[buffer->elements] * (int64_t)sn_dtype_size((sn_dtype)buffer->dtype);
+static int64_t buffer_bytes(Settle *s, const Buffer *buffer) {
+    return times(s, s->numbers[buffer->elements], (int64_t)sn_dtype_size((sn_dtype)buffer->dtype));
+}
+
+/* The same with room behind it, up to a multiple of the alignment. */
+static int64_t room_of(Settle *s, const Buffer *buffer) {
+    return plus(s, buffer_bytes(s, buffer), BUFFER_ALIGN) & -(int64_t)BUFFER_ALIGN;
 }
 
 /* A temporary with its place in the block; `first` and `last` are steps. */
@@ -105,36 +134,54 @@ static void place(Temporary *placed, uint32_t count, Temporary *one) {
     placed[at] = *one;
 }
 
-/* Shares one block among the temporaries by lifetime, larger ones first. */
-static sn_status place_temporaries(const Program *program, int64_t *numbers, sn_error *error) {
-    uint32_t count = 0, total = program->buffers.count;
-    Temporary *temps = mem_alloc(sizeof *temps * 2 * (total + 1)), *placed = temps + total + 1;
-    if (!temps) return error_memory(error);
-    for (uint32_t i = 0; i < total; i++) {
-        const Buffer *buffer = &program->buffers.data[i];
+/* The temporaries in the order of their buffers; how many there are. */
+static uint32_t list_temporaries(Settle *s, Temporary *temps) {
+    uint32_t count = 0;
+    int64_t all = 0; /* where the sum is a number, so is every place */
+    for (uint32_t i = 0; i < s->program->buffers.count; i++) {
+        const Buffer *buffer = &s->program->buffers.data[i];
         if (buffer->kind != BUFFER_TEMP) continue;
-        int64_t bytes = (buffer_bytes(buffer, numbers) + BUFFER_ALIGN) & -(int64_t)BUFFER_ALIGN;
+        int64_t bytes = room_of(s, buffer);
+        all = plus(s, all, bytes);
         temps[count++] = (Temporary){0, bytes, buffer->first_step, buffer->last_step, i};
     }
+    return count;
+}
+
+/* Shares one block among the temporaries by lifetime, larger ones first. */
+static sn_status place_temporaries(Settle *s, sn_error *error) {
+    uint32_t total = s->program->buffers.count;
+    int64_t *numbers = s->numbers;
+    Temporary *temps = mem_alloc(sizeof *temps * 2 * (total + 1)), *placed = temps + total + 1;
+    if (!temps) return error_memory(error);
+    uint32_t count = list_temporaries(s, temps);
     qsort(temps, count, sizeof *temps, by_size);
     numbers[PROGRAM_TEMP_BYTES] = 0;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count && !s->too_large; i++) {
         place(placed, i, &temps[i]);
-        numbers[program->buffers.data[temps[i].buffer].offset] = temps[i].offset;
+        numbers[s->program->buffers.data[temps[i].buffer].offset] = temps[i].offset;
         if (temps[i].end > numbers[PROGRAM_TEMP_BYTES]) numbers[PROGRAM_TEMP_BYTES] = temps[i].end;
     }
     mem_free(temps);
     return SN_OK;
 }
 
+static void settle_peak(Settle *s) {
+    int64_t peak = s->numbers[PROGRAM_TEMP_BYTES];
+    for (uint32_t i = 0; i < s->program->buffers.count; i++)
+        if (s->program->buffers.data[i].kind == BUFFER_OUTPUT)
+            peak = plus(s, peak, buffer_bytes(s, &s->program->buffers.data[i]));
+    s->numbers[PROGRAM_PEAK_BYTES] = peak;
+}
+
 sn_status program_settle(const Program *program, int64_t *numbers, sn_error *error) {
-    settle_launches(program, numbers);
-    sn_status status = place_temporaries(program, numbers, error);
-    numbers[PROGRAM_PEAK_BYTES] = numbers[PROGRAM_TEMP_BYTES];
-    for (uint32_t i = 0; i < program->buffers.count; i++)
-        if (program->buffers.data[i].kind == BUFFER_OUTPUT)
-            numbers[PROGRAM_PEAK_BYTES] += buffer_bytes(&program->buffers.data[i], numbers);
-    return status;
+    Settle s = {program, numbers, false};
+    settle_launches(&s);
+    sn_status status = place_temporaries(&s, error);
+    if (status != SN_OK) return status;
+    settle_peak(&s);
+    return s.too_large ? error_set(error, SN_ERROR_MEMORY, "values between the ops are too large")
+                       : SN_OK;
 }
 
 sn_status program_bind(const Program *program, const int64_t *values, const uint64_t *scalars,

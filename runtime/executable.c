@@ -331,6 +331,15 @@ static void resolve(Run *run, void *const *inputs, void *const *outputs, char *t
     }
 }
 
+/* Bytes of the temporaries, and of them and every thread's scratch; false where that is no number. */
+static bool working_bytes(const int64_t *numbers, int32_t threads, size_t *temp, size_t *all) {
+    size_t scratch;
+    *temp = (size_t)numbers[PROGRAM_TEMP_BYTES];
+    return !__builtin_mul_overflow((size_t)numbers[PROGRAM_SCRATCH_BYTES],
+                                   (size_t)(threads < 1 ? 1 : threads), &scratch) &&
+           !__builtin_add_overflow(*temp, scratch, all);
+}
+
 sn_status executable_run(const Executable *e, void *const *inputs, void *const *outputs,
                          int32_t threads, uint64_t *code, sn_error *error) {
     const Program *program = program_of(e);
@@ -342,11 +351,10 @@ sn_status executable_run(const Executable *e, void *const *inputs, void *const *
                .threads = threads,
                .code = UINT64_MAX,
                .error = error};
-    size_t temp_bytes = (size_t)e->numbers[PROGRAM_TEMP_BYTES];
-    size_t scratch_bytes =
-        (size_t)e->numbers[PROGRAM_SCRATCH_BYTES] * (size_t)(threads < 1 ? 1 : threads);
-    char *temp = temp_bytes + scratch_bytes ? memory_alloc(temp_bytes + scratch_bytes) : NULL;
-    if (!temp && temp_bytes + scratch_bytes) return error_memory(error);
+    size_t temp_bytes, bytes;
+    if (!working_bytes(e->numbers, threads, &temp_bytes, &bytes)) return error_memory(error);
+    char *temp = bytes ? memory_alloc(bytes) : NULL;
+    if (!temp && bytes) return error_memory(error);
     if (program->buffers.count > FEW_BUFFERS)
         run.memory = mem_alloc(sizeof *run.memory * program->buffers.count);
     sn_status status = run.memory ? SN_OK : error_memory(error);
@@ -356,7 +364,7 @@ sn_status executable_run(const Executable *e, void *const *inputs, void *const *
         status = run_steps(&run);
     }
     if (run.memory != few) mem_free(run.memory);
-    memory_free(temp, temp_bytes + scratch_bytes);
+    memory_free(temp, bytes);
     *code = run.code;
     return status;
 }
