@@ -32,3 +32,12 @@ bool thread_at_exit(ThreadExit *record) {
     *at = record;
     return pthread_setspecific(key, head) == 0;
 }
+
+void thread_exit_cancel(ThreadExit *record) {
+    pthread_once(&once, make_key);
+    if (no_key) return;
+    ThreadExit *head = pthread_getspecific(key), **at = &head;
+    while (*at && *at != record) at = &(*at)->next;
+    if (*at) *at = record->next;
+    pthread_setspecific(key, head);
+}

@@ -26,5 +26,7 @@ typedef struct ThreadExit {
  * at most once at a time. One that is added by an end runs too, in its turn among those left. False
  * where the system has no key or no memory: then nothing will run. */
 bool thread_at_exit(ThreadExit *record);
+/* Takes back a record of this thread, if it waits. */
+void thread_exit_cancel(ThreadExit *record);
 
 #endif

@@ -48,8 +48,24 @@ typedef struct LaunchRecord {
     int64_t begin_ns;  /* on the monotonic clock */
     int64_t end_ns;
 } LaunchRecord;
-typedef void LaunchObserver(void *context, const LaunchRecord *record);
-/* Called by this thread's runs for each step; NULL switches it off. */
-void executable_observe(LaunchObserver *observer, void *context);
+
+/* Who is told of each step that this thread runs, once it has run; the first field of what it keeps. */
+typedef struct LaunchObserver LaunchObserver;
+typedef void LaunchSeen(LaunchObserver *observer, const LaunchRecord *record);
+struct LaunchObserver {
+    LaunchSeen *seen;     /* what it is told by */
+    LaunchObserver *next; /* of this thread */
+};
+extern _Thread_local LaunchObserver *launch_observers; /* of this thread */
+
+/* From now on it is told, until executable_unobserve on the same thread. */
+void executable_observe(LaunchObserver *observer);
+void executable_unobserve(LaunchObserver *observer);
+/* This thread's observer with that function, or NULL. */
+static inline LaunchObserver *executable_observer(LaunchSeen *seen) {
+    LaunchObserver *observer = launch_observers;
+    while (observer && observer->seen != seen) observer = observer->next;
+    return observer;
+}
 
 #endif

@@ -1,7 +1,10 @@
 /* What a program can look at: the HTML report of a compiled function, and the timeline of its calls. */
 #include "api_case.h"
 
+#include "base/mem.h"
+
 #include <cjson/cJSON.h>
+#include <pthread.h>
 #include <unistd.h>
 
 static sn_tensor *layer(sn_tensor *x, sn_tensor *w) {
@@ -141,12 +144,60 @@ static void a_timeline_holds_calls_and_what_they_did(void **state) {
     sn_compiled_release(c);
 }
 
+static void a_timeline_and_a_history_do_not_disturb_each_other(void **state) {
+    (void)state;
+    sn_tensor *x = tensor_random(1, SN_F32, SN_I(7, 4));
+    for (int order = 0; order < 4; order++) {
+        sn_launch_record records[4];
+        (order & 1 ? sn_timeline_begin : sn_history_begin)();
+        (order & 1 ? sn_history_begin : sn_timeline_begin)();
+        assert_non_null(sn_exp(x));
+        int32_t count = order & 2 ? sn_history_end(records, 4) : 0;
+        char *text = sn_timeline_end();
+        if (!(order & 2)) count = sn_history_end(records, 4);
+        assert_int_equal(count, 1);
+        assert_string_equal(records[0].label, "exp");
+        assert_non_null(strstr(text, "\"name\": \"exp\", \"cat\": \"kernel\""));
+        sn_text_free(text);
+        assert_int_equal(sn_history_end(records, 4), 0);
+    }
+}
+
+/* An op on a thread of its own, which watches itself, or not, to its end. */
+static void *run_watched(void *data) {
+    const bool *watched = data;
+    if (*watched) {
+        sn_history_begin();
+        sn_timeline_begin();
+    }
+    sn_scope scope = sn_scope_begin();
+    bool ran = sn_exp(sn_ones(SN_I(3), SN_F32)) != NULL;
+    sn_scope_end(scope, NULL);
+    return ran ? data : NULL;
+}
+
+static void a_thread_that_ends_takes_its_timeline_and_history_along(void **state) {
+    (void)state;
+    bool watched = false; /* the first one leaves kernels in the process */
+    for (int i = 0; i < 2; i++, watched = true) {
+        int64_t before = mem_live_count();
+        pthread_t thread;
+        void *ran;
+        assert_int_equal(pthread_create(&thread, NULL, run_watched, &watched), 0);
+        pthread_join(thread, &ran);
+        assert_non_null(ran);
+        if (watched) assert_int_equal(mem_live_count(), before);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         API_TEST(the_report_is_one_page_with_everything),
         API_TEST(a_general_functions_report_names_its_sizes),
         API_TEST(a_function_with_a_host_read_is_explained),
         API_TEST(a_timeline_holds_calls_and_what_they_did),
+        API_TEST(a_timeline_and_a_history_do_not_disturb_each_other),
+        API_TEST(a_thread_that_ends_takes_its_timeline_and_history_along),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -92,6 +92,25 @@ static void a_record_may_wait_again_once_it_has_run(void **state) {
     assert_string_equal(trail.letters, "aaa");
 }
 
+static void *cancel_two(void *data) {
+    Step *steps = data;
+    thread_exit_cancel(&steps[1].exit); /* it does not wait yet */
+    for (int i = 0; i < 3; i++)
+        if (!add(&steps[i])) return NULL;
+    thread_exit_cancel(&steps[1].exit);
+    thread_exit_cancel(&steps[0].exit);
+    return data;
+}
+
+static void a_record_that_is_taken_back_does_not_run(void **state) {
+    (void)state;
+    Trail trail = {0};
+    Step steps[] = {step_of(&trail, EXIT_FRONTEND, 'a'), step_of(&trail, EXIT_OBSERVERS, 'b'),
+                    step_of(&trail, EXIT_MEMORY, 'c')};
+    run_thread(cancel_two, steps);
+    assert_string_equal(trail.letters, "c");
+}
+
 /* A block of the thread that its end gives back, as a tensor is that a scope still held. */
 static void free_block(void *block) {
     memory_free(block, 100);
@@ -146,6 +165,7 @@ int main(void) {
         cmocka_unit_test(ends_run_by_rank_then_in_the_order_they_were_added),
         cmocka_unit_test(an_end_may_add_ends_of_any_rank),
         cmocka_unit_test(a_record_may_wait_again_once_it_has_run),
+        cmocka_unit_test(a_record_that_is_taken_back_does_not_run),
         cmocka_unit_test(what_the_frontend_frees_at_its_end_reaches_the_allocator),
         cmocka_unit_test(a_cache_that_begins_at_the_end_is_emptied_too),
     };

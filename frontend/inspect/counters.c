@@ -1,4 +1,4 @@
-/* The process-wide part of the API: threads, memory, log, counters, launch history, test hooks. */
+/* The process-wide part of the API: threads, memory, log, counters, test hooks. */
 #include "frontend/trace/counters.h"
 
 #include "base/log.h"
@@ -84,29 +84,4 @@ void sn_counters_get(sn_counters *out) {
         .pack_bytes = pack_bytes(),
     };
     memcpy(out, &c, size < sizeof c ? size : sizeof c);
-}
-
-/* ---- launch history ---------------------------------------------------------------------------------------- */
-
-static _Thread_local VEC(sn_launch_record) history;
-
-static void record_launch(void *context, const LaunchRecord *launch) {
-    (void)context;
-    sn_launch_record record = {.items = launch->items, .bytes = launch->bytes};
-    snprintf(record.name, sizeof record.name, "%s", launch->name);
-    snprintf(record.label, sizeof record.label, "%.54s", launch->label);
-    (void)vec_push(&history, record); /* a record that finds no memory is lost */
-}
-
-void sn_history_begin(void) {
-    history.count = 0;
-    executable_observe(record_launch, NULL);
-}
-
-int32_t sn_history_end(sn_launch_record *records, int32_t capacity) {
-    executable_observe(NULL, NULL);
-    int32_t count = (int32_t)history.count;
-    for (int32_t i = 0; records && i < count && i < capacity; i++) records[i] = history.data[i];
-    vec_free(&history);
-    return count;
 }

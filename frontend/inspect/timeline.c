@@ -3,6 +3,7 @@
 
 #include "base/parallel.h"
 #include "base/strbuf.h"
+#include "base/thread_exit.h"
 #include "base/vec.h"
 #include "runtime/executable.h"
 
@@ -20,27 +21,22 @@ typedef struct Event {
     int64_t items, bytes; /* of a kernel; 0 = none */
 } Event;
 
-static _Thread_local VEC(Event) events;
-static _Thread_local bool keeping;
+/* What is kept, from sn_timeline_begin to sn_timeline_end or the thread's end. */
+typedef struct Timeline {
+    LaunchObserver observer; /* how it is found, too */
+    VEC(Event) events;       /* as they ended */
+    ThreadExit exit;         /* frees it */
+} Timeline;
 
-int64_t timeline_now(void) {
-    return keeping ? clock_ns() : 0;
-}
-
-static void add(Event event, const char *name) {
+static void add(Timeline *timeline, Event event, const char *name) {
     snprintf(event.name, sizeof event.name, "%.54s", name);
-    (void)vec_push(&events, event); /* one that finds no memory is lost */
+    (void)vec_push(&timeline->events, event); /* one that finds no memory is lost */
 }
 
-void timeline_add(const char *what, const char *name, int64_t begin_ns) {
-    if (!begin_ns || !keeping) return;
-    add((Event){.what = what, .begin_ns = begin_ns, .end_ns = clock_ns()}, name);
-}
-
-static void add_launch(void *context, const LaunchRecord *launch) {
-    (void)context;
+static void add_launch(LaunchObserver *observer, const LaunchRecord *launch) {
     bool is_extern = strcmp(launch->name, "gemm") == 0;
-    add((Event){.what = is_extern ? "extern" : "kernel",
+    add((Timeline *)observer,
+        (Event){.what = is_extern ? "extern" : "kernel",
                 .begin_ns = launch->begin_ns,
                 .end_ns = launch->end_ns,
                 .items = launch->items,
@@ -48,10 +44,39 @@ static void add_launch(void *context, const LaunchRecord *launch) {
         launch->label);
 }
 
+static Timeline *own_timeline(void) {
+    return (Timeline *)executable_observer(add_launch);
+}
+
+int64_t timeline_now(void) {
+    return own_timeline() ? clock_ns() : 0;
+}
+
+void timeline_add(const char *what, const char *name, int64_t begin_ns) {
+    Timeline *timeline = begin_ns ? own_timeline() : NULL;
+    if (!timeline) return;
+    add(timeline, (Event){.what = what, .begin_ns = begin_ns, .end_ns = clock_ns()}, name);
+}
+
+static void timeline_free(void *context) {
+    Timeline *timeline = context;
+    executable_unobserve(&timeline->observer);
+    vec_free(&timeline->events);
+    mem_free(timeline);
+}
+
 void sn_timeline_begin(void) {
-    events.count = 0;
-    keeping = true;
-    executable_observe(add_launch, NULL);
+    Timeline *timeline = own_timeline();
+    if (timeline) {
+        timeline->events.count = 0;
+        return;
+    }
+    timeline = mem_calloc(1, sizeof *timeline);
+    if (!timeline) return; /* all its events are lost */
+    timeline->exit = (ThreadExit){EXIT_OBSERVERS, timeline_free, timeline, NULL};
+    timeline->observer.seen = add_launch;
+    executable_observe(&timeline->observer);
+    thread_at_exit(&timeline->exit);
 }
 
 /* A string of JSON: labels may hold what a program named a function. */
@@ -79,19 +104,25 @@ static void add_event(StrBuf *out, const Event *e, int64_t first) {
     strbuf_add_char(out, '}');
 }
 
+static void add_events(StrBuf *out, const Timeline *timeline) {
+    int64_t first = INT64_MAX;
+    for (uint32_t i = 0; i < timeline->events.count; i++)
+        if (timeline->events.data[i].begin_ns < first) first = timeline->events.data[i].begin_ns;
+    for (uint32_t i = 0; i < timeline->events.count; i++) {
+        strbuf_add(out, i ? ",\n" : "\n");
+        add_event(out, &timeline->events.data[i], first);
+    }
+}
+
 char *sn_timeline_end(void) {
     StrBuf text = {0};
-    int64_t first = INT64_MAX;
-    if (keeping) executable_observe(NULL, NULL);
-    keeping = false;
-    for (uint32_t i = 0; i < events.count; i++)
-        if (events.data[i].begin_ns < first) first = events.data[i].begin_ns;
+    Timeline *timeline = own_timeline();
     strbuf_add(&text, "{\"displayTimeUnit\": \"ns\", \"traceEvents\": [");
-    for (uint32_t i = 0; i < events.count; i++) {
-        strbuf_add(&text, i ? ",\n" : "\n");
-        add_event(&text, &events.data[i], first);
+    if (timeline) {
+        add_events(&text, timeline);
+        thread_exit_cancel(&timeline->exit);
+        timeline_free(timeline);
     }
     strbuf_add(&text, "\n]}\n");
-    vec_free(&events);
     return strbuf_take(&text);
 }

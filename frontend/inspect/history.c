@@ -1,0 +1,60 @@
+/* The launch history of a thread; see sinter/inspect.h. */
+#include "base/mem.h"
+#include "base/thread_exit.h"
+#include "base/vec.h"
+#include "runtime/executable.h"
+
+#include <sinter/inspect.h>
+
+#include <stdio.h>
+
+/* What is recorded, from sn_history_begin to sn_history_end or the thread's end. */
+typedef struct History {
+    LaunchObserver observer;       /* how it is found, too */
+    VEC(sn_launch_record) records; /* in order */
+    ThreadExit exit;               /* frees it */
+} History;
+
+static void note_launch(LaunchObserver *observer, const LaunchRecord *launch) {
+    History *history = (History *)observer;
+    sn_launch_record record = {.items = launch->items, .bytes = launch->bytes};
+    snprintf(record.name, sizeof record.name, "%s", launch->name);
+    snprintf(record.label, sizeof record.label, "%.54s", launch->label);
+    (void)vec_push(&history->records, record); /* a record that finds no memory is lost */
+}
+
+static History *own_history(void) {
+    return (History *)executable_observer(note_launch);
+}
+
+static void history_free(void *context) {
+    History *history = context;
+    executable_unobserve(&history->observer);
+    vec_free(&history->records);
+    mem_free(history);
+}
+
+void sn_history_begin(void) {
+    History *history = own_history();
+    if (history) {
+        history->records.count = 0;
+        return;
+    }
+    history = mem_calloc(1, sizeof *history);
+    if (!history) return; /* all its records are lost */
+    history->exit = (ThreadExit){EXIT_OBSERVERS, history_free, history, NULL};
+    history->observer.seen = note_launch;
+    executable_observe(&history->observer);
+    thread_at_exit(&history->exit);
+}
+
+int32_t sn_history_end(sn_launch_record *records, int32_t capacity) {
+    History *history = own_history();
+    if (!history) return 0;
+    int32_t count = (int32_t)history->records.count;
+    for (int32_t i = 0; records && i < count && i < capacity; i++)
+        records[i] = history->records.data[i];
+    thread_exit_cancel(&history->exit);
+    history_free(history);
+    return count;
+}
