@@ -351,6 +351,11 @@ NodeId graph_input(Graph *graph, const TensorType *type, const Dim *strides, Sit
 }
 
 /* Two hoisted constants with the same bits now may differ in the next call, so they stay apart. */
+NodeId graph_generator(Graph *graph, Site site, sn_error *error) {
+    TensorType type = {.dtype = SN_I64, .rank = 1, .strength = STRENGTH_FULL, .dims = {{2}}};
+    return graph_input(graph, &type, NULL, site, error);
+}
+
 NodeId graph_const(Graph *graph, sn_dtype dtype, uint64_t bits, bool hoist, bool weak, Site site,
                    sn_error *error) {
     if ((uint32_t)dtype >= SN_DTYPE_COUNT) {

@@ -88,6 +88,8 @@ NodeId graph_emit_inferred(Graph *graph, OpCode op, const NodeId *inputs, int32_
 /* The next INPUT node, of this type; strides in elements, NULL for dense row-major. */
 NodeId graph_input(Graph *graph, const TensorType *type, const Dim *strides, Site site,
                    sn_error *error);
+/* The next INPUT node, for the state of a random generator: i64[2], seed and counter. */
+NodeId graph_generator(Graph *graph, Site site, sn_error *error);
 /* A scalar constant from its bits. A hoisted one becomes a kernel argument; a weak one yields in
  * promotion. */
 NodeId graph_const(Graph *graph, sn_dtype dtype, uint64_t bits, bool hoist, bool weak, Site site,

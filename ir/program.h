@@ -152,6 +152,10 @@ typedef struct Program {
 
 void program_init(Program *program);
 void program_free(Program *program);
+/* The buffer of result `number`: OUTPUT ones follow the inputs, by number. */
+static inline uint32_t program_output_buffer(const Program *program, int32_t number) {
+    return (uint32_t)(program->n_inputs + number);
+}
 /* Places of new numbers: of sizes, whose expressions are noted, or of 0. PLACE_NONE: out of memory. */
 Place program_sizes(Program *program, const DimTable *table, const Dim *dims, int32_t count);
 /* The same for one size as a parameter of this dtype. */

@@ -19,70 +19,26 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { KEY_MOST_WORDS = 8192, KEY_FEW_WORDS = 512, CALL_FEW = 32 };
+enum { KEY_FEW_WORDS = 512 };
 
 /* ---- running an entry ------------------------------------------------------------------------------------------------ */
-
-/* Memory of one guarded call. */
-typedef struct EntryMemory {
-    void *few_inputs[CALL_FEW];               /* addresses of graph inputs */
-    Storage *few_storages[CALL_FEW];          /* results by number */
-    void *few_outputs[CALL_FEW];              /* their addresses */
-    int64_t states[SIGNATURE_MOST_PARAMS][2]; /* generators */
-    void **inputs;
-    Storage **storages;
-    void **outputs;
-    void *block; /* allocation behind them when they are many */
-} EntryMemory;
-
-static bool entry_memory(EntryMemory *m, uint32_t n_inputs, int32_t n_outputs) {
-    m->inputs = m->few_inputs;
-    m->storages = m->few_storages;
-    m->outputs = m->few_outputs;
-    m->block = NULL;
-    if (n_inputs <= CALL_FEW && n_outputs <= CALL_FEW) return true;
-    size_t count = n_inputs + 2 * (size_t)n_outputs;
-    m->block = mem_alloc(count * sizeof(void *));
-    if (!m->block) return false;
-    m->inputs = m->block;
-    m->storages = (Storage **)(m->inputs + n_inputs);
-    m->outputs = (void **)(m->storages + n_outputs);
-    return true;
-}
 
 static const Graph *entry_graph(const Entry *entry) {
     return compiled_recorded(entry->instance->graph);
 }
 
-static void resolve_inputs(const Entry *entry, const CallArgs *args, EntryMemory *m) {
+static void set_inputs(const Entry *entry, const CallArgs *args, RunMemory *m) {
     for (uint32_t i = 0; i < entry_graph(entry)->inputs.count; i++) {
         int32_t source = entry->sources[i];
-        if (source >= 0) {
-            m->inputs[i] = tensor_data(args->tensors[source]);
-            continue;
-        }
-        const sn_rng *generator = args->generators[-1 - source];
-        m->states[-1 - source][0] = (int64_t)generator->seed;
-        m->states[-1 - source][1] = (int64_t)generator->counter;
-        m->inputs[i] = m->states[-1 - source];
+        if (source >= 0)
+            run_set_tensor(m, i, args->tensors[source]);
+        else
+            run_set_generator(m, i, args->generators[-1 - source]);
     }
-}
-
-static int32_t allocate_results(const Executable *executable, EntryMemory *m) {
-    const Program *program = executable_program(executable);
-    int32_t made = 0;
-    for (uint32_t b = (uint32_t)program->n_inputs; made < program->n_outputs; b++, made++) {
-        /* OUTPUT buffers follow the inputs, in order of their numbers. */
-        Storage *storage = storage_new(executable_buffer_bytes(executable, b));
-        if (!storage) break;
-        m->storages[made] = storage;
-        m->outputs[made] = storage->data;
-    }
-    return made;
 }
 
 static sn_tensor *make_output(const OutputSpec *spec, const Entry *entry, const CallArgs *args,
-                              const EntryMemory *m, bool owned) {
+                              const RunMemory *m, bool owned) {
     Storage *storage;
     int64_t offset = spec->offset;
     if (spec->input >= 0) {
@@ -90,7 +46,7 @@ static sn_tensor *make_output(const OutputSpec *spec, const Entry *entry, const 
         storage = source->storage;
         offset += source->offset;
     } else {
-        storage = m->storages[spec->output];
+        storage = m->results[spec->output];
     }
     storage_retain(storage);
     sn_tensor *tensor = owned ? tensor_detached(storage, &spec->type, spec->strides, offset)
@@ -109,46 +65,46 @@ static void commit_entry(const Entry *entry, const CallArgs *args) {
     for (uint32_t i = 0; i < entry_graph(entry)->outputs.count; i++) {
         int32_t written = entry_graph(entry)->outputs.data[i].writes_input;
         if (written < 0) continue;
-        Storage *storage = args->tensors[entry->sources[written]]->storage;
-        atomic_fetch_add_explicit(&storage->version, 1, memory_order_relaxed);
+        storage_written(args->tensors[entry->sources[written]]->storage);
     }
+}
+
+/* The handles of the results, before the run: behind one that wrote or drew, nothing may fail. Counts those
+ * that were made. */
+static sn_status make_outputs(const sn_compiled *c, const Entry *entry, const CallArgs *args,
+                              const RunMemory *m, sn_tensor **outputs, bool owned, int32_t *made) {
+    for (*made = 0; *made < c->signature.n_outputs; ++*made) {
+        const OutputSpec *spec = &entry->outputs[*made];
+        bool none = spec->input < 0 && spec->output < 0;
+        outputs[*made] = none ? NULL : make_output(spec, entry, args, m, owned);
+        if (!none && !outputs[*made]) return SN_ERROR_MEMORY;
+    }
+    return SN_OK;
 }
 
 static sn_status run_entry(const sn_compiled *c, const Entry *entry, const CallArgs *args,
                            sn_tensor **outputs, bool owned) {
     const Executable *executable = entry->instance->executable;
-    const Program *program = executable_program(executable);
-    EntryMemory memory;
+    RunMemory memory;
     sn_error error;
     error_init(&error);
-    uint64_t code = UINT64_MAX;
-    if (!entry_memory(&memory, entry_graph(entry)->inputs.count, program->n_outputs)) {
-        error_raise(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
-        return SN_ERROR_MEMORY;
-    }
-    resolve_inputs(entry, args, &memory);
-    uint32_t first = thread_state()->held.count;
-    int32_t made = allocate_results(executable, &memory), handles = 0;
-    sn_status status = SN_OK;
-    if (made < program->n_outputs)
-        status = error_set(&error, SN_ERROR_MEMORY, "%s: out of memory", c->name);
-    /* The handles first: behind a run that wrote or drew, nothing may fail. */
-    for (; status == SN_OK && handles < c->signature.n_outputs; handles++) {
-        const OutputSpec *spec = &entry->outputs[handles];
-        bool none = spec->input < 0 && spec->output < 0;
-        outputs[handles] = none ? NULL : make_output(spec, entry, args, &memory, owned);
-        if (!none && !outputs[handles]) status = SN_ERROR_MEMORY;
-    }
-    if (status == SN_OK)
-        status = executable_run(executable, memory.inputs, memory.outputs, parallel_threads(),
-                                &code, &error);
     Site site = c->site;
-    if (status == SN_OK && code != UINT64_MAX) status = data_error(executable, code, &error, &site);
+    uint32_t first = thread_state()->held.count;
+    int32_t made = 0;
+    sn_status status = SN_OK;
+    if (!run_open(&memory, entry_graph(entry)->inputs.count,
+                  (uint32_t)executable_program(executable)->n_outputs) ||
+        run_make_results(&memory, executable, &error) != SN_OK)
+        status = error_set(&error, SN_ERROR_MEMORY, "%s: out of memory", c->name);
+    if (status == SN_OK) status = make_outputs(c, entry, args, &memory, outputs, owned, &made);
+    if (status == SN_OK) {
+        set_inputs(entry, args, &memory);
+        status = run_launch(&memory, executable, &site, &error);
+    }
     if (status == SN_OK) commit_entry(entry, args);
-    for (int32_t i = 0; i < made; i++) storage_release(memory.storages[i]);
-    mem_free(memory.block);
+    run_close(&memory);
     if (status != SN_OK) {
-        for (int32_t i = 0; owned && i < handles; i++)
+        for (int32_t i = 0; owned && i < made; i++)
             if (outputs[i]) tensor_unref(outputs[i]);
         handles_release(thread_state(), first);
         error_raise_from(&error, site);
@@ -222,13 +178,10 @@ static sn_status settle_results(const sn_compiled *c, sn_tensor **outputs) {
 
 /* Runs the function on proxies inside a scope of its own; outputs keep one reference each. */
 static sn_status record(sn_compiled *c, Trace *trace, const CallArgs *args, sn_tensor **outputs) {
-    ThreadState *state = thread_state();
     sn_tensor *proxies[SIGNATURE_MOST_TENSORS];
     Substituted s = {.structs = {0}};
-    trace->outer = state->trace;
     trace->fullgraph = c->fullgraph;
-    trace->scope = sn_scope_begin();
-    state->trace = trace;
+    trace_enter(trace);
     sn_status status = SN_OK;
     if (!make_proxies(trace, args, proxies))
         status = sn_error_status();
@@ -239,8 +192,7 @@ static sn_status record(sn_compiled *c, Trace *trace, const CallArgs *args, sn_t
     if (status == SN_OK) status = settle_results(c, outputs);
     for (int32_t i = 0; status == SN_OK && i < c->signature.n_outputs; i++)
         atomic_fetch_add_explicit(&outputs[i]->refs, 1, memory_order_relaxed);
-    state->trace = trace->outer;
-    sn_scope_end(trace->scope, NULL);
+    trace_leave(trace);
     return status;
 }
 
@@ -362,7 +314,7 @@ static const char *impurity(const sn_compiled *c, const Trace *trace) {
     if (trace->impure) return "it reaches tensors or generators that are not its arguments";
     /* All references but those of the results are gone, unless the program kept one. */
     int32_t refs = 0;
-    for (sn_tensor *t = trace->live; t; t = t->next)
+    for (sn_tensor *t = trace->recorder.live; t; t = t->next)
         refs += atomic_load_explicit(&t->refs, memory_order_relaxed);
     bool kept = trace->kept > 0 || refs > c->signature.n_outputs;
     return kept ? "a tensor made in it was kept" : NULL;
@@ -479,7 +431,7 @@ static sn_status trace_call(sn_compiled *c, const CallArgs *args, Key *key, Entr
     if (recorded && !owned &&
         !vec_reserve(&thread_state()->held, (uint32_t)c->signature.n_outputs)) {
         status = error_memory(&error); /* for results_hand_over: behind the run nothing may fail */
-    } else if (recorded && !trace->eager) {
+    } else if (recorded && !trace->ended) {
         if (segment_declare(trace, &made, &error)) instance = instance_of(c, trace, seen, &error);
         if (instance && !instance->executable) note_nodes(c, instance);
         status = instance ? segment_run(trace, instance->executable, &made, &error) : error.status;
@@ -526,7 +478,7 @@ static bool hold_callee(Trace *trace, sn_compiled *c) {
 /* What the inlined function depends on beyond its arguments, the caller depends on. Arguments and
  * results are checked, and a scalar that is returned becomes a tensor, as in a call of its own. */
 sn_status compiled_inline(sn_compiled *c, const sn_value *values, sn_tensor **outputs, bool owned) {
-    Trace *trace = thread_state()->trace;
+    Trace *trace = trace_current();
     if (error_pending(thread_state()) || !hold_callee(trace, c)) return sn_error_status();
     CallArgs args;
     Substituted s;

@@ -4,6 +4,8 @@
 #include "frontend/compiled/results.h"
 #include "frontend/trace/counters.h"
 
+#include "frontend/trace/counters.h"
+
 #include <sinter/ops.h>
 
 /* A handle of its own for a result, with one reference: it may be an argument, or live elsewhere too. */

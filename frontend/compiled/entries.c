@@ -14,32 +14,29 @@ typedef struct Held {
     Entry *entry;    /* a reference; NULL = free */
 } Held;
 
-static _Thread_local Held held[HELD_SLOTS];
-static pthread_key_t held_key;
-static pthread_once_t held_once = PTHREAD_ONCE_INIT;
-
-static void release_held(void *unused) {
-    (void)unused;
-    for (int32_t i = 0; i < HELD_SLOTS; i++) {
-        entry_release(held[i].entry);
-        held[i] = (Held){0};
-    }
+static void free_held(void *data) {
+    Held *held = data;
+    for (int32_t i = 0; i < HELD_SLOTS; i++) entry_release(held[i].entry);
+    mem_free(held);
 }
 
-static void make_held_key(void) {
-    pthread_key_create(&held_key, release_held);
-}
-
+/* Where the thread remembers the function's entry; NULL as long as it remembers none at all. */
 static Held *slot_of(const sn_compiled *c) {
-    return &held[c->serial % HELD_SLOTS];
+    Held *held = thread_room(ROOM_COMPILED);
+    return held ? &held[c->serial % HELD_SLOTS] : NULL;
 }
 
-static void hold(const sn_compiled *c, Entry *entry) {
+/* Takes over the reference; false when out of memory. */
+static bool hold(const sn_compiled *c, Entry *entry) {
+    if (!thread_room(ROOM_COMPILED)) {
+        Held *held = mem_calloc(HELD_SLOTS, sizeof *held);
+        if (!held) return false;
+        thread_keep(ROOM_COMPILED, held, free_held);
+    }
     Held *slot = slot_of(c);
-    pthread_once(&held_once, make_held_key);
-    pthread_setspecific(held_key, held);
     entry_release(slot->entry);
     *slot = (Held){c->serial, entry};
+    return true;
 }
 
 void entry_release(Entry *entry) {
@@ -76,7 +73,8 @@ static void note_use(Entry *entry) {
 
 Entry *entry_find(sn_compiled *c, const Key *key) {
     Held *slot = slot_of(c);
-    if (slot->serial == c->serial && slot->entry && key_equal(slot->entry, key->words, key->at)) {
+    if (slot && slot->serial == c->serial && slot->entry &&
+        key_equal(slot->entry, key->words, key->at)) {
         note_use(slot->entry);
         return slot->entry;
     }
@@ -89,8 +87,9 @@ Entry *entry_find(sn_compiled *c, const Key *key) {
     lock_give(c->lock);
     if (!entry) return NULL;
     note_use(entry);
-    hold(c, entry);
-    return entry;
+    if (hold(c, entry)) return entry;
+    entry_release(entry);
+    return NULL; /* the call is traced again */
 }
 
 /* ---- adding and dropping -------------------------------------------------------------------------- */
@@ -146,7 +145,7 @@ void entry_add(sn_compiled *c, Entry *entry) {
 
 void entries_release(sn_compiled *c) {
     Held *slot = slot_of(c);
-    if (slot->serial == c->serial) {
+    if (slot && slot->serial == c->serial) {
         entry_release(slot->entry);
         *slot = (Held){0};
     }

@@ -306,7 +306,7 @@ void sn_compiled_release(sn_compiled *c) {
  * the trace holds it. */
 static sn_status guarded_call(sn_compiled *c, const sn_value *values, sn_tensor **outputs,
                               bool owned) {
-    if (thread_state()->trace) return compiled_inline(c, values, outputs, owned);
+    if (thread_state()->recorder) return compiled_inline(c, values, outputs, owned);
     atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
     sn_status status = compiled_call(c, values, outputs, owned);
     sn_compiled_release(c);

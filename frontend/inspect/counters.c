@@ -1,6 +1,8 @@
 /* The process-wide part of the API: threads, memory, log, counters, test hooks. */
 #include "frontend/trace/counters.h"
 
+#include "frontend/trace/counters.h"
+
 #include "base/log.h"
 #include "base/parallel.h"
 #include "base/vec.h"

@@ -5,8 +5,11 @@
 #include "frontend/inspect/traffic.h"
 #include "frontend/op/run.h"
 
+#include "frontend/build.h"
+
 #include "base/parallel.h"
 #include "base/status.h"
+#include "frontend/op/run.h"
 #include "ir/infer.h"
 #include "passes/pass.h"
 #include "runtime/backend.h"
@@ -457,45 +460,34 @@ static bool input_fits(const SizedGraph *sized, uint32_t input, const sn_tensor 
            (n ? memcmp(t->strides, strides, bytes) == 0 : tensor_is_dense(t));
 }
 
-/* Memory for all results of an executable; false when out of memory. */
-static bool make_results(const Executable *executable, Storage **storages, void **memory) {
-    const Program *program = executable_program(executable);
-    for (uint32_t b = 0; b < program->buffers.count; b++) {
-        const Buffer *buffer = &program->buffers.data[b];
-        if (buffer->kind != BUFFER_OUTPUT) continue;
-        Storage *storage = storage_new(executable_buffer_bytes(executable, b));
-        if (!storage) return false;
-        storages[buffer->number] = storage;
-        memory[buffer->number] = storage->data;
+/* Points the memory at these inputs; false where one does not fit. */
+static bool set_inputs(const SizedGraph *sized, const sn_value *inputs, int32_t n_inputs,
+                       RunMemory *m) {
+    for (int32_t i = 0; i < n_inputs; i++) {
+        if (inputs[i].kind != SN_VALUE_TENSOR ||
+            !input_fits(sized, (uint32_t)i, inputs[i].as.tensor))
+            return false;
+        run_set_tensor(m, (uint32_t)i, inputs[i].as.tensor);
     }
     return true;
 }
 
 static double time_instance(const GraphInstance *instance, const SizedGraph *sized,
                             const sn_value *inputs, int32_t n_inputs, int32_t calls) {
-    const Program *program = executable_program(instance->executable);
-    void **addresses = mem_calloc((size_t)n_inputs + 1, sizeof *addresses);
-    void **outputs = mem_calloc((size_t)program->n_outputs + 1, sizeof *outputs);
-    Storage **storages = mem_calloc((size_t)program->n_outputs + 1, sizeof *storages);
+    const Executable *executable = instance->executable;
+    const Program *program = executable_program(executable);
+    RunMemory memory;
     double seconds = -1;
-    bool ok = addresses && outputs && storages && n_inputs == program->n_inputs;
-    for (int32_t i = 0; ok && i < n_inputs; i++) {
-        ok = inputs[i].kind == SN_VALUE_TENSOR &&
-             input_fits(sized, (uint32_t)i, inputs[i].as.tensor);
-        if (ok) addresses[i] = tensor_data(inputs[i].as.tensor);
-    }
-    if (ok && make_results(instance->executable, storages, outputs)) {
-        uint64_t code;
+    if (n_inputs != program->n_inputs) return seconds;
+    if (run_open(&memory, (uint32_t)n_inputs, (uint32_t)program->n_outputs) &&
+        set_inputs(sized, inputs, n_inputs, &memory) &&
+        run_make_results(&memory, executable, NULL) == SN_OK) {
+        Site site;
         int64_t begin = clock_ns();
-        for (int32_t i = 0; i < calls; i++)
-            executable_run(instance->executable, addresses, outputs, parallel_threads(), &code,
-                           NULL);
+        for (int32_t i = 0; i < calls; i++) run_launch(&memory, executable, &site, NULL);
         seconds = (double)(clock_ns() - begin) * 1e-9 / calls;
     }
-    for (int32_t i = 0; storages && i < program->n_outputs; i++) storage_release(storages[i]);
-    mem_free(storages);
-    mem_free(outputs);
-    mem_free(addresses);
+    run_close(&memory);
     return seconds;
 }
 
@@ -572,6 +564,27 @@ char *sn_graph_dump(const sn_graph *graph, const char *stage, sn_error *error) {
     return finish_text(&text, status, error);
 }
 
+/* Handles of the results; all or none. */
+static sn_status hand_over(const Executable *executable, const RunMemory *m, sn_tensor **outputs,
+                           sn_error *error) {
+    const Program *program = executable_program(executable);
+    const int64_t *numbers = executable_numbers(executable);
+    for (uint32_t i = 0, at = 0; i < program->outputs.count; i++) {
+        const ProgramOutput *o = &program->outputs.data[i];
+        if (o->writes_input >= 0) continue;
+        Storage *storage = m->results[program->buffers.data[o->buffer].number];
+        TensorType type = {.dtype = o->dtype, .rank = o->rank};
+        memcpy(type.dims, numbers + o->dims, sizeof(int64_t) * o->rank);
+        outputs[at] = tensor_detached(storage_retain(storage), &type, numbers + o->strides,
+                                      numbers[o->offset]);
+        if (outputs[at++]) continue;
+        storage_release(storage);
+        for (at--; at > 0; outputs[at] = NULL) sn_release(outputs[--at]);
+        return error_memory(error);
+    }
+    return SN_OK;
+}
+
 /* A graph from text is run through a function that replays it; here directly. */
 static sn_status run_graph(const Graph *graph, sn_tensor *const *inputs, sn_tensor **outputs,
                            sn_error *error) {
@@ -579,37 +592,16 @@ static sn_status run_graph(const Graph *graph, sn_tensor *const *inputs, sn_tens
     sn_status status = graph_build(graph, &(BuildOptions){0}, &executable, NULL, error);
     if (status != SN_OK) return status;
     const Program *program = executable_program(executable);
-    const int64_t *numbers = executable_numbers(executable);
-    void **addresses = mem_calloc(graph->inputs.count + 1, sizeof *addresses);
-    void **memory = mem_calloc((size_t)program->n_outputs + 1, sizeof *memory);
-    Storage **storages = mem_calloc((size_t)program->n_outputs + 1, sizeof *storages);
-    if (!addresses || !memory || !storages) status = error_memory(error);
-    for (uint32_t i = 0; status == SN_OK && i < graph->inputs.count; i++)
-        addresses[i] = tensor_data(inputs[i]);
-    if (status == SN_OK && !make_results(executable, storages, memory))
-        status = error_memory(error);
-    uint64_t code = UINT64_MAX;
+    RunMemory memory;
     Site site;
-    if (status == SN_OK)
-        status = executable_run(executable, addresses, memory, parallel_threads(), &code, error);
-    if (status == SN_OK && code != UINT64_MAX) status = data_error(executable, code, error, &site);
-    for (uint32_t i = 0, at = 0; status == SN_OK && i < program->outputs.count; i++) {
-        const ProgramOutput *o = &program->outputs.data[i];
-        if (o->writes_input >= 0) continue;
-        Storage *s = storages[program->buffers.data[o->buffer].number];
-        TensorType type = {.dtype = o->dtype, .rank = o->rank};
-        memcpy(type.dims, numbers + o->dims, sizeof(int64_t) * o->rank);
-        outputs[at] =
-            tensor_detached(storage_retain(s), &type, numbers + o->strides, numbers[o->offset]);
-        if (outputs[at++]) continue;
-        storage_release(s);
-        status = error_memory(error);
-        for (at--; at > 0; outputs[at] = NULL) sn_release(outputs[--at]);
-    }
-    for (int32_t i = 0; storages && i < program->n_outputs; i++) storage_release(storages[i]);
-    mem_free(addresses);
-    mem_free(memory);
-    mem_free(storages);
+    status = run_open(&memory, graph->inputs.count, (uint32_t)program->n_outputs)
+                 ? run_make_results(&memory, executable, error)
+                 : error_memory(error);
+    for (uint32_t i = 0; status == SN_OK && i < graph->inputs.count; i++)
+        run_set_tensor(&memory, i, inputs[i]);
+    if (status == SN_OK) status = run_launch(&memory, executable, &site, error);
+    if (status == SN_OK) status = hand_over(executable, &memory, outputs, error);
+    run_close(&memory);
     executable_release(executable);
     return status;
 }

@@ -111,7 +111,7 @@ static Storage *import_copy(const Import *in) {
     const TensorType *type = &in->type;
     size_t size = sn_dtype_size((sn_dtype)type->dtype);
     int64_t count = type_count(type), index[SN_MAX_RANK] = {0}, at = 0;
-    Storage *storage = storage_new((size_t)count * size);
+    Storage *storage = storage_new(&device_cpu, (size_t)count * size);
     for (int64_t done = 0; storage && done < count; done++) {
         memcpy(storage->data + (size_t)done * size, import_data(in) + at * (int64_t)size, size);
         for (int32_t d = type->rank - 1; d >= 0; d--) {

@@ -260,7 +260,7 @@ static Storage *read_elements(const FileReader *file, const NpyHeader *header, i
                    (long long)(file->size - offset));
         return NULL;
     }
-    Storage *storage = storage_new(bytes);
+    Storage *storage = storage_new(&device_cpu, bytes);
     if (!storage) {
         file_raise(file, SN_ERROR_MEMORY, "out of memory");
         return NULL;
@@ -283,7 +283,7 @@ static sn_tensor *load(const FileReader *file) {
     if (!storage) return NULL;
     if (header.fortran && header.type.rank > 1) {
         Storage *columns = storage;
-        storage = storage_new(columns->bytes);
+        storage = storage_new(&device_cpu, columns->bytes);
         if (storage) copy_to_row_major(&header.type, columns->data, storage->data);
         storage_release(columns);
     }

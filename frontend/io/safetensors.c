@@ -330,7 +330,7 @@ const char *sn_safetensors_name(const sn_safetensors *file, int32_t i) {
 
 static sn_tensor *read_tensor(const FileReader *file, const Entry *entry, int64_t data) {
     size_t bytes = elements_bytes(&entry->type);
-    Storage *storage = storage_new(bytes);
+    Storage *storage = storage_new(&device_cpu, bytes);
     if (!storage) {
         file_raise(file, SN_ERROR_MEMORY, "out of memory");
         return NULL;

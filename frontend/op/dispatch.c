@@ -1,21 +1,8 @@
-/* Dispatch of ops; see dispatch.h. Also the public functions over views and writes that are not rows
- * of the op table. */
+/* Dispatch of ops; see dispatch.h. */
 #include "frontend/op/dispatch.h"
 
 #include "frontend/op/eager.h"
-#include "frontend/trace/trace.h"
-#include "ir/infer.h"
-
-#undef sn_index
-#undef sn_split
-#undef sn_contiguous
-#undef sn_copy_
-#undef sn_fill_
-
-/* The current trace, unless it has ended and ops run at once. */
-static Trace *recording(ThreadState *state) {
-    return state->trace && !state->trace->eager ? state->trace : NULL;
-}
+#include "frontend/op/inplace_fit.h"
 
 static bool check_inputs(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, Site site) {
     int32_t n_params;
@@ -63,6 +50,23 @@ static bool attrs_fit(OpCode op, const AttrList *attrs, Site site) {
     return false;
 }
 
+static bool check_target(const OpCall *call) {
+    const sn_tensor *target = call->inputs[0];
+    if (target->kind == TENSOR_WEAK || target->kind == TENSOR_NONE)
+        return error_raise(SN_ERROR_ARGUMENT, call->site,
+                           "%s_: a scalar constant cannot be written",
+                           inplace_name(call->op)) != NULL;
+    return !tensor_overlaps_itself(target) ||
+           error_raise(SN_ERROR_ALIAS, call->site,
+                       "%s_: the tensor names one element more than once (it was expanded)",
+                       inplace_name(call->op)) != NULL;
+}
+
+/* Where the thread's ops go. */
+static const RecorderTable *table_of(const ThreadState *state) {
+    return state->recorder ? state->recorder->table : &eager_table;
+}
+
 sn_tensor *dispatch_op(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, const AttrList *attrs,
                        sn_rng *generator, Site site) {
     ThreadState *state = thread_state();
@@ -70,14 +74,10 @@ sn_tensor *dispatch_op(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, co
     if (!check_inputs(op, inputs, n_inputs, site) || !check_generator(op, generator, site) ||
         !attrs_fit(op, attrs, site))
         return NULL;
-    Trace *trace = recording(state);
-    bool views = op_is(op, CLASS_VIEW);
-    if (!trace)
-        return views ? eager_view(op, inputs[0], attrs, site)
-                     : eager_op(op, inputs, n_inputs, attrs, generator, NULL, site);
-    sn_tensor *result = views ? trace_view(trace, op, inputs[0], attrs, site)
-                              : trace_op(trace, op, inputs, n_inputs, attrs, generator, site);
-    return result && trace_settle_borrowed(trace, inputs, n_inputs, site) ? result : NULL;
+    const OpCall call = {op, n_inputs, inputs, attrs, generator, site};
+    const RecorderTable *table = table_of(state);
+    return op_is(op, CLASS_VIEW) ? table->view(state->recorder, &call)
+                                 : table->op(state->recorder, &call);
 }
 
 sn_tensor *dispatch_inplace(OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
@@ -86,14 +86,11 @@ sn_tensor *dispatch_inplace(OpCode op, sn_tensor *const *inputs, int32_t n_input
     if (error_pending(state)) return NULL;
     if (op == OP_CLONE ? !check_copy(inputs, site) : !check_inputs(op, inputs, n_inputs, site))
         return NULL;
-    if (!check_generator(op, generator, site) || !attrs_fit(op, attrs, site)) return NULL;
-    Trace *trace = recording(state);
-    if (trace)
-        return trace_inplace(trace, op, inputs, n_inputs, attrs, generator, site) &&
-                       trace_settle_borrowed(trace, inputs, n_inputs, site)
-                   ? inputs[0]
-                   : NULL;
-    return eager_op(op, inputs, n_inputs, attrs, generator, inputs[0], site);
+    const OpCall call = {op, n_inputs, inputs, attrs, generator, site};
+    if (!check_generator(op, generator, site) || !attrs_fit(op, attrs, site) ||
+        !check_target(&call))
+        return NULL;
+    return table_of(state)->inplace(state->recorder, &call);
 }
 
 sn_tensor *dispatch_list(OpCode op, sn_tensor *x, const int64_t *list, int32_t count, Site site) {
@@ -101,222 +98,4 @@ sn_tensor *dispatch_list(OpCode op, sn_tensor *x, const int64_t *list, int32_t c
     attrs.count = 0;
     attr_add_list(&attrs, list, count);
     return dispatch_op(op, &x, 1, &attrs, NULL, site);
-}
-
-/* ---- writes ---------------------------------------------------------------------------------------------- */
-
-sn_tensor *sn_copy_at_(sn_tensor *x, sn_tensor *source, const char *file, int32_t line) {
-    AttrList none;
-    none.count = 0;
-    return dispatch_inplace(OP_CLONE, (sn_tensor *[]){x, source}, 2, &none, NULL,
-                            (Site){file, line});
-}
-
-sn_tensor *sn_copy_(sn_tensor *x, sn_tensor *source) {
-    return sn_copy_at_(x, source, NULL, 0);
-}
-
-sn_tensor *sn_fill_at_(sn_tensor *x, double value, const char *file, int32_t line) {
-    Site site = {file, line};
-    if (error_pending(thread_state()) || !tensor_check(x, "fill_", "x", site)) return NULL;
-    sn_tensor *scalar = sn_c(value);
-    return scalar ? sn_copy_at_(x, scalar, file, line) : NULL;
-}
-
-sn_tensor *sn_fill_(sn_tensor *x, double value) {
-    return sn_fill_at_(x, value, NULL, 0);
-}
-
-/* ---- indexing ---------------------------------------------------------------------------------------------- */
-
-/* NumPy's clamping of start:stop:step to an axis; the first index and the number of them. */
-static void clamp_range(const sn_index_item *item, int64_t size, int64_t *first, int64_t *count) {
-    int64_t step = item->step, start = item->start, stop = item->stop;
-    int64_t low = step > 0 ? 0 : -1, high = step > 0 ? size : size - 1;
-    if (step < 0 && start == SN_END) start = size - 1;
-    if (stop == SN_END) {
-        stop = high;
-        if (step < 0) stop = -1;
-    } else if (stop < 0) {
-        stop += size;
-    }
-    if (start < 0) start += size;
-    start = start < low ? low : start > high ? high : start;
-    stop = stop < low ? low : stop > high ? high : stop;
-    int64_t span = step > 0 ? stop - start : start - stop;
-    int64_t stride = step > 0 ? step : -step;
-    *count = span > 0 ? (span - 1) / stride + 1 : 0;
-    *first = *count ? start : 0;
-}
-
-/* Of at most one element no step is taken: one that would make a stride of which eight, added up by
- * diagonals, make none counts as 1. */
-static int64_t fitting_step(int64_t step, int64_t count, int64_t stride) {
-    const int64_t most = SIZE_MOST / SN_MAX_RANK;
-    int64_t way;
-    bool fits = !__builtin_mul_overflow(step, stride, &way) && way <= most && way >= -most;
-    return count > 1 || fits ? step : 1;
-}
-
-/* What sn_index does in turn: a slice of all axes, then the axes that go or come. */
-typedef struct IndexPlan {
-    int64_t starts[SN_MAX_RANK], steps[SN_MAX_RANK], dims[SN_MAX_RANK]; /* of the slice */
-    int64_t result[SN_MAX_RANK];                                        /* dims of the result */
-    int32_t rank;                                                       /* of the result */
-} IndexPlan;
-
-static bool plan_item(const sn_index_item *item, int32_t axis, const sn_tensor *x, IndexPlan *plan,
-                      Site site) {
-    int64_t size = x->dims[axis], first = 0, count = size, step = 1;
-    bool keeps = true;
-    if (item && item->kind == SN_INDEX_AT) {
-        first = item->start < 0 ? item->start + size : item->start;
-        if (first < 0 || first >= size) {
-            error_raise(SN_ERROR_INDEX, site,
-                        "index: %lld is out of range for axis %d of size %lld",
-                        (long long)item->start, (int)axis, (long long)size);
-            return false;
-        }
-        count = 1;
-        keeps = false;
-    } else if (item && item->kind == SN_INDEX_RANGE) {
-        if (item->step == 0 || item->step == INT64_MIN) {
-            error_raise(SN_ERROR_ARGUMENT, site, "index: the step of axis %d is %s", (int)axis,
-                        item->step ? "too large" : "0");
-            return false;
-        }
-        clamp_range(item, size, &first, &count);
-        step = fitting_step(item->step, count, x->strides[axis]);
-    }
-    plan->starts[axis] = first;
-    plan->steps[axis] = step;
-    plan->dims[axis] = count;
-    if (!keeps) return true;
-    if (plan->rank == SN_MAX_RANK) {
-        error_raise(SN_ERROR_SHAPE, site, "index: more than %d dims", SN_MAX_RANK);
-        return false;
-    }
-    plan->result[plan->rank++] = count;
-    return true;
-}
-
-static bool plan_index(const sn_tensor *x, const sn_index_item *items, int32_t count,
-                       IndexPlan *plan, Site site) {
-    int32_t axis = 0;
-    for (int32_t i = 0; i < count; i++) {
-        if (items[i].kind == SN_INDEX_NEW) {
-            if (plan->rank == SN_MAX_RANK)
-                return error_raise(SN_ERROR_SHAPE, site, "index: more than %d dims", SN_MAX_RANK) !=
-                       NULL;
-            plan->result[plan->rank++] = 1;
-            continue;
-        }
-        if ((uint32_t)items[i].kind > SN_INDEX_NEW)
-            return error_raise(SN_ERROR_ARGUMENT, site, "index: item %d has kind %d, which is none",
-                               (int)i, (int)items[i].kind) != NULL;
-        if (axis == x->rank)
-            return error_raise(SN_ERROR_INDEX, site,
-                               "index: more than %d axes are named for a tensor of rank %d",
-                               (int)axis, (int)x->rank) != NULL;
-        if (!plan_item(&items[i], axis++, x, plan, site)) return false;
-    }
-    for (; axis < x->rank; axis++)
-        if (!plan_item(NULL, axis, x, plan, site)) return false;
-    return true;
-}
-
-sn_tensor *sn_index_at(sn_tensor *x, const sn_index_item *items, int32_t count, const char *file,
-                       int32_t line) {
-    Site site = {file, line};
-    if (error_pending(thread_state()) || !tensor_check_present(x, "index", "x", site)) return NULL;
-    if (count < 0 || (count && !items))
-        return error_raise(SN_ERROR_ARGUMENT, site, "index: %d items, %s", (int)count,
-                           items ? "a negative number" : "but items is NULL");
-    IndexPlan plan = {.rank = 0};
-    if (!plan_index(x, items, count, &plan, site)) return NULL;
-    AttrList attrs;
-    attrs.count = 0;
-    attr_add_list(&attrs, plan.starts, x->rank);
-    attr_add_list(&attrs, plan.steps, x->rank);
-    attr_add_list(&attrs, plan.dims, x->rank);
-    sn_tensor *part = dispatch_op(OP_SLICE, &x, 1, &attrs, NULL, site);
-    bool same = part && plan.rank == part->rank;
-    for (int32_t i = 0; same && i < plan.rank; i++) same = plan.result[i] == part->dims[i];
-    if (!part || same) return part;
-    return dispatch_list(OP_RESHAPE, part, plan.result, plan.rank, site);
-}
-
-sn_tensor *sn_index(sn_tensor *x, const sn_index_item *items, int32_t count) {
-    return sn_index_at(x, items, count, NULL, 0);
-}
-
-static TypeText text_of(const sn_tensor *tensor) {
-    TensorType type = tensor_type(tensor);
-    return type_text(&type);
-}
-
-/* Do the sizes add up to the axis? */
-static bool check_sizes(const sn_tensor *x, const int64_t *sizes, int32_t count, int64_t axis,
-                        Site site) {
-    int64_t wanted = x->dims[axis < 0 ? axis + x->rank : axis], sum = 0;
-    for (int32_t i = 0; i < count; i++) {
-        if (sizes[i] < 0)
-            return error_raise(SN_ERROR_SHAPE, site, "split: sizes[%d] is %lld, a negative size",
-                               (int)i, (long long)sizes[i]) != NULL;
-        if (__builtin_add_overflow(sum, sizes[i], &sum)) sum = INT64_MAX;
-    }
-    return sum == wanted ||
-           error_raise(SN_ERROR_SHAPE, site,
-                       "split: the sizes add up to %lld, but axis %lld has size %lld: x is %s",
-                       (long long)sum, (long long)axis, (long long)wanted, text_of(x).text) != NULL;
-}
-
-static bool check_split(const sn_tensor *x, const int64_t *sizes, int32_t count, int64_t axis,
-                        sn_tensor *const *parts, Site site) {
-    const char *defect = x->kind == TENSOR_NONE ? "x is SN_NONE"
-                         : count < 0            ? "the number of sizes is negative"
-                         : count && !sizes      ? "sizes is NULL"
-                         : count && !parts      ? "parts is NULL"
-                                                : NULL;
-    if (defect) return error_raise(SN_ERROR_ARGUMENT, site, "split: %s", defect) != NULL;
-    if (axis < -x->rank || axis >= x->rank)
-        return error_raise(SN_ERROR_INDEX, site,
-                           "split: axis %lld is out of range for x, which is %s", (long long)axis,
-                           text_of(x).text) != NULL;
-    return check_sizes(x, sizes, count, axis, site);
-}
-
-bool sn_split_at(sn_tensor *x, const int64_t *sizes, int32_t count, int64_t axis, sn_tensor **parts,
-                 const char *file, int32_t line) {
-    Site site = {file, line};
-    for (int32_t i = 0; parts && i < count; i++) parts[i] = NULL;
-    if (error_pending(thread_state()) || !tensor_check(x, "split", "x", site) ||
-        !check_split(x, sizes, count, axis, parts, site))
-        return false;
-    int64_t own = axis < 0 ? axis + x->rank : axis, start = 0;
-    for (int32_t i = 0; i < count; i++) {
-        parts[i] = sn_narrow_at(x, own, start, sizes[i], file, line);
-        if (!parts[i]) {
-            for (int32_t j = 0; j < i; j++) parts[j] = NULL;
-            return false;
-        }
-        start += sizes[i];
-    }
-    return true;
-}
-
-bool sn_split(sn_tensor *x, const int64_t *sizes, int32_t count, int64_t axis, sn_tensor **parts) {
-    return sn_split_at(x, sizes, count, axis, parts, NULL, 0);
-}
-
-sn_tensor *sn_contiguous_at(sn_tensor *x, const char *file, int32_t line) {
-    Site site = {file, line};
-    if (error_pending(thread_state()) || !tensor_check_present(x, "contiguous", "x", site))
-        return NULL;
-    if (x->kind == TENSOR_WEAK || tensor_is_dense(x)) return x;
-    return sn_clone_at(x, file, line);
-}
-
-sn_tensor *sn_contiguous(sn_tensor *x) {
-    return sn_contiguous_at(x, NULL, 0);
 }

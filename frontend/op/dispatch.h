@@ -13,10 +13,6 @@ sn_tensor *dispatch_op(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, co
 /* inputs[0] = op(inputs…), converted to its dtype; returns inputs[0]. */
 sn_tensor *dispatch_inplace(OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
                             const AttrList *attrs, sn_rng *generator, Site site);
-/* Name of an op's in-place form, without its underscore. */
-static inline const char *inplace_name(OpCode op) {
-    return op == OP_CLONE ? "copy" : op_info[op].name;
-}
 /* An op of the table by name, for the entry points that are not generated. */
 sn_tensor *dispatch_list(OpCode op, sn_tensor *x, const int64_t *list, int32_t count, Site site);
 

@@ -1,18 +1,40 @@
-/* Eager ops: run at once, each through the same passes as compiled functions. */
+/* Eager ops: an op that runs at once, as a graph of this one op through the same passes and code
+ * generation as compiled functions. */
 #ifndef SN_FRONTEND_OP_EAGER_H
 #define SN_FRONTEND_OP_EAGER_H
 
 #include "frontend/tensor/tensor.h"
+#include "runtime/executable.h"
 
-/* The dtype in which operands meet: weak scalars are converted to it before the op. */
-sn_dtype eager_weak_dtype(OpCode op, sn_tensor *const *inputs, int32_t n_inputs);
-/* Runs one op now. With `target`, the result is written into it and returned. */
-sn_tensor *eager_op(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, const AttrList *attrs,
-                    sn_rng *generator, sn_tensor *target, Site site);
-sn_tensor *eager_view(OpCode op, sn_tensor *x, const AttrList *attrs, Site site);
-/* Runs a graph node by node on real inputs; outputs (one a graph output that writes no input) are
- * handles of the current scope, dense. */
-sn_status eager_graph(const Graph *graph, sn_tensor *const *inputs, sn_tensor **outputs,
-                      sn_error *error);
+/* What ops do on a thread without a recorder; the functions ignore the recorder. It also serves a
+ * recorder that has ended but is still the thread's: looks and reads have nothing to do then. */
+extern const RecorderTable eager_table;
+
+/* The table's functions. */
+sn_tensor *eager_op(Recorder *none, const OpCall *call);
+sn_tensor *eager_view(Recorder *none, const OpCall *call);
+sn_tensor *eager_inplace(Recorder *none, const OpCall *call);
+void eager_look(Recorder *none, const sn_tensor *tensor);
+void eager_keep(Recorder *none, const sn_tensor *tensor, int32_t references);
+bool eager_read(Recorder *none, const sn_tensor *tensor, bool writes, const char *op, Site site);
+
+/* A dense copy; a scalar becomes a tensor. NULL with the error raised. */
+sn_tensor *eager_clone(sn_tensor *x, Site site);
+
+/* ---- plans (frontend/op/eager_plan.c) ------------------------------------------------------------------ */
+
+/* An eager call on its way to a plan. */
+typedef struct EagerCall {
+    OpCall call;                      /* operands that overlap a target in part were copied */
+    sn_tensor *target;                /* what the result is written into; NULL: a new tensor */
+    sn_dtype weak_dtype;              /* in which weak scalars take part */
+    uint64_t scalars[OP_MOST_PARAMS]; /* numbers (d~) that no plan depends on */
+    int32_t n_scalars;                /* how many */
+    AttrList general; /* the attributes with scalars in the places of these numbers */
+} EagerCall;
+
+/* What runs the call, with a reference, and the type of its result. Equal calls of a thread find what the
+ * first one made. */
+sn_status eager_plan(EagerCall *call, Executable **out, TensorType *result, sn_error *error);
 
 #endif

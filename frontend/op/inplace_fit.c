@@ -1,6 +1,5 @@
 /* In-place forms: the value of an op as it will lie in the tensor that is written. */
-#include "frontend/op/dispatch.h"
-#include "frontend/trace/trace.h"
+#include "frontend/op/inplace_fit.h"
 
 #include "base/status.h"
 #include "ir/dtype.h"

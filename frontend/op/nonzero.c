@@ -18,7 +18,7 @@ static sn_tensor *new_positions(const int64_t *dims, int32_t rank, const char *o
     TensorType type = {.dtype = SN_I64, .rank = (uint8_t)rank};
     for (int32_t i = 0; i < rank; i++) type.dims[i] = dim_of(dims[i]);
     int64_t count = sizes_count(dims, rank);
-    Storage *storage = count < 0 ? NULL : storage_new((size_t)count * sizeof(int64_t));
+    Storage *storage = count < 0 ? NULL : storage_new(&device_cpu, (size_t)count * sizeof(int64_t));
     if (!storage) return error_raise(SN_ERROR_MEMORY, site, "%s: out of memory", op);
     return tensor_real(storage, &type, NULL, 0, site);
 }

@@ -1,9 +1,56 @@
-/* Errors in data, as kernels note them; see run.h. */
+/* The memory of a run, and the run; see run.h. */
 #include "frontend/op/run.h"
 
+#include "base/assert.h"
+#include "base/parallel.h"
 #include "base/status.h"
+#include "ir/dtype.h"
 
-sn_status data_error(const Executable *executable, uint64_t code, sn_error *error, Site *site) {
+bool run_open(RunMemory *m, uint32_t n_inputs, uint32_t n_results) {
+    m->inputs = m->few_inputs;
+    m->words = m->few_words;
+    m->results = m->few_results;
+    m->outputs = m->few_outputs;
+    m->n_results = 0;
+    m->block = NULL;
+    if (n_inputs <= RUN_FEW && n_results <= RUN_FEW) return true;
+    size_t words = n_inputs * sizeof *m->words, inputs = n_inputs * sizeof *m->inputs;
+    char *block = m->block = mem_alloc(words + inputs + 2 * n_results * sizeof(void *));
+    if (!block) return false;
+    m->words = (RunWords *)(void *)block;
+    m->inputs = (void **)(void *)(block + words);
+    m->results = (Storage **)(void *)(block + words + inputs);
+    m->outputs = (void **)(void *)(m->results + n_results);
+    return true;
+}
+
+void run_close(RunMemory *m) {
+    for (int32_t i = 0; i < m->n_results; i++) storage_release(m->results[i]);
+    mem_free(m->block);
+}
+
+void run_set_scalar(RunMemory *m, uint32_t input, const sn_tensor *scalar, sn_dtype dtype) {
+    SN_ASSERT(scalar->kind == TENSOR_WEAK);
+    dtype_store(dtype, m->words[input],
+                dtype_bits_cast(dtype, (sn_dtype)scalar->dtype, scalar->bits));
+    m->inputs[input] = m->words[input];
+}
+
+sn_status run_make_results(RunMemory *m, const Executable *executable, sn_error *error) {
+    const Program *program = executable_program(executable);
+    while (m->n_results < program->n_outputs) {
+        uint32_t buffer = program_output_buffer(program, m->n_results);
+        Storage *storage = storage_new(&device_cpu, executable_buffer_bytes(executable, buffer));
+        if (!storage) return error_memory(error);
+        m->results[m->n_results] = storage;
+        m->outputs[m->n_results++] = storage->data;
+    }
+    return SN_OK;
+}
+
+/* The least code of a run is the first op in program order that met an error in its data. */
+static sn_status data_error(const Executable *executable, uint64_t code, Site *site,
+                            sn_error *error) {
     const Program *program = executable_program(executable);
     for (uint32_t i = 0; i < program->checks.count; i++) {
         const ProgramCheck *check = &program->checks.data[i];
@@ -14,4 +61,13 @@ sn_status data_error(const Executable *executable, uint64_t code, sn_error *erro
             op_info[check->op].name, (long long)executable_numbers(executable)[check->limit]);
     }
     return error_set(error, SN_ERROR_INDEX, "an index is out of range");
+}
+
+sn_status run_launch(RunMemory *m, const Executable *executable, Site *site, sn_error *error) {
+    uint64_t code = UINT64_MAX;
+    SN_ASSERT(m->n_results == executable_program(executable)->n_outputs);
+    sn_status status =
+        executable_run(executable, m->inputs, m->outputs, parallel_threads(), &code, error);
+    if (status != SN_OK || code == UINT64_MAX) return status;
+    return data_error(executable, code, site, error);
 }

@@ -1,10 +1,50 @@
-/* What comes of running an executable. */
+/* The memory of one run of an executable: addresses of its inputs, results, and what inputs that are no
+ * tensors point to. Made on the stack; many inputs or results take a block from the heap. */
 #ifndef SN_FRONTEND_OP_RUN_H
 #define SN_FRONTEND_OP_RUN_H
 
+#include "frontend/tensor/tensor.h"
 #include "runtime/executable.h"
 
-/* Message of a data error. */
-sn_status data_error(const Executable *executable, uint64_t code, sn_error *error, Site *site);
+enum { RUN_FEW = 16 };
+
+/* What an input that is no tensor points to: a scalar's bytes, or a generator's seed and counter. */
+typedef int64_t RunWords[2];
+
+typedef struct RunMemory {
+    void **inputs;     /* address of element 0, by graph input */
+    RunWords *words;   /* memory of inputs that are no tensors, by graph input */
+    Storage **results; /* by number; one reference to each */
+    void **outputs;    /* their addresses */
+    int32_t n_results; /* made so far */
+    void *block;       /* allocation behind all these when there are many; NULL: the following */
+    void *few_inputs[RUN_FEW];
+    RunWords few_words[RUN_FEW];
+    Storage *few_results[RUN_FEW];
+    void *few_outputs[RUN_FEW];
+} RunMemory;
+
+/* Room for so many inputs and results; false when out of memory. */
+bool run_open(RunMemory *m, uint32_t n_inputs, uint32_t n_results);
+/* Lets go of the results and of the block, also where run_open failed. */
+void run_close(RunMemory *m);
+
+static inline void run_set_tensor(RunMemory *m, uint32_t input, const sn_tensor *tensor) {
+    m->inputs[input] = tensor_data(tensor);
+}
+/* The generator's state as it is now. */
+static inline void run_set_generator(RunMemory *m, uint32_t input, const sn_rng *state) {
+    m->words[input][0] = (int64_t)state->seed;
+    m->words[input][1] = (int64_t)state->counter;
+    m->inputs[input] = m->words[input];
+}
+/* A weak scalar's value in the dtype in which it takes part. */
+void run_set_scalar(RunMemory *m, uint32_t input, const sn_tensor *scalar, sn_dtype dtype);
+
+/* Memory of all results of the executable. */
+sn_status run_make_results(RunMemory *m, const Executable *executable, sn_error *error);
+/* Runs it on this memory. An error in data gives SN_ERROR_INDEX with the text of its op, and its line in
+ * *site, which otherwise stays; inputs were not written then. */
+sn_status run_launch(RunMemory *m, const Executable *executable, Site *site, sn_error *error);
 
 #endif

@@ -1,6 +1,5 @@
-/* Views of memory: the strides that a view op makes of its operand's. The same numbers hold for real
- * tensors and for proxies, so that compiled results have eager's strides. */
-#include "frontend/tensor/tensor.h"
+/* The strides that a view op makes of its operand's; see view.h. */
+#include "frontend/op/view.h"
 
 /* The view's layout as it is built. */
 typedef struct Layout {
@@ -132,8 +131,19 @@ static bool layout_narrow(Layout *l) {
     return true;
 }
 
-bool view_apply(OpCode op, const AttrList *attrs, const sn_tensor *x, const TensorType *type,
-                int64_t *strides, int64_t *offset) {
+bool view_infer(View *view, const OpCall *call, const sn_tensor *x) {
+    sn_error error;
+    error_init(&error);
+    TensorType from;
+    tensor_type_to(x, &from);
+    view->op = call->op;
+    view->attrs.count = call->attrs->count;
+    memcpy(view->attrs.words, call->attrs->words, sizeof(int64_t) * (size_t)call->attrs->count);
+    return op_infer(NULL, call->op, &from, 1, &view->attrs, &view->type, &error) == SN_OK ||
+           error_raise_from(&error, call->site) != NULL;
+}
+
+bool view_place(View *view, const sn_tensor *x) {
     static LayoutRule *const rules[OP_COUNT] = {
         [OP_RESHAPE] = layout_reshape,     [OP_PERMUTE] = layout_permute,
         [OP_TRANSPOSE] = layout_transpose, [OP_EXPAND] = layout_expand,
@@ -142,7 +152,7 @@ bool view_apply(OpCode op, const AttrList *attrs, const sn_tensor *x, const Tens
         [OP_FLIP] = layout_flip,           [OP_DIAGONAL] = layout_diagonal,
         [OP_NARROW] = layout_narrow,
     };
-    Layout layout = {attrs, x, type, strides, offset};
-    *offset = x->offset;
-    return rules[op](&layout);
+    Layout layout = {&view->attrs, x, &view->type, view->strides, &view->offset};
+    view->offset = x->offset;
+    return rules[view->op](&layout);
 }

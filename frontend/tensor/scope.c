@@ -1,6 +1,5 @@
 /* Scopes: a stack of marks in the thread's list of handles; see sinter/scope.h. */
 #include "frontend/tensor/tensor.h"
-#include "frontend/trace/trace.h"
 
 sn_scope sn_scope_begin(void) {
     ThreadState *state = thread_state();
@@ -32,7 +31,7 @@ sn_tensor *sn_scope_end(sn_scope scope, sn_tensor *result) {
     if (scope.depth >= state->depth || scope.first > state->held.count)
         return error_raise(SN_ERROR_SCOPE, (Site){0},
                            "scope_end: the scope is not open on this thread");
-    if (state->trace && scope.depth <= state->trace->scope.depth)
+    if (state->recorder && scope.depth <= state->recorder->scope.depth)
         return error_raise(SN_ERROR_SCOPE, (Site){0},
                            "scope_end: the scope was opened outside the function that is traced");
     if (result && result->magic != TENSOR_ALIVE)
@@ -54,12 +53,13 @@ sn_tensor *sn_scope_end(sn_scope scope, sn_tensor *result) {
 
 sn_mark_t sn_mark(void) {
     ThreadState *state = thread_state();
-    return (sn_mark_t){state->depth, state->held.count, state->trace};
+    return (sn_mark_t){state->depth, state->held.count, state->recorder};
 }
 
 void sn_unwind(sn_mark_t mark) {
     ThreadState *state = thread_state();
-    while (state->trace && state->trace != mark.trace) trace_abandon(state->trace);
+    while (state->recorder && state->recorder != mark.trace)
+        state->recorder->table->abandon(state->recorder);
     if (mark.first <= state->held.count) handles_release(state, mark.first);
     if (mark.depth <= state->depth) state->depth = mark.depth;
 }

@@ -1,37 +1,21 @@
-/* Handles and storage behind sn_tensor, and the thread's state: open scopes, pending error, current
- * trace. */
-#ifndef SN_FRONTEND_TENSOR_H
-#define SN_FRONTEND_TENSOR_H
+/* Handles behind sn_tensor: what they know of their tensor, who holds them, and how the memory that they
+ * name may overlap. */
+#ifndef SN_FRONTEND_TENSOR_TENSOR_H
+#define SN_FRONTEND_TENSOR_TENSOR_H
 
-#include "base/status.h"
-#include "base/vec.h"
+#include "frontend/tensor/thread.h"
 #include "ir/graph.h"
+#include "runtime/storage.h"
 
-#include <sinter/compile.h>
-#include <sinter/error.h>
-#include <sinter/random.h>
 #include <sinter/scope.h>
 #include <sinter/tensor.h>
 
 #include <stdatomic.h>
 
-typedef struct Trace Trace;
-
-/* Memory that tensors share. */
-typedef struct Storage {
-    _Atomic int64_t refs;           /* handles and executions that hold it */
-    char *data;                     /* first byte; NULL only when bytes is 0 */
-    size_t bytes;                   /* size */
-    _Atomic uint64_t version;       /* raised by every write */
-    void (*release)(void *context); /* borrowed memory: called at the end; NULL = ours */
-    void *context;                  /* handed to release */
-    bool borrowed;                  /* not from runtime/memory */
-} Storage;
-
 typedef enum TensorKind {
     TENSOR_REAL,  /* storage holds the elements */
     TENSOR_WEAK,  /* a scalar of sn_c or sn_ci: bits */
-    TENSOR_PROXY, /* a value of a trace */
+    TENSOR_PROXY, /* a value that a recorder knows */
     TENSOR_NONE   /* SN_NONE */
 } TensorKind;
 
@@ -50,49 +34,12 @@ struct sn_tensor {
     int64_t offset;               /* elements from the storage's start */
     Storage *storage;             /* REAL: the memory */
     uint64_t bits;                /* WEAK: the value, f64 or i64 by dtype */
-    Trace *trace;                 /* PROXY: its trace */
-    uint32_t record;              /* PROXY: its row in the trace's table of views */
-    sn_tensor *next, *previous;   /* PROXY: list of the trace's live handles; free list */
+    Recorder *recorder;           /* PROXY: who made it; NULL once it has no value */
+    uint32_t record;              /* PROXY: its row in the recorder's table of values */
+    sn_tensor *next, *previous;   /* PROXY: list of the recorder's live handles; free list */
 };
 
-/* The state of a thread. */
-typedef struct ThreadState {
-    VEC(sn_tensor *) held; /* handles of all open scopes, in order; NULL where one was moved out */
-    uint32_t depth;        /* open scopes */
-    sn_error error;        /* the pending error */
-    Trace *trace;          /* what ops are recorded in; NULL = eager */
-    sn_stance stance;      /* sn_set_thread_stance */
-    sn_tensor *free_list;  /* dead handles for reuse */
-    sn_tensor *free_last;  /* the last of them; only where they queue (debug builds) */
-    int32_t free_count;    /* their number */
-} ThreadState;
-
-/* The thread's state, from its first call on: one load, also in a library that was loaded late. */
-extern _Thread_local ThreadState *thread_own __attribute__((tls_model("initial-exec")));
-/* Sets it, and sees to it that what the thread keeps is freed when it ends. */
-ThreadState *thread_begin(void);
-/* The same for the life of the thread. */
-static inline ThreadState *thread_state(void) {
-    return thread_own ? thread_own : thread_begin();
-}
-
-/* ---- errors (frontend/tensor/thread.c) ------------------------------------------------------------------ */
-
-/* Records `error` with the caller's line in front of its text, unless one is pending. Returns NULL. */
-void *error_raise_from(const sn_error *error, Site site);
-void *error_raise(sn_status status, Site site, const char *format, ...) SN_PRINTF(3, 4);
-static inline bool error_pending(const ThreadState *state) {
-    return state->error.status != SN_OK;
-}
-
-/* ---- storage and handles (frontend/tensor/tensor.c) ----------------------------------------------------- */
-
-/* Uninitialised memory with one reference; NULL when out of memory. */
-Storage *storage_new(size_t bytes);
-/* The caller's memory; on failure nothing is released. */
-Storage *storage_borrow(void *data, size_t bytes, void (*release)(void *), void *context);
-Storage *storage_retain(Storage *storage);
-void storage_release(Storage *storage);
+/* ---- handles (frontend/tensor/handle.c) -------------------------------------------------------------- */
 
 /* Is a scope open? Raises. */
 bool scope_check(Site site);
@@ -105,9 +52,15 @@ sn_tensor *tensor_real(Storage *storage, const TensorType *type, const int64_t *
                        int64_t offset, Site site);
 /* Releases the thread's handles from place `first` of its list on. */
 void handles_release(ThreadState *state, uint32_t first);
+/* Gives the memory of dead handles back when the thread ends. */
+void handles_free(ThreadState *state);
 /* A handle outside any scope, owned by one retain. */
 sn_tensor *tensor_detached(Storage *storage, const TensorType *type, const int64_t *strides,
                            int64_t offset);
+/* A new proxy is one of the recorder's live ones … */
+void proxy_link(Recorder *recorder, sn_tensor *proxy);
+/* … until its last reference goes or it turns real; until then it has a value. */
+void proxy_unlink(sn_tensor *proxy);
 /* Frees the handle once no reference is left. */
 void tensor_unref(sn_tensor *tensor);
 TensorType tensor_type(const sn_tensor *tensor);
@@ -123,7 +76,9 @@ void tensor_extent(const sn_tensor *tensor, int64_t *first, int64_t *end);
 bool tensor_overlaps_itself(const sn_tensor *tensor);
 /* Do the spans of memory from the first to the last element of each have bytes in common? */
 bool tensors_overlap(const sn_tensor *x, const sn_tensor *y);
-/* Checks an argument: not NULL, not released, of this thread's trace. Raises. */
+/* Do both name the same elements of the same memory, in the same order? */
+bool tensors_same(const sn_tensor *x, const sn_tensor *y);
+/* Checks an argument: not NULL, not released, of this thread's recorder. Raises. */
 bool tensor_check(const sn_tensor *tensor, const char *op, const char *name, Site site);
 /* The same, and that it is not SN_NONE. */
 bool tensor_check_present(const sn_tensor *tensor, const char *op, const char *name, Site site);
@@ -131,12 +86,5 @@ bool tensor_check_present(const sn_tensor *tensor, const char *op, const char *n
 void tensor_store(sn_tensor *target, const sn_tensor *source);
 /* The tensor's memory, computed if it was recorded only (a host read). NULL with the error raised. */
 sn_tensor *tensor_realize(sn_tensor *tensor, const char *op, Site site);
-
-/* ---- views (frontend/op/view.c) ---------------------------------------------------------------------- */
-
-/* Dims, strides and offset of a view op with normalised attributes applied to x; `type` is its
- * inferred result. False for a reshape that needs a copy. */
-bool view_apply(OpCode op, const AttrList *attrs, const sn_tensor *x, const TensorType *type,
-                int64_t *strides, int64_t *offset);
 
 #endif

@@ -1,43 +1,43 @@
-/* The thread's state and its sticky error; see tensor.h. */
+/* The thread's state and its sticky error; see thread.h. */
+#include "frontend/tensor/thread.h"
+
+#include "base/assert.h"
 #include "frontend/tensor/tensor.h"
 
-#include "base/status.h"
-
-#include <pthread.h>
 #include <stdio.h>
 
 _Thread_local ThreadState *thread_own;
 static _Thread_local ThreadState state;
-static pthread_key_t exit_key;
-static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 
 /* A thread that ends leaves nothing behind: what its open scopes hold is released. */
-static void at_thread_exit(void *unused) {
+static void thread_end(void *unused) {
     (void)unused;
-    while (state.held.count) {
-        sn_tensor *tensor = state.held.data[--state.held.count];
-        if (tensor) tensor_unref(tensor);
+    for (int32_t room = THREAD_ROOMS - 1; room >= 0; room--) {
+        void *data = state.rooms[room].data;
+        state.rooms[room].data = NULL;
+        if (data) state.rooms[room].end(data);
     }
+    handles_release(&state, 0);
     vec_free(&state.held);
-    while (state.free_list) {
-        sn_tensor *next = state.free_list->next;
-        mem_free(state.free_list);
-        state.free_list = next;
-    }
-    state.free_count = 0;
+    handles_free(&state);
     thread_own = NULL;
-}
-
-static void make_key(void) {
-    pthread_key_create(&exit_key, at_thread_exit);
 }
 
 ThreadState *thread_begin(void) {
     thread_own = &state;
-    pthread_once(&exit_once, make_key);
-    pthread_setspecific(exit_key, thread_own);
+    state.exit = (ThreadExit){.rank = EXIT_FRONTEND, .end = thread_end};
+    (void)thread_at_exit(&state.exit); /* without it the system frees what a thread leaves behind */
     return thread_own;
 }
+
+void thread_keep(ThreadRoom room, void *data, void (*end)(void *data)) {
+    ThreadState *own = thread_state();
+    SN_ASSERT(!data || end);
+    own->rooms[room].data = data;
+    own->rooms[room].end = end;
+}
+
+/* ---- errors ------------------------------------------------------------------------------------------ */
 
 void *error_raise_from(const sn_error *error, Site site) {
     ThreadState *thread = thread_state();

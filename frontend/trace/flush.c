@@ -2,13 +2,11 @@
  * the host. The live proxies' storages are the results; each proxy becomes a real tensor. */
 #include "frontend/trace/flush.h"
 
-#include "base/log.h"
-#include "base/parallel.h"
+#include "base/assert.h"
 #include "base/status.h"
-#include "frontend/op/eager.h"
+#include "frontend/op/nodes.h"
 #include "frontend/op/run.h"
 #include "frontend/trace/counters.h"
-#include "ir/dtype.h"
 
 #include <stdio.h>
 
@@ -28,7 +26,7 @@ static bool declare_root(Trace *trace, uint32_t root, RootOutputs *roots, sn_err
 bool segment_declare(Trace *trace, RootOutputs *roots, sn_error *error) {
     trace->graph.outputs.count = 0;
     /* Oldest first: the order in which the program made them. */
-    const sn_tensor *proxy = trace->live;
+    const sn_tensor *proxy = trace->recorder.live;
     while (proxy && proxy->next) proxy = proxy->next;
     for (; proxy; proxy = proxy->previous)
         if (!declare_root(trace, trace->views.data[proxy->record].root, roots, error)) return false;
@@ -45,97 +43,42 @@ bool segment_declare(Trace *trace, RootOutputs *roots, sn_error *error) {
 
 /* ---- running ------------------------------------------------------------------------------------------------ */
 
-enum { SEGMENT_FEW = 16 };
-
-/* Memory of one run. */
-typedef struct SegmentMemory {
-    void **inputs;        /* addresses, by graph input */
-    int64_t (*states)[2]; /* generators' words, by graph input */
-    Storage **storages;   /* results, by number */
-    void **outputs;       /* their addresses */
-    int32_t n_outputs;    /* results that there are already */
-    void *few_inputs[SEGMENT_FEW];
-    int64_t few_states[SEGMENT_FEW][2];
-    Storage *few_storages[SEGMENT_FEW];
-    void *few_outputs[SEGMENT_FEW];
-    void *block; /* allocation behind them when they are many */
-} SegmentMemory;
-
-static void free_memory(SegmentMemory *m) {
-    for (int32_t i = 0; i < m->n_outputs; i++) storage_release(m->storages[i]);
-    mem_free(m->block);
-}
-
-static bool open_memory(SegmentMemory *m, size_t n_inputs, size_t n_outputs) {
-    m->inputs = m->few_inputs;
-    m->states = m->few_states;
-    m->storages = m->few_storages;
-    m->outputs = m->few_outputs;
-    m->block = NULL;
-    m->n_outputs = 0;
-    if (n_inputs <= SEGMENT_FEW && n_outputs <= SEGMENT_FEW) return true;
-    size_t states = n_inputs * sizeof *m->states, inputs = n_inputs * sizeof(void *);
-    char *block = m->block = mem_alloc(states + inputs + 2 * n_outputs * sizeof(void *));
-    if (!block) return false;
-    m->states = (int64_t(*)[2])(void *)block;
-    m->inputs = (void **)(void *)(block + states);
-    m->storages = (Storage **)(void *)(block + states + inputs);
-    m->outputs = (void **)(void *)(m->storages + n_outputs);
-    return true;
-}
-
 /* What a generator was before the draws that were recorded. */
 static sn_rng generator_state(const TraceInput *input) {
     return input->captured ? input->state : *input->generator;
 }
 
-static sn_status make_memory(const Trace *trace, const Executable *executable, SegmentMemory *m,
-                             sn_error *error) {
-    const Program *program = executable_program(executable);
-    uint32_t n_inputs = trace->inputs.count;
-    if (!open_memory(m, n_inputs, (size_t)program->n_outputs)) return error_memory(error);
-    for (uint32_t i = 0; i < n_inputs; i++) {
+static void set_inputs(const Trace *trace, RunMemory *m) {
+    for (uint32_t i = 0; i < trace->inputs.count; i++) {
         const TraceInput *input = &trace->inputs.data[i];
-        if (input->tensor) {
-            m->inputs[i] = tensor_data(input->tensor);
-            continue;
-        }
-        sn_rng state = generator_state(input);
-        m->states[i][0] = (int64_t)state.seed;
-        m->states[i][1] = (int64_t)state.counter;
-        m->inputs[i] = m->states[i];
+        sn_rng state;
+        if (input->tensor)
+            run_set_tensor(m, i, input->tensor);
+        else
+            state = generator_state(input), run_set_generator(m, i, &state);
     }
-    for (; m->n_outputs < program->n_outputs; m->n_outputs++) {
-        /* OUTPUT buffers follow the inputs, in order of their numbers. */
-        uint32_t buffer = (uint32_t)(program->n_inputs + m->n_outputs);
-        Storage *storage = storage_new(executable_buffer_bytes(executable, buffer));
-        if (!storage) return error_memory(error);
-        m->storages[m->n_outputs] = storage;
-        m->outputs[m->n_outputs] = storage->data;
-    }
-    return SN_OK;
 }
 
 /* A proxy becomes real: of the input's storage, or of its root's. */
 static void make_real(sn_tensor *proxy, Storage *storage) {
-    trace_forget(proxy);
+    SN_ASSERT(storage);
+    proxy_unlink(proxy);
     proxy->kind = TENSOR_REAL;
     proxy->storage = storage_retain(storage);
 }
 
-static void make_all_real(Trace *trace, const Program *program, const SegmentMemory *m,
-                          const RootOutputs *roots) {
-    while (trace->live) {
-        sn_tensor *proxy = trace->live;
+/* The storage of a graph output of this trace. */
+typedef Storage *OutputStorage(const void *context, int32_t output);
+
+static void make_all_real(Trace *trace, const RootOutputs *roots, OutputStorage *storage_of,
+                          const void *context) {
+    while (trace->recorder.live) {
+        sn_tensor *proxy = trace->recorder.live;
         uint32_t root = trace->views.data[proxy->record].root;
         int32_t input = trace->roots.data[root].input;
-        Storage *storage = NULL;
-        if (input >= 0) storage = trace->inputs.data[input].tensor->storage;
-        for (uint32_t i = 0; !storage && i < roots->count; i++) {
-            if (roots->data[i].root != root) continue;
-            uint32_t buffer = program->outputs.data[roots->data[i].output].buffer;
-            storage = m->storages[program->buffers.data[buffer].number];
-        }
+        Storage *storage = input >= 0 ? trace->inputs.data[input].tensor->storage : NULL;
+        for (uint32_t i = 0; !storage && i < roots->count; i++)
+            if (roots->data[i].root == root) storage = storage_of(context, roots->data[i].output);
         make_real(proxy, storage);
     }
 }
@@ -150,31 +93,40 @@ static void commit(Trace *trace) {
     for (uint32_t i = 0; i < trace->roots.count; i++) {
         const TraceRoot *root = &trace->roots.data[i];
         if (root->input < 0 || root->version == 0) continue;
-        Storage *storage = trace->inputs.data[root->input].tensor->storage;
-        atomic_fetch_add_explicit(&storage->version, 1, memory_order_relaxed);
+        storage_written(trace->inputs.data[root->input].tensor->storage);
     }
+}
+
+/* A run's results by graph output. */
+typedef struct RunResults {
+    const Program *program;  /* what ran */
+    const RunMemory *memory; /* of the run */
+} RunResults;
+
+static Storage *run_result(const void *context, int32_t output) {
+    const RunResults *run = context;
+    uint32_t buffer = run->program->outputs.data[output].buffer;
+    return run->memory->results[run->program->buffers.data[buffer].number];
 }
 
 static sn_status run_compiled(Trace *trace, const Executable *executable, const RootOutputs *roots,
                               sn_error *error) {
     const Program *program = executable_program(executable);
-    SegmentMemory memory;
-    uint64_t code = UINT64_MAX;
-    sn_status status = make_memory(trace, executable, &memory, error);
-    if (status == SN_OK)
-        status = executable_run(executable, memory.inputs, memory.outputs, parallel_threads(),
-                                &code, error);
-    if (status == SN_OK && code != UINT64_MAX) {
-        Site site = {0};
-        status = data_error(executable, code, error, &site);
-        error->file = site.file;
-        error->line = site.line;
+    RunMemory memory;
+    Site site = {0};
+    sn_status status = run_open(&memory, trace->inputs.count, (uint32_t)program->n_outputs)
+                           ? run_make_results(&memory, executable, error)
+                           : error_memory(error);
+    if (status == SN_OK) {
+        set_inputs(trace, &memory);
+        status = run_launch(&memory, executable, &site, error);
+        if (site.file) error->file = site.file, error->line = site.line;
     }
     if (status == SN_OK) {
         commit(trace);
-        make_all_real(trace, program, &memory, roots);
+        make_all_real(trace, roots, run_result, &(RunResults){program, &memory});
     }
-    free_memory(&memory);
+    run_close(&memory);
     return status;
 }
 
@@ -202,27 +154,23 @@ static void drop_line(sn_error *error) {
         memmove(error->text, error->text + length, strlen(error->text + length) + 1);
 }
 
+static Storage *node_result(const void *context, int32_t output) {
+    sn_tensor *const *outputs = context;
+    return outputs[output]->storage;
+}
+
 /* Node by node, for a graph that could not be compiled. */
 static sn_status run_nodes(Trace *trace, const RootOutputs *roots, sn_error *error) {
     sn_scope scope = sn_scope_begin();
-    uint32_t n_inputs = trace->inputs.count;
-    sn_tensor **inputs = mem_calloc(n_inputs + 1, sizeof *inputs);
+    sn_tensor **inputs = mem_calloc(trace->inputs.count + 1, sizeof *inputs);
     sn_tensor **outputs = mem_calloc(trace->graph.outputs.count + 1, sizeof *outputs);
     sn_status status =
         inputs && outputs ? input_tensors(trace, inputs, error) : error_memory(error);
-    if (status == SN_OK) status = eager_graph(&trace->graph, inputs, outputs, error);
+    if (status == SN_OK) status = nodes_run(&trace->graph, inputs, outputs, error);
     if (status != SN_OK) drop_line(error);
     if (status == SN_OK) {
         commit(trace);
-        while (trace->live) {
-            sn_tensor *proxy = trace->live;
-            uint32_t root = trace->views.data[proxy->record].root;
-            int32_t input = trace->roots.data[root].input;
-            Storage *storage = input >= 0 ? inputs[input]->storage : NULL;
-            for (uint32_t i = 0; !storage && i < roots->count; i++)
-                if (roots->data[i].root == root) storage = outputs[roots->data[i].output]->storage;
-            make_real(proxy, storage);
-        }
+        make_all_real(trace, roots, node_result, outputs);
     }
     mem_free(inputs);
     mem_free(outputs);
@@ -240,7 +188,7 @@ void segment_check_data(Trace *trace) {
     bool fails = false;
     for (uint32_t i = 0; i < trace->graph.nodes.count; i++)
         fails = fails || op_has((OpCode)trace->graph.nodes.data[i].op, F_FAILS);
-    if (!fails || trace->eager || trace->failed) return;
+    if (!fails || trace->ended || trace->failed) return;
     sn_error refused, found;
     sn_error_take(&refused);
     error_init(&found);
@@ -248,7 +196,7 @@ void segment_check_data(Trace *trace) {
     sn_tensor **inputs = mem_calloc(trace->inputs.count + 1, sizeof *inputs);
     trace->graph.outputs.count = 0; /* nothing is written */
     sn_status status = inputs ? input_tensors(trace, inputs, &found) : SN_ERROR_MEMORY;
-    if (status == SN_OK) status = eager_graph(&trace->graph, inputs, NULL, &found);
+    if (status == SN_OK) status = nodes_run(&trace->graph, inputs, NULL, &found);
     mem_free(inputs);
     sn_scope_end(scope, NULL);
     thread_state()->error = status == SN_ERROR_INDEX ? found : refused;
@@ -285,12 +233,4 @@ bool trace_host_read(Trace *trace, const char *op, Site site) {
     if (trace->host_reads++ == 0) trace->read_site = site;
     COUNT(host_reads);
     return trace_flush(trace, site);
-}
-
-void trace_abandon(Trace *trace) {
-    const TraceOwner *owner = trace->owner;
-    void *context = trace->context;
-    thread_state()->trace = trace->outer;
-    trace_free(trace);
-    owner->abandon(context);
 }

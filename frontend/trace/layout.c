@@ -61,16 +61,16 @@ static LayoutMatch compare(const Trace *trace, const sn_tensor *x, NodeId node, 
     return eager_copies(x) ? LAYOUT_COPIED : LAYOUT_OTHER;
 }
 
-bool trace_settle_layouts(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
-                          Site site) {
+bool trace_flush_layouts(Trace *trace, const OpCall *call) {
     int64_t axes[SN_MAX_RANK];
-    for (int32_t i = 0; i < n_inputs; i++) {
-        if (!calls_out(op, inputs[i]) || !was_written(trace, inputs[i])) continue;
+    for (int32_t i = 0; i < call->n_inputs; i++) {
+        const sn_tensor *x = call->inputs[i];
+        if (!calls_out(call->op, x) || !was_written(trace, x)) continue;
         sn_error error;
         error_init(&error);
-        NodeId node = trace_derive(trace, inputs[i]->record, site, &error);
-        if (node == NODE_NONE) return error_raise_from(&error, site) != NULL;
-        if (compare(trace, inputs[i], node, axes) == LAYOUT_OTHER) return trace_flush(trace, site);
+        NodeId node = trace_derive(trace, x->record, call->site, &error);
+        if (node == NODE_NONE) return error_raise_from(&error, call->site) != NULL;
+        if (compare(trace, x, node, axes) == LAYOUT_OTHER) return trace_flush(trace, call->site);
     }
     return true;
 }

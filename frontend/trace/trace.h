@@ -1,13 +1,11 @@
-/* The tracer: records ops on proxies in a graph. Values are SSA nodes; tensors that share storage
- * share a root, whose current node is replaced by every write, and a view remembers how it derives
+/* The tracer: a recorder that puts ops on proxies into a graph. Values are SSA nodes; tensors that share
+ * storage share a root, whose current node is replaced by every write, and a view remembers how it derives
  * from its parent, so that it can be derived anew from the root after a write. */
-#ifndef SN_FRONTEND_TRACE_H
-#define SN_FRONTEND_TRACE_H
+#ifndef SN_FRONTEND_TRACE_TRACE_H
+#define SN_FRONTEND_TRACE_TRACE_H
 
 #include "frontend/tensor/tensor.h"
 #include "runtime/executable.h"
-
-#include <sinter/compile.h>
 
 /* What a graph input stands for. */
 typedef enum TraceInputKind {
@@ -44,6 +42,8 @@ typedef struct TraceView {
     uint32_t version; /* … at this version of the root */
 } TraceView;
 
+typedef struct Trace Trace;
+
 /* What a trace needs of who makes it. `context` is what trace_new was given. */
 typedef struct TraceOwner {
     /* What runs the graph that the trace holds now: a reference to an executable, or NULL to run it
@@ -62,99 +62,114 @@ typedef struct TraceCleanup {
 } TraceCleanup;
 
 struct Trace {
-    Graph graph;               /* what was recorded since the last flush */
-    const TraceOwner *owner;   /* who made it */
-    void *context;             /* handed to owner's functions */
-    sn_rng *const *generators; /* arguments of the call that are generators … */
-    int32_t n_generators;      /* … and their number; others are captured */
-    Trace *outer;              /* the trace that was current before */
-    VEC(TraceRoot) roots;      /* storages */
-    VEC(TraceView) views;      /* views; a proxy's record is an index here */
-    VEC(int64_t) words;        /* attributes of views */
-    VEC(TraceInput) inputs;    /* graph inputs */
-    NodeId latest_check;       /* the latest op that can fail on data; 0 = none so far */
-    sn_tensor *live;           /* proxies that are still referenced */
-    bool fullgraph;            /* a host read is an error */
-    bool eager;                /* recording has ended: ops run at once */
-    bool failed;               /* a flush failed: its error is the first in program order */
+    Recorder recorder;          /* first, so that it is the trace */
+    const TraceOwner *owner;    /* who made it */
+    void *context;              /* handed to owner's functions */
+    sn_rng *const *generators;  /* arguments of the call that are generators … */
+    int32_t n_generators;       /* … and their number; others are captured */
+    Graph graph;                /* what was recorded since the last flush */
+    VEC(TraceRoot) roots;       /* storages */
+    VEC(TraceView) views;       /* views; a proxy's record is an index here */
+    VEC(int64_t) words;         /* attributes of views */
+    VEC(TraceInput) inputs;     /* graph inputs */
+    VEC(TraceCleanup) cleanups; /* what ends with it, in reverse order */
+    NodeId latest_check;        /* the latest op that can fail on data; 0 = none so far */
+    bool fullgraph;             /* a host read is an error */
+    bool ended;                 /* recording has ended: ops run at once */
+    bool failed;                /* a flush failed: its error is the first in program order */
     bool impure;        /* captures, host reads, escapes: the function must be run every call */
     int32_t host_reads; /* flushes so far */
     int32_t ops;        /* ops recorded, over all segments */
     int32_t kept;       /* references to scalars made in it that the program holds */
     Site read_site;     /* of the first host read */
-    sn_scope scope;     /* the scope around the function */
-    VEC(TraceCleanup) cleanups; /* what ends with it, in reverse order */
 };
 
-/* ---- recording (frontend/trace/trace.c) ------------------------------------------------------------------ */
+/* ---- life (frontend/trace/trace.c) ---------------------------------------------------------------------- */
 
 /* A trace in memory of its own, so that it outlives a jump out of the function. NULL when out of
- * memory. */
+ * memory. `name` is not copied. */
 Trace *trace_new(const TraceOwner *owner, void *context, const char *name);
+/* Frees it with all that it holds; proxies that are left have no value from here on. */
+void trace_free(Trace *trace);
+/* Empties it: nothing recorded, no inputs. */
+void trace_clear(Trace *trace);
+/* Makes it the thread's recorder, inside a scope of its own, which trace_leave ends. */
+void trace_enter(Trace *trace);
+void trace_leave(Trace *trace);
+/* From here on ops run at once, though the function goes on; there are no live proxies. */
+void trace_end(Trace *trace);
+/* The trace that the thread records, or NULL. */
+Trace *trace_current(void);
 /* Has this done at the trace's end, in reverse order. False when out of memory: then it is not. */
 bool trace_at_end(Trace *trace, void (*run)(void *), void *what);
 /* Frees the block, which may be NULL, at the trace's end; at once, and returns false, when out of
  * memory. */
 bool trace_owns(Trace *trace, void *block);
-/* Frees it with all that it holds. */
-void trace_free(Trace *trace);
-/* Empties it: nothing recorded, no inputs. */
-void trace_clear(Trace *trace);
-/* A proxy for tensor argument `number`; the same proxy root for one that is exactly the same memory. */
+
+/* ---- inputs (frontend/trace/inputs.c) ------------------------------------------------------------------- */
+
+/* A proxy for tensor argument `number`; the same proxy root for one that is exactly the same memory. NULL
+ * with the error raised. */
 sn_tensor *trace_argument(Trace *trace, sn_tensor *real, int32_t number);
-/* Records an op. */
-sn_tensor *trace_op(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
-                    const AttrList *attrs, sn_rng *generator, Site site);
-/* The function looks at a tensor: its shape, its elements, a scalar's value. One that it reached by
- * itself may be another one in the next call, so the function is run on every call. */
-void trace_look(const sn_tensor *tensor);
-/* It retained or released (-1) a tensor that is no proxy. */
-void trace_keep(const sn_tensor *tensor, int32_t references);
-/* Records a view op. */
-sn_tensor *trace_view(Trace *trace, OpCode op, sn_tensor *x, const AttrList *attrs, Site site);
-/* Records target = op(inputs…). */
-bool trace_inplace(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
-                   const AttrList *attrs, sn_rng *generator, Site site);
+/* The value of a tensor that the function reached by itself. NODE_NONE with the error raised. */
+NodeId trace_capture(Trace *trace, sn_tensor *real, Site site);
+/* The view of a real tensor that is an input of the graph already, or -1. */
+int64_t trace_known_input(const Trace *trace, const sn_tensor *real);
+/* The graph input of a generator, by number; -1 when out of memory. */
+int64_t trace_generator(Trace *trace, sn_rng *generator);
+/* So many numbers were drawn from generator input `number`. */
+void trace_draw(Trace *trace, int64_t number, int64_t count);
+/* Runs what was recorded where one of the operands would miss a recorded write to memory that it shares
+ * in part. */
+bool trace_flush_writes(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs, Site site);
+
+/* ---- values (frontend/trace/values.c) ------------------------------------------------------------------- */
+
+/* A root and the view that is all of it; the view's index, or -1 when out of memory. */
+int64_t trace_new_root(Trace *trace, NodeId node, int32_t input);
+/* The value of view `record`: what was recorded, or, after a write to its root, derived anew. NODE_NONE
+ * with the error set. */
+NodeId trace_view_node(Trace *trace, uint32_t record, Site site, sn_error *error);
+/* The same as it follows from its root's, whatever was written through it. */
+NodeId trace_derive(Trace *trace, uint32_t record, Site site, sn_error *error);
+/* The value of a handle. NODE_NONE with the error raised, or where it is SN_NONE. */
+NodeId trace_node(Trace *trace, sn_tensor *tensor, Site site);
+/* A scalar as a constant of this dtype. NODE_NONE with the error raised. */
+NodeId trace_scalar(Trace *trace, const sn_tensor *scalar, sn_dtype dtype, Site site);
+/* The row of the table of views that an operand has; a captured or weak one gets one. -1 with the error
+ * raised. */
+int64_t trace_record_of(Trace *trace, sn_tensor *x, Site site);
+
+/* ---- recording (frontend/trace/record.c, frontend/trace/write.c) ----------------------------------------- */
+
+/* The node of an op; NODE_NONE with the error raised. */
+NodeId trace_emit(Trace *trace, const OpCall *call);
+/* A proxy; NULL with the error raised. strides NULL: dense. */
+sn_tensor *trace_proxy(Trace *trace, const TensorType *type, uint32_t record,
+                       const int64_t *strides, int64_t offset, Site site);
+/* The table's functions. */
+sn_tensor *trace_op(Recorder *recorder, const OpCall *call);
+sn_tensor *trace_view(Recorder *recorder, const OpCall *call);
+sn_tensor *trace_inplace(Recorder *recorder, const OpCall *call);
+/* Is it the function's own handle, made while it is traced? */
+bool trace_made_here(const Trace *trace, const sn_tensor *x);
 /* Behind an op: runs what was recorded where an operand is memory that the function itself borrowed,
  * from its own frame perhaps. False with the error raised. */
-bool trace_settle_borrowed(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs, Site site);
-/* A proxy's last reference went. */
-void trace_forget(sn_tensor *proxy);
-/* The value of a handle as a node. */
-NodeId trace_node(Trace *trace, sn_tensor *tensor, Site site);
+bool trace_flush_borrowed(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs, Site site);
 
-/* The value of a view as it follows from its root's, whatever was written through it. NODE_NONE with
- * the error set. */
-NodeId trace_derive(Trace *trace, uint32_t record, Site site, sn_error *error);
-
-/* ---- layouts of operands (frontend/trace/layout.c) --------------------------------------------------- */
+/* ---- layouts of operands (frontend/trace/layout.c) ------------------------------------------------------- */
 
 /* Runs what was recorded where an operand of a matrix product has a layout that no node can have. */
-bool trace_settle_layouts(Trace *trace, OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
-                          Site site);
+bool trace_flush_layouts(Trace *trace, const OpCall *call);
 /* `node`, the value of operand x, as a value whose memory eager's operand has. NODE_NONE with the
  * error raised. */
 NodeId trace_laid_out(Trace *trace, OpCode op, const sn_tensor *x, NodeId node, Site site);
 
-/* ---- in-place values (frontend/op/inplace_fit.c) ------------------------------------------------------------------ */
-
-/* `value` in the dtype and dims of what an in-place op writes; NODE_NONE with the error set if it does
- * not fit. OP_CLONE stands for copy_, which broadcasts and converts. */
-NodeId graph_fit(Graph *graph, NodeId value, const TensorType *wanted, OpCode op, Site site,
-                 sn_error *error);
-
 /* ---- flushing (frontend/trace/flush.c) ------------------------------------------------------------------- */
 
-/* A value is needed on the host: runs what was recorded; all live proxies become real. False with the
- * error raised (always in a full-graph function). */
-bool trace_host_read(Trace *trace, const char *op, Site site);
-/* Before the host looks at a real tensor's memory, or may write to it: what was recorded for that
- * memory runs. False with the error raised. */
-bool trace_settle_memory(const sn_tensor *real, bool writes, const char *op, Site site);
-/* Runs what was recorded and turns every live proxy into a real tensor. */
+/* Runs what was recorded and turns every live proxy into a real tensor. False with the error raised. */
 bool trace_flush(Trace *trace, Site site);
-/* Ends a trace and its call without running it, after a jump out of the function; live proxies
- * become unusable. Pops it from the thread. */
-void trace_abandon(Trace *trace);
+/* A value is needed on the host: the same, counted; an error in a full-graph function. */
+bool trace_host_read(Trace *trace, const char *op, Site site);
 
 #endif

@@ -1,0 +1,60 @@
+/* Copies and fills that are no rows of the op table: sn_copy_, sn_fill_, sn_contiguous, sn_zeros, sn_ones. */
+#include "frontend/op/dispatch.h"
+
+#undef sn_copy_
+#undef sn_fill_
+#undef sn_contiguous
+#undef sn_zeros
+#undef sn_ones
+
+sn_tensor *sn_copy_at_(sn_tensor *x, sn_tensor *source, const char *file, int32_t line) {
+    AttrList none;
+    none.count = 0;
+    return dispatch_inplace(OP_CLONE, (sn_tensor *[]){x, source}, 2, &none, NULL,
+                            (Site){file, line});
+}
+
+sn_tensor *sn_copy_(sn_tensor *x, sn_tensor *source) {
+    return sn_copy_at_(x, source, NULL, 0);
+}
+
+sn_tensor *sn_fill_at_(sn_tensor *x, double value, const char *file, int32_t line) {
+    Site site = {file, line};
+    if (error_pending(thread_state()) || !tensor_check(x, "fill_", "x", site)) return NULL;
+    sn_tensor *scalar = sn_c(value);
+    return scalar ? sn_copy_at_(x, scalar, file, line) : NULL;
+}
+
+sn_tensor *sn_fill_(sn_tensor *x, double value) {
+    return sn_fill_at_(x, value, NULL, 0);
+}
+
+sn_tensor *sn_contiguous_at(sn_tensor *x, const char *file, int32_t line) {
+    Site site = {file, line};
+    if (error_pending(thread_state()) || !tensor_check_present(x, "contiguous", "x", site))
+        return NULL;
+    if (x->kind == TENSOR_WEAK || tensor_is_dense(x)) return x;
+    return sn_clone_at(x, file, line);
+}
+
+sn_tensor *sn_contiguous(sn_tensor *x) {
+    return sn_contiguous_at(x, NULL, 0);
+}
+
+sn_tensor *sn_zeros_at(const int64_t *dims, int32_t rank, sn_dtype dtype, const char *file,
+                       int32_t line) {
+    return sn_full_at(dims, rank, 0, dtype, file, line);
+}
+
+sn_tensor *sn_zeros(const int64_t *dims, int32_t rank, sn_dtype dtype) {
+    return sn_zeros_at(dims, rank, dtype, NULL, 0);
+}
+
+sn_tensor *sn_ones_at(const int64_t *dims, int32_t rank, sn_dtype dtype, const char *file,
+                      int32_t line) {
+    return sn_full_at(dims, rank, 1, dtype, file, line);
+}
+
+sn_tensor *sn_ones(const int64_t *dims, int32_t rank, sn_dtype dtype) {
+    return sn_ones_at(dims, rank, dtype, NULL, 0);
+}

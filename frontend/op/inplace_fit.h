@@ -1,0 +1,16 @@
+/* In-place forms: the value of an op as it will lie in the tensor that is written. */
+#ifndef SN_FRONTEND_OP_INPLACE_FIT_H
+#define SN_FRONTEND_OP_INPLACE_FIT_H
+
+#include "frontend/tensor/tensor.h"
+
+/* Name of an op's in-place form, without its underscore. */
+static inline const char *inplace_name(OpCode op) {
+    return op == OP_CLONE ? "copy" : op_info[op].name;
+}
+/* `value` in the dtype and dims of what an in-place op writes; NODE_NONE with the error set if it does
+ * not fit. OP_CLONE stands for copy_, which broadcasts and converts. */
+NodeId graph_fit(Graph *graph, NodeId value, const TensorType *wanted, OpCode op, Site site,
+                 sn_error *error);
+
+#endif

@@ -1,0 +1,12 @@
+/* Weak scalars (sn_c, sn_ci) as operands: in which dtype they take part, eager and recorded alike. */
+#ifndef SN_FRONTEND_OP_WEAK_H
+#define SN_FRONTEND_OP_WEAK_H
+
+#include "frontend/tensor/tensor.h"
+
+/* Does the op bring its operands to one dtype? In the others a scalar has to have its own before. */
+bool weak_promotes(OpCode op);
+/* The dtype in which operands meet: weak ones are converted to it. */
+sn_dtype weak_dtype(const OpCall *call);
+
+#endif

@@ -1,0 +1,216 @@
+/* Handles: made in a scope or outside of any, counted, checked, and kept for reuse when dead. */
+#include "frontend/tensor/tensor.h"
+
+#include "base/assert.h"
+#include "ir/dtype.h"
+
+/* Dead handles that a thread keeps. In debug builds they queue up, so that one is not reused before so
+ * many others died: what still names it is told so. */
+#ifdef NDEBUG
+enum { MOST_FREE_HANDLES = 4096, QUARANTINE = 0 };
+#else
+enum { MOST_FREE_HANDLES = 4096, QUARANTINE = 4095 };
+#endif
+
+static sn_tensor none_tensor = {.magic = TENSOR_ALIVE, .kind = TENSOR_NONE, .refs = 1};
+sn_tensor *const sn_none_tensor = &none_tensor;
+
+static sn_tensor *handle_make(TensorKind kind, const TensorType *type) {
+    ThreadState *state = thread_state();
+    sn_tensor *tensor = state->free_count > QUARANTINE ? state->free_list : NULL;
+    if (tensor && mem_reuse_point()) {
+        state->free_list = tensor->next;
+        state->free_count--;
+    } else {
+        tensor = tensor ? NULL : mem_alloc(sizeof *tensor);
+    }
+    if (!tensor) return NULL;
+    tensor->magic = TENSOR_ALIVE;
+    tensor->kind = (uint8_t)kind;
+    tensor->dtype = type->dtype;
+    tensor->rank = type->rank;
+    atomic_init(&tensor->refs, 1);
+    atomic_init(&tensor->retains, 0);
+    memcpy(tensor->dims, type->dims, sizeof tensor->dims); /* a fixed size: few instructions */
+    tensor->offset = 0;
+    tensor->storage = NULL;
+    tensor->recorder = NULL;
+    tensor->next = tensor->previous = NULL;
+    return tensor;
+}
+
+bool scope_check(Site site) {
+    return thread_state()->depth > 0 ||
+           error_raise(
+               SN_ERROR_SCOPE, site,
+               "no scope is open on this thread: call sn_scope_begin() first, it owns results") !=
+               NULL;
+}
+
+sn_tensor *tensor_new(TensorKind kind, const TensorType *type, Site site) {
+    ThreadState *state = thread_state();
+    if (!scope_check(site)) return NULL;
+    if (!vec_reserve(&state->held, 1)) return error_raise(SN_ERROR_MEMORY, site, "out of memory");
+    sn_tensor *tensor = handle_make(kind, type);
+    if (!tensor) return error_raise(SN_ERROR_MEMORY, site, "out of memory");
+    tensor->slot = state->held.count;
+    state->held.data[state->held.count++] = tensor;
+    return tensor;
+}
+
+static void set_layout(sn_tensor *tensor, Storage *storage, const int64_t *strides,
+                       int64_t offset) {
+    tensor->storage = storage;
+    tensor->offset = offset;
+    if (strides)
+        memcpy(tensor->strides, strides, sizeof(int64_t) * tensor->rank);
+    else
+        dense_strides(tensor->dims, tensor->rank, tensor->strides);
+}
+
+sn_tensor *tensor_real(Storage *storage, const TensorType *type, const int64_t *strides,
+                       int64_t offset, Site site) {
+    sn_tensor *tensor = tensor_new(TENSOR_REAL, type, site);
+    if (tensor)
+        set_layout(tensor, storage, strides, offset);
+    else
+        storage_release(storage);
+    return tensor;
+}
+
+sn_tensor *tensor_detached(Storage *storage, const TensorType *type, const int64_t *strides,
+                           int64_t offset) {
+    sn_tensor *tensor = handle_make(TENSOR_REAL, type);
+    if (!tensor) return NULL;
+    atomic_store_explicit(&tensor->retains, 1, memory_order_relaxed);
+    set_layout(tensor, storage, strides, offset);
+    return tensor;
+}
+
+static void keep_dead(ThreadState *state, sn_tensor *tensor) {
+    if (state->free_count >= MOST_FREE_HANDLES) {
+        mem_free(tensor);
+        return;
+    }
+    state->free_count++;
+    if (QUARANTINE > 0 && state->free_list) { /* at the end of the queue */
+        tensor->next = NULL;
+        state->free_last->next = tensor;
+        state->free_last = tensor;
+        return;
+    }
+    tensor->next = state->free_list;
+    state->free_list = state->free_last = tensor;
+}
+
+void proxy_link(Recorder *recorder, sn_tensor *proxy) {
+    SN_ASSERT(proxy->kind == TENSOR_PROXY && !proxy->recorder);
+    proxy->recorder = recorder;
+    proxy->previous = NULL;
+    proxy->next = recorder->live;
+    if (recorder->live) recorder->live->previous = proxy;
+    recorder->live = proxy;
+}
+
+void proxy_unlink(sn_tensor *proxy) {
+    Recorder *recorder = proxy->recorder;
+    if (!recorder) return;
+    if (proxy->previous)
+        proxy->previous->next = proxy->next;
+    else
+        recorder->live = proxy->next;
+    if (proxy->next) proxy->next->previous = proxy->previous;
+    proxy->next = proxy->previous = NULL;
+    proxy->recorder = NULL;
+}
+
+/* The last reference needs no atomic subtraction: nobody is left who could add one. */
+void tensor_unref(sn_tensor *tensor) {
+    if (atomic_load_explicit(&tensor->refs, memory_order_acquire) != 1 &&
+        atomic_fetch_sub_explicit(&tensor->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    if (tensor->kind == TENSOR_PROXY) proxy_unlink(tensor);
+    storage_release(tensor->storage);
+    tensor->storage = NULL;
+    tensor->magic = TENSOR_DEAD;
+    keep_dead(thread_state(), tensor);
+}
+
+void handles_free(ThreadState *state) {
+    while (state->free_list) {
+        sn_tensor *next = state->free_list->next;
+        mem_free(state->free_list);
+        state->free_list = next;
+    }
+    state->free_count = 0;
+}
+
+sn_tensor *sn_retain(sn_tensor *tensor) {
+    if (!tensor || tensor->kind == TENSOR_NONE) return tensor;
+    if (tensor->magic != TENSOR_ALIVE)
+        return error_raise(SN_ERROR_HANDLE, (Site){0}, "retain: the tensor was released already");
+    atomic_fetch_add_explicit(&tensor->retains, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&tensor->refs, 1, memory_order_relaxed);
+    record_keep(tensor, 1);
+    return tensor;
+}
+
+void sn_release(sn_tensor *tensor) {
+    if (!tensor || tensor->kind == TENSOR_NONE) return;
+    if (tensor->magic != TENSOR_ALIVE) {
+        error_raise(SN_ERROR_HANDLE, (Site){0}, "release: the tensor was released already");
+        return;
+    }
+    if (atomic_fetch_sub_explicit(&tensor->retains, 1, memory_order_relaxed) <= 0) {
+        atomic_fetch_add_explicit(&tensor->retains, 1, memory_order_relaxed);
+        error_raise(SN_ERROR_HANDLE, (Site){0},
+                    "release: the tensor was not retained; its scope owns it");
+        return;
+    }
+    record_keep(tensor, -1);
+    tensor_unref(tensor);
+}
+
+void tensor_type_to(const sn_tensor *tensor, TensorType *type) {
+    type->dtype = tensor->dtype;
+    type->rank = tensor->rank;
+    type->strength = (uint8_t)(tensor->kind == TENSOR_WEAK ? STRENGTH_WEAK
+                               : tensor->rank == 0         ? STRENGTH_ZERO_DIM
+                                                           : STRENGTH_FULL);
+    memcpy(type->dims, tensor->dims, sizeof type->dims);
+}
+
+TensorType tensor_type(const sn_tensor *tensor) {
+    TensorType type;
+    tensor_type_to(tensor, &type);
+    return type;
+}
+
+bool tensor_check(const sn_tensor *tensor, const char *op, const char *name, Site site) {
+    if (!tensor) {
+        error_raise(SN_ERROR_ARGUMENT, site, "%s: %s is NULL", op, name);
+        return false;
+    }
+    if (tensor->magic != TENSOR_ALIVE) {
+        error_raise(SN_ERROR_HANDLE, site, "%s: %s was released already, or is no tensor", op,
+                    name);
+        return false;
+    }
+    if (tensor->kind == TENSOR_PROXY && !tensor->recorder) {
+        error_raise(SN_ERROR_HANDLE, site, "%s: %s has no value: the function that made it failed",
+                    op, name);
+        return false;
+    }
+    if (tensor->kind == TENSOR_PROXY && tensor->recorder != thread_state()->recorder) {
+        error_raise(SN_ERROR_HANDLE, site,
+                    "%s: %s belongs to a function that is being traced elsewhere", op, name);
+        return false;
+    }
+    return true;
+}
+
+bool tensor_check_present(const sn_tensor *tensor, const char *op, const char *name, Site site) {
+    if (!tensor_check(tensor, op, name, site)) return false;
+    return tensor->kind != TENSOR_NONE ||
+           error_raise(SN_ERROR_ARGUMENT, site, "%s: %s is SN_NONE", op, name) != NULL;
+}

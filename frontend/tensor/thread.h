@@ -1,0 +1,79 @@
+/* All that the frontend keeps for a thread: open scopes, the pending error, who records, and a place for
+ * each room above. It ends in one order: rooms from the highest down, then handles. */
+#ifndef SN_FRONTEND_TENSOR_THREAD_H
+#define SN_FRONTEND_TENSOR_THREAD_H
+
+#include "base/status.h"
+#include "base/thread_exit.h"
+#include "base/vec.h"
+#include "frontend/tensor/recorder.h"
+
+#include <sinter/compile.h>
+#include <sinter/error.h>
+
+/* Rooms that keep something for a thread, lowest first. */
+typedef enum ThreadRoom {
+    ROOM_OP,       /* plans of eager ops */
+    ROOM_TRACE,    /* memory of the last trace, for the next one */
+    ROOM_COMPILED, /* entries that were found last */
+    THREAD_ROOMS
+} ThreadRoom;
+
+typedef struct ThreadState {
+    VEC(sn_tensor *) held; /* handles of all open scopes, in order; NULL where one was moved out */
+    uint32_t depth;        /* open scopes */
+    sn_error error;        /* the pending error */
+    Recorder *recorder;    /* what ops go to; NULL: they run at once */
+    sn_stance stance;      /* sn_set_thread_stance */
+    sn_tensor *free_list;  /* dead handles for reuse */
+    sn_tensor *free_last;  /* the last of them; only where they queue (debug builds) */
+    int32_t free_count;    /* their number */
+    struct {
+        void *data;              /* the room's; NULL: nothing */
+        void (*end)(void *data); /* frees it when the thread ends */
+    } rooms[THREAD_ROOMS];       /* by ThreadRoom */
+    ThreadExit exit;             /* ends all this */
+} ThreadState;
+
+/* The thread's state, from its first call on: one load, also in a library that was loaded late. */
+extern _Thread_local ThreadState *thread_own __attribute__((tls_model("initial-exec")));
+/* Sets it, and sees to it that what the thread keeps is freed when it ends. */
+ThreadState *thread_begin(void);
+/* The same for the life of the thread. */
+static inline ThreadState *thread_state(void) {
+    return thread_own ? thread_own : thread_begin();
+}
+
+/* What a room keeps for the calling thread; NULL: nothing. */
+static inline void *thread_room(ThreadRoom room) {
+    return thread_state()->rooms[room].data;
+}
+/* Keeps `data` there, in place of what is there (which is the room's to free). */
+void thread_keep(ThreadRoom room, void *data, void (*end)(void *data));
+
+/* ---- errors ------------------------------------------------------------------------------------------ */
+
+/* Records `error` with the caller's line in front of its text, unless one is pending. Returns NULL. */
+void *error_raise_from(const sn_error *error, Site site);
+void *error_raise(sn_status status, Site site, const char *format, ...) SN_PRINTF(3, 4);
+static inline bool error_pending(const ThreadState *state) {
+    return state->error.status != SN_OK;
+}
+
+/* ---- the recorder ------------------------------------------------------------------------------------ */
+
+/* Tell the thread's recorder, if there is one; see RecorderTable. */
+static inline void record_look(const sn_tensor *tensor) {
+    Recorder *recorder = thread_state()->recorder;
+    if (recorder) recorder->table->look(recorder, tensor);
+}
+static inline void record_keep(const sn_tensor *tensor, int32_t references) {
+    Recorder *recorder = thread_state()->recorder;
+    if (recorder) recorder->table->keep(recorder, tensor, references);
+}
+static inline bool record_read(const sn_tensor *tensor, bool writes, const char *op, Site site) {
+    Recorder *recorder = thread_state()->recorder;
+    return !recorder || recorder->table->read(recorder, tensor, writes, op, site);
+}
+
+#endif

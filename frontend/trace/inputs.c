@@ -1,0 +1,110 @@
+/* Inputs of the graph: arguments, captured tensors, random generators; see trace.h. */
+#include "frontend/trace/trace.h"
+
+int64_t trace_known_input(const Trace *trace, const sn_tensor *real) {
+    for (uint32_t v = 0; v < trace->views.count; v++) {
+        const TraceView *view = &trace->views.data[v];
+        int32_t input = trace->roots.data[view->root].input;
+        if (view->parent >= 0 || input < 0) continue;
+        const sn_tensor *known = trace->inputs.data[input].tensor;
+        if (known && tensors_same(known, real)) return v;
+    }
+    return -1;
+}
+
+static int64_t add_input(Trace *trace, TraceInputKind kind, sn_tensor *real, Site site) {
+    TensorType type;
+    tensor_type_to(real, &type);
+    sn_error error;
+    error_init(&error);
+    const Dim *strides = tensor_is_dense(real) ? NULL : dims_of_numbers(real->strides, real->rank);
+    TraceInput input = {.kind = (uint8_t)kind, .tensor = real, .argument = -1};
+    if (!vec_reserve(&trace->inputs, 1)) return -1;
+    NodeId node = graph_input(&trace->graph, &type, strides, site, &error);
+    if (node == NODE_NONE) return -1;
+    atomic_fetch_add_explicit(&real->refs, 1, memory_order_relaxed);
+    trace->inputs.data[trace->inputs.count++] = input;
+    return trace_new_root(trace, node, (int32_t)trace->inputs.count - 1);
+}
+
+sn_tensor *trace_argument(Trace *trace, sn_tensor *real, int32_t number) {
+    Site nowhere = {0};
+    int64_t view = trace_known_input(trace, real);
+    if (view < 0) {
+        view = add_input(trace, INPUT_ARGUMENT, real, nowhere);
+        if (view >= 0) vec_last(&trace->inputs).argument = number;
+    }
+    if (view < 0) return error_raise(SN_ERROR_MEMORY, nowhere, "out of memory");
+    TensorType type;
+    tensor_type_to(real, &type);
+    return trace_proxy(trace, &type, (uint32_t)view, real->strides, real->offset, nowhere);
+}
+
+NodeId trace_capture(Trace *trace, sn_tensor *real, Site site) {
+    int64_t view = trace_known_input(trace, real);
+    trace->impure = true; /* even where it is the memory of an argument: that is chance */
+    if (view < 0) view = add_input(trace, INPUT_CAPTURE, real, site);
+    if (view < 0) {
+        error_raise(SN_ERROR_MEMORY, site, "out of memory");
+        return NODE_NONE;
+    }
+    return trace->roots.data[trace->views.data[view].root].node;
+}
+
+/* The generator's input, if it is one; a captured one whose state the program changed is another. */
+static int64_t known_generator(const Trace *trace, const sn_rng *generator) {
+    for (uint32_t i = trace->inputs.count; i-- > 0;) {
+        const TraceInput *input = &trace->inputs.data[i];
+        if (input->generator != generator) continue;
+        bool same = generator->seed == input->state.seed &&
+                    generator->counter == input->state.counter + (uint64_t)input->drawn;
+        if (!input->captured || same) return i;
+    }
+    return -1;
+}
+
+/* Is it an argument of the function? */
+static bool is_argument(const Trace *trace, const sn_rng *generator) {
+    for (int32_t i = 0; i < trace->n_generators; i++)
+        if (trace->generators[i] == generator) return true;
+    return false;
+}
+
+int64_t trace_generator(Trace *trace, sn_rng *generator) {
+    int64_t known = known_generator(trace, generator);
+    if (known >= 0) return known;
+    TraceInput input = {.kind = INPUT_GENERATOR,
+                        .generator = generator,
+                        .captured = !is_argument(trace, generator),
+                        .state = *generator,
+                        .argument = -1};
+    if (!vec_reserve(&trace->inputs, 1)) return -1;
+    if (graph_generator(&trace->graph, (Site){0}, NULL) == NODE_NONE) return -1;
+    trace->inputs.data[trace->inputs.count++] = input;
+    if (input.captured) trace->impure = true;
+    return (int64_t)trace->inputs.count - 1;
+}
+
+void trace_draw(Trace *trace, int64_t number, int64_t count) {
+    TraceInput *input = &trace->inputs.data[number];
+    input->drawn += count;
+    if (input->captured) input->generator->counter += (uint64_t)count;
+}
+
+/* Would reading `real` as it is now miss a recorded write to memory that it shares in part? */
+static bool misses_a_write(const Trace *trace, const sn_tensor *real) {
+    for (uint32_t i = 0; i < trace->roots.count; i++) {
+        const TraceRoot *root = &trace->roots.data[i];
+        if (root->input < 0 || root->version == 0) continue;
+        const sn_tensor *written = trace->inputs.data[root->input].tensor;
+        if (!tensors_same(written, real) && tensors_overlap(written, real)) return true;
+    }
+    return false;
+}
+
+bool trace_flush_writes(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs, Site site) {
+    for (int32_t i = 0; i < n_inputs; i++)
+        if (inputs[i]->kind == TENSOR_REAL && misses_a_write(trace, inputs[i]))
+            return trace_flush(trace, site);
+    return true;
+}

@@ -1,0 +1,216 @@
+/* Recording writes: what an in-place op or a write through a view makes of its root; see trace.h. */
+#include "frontend/trace/trace.h"
+
+#include "frontend/op/dispatch.h"
+#include "frontend/op/inplace_fit.h"
+
+static NodeId emit1(Trace *trace, OpCode op, NodeId x, const AttrList *attrs, Site site,
+                    sn_error *error) {
+    if (x == NODE_NONE) return x;
+    return graph_emit(&trace->graph, op, &x, 1, attrs, site, error);
+}
+
+static NodeId reshape_to(Trace *trace, NodeId x, const TensorType *type, Site site,
+                         sn_error *error) {
+    AttrList attrs;
+    attrs.count = 0;
+    attr_add_dims(&attrs, type->dims, type->rank);
+    return emit1(trace, OP_RESHAPE, x, &attrs, site, error);
+}
+
+/* A slice-like view as starts and steps on its parent, and the dims of the written part there. */
+static void as_slice(const Trace *trace, const TraceView *view, const TensorType *parent,
+                     int64_t *starts, int64_t *steps, TensorType *part) {
+    const int64_t *words = trace->words.data + view->attrs;
+    *part = *parent;
+    for (int32_t i = 0; i < parent->rank; i++) {
+        starts[i] = 0;
+        steps[i] = 1;
+    }
+    switch (view->op) {
+    case OP_SLICE:
+        memcpy(starts, words + 1, sizeof(int64_t) * parent->rank);
+        memcpy(steps, words + 2 + parent->rank, sizeof(int64_t) * parent->rank);
+        memcpy(part->dims, trace->words.data + view->attrs + 3 + 2 * parent->rank,
+               sizeof(int64_t) * parent->rank);
+        return;
+    case OP_SELECT:
+        starts[words[0]] = words[1];
+        part->dims[words[0]] = dim_of(1);
+        return;
+    case OP_NARROW:
+        starts[words[0]] = words[1];
+        part->dims[words[0]] = dim_of(words[2]);
+        return;
+    default: /* flip */
+        for (int64_t j = 0; j < words[0]; j++) {
+            int64_t axis = words[1 + j];
+            if (dim_is(parent->dims[axis], 0)) continue;
+            starts[axis] = parent->dims[axis].word - 1;
+            steps[axis] = -1;
+        }
+    }
+}
+
+static NodeId put_slice(Trace *trace, const TraceView *view, NodeId parent_node,
+                        const TensorType *parent, NodeId value, Site site, sn_error *error) {
+    int64_t starts[SN_MAX_RANK], steps[SN_MAX_RANK];
+    TensorType part;
+    as_slice(trace, view, parent, starts, steps, &part);
+    if (part.rank != graph_node(&trace->graph, value)->rank)
+        value = reshape_to(trace, value, &part, site, error);
+    if (value == NODE_NONE) return NODE_NONE;
+    AttrList attrs;
+    attrs.count = 0;
+    attr_add_list(&attrs, starts, parent->rank);
+    attr_add_list(&attrs, steps, parent->rank);
+    return graph_emit(&trace->graph, OP_PUT_SLICE, (NodeId[]){parent_node, value}, 2, &attrs, site,
+                      error);
+}
+
+static NodeId unpermute(Trace *trace, const TraceView *view, NodeId value, Site site,
+                        sn_error *error) {
+    int64_t inverse[SN_MAX_RANK];
+    const int64_t *words = trace->words.data + view->attrs;
+    for (int64_t i = 0; i < words[0]; i++) inverse[words[1 + i]] = i;
+    AttrList attrs;
+    attrs.count = 0;
+    attr_add_list(&attrs, inverse, (int32_t)words[0]);
+    return emit1(trace, OP_PERMUTE, value, &attrs, site, error);
+}
+
+/* The parent's content after `value` was written through the view. */
+static NodeId write_through(Trace *trace, const TraceView *view, NodeId parent_node, NodeId value,
+                            Site site, sn_error *error) {
+    TensorType parent = node_type(&trace->graph, parent_node);
+    AttrList attrs;
+    attrs.count = (int32_t)view->n_attrs;
+    memcpy(attrs.words, trace->words.data + view->attrs, sizeof(int64_t) * view->n_attrs);
+    switch (view->op) {
+    case OP_PERMUTE:
+        return unpermute(trace, view, value, site, error);
+    case OP_TRANSPOSE:
+        return emit1(trace, OP_TRANSPOSE, value, &attrs, site, error);
+    case OP_RESHAPE:
+    case OP_SQUEEZE:
+    case OP_UNSQUEEZE:
+    case OP_EXPAND: /* only one that repeats nothing gets here */
+        return reshape_to(trace, value, &parent, site, error);
+    case OP_DIAGONAL:
+        return graph_emit(&trace->graph, OP_PUT_DIAGONAL, (NodeId[]){parent_node, value}, 2, &attrs,
+                          site, error);
+    default:
+        return put_slice(trace, view, parent_node, &parent, value, site, error);
+    }
+}
+
+/* The root's content becomes that with `value` written through view `record`. */
+static bool write_view(Trace *trace, uint32_t record, NodeId value, Site site, sn_error *error) {
+    uint32_t root_index = trace->views.data[record].root;
+    NodeId written = value;
+    for (uint32_t at = record; trace->views.data[at].parent >= 0;) {
+        uint32_t parent = (uint32_t)trace->views.data[at].parent;
+        NodeId parent_node = trace_view_node(trace, parent, site, error);
+        if (parent_node == NODE_NONE) return false;
+        TraceView view = trace->views.data[at];
+        value = write_through(trace, &view, parent_node, value, site, error);
+        if (value == NODE_NONE) return false;
+        at = parent;
+    }
+    TraceRoot *root = &trace->roots.data[root_index];
+    /* The write stands where its node does: not in front of an op that may fail before it. */
+    if (root->input >= 0 && value < trace->latest_check)
+        value = emit1(trace, OP_CLONE, value, &(AttrList){.count = 0}, site, error);
+    if (value == NODE_NONE) return false;
+    root->node = value;
+    root->version++;
+    trace->views.data[record].node = written;
+    trace->views.data[record].version = root->version;
+    return true;
+}
+
+/* What copy_ writes. A scalar does not stay weak in the memory of a tensor. */
+static NodeId source_node(Trace *trace, const sn_tensor *target, sn_tensor *source, Site site) {
+    if (source->kind != TENSOR_WEAK) return trace_node(trace, source, site);
+    return trace_scalar(trace, source, (sn_dtype)target->dtype, site);
+}
+
+/* Is the view made through one that names elements more than once? */
+static bool repeats_elements(const Trace *trace, int64_t record) {
+    for (int64_t at = record; trace->views.data[at].parent >= 0;
+         at = trace->views.data[at].parent) {
+        const TraceView *view = &trace->views.data[at], *parent = &trace->views.data[view->parent];
+        if (view->op == OP_EXPAND && !dim_same(node_count(&trace->graph, view->node),
+                                               node_count(&trace->graph, parent->node)))
+            return true;
+    }
+    return false;
+}
+
+/* A write to memory that another input shares in part, or through something that names one element
+ * twice, cannot be recorded: from here on ops run at once, on real memory. */
+static bool leave_if_overlapping(Trace *trace, int64_t record, Site site, bool *left) {
+    *left = false;
+    int32_t own = trace->roots.data[trace->views.data[record].root].input;
+    const sn_tensor *written = own < 0 ? NULL : trace->inputs.data[own].tensor;
+    *left = repeats_elements(trace, record) || (written && tensor_overlaps_itself(written));
+    for (uint32_t i = 0; written && i < trace->inputs.count && !*left; i++) {
+        const sn_tensor *other = trace->inputs.data[i].tensor;
+        *left = (int32_t)i != own && other && tensors_overlap(written, other);
+    }
+    if (!*left) return true;
+    trace->owner->fallback(trace->context, "a write to memory that another input shares, or "
+                                           "that is named more than once");
+    bool impure = trace->impure;
+    if (!trace_flush(trace, site)) return false;
+    trace->impure = impure; /* other arguments may be recorded whole */
+    trace_end(trace);
+    return true;
+}
+
+/* The value that an in-place op writes, before it fits; copy_ has its source alone. */
+static NodeId written_value(Trace *trace, const OpCall *call) {
+    return call->op == OP_CLONE ? source_node(trace, call->inputs[0], call->inputs[1], call->site)
+                                : trace_emit(trace, call);
+}
+
+/* So that all memory is known that the write may share. */
+static bool capture_operands(Trace *trace, const OpCall *call) {
+    for (int32_t i = 1; i < call->n_inputs; i++)
+        if (call->inputs[i]->kind == TENSOR_REAL &&
+            trace_capture(trace, call->inputs[i], call->site) == NODE_NONE)
+            return false;
+    return true;
+}
+
+static sn_tensor *record_inplace(Trace *trace, const OpCall *call) {
+    sn_tensor *target = call->inputs[0];
+    Site site = call->site;
+    if (!trace_flush_writes(trace, call->inputs, call->n_inputs, site)) return NULL;
+    int64_t record = trace_record_of(trace, target, site);
+    bool left = false;
+    if (record < 0 || !capture_operands(trace, call) ||
+        !leave_if_overlapping(trace, record, site, &left))
+        return NULL;
+    if (left)
+        return dispatch_inplace(call->op, call->inputs, call->n_inputs, call->attrs,
+                                call->generator, site);
+    NodeId value = written_value(trace, call);
+    if (value == NODE_NONE) return NULL;
+    sn_error error;
+    error_init(&error);
+    TensorType wanted = tensor_type(target);
+    value = graph_fit(&trace->graph, value, &wanted, call->op, site, &error);
+    if (value == NODE_NONE || !write_view(trace, (uint32_t)record, value, site, &error))
+        return error_raise_from(&error, site);
+    trace->ops++;
+    return target;
+}
+
+sn_tensor *trace_inplace(Recorder *recorder, const OpCall *call) {
+    Trace *trace = (Trace *)(void *)recorder;
+    sn_tensor *written = record_inplace(trace, call);
+    return written && trace_flush_borrowed(trace, call->inputs, call->n_inputs, call->site)
+               ? written
+               : NULL;
+}

@@ -1,0 +1,51 @@
+/* Storage; see storage.h. */
+#include "runtime/storage.h"
+
+#include "base/assert.h"
+#include "base/lock.h"
+#include "runtime/memory.h"
+
+static Storage *storage_make(const Device *device, void *data, size_t bytes) {
+    Storage *storage = memory_alloc(sizeof *storage);
+    if (!storage) return NULL;
+    *storage = (Storage){.device = device, .data = data, .bytes = bytes};
+    atomic_init(&storage->refs, 1);
+    return storage;
+}
+
+Storage *storage_new(const Device *device, size_t bytes) {
+    void *data = device->alloc(bytes);
+    if (!data) return NULL;
+    Storage *storage = storage_make(device, data, bytes);
+    if (!storage) device->free(data, bytes);
+    return storage;
+}
+
+Storage *storage_borrow(void *data, size_t bytes, void (*release)(void *), void *context) {
+    Storage *storage = storage_make(&device_cpu, data, bytes);
+    if (!storage) return NULL;
+    storage->borrowed = true;
+    storage->release = release;
+    storage->context = context;
+    return storage;
+}
+
+Storage *storage_retain(Storage *storage) {
+    int64_t before = atomic_fetch_add_explicit(&storage->refs, 1, memory_order_relaxed);
+    SN_ASSERT(before > 0);
+    (void)before;
+    return storage;
+}
+
+void storage_release(Storage *storage) {
+    SN_ASSERT(may_call_program());
+    if (!storage) return;
+    int64_t before = atomic_fetch_sub_explicit(&storage->refs, 1, memory_order_acq_rel);
+    SN_ASSERT(before > 0);
+    if (before != 1) return;
+    if (!storage->borrowed)
+        storage->device->free(storage->data, storage->bytes);
+    else if (storage->release)
+        storage->release(storage->context);
+    memory_free(storage, sizeof *storage);
+}
