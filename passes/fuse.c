@@ -19,21 +19,6 @@ enum {
     INLINE_INDEX_COST = 10   /* the same when it reads no memory (masks made of indices) */
 };
 
-/* Why two groups were not fused: (identifier, text). */
-#define FUSE_REFUSALS(R)                                                                           \
-    R(NONE, "fused")                                                                               \
-    R(INDEX, "a value is read at other indices than it is computed at")                            \
-    R(SPACE, "the iteration spaces differ")                                                        \
-    R(ORDER, "their reductions run in different orders")                                           \
-    R(CYCLE, "one depends on the other through a third kernel")                                    \
-    R(SIZE, "the kernel would become too large")                                                   \
-    R(CLOSED, "ordered writes and extern calls stand alone")                                       \
-    R(MEMORY, "out of memory")
-typedef enum Refusal {
-#define R(id, text) REFUSE_##id,
-    FUSE_REFUSALS(R)
-#undef R
-} Refusal;
 static const char *const refusal_text[] = {
 #define R(id, text) text,
     FUSE_REFUSALS(R)
@@ -328,9 +313,11 @@ static bool scan_allows(const Graph *graph, const Group *joined, NodeId id) {
 
 /* Every value that `consumer` reads from group `from` lies where it is computed. */
 static Refusal edges_aligned(Fuser *f, const Group *space, NodeId consumer, int32_t from) {
-    if (!flat_space(space, &f->space)) return REFUSE_MEMORY;
     f->reads.count = 0;
-    if (!reads_of(f->graph, f->fusion, space, consumer, &f->space, &f->reads)) return REFUSE_SPACE;
+    /* Where memory ran out the pipeline fails as a whole. */
+    if (!flat_space(space, &f->space) ||
+        !reads_of(f->graph, f->fusion, space, consumer, &f->space, &f->reads))
+        return REFUSE_SPACE;
     for (uint32_t i = 0; i < f->reads.count; i++) {
         const Read *read = &f->reads.data[i];
         if (f->fusion->group_of[read->node] != from) continue;

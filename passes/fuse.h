@@ -48,6 +48,20 @@ void row_major_strides(DimTable *table, const Dim *dims, int32_t rank, Dim *stri
  * which it then overwrote element by element, else dense. */
 void memory_strides(const Graph *graph, NodeId owner, NodeId node, Dim *strides);
 
+/* Why two groups were not fused: (identifier, text). */
+#define FUSE_REFUSALS(R)                                                                           \
+    R(NONE, "fused")                                                                               \
+    R(INDEX, "a value is read at other indices than it is computed at")                            \
+    R(SPACE, "the iteration spaces differ")                                                        \
+    R(ORDER, "their reductions run in different orders")                                           \
+    R(CYCLE, "one depends on the other through a third kernel")                                    \
+    R(SIZE, "the kernel would become too large")                                                   \
+    R(CLOSED, "ordered writes and extern calls stand alone")
+typedef enum Refusal {
+#define R(id, text) REFUSE_##id,
+    FUSE_REFUSALS(R)
+#undef R
+} Refusal;
 /* One group reads what another computes. */
 typedef struct GroupEdge {
     uint32_t from; /* the group that computes */

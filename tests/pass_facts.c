@@ -223,28 +223,6 @@ static void parsed_free(Parsed *parsed) {
     dims_free(&parsed->table);
 }
 
-/* Runs the passes with the n-th allocation failing; true when it was made. */
-static bool run_failing(const char *text, size_t length, const PassRun *how, int64_t n, Run *run,
-                        sn_error *error) {
-    Parsed parsed = {0};
-    Program program;
-    program_init(&program);
-    if (parse(&parsed, text, length, error) != SN_OK) return false;
-    int64_t failures = mem_failure_count();
-    sn_error inner = {0};
-    mem_fail_after(n, false);
-    sn_status status = run_passes(&parsed.graph, how, NULL, &program, &inner);
-    mem_fail_after(0, false);
-    bool failed = mem_failure_count() != failures;
-    if (failed != (status == SN_ERROR_MEMORY))
-        error_set(error, SN_ERROR_INTERNAL, "allocation %lld %s, and the passes return %d",
-                  (long long)n, failed ? "failed" : "did not fail", status);
-    if (failed) add_refusals(run, &program);
-    program_free(&program);
-    parsed_free(&parsed);
-    return failed;
-}
-
 bool pass_facts_of(const char *text, size_t length, const PassRun *how, PassFacts *facts,
                    PassCoverage *coverage, sn_error *error) {
     Run run = {.facts = facts, .coverage = coverage};
@@ -263,8 +241,6 @@ bool pass_facts_of(const char *text, size_t length, const PassRun *how, PassFact
     }
     program_free(&program);
     parsed_free(&parsed);
-    for (int64_t n = 1; status == SN_OK && how->failing; n++)
-        if (!run_failing(text, length, how, n, &run, error)) break;
     if (run.failed) error_memory(error);
     return error->status == SN_OK;
 }

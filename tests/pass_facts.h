@@ -6,10 +6,9 @@
 
 #include "passes/pass.h"
 
-/* How the passes are run; all 0 is one thread in exact mode. */
+/* How the passes are run. */
 typedef struct PassRun {
     int32_t threads; /* of a parallel region; 0 = 1 */
-    bool failing;    /* run once more for each allocation, which fails */
 } PassRun;
 
 /* What a run came by; runs add up. */

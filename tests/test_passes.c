@@ -3,6 +3,8 @@
 #include "pass_file.h"
 
 #include "ir/fold.h"
+#include "passes/decompose.h"
+#include "passes/fuse.h"
 
 #include <dirent.h>
 #include <setjmp.h>
@@ -11,7 +13,7 @@
 
 #include <cmocka.h>
 
-enum { FEWEST_FILES = 55 };
+enum { FEWEST_FILES = 60 };
 
 /* A file and what the passes make of it. */
 typedef struct Case {
@@ -22,7 +24,8 @@ typedef struct Case {
 } Case;
 typedef VEC(Case) CaseList;
 
-static CaseList cases; /* of tests/passes, by name */
+static CaseList cases;        /* of tests/passes, by name */
+static PassCoverage coverage; /* of all of them */
 
 /* ---- files ------------------------------------------------------------------------------------- */
 
@@ -49,7 +52,7 @@ static bool open_case(Case *c, const char *path, StrBuf *why) {
         return false;
     }
     if (!pass_file_read(&c->file, c->path, c->text, length, why)) return false;
-    if (pass_facts_of(c->text, length, &c->file.run, &c->facts, NULL, &error)) return true;
+    if (pass_facts_of(c->text, length, &c->file.run, &c->facts, &coverage, &error)) return true;
     strbuf_addf(why, "%s: %s\n", path, error.text);
     return false;
 }
@@ -134,6 +137,39 @@ static void want(bool there, StrBuf *why, const char *what, const char *name) {
     if (!there) strbuf_addf(why, "no file of tests/passes has %s: %s\n", what, name);
 }
 
+static void every_pass_is_expected_of(void **state) {
+    (void)state;
+    StrBuf why = {0}, pattern = {0};
+    for (const Pass *pass = pass_pipeline; pass->name; pass++) {
+        bool found = false;
+        for (const PassFactKind *kind = pass_fact_kinds; kind->word && !found; kind++) {
+            strbuf_clear(&pattern);
+            if (!kind->pass)
+                strbuf_addf(&pattern, "…after %s: …", pass->name);
+            else if (strcmp(kind->pass, pass->name) == 0)
+                strbuf_addf(&pattern, "%s…", kind->word);
+            found = pattern.length && is_expected(strbuf_text(&pattern));
+        }
+        want(found, &why, "an expectation of the pass", pass->name);
+    }
+    strbuf_free(&pattern);
+    assert_nothing_wrong(&why);
+}
+
+static void every_refusal_is_expected(void **state) {
+    (void)state;
+    StrBuf why = {0}, pattern = {0};
+#define R(id, text)                                                                                \
+    strbuf_clear(&pattern);                                                                        \
+    strbuf_addf(&pattern, "refused: …: %s", text);                                                 \
+    want(REFUSE_##id == REFUSE_NONE || is_expected(strbuf_text(&pattern)), &why, "the refusal",    \
+         text);
+    FUSE_REFUSALS(R)
+#undef R
+    strbuf_free(&pattern);
+    assert_nothing_wrong(&why);
+}
+
 static void every_fold_is_expected(void **state) {
     (void)state;
     StrBuf why = {0}, pattern = {0};
@@ -145,6 +181,21 @@ static void every_fold_is_expected(void **state) {
              op_info[op].name);
     }
     strbuf_free(&pattern);
+    assert_nothing_wrong(&why);
+}
+
+/* Every op but the pointwise ones, which are all alike, unless they have a rule of their own. */
+static void every_kind_of_op_order_and_memory_occurs(void **state) {
+    (void)state;
+    StrBuf why = {0};
+    for (uint32_t op = 0; op < OP_COUNT; op++) {
+        bool alike = op_is((OpCode)op, CLASS_POINTWISE) && !rewrite_rules[op];
+        if (!alike && !op_is((OpCode)op, CLASS_KERNEL))
+            want(coverage.ops[op], &why, "the op", op_info[op].name);
+    }
+    for (int role = ROLE_LEAF; role <= ROLE_EXTERN; role++) assert_true(coverage.roles[role]);
+    for (int order = 0; order <= REDUCE_FREE; order++) assert_true(coverage.orders[order]);
+    for (int kind = 0; kind <= BUFFER_TEMP; kind++) assert_true(coverage.buffers[kind]);
     assert_nothing_wrong(&why);
 }
 
@@ -297,7 +348,10 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_file_is_read),
         cmocka_unit_test(every_expectation_holds),
+        cmocka_unit_test(every_pass_is_expected_of),
+        cmocka_unit_test(every_refusal_is_expected),
         cmocka_unit_test(every_fold_is_expected),
+        cmocka_unit_test(every_kind_of_op_order_and_memory_occurs),
         cmocka_unit_test(a_changed_expectation_does_not_hold),
         cmocka_unit_test(planted_mistakes_are_found),
         cmocka_unit_test(a_folder_that_is_missing_or_empty_fails),
