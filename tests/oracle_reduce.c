@@ -478,11 +478,27 @@ static void attention_scores(const OracleCall *call, int64_t batch, int64_t row,
         index[rank - 2] = row;
         index[rank - 1] = k;
         OracleNumber m = oracle_number(mask, oracle_broadcast(mask, index, rank));
-        if (mask->real)
-            scores[k] += m.real;
-        else if (!m.integer)
+        if (mask->real) {
+            scores[k] += m.real; /* rounded: a large number leaves nothing of a small difference */
+            if (isfinite(m.real)) bounds[k] += oracle_epsilon(query->dtype) * fabsl(scores[k]);
+        } else if (!m.integer) {
             scores[k] = -INFINITY;
+        }
     }
+}
+
+/* The largest error of the scores of a row; those that are so far below the largest that they have no
+ * weight in any dtype do not count. */
+static long double attention_worst(const long double *scores, const long double *bounds,
+                                   int64_t keys) {
+    long double largest = -INFINITY, worst = 0, negligible = 1500;
+    for (int64_t k = 0; k < keys; k++)
+        if (scores[k] - bounds[k] > largest) largest = scores[k] - bounds[k];
+    for (int64_t k = 0; k < keys; k++) {
+        bool counts = scores[k] > -INFINITY && scores[k] + bounds[k] > largest - negligible;
+        if (counts && bounds[k] > worst) worst = bounds[k];
+    }
+    return worst;
 }
 
 static void attention_row(const OracleCall *call, int64_t batch, int64_t row, long double *scores,
@@ -492,12 +508,12 @@ static void attention_row(const OracleCall *call, int64_t batch, int64_t row, lo
     int64_t keys = value->dims[rank - 2], width = value->dims[rank - 1];
     int64_t rows = call->in[0].dims[rank - 2];
     sn_dtype dtype = call->out->dtype;
-    long double largest = -INFINITY, sum = 0, worst = 0, epsilon = oracle_epsilon(dtype);
+    long double largest = -INFINITY, sum = 0, epsilon = oracle_epsilon(dtype);
+    long double worst = attention_worst(scores, bounds, keys);
     bool strange = false;
     for (int64_t k = 0; k < keys; k++) {
         strange = strange || isnan(scores[k]) || scores[k] == INFINITY;
         if (scores[k] > largest) largest = scores[k];
-        if (scores[k] > -INFINITY && bounds[k] > worst) worst = bounds[k];
         if (bounds[k] == INFINITY) strange = true;
     }
     strange = strange || isinf(largest);

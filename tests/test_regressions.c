@@ -2,6 +2,7 @@
  * rule that was broken. */
 #include "api_case.h"
 #include "fuzz_plant.h"
+#include "oracle.h"
 
 #include "base/settings.h"
 #include "frontend/io/dlpack.h"
@@ -567,6 +568,58 @@ static void uniform_halves_stay_below_one(void **state) {
     }
 }
 
+/* ---- what the oracle allows ------------------------------------------------------------------- */
+
+/* A dense matrix as a value of the oracle. */
+static void load(OracleTensor *to, sn_tensor *x) {
+    int64_t dims[2] = {sn_size(x, 0), sn_size(x, 1)}, strides[2] = {dims[1], 1};
+    assert_true(oracle_load(to, sn_dtype_of(x), 2, dims, strides, sn_map(x)));
+}
+
+/* Attention to three keys, of which two have these masks: is the result one that the oracle allows? True
+ * if it would not allow any. */
+static bool expect_attention(sn_dtype dtype, double first, double second) {
+    sn_tensor *q = tensor_of(dtype, SN_I(1, 2), V(1, 2));
+    sn_tensor *k = tensor_of(dtype, SN_I(3, 2), V(1, 0, 0, 1, 0.5, 0.25));
+    sn_tensor *v = tensor_of(dtype, SN_I(3, 1), V(2, -1, 0.5));
+    sn_tensor *mask = tensor_of(dtype, SN_I(1, 3), V(first, second, 0));
+    sn_tensor *got = sn_scaled_dot_product_attention(q, k, v, mask, false, 0);
+    EXPECT_OK();
+    OracleTensor in[4] = {{0}}, want = {.dtype = dtype, .rank = 2, .dims = {1, 1}};
+    AttrList attrs = {0};
+    load(&in[0], q), load(&in[1], k), load(&in[2], v), load(&in[3], mask);
+    attr_add_int(&attrs, 0);
+    attr_add_double(&attrs, 0);
+    assert_true(oracle_alloc(&want));
+    assert_int_equal(oracle_apply(OP_ATTENTION, in, 4, 0, &attrs, &want), ORACLE_OK);
+    if (!oracle_allows(&want, 0, sn_map(got)))
+        fail_msg("%s, masks %g and %g: the oracle has %Lg, within %Lg", sn_dtype_name(dtype), first,
+                 second, want.real[0], want.bound[0]);
+    bool judged = want.bound[0] < 1;
+    for (int i = 0; i < 4; i++) oracle_free(&in[i]);
+    oracle_free(&want);
+    return judged;
+}
+
+/* Scores are rounded behind the mask: a large number leaves nothing of a small difference, and the
+ * softmax of what is left is far from the softmax of the exact scores. One that is far below the others
+ * has no weight, however it is rounded. */
+static void attention_rounds_its_scores_behind_the_mask(void **state) {
+    (void)state;
+    static const double masks[] = {
+        0,    -0.0,  1e-45,  1e-38,   0.5,   -3,     1e4,     -1e4,     -6e4,      1e8,      -1e8,
+        1e30, -1e30, 3.4e38, -3.4e38, 1e300, -1e300, 1.7e308, -1.7e308, -INFINITY, INFINITY, NAN};
+    enum { COUNT = sizeof masks / sizeof *masks };
+    static const sn_dtype dtypes[] = {SN_F32, SN_F64, SN_F16, SN_BF16};
+    for (int d = 0; d < 4; d++) {
+        int judged = 0;
+        for (int i = 0; i < COUNT; i++)
+            for (int j = 0; j < COUNT; j++)
+                judged += expect_attention(dtypes[d], masks[i], masks[j]);
+        assert_true(judged > COUNT * COUNT / 4);
+    }
+}
+
 int main(void) {
     setting_set(SETTING_CACHE_DIR, "off"); /* a kernel on disk would not have to be compiled */
     const struct CMUnitTest tests[] = {
@@ -593,6 +646,7 @@ int main(void) {
         API_TEST(a_write_after_a_host_read_does_not_disturb_its_operands),
         API_TEST(overlapping_arguments_cost_only_their_own_call),
         API_TEST(uniform_halves_stay_below_one),
+        API_TEST(attention_rounds_its_scores_behind_the_mask),
     };
     return cmocka_run_group_tests_name("regressions", tests, NULL, NULL);
 }
