@@ -1,4 +1,7 @@
 # Compiler flags of everything that is built here, as the interface target sinter_flags.
+option(SINTER_CCACHE "Compile through ccache where it is installed" OFF)
+option(SINTER_SHARED_INTERNAL
+    "Programs that look inside share one library: after a change it is linked again, and no program" OFF)
 option(SINTER_WERROR "Treat the warnings of gcc <= 12 and clang <= 14 as errors" OFF)
 set(SINTER_SANITIZE "" CACHE STRING "Sanitizers: address, undefined, thread, or a list of them")
 
@@ -6,10 +9,22 @@ if(NOT CMAKE_BUILD_TYPE)
     set(CMAKE_BUILD_TYPE Release CACHE STRING "Release or Debug" FORCE)
 endif()
 
+if(SINTER_CCACHE AND NOT CMAKE_C_COMPILER_LAUNCHER)
+    find_program(SINTER_CCACHE_PROGRAM ccache)
+    mark_as_advanced(SINTER_CCACHE_PROGRAM)
+    if(SINTER_CCACHE_PROGRAM)
+        set(CMAKE_C_COMPILER_LAUNCHER ${SINTER_CCACHE_PROGRAM})
+    endif()
+endif()
+
 set(CMAKE_C_STANDARD 11)
 set(CMAKE_C_STANDARD_REQUIRED ON)
 set(CMAKE_C_EXTENSIONS OFF)
-set(CMAKE_C_VISIBILITY_PRESET hidden)
+if(SINTER_SHARED_INTERNAL)
+    set(CMAKE_LINK_DEPENDS_NO_SHARED ON)
+else()
+    set(CMAKE_C_VISIBILITY_PRESET hidden)
+endif()
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 
 add_library(sinter_flags INTERFACE)

@@ -6,8 +6,7 @@ foreach(layer IN LISTS SINTER_LAYERS)
     target_sources(sinter PRIVATE $<TARGET_OBJECTS:${layer}>)
 endforeach()
 target_link_libraries(sinter PRIVATE sinter_flags $<TARGET_NAME_IF_EXISTS:sinter_pack>
-    PkgConfig::xxhash PkgConfig::ffi PkgConfig::cjson Threads::Threads ${SINTER_OPENMP_LIBRARY}
-    ${CMAKE_DL_LIBS} m)
+    ${SINTER_LAYERS_LINK})
 target_include_directories(sinter INTERFACE
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
     $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/generated/include>
@@ -19,9 +18,7 @@ set_target_properties(sinter PROPERTIES
     LINKER_LANGUAGE C
     LINK_DEPENDS ${map}
     LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
-if(TARGET sinter_modules)
-    add_dependencies(sinter sinter_modules)
-endif()
+add_dependencies(sinter sinter_modules)
 
 file(GLOB tool_sources CONFIGURE_DEPENDS tools/sinter*.c)
 if(tool_sources)

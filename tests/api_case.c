@@ -216,3 +216,9 @@ sn_counters counters_now(void) {
     sn_counters_get(&counters);
     return counters;
 }
+
+void needs_pack(void) {
+    if (counters_now().pack_bytes) return;
+    print_message("             this build has no pack\n");
+    skip();
+}

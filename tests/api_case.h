@@ -57,6 +57,8 @@ void expect_ok_at(const char *file, int line);
 
 /* The process's counters now. */
 sn_counters counters_now(void);
+/* Skips the test in a build without the pack of eager kernels. */
+void needs_pack(void);
 
 /* The fixture; see the banner. */
 int api_setup(void **state);

@@ -81,6 +81,7 @@ static void expect_eager_bits(Binary *function, const char *name, bool missing) 
 
 static void without_a_code_generator_compiled_functions_run_op_by_op(void **state) {
     (void)state;
+    needs_pack();
     sn_counters before = counters_now();
     expect_eager_bits(norm_and_gelu, "norm_and_gelu", true);
     expect_eager_bits(views, "views", false);
@@ -96,6 +97,7 @@ static void without_a_code_generator_compiled_functions_run_op_by_op(void **stat
 
 static void without_a_code_generator_eager_runs_from_the_pack(void **state) {
     (void)state;
+    needs_pack();
     sn_tensor *x = tensor_of(SN_F32, SN_I(2, 2), V(1, 2, 3, 4));
     EXPECT_VALUES(sn_add(x, sn_c(1)), 2, 3, 4, 5);
     EXPECT_VALUES(sn_sum(x, SN_I(0), false), 4, 6);
@@ -113,6 +115,7 @@ static sn_tensor *rare(sn_tensor *x, sn_tensor *y) {
 
 static void an_op_outside_the_pack_is_an_error_that_says_what_is_missing(void **state) {
     (void)state;
+    needs_pack();
     sn_tensor *x = input_for(1), *y = input_for(2), *y0 = sn_clone(y);
     assert_null(rare(x, y));
     EXPECT_ERROR(SN_ERROR_UNSUPPORTED, "test_degraded.c:", "cannot load module", "libsinter_cpu.so",

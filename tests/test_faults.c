@@ -743,6 +743,7 @@ static void storing_survives(void **state) {
 /* No code generator: what is not in the pack runs node by node. */
 static void without_compiler_survives(void **state) {
     (void)state;
+    needs_pack();
     char *modules = strdup(setting_text(SETTING_MODULE_DIR));
     setting_set(SETTING_MODULE_DIR, folder);
     setting_set(SETTING_CACHE_DIR, "off");

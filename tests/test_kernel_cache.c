@@ -440,6 +440,24 @@ static void damaged_pack_is_refused_or_harmless(void **state) {
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* A stale pack: the identity of the compiler, which hashes the sources of the code generator, comes
+ * first in its header's text. */
+static void pack_of_another_compiler_is_refused(void **state) {
+    (void)state;
+    enum { COMPILER = 24 };
+    size_t bytes;
+    char *pack = make_pack(2, &bytes);
+    sn_error error = {0};
+    assert_memory_equal(pack + COMPILER, cache_compiler(), strlen(cache_compiler()) + 1);
+    for (size_t i = 0; i < strlen(cache_compiler()); i++) {
+        pack[COMPILER + i] ^= 1;
+        assert_int_equal(pack_attach(pack, bytes, false, &error), SN_ERROR_FORMAT);
+        assert_string_equal(error.text, "the pack of kernels is of another version");
+        pack[COMPILER + i] ^= 1;
+    }
+    mem_free(pack);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(tiers_are_asked_from_memory_to_compiler),
@@ -456,6 +474,7 @@ int main(void) {
         CASE(pack_serves_kernels_without_disk_or_compiler),
         CASE(pack_is_the_same_in_any_order_and_shares_texts),
         CASE(damaged_pack_is_refused_or_harmless),
+        CASE(pack_of_another_compiler_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

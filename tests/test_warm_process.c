@@ -162,6 +162,7 @@ static void warm_process_never_loads_llvm(void **state) {
 
 static void first_eager_ops_need_no_code_generator(void **state) {
     (void)state;
+    needs_pack();
     static Report with, without;
     run("add", NULL, &with);
     assert_false(with.llvm);
@@ -175,6 +176,7 @@ static void first_eager_ops_need_no_code_generator(void **state) {
 
 static void compiled_function_runs_from_the_disk_or_falls_back_without_it(void **state) {
     (void)state;
+    needs_pack();
     static Report eager, without, cold;
     run("eager", NULL, &eager);
     run("compiled", modules, &without); /* nothing on disk: node by node, and counted */
@@ -188,6 +190,7 @@ static void compiled_function_runs_from_the_disk_or_falls_back_without_it(void *
 
 static void counters_tell_the_size_of_the_pack(void **state) {
     (void)state;
+    needs_pack();
     sn_counters counters = counters_now();
     assert_true(counters.pack_bytes > 100000 && pack_count() > 100);
     assert_int_equal(counters.pack_bytes, pack_bytes());

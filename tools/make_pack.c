@@ -1,6 +1,10 @@
-/* make_pack FILE: writes the pack of eager kernels. It calls every op of the op table on small tensors
- * of the common dtypes and layouts, so that their kernels are met, and has the kernel cache compile
- * all of them for each instruction set. Runs once, when the library is built. */
+/* make_pack pack|contents FILE: writes the pack of eager kernels, when the library is built. It calls
+ * every op of the op table on small tensors of the common dtypes and layouts, so that their kernels are
+ * met, and has the kernel cache compile all of them for each instruction set.
+ *
+ * `contents` writes, in a second, the same pack with code that does nothing. All that decides the pack
+ * is in it: which kernels, their texts and schedules, the instruction sets, the compiler's identity. The
+ * pack has to be made again where they changed, and nowhere else. */
 #include "base/mem.h"
 #include "base/status.h"
 #include "frontend/op/dispatch.h"
@@ -10,6 +14,7 @@
 #include <sinter/sinter.h>
 
 #include <stdio.h>
+#include <string.h>
 
 static const Site nowhere = {NULL, 0};
 
@@ -63,7 +68,7 @@ static void apply(OpCode op, sn_tensor *const *inputs, int32_t n, const AttrList
 /* While the kernels are met their results do not matter: they get code that returns at once. The
  * kernel cache compiles them afterwards, on all cores. */
 static const Backend *real;
-static bool meeting = true;
+static bool compiling;
 enum { STUB_BYTES = 64, RETURN_CODE = 0xc3 };
 
 static const char *real_version(void) {
@@ -72,7 +77,7 @@ static const char *real_version(void) {
 
 static sn_status compile(const Kernel *kernel, const Target *target, const Schedule *schedule,
                          const char *name, CodeBlob *blob, sn_error *error) {
-    if (!meeting) return real->compile(kernel, target, schedule, name, blob, error);
+    if (compiling) return real->compile(kernel, target, schedule, name, blob, error);
     blob->bytes = mem_alloc(STUB_BYTES);
     if (!blob->bytes) return error_memory(error);
     for (int32_t i = 0; i < STUB_BYTES; i++) blob->bytes[i] = RETURN_CODE;
@@ -82,7 +87,7 @@ static sn_status compile(const Kernel *kernel, const Target *target, const Sched
 }
 
 static void release(CodeBlob *blob) {
-    if (!meeting) {
+    if (compiling) {
         real->release(blob);
         return;
     }
@@ -280,8 +285,9 @@ static int write_pack(const char *path) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 2) {
-        fprintf(stderr, "usage: make_pack FILE\n");
+    bool contents = argc == 3 && strcmp(argv[1], "contents") == 0;
+    if (!contents && !(argc == 3 && strcmp(argv[1], "pack") == 0)) {
+        fprintf(stderr, "usage: make_pack pack|contents FILE\n");
         return 2;
     }
     sn_error error = {0};
@@ -294,6 +300,6 @@ int main(int argc, char **argv) {
     casts();
     sn_scope_end(scope, NULL);
     sn_set_threads(threads);
-    meeting = false;
-    return write_pack(argv[1]);
+    compiling = !contents;
+    return write_pack(argv[2]);
 }

@@ -1,0 +1,32 @@
+# cmake -DDECIDES=a;b -DFROM=folder -DOUTPUT=folder/pack.bin -P write_pack.cmake -- COMMAND…: writes the
+# pack of eager kernels by running COMMAND OUTPUT, or copies the pack in the folder FROM if the files
+# DECIDES are what that one was made from. Beside a pack lies a hash of them, pack.key.
+set(key "")
+foreach(file IN LISTS DECIDES)
+    file(SHA256 ${file} hash)
+    string(APPEND key "${hash}\n")
+endforeach()
+
+set(command "")
+set(listed FALSE)
+foreach(i RANGE ${CMAKE_ARGC})
+    if(listed)
+        list(APPEND command ${CMAKE_ARGV${i}})
+    elseif("${CMAKE_ARGV${i}}" STREQUAL "--")
+        set(listed TRUE)
+    endif()
+endforeach()
+
+get_filename_component(folder ${OUTPUT} DIRECTORY)
+file(REMOVE ${folder}/pack.key)
+set(from_key "")
+if(FROM AND EXISTS ${FROM}/pack.key)
+    file(READ ${FROM}/pack.key from_key)
+endif()
+if(from_key STREQUAL key)
+    file(COPY_FILE ${FROM}/pack.bin ${OUTPUT})
+    file(TOUCH ${OUTPUT})
+else()
+    execute_process(COMMAND ${command} ${OUTPUT} COMMAND_ERROR_IS_FATAL ANY)
+endif()
+file(WRITE ${folder}/pack.key "${key}")
