@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "runtime/gemm.h"
 #include "runtime/memory.h"
+#include "runtime/observe.h"
 
 #include <immintrin.h>
 #include <stdatomic.h>
@@ -39,22 +40,10 @@ static const Program *program_of(const Executable *e) {
 }
 
 static _Atomic int64_t kernels_launched, externs_called;
-_Thread_local LaunchObserver *launch_observers;
 
 void launch_counters(LaunchCounters *counters) {
     counters->kernels = atomic_load_explicit(&kernels_launched, memory_order_relaxed);
     counters->extern_calls = atomic_load_explicit(&externs_called, memory_order_relaxed);
-}
-
-void executable_observe(LaunchObserver *observer) {
-    observer->next = launch_observers;
-    launch_observers = observer;
-}
-
-void executable_unobserve(LaunchObserver *observer) {
-    LaunchObserver **at = &launch_observers;
-    while (*at != observer) at = &(*at)->next;
-    *at = observer->next;
 }
 
 /* ---- building ----------------------------------------------------------------------------------- */
@@ -293,7 +282,7 @@ static sn_status run_gemm(Run *run, const Step *step, const Prepared *prepared) 
                     run->error);
 }
 
-static void observe(const Run *run, uint32_t i, int64_t begin_ns) {
+static void note_launch(const Run *run, uint32_t i, int64_t begin_ns) {
     const Step *step = &run->program->steps.data[i];
     bool kernel = step->kind == STEP_KERNEL;
     LaunchRecord record = {kernel ? run->e->steps[i].kernel->name : "gemm",
@@ -302,7 +291,7 @@ static void observe(const Run *run, uint32_t i, int64_t begin_ns) {
                            run->numbers[step->costs + COST_BYTES],
                            begin_ns,
                            clock_ns()};
-    for (LaunchObserver *o = launch_observers; o; o = o->next) o->seen(o, &record);
+    observe_launch(&record);
 }
 
 static sn_status run_steps(Run *run) {
@@ -310,11 +299,11 @@ static sn_status run_steps(Run *run) {
     for (uint32_t i = 0; i < program->steps.count; i++) {
         const Step *step = &program->steps.data[i];
         if (step->commit_code && run->code < step->commit_code) continue;
-        int64_t begin_ns = launch_observers ? clock_ns() : 0;
+        int64_t begin_ns = observe_now();
         sn_status status = step->kind == STEP_KERNEL ? run_kernel(run, step, &run->e->steps[i])
                                                      : run_gemm(run, step, &run->e->steps[i]);
         if (status != SN_OK) return status;
-        if (launch_observers) observe(run, i, begin_ns);
+        if (begin_ns) note_launch(run, i, begin_ns);
     }
     return SN_OK;
 }

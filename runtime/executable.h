@@ -39,33 +39,4 @@ sn_status executable_run(const Executable *executable, void *const *inputs, void
                          int32_t threads, uint64_t *code, sn_error *error);
 void launch_counters(LaunchCounters *counters);
 
-/* One entry of the launch history of this thread. */
-typedef struct LaunchRecord {
-    const char *name;  /* the kernel's, or "gemm" */
-    const char *label; /* its ops; lives as long as the executable */
-    int64_t items;     /* items */
-    int64_t bytes;     /* bytes moved */
-    int64_t begin_ns;  /* on the monotonic clock */
-    int64_t end_ns;
-} LaunchRecord;
-
-/* Who is told of each step that this thread runs, once it has run; the first field of what it keeps. */
-typedef struct LaunchObserver LaunchObserver;
-typedef void LaunchSeen(LaunchObserver *observer, const LaunchRecord *record);
-struct LaunchObserver {
-    LaunchSeen *seen;     /* what it is told by */
-    LaunchObserver *next; /* of this thread */
-};
-extern _Thread_local LaunchObserver *launch_observers; /* of this thread */
-
-/* From now on it is told, until executable_unobserve on the same thread. */
-void executable_observe(LaunchObserver *observer);
-void executable_unobserve(LaunchObserver *observer);
-/* This thread's observer with that function, or NULL. */
-static inline LaunchObserver *executable_observer(LaunchSeen *seen) {
-    LaunchObserver *observer = launch_observers;
-    while (observer && observer->seen != seen) observer = observer->next;
-    return observer;
-}
-
 #endif

@@ -39,8 +39,9 @@ bool plant_hides_scalars(const char *name) {
 }
 
 static void mix_entries(sn_compiled *compiled) {
-    if (compiled->entries.count < 2) return;
-    Entry **at = &compiled->entries.data[compiled->entries.count - 2], *a = at[0], *b = at[1];
+    if (compiled->entries.entries.count < 2) return;
+    Entry **at = &compiled->entries.entries.data[compiled->entries.entries.count - 2], *a = at[0],
+          *b = at[1];
     if (a->key_words != b->key_words) return;
     Entry was = {.hash = a->hash, .key = a->key};
     a->hash = b->hash; /* places and keys change, so that a key is still found where it was */
@@ -52,9 +53,9 @@ static void mix_entries(sn_compiled *compiled) {
 }
 
 static void forget_sizes(sn_compiled *compiled) {
-    for (uint32_t i = 0; i < compiled->graphs.count; i++)
-        if (compiled->graphs.data[i]->general)
-            compiled->graphs.data[i]->general->table.guards.count = 0;
+    for (uint32_t i = 0; i < compiled->graphs.list.count; i++)
+        if (compiled->graphs.list.data[i]->symbolic)
+            compiled->graphs.list.data[i]->symbolic->table.guards.count = 0;
 }
 
 /* Bugs that are made between calls. */

@@ -85,10 +85,10 @@ static int for_all_states(void (*check)(const PolicyState *)) {
 static void check_miss(const PolicyState *s) {
     MissDecision got = policy_miss(s);
     const MissRule *rule = first_rule(s);
-    if (!rule || got.action != rule->decision.action || got.general != rule->decision.general)
+    if (!rule || got.action != rule->decision.action || got.symbolic != rule->decision.symbolic)
         fail_msg("stance %d shapes %d limit %d compiled %d full %d partner %d declared %d: %d %d",
                  (int)s->stance, (int)s->shapes, (int)s->at_limit, s->compiled, s->full, s->partner,
-                 s->declared, (int)got.action, got.general);
+                 s->declared, (int)got.action, got.symbolic);
 }
 
 static void every_miss_has_its_answer(void **state) {

@@ -1,7 +1,6 @@
-/* The arguments of a call: flattened to tensors and generators, checked against the declared dims, packed into
- * the guard key. */
+/* The arguments of a call: flattened to tensors and generators, and checked against the declared dims; see
+ * arguments.h. */
 #include "frontend/compiled/arguments.h"
-#include "frontend/compiled/key.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,14 +18,6 @@ static bool add_tensor(const sn_compiled *c, CallArgs *args, sn_tensor *tensor, 
                            SIGNATURE_MOST_TENSORS) != NULL;
     args->tensors[args->n_tensors++] = tensor;
     return true;
-}
-
-int32_t tree_field_count(const sn_field *field, const char *data) {
-    int32_t count = field->count ? (int32_t)field->count : 1;
-    if (!field->counted) return count;
-    int32_t used;
-    memcpy(&used, data + field->count_offset, sizeof used);
-    return used < 0 ? 0 : used < count ? used : count;
 }
 
 /* A count in a struct must fit the array it counts: the function itself will believe it. */
@@ -60,45 +51,65 @@ static bool add_tree(const sn_compiled *c, CallArgs *args, const sn_tree *tree, 
     return true;
 }
 
-/* Might add_tensor have to name it? */
-static bool is_doubtful(const sn_tensor *tensor) {
-    return !tensor || tensor->magic != TENSOR_ALIVE || tensor->kind != TENSOR_REAL;
+/* The usual argument, of which there is nothing to be said. */
+static inline bool add_plain(CallArgs *args, sn_tensor *tensor) {
+    bool plain = tensor && tensor->magic == TENSOR_ALIVE && tensor->kind == TENSOR_REAL &&
+                 args->n_tensors < SIGNATURE_MOST_TENSORS;
+    if (plain) args->tensors[args->n_tensors++] = tensor;
+    return plain;
+}
+
+static bool add_argument(const sn_compiled *c, CallArgs *args, int32_t i, const sn_value *value) {
+    char name[40];
+    sn_tensor *tensor = value->kind == SN_VALUE_NONE ? SN_NONE : value->as.tensor;
+    if (add_plain(args, tensor)) return true;
+    snprintf(name, sizeof name, "argument %d", (int)i + 1);
+    return add_tensor(c, args, tensor, c->signature.params[i].optional, name);
+}
+
+static bool add_array(const sn_compiled *c, CallArgs *args, int32_t i, const sn_value *value) {
+    char name[40];
+    if (value->count < 0 || (value->count && !value->as.tensors))
+        return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: argument %d is %s array of %d tensors",
+                           c->name, (int)i + 1, value->as.tensors ? "an" : "a NULL",
+                           (int)value->count) != NULL;
+    for (int32_t j = 0; j < value->count; j++) {
+        if (add_plain(args, value->as.tensors[j])) continue;
+        snprintf(name, sizeof name, "argument %d[%d]", (int)i + 1, (int)j);
+        if (!add_tensor(c, args, value->as.tensors[j], false, name)) return false;
+    }
+    return true;
+}
+
+static bool add_generator(const sn_compiled *c, CallArgs *args, int32_t i, const sn_value *value) {
+    if (!value->as.generator)
+        return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: argument %d, a generator, is NULL",
+                           c->name, (int)i + 1) != NULL;
+    args->generators[args->n_generators++] = value->as.generator;
+    return true;
+}
+
+static bool add_struct(const sn_compiled *c, CallArgs *args, int32_t i, const sn_value *value) {
+    if (!value->as.pointer)
+        return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: argument %d, a struct, is NULL",
+                           c->name, (int)i + 1) != NULL;
+    return add_tree(c, args, c->signature.params[i].tree, value->as.pointer);
 }
 
 bool arguments_flatten(const sn_compiled *c, const sn_value *values, CallArgs *args) {
-    char name[40];
     args->n_tensors = args->n_generators = 0;
     args->values = values;
     for (int32_t i = 0; i < c->signature.n_params; i++) {
         const ParamSpec *param = &c->signature.params[i];
-        const sn_value *value = &values[i];
-        if (param->kind == 't' && param->array) {
-            if (value->count < 0 || (value->count && !value->as.tensors))
-                return error_raise(SN_ERROR_ARGUMENT, c->site,
-                                   "%s: argument %d is %s array of %d tensors", c->name, (int)i + 1,
-                                   value->as.tensors ? "an" : "a NULL", (int)value->count) != NULL;
-            for (int32_t j = 0; j < value->count; j++) {
-                sn_tensor *tensor = value->as.tensors[j];
-                if (is_doubtful(tensor))
-                    snprintf(name, sizeof name, "argument %d[%d]", (int)i + 1, (int)j);
-                if (!add_tensor(c, args, tensor, false, name)) return false;
-            }
-        } else if (param->kind == 't') {
-            sn_tensor *tensor = value->kind == SN_VALUE_NONE ? SN_NONE : value->as.tensor;
-            if (is_doubtful(tensor)) snprintf(name, sizeof name, "argument %d", (int)i + 1);
-            if (!add_tensor(c, args, tensor, param->optional, name)) return false;
-        } else if (param->kind == 'r') {
-            if (!value->as.generator)
-                return error_raise(SN_ERROR_ARGUMENT, c->site,
-                                   "%s: argument %d, a generator, is NULL", c->name,
-                                   (int)i + 1) != NULL;
-            args->generators[args->n_generators++] = value->as.generator;
-        } else if (param->kind == 'S') {
-            if (!value->as.pointer)
-                return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: argument %d, a struct, is NULL",
-                                   c->name, (int)i + 1) != NULL;
-            if (!add_tree(c, args, param->tree, value->as.pointer)) return false;
-        }
+        bool ok = true;
+        if (param->kind == 't')
+            ok = param->array ? add_array(c, args, i, &values[i])
+                              : add_argument(c, args, i, &values[i]);
+        else if (param->kind == 'r')
+            ok = add_generator(c, args, i, &values[i]);
+        else if (param->kind == 'S')
+            ok = add_struct(c, args, i, &values[i]);
+        if (!ok) return false;
     }
     return true;
 }
@@ -116,9 +127,9 @@ static bool breaks_dim(const sn_compiled *c, const sn_dim *d, int64_t size, cons
 
 /* Dims of one name are equal. */
 static bool check_name(const sn_compiled *c, const CallArgs *args, int32_t i) {
-    const sn_dim *d = &c->dims[i];
+    const sn_dim *d = &c->options.dims[i];
     for (int32_t j = 0; d->name && j < i; j++) {
-        const sn_dim *other = &c->dims[j];
+        const sn_dim *other = &c->options.dims[j];
         if (!other->name || strcmp(other->name, d->name) != 0) continue;
         int64_t size = args->tensors[d->tensor]->dims[d->axis],
                 first = args->tensors[other->tensor]->dims[other->axis];
@@ -129,8 +140,8 @@ static bool check_name(const sn_compiled *c, const CallArgs *args, int32_t i) {
 }
 
 bool arguments_check_dims(const sn_compiled *c, const CallArgs *args) {
-    for (int32_t i = 0; i < c->n_dims; i++) {
-        const sn_dim *d = &c->dims[i];
+    for (int32_t i = 0; i < c->options.n_dims; i++) {
+        const sn_dim *d = &c->options.dims[i];
         const sn_tensor *t = d->tensor < args->n_tensors ? args->tensors[d->tensor] : NULL;
         if (!t || t->kind == TENSOR_NONE) continue; /* absent, or an array is shorter */
         if (d->axis >= t->rank)
@@ -145,93 +156,4 @@ bool arguments_check_dims(const sn_compiled *c, const CallArgs *args) {
         if (!check_name(c, args, i)) return false;
     }
     return true;
-}
-
-/* ---- the guard key --------------------------------------------------------------------------------------------- */
-
-static inline void put(Key *key, uint64_t word) {
-    if (key->at < key->capacity) key->words[key->at] = word;
-    key->at++;
-}
-
-static void put_bytes(Key *key, const void *data, size_t bytes) {
-    const char *at = data;
-    for (; bytes >= 8; bytes -= 8, at += 8) {
-        uint64_t word;
-        memcpy(&word, at, 8);
-        put(key, word);
-    }
-    if (!bytes) return;
-    uint64_t word = 0;
-    memcpy(&word, at, bytes);
-    put(key, word);
-}
-
-static inline void put_tensor(Key *key, const CallArgs *args, int32_t i) {
-    const sn_tensor *t = args->tensors[i];
-    uint64_t same = 0; /* 1 + the first earlier tensor that begins at the same element */
-    for (int32_t j = 0; t->storage && j < i; j++) {
-        const sn_tensor *earlier = args->tensors[j];
-        if (earlier->storage != t->storage || earlier->offset != t->offset) continue;
-        same = (uint64_t)j + 1;
-        break;
-    }
-    put(key, (uint64_t)t->kind | (uint64_t)t->dtype << 8 | (uint64_t)t->rank << 16 | same << 24);
-    if (t->kind == TENSOR_WEAK) put(key, t->bits);
-    if (t->kind == TENSOR_NONE) return;
-    for (int32_t d = 0; d < t->rank; d++) {
-        put(key, (uint64_t)t->dims[d]);
-        put(key, (uint64_t)t->strides[d]);
-    }
-}
-
-/* Scalars of a described struct; its tensors are among the flattened ones. */
-static void put_tree(Key *key, const sn_tree *tree, const char *data) {
-    for (int32_t i = 0; i < tree->n_fields; i++) {
-        const sn_field *field = &tree->fields[i];
-        int32_t count = tree_field_count(field, data);
-        const char *at = data + field->offset;
-        if (field->counted) put(key, (uint64_t)count);
-        if (field->kind == SN_FIELD_SCALAR) put_bytes(key, at, field->bytes * (size_t)count);
-        for (int32_t j = 0; field->kind == SN_FIELD_STRUCT && j < count; j++)
-            put_tree(key, field->nested, at + (size_t)j * field->bytes);
-    }
-}
-
-static void put_scalar(Key *key, char kind, const sn_value *value, const ParamSpec *param) {
-    uint64_t bits;
-    switch (kind) {
-    case 'b':
-    case 'i':
-    case 'l':
-        put(key, (uint64_t)value->as.integer);
-        return;
-    case 'f':
-    case 'd':
-        memcpy(&bits, &value->as.real, sizeof bits);
-        put(key, bits);
-        return;
-    case 'S':
-        put_tree(key, param->tree, value->as.pointer);
-        return;
-    case 't':
-        put(key, (uint64_t)value->count);
-        return; /* of an array */
-    default:
-        return;
-    }
-}
-
-/* Each count stands before what it counts, so that a key can be read in one way only. */
-void arguments_pack_key(const sn_compiled *c, const CallArgs *args, Key *key) {
-    put(key, (uint64_t)args->n_tensors);
-    for (int32_t i = 0; i < args->n_tensors; i++) put_tensor(key, args, i);
-    for (int32_t i = 0; i < c->signature.n_params; i++) {
-        const ParamSpec *param = &c->signature.params[i];
-        if (param->kind == 't' && !param->array) continue;
-        put_scalar(key, param->kind, &args->values[i], param);
-    }
-    for (int32_t i = 0; i < args->n_generators; i++) /* the same one twice? */
-        for (int32_t j = 0; j < i; j++) put(key, args->generators[i] == args->generators[j]);
-    for (int32_t i = 0; i < c->n_watch; i++) put_bytes(key, c->watch[i].data, c->watch[i].bytes);
 }

@@ -1,19 +1,32 @@
-/* Calls of compiled functions. */
+/* Calls of compiled functions: four ways to results, and the choice between them. */
 #ifndef SN_FRONTEND_COMPILED_CALL_H
 #define SN_FRONTEND_COMPILED_CALL_H
 
-#include "frontend/compiled/handle.h"
+#include "frontend/compiled/arguments.h"
+#include "frontend/compiled/key.h"
 
-/* The call itself. Outputs receive handles of the current scope, or owned references. */
+/* A call, by whichever way. Outputs receive handles of the current scope, or references that are the
+ * caller's (`owned`). Errors are raised. */
 sn_status compiled_call(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs,
                         bool owned);
-/* The same without guards or trace: the program's function on real tensors. (frontend/compiled/call_eager.c) */
-sn_status compiled_call_eagerly(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs,
-                                bool owned);
-/* The same inside a trace: its ops are recorded with the caller's. */
-sn_status compiled_inline(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs,
-                          bool owned);
-/* Options of sn_call and sn_apply. */
-sn_status call_options_check(const sn_call_options *options, const char *op, sn_error *error);
+
+/* ---- the ways --------------------------------------------------------------------------------- */
+
+/* May the entry that the key leads to run on these arguments? One that writes an input must not meet a
+ * second tensor in the same memory, unless that was so when it was traced: then the key says so. */
+bool call_entry_serves(const Entry *entry, const CallArgs *args);
+/* A guard hit: the entry's kernels. */
+sn_status call_entry(const sn_compiled *compiled, const Entry *entry, const CallArgs *args,
+                     sn_tensor **outputs, bool owned);
+/* By way of a trace, which takes over the key's block, and the reference to `seen`: the entry that the key
+ * led to, to be checked, or NULL. */
+sn_status call_traced(sn_compiled *compiled, const CallArgs *args, Key *key, Entry *seen,
+                      sn_tensor **outputs, bool owned);
+/* The program's function on real tensors, as if it were not compiled. */
+sn_status call_eager(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs,
+                     bool owned);
+/* Inside a trace: the function's ops are recorded with the caller's. */
+sn_status call_inline(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs,
+                      bool owned);
 
 #endif

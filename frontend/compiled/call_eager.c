@@ -26,8 +26,7 @@ static sn_tensor *own_handle(const sn_compiled *c, sn_tensor *out) {
     return own;
 }
 
-sn_status compiled_call_eagerly(sn_compiled *c, const sn_value *values, sn_tensor **outputs,
-                                bool owned) {
+sn_status call_eager(sn_compiled *c, const sn_value *values, sn_tensor **outputs, bool owned) {
     int32_t count = c->signature.n_outputs;
     sn_tensor *results[SIGNATURE_MOST_PARAMS] = {0};
     if (!owned && !vec_reserve(&thread_state()->held, (uint32_t)count))

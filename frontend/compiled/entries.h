@@ -1,41 +1,58 @@
-/* The guarded entries of a function: what a key leads to, and where it is found. */
+/* The guarded entries of a function: what a guard key leads to, and where it is found.
+ *
+ * A thread keeps the entry that it found last, so that finding it again takes no lock and writes no word
+ * that other threads read. A lookup moves that reference to the caller, who gives it back, so that no
+ * call can lose the entry that it runs, whatever it calls. */
 #ifndef SN_FRONTEND_COMPILED_ENTRIES_H
 #define SN_FRONTEND_COMPILED_ENTRIES_H
 
+#include "base/lock.h"
+#include "base/map.h"
 #include "frontend/compiled/instance.h"
-#include "frontend/compiled/key.h"
+#include "frontend/compiled/results.h"
 
-/* A result as a guarded entry makes it. */
-typedef struct OutputSpec {
-    int32_t input;   /* ≥ 0: shares the memory of this graph input */
-    int32_t output;  /* else: the executable's result of this number; -1 = NULL or none */
-    TensorType type; /* dtype and dims */
-    int64_t strides[SN_MAX_RANK]; /* in elements */
-    int64_t offset; /* in elements; from the input's element 0, or from the result's */
-} OutputSpec;
+typedef struct Key Key;
 
 /* What a guard key leads to. Immutable but for `calls` and `used`. */
 typedef struct Entry {
-    _Atomic int64_t refs;    /* the function's list and threads that found it last */
+    _Atomic int64_t refs;    /* the list's and those of threads */
     uint64_t hash;           /* of the key */
     uint64_t *key;           /* the guard, packed */
     uint32_t key_words;      /* its length */
-    GraphInstance *instance; /* what runs; a reference is held */
+    GraphInstance *instance; /* what runs; a reference is held; it has an executable */
     OutputSpec *outputs;     /* results in the signature's order */
     int32_t *sources;        /* by graph input: flattened tensor ≥ 0, or -1 - generator */
     int64_t *drawn;          /* by generator: numbers drawn */
     bool writes;             /* some input is written */
     _Atomic int64_t calls;   /* so far, saturating: the second one is checked */
-    _Atomic bool used;       /* since entries were last dropped */
+    _Atomic bool used;       /* since entries were last dropped: the clock of the LRU */
 } Entry;
 
+typedef struct EntryCache {
+    uint64_t serial;      /* of the handle, never given twice: names it in what threads keep */
+    Lock *lock;           /* of what follows */
+    VEC(Entry *) entries; /* in the order of age; a reference to each */
+    Map map;              /* hash of the key → place in entries */
+} EntryCache;
+
+/* One reference, the caller's. */
+Entry *entry_retain(Entry *entry);
 void entry_release(Entry *entry);
-/* The entry that the key leads to, or NULL. Held by this thread until its next call of any function. */
-Entry *entry_find(sn_compiled *compiled, const Key *key);
+/* As it was recorded. */
+static inline const Graph *entry_graph(const Entry *entry) {
+    return compiled_graph_recorded(entry->instance->graph);
+}
+
+/* The entry that the key leads to, with a reference: the thread's, or a new one. NULL: none. */
+Entry *entries_find(EntryCache *cache, const Key *key);
+/* Gives the reference back; the thread keeps it for its next call. */
+void entries_give_back(EntryCache *cache, Entry *entry);
 /* Takes the entry over and adds it, unless there is an equal one. Where there are too many, those not
  * used for longest go. */
-void entry_add(sn_compiled *compiled, Entry *entry);
-/* Lets go of all entries of the function, and of this thread's hold on one. */
-void entries_release(sn_compiled *compiled);
+void entries_add(EntryCache *cache, Entry *entry);
+/* References to the latest entries, at most `most`, oldest first. Returns how many there are in all. */
+uint32_t entries_latest(EntryCache *cache, uint32_t most, Entry **latest);
+/* Lets go of all entries, and of what this thread keeps; nobody else uses the cache any more. */
+void entries_close(EntryCache *cache);
 
 #endif

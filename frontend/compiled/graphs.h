@@ -1,11 +1,10 @@
-/* The compiled graphs of a function: what runs a recorded graph. */
+/* The compiled graphs of a function: where one that serves a recorded graph is found, and the least
+ * recently used one goes when there are too many. */
 #ifndef SN_FRONTEND_COMPILED_GRAPHS_H
 #define SN_FRONTEND_COMPILED_GRAPHS_H
 
+#include "base/lock.h"
 #include "frontend/compiled/instance.h"
-#include "frontend/trace/trace.h"
-
-enum { GRAPHS_MOST = 64 }; /* of a function, unless it says otherwise; then the oldest goes */
 
 /* A dim of a tensor argument. */
 typedef struct VaryingDim {
@@ -13,11 +12,55 @@ typedef struct VaryingDim {
     int32_t axis;     /* of it */
 } VaryingDim;
 
-/* The function's compiled form of what the trace recorded: found, bound, generalised from two traces, or
- * compiled. A reference, or NULL with the error: the program cancelled or refused it, or memory is
- * out. */
-GraphInstance *instance_get(sn_compiled *owner, const Trace *trace, sn_error *error);
-/* Lets go of all graphs of the function. */
-void graphs_release(sn_compiled *owner);
+typedef struct GraphCache {
+    Lock *lock;                /* of all that follows */
+    VEC(CompiledGraph *) list; /* oldest first; a reference to each */
+    uint64_t clock;            /* counts uses; the order of the LRU */
+    int64_t compilations;      /* graphs added so far, dropped ones included */
+    VEC(VaryingDim) varying;   /* dims of arguments that were seen to vary */
+} GraphCache;
+
+/* What a recorded graph is looked up by, and what was found on the way to one that serves it. */
+typedef struct Lookup {
+    const Graph *recorded;       /* the graph */
+    uint64_t hash;               /* of it */
+    uint64_t structure;          /* the same without words; see lookup_structure */
+    bool has_structure;          /* it was computed */
+    CompiledGraph *symbolic;     /* symbolic, but other words do not fit it; a reference */
+    CompiledGraph *static_graph; /* static, which no symbolic one covers; a reference */
+    bool guarded;                /* a symbolic one fits but for a guard */
+    char reason[160];            /* why the one looked at last does not serve */
+} Lookup;
+
+void lookup_open(Lookup *lookup, const Graph *recorded);
+/* Forgets what was found; the lookup may be used again. */
+void lookup_close(Lookup *lookup);
+/* The hash of the graph without its words. Most lookups need none: they end at an equal graph. */
+uint64_t lookup_structure(Lookup *lookup);
+
+/* The graph that was recorded equal, or a symbolic one that binds this one, the latest made first; then
+ * the caller closes `binding`. A reference, or NULL. */
+CompiledGraph *graphs_find(GraphCache *cache, Lookup *lookup, GeneralBinding *binding);
+
+/* What is known at a miss. */
+typedef struct GraphCounts {
+    uint32_t count;       /* graphs in the list */
+    int64_t compilations; /* made so far */
+} GraphCounts;
+/* The latest graph that a new one can be compared with to make a symbolic one of both: into the lookup,
+ * with the reason for which what there is does not serve. */
+GraphCounts graphs_find_partner(GraphCache *cache, Lookup *lookup);
+
+/* Adds a reference to the list, from which the graph that was not used for longest goes where it has
+ * `most`. False with the error set when out of memory. */
+bool graphs_add(GraphCache *cache, CompiledGraph *graph, uint32_t most, sn_error *error);
+/* References to all graphs, oldest first, which graphs_list_free gives back. False when out of
+ * memory. */
+typedef VEC(CompiledGraph *) GraphList;
+bool graphs_list(GraphCache *cache, GraphList *list);
+void graphs_list_free(GraphList *list);
+uint32_t graphs_count(GraphCache *cache);
+/* Lets go of all graphs; nobody else uses the cache any more. */
+void graphs_close(GraphCache *cache);
 
 #endif

@@ -119,7 +119,7 @@ static sn_status invoke_function(sn_compiled *c, const sn_value *values, sn_tens
         ffi_arg word;
         sn_tensor *tensor;
     } result = {0};
-    ffi_call(&c->cif, FFI_FN(c->function), &result, pointers);
+    ffi_call(&c->callee.cif, FFI_FN(c->callee.function), &result, pointers);
     if (s->returns_tensor) outputs[0] = result.tensor;
     return s->returns_tensor ? SN_OK : (sn_status)result.word;
 }
@@ -128,9 +128,10 @@ sn_status compiled_invoke(sn_compiled *c, const sn_value *values, sn_tensor **ou
     for (int32_t i = 0; i < c->signature.n_outputs; i++) outputs[i] = NULL;
     SN_ASSERT(may_call_program());
     sn_status status;
-    if (c->payload_function) {
+    if (c->callee.payload_function) {
         sn_outputs results = {outputs, c->signature.n_outputs, 0};
-        status = c->payload_function(c->payload, values, c->signature.n_params, &results);
+        status =
+            c->callee.payload_function(c->callee.payload, values, c->signature.n_params, &results);
     } else {
         status = invoke_function(c, values, outputs);
     }

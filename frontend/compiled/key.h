@@ -1,18 +1,25 @@
-/* The guard key of a call: all that a recorded graph may depend on, packed in words. */
+/* The guard key of a call: all that a recorded graph may depend on, packed in words. Each count stands
+ * before what it counts, so that a key can be read in one way only. */
 #ifndef SN_FRONTEND_COMPILED_KEY_H
 #define SN_FRONTEND_COMPILED_KEY_H
 
 #include "frontend/compiled/arguments.h"
 
-/* A key being packed; `at` may pass the end, which is checked once. */
-typedef struct Key {
-    uint64_t *words;   /* room for `capacity` */
-    uint32_t at;       /* words packed */
-    uint32_t capacity; /* see words */
-    void *block;       /* allocation behind words, or NULL */
-} Key;
+enum { KEY_FEW_WORDS = 512 };
 
-/* Packs all that a guard compares. */
-void arguments_pack_key(const sn_compiled *compiled, const CallArgs *args, Key *key);
+struct Key {
+    uint64_t *words;             /* the key: `few` or the block */
+    uint32_t count;              /* its length */
+    void *block;                 /* allocation behind words, or NULL */
+    uint64_t few[KEY_FEW_WORDS]; /* room enough for most */
+};
+
+static inline void key_open(Key *key) {
+    key->count = 0;
+    key->block = NULL;
+}
+/* Packs the key of a call into one that is open, whose owner frees the block. False with the error raised
+ * when out of memory. */
+bool key_pack(Key *key, const sn_compiled *compiled, const CallArgs *args);
 
 #endif

@@ -8,7 +8,7 @@ CallAction policy_call(const PolicyState *s) {
 }
 
 /* Is one graph for several sizes wanted? */
-static bool wants_general(const PolicyState *s) {
+static bool wants_symbolic(const PolicyState *s) {
     if (s->declared || s->shapes == SN_SHAPES_DYNAMIC) return true;
     if (!s->partner) return false;
     return s->shapes == SN_SHAPES_AUTO || (s->full && s->at_limit == SN_AT_LIMIT_GENERALISE);
@@ -16,7 +16,7 @@ static bool wants_general(const PolicyState *s) {
 
 MissDecision policy_miss(const PolicyState *s) {
     MissDecision compile = {s->stance == SN_STANCE_ASYNC ? MISS_BACKGROUND : MISS_COMPILE,
-                            wants_general(s)};
+                            wants_symbolic(s)};
     if (s->compiled && s->stance == SN_STANCE_FAIL_ON_RECOMPILE)
         return (MissDecision){MISS_FAIL, false};
     if (s->compiled && s->stance == SN_STANCE_EAGER_ON_RECOMPILE)

@@ -34,7 +34,7 @@ typedef enum MissAction {
 
 typedef struct MissDecision {
     MissAction action;
-    bool general; /* COMPILE, BACKGROUND: for other sizes too, where that can be */
+    bool symbolic; /* COMPILE, BACKGROUND: for other sizes too, where that can be */
 } MissDecision;
 MissDecision policy_miss(const PolicyState *state);
 

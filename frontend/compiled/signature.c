@@ -1,7 +1,10 @@
-/* Signature strings and described structs; see compiled.h and sinter/compile.h. */
+/* Signature strings and described structs; see signature.h and sinter/compile.h. */
 #include "frontend/compiled/signature.h"
 
+#include "base/assert.h"
 #include "base/status.h"
+
+#include <string.h>
 
 /* A letter of the signature. */
 typedef struct Letter {
@@ -22,6 +25,8 @@ static const Letter *find_letter(char c) {
 }
 
 /* ---- described structs ------------------------------------------------------------------------------------ */
+
+static sn_status check_tree(const sn_tree *tree, sn_error *error);
 
 static sn_status check_field(const sn_tree *tree, const sn_field *field, size_t from,
                              sn_error *error) {
@@ -48,10 +53,11 @@ static sn_status check_field(const sn_tree *tree, const sn_field *field, size_t 
         (tree->bytes < sizeof(int32_t) || field->count_offset > tree->bytes - sizeof(int32_t)))
         return error_set(error, SN_ERROR_SIGNATURE, "described struct: the count of %s is outside",
                          name);
-    return field->kind == SN_FIELD_STRUCT ? tree_check(field->nested, error) : SN_OK;
+    return field->kind == SN_FIELD_STRUCT ? check_tree(field->nested, error) : SN_OK;
 }
 
-sn_status tree_check(const sn_tree *tree, sn_error *error) {
+/* The fields describe every byte, once, in order. */
+static sn_status check_tree(const sn_tree *tree, sn_error *error) {
     size_t at = 0;
     if (!tree || (tree->n_fields && !tree->fields) || tree->n_fields < 0)
         return error_set(error, SN_ERROR_SIGNATURE, "described struct: no layout was given");
@@ -67,6 +73,44 @@ sn_status tree_check(const sn_tree *tree, sn_error *error) {
                      tree->bytes);
 }
 
+/* The layout with all that it points to; NULL when out of memory. */
+static const sn_tree *copy_tree(Arena *arena, const sn_tree *tree) {
+    sn_tree *copy = arena_copy(arena, tree, sizeof *tree);
+    sn_field *fields = arena_alloc(arena, sizeof *fields * (size_t)tree->n_fields);
+    if (!copy || !fields) return NULL;
+    for (int32_t i = 0; i < tree->n_fields; i++) {
+        const sn_field *given = &tree->fields[i];
+        bool nests = given->kind == SN_FIELD_STRUCT;
+        fields[i] = *given;
+        fields[i].name = given->name ? arena_strdup(arena, given->name) : NULL;
+        fields[i].nested = nests ? copy_tree(arena, given->nested) : NULL;
+        if ((given->name && !fields[i].name) || (nests && !fields[i].nested)) return NULL;
+    }
+    copy->fields = fields;
+    return copy;
+}
+
+/* Words that the scalars of a struct take in a key at most. */
+static size_t tree_key_words(const sn_tree *tree) {
+    size_t words = 0;
+    for (int32_t i = 0; i < tree->n_fields; i++) {
+        const sn_field *field = &tree->fields[i];
+        size_t count = field->count ? field->count : 1;
+        words += field->counted;
+        if (field->kind == SN_FIELD_SCALAR) words += key_words_of(field->bytes * count);
+        if (field->kind == SN_FIELD_STRUCT) words += tree_key_words(field->nested) * count;
+    }
+    return words;
+}
+
+int32_t tree_field_count(const sn_field *field, const char *data) {
+    int32_t count = field->count ? (int32_t)field->count : 1;
+    if (!field->counted) return count;
+    int32_t used;
+    memcpy(&used, data + field->count_offset, sizeof used);
+    return used < 0 ? 0 : used < count ? used : count;
+}
+
 /* ---- parsing -------------------------------------------------------------------------------------------------- */
 
 static sn_status bad(const char *text, size_t at, const char *what, sn_error *error) {
@@ -75,6 +119,7 @@ static sn_status bad(const char *text, size_t at, const char *what, sn_error *er
 }
 
 static void add_argument(Signature *s, ffi_type *type) {
+    SN_ASSERT((size_t)s->n_arguments < sizeof s->types / sizeof s->types[0]);
     s->types[s->n_arguments++] = type;
 }
 
@@ -98,12 +143,15 @@ static sn_status parse_inputs(const char *text, size_t *at, const sn_tree *const
             (*at)++;
         }
         if (param->kind == 'p') s->opaque = true;
+        s->key_words++;
         if (param->kind != 'S') continue;
         if (next_tree >= n_trees)
             return bad(text, *at, "no layout for this S in options.trees", error);
-        param->tree = trees[next_tree++];
-        sn_status status = tree_check(param->tree, error);
+        sn_status status = check_tree(trees[next_tree], error);
         if (status != SN_OK) return status;
+        param->tree = copy_tree(&s->layouts, trees[next_tree++]);
+        if (!param->tree) return error_memory(error);
+        s->key_words += tree_key_words(param->tree);
     }
     return SN_OK;
 }
@@ -111,7 +159,6 @@ static sn_status parse_inputs(const char *text, size_t *at, const sn_tree *const
 sn_status signature_parse(const char *text, const sn_tree *const *trees, int32_t n_trees,
                           Signature *s, sn_error *error) {
     size_t at = 0;
-    *s = (Signature){.n_params = 0};
     if (!text) return error_set(error, SN_ERROR_SIGNATURE, "the signature is NULL");
     sn_status status = parse_inputs(text, &at, trees, n_trees, s, error);
     if (status != SN_OK) return status;
@@ -126,4 +173,8 @@ sn_status signature_parse(const char *text, const sn_tree *const *trees, int32_t
     for (int32_t i = 0; !s->returns_tensor && i < s->n_outputs; i++)
         add_argument(s, &ffi_type_pointer);
     return SN_OK;
+}
+
+void signature_free(Signature *s) {
+    arena_free(&s->layouts);
 }

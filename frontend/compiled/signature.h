@@ -2,6 +2,8 @@
 #ifndef SN_FRONTEND_COMPILED_SIGNATURE_H
 #define SN_FRONTEND_COMPILED_SIGNATURE_H
 
+#include "base/arena.h"
+
 #include <sinter/compile.h>
 #include <sinter/error.h>
 
@@ -13,25 +15,31 @@ typedef struct ParamSpec {
     char kind;           /* t b i l f d r S p */
     bool optional;       /* t? */
     bool array;          /* t*: two C parameters */
-    const sn_tree *tree; /* S: its layout */
+    const sn_tree *tree; /* S: its layout, in the signature's arena */
 } ParamSpec;
 
 typedef struct Signature {
-    ParamSpec params[SIGNATURE_MOST_PARAMS]; /* in order */
-    int32_t n_params;                        /* how many */
-    int32_t n_outputs;                       /* tensors returned */
-    bool returns_tensor;                     /* exactly one: it is the return value */
-    bool opaque;                             /* has a p: always run */
-    int32_t n_arguments;                     /* C parameters, outputs included */
-    ffi_type *types[2 * SIGNATURE_MOST_PARAMS + SIGNATURE_MOST_PARAMS]; /* of them */
-    ffi_type *result;                                                   /* of the function */
+    ParamSpec params[SIGNATURE_MOST_PARAMS];    /* in order */
+    int32_t n_params;                           /* how many */
+    int32_t n_outputs;                          /* tensors returned */
+    bool returns_tensor;                        /* exactly one: it is the return value */
+    bool opaque;                                /* has a p: always run */
+    int32_t n_arguments;                        /* C parameters, outputs included */
+    ffi_type *types[3 * SIGNATURE_MOST_PARAMS]; /* of them: a t* is two, an output may be one */
+    ffi_type *result;                           /* of the function */
+    size_t key_words; /* that arguments but tensors take in a key at most */
+    Arena layouts;    /* copies of the described structs' layouts */
 } Signature;
 
+/* Parses into a signature that is zero. `trees`: the layouts of the S, in order; copied. After a failure
+ * too signature_free frees what there is. */
 sn_status signature_parse(const char *text, const sn_tree *const *trees, int32_t n_trees,
                           Signature *signature, sn_error *error);
-/* Is the layout of a described struct one without gaps and overlaps? */
-sn_status tree_check(const sn_tree *tree, sn_error *error);
-
+void signature_free(Signature *signature);
+/* Words of a guard key that so many bytes take. */
+static inline size_t key_words_of(size_t bytes) {
+    return bytes / sizeof(uint64_t) + (bytes % sizeof(uint64_t) != 0);
+}
 /* Elements of a struct's field that are in use. */
 int32_t tree_field_count(const sn_field *field, const char *data);
 

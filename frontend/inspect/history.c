@@ -2,7 +2,7 @@
 #include "base/mem.h"
 #include "base/thread_exit.h"
 #include "base/vec.h"
-#include "runtime/executable.h"
+#include "runtime/observe.h"
 
 #include <sinter/inspect.h>
 
@@ -10,12 +10,12 @@
 
 /* What is recorded, from sn_history_begin to sn_history_end or the thread's end. */
 typedef struct History {
-    LaunchObserver observer;       /* how it is found, too */
+    Observer observer;             /* how it is found, too */
     VEC(sn_launch_record) records; /* in order */
     ThreadExit exit;               /* frees it */
 } History;
 
-static void note_launch(LaunchObserver *observer, const LaunchRecord *launch) {
+static void note_launch(Observer *observer, const LaunchRecord *launch) {
     History *history = (History *)observer;
     sn_launch_record record = {.items = launch->items, .bytes = launch->bytes};
     snprintf(record.name, sizeof record.name, "%s", launch->name);
@@ -24,12 +24,12 @@ static void note_launch(LaunchObserver *observer, const LaunchRecord *launch) {
 }
 
 static History *own_history(void) {
-    return (History *)executable_observer(note_launch);
+    return (History *)observer_find(note_launch);
 }
 
 static void history_free(void *context) {
     History *history = context;
-    executable_unobserve(&history->observer);
+    observe_end(&history->observer);
     vec_free(&history->records);
     mem_free(history);
 }
@@ -43,8 +43,8 @@ void sn_history_begin(void) {
     history = mem_calloc(1, sizeof *history);
     if (!history) return; /* all its records are lost */
     history->exit = (ThreadExit){EXIT_OBSERVERS, history_free, history, NULL};
-    history->observer.seen = note_launch;
-    executable_observe(&history->observer);
+    history->observer.launch = note_launch;
+    observe_begin(&history->observer);
     thread_at_exit(&history->exit);
 }
 

@@ -26,10 +26,10 @@ enum {
 };
 
 typedef struct Report {
-    sn_compiled *compiled;         /* the function */
-    const GraphInstance *instance; /* what ran in its latest trace */
-    StrBuf *out;                   /* the page */
-    int64_t begin;                 /* nanoseconds, when the pass at hand began */
+    sn_compiled *compiled;   /* the function */
+    const TraceNote *latest; /* its latest trace, in which an instance ran */
+    StrBuf *out;             /* the page */
+    int64_t begin;           /* nanoseconds, when the pass at hand began */
     const char *passes[PASSES_MOST];
     int64_t pass_ns[PASSES_MOST];
     int32_t n_passes;
@@ -391,7 +391,7 @@ static void write_code(const Program *program, uint32_t i, StrBuf *out) {
 
 static void write_kernels(const Report *r, const PassContext *context, StrBuf *out) {
     const Program *program = context->program;
-    const Executable *executable = r->instance->executable;
+    const Executable *executable = r->latest->instance->executable;
     const int64_t *numbers = executable_numbers(executable);
     heading(out, "Kernels");
     for (uint32_t i = 0; i < program->steps.count; i++) {
@@ -428,7 +428,7 @@ static void time_bar(StrBuf *out, const char *name, int64_t ns, int64_t most) {
 }
 
 static void write_times(const Report *r, StrBuf *out) {
-    int64_t trace = r->compiled->trace_ns, load = r->instance->graph->times.load_ns;
+    int64_t trace = r->latest->trace_ns, load = r->latest->instance->graph->times.load_ns;
     int64_t most = trace > load ? trace : load;
     for (int32_t i = 0; i < r->n_passes; i++)
         if (r->pass_ns[i] > most) most = r->pass_ns[i];
@@ -454,7 +454,7 @@ static int64_t live_bytes(const Program *program, const int64_t *numbers, int32_
 
 static void write_memory(const Report *r, const PassContext *context, StrBuf *out) {
     const Program *program = context->program;
-    const int64_t *numbers = executable_numbers(r->instance->executable);
+    const int64_t *numbers = executable_numbers(r->latest->instance->executable);
     int32_t steps = (int32_t)program->steps.count;
     int64_t most = numbers[PROGRAM_PEAK_BYTES];
     heading(out, "Memory over the steps");
@@ -499,15 +499,16 @@ static void observe(void *user, const char *pass, const PassContext *context) {
     r->begin = clock_ns();
 }
 
-sn_status report_write(sn_compiled *c, const GraphInstance *instance, const Graph *graph,
-                       StrBuf *out, sn_error *error) {
+sn_status report_write(sn_compiled *c, const TraceNote *latest, const Graph *graph, StrBuf *out,
+                       sn_error *error) {
+    const GraphInstance *instance = latest->instance;
     if (!instance->executable)
         return error_set(error, SN_ERROR_UNSUPPORTED, "report: %s runs node by node: %s", c->name,
                          instance->graph->failure ? instance->graph->failure : "?");
-    Report report = {.compiled = c, .instance = instance, .out = out};
+    Report report = {.compiled = c, .latest = latest, .out = out};
     PipelineOptions options = {.target = target_host(),
                                .threads = parallel_threads(),
-                               .fast = c->fast,
+                               .fast = c->options.fast,
                                .explain = true,
                                .observer = observe,
                                .user = &report};

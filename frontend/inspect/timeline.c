@@ -1,11 +1,9 @@
 /* A thread's timeline as Chrome's trace events: what it did, when, and how long; see sinter/inspect.h. */
-#include "frontend/compiled/spans.h"
-
 #include "base/parallel.h"
 #include "base/strbuf.h"
 #include "base/thread_exit.h"
 #include "base/vec.h"
-#include "runtime/executable.h"
+#include "runtime/observe.h"
 
 #include <sinter/inspect.h>
 
@@ -23,9 +21,9 @@ typedef struct Event {
 
 /* What is kept, from sn_timeline_begin to sn_timeline_end or the thread's end. */
 typedef struct Timeline {
-    LaunchObserver observer; /* how it is found, too */
-    VEC(Event) events;       /* as they ended */
-    ThreadExit exit;         /* frees it */
+    Observer observer; /* how it is found, too */
+    VEC(Event) events; /* as they ended */
+    ThreadExit exit;   /* frees it */
 } Timeline;
 
 static void add(Timeline *timeline, Event event, const char *name) {
@@ -33,7 +31,7 @@ static void add(Timeline *timeline, Event event, const char *name) {
     (void)vec_push(&timeline->events, event); /* one that finds no memory is lost */
 }
 
-static void add_launch(LaunchObserver *observer, const LaunchRecord *launch) {
+static void add_launch(Observer *observer, const LaunchRecord *launch) {
     bool is_extern = strcmp(launch->name, "gemm") == 0;
     add((Timeline *)observer,
         (Event){.what = is_extern ? "extern" : "kernel",
@@ -44,23 +42,19 @@ static void add_launch(LaunchObserver *observer, const LaunchRecord *launch) {
         launch->label);
 }
 
+static void add_span(Observer *observer, const SpanRecord *span) {
+    add((Timeline *)observer,
+        (Event){.what = span->what, .begin_ns = span->begin_ns, .end_ns = span->end_ns},
+        span->name);
+}
+
 static Timeline *own_timeline(void) {
-    return (Timeline *)executable_observer(add_launch);
-}
-
-int64_t timeline_now(void) {
-    return own_timeline() ? clock_ns() : 0;
-}
-
-void timeline_add(const char *what, const char *name, int64_t begin_ns) {
-    Timeline *timeline = begin_ns ? own_timeline() : NULL;
-    if (!timeline) return;
-    add(timeline, (Event){.what = what, .begin_ns = begin_ns, .end_ns = clock_ns()}, name);
+    return (Timeline *)observer_find(add_launch);
 }
 
 static void timeline_free(void *context) {
     Timeline *timeline = context;
-    executable_unobserve(&timeline->observer);
+    observe_end(&timeline->observer);
     vec_free(&timeline->events);
     mem_free(timeline);
 }
@@ -74,8 +68,9 @@ void sn_timeline_begin(void) {
     timeline = mem_calloc(1, sizeof *timeline);
     if (!timeline) return; /* all its events are lost */
     timeline->exit = (ThreadExit){EXIT_OBSERVERS, timeline_free, timeline, NULL};
-    timeline->observer.seen = add_launch;
-    executable_observe(&timeline->observer);
+    timeline->observer.launch = add_launch;
+    timeline->observer.span = add_span;
+    observe_begin(&timeline->observer);
     thread_at_exit(&timeline->exit);
 }
 

@@ -1,0 +1,264 @@
+/* Which instance runs a trace; see resolve.h. A graph that was recorded equal, or a symbolic one that
+ * binds, is there at once. Else the policy decides: compile now, in the background, run node by node, or
+ * refuse. */
+#include "frontend/compiled/resolve.h"
+
+#include "base/log.h"
+#include "base/status.h"
+#include "frontend/compiled/background.h"
+#include "frontend/compiled/compile.h"
+#include "frontend/compiled/policy.h"
+#include "frontend/compiled/varying.h"
+
+/* A recorded graph for which an instance is wanted. */
+typedef struct Request {
+    sn_compiled *compiled;   /* whose graph it is */
+    Lookup lookup;           /* what it is looked up by, and what was found */
+    GeneralOptions declared; /* dims that the program declared, as inputs of the graph */
+    GeneralOptions learned;  /* those that were seen to vary */
+} Request;
+
+/* ---- what is there ---------------------------------------------------------------------------- */
+
+/* A symbolic graph at these sizes: the instance that ran last, where it is the same, else a new one.
+ * Takes over the reference and the binding. */
+static GraphInstance *bind_instance(sn_compiled *c, CompiledGraph *graph, GeneralBinding *binding,
+                                    sn_error *error) {
+    GraphInstance *instance = latest_get(&c->latest).instance;
+    if (instance && !instance_is(instance, graph, binding)) {
+        instance_release(instance);
+        instance = NULL;
+    }
+    if (!instance) {
+        Executable *executable = NULL;
+        sn_status status = executable_bind(graph->executable, binding->values, binding->scalars,
+                                           &executable, error);
+        if (status == SN_OK) instance = instance_new(graph, executable, binding);
+        if (status == SN_OK && !instance) error_memory(error);
+    }
+    binding_close(binding);
+    compiled_graph_release(graph);
+    return instance;
+}
+
+/* The instance for a graph that is known or bound; NULL without an error where there is none. */
+static GraphInstance *find_instance(Request *request, sn_error *error) {
+    GeneralBinding binding = {0};
+    CompiledGraph *found = graphs_find(&request->compiled->graphs, &request->lookup, &binding);
+    if (!found) return NULL;
+    return found->symbolic ? bind_instance(request->compiled, found, &binding, error)
+                           : instance_static(found);
+}
+
+/* ---- making what is not ----------------------------------------------------------------------- */
+
+static CompileRequest to_compile(Request *request) {
+    return (CompileRequest){.name = request->compiled->name,
+                            .fast = request->compiled->options.fast,
+                            .lookup = &request->lookup};
+}
+
+static bool keep(const Request *request, CompiledGraph *made, sn_error *error) {
+    sn_compiled *c = request->compiled;
+    return graphs_add(&c->graphs, made, c->options.most_graphs, error);
+}
+
+/* Makes a symbolic graph and binds it. Where a guard keeps this one out, it will serve others. */
+static GraphInstance *make_symbolic(Request *request, sn_error *error) {
+    CompileRequest compile = to_compile(request);
+    CompiledGraph *made = compile_symbolic(&compile, &request->declared);
+    if (!made) return NULL;
+    GeneralBinding binding = {0};
+    bool bound = keep(request, made, error) &&
+                 binding_open(made->symbolic, request->lookup.recorded, &binding, NULL) == BIND_OK;
+    if (bound) return bind_instance(request->compiled, made, &binding, error);
+    compiled_graph_release(made);
+    return NULL;
+}
+
+static GraphInstance *make_instance(Request *request, bool symbolic, sn_error *error) {
+    bool transient = false;
+    GraphInstance *instance = symbolic ? make_symbolic(request, error) : NULL;
+    if (instance || error->status) return instance;
+    CompileRequest compile = to_compile(request);
+    CompiledGraph *made = compile_static(&compile, &transient, error);
+    if (!made) return NULL;
+    if (transient || keep(request, made, error)) return instance_static(made);
+    compiled_graph_release(made);
+    return NULL;
+}
+
+/* An instance that runs node by node, for this once. */
+static GraphInstance *node_instance(Request *request, const char *why, sn_error *error) {
+    CompileRequest compile = to_compile(request);
+    CompiledGraph *made = compile_nothing(&compile, why, error);
+    return made ? instance_static(made) : NULL;
+}
+
+/* ---- decisions -------------------------------------------------------------------------------- */
+
+/* What the function's policy says of a graph that was not found. One of a structure that is new is made
+ * for all sizes at once, where sizes of other structures were seen to vary. */
+static MissDecision decide(Request *request, PolicyState *state) {
+    sn_compiled *c = request->compiled;
+    Lookup *look = &request->lookup;
+    GraphCounts known = graphs_find_partner(&c->graphs, look);
+    bool partner = look->symbolic || look->static_graph;
+    bool alone = !partner && c->options.shapes == SN_SHAPES_AUTO;
+    if (alone && !request->declared.n_dims) request->declared = request->learned;
+    *state = (PolicyState){.stance = compiled_stance(c),
+                           .shapes = c->options.shapes,
+                           .at_limit = c->options.at_limit,
+                           .compiled = known.compilations > 0,
+                           .full = known.count >= c->options.most_graphs,
+                           .partner = partner,
+                           .declared = request->declared.n_dims > 0};
+    return policy_miss(state);
+}
+
+static void tell_miss(const Request *request, const PolicyState *state, MissAction action) {
+    if (!state->compiled || !log_on(LOG_RECOMPILES)) return;
+    log_write(LOG_RECOMPILES, "%s %s: %s", request->compiled->name,
+              action == MISS_FAIL    ? "is not compiled again"
+              : action == MISS_NODES ? "runs node by node"
+                                     : "is compiled again",
+              request->lookup.reason);
+}
+
+/* Does as decided, which is to compile unless it is refused. */
+static GraphInstance *act(Request *request, const PolicyState *state, MissDecision decision,
+                          sn_error *error) {
+    if (decision.action == MISS_FAIL) {
+        error_set(error, SN_ERROR_UNSUPPORTED, "%s: a recompile is refused: %s",
+                  request->compiled->name, request->lookup.reason);
+        return NULL;
+    }
+    if (decision.action == MISS_NODES)
+        return node_instance(request,
+                             state->full ? "it has as many graphs as it may keep"
+                                         : "its stance is eager on recompile",
+                             error);
+    return make_instance(request, decision.symbolic, error);
+}
+
+/* Looks again, in its turn: other threads may have compiled this graph meanwhile, or others, with which
+ * this one has sizes to share. */
+static GraphInstance *make_in_turn(Request *request, sn_error *error) {
+    turn_begin(&request->compiled->turn);
+    lookup_close(&request->lookup);
+    GraphInstance *instance = find_instance(request, error);
+    if (!instance && !error->status) {
+        PolicyState state;
+        MissDecision decision = decide(request, &state);
+        if (decision.action != MISS_BACKGROUND) tell_miss(request, &state, decision.action);
+        instance = act(request, &state, decision, error);
+    }
+    turn_end(&request->compiled->turn);
+    return instance;
+}
+
+/* ---- in the background ------------------------------------------------------------------------ */
+
+/* A graph to be compiled by another thread. */
+typedef struct DeferredCompile {
+    sn_compiled *compiled; /* a reference is held */
+    Graph recorded;        /* a copy */
+    DeclaredDim *dims;     /* declared; a copy */
+    int32_t n_dims;        /* how many */
+} DeferredCompile;
+
+static void deferred_free(DeferredCompile *deferred) {
+    graph_free(&deferred->recorded);
+    mem_free(deferred->dims);
+    sn_compiled_release(deferred->compiled);
+    mem_free(deferred);
+}
+
+static void run_deferred(void *context) {
+    DeferredCompile *deferred = context;
+    sn_error error;
+    error_init(&error);
+    Request request = {
+        .compiled = deferred->compiled,
+        .declared = {.dims = deferred->dims,
+                     .n_dims = deferred->n_dims,
+                     .all = deferred->compiled->options.shapes == SN_SHAPES_DYNAMIC}};
+    lookup_open(&request.lookup, &deferred->recorded);
+    instance_release(make_in_turn(&request, &error));
+    lookup_close(&request.lookup);
+    deferred_free(deferred);
+}
+
+/* False when it cannot be handed over. */
+static bool defer(const Request *request) {
+    DeferredCompile *deferred = mem_calloc(1, sizeof *deferred);
+    if (!deferred) return false;
+    size_t bytes = sizeof *deferred->dims * (size_t)request->declared.n_dims;
+    deferred->compiled = compiled_retain(request->compiled);
+    deferred->dims = mem_alloc(bytes + 1);
+    if (deferred->dims && graph_copy(request->lookup.recorded, &deferred->recorded)) {
+        deferred->n_dims = request->declared.n_dims;
+        if (bytes) memcpy(deferred->dims, request->declared.dims, bytes);
+        if (background_run(run_deferred, deferred)) return true;
+    }
+    deferred_free(deferred);
+    return false;
+}
+
+/* ---- what a trace runs as --------------------------------------------------------------------- */
+
+/* False with the error set when the program cancels. */
+static bool report_progress(const sn_compiled *c, int32_t done, sn_error *error) {
+    const CompileOptions *options = &c->options;
+    SN_ASSERT(may_call_program());
+    if (!options->progress || options->progress(options->progress_context, "compile", done, 1) ||
+        done)
+        return true;
+    error_set(error, SN_ERROR_CANCELLED, "%s: compiling was cancelled", c->name);
+    return false;
+}
+
+static GraphInstance *miss(Request *request, sn_error *error) {
+    PolicyState state;
+    MissDecision decision = decide(request, &state);
+    if (decision.action != MISS_COMPILE) tell_miss(request, &state, decision.action);
+    if (decision.action == MISS_FAIL || decision.action == MISS_NODES)
+        return act(request, &state, decision, error);
+    if (decision.action == MISS_BACKGROUND && defer(request))
+        return node_instance(request, "it is being compiled in the background", error);
+    if (!report_progress(request->compiled, 0, error)) return NULL;
+    GraphInstance *instance = make_in_turn(request, error); /* how, is decided then */
+    report_progress(request->compiled, 1, error);
+    return instance;
+}
+
+enum { DECLARED_FEW = 8 };
+
+/* The miss, with the dims that are known to vary. */
+static GraphInstance *miss_of_trace(Request *request, const Trace *trace, sn_error *error) {
+    sn_compiled *c = request->compiled;
+    DeclaredDim few[DECLARED_FEW], learned[VARYING_MOST], *dims = few;
+    size_t most = varying_most_declared(&c->options, trace);
+    if (most > DECLARED_FEW) dims = mem_alloc(sizeof *dims * most);
+    if (!dims) {
+        error_memory(error);
+        return NULL;
+    }
+    request->declared = varying_declared(&c->options, trace, dims);
+    varying_learn(&c->graphs, trace);
+    request->learned = varying_learned(&c->graphs, trace, learned);
+    GraphInstance *instance = miss(request, error);
+    if (dims != few) mem_free(dims);
+    return instance;
+}
+
+GraphInstance *resolve_trace(sn_compiled *c, const Trace *trace, sn_error *error) {
+    SN_ASSERT(error && !error->status);
+    Request request = {.compiled = c};
+    lookup_open(&request.lookup, &trace->graph);
+    GraphInstance *instance = find_instance(&request, error);
+    if (!instance && !error->status) instance = miss_of_trace(&request, trace, error);
+    lookup_close(&request.lookup);
+    SN_ASSERT(instance || error->status);
+    return instance;
+}
