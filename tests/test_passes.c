@@ -341,7 +341,7 @@ static int print_facts(const char *path) {
     pass_facts_free(&facts);
     strbuf_free(&why);
     mem_free(text);
-    return error.status;
+    return (int)error.status;
 }
 
 int main(int argc, char **argv) {
