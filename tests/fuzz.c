@@ -8,9 +8,10 @@
  * (fuzz_guards.h); --count counts calls then, and calls are cut down too.
  *
  * Programs run in child processes, so that a crash is one more finding. A failing program is cut down
- * and printed with its seed; `--seed S --count 1` runs it again. `--expect-finding` turns the exit
- * status round: a bug must be found, and cut down to so many steps. The first programs of each batch
- * run once more with AVX2 only, and must leave the same bits. */
+ * and printed with its seed; `--seed S --count 1` runs it again, also when the table has got more ops
+ * since (see fuzz_seed). `--expect-finding` turns the exit status round: a bug must be found, and cut
+ * down to so many steps. The first programs of each batch run once more with AVX2 only, and must leave
+ * the same bits. */
 #include "base/settings.h"
 #include "tests/fuzz_check.h"
 #include "tests/fuzz_guards.h"
@@ -47,7 +48,8 @@ enum {
 typedef struct Options {
     int64_t count;                   /* programs to run; with --guards on the command line: calls */
     double seconds;                  /* stop after so long; 0 = no limit */
-    uint64_t seed;                   /* of the first program */
+    uint64_t seed;                   /* number of the first program's seed */
+    int32_t ops;                     /* ops that programs draw from: those with numbers below */
     int32_t jobs;                    /* processes at a time */
     const char *plants[MOST_PLANTS]; /* bugs to put in, one program after the other */
     int32_t n_plants;                /* how many */
@@ -83,7 +85,8 @@ static const char *plant_for(const Options *o, uint64_t seed) {
     return o->n_plants ? o->plants[seed % (uint64_t)o->n_plants] : NULL;
 }
 
-static void make(const Options *o, uint64_t seed, FuzzSequence *subject) {
+static void make(const Options *o, uint64_t number, FuzzSequence *subject) {
+    uint64_t seed = fuzz_seed(o->ops, number);
     if (o->guards) {
         fuzz_sequence_make(seed, subject);
         return;
@@ -91,7 +94,7 @@ static void make(const Options *o, uint64_t seed, FuzzSequence *subject) {
     subject->n_variants = 1;
     subject->n_calls = 0;
     fuzz_make(seed, &subject->variants[0]);
-    if (o->invalid) fuzz_break(seed, &subject->variants[0]);
+    if (o->invalid) fuzz_break(&subject->variants[0]);
 }
 
 static FuzzVerdict check(const Options *o, const FuzzSequence *subject, FuzzCoverage *coverage) {
@@ -230,8 +233,8 @@ static void report(const Options *o, Totals *totals, uint64_t seed, FuzzFailure 
     const char *text = shared->verdict.text;
     totals->failed++;
     totals->by_kind[failure]++;
-    printf("FAILED seed %llu: %s%s%s\n", (unsigned long long)seed, fuzz_failure_names[failure],
-           text[0] ? ": " : "", text);
+    printf("FAILED seed %d:%llu: %s%s%s\n", (int)o->ops, (unsigned long long)seed,
+           fuzz_failure_names[failure], text[0] ? ": " : "", text);
     if (o->shrink && totals->failed <= MOST_PRINTED && failure != FUZZ_ISA) {
         shrink_and_print(o, seed, failure, shared);
         int32_t steps = shared->steps < 0 ? FUZZ_MOST_STEPS : shared->steps;
@@ -340,6 +343,17 @@ static int usage(void) {
     return 2;
 }
 
+/* "NUMBER", or "OPS:NUMBER" as a seed is printed. */
+static bool parse_seed(const char *text, Options *o) {
+    char *end;
+    o->seed = strtoull(text, &end, 10);
+    if (*end == ':') {
+        o->ops = (int32_t)o->seed;
+        o->seed = strtoull(end + 1, &end, 10);
+    }
+    return !*end && o->ops >= FUZZ_FIRST_OPS && o->ops <= OP_COUNT;
+}
+
 static bool parse(int argc, char **argv, Options *o) {
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--no-shrink") == 0) {
@@ -357,7 +371,7 @@ static bool parse(int argc, char **argv, Options *o) {
         } else if (strcmp(argv[i], "--seconds") == 0) {
             o->seconds = strtod(argv[++i], NULL);
         } else if (strcmp(argv[i], "--seed") == 0) {
-            o->seed = strtoull(argv[++i], NULL, 10);
+            if (!parse_seed(argv[++i], o)) return false;
         } else if (strcmp(argv[i], "--jobs") == 0) {
             o->jobs = (int32_t)strtol(argv[++i], NULL, 10);
         } else if (strcmp(argv[i], "--dump") == 0) {
@@ -383,7 +397,7 @@ static int remove_entry(const char *path, const struct stat *info, int type, str
 }
 
 int main(int argc, char **argv) {
-    Options options = {.count = 1000, .seed = 1, .jobs = 2, .shrink = true};
+    Options options = {.count = 1000, .seed = 1, .ops = OP_COUNT, .jobs = 2, .shrink = true};
     if (!parse(argc, argv, &options)) return usage();
     if (options.invalid) sn_memory_set_limit(INVALID_MOST_BYTES);
     if (options.show) {

@@ -282,7 +282,7 @@ static bool break_new_step(Breaker *b) {
         return add_value(b, &step, b->at) && add_value(b, &step, b->at) &&
                insert_step(b, b->at, &step);
     int needed = step.kind == FUZZ_INPLACE ? F_PUBLIC | F_INPLACE : F_PUBLIC;
-    do step.op = (OpCode)fuzz_below(&b->random, OP_COUNT);
+    do step.op = (OpCode)fuzz_below(&b->random, b->program->ops);
     while (!op_has(step.op, needed));
     if (!random_operands(b, &step)) return false;
     random_attrs(b, &step);
@@ -420,9 +420,9 @@ static bool is_refused(const FuzzProgram *p) {
     return status != SN_OK && !strstr(error.text, "out of memory");
 }
 
-bool fuzz_break(uint64_t seed, FuzzProgram *program) {
+bool fuzz_break(FuzzProgram *program) {
     FuzzProgram valid = *program;
-    Breaker breaker = {.random = {seed ^ 0xb4eaULL << 32}, .program = program};
+    Breaker breaker = {.random = {program->seed ^ 0xb4eaULL << 32}, .program = program};
     Breaker *b = &breaker;
     bool broken = false;
     SN_SCOPE {

@@ -37,6 +37,6 @@ extern const char *const fuzz_break_names[BREAK_COUNT];
 /* Breaks a program in a way that follows from the seed, and puts host reads, writes, draws and inlined
  * functions around the place. False, with the program as it was, where eager takes it in spite of all
  * attempts. Runs eager ops on this thread; leaves no error pending. */
-bool fuzz_break(uint64_t seed, FuzzProgram *program);
+bool fuzz_break(FuzzProgram *program);
 
 #endif

@@ -753,7 +753,7 @@ static Recipe *const recipes[OP_COUNT] = {
 
 static bool make_inplace(Maker *m, FuzzStep *step) {
     OpCode op;
-    do op = (OpCode)below(m, OP_COUNT);
+    do op = (OpCode)below(m, m->program->ops);
     while (!op_has(op, F_INPLACE | F_PUBLIC));
     step->op = op;
     int32_t n_params, target = pick(m, need_of(op), 0);
@@ -797,7 +797,7 @@ static OpCode random_op(Maker *m) {
     size_t row = 0;
     while (at >= weights[row].percent) at -= weights[row++].percent;
     OpCode op;
-    do op = (OpCode)below(m, OP_COUNT);
+    do op = (OpCode)below(m, m->program->ops);
     while (!op_is(op, weights[row].klass) || !op_has(op, F_PUBLIC));
     return op;
 }
@@ -877,9 +877,10 @@ static void choose_outputs(Maker *m) {
 }
 
 void fuzz_make(uint64_t seed, FuzzProgram *program) {
-    Maker maker = {.program = program, .random = {seed}, .generator = {seed, 0}};
+    uint64_t number = fuzz_seed_number(seed);
+    Maker maker = {.program = program, .random = {number}, .generator = {number, 0}};
     Maker *m = &maker;
-    *program = (FuzzProgram){.seed = seed, .counter = 5};
+    *program = (FuzzProgram){.seed = number, .ops = fuzz_seed_ops(seed), .counter = 5};
     sn_scope scope = sn_scope_begin();
     for (int32_t i = 0; i < PALETTE; i++) m->palette[i] = random_dtype(m);
     do { /* once more where the elements are too many */

@@ -34,6 +34,21 @@ int64_t fuzz_below(FuzzRandom *random, int64_t bound);
 /* True in `percent` of 100 draws. */
 bool fuzz_chance(FuzzRandom *random, int percent);
 
+/* A seed, which says what its program follows from: a number, and how many ops of the table the program
+ * draws from, so that a row at the table's end leaves the programs of older seeds as they were. A
+ * number alone stands for the ops that there were when seeds began to say it. */
+enum { FUZZ_FIRST_OPS = 162, FUZZ_NUMBER_BITS = 48 };
+static inline uint64_t fuzz_seed(int32_t ops, uint64_t number) {
+    return (uint64_t)ops << FUZZ_NUMBER_BITS | (number & ((1ULL << FUZZ_NUMBER_BITS) - 1));
+}
+static inline uint64_t fuzz_seed_number(uint64_t seed) {
+    return seed & ((1ULL << FUZZ_NUMBER_BITS) - 1);
+}
+static inline int32_t fuzz_seed_ops(uint64_t seed) {
+    int32_t ops = (int32_t)(seed >> FUZZ_NUMBER_BITS);
+    return ops ? ops : FUZZ_FIRST_OPS;
+}
+
 /* What the elements of a block are. */
 typedef enum FuzzFill {
     FUZZ_SPECIAL,   /* any: NaN, infinities, -0, subnormals, extreme integers among them */
@@ -181,7 +196,8 @@ typedef struct FuzzAttr {
 } FuzzAttr;
 
 typedef struct FuzzProgram {
-    uint64_t seed;                         /* it was made from */
+    uint64_t seed;                         /* the number of the seed that it was made from … */
+    int32_t ops;                           /* … and the ops: those with numbers below */
     uint64_t counter;                      /* of the generator before the call */
     int32_t n_blocks;                      /* blocks in use */
     FuzzBlock blocks[FUZZ_MOST_INPUTS];    /* memory */

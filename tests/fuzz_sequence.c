@@ -100,7 +100,7 @@ static FuzzPolicy random_policy(FuzzRandom *random) {
 }
 
 void fuzz_sequence_make(uint64_t seed, FuzzSequence *s) {
-    FuzzRandom random = {seed ^ 0x6a11};
+    FuzzRandom random = {fuzz_seed_number(seed) ^ 0x6a11};
     *s = (FuzzSequence){.n_variants = 1};
     fuzz_make(seed, &s->variants[0]);
     fuzz_adapt(&s->variants[0], &random);
@@ -113,7 +113,8 @@ void fuzz_sequence_make(uint64_t seed, FuzzSequence *s) {
 
 void fuzz_sequence_print(const FuzzSequence *s, FILE *out) {
     bool shown[FUZZ_MOST_VARIANTS] = {false};
-    fprintf(out, "program of seed %llu:\n", (unsigned long long)s->variants[0].seed);
+    fprintf(out, "program of seed %d:%llu:\n", (int)s->variants[0].ops,
+            (unsigned long long)s->variants[0].seed);
     fuzz_print_steps(&s->variants[0], out);
     const FuzzPolicy *policy = &s->policy;
     fprintf(out, "policy: shapes %d, most graphs %d, at the limit %d, stance %d, check every %d\n",

@@ -165,7 +165,8 @@ void fuzz_print_steps(const FuzzProgram *program, FILE *out) {
 }
 
 void fuzz_print(const FuzzProgram *program, FILE *out) {
-    fprintf(out, "program of seed %llu:\n", (unsigned long long)program->seed);
+    fprintf(out, "program of seed %d:%llu:\n", (int)program->ops,
+            (unsigned long long)program->seed);
     fuzz_print_arguments(program, out);
     fuzz_print_steps(program, out);
 }

@@ -109,12 +109,16 @@ bool oracle_allows(const OracleTensor *t, int64_t i, const void *element) {
 
 /* ---- ops ------------------------------------------------------------------------------------ */
 
+OracleRule *oracle_rule(OpCode op) {
+    OracleRule *rule = oracle_move_rule(op);
+    if (!rule) rule = oracle_pointwise_rule(op);
+    return rule ? rule : oracle_reduce_rule(op);
+}
+
 OracleStatus oracle_apply(OpCode op, const OracleTensor *inputs, int32_t n_inputs, uint32_t weak,
                           const AttrList *attrs, OracleTensor *result) {
     OracleCall call = {op, inputs, n_inputs, weak, attrs, result};
-    OracleRule *rule = oracle_move_rule(op);
-    if (!rule) rule = oracle_pointwise_rule(op);
-    if (!rule) rule = oracle_reduce_rule(op);
+    OracleRule *rule = oracle_rule(op);
     return rule ? rule(&call) : ORACLE_UNKNOWN;
 }
 

@@ -70,6 +70,8 @@ typedef struct OracleBuckets {
 } OracleBuckets;
 bool oracle_buckets(const OracleTensor *x, uint32_t mask, OracleBuckets *buckets);
 
+/* How the oracle computes an op; NULL for one that it does not know. */
+OracleRule *oracle_rule(OpCode op);
 /* The rules, one a file; NULL for ops that are not its subject. */
 OracleRule *oracle_pointwise_rule(OpCode op);
 OracleRule *oracle_reduce_rule(OpCode op);

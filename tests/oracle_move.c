@@ -68,24 +68,31 @@ static void from_narrow(const OracleCall *call, const int64_t *index, int64_t *f
     from[oracle_int(call, "axis")] += oracle_int(call, "start");
 }
 
+static void from_expand(const OracleCall *call, const int64_t *index, int64_t *from) {
+    const OracleTensor *x = &call->in[0];
+    oracle_unravel(oracle_broadcast(x, index, call->out->rank), x->dims, x->rank, from);
+}
+
+/* The elements in the same order. */
+static void from_order(const OracleCall *call, const int64_t *index, int64_t *from) {
+    const OracleTensor *x = &call->in[0], *out = call->out;
+    oracle_unravel(oracle_ravel(index, out->dims, out->rank), x->dims, x->rank, from);
+}
+
+static Source *const sources[OP_COUNT] = {
+    [OP_RESHAPE] = from_order,       [OP_SQUEEZE] = from_order, [OP_UNSQUEEZE] = from_order,
+    [OP_PERMUTE] = from_permute,     [OP_EXPAND] = from_expand, [OP_SLICE] = from_slice,
+    [OP_TRANSPOSE] = from_transpose, [OP_SELECT] = from_select, [OP_FLIP] = from_flip,
+    [OP_DIAGONAL] = from_diagonal,   [OP_NARROW] = from_narrow,
+};
+
 static OracleStatus view(const OracleCall *call) {
-    static Source *const sources[OP_COUNT] = {
-        [OP_PERMUTE] = from_permute, [OP_TRANSPOSE] = from_transpose, [OP_SLICE] = from_slice,
-        [OP_SELECT] = from_select,   [OP_FLIP] = from_flip,           [OP_DIAGONAL] = from_diagonal,
-        [OP_NARROW] = from_narrow,
-    };
     const OracleTensor *x = &call->in[0], *out = call->out;
     for (int64_t i = 0; i < out->count; i++) {
         int64_t index[SN_MAX_RANK], from[SN_MAX_RANK];
         oracle_unravel(i, out->dims, out->rank, index);
-        if (call->op == OP_EXPAND) {
-            copy(call, i, 0, oracle_broadcast(x, index, out->rank));
-        } else if (!sources[call->op]) { /* reshape, squeeze, unsqueeze keep the order */
-            copy(call, i, 0, i);
-        } else {
-            sources[call->op](call, index, from);
-            copy(call, i, 0, oracle_ravel(from, x->dims, x->rank));
-        }
+        sources[call->op](call, index, from);
+        copy(call, i, 0, oracle_ravel(from, x->dims, x->rank));
     }
     return ORACLE_OK;
 }
@@ -328,5 +335,5 @@ OracleRule *oracle_move_rule(OpCode op) {
         [OP_SCATTER_ADD] = scatter_add,
         [OP_INDEX_COPY] = index_copy,
     };
-    return op_is(op, CLASS_VIEW) ? view : rules[op];
+    return sources[op] ? view : rules[op];
 }

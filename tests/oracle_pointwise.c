@@ -16,6 +16,7 @@ typedef struct Element {
     OracleNumber x, y, z;   /* operands in that type */
     bool has_y, has_z;      /* those that are there */
     long double bound;      /* of the result; 0 = exact */
+    bool unknown;           /* nothing here says what the op is of that type */
 } Element;
 
 /* ---- arithmetic in f32 or f64 --------------------------------------------------------------- */
@@ -272,7 +273,7 @@ static long double float_value(Element *e) {
     case OP_XLOGY:
         return xlogy(e);
     default:
-        e->bound = INFINITY;
+        e->unknown = true;
         return NAN;
     }
 }
@@ -380,6 +381,7 @@ static int64_t integer_value(Element *e) {
         return oracle_wrap(t, ux + value * uy * (uint64_t)z);
     }
     default:
+        e->unknown = true;
         return x;
     }
 }
@@ -391,7 +393,7 @@ static int compare(const Element *e) {
     return (e->x.integer > e->y.integer) - (e->x.integer < e->y.integer);
 }
 
-static bool truth_value(const Element *e) {
+static bool truth_value(Element *e) {
     bool real = dtype_is_float(e->type);
     bool ordered = !real || (!isnan(e->x.real) && (!e->has_y || !isnan(e->y.real)));
     bool x = real ? e->x.real != 0 : e->x.integer != 0;
@@ -423,8 +425,11 @@ static bool truth_value(const Element *e) {
         return ordered && compare(e) <= 0;
     case OP_GT:
         return ordered && compare(e) > 0;
-    default:
+    case OP_GE:
         return ordered && compare(e) >= 0;
+    default:
+        e->unknown = true;
+        return false;
     }
 }
 
@@ -486,7 +491,7 @@ static OracleStatus pointwise(const OracleCall *call) {
         }
         evaluate(&e, i);
     }
-    return ORACLE_OK;
+    return e.unknown ? ORACLE_UNKNOWN : ORACLE_OK;
 }
 
 static OracleStatus cast(const OracleCall *call) {
