@@ -45,7 +45,17 @@ bool attr_next(AttrWalk *walk) {
     return true;
 }
 
+bool attr_fits(AttrView view) {
+    AttrWalk at = attr_walk(view);
+    while (attr_next(&at))
+        if (at.count == 0) return false;
+    return at.first == view.count;
+}
+
 /* ---- building ------------------------------------------------------------------------------------ */
+
+/* What the words are of attributes that are too many. */
+enum { OVERLONG_LENGTH, OVERLONG_PRESENT };
 
 void attr_add_int(AttrList *attrs, int64_t value) {
     if (attrs->count >= ATTR_MOST) {
@@ -65,8 +75,8 @@ void attr_add_list(AttrList *attrs, const int64_t *values, int32_t count) {
     if (attrs->count > ATTR_MOST) return;
     if (count < 0 || (count && !values) || count >= ATTR_MOST - attrs->count) {
         attrs->count = ATTR_MOST + 1;
-        attrs->words[0] = count;
-        attrs->words[1] = values != NULL;
+        attrs->words[OVERLONG_LENGTH] = count;
+        attrs->words[OVERLONG_PRESENT] = values != NULL;
         return;
     }
     attrs->words[attrs->count++] = count;
@@ -74,12 +84,13 @@ void attr_add_list(AttrList *attrs, const int64_t *values, int32_t count) {
     attrs->count += count;
 }
 
-void attr_add_dims(AttrList *attrs, const Dim *values, int32_t count) {
-    attr_add_list(attrs, words_of_dims(values), count);
+bool attr_is_overlong(const AttrList *attrs, int64_t *length, bool *present) {
+    if (attrs->count <= ATTR_MOST) return false;
+    *length = attrs->words[OVERLONG_LENGTH];
+    *present = attrs->words[OVERLONG_PRESENT] != 0;
+    return true;
 }
 
-void attr_copy(AttrList *to, AttrView from) {
-    SN_ASSERT(from.count <= ATTR_MOST);
-    to->count = from.count;
-    if (from.count) memcpy(to->words, from.words, sizeof *from.words * (size_t)from.count);
+void attr_add_dims(AttrList *attrs, const Dim *values, int32_t count) {
+    attr_add_list(attrs, words_of_dims(values), count);
 }

@@ -110,16 +110,29 @@ typedef struct AttrWalk {
 
 AttrWalk attr_walk(AttrView view);
 bool attr_next(AttrWalk *walk);
+/* Are the words those of the signature, as many as it takes? */
+bool attr_fits(AttrView view);
 
 /* ---- building ------------------------------------------------------------------------------------ */
 
-/* Attributes are added in signature order. A list that is too long, negative or NULL sets count to
- * ATTR_MOST + 1, which graph_emit refuses, words[0] to its length and words[1] to whether it is there. */
+/* Attributes are added in signature order. A list that is too long, negative or NULL leaves more than
+ * ATTR_MOST words, which graph_emit refuses. */
 void attr_add_int(AttrList *attrs, int64_t value);
 void attr_add_double(AttrList *attrs, double value); /* all NaNs become one */
 void attr_add_list(AttrList *attrs, const int64_t *values, int32_t count);
 void attr_add_dims(AttrList *attrs, const Dim *values, int32_t count);
+/* Are there too many? Of the list that was: its length, and whether it was there. */
+bool attr_is_overlong(const AttrList *attrs, int64_t *length, bool *present);
+/* Another value for an attribute of one word. */
+static inline void attr_set_int(AttrList *attrs, OpCode op, AttrName name, int64_t value) {
+    SN_ASSERT(attr_is(op, name, "lhey"));
+    attrs->words[attr_word(attr_view(op, attrs), name)] = value;
+}
 /* to := the words of a view, at most ATTR_MOST. */
-void attr_copy(AttrList *to, AttrView from);
+static inline void attr_copy(AttrList *to, AttrView from) {
+    SN_ASSERT(from.count <= ATTR_MOST);
+    to->count = from.count;
+    if (from.count) memcpy(to->words, from.words, sizeof *from.words * (size_t)from.count);
+}
 
 #endif

@@ -34,10 +34,10 @@ static NodeId keep(const FoldCase *c, int32_t i) {
 /* Bits of operand i when it is a constant that is not hoisted. */
 static bool constant(const FoldCase *c, int32_t i, uint64_t *bits) {
     const Node *node = operand(c, i);
-    const int64_t *attrs = node_attrs(c->graph, node).words;
-    if (node->op != OP_CONST || attrs[1]) return false;
-    *bits = (uint64_t)attrs[0];
-    return true;
+    if (node->op != OP_CONST) return false;
+    GraphConst constant = node_const(c->graph, node);
+    *bits = (uint64_t)constant.word;
+    return constant.kind == CONST_LITERAL;
 }
 
 /* The same as a number. Integers far from 0 may round, which no caller here minds. */
@@ -180,24 +180,27 @@ static NodeId fold_reshape(const FoldCase *c) {
     return graph_emit(c->graph, OP_RESHAPE, &x, 1, c->attrs, c->site, NULL);
 }
 
-/* Attributes of permute: a count, then for each axis of the result the one it was before. */
+static AttrView attrs_of(const FoldCase *c) {
+    return attr_view(c->op, c->attrs);
+}
+
+/* A permute that leaves every axis, and one of another, which become one. */
 static NodeId fold_permute(const FoldCase *c) {
-    const int64_t *axes = c->attrs->words + 1;
-    int32_t rank = c->result->rank;
+    int32_t rank, again;
+    const int64_t *axes = attr_list(attrs_of(c), ATTR_AXES, &rank), *before = NULL;
     const Node *inner = operand(c, 0);
-    bool merge = inner->op == OP_PERMUTE;
-    const int64_t *inner_axes = node_attrs(c->graph, inner).words + 1;
-    AttrList merged;
-    merged.count = 0;
+    if (inner->op == OP_PERMUTE) before = attr_list(node_attrs(c->graph, inner), ATTR_AXES, &again);
     int64_t total[SN_MAX_RANK];
     bool identity = true;
     for (int32_t i = 0; i < rank; i++) {
-        total[i] = merge ? inner_axes[axes[i]] : axes[i];
+        total[i] = before ? before[axes[i]] : axes[i];
         identity = identity && total[i] == i;
     }
-    NodeId x = merge ? node_inputs(c->graph, inner)[0] : c->inputs[0];
+    NodeId x = before ? node_inputs(c->graph, inner)[0] : c->inputs[0];
     if (identity) return node_type(c->graph, x).strength == STRENGTH_WEAK ? NODE_NONE : x;
-    if (!merge) return NODE_NONE;
+    if (!before) return NODE_NONE;
+    AttrList merged;
+    merged.count = 0;
     attr_add_list(&merged, total, rank);
     return graph_emit(c->graph, OP_PERMUTE, &x, 1, &merged, c->site, NULL);
 }

@@ -262,15 +262,16 @@ static bool general_input(Generaliser *m, NodeId id) {
     const Node *node = graph_node(from, id);
     TensorType type = node_type(from, id);
     Dim strides[SN_MAX_RANK];
-    const int64_t *attrs = node_attrs(from, node).words;
+    uint32_t number = (uint32_t)node_attr_int(from, id, ATTR_NUMBER);
     for (int32_t i = 0; i < node->rank; i++)
-        if (!resolve_dim(m, (uint32_t)attrs[0], i, node->dims + (uint32_t)i, &type.dims[i]))
-            return false;
-    for (int32_t i = 0; i < attrs[1]; i++) {
-        if (!resolve(m, node->attrs + 2 + (uint32_t)i, false, &strides[i])) return false;
-    }
+        if (!resolve_dim(m, number, i, node->dims + (uint32_t)i, &type.dims[i])) return false;
+    int32_t n_strides;
+    node_attr_dims(from, id, ATTR_STRIDES, &n_strides);
+    uint32_t first = node_attr_word(from, node, ATTR_STRIDES) + 1;
+    for (int32_t i = 0; i < n_strides; i++)
+        if (!resolve(m, first + (uint32_t)i, false, &strides[i])) return false;
     m->map[id] =
-        graph_input(&m->g->graph, &type, attrs[1] ? strides : NULL, site_of(from, node), m->error);
+        graph_input(&m->g->graph, &type, n_strides ? strides : NULL, site_of(from, node), m->error);
     return m->map[id] != NODE_NONE;
 }
 
@@ -278,35 +279,38 @@ static bool general_input(Generaliser *m, NodeId id) {
 static bool general_const(Generaliser *m, NodeId id) {
     GeneralGraph *g = m->g;
     const Node *node = graph_node(&g->recorded, id);
-    const int64_t *attrs = node_attrs(&g->recorded, node).words;
+    GraphConst constant = node_const(&g->recorded, node);
     Site site = site_of(&g->recorded, node);
     sn_dtype dtype = (sn_dtype)node->dtype;
-    if (varies(g, node->attrs + 1) || varies(g, node->attrs + 2) ||
-        (!attrs[1] && varies(g, node->attrs)))
+    uint32_t bits = node_attr_word(&g->recorded, node, ATTR_BITS);
+    if (varies(g, node_attr_word(&g->recorded, node, ATTR_HOIST)) ||
+        varies(g, node_attr_word(&g->recorded, node, ATTR_WEAK)) ||
+        (constant.kind == CONST_LITERAL && varies(g, bits)))
         return refuse(m, "the constants are of different kinds", OP_CONST);
-    if (attrs[1]) {
-        set_rule(m, node->attrs, WORD_SCALAR, g->n_scalars);
-        m->map[id] = graph_scalar(&g->graph, dtype, g->n_scalars++, attrs[2] != 0, site, m->error);
+    if (constant.kind == CONST_LITERAL) {
+        m->map[id] = graph_const(&g->graph, dtype, (uint64_t)constant.word, false, constant.weak,
+                                 site, m->error);
     } else {
-        m->map[id] =
-            graph_const(&g->graph, dtype, (uint64_t)attrs[0], false, attrs[2] != 0, site, m->error);
+        set_rule(m, bits, WORD_SCALAR, g->n_scalars);
+        m->map[id] = graph_scalar(&g->graph, dtype, g->n_scalars++, constant.weak, site, m->error);
     }
     return m->map[id] != NODE_NONE;
 }
 
-/* The words of one attribute, from `word` on; `out` receives the general ones. */
-static bool general_attr(Generaliser *m, OpCode op, const OpParam *param, uint32_t word,
-                         uint32_t count, AttrList *out) {
-    for (uint32_t i = 0; i < count; i++) {
+/* The words of one attribute; `out` receives the general ones. */
+static bool general_attr(Generaliser *m, const Node *node, const AttrWalk *at, AttrList *out) {
+    const OpParam *param = at->param;
+    for (int32_t i = 0; i < at->count; i++) {
+        uint32_t word = node->attrs + (uint32_t)(at->first + i);
         bool is_count = param->kind == 'L' && i == 0;
-        Dim dim = {sample(m->g, 0, word + i)};
+        Dim dim = {sample(m->g, 0, word)};
         if (param->is_size && !is_count) {
-            if (!resolve(m, word + i, false, &dim)) return false;
-        } else if (param->is_real && varies(m->g, word + i)) {
-            set_rule(m, word + i, WORD_SCALAR, m->g->n_scalars);
+            if (!resolve(m, word, false, &dim)) return false;
+        } else if (param->is_real && varies(m->g, word)) {
+            set_rule(m, word, WORD_SCALAR, m->g->n_scalars);
             dim.word = attr_scalar(m->g->n_scalars++);
-        } else if (varies(m->g, word + i)) {
-            return refuse(m, "an attribute varies that is no size", op);
+        } else if (varies(m->g, word)) {
+            return refuse(m, "an attribute varies that is no size", (OpCode)node->op);
         }
         attr_add_int(out, dim.word);
     }
@@ -314,17 +318,9 @@ static bool general_attr(Generaliser *m, OpCode op, const OpParam *param, uint32
 }
 
 static bool general_attrs(Generaliser *m, const Node *node, AttrList *out) {
-    int32_t n_params;
-    const OpParam *params = op_params((OpCode)node->op, &n_params);
-    const int64_t *words = m->g->recorded.words.data;
-    uint32_t word = node->attrs;
     out->count = 0;
-    for (int32_t i = 0; i < n_params; i++) {
-        if (params[i].kind == 't' || params[i].kind == 'r') continue;
-        uint32_t count = params[i].kind == 'L' ? 1 + (uint32_t)words[word] : 1;
-        if (!general_attr(m, (OpCode)node->op, &params[i], word, count, out)) return false;
-        word += count;
-    }
+    for (AttrWalk at = attr_walk(node_attrs(&m->g->recorded, node)); attr_next(&at);)
+        if (!general_attr(m, node, &at, out)) return false;
     return true;
 }
 
@@ -385,9 +381,12 @@ static bool whole_values(const GeneralGraph *g, uint32_t word, Values *values) {
 /* arange's numbers are doubles, so that they can be no expressions; but with whole numbers and step 1,
  * a range is an index plus its start. */
 static bool is_index_range(const GeneralGraph *g, const Node *node, Values *starts) {
-    if (node->op != OP_ARANGE || varies(g, node->attrs + 2)) return false;
-    return (varies(g, node->attrs) || varies(g, node->attrs + 1)) &&
-           double_of(sample(g, 0, node->attrs + 2)) == 1 && whole_values(g, node->attrs, starts);
+    if (node->op != OP_ARANGE) return false;
+    uint32_t start = node_attr_word(&g->recorded, node, ATTR_START);
+    uint32_t end = node_attr_word(&g->recorded, node, ATTR_END);
+    uint32_t step = node_attr_word(&g->recorded, node, ATTR_STEP);
+    return !varies(g, step) && double_of(sample(g, 0, step)) == 1 &&
+           (varies(g, start) || varies(g, end)) && whole_values(g, start, starts);
 }
 
 static NodeId emit(Generaliser *m, OpCode op, NodeId x, NodeId y, const AttrList *attrs,
@@ -412,8 +411,8 @@ static bool general_range(Generaliser *m, NodeId id, const Values *starts) {
     sn_dtype dtype = (sn_dtype)node->dtype, wide = dtype_is_float(dtype) ? SN_F64 : SN_I64;
     AttrList attrs, none;
     Dim size, start = dim_of(starts->at[0]);
-    if (varies(g, node->attrs) &&
-        !resolve_values(m, starts, node->attrs, WORD_REAL_SIZE, false, &start))
+    uint32_t word = node_attr_word(&g->recorded, node, ATTR_START);
+    if (varies(g, word) && !resolve_values(m, starts, word, WORD_REAL_SIZE, false, &start))
         return false;
     if (!resolve(m, node->dims, true, &size)) return false;
     attrs.count = none.count = 0;
@@ -426,7 +425,7 @@ static bool general_range(Generaliser *m, NodeId id, const Values *starts) {
                        : graph_size(&g->graph, wide, start, site, m->error);
     if (y != NODE_NONE && first != NODE_NONE) y = emit(m, OP_ADD, first, y, &none, site);
     m->map[id] = cast(m, y, dtype, site);
-    set_rule(m, node->attrs + 1, WORD_ANY, 0);
+    set_rule(m, node_attr_word(&g->recorded, node, ATTR_END), WORD_ANY, 0);
     return m->map[id] != NODE_NONE && check_dims(m, id);
 }
 

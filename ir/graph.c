@@ -303,8 +303,8 @@ NodeId graph_emit(Graph *graph, OpCode op, const NodeId *inputs, int32_t n_input
     if (check_op(op, attrs, error) != SN_OK) return NODE_NONE;
     Operands operands;
     AttrList copy;
-    copy.count = attrs ? attrs->count : 0;
-    if (copy.count) memcpy(copy.words, attrs->words, sizeof(int64_t) * (size_t)copy.count);
+    copy.count = 0;
+    if (attrs) attr_copy(&copy, attr_view(op, attrs));
     NodeId id = NODE_NONE;
     if (operands_fill(&operands, graph, op, inputs, n_inputs, error) == SN_OK)
         id = infer_fold_append(graph, op, &operands, n_inputs, &copy, site, error);
@@ -350,10 +350,26 @@ NodeId graph_input(Graph *graph, const TensorType *type, const Dim *strides, Sit
     return id;
 }
 
-/* Two hoisted constants with the same bits now may differ in the next call, so they stay apart. */
 NodeId graph_generator(Graph *graph, Site site, sn_error *error) {
     TensorType type = {.dtype = SN_I64, .rank = 1, .strength = STRENGTH_FULL, .dims = {{2}}};
     return graph_input(graph, &type, NULL, site, error);
+}
+
+/* Two hoisted constants with the same bits now may differ in the next call, so they stay apart. */
+NodeId graph_constant(Graph *graph, sn_dtype dtype, GraphConst constant, Site site,
+                      sn_error *error) {
+    AttrList attrs;
+    attrs.count = 0;
+    attr_add_int(&attrs, constant.word);
+    attr_add_int(&attrs, constant.kind);
+    attr_add_int(&attrs, constant.weak);
+    TensorType type = {.dtype = (uint8_t)dtype, .rank = 0};
+    Draft draft = {.op = OP_CONST,
+                   .attrs = &attrs,
+                   .result = &type,
+                   .site = site,
+                   .numbered = constant.kind != CONST_HOISTED};
+    return append(graph, &draft, error);
 }
 
 NodeId graph_const(Graph *graph, sn_dtype dtype, uint64_t bits, bool hoist, bool weak, Site site,
@@ -364,42 +380,21 @@ NodeId graph_const(Graph *graph, sn_dtype dtype, uint64_t bits, bool hoist, bool
     }
     uint64_t element = 0; /* through memory and back: one pattern a value */
     dtype_store(dtype, &element, bits);
-    AttrList attrs;
-    attrs.count = 3;
-    attrs.words[0] = (int64_t)dtype_load(dtype, &element);
-    attrs.words[1] = hoist;
-    attrs.words[2] = weak;
-    TensorType type = {.dtype = (uint8_t)dtype, .rank = 0};
-    Draft draft = {
-        .op = OP_CONST, .attrs = &attrs, .result = &type, .site = site, .numbered = !hoist};
-    return append(graph, &draft, error);
-}
-
-/* A constant whose word is no value yet. */
-static NodeId unknown_const(Graph *graph, sn_dtype dtype, int64_t word, int64_t kind, bool weak,
-                            Site site, sn_error *error) {
-    AttrList attrs;
-    attrs.count = 3;
-    attrs.words[0] = word;
-    attrs.words[1] = kind;
-    attrs.words[2] = weak;
-    TensorType type = {.dtype = (uint8_t)dtype, .rank = 0};
-    Draft draft = {
-        .op = OP_CONST, .attrs = &attrs, .result = &type, .site = site, .numbered = true};
-    return append(graph, &draft, error);
+    GraphConst constant = {(int64_t)dtype_load(dtype, &element), hoist, weak};
+    return graph_constant(graph, dtype, constant, site, error);
 }
 
 NodeId graph_size(Graph *graph, sn_dtype dtype, Dim size, Site site, sn_error *error) {
-    return unknown_const(graph, dtype, size.word, CONST_SIZE, false, site, error);
+    return graph_constant(graph, dtype, (GraphConst){size.word, CONST_SIZE, false}, site, error);
 }
 
 NodeId graph_scalar(Graph *graph, sn_dtype dtype, uint32_t number, bool weak, Site site,
                     sn_error *error) {
-    return unknown_const(graph, dtype, number, CONST_SCALAR, weak, site, error);
+    return graph_constant(graph, dtype, (GraphConst){number, CONST_SCALAR, weak}, site, error);
 }
 
 NodeId graph_real(Graph *graph, sn_dtype dtype, uint32_t number, Site site, sn_error *error) {
-    return unknown_const(graph, dtype, number, CONST_REAL, false, site, error);
+    return graph_constant(graph, dtype, (GraphConst){number, CONST_REAL, false}, site, error);
 }
 
 bool graph_output(Graph *graph, NodeId node, int32_t writes_input) {

@@ -90,6 +90,23 @@ NodeId graph_input(Graph *graph, const TensorType *type, const Dim *strides, Sit
                    sn_error *error);
 /* The next INPUT node, for the state of a random generator: i64[2], seed and counter. */
 NodeId graph_generator(Graph *graph, Site site, sn_error *error);
+/* What a constant's attribute `hoist` says. */
+enum {
+    CONST_LITERAL,
+    CONST_HOISTED,
+    CONST_SIZE,   /* its bits are a Dim's word */
+    CONST_SCALAR, /* its bits are the number of a scalar of the call */
+    CONST_REAL    /* the same; the scalar is a double, whatever the constant's dtype */
+};
+/* What a CONST node holds. */
+typedef struct GraphConst {
+    int64_t word; /* its bits, a Dim's word or the number of a scalar, as `kind` says */
+    uint8_t kind; /* CONST_LITERAL and so on */
+    bool weak;    /* it yields in promotion */
+} GraphConst;
+/* A scalar constant as another graph holds it. */
+NodeId graph_constant(Graph *graph, sn_dtype dtype, GraphConst constant, Site site,
+                      sn_error *error);
 /* A scalar constant from its bits. A hoisted one becomes a kernel argument; a weak one yields in
  * promotion. */
 NodeId graph_const(Graph *graph, sn_dtype dtype, uint64_t bits, bool hoist, bool weak, Site site,
@@ -102,14 +119,6 @@ NodeId graph_scalar(Graph *graph, sn_dtype dtype, uint32_t number, bool weak, Si
 /* The same for a number that a program passed as an attribute: the scalar is a double. */
 NodeId graph_real(Graph *graph, sn_dtype dtype, uint32_t number, Site site, sn_error *error);
 bool graph_output(Graph *graph, NodeId node, int32_t writes_input);
-/* What a constant's attribute `hoist` says. */
-enum {
-    CONST_LITERAL,
-    CONST_HOISTED,
-    CONST_SIZE,   /* its bits are a Dim's word */
-    CONST_SCALAR, /* its bits are the number of a scalar of the call */
-    CONST_REAL    /* the same; the scalar is a double, whatever the constant's dtype */
-};
 
 static inline const Node *graph_node(const Graph *g, NodeId id) {
     return &g->nodes.data[id];
@@ -123,6 +132,10 @@ static inline const Dim *node_dims(const Graph *g, const Node *n) {
 static inline AttrView node_attrs(const Graph *g, const Node *n) {
     return (AttrView){(OpCode)n->op, n->n_attrs, g->words.data + n->attrs};
 }
+/* Where an attribute's first word is, in Graph.words. */
+static inline uint32_t node_attr_word(const Graph *g, const Node *n, AttrName name) {
+    return n->attrs + (uint32_t)attr_word(node_attrs(g, n), name);
+}
 /* Type of a node; weak constants are STRENGTH_WEAK, rank 0 is STRENGTH_ZERO_DIM. */
 TensorType node_type(const Graph *graph, NodeId id);
 void node_type_to(const Graph *graph, NodeId id, TensorType *type); /* in place: no copy */
@@ -133,6 +146,12 @@ Dim node_count(const Graph *graph, NodeId id);
 bool node_is_empty(const Graph *graph, NodeId id);
 bool type_is_empty(DimTable *table, const TensorType *type);
 
+/* What a constant holds. */
+static inline GraphConst node_const(const Graph *g, const Node *n) {
+    AttrView attrs = node_attrs(g, n);
+    return (GraphConst){attr_int(attrs, ATTR_BITS), (uint8_t)attr_int(attrs, ATTR_HOIST),
+                        attr_bool(attrs, ATTR_WEAK)};
+}
 /* Attributes of a node; see ir/attr.h. */
 static inline int64_t node_attr_int(const Graph *g, NodeId id, AttrName name) {
     return attr_int(node_attrs(g, graph_node(g, id)), name);
@@ -145,8 +164,7 @@ static inline double node_attr_double(const Graph *g, NodeId id, AttrName name) 
 }
 /* Is it a scalar of the call? */
 static inline bool node_attr_scalar(const Graph *g, NodeId id, AttrName name, uint32_t *number) {
-    AttrView view = node_attrs(g, graph_node(g, id));
-    return attr_is_scalar(view.words[attr_word(view, name)], number);
+    return attr_is_scalar(g->words.data[node_attr_word(g, graph_node(g, id), name)], number);
 }
 static inline Dim node_attr_dim(const Graph *g, NodeId id, AttrName name) {
     return attr_dim(node_attrs(g, graph_node(g, id)), name);

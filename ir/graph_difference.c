@@ -33,19 +33,12 @@ static void add_value(StrBuf *out, const Node *node, char kind, int64_t word) {
 /* The parameter that an attribute's word belongs to, and its place in a list (0: its length). */
 static const OpParam *param_of(const Graph *graph, const Node *node, uint32_t word,
                                int64_t *place) {
-    int32_t count;
-    const OpParam *params = op_params((OpCode)node->op, &count);
-    uint32_t first = node->attrs;
-    for (int32_t i = 0; i < count; i++) {
-        if (params[i].kind == 't' || params[i].kind == 'r') continue;
-        uint32_t words = params[i].kind == 'L' ? 1 + (uint32_t)graph->words.data[first] : 1;
-        if (word < first + words) {
-            *place = word - first;
-            return &params[i];
-        }
-        first += words;
-    }
-    return NULL;
+    int32_t wanted = (int32_t)(word - node->attrs);
+    AttrWalk at = attr_walk(node_attrs(graph, node));
+    while (attr_next(&at) && wanted >= at.first + at.count)
+        ;
+    *place = wanted - at.first;
+    return at.count ? at.param : NULL;
 }
 
 /* "%0: size of dim 1 was 128, now 96"; "reshape (model.c:41): dims[0] was 128, now 96" */

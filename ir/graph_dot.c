@@ -28,10 +28,11 @@ static void add_quoted(StrBuf *out, const char *text) {
 /* What the node computes: its op, and of a constant its value. */
 static void add_title(StrBuf *out, const Graph *graph, const Node *node) {
     strbuf_add(out, op_info[node->op].name);
-    if (node->op == OP_INPUT) strbuf_addf(out, " %lld", (long long)*node_attrs(graph, node).words);
+    if (node->op == OP_INPUT)
+        strbuf_addf(out, " %lld", (long long)attr_int(node_attrs(graph, node), ATTR_NUMBER));
     if (node->op != OP_CONST) return;
     strbuf_add_char(out, ' ');
-    literal_print(out, (sn_dtype)node->dtype, (uint64_t)*node_attrs(graph, node).words);
+    literal_print(out, (sn_dtype)node->dtype, (uint64_t)node_const(graph, node).word);
 }
 
 static void add_site(StrBuf *out, const Graph *graph, const Node *node) {

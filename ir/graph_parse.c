@@ -497,10 +497,8 @@ static bool read_attr(Parser *p, OpCode op, AttrText *text) {
     const OpParam *params = op_params(op, &n_params);
     Word name = read_name(p);
     int32_t i = 0;
-    while (i < n_params &&
-           !(params[i].kind != 't' && params[i].kind != 'r' && is_word(name, params[i].name)))
-        i++;
-    if (i == n_params || (op == OP_CONST && i == 0))
+    while (i < n_params && !(params[i].attr && is_word(name, params[i].name))) i++;
+    if (i == n_params || params[i].attr == ATTR_BITS)
         return fail(p, name.at, "%s has no attribute '%.*s'", op_info[op].name, shown(name),
                     name.at);
     if (text->count[i]) return fail(p, name.at, "'%s' is given twice", params[i].name);
@@ -528,7 +526,7 @@ static bool read_attrs(Parser *p, OpCode op, AttrList *out) {
     }
     out->count = 0;
     for (int32_t i = 0; i < n_params; i++) {
-        if (params[i].kind == 't' || params[i].kind == 'r') continue;
+        if (!params[i].attr) continue;
         if (!text.count[i]) attr_add_int(out, 0);
         for (int32_t j = 0; j < text.count[i]; j++)
             attr_add_int(out, text.words.words[text.first[i] + j]);
@@ -610,7 +608,8 @@ typedef struct Line {
 static NodeId make_const(Parser *p, const Line *line, sn_error *error) {
     uint64_t bits;
     sn_dtype dtype = (sn_dtype)line->type.dtype;
-    bool weak = line->attrs.words[2] != 0;
+    AttrView attrs = attr_view(OP_CONST, &line->attrs);
+    bool weak = attr_bool(attrs, ATTR_WEAK), hoist = attr_int(attrs, ATTR_HOIST) != CONST_LITERAL;
     if (line->constant == CONST_SIZE)
         return graph_size(p->graph, dtype, line->size, line->site, error);
     if (line->constant == CONST_SCALAR)
@@ -622,7 +621,7 @@ static NodeId make_const(Parser *p, const Line *line, sn_error *error) {
              sn_dtype_name(dtype));
         return NODE_NONE;
     }
-    return graph_const(p->graph, dtype, bits, line->attrs.words[1] != 0, weak, line->site, error);
+    return graph_const(p->graph, dtype, bits, hoist, weak, line->site, error);
 }
 
 /* "0.5", "size s0*4", "scalar 0", "real 0" */
@@ -702,7 +701,7 @@ static bool read_return(Parser *p) {
                 if (!read_node(p, &target)) return false;
                 const Node *input = graph_node(p->graph, target);
                 if (input->op != OP_INPUT) return fail(p, at, "only inputs are written");
-                writes_input = (int32_t)*node_attrs(p->graph, input).words;
+                writes_input = (int32_t)node_attr_int(p->graph, target, ATTR_NUMBER);
             }
             if (!graph_output(p->graph, node, writes_input)) return fail_memory(p);
         } while (accept(p, ","));

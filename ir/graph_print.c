@@ -66,38 +66,37 @@ static void print_value(StrBuf *out, const Graph *graph, const OpParam *param,
 
 /* "0.5", "size s0*4", "scalar 0", "real 0" */
 static void print_constant(StrBuf *out, const Graph *graph, const Node *node) {
-    const int64_t *attrs = node_attrs(graph, node).words;
-    if (attrs[1] == CONST_SIZE) {
+    GraphConst constant = node_const(graph, node);
+    if (constant.kind == CONST_SIZE) {
         strbuf_add(out, "size ");
-        dim_print(out, graph->table, (Dim){attrs[0]});
-    } else if (attrs[1] == CONST_SCALAR || attrs[1] == CONST_REAL) {
-        strbuf_add(out, attrs[1] == CONST_REAL ? "real " : "scalar ");
-        strbuf_add_int(out, attrs[0]);
+        dim_print(out, graph->table, (Dim){constant.word});
+    } else if (constant.kind == CONST_SCALAR || constant.kind == CONST_REAL) {
+        strbuf_add(out, constant.kind == CONST_REAL ? "real " : "scalar ");
+        strbuf_add_int(out, constant.word);
     } else {
-        literal_print(out, (sn_dtype)node->dtype, (uint64_t)attrs[0]);
+        literal_print(out, (sn_dtype)node->dtype, (uint64_t)constant.word);
     }
 }
 
-/* " {axes=[0,1], keepdim=1}"; what is 0 or empty is left out, but for dtypes. A constant's value is
- * printed in front instead. */
+/* What is 0 or empty is left out, but for dtypes. A constant's value stands in front of its attributes,
+ * and says where it comes from. */
+static bool attr_is_shown(const OpParam *param, int64_t word) {
+    if (param->attr == ATTR_BITS) return false;
+    if (param->attr == ATTR_HOIST) return word == CONST_HOISTED;
+    return word != 0 || param->kind == 'y';
+}
+
+/* " {axes=[0,1], keepdim=1}" */
 static void print_attrs(StrBuf *out, const Graph *graph, const Node *node) {
-    int32_t count;
-    const OpParam *params = op_params((OpCode)node->op, &count);
-    const int64_t *word = node_attrs(graph, node).words;
     bool open = false;
-    for (int32_t i = 0; i < count; i++) {
-        char kind = params[i].kind;
-        if (kind == 't' || kind == 'r') continue;
-        bool shown = (*word != 0 || kind == 'y') && !(node->op == OP_CONST && i == 0);
-        if (node->op == OP_CONST && i == 1) shown = *word == CONST_HOISTED;
-        if (shown) {
-            strbuf_add(out, open ? ", " : " {");
-            strbuf_add(out, params[i].name);
-            strbuf_add_char(out, '=');
-            print_value(out, graph, &params[i], word);
-            open = true;
-        }
-        word += kind == 'L' ? 1 + *word : 1;
+    for (AttrWalk at = attr_walk(node_attrs(graph, node)); attr_next(&at);) {
+        const int64_t *word = &at.view.words[at.first];
+        if (!attr_is_shown(at.param, *word)) continue;
+        strbuf_add(out, open ? ", " : " {");
+        strbuf_add(out, at.param->name);
+        strbuf_add_char(out, '=');
+        print_value(out, graph, at.param, word);
+        open = true;
     }
     if (open) strbuf_add_char(out, '}');
 }

@@ -62,15 +62,16 @@ static const char *check_signature(const Graph *graph, const Node *node) {
 
 static const char *check_input(const Graph *graph, NodeId id) {
     const Node *node = graph_node(graph, id);
-    const int64_t *words = node_attrs(graph, node).words;
-    if (node->n_attrs < 2 || node->n_attrs != 2 + words[1] ||
-        (words[1] != 0 && words[1] != node->rank))
-        return "wrong number of attribute words";
-    int64_t number = *node_attrs(graph, node).words;
+    AttrView attrs = node_attrs(graph, node);
+    if (!attr_fits(attrs)) return "wrong number of attribute words";
+    int32_t n_strides;
+    const Dim *strides = attr_dims(attrs, ATTR_STRIDES, &n_strides);
+    if (n_strides && n_strides != node->rank) return "wrong number of strides";
+    int64_t number = attr_int(attrs, ATTR_NUMBER);
     if (number < 0 || number >= graph->inputs.count || graph->inputs.data[number] != id)
         return "not the input of its number";
-    for (int64_t i = 0; i < words[1]; i++)
-        if (!number_is_dim(words[2 + i]) && !dims_has(graph->table, (Dim){words[2 + i]}))
+    for (int32_t i = 0; i < n_strides; i++)
+        if (!number_is_dim(strides[i].word) && !dims_has(graph->table, strides[i]))
             return "a stride outside the table";
     return NULL;
 }
@@ -78,16 +79,18 @@ static const char *check_input(const Graph *graph, NodeId id) {
 static const char *check_const(const Graph *graph, NodeId id) {
     const Node *node = graph_node(graph, id);
     if (node->rank != 0) return "a constant is a scalar";
-    if (node->n_attrs != 3) return "wrong number of attribute words";
-    const int64_t *attrs = node_attrs(graph, node).words;
-    if (attrs[2] & ~(int64_t)1) return "a flag that is neither 0 nor 1";
-    if (attrs[1] < CONST_LITERAL || attrs[1] > CONST_REAL) return "no such kind of constant";
-    if (attrs[1] == CONST_SCALAR || attrs[1] == CONST_REAL) return NULL;
-    if (attrs[1] == CONST_SIZE)
-        return dims_has(graph->table, (Dim){attrs[0]}) ? NULL : "a size that is no expression";
+    AttrView attrs = node_attrs(graph, node);
+    if (!attr_fits(attrs)) return "wrong number of attribute words";
+    int64_t word = attr_int(attrs, ATTR_BITS), kind = attr_int(attrs, ATTR_HOIST);
+    if (attrs.words[attr_word(attrs, ATTR_WEAK)] & ~(int64_t)1)
+        return "a flag that is neither 0 nor 1";
+    if (kind < CONST_LITERAL || kind > CONST_REAL) return "no such kind of constant";
+    if (kind == CONST_SCALAR || kind == CONST_REAL) return NULL;
+    if (kind == CONST_SIZE)
+        return dims_has(graph->table, (Dim){word}) ? NULL : "a size that is no expression";
     uint64_t element = 0;
-    dtype_store((sn_dtype)node->dtype, &element, (uint64_t)attrs[0]);
-    if (dtype_load((sn_dtype)node->dtype, &element) != (uint64_t)attrs[0])
+    dtype_store((sn_dtype)node->dtype, &element, (uint64_t)word);
+    if (dtype_load((sn_dtype)node->dtype, &element) != (uint64_t)word)
         return "bits that are no value of its dtype";
     return NULL;
 }

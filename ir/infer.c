@@ -77,7 +77,7 @@ static sn_status check_attrs(Infer *call) {
     AttrList *attrs = call->attrs;
     if (attrs->count < 0 || attrs->count > ATTR_MOST)
         return infer_refuse(call, SN_ERROR_ARGUMENT, "more than %d attribute words", ATTR_MOST);
-    AttrWalk at = attr_walk(attr_view(call->op, attrs));
+    AttrWalk at = attr_walk(infer_attrs(call));
     while (attr_next(&at)) {
         if (at.count == 0)
             return infer_refuse(call, SN_ERROR_ARGUMENT, "attribute %s is missing or cut off",
@@ -97,9 +97,9 @@ static bool word_is_dim(const Infer *call, int64_t word) {
  * sizes and positions are Dims. */
 static sn_status check_sizes(const Infer *call) {
     if (!call->operands->sizes) return SN_OK;
-    for (AttrWalk at = attr_walk(attr_view(call->op, call->attrs)); attr_next(&at);) {
+    for (AttrWalk at = attr_walk(infer_attrs(call)); attr_next(&at);) {
         if (!at.param->is_size) continue;
-        const int64_t *words = &call->attrs->words[at.first];
+        const int64_t *words = &at.view.words[at.first];
         for (int32_t i = at.param->kind == 'L'; i < at.count; i++)
             if (!word_is_dim(call, words[i]))
                 return infer_refuse(call, SN_ERROR_ARGUMENT, "%s %lld is out of range",
@@ -175,7 +175,8 @@ static DtypePair dtype_rule_i64(const Infer *call) {
 /* Without an attribute `dtype` (input, const) the caller says the type in *result. */
 static DtypePair dtype_rule_attr(const Infer *call) {
     bool given = op_has_attr(call->op, ATTR_DTYPE);
-    sn_dtype d = given ? (sn_dtype)*infer_attr(call, ATTR_DTYPE) : (sn_dtype)call->result->dtype;
+    sn_dtype d =
+        given ? (sn_dtype)attr_int(infer_attrs(call), ATTR_DTYPE) : (sn_dtype)call->result->dtype;
     return (DtypePair){d, d};
 }
 
@@ -304,7 +305,7 @@ static sn_status infer_dtype(Infer *call) {
 
 /* A pointwise op on weak scalars alone is weak itself, but a cast asks for its dtype by name. */
 static bool result_is_weak(const Infer *call) {
-    if (call->op == OP_CONST) return *infer_attr(call, ATTR_WEAK) != 0;
+    if (call->op == OP_CONST) return attr_bool(infer_attrs(call), ATTR_WEAK);
     if (!op_is(call->op, CLASS_POINTWISE) || call->op == OP_CAST) return false;
     for (int32_t i = 0; i < call->n_inputs; i++) {
         const TensorType *type = infer_input(call, i);

@@ -72,9 +72,12 @@ static inline int64_t infer_clamp(int64_t number) {
     return number > SIZE_MOST ? SIZE_MOST : number < -SIZE_MOST ? -SIZE_MOST : number;
 }
 
-/* Word of an attribute; the words of a list, and its length. */
+/* The attributes, to read. */
+static inline AttrView infer_attrs(const Infer *call) {
+    return attr_view(call->op, call->attrs);
+}
+/* Word of an attribute, to normalise; the words of a list, and its length. */
 int64_t *infer_attr(const Infer *call, AttrName name);
-double infer_attr_double(const Infer *call, AttrName name);
 int64_t *infer_list(const Infer *call, AttrName name, int32_t *count);
 /* The same for lists and words that may be expressions. */
 Dim *infer_dim(const Infer *call, AttrName name);

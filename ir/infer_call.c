@@ -112,16 +112,8 @@ sn_status infer_refuse_types(const Infer *call, sn_status status, const char *fo
 
 /* ---- attributes ----------------------------------------------------------------------------- */
 
-static AttrView view_of(const Infer *call) {
-    return attr_view(call->op, call->attrs);
-}
-
 int64_t *infer_attr(const Infer *call, AttrName name) {
-    return &call->attrs->words[attr_word(view_of(call), name)];
-}
-
-double infer_attr_double(const Infer *call, AttrName name) {
-    return attr_double(view_of(call), name);
+    return &call->attrs->words[attr_word(infer_attrs(call), name)];
 }
 
 int64_t *infer_list(const Infer *call, AttrName name, int32_t *count) {

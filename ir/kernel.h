@@ -221,7 +221,7 @@ sn_status kbuilder_finish(KBuilder *b, Kernel *kernel, sn_error *error);
  * with double attributes, which decompose replaces; inputs already in the compute type: f32, f64,
  * integers, bool) into primitives. attrs as in the graph. `dtype` is the result's. */
 KValue scalar_expand(KBuilder *b, OpCode op, sn_dtype dtype, const KValue *inputs, int32_t n_inputs,
-                     const int64_t *attrs, sn_error *error);
+                     AttrView attrs, sn_error *error);
 /* Value of a primitive on constants, bit for bit what every back end computes. in_dtype: of in[0]
  * (WHERE: of the condition). */
 uint64_t scalar_eval(OpCode op, sn_dtype dtype, sn_dtype in_dtype, const uint64_t in[3]);

@@ -14,10 +14,10 @@
 
 /* What an expander works on. */
 typedef struct Operands {
-    const KValue *in;     /* the inputs, KVALUE_NONE where absent */
-    const int64_t *attrs; /* attribute words */
-    sn_dtype dtype;       /* of the result */
-    sn_dtype type;        /* of the inputs (WHERE: of the choices) */
+    const KValue *in; /* the inputs, KVALUE_NONE where absent */
+    AttrView attrs;   /* attributes */
+    sn_dtype dtype;   /* of the result */
+    sn_dtype type;    /* of the inputs (WHERE: of the choices) */
 } Operands;
 
 typedef KValue Expander(KBuilder *b, const Operands *o);
@@ -174,7 +174,7 @@ static KValue expand_bitwise_not(KBuilder *b, const Operands *o) {
     return k_int2(b, OP_BITWISE_XOR, o->in[0], o->type == SN_BOOL ? 1 : -1);
 }
 static KValue expand_cast(KBuilder *b, const Operands *o) {
-    return kb_cast(b, (sn_dtype)o->attrs[0], o->in[0]);
+    return kb_cast(b, (sn_dtype)attr_int(o->attrs, ATTR_DTYPE), o->in[0]);
 }
 
 /* ---- activations -------- */
@@ -222,7 +222,7 @@ static KValue expand_logsigmoid(KBuilder *b, const Operands *o) {
 static KValue expand_gelu(KBuilder *b, const Operands *o) {
     KValue x = o->in[0];
     KValue inner;
-    if (o->attrs[0] == 0) {
+    if (attr_int(o->attrs, ATTR_FORM) == 0) {
         inner = k_erf(b, k_num2(b, OP_MUL, x, 0.70710678118654752));
     } else {
         KValue cube = k_mul(b, k_mul(b, x, x), x);
@@ -392,18 +392,10 @@ static KValue expand_primitive(KBuilder *b, OpCode op, const KValue *in, int32_t
     return kb_op3(b, op, in[0], in[1], in[2]);
 }
 
-/* Tensor parameters in an op's signature. */
-static int32_t tensor_count(OpCode op) {
-    int32_t count, tensors = 0;
-    const OpParam *params = op_params(op, &count);
-    for (int32_t i = 0; i < count; i++) tensors += params[i].kind == 't';
-    return tensors;
-}
-
 KValue scalar_expand(KBuilder *b, OpCode op, sn_dtype dtype, const KValue *inputs, int32_t n_inputs,
-                     const int64_t *attrs, sn_error *error) {
+                     AttrView attrs, sn_error *error) {
     if ((uint32_t)op >= OP_COUNT || !(expanders[op] || op_has(op, F_PRIM)) ||
-        n_inputs != tensor_count(op) || n_inputs < 1) {
+        n_inputs != op_operands(op)->count || n_inputs < 1) {
         error_set(error, SN_ERROR_INTERNAL, "scalar_expand: %s with %d inputs is no scalar op",
                   (uint32_t)op < OP_COUNT ? op_info[op].name : "?", (int)n_inputs);
         return KVALUE_NONE;

@@ -29,8 +29,9 @@ static sn_status shape_dims(Infer *call) {
 /* Elements start, start + step, … before end. Fractions count here also where the dtype is an
  * integer, as in NumPy and PyTorch 2; the elements then lose theirs. */
 static sn_status shape_arange(Infer *call) {
-    double start = infer_attr_double(call, ATTR_START), end = infer_attr_double(call, ATTR_END);
-    double step = infer_attr_double(call, ATTR_STEP);
+    double start = attr_double(infer_attrs(call), ATTR_START),
+           end = attr_double(infer_attrs(call), ATTR_END);
+    double step = attr_double(infer_attrs(call), ATTR_STEP);
     if (!isfinite(start) || !isfinite(end) || !isfinite(step))
         return infer_refuse(call, SN_ERROR_ARGUMENT, "start, end and step must be finite");
     if (step == 0) return infer_refuse(call, SN_ERROR_ARGUMENT, "step must not be 0");
@@ -82,7 +83,7 @@ static sn_status shape_reduce(Infer *call) {
         mask = (1u << x->rank) - 1;
         INFER_TRY(infer_set_axes(call, ATTR_AXES, mask));
     }
-    bool keepdim = *infer_attr(call, ATTR_KEEPDIM) != 0;
+    bool keepdim = attr_bool(infer_attrs(call), ATTR_KEEPDIM);
     Dim dims[SN_MAX_RANK];
     int32_t rank = 0;
     for (int32_t i = 0; i < x->rank; i++) {
@@ -208,7 +209,7 @@ static sn_status shape_cross_entropy(Infer *call) {
     if (target->rank != rank || !dims_equal(call->table, target->dims, dims, rank))
         return infer_refuse_types(call, SN_ERROR_SHAPE,
                                   "target must have the shape of x without axis %d", (int)classes);
-    bool each = *infer_attr(call, ATTR_REDUCTION) == REDUCTION_NONE;
+    bool each = attr_int(infer_attrs(call), ATTR_REDUCTION) == REDUCTION_NONE;
     return infer_set_dims(call, dims, each ? rank : 0);
 }
 
@@ -216,7 +217,7 @@ static sn_status shape_cross_entropy(Infer *call) {
 static sn_status check_mask(Infer *call, Dim keys) {
     const TensorType *mask = infer_input(call, 3);
     if (type_absent(mask)) return SN_OK;
-    if (*infer_attr(call, ATTR_CAUSAL))
+    if (attr_bool(infer_attrs(call), ATTR_CAUSAL))
         return infer_refuse(call, SN_ERROR_ARGUMENT, "a mask and causal exclude each other");
     if (mask->dtype != SN_BOOL && mask->dtype != infer_input(call, 0)->dtype)
         return infer_refuse_types(call, SN_ERROR_DTYPE, "mask must be bool or have query's dtype");
@@ -316,7 +317,7 @@ static sn_status check_triangle(Infer *call) {
 }
 
 static sn_status check_dropout(Infer *call) {
-    double p = infer_attr_double(call, ATTR_P);
+    double p = attr_double(infer_attrs(call), ATTR_P);
     if (p >= 0 && p <= 1) return SN_OK;
     return infer_refuse(call, SN_ERROR_ARGUMENT, "p is %g, which is no probability", p);
 }

@@ -493,7 +493,7 @@ sn_status shape_embedding(Infer *call) {
 }
 
 sn_status shape_one_hot(Infer *call) {
-    int64_t classes = *infer_attr(call, ATTR_CLASSES);
+    int64_t classes = attr_int(infer_attrs(call), ATTR_CLASSES);
     if (classes < 1)
         return infer_refuse(call, SN_ERROR_ARGUMENT, "classes is %lld, but must be at least 1",
                             (long long)classes);

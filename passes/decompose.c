@@ -28,11 +28,11 @@ static bool looks_nothing_up(const Rewrite *r, OpCode op, const NodeId *inputs,
         type->dtype = rw_type(r, inputs[0]).dtype;
     } else if (op == OP_INDEX_SELECT) {
         *type = rw_type(r, inputs[0]);
-        type->dims[attrs->words[0]] = rw_type(r, inputs[1]).dims[0];
+        type->dims[attr_int(attr_view(op, attrs), ATTR_AXIS)] = rw_type(r, inputs[1]).dims[0];
     } else if (op == OP_ONE_HOT) {
         *type = rw_type(r, inputs[0]);
         type->dtype = SN_I64;
-        type->dims[type->rank++] = (Dim){attrs->words[0]};
+        type->dims[type->rank++] = attr_dim(attr_view(op, attrs), ATTR_CLASSES);
     } else {
         return false;
     }

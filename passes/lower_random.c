@@ -86,7 +86,7 @@ static KValue expand(Draw *d, OpCode op, KValue x) {
     if (l->failed) return KVALUE_NONE;
     int32_t depth = lower_depth(l, x);
     kbuilder_at(l->builder, l->regions[depth]);
-    KValue value = scalar_expand(l->builder, op, d->dtype, &x, 1, NULL, l->context->error);
+    KValue value = scalar_expand(l->builder, op, d->dtype, &x, 1, (AttrView){0}, l->context->error);
     return value == KVALUE_NONE ? lower_fail(l, "a draw could not be expanded")
                                 : lower_depth_at(l, value, depth);
 }

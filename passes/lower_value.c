@@ -301,24 +301,23 @@ static KValue load(Lower *l, NodeId node, const IndexExpr *index) {
 
 static KValue constant(Lower *l, NodeId id) {
     const Node *node = graph_node(l->graph, id);
-    const int64_t *attrs = node_attrs(l->graph, node).words;
+    GraphConst c = node_const(l->graph, node);
     sn_dtype dtype = (sn_dtype)node->dtype;
-    if (attrs[1]) {
+    if (c.kind != CONST_LITERAL) {
         sn_dtype word = dtype_compute(dtype); /* parameter words hold compute types */
-        uint64_t bits = (uint64_t)attrs[0];
-        if (word != dtype && attrs[1] == CONST_HOISTED) bits = dtype_bits_cast(word, dtype, bits);
-        bool real = attrs[1] == CONST_REAL;
-        KCoef param = attrs[1] == CONST_SIZE ? lower_param_as(l, (Dim){attrs[0]}, dtype)
-                      : real || attrs[1] == CONST_SCALAR
-                          ? lower_scalar(l, (uint32_t)attrs[0], real, dtype)
+        uint64_t bits = (uint64_t)c.word;
+        if (word != dtype && c.kind == CONST_HOISTED) bits = dtype_bits_cast(word, dtype, bits);
+        bool real = c.kind == CONST_REAL;
+        KCoef param = c.kind == CONST_SIZE ? lower_param_as(l, (Dim){c.word}, dtype)
+                      : real || c.kind == CONST_SCALAR
+                          ? lower_scalar(l, (uint32_t)c.word, real, dtype)
                           : lower_bits(l, (int64_t)bits);
         KValue value = param_at(l, word, param);
         if (word == dtype || l->failed) return value;
         return lower_depth_at(l, kb_cast(l->builder, dtype, value), DEPTH_ITEM);
     }
     kbuilder_at(l->builder, l->regions[DEPTH_ITEM]);
-    return lower_depth_at(l, kb_const(l->builder, (sn_dtype)node->dtype, (uint64_t)attrs[0]),
-                          DEPTH_ITEM);
+    return lower_depth_at(l, kb_const(l->builder, dtype, (uint64_t)c.word), DEPTH_ITEM);
 }
 
 /* Mode fast: a product that is added to something, or subtracted, becomes one multiply-add, which
@@ -355,7 +354,7 @@ static KValue pointwise(Lower *l, NodeId id, const IndexExpr *index) {
     KValue value = contracted(l, node, in);
     if (value == KVALUE_NONE)
         value = scalar_expand(l->builder, (OpCode)node->op, (sn_dtype)node->dtype, in,
-                              node->n_inputs, node_attrs(l->graph, node).words, l->context->error);
+                              node->n_inputs, node_attrs(l->graph, node), l->context->error);
     return lower_depth_at(l, value, depth);
 }
 

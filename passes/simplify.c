@@ -44,16 +44,8 @@ NodeId graph_copy_node(const Graph *from, NodeId id, Graph *to, const NodeId *ma
     AttrList attrs;
     attr_copy(&attrs, node_attrs(from, node));
     NodeId copy;
-    if (node->op == OP_CONST && attrs.words[1] == CONST_SIZE)
-        copy = graph_size(to, (sn_dtype)node->dtype, (Dim){attrs.words[0]}, site, error);
-    else if (node->op == OP_CONST && attrs.words[1] == CONST_SCALAR)
-        copy = graph_scalar(to, (sn_dtype)node->dtype, (uint32_t)attrs.words[0],
-                            attrs.words[2] != 0, site, error);
-    else if (node->op == OP_CONST && attrs.words[1] == CONST_REAL)
-        copy = graph_real(to, (sn_dtype)node->dtype, (uint32_t)attrs.words[0], site, error);
-    else if (node->op == OP_CONST)
-        copy = graph_const(to, (sn_dtype)node->dtype, (uint64_t)attrs.words[0], attrs.words[1] != 0,
-                           attrs.words[2] != 0, site, error);
+    if (node->op == OP_CONST)
+        copy = graph_constant(to, (sn_dtype)node->dtype, node_const(from, node), site, error);
     else
         copy = graph_emit(to, (OpCode)node->op, inputs, node->n_inputs, &attrs, site, error);
     if (inputs != few) mem_free(inputs);

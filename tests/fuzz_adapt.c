@@ -122,31 +122,51 @@ static void follow_constants(Adapter *a, int32_t number) {
     }
 }
 
-/* Attributes that are sizes or positions, by op. */
+/* Attributes that are sizes or positions, by op; lists alone. */
 static const struct {
-    OpCode op;     /* whose words */
-    int32_t first; /* the first of them */
-    int32_t count; /* how many; 0: a list behind its length; -1: a double */
+    OpCode op;       /* whose */
+    AttrName attr;   /* which */
+    AttrName second; /* another, of the same axis */
 } sized[] = {
-    {OP_RESHAPE, 0, 0},  {OP_EXPAND, 0, 0},  {OP_FULL, 0, 0},    {OP_RAND, 0, 0}, {OP_RANDN, 0, 0},
-    {OP_PAD, 0, 0},      {OP_NARROW, 1, 2},  {OP_SELECT, 1, 1},  {OP_TRIL, 0, 1}, {OP_TRIU, 0, 1},
-    {OP_DIAGONAL, 0, 1}, {OP_ONE_HOT, 0, 1}, {OP_ARANGE, 1, -1},
+    {OP_RESHAPE, ATTR_DIMS, ATTR_NONE},    {OP_EXPAND, ATTR_DIMS, ATTR_NONE},
+    {OP_FULL, ATTR_DIMS, ATTR_NONE},       {OP_RAND, ATTR_DIMS, ATTR_NONE},
+    {OP_RANDN, ATTR_DIMS, ATTR_NONE},      {OP_PAD, ATTR_PADS, ATTR_NONE},
+    {OP_NARROW, ATTR_START, ATTR_LENGTH},  {OP_SELECT, ATTR_INDEX, ATTR_NONE},
+    {OP_TRIL, ATTR_DIAGONAL, ATTR_NONE},   {OP_TRIU, ATTR_DIAGONAL, ATTR_NONE},
+    {OP_DIAGONAL, ATTR_OFFSET, ATTR_NONE}, {OP_ONE_HOT, ATTR_CLASSES, ATTR_NONE},
+    {OP_ARANGE, ATTR_END, ATTR_NONE},
 };
 
 /* Dims of a list; what is left of a reshape may as well be -1. */
-static void follow_list(Adapter *a, int32_t number) {
+static void follow_list(Adapter *a, int32_t number, AttrName list) {
     FuzzStep *step = &a->program->steps[number];
+    int32_t count, first = attr_word(fuzz_view(step), list) + 1;
+    attr_list(fuzz_view(step), list, &count);
     bool open = step->op == OP_RESHAPE;
-    for (int64_t i = 0; i < step->words[0]; i++) open = open && step->words[1 + i] > 0;
-    for (int32_t i = 0; i < step->words[0]; i++) {
-        int64_t word = step->words[1 + i];
+    for (int32_t i = 0; i < count; i++) open = open && step->words[first + i] > 0;
+    for (int32_t i = 0; i < count; i++) {
+        int64_t word = step->words[first + i];
         int32_t before = step->n_follows;
         if (word < 0 || (word < 2 && chance(a, 85)) || chance(a, 8)) continue;
-        follow_word(a, number, 1 + i, i, false);
+        follow_word(a, number, first + i, i, false);
         if (!open || (step->n_follows > before && chance(a, 80))) continue;
         step->n_follows = before;
-        step->words[1 + i] = -1;
+        step->words[first + i] = -1;
         open = false;
+    }
+}
+
+/* A size or position, and a second one. */
+static void follow_sized(Adapter *a, int32_t number, AttrName attr, AttrName second) {
+    AttrView view = fuzz_view(&a->program->steps[number]);
+    int64_t axis = second ? attr_int(view, ATTR_AXIS) : -1;
+    if (attr_is(view.op, attr, "L")) {
+        follow_list(a, number, attr);
+    } else if (attr_is(view.op, attr, "d")) {
+        follow_word(a, number, attr_word(view, attr), -1, true);
+    } else {
+        if (chance(a, 85)) follow_word(a, number, attr_word(view, attr), axis, false);
+        if (second && chance(a, 85)) follow_word(a, number, attr_word(view, second), axis, false);
     }
 }
 
@@ -186,15 +206,8 @@ static void follow_step(Adapter *a, int32_t number) {
         if (step->words[i] == SN_INDEX_RANGE && chance(a, 70))
             follow_word(a, number, i + 2, i / 4, false);
     }
-    for (size_t i = 0; i < sizeof sized / sizeof *sized && step->kind == FUZZ_OP; i++) {
-        if (sized[i].op != step->op) continue;
-        if (sized[i].count == 0) follow_list(a, number);
-        for (int32_t j = 0; j < sized[i].count; j++)
-            if (chance(a, 85))
-                follow_word(a, number, sized[i].first + j, sized[i].count > 1 ? step->words[0] : -1,
-                            false);
-        if (sized[i].count < 0) follow_word(a, number, sized[i].first, -1, true);
-    }
+    for (size_t i = 0; i < sizeof sized / sizeof *sized && step->kind == FUZZ_OP; i++)
+        if (sized[i].op == step->op) follow_sized(a, number, sized[i].attr, sized[i].second);
 }
 
 /* ---- steps on conditions -------------------------------------------------------------------- */

@@ -247,7 +247,7 @@ static void random_attrs(Breaker *b, FuzzStep *step) {
     const OpParam *params = op_params(step->op, &n_params);
     for (int32_t i = 0; i < n_params; i++) {
         char kind = params[i].kind;
-        if (kind == 't' || kind == 'r') continue;
+        if (!params[i].attr) continue;
         int64_t count = kind == 'L' ? fuzz_below(&b->random, 5) : 0;
         int64_t *words = step->words + step->n_words;
         double real = (double)fuzz_below(&b->random, 9) / 2 - 1;

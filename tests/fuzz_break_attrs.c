@@ -24,18 +24,14 @@ static int32_t rank_of(const Breaker *b) {
     return value >= 0 && b->values[value] ? b->values[value]->rank : 0;
 }
 
-static bool is_axis(const OpParam *param) {
-    return strncmp(param->name, "axis", 4) == 0;
-}
-
-/* One of the step's attributes of these kinds, and, where `name` is not NULL, of that name: its
+/* One of the step's attributes of these kinds, and, where `name` is not ATTR_NONE, of that name: its
  * parameter, NULL if there is none, and its words. */
-static const OpParam *find(Breaker *b, const char *kinds, const char *name, int64_t **words) {
+static const OpParam *find(Breaker *b, const char *kinds, AttrName name, int64_t **words) {
     FuzzAttr attrs[OP_MOST_PARAMS], fitting[OP_MOST_PARAMS];
     int32_t n = fuzz_attrs(step_of(b), attrs), found = 0;
     for (int32_t i = 0; i < n; i++) {
         const OpParam *param = attrs[i].param;
-        if (strchr(kinds, param->kind) && (!name || strcmp(name, param->name) == 0))
+        if (strchr(kinds, param->kind) && (!name || param->attr == name))
             fitting[found++] = attrs[i];
     }
     if (!found) return NULL;
@@ -75,7 +71,7 @@ bool break_axis(Breaker *b) {
     int32_t n = fuzz_attrs(step_of(b), attrs);
     bool any = false;
     for (int32_t i = 0; i < n; i++) {
-        if (attrs[i].param->kind != 'l' || !is_axis(attrs[i].param)) continue;
+        if (attrs[i].param->kind != 'l' || !fuzz_is_axis(attrs[i].param)) continue;
         int64_t *word = &step_of(b)->words[attrs[i].at];
         *word = any && fuzz_chance(&b->random, 50) ? word[-1] : wrong_axis(b); /* twice the same */
         any = true;
@@ -85,7 +81,7 @@ bool break_axis(Breaker *b) {
 
 bool break_axes(Breaker *b) {
     int64_t *axes;
-    if (!find(b, "L", "axes", &axes)) return false;
+    if (!find(b, "L", ATTR_AXES, &axes)) return false;
     if (axes[0] && fuzz_chance(&b->random, 15)) { /* a permutation of too few */
         drop_last(b, axes);
         return true;
@@ -117,7 +113,7 @@ static bool large_dims(Breaker *b, int64_t *dims) {
 bool break_dims(Breaker *b) {
     static const int64_t sizes[] = {-1, -2, -7, 0, 1, 3, 11, INT64_MIN};
     int64_t *dims;
-    if (!find(b, "L", "dims", &dims)) return false;
+    if (!find(b, "L", ATTR_DIMS, &dims)) return false;
     if (fuzz_chance(&b->random, 35)) return large_dims(b, dims);
     int64_t *entry = dims[0] && fuzz_chance(&b->random, 70)
                          ? dims + 1 + fuzz_below(&b->random, dims[0])
@@ -131,7 +127,7 @@ bool break_dims(Breaker *b) {
 bool break_pads(Breaker *b) {
     static const int64_t pads[] = {-1000, HUGE_SIZE, INT64_MAX, INT64_MIN, -3};
     int64_t *list;
-    if (!find(b, "L", "pads", &list)) return false;
+    if (!find(b, "L", ATTR_PADS, &list)) return false;
     int64_t wanted = fuzz_chance(&b->random, 50) ? list[0] + 1 : 2 * rank_of(b) + 2;
     bool count = fuzz_chance(&b->random, 50) || !list[0];
     while (count && list[0] < wanted)
@@ -149,7 +145,7 @@ bool break_number(Breaker *b) {
     static const double reals[] = {-1, 1.5, 0, 1e300, -1e300, (double)NAN, (double)INFINITY};
     int64_t *word;
     double real = PICK(b, reals);
-    const OpParam *param = find(b, "ld", NULL, &word);
+    const OpParam *param = find(b, "ld", ATTR_NONE, &word);
     if (!param) return false;
     *word = PICK(b, integers);
     if (param->kind == 'd') memcpy(word, &real, sizeof real);
@@ -159,7 +155,7 @@ bool break_number(Breaker *b) {
 bool break_enumeration(Breaker *b) {
     static const int64_t values[] = {2, 3, 9, 10, -1, 77, INT32_MAX, INT32_MIN, SN_I32, SN_BOOL};
     int64_t *word;
-    if (!find(b, "ey", NULL, &word)) return false;
+    if (!find(b, "ey", ATTR_NONE, &word)) return false;
     *word = PICK(b, values);
     return true;
 }
@@ -170,7 +166,7 @@ bool break_list(Breaker *b) {
     FuzzStep *step = step_of(b);
     int64_t *list;
     bool has = step->kind == FUZZ_INDEX_VIEW || step->kind == FUZZ_SPLIT ||
-               find(b, "L", NULL, &list) != NULL;
+               find(b, "L", ATTR_NONE, &list) != NULL;
     step->fault = (FuzzFault)(FUZZ_LIST_NULL + fuzz_below(&b->random, 3));
     return has;
 }

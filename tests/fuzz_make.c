@@ -304,19 +304,19 @@ static int32_t random_axes(Maker *m, int32_t rank, int64_t *axes) {
 
 /* ---- attributes from a signature ------------------------------------------------------------ */
 
-static double named_real(Maker *m, const char *name) {
+static double named_real(Maker *m, AttrName name) {
     static const struct {
-        const char *name; /* of the attribute */
+        AttrName name;    /* the attribute */
         double values[4]; /* likely ones */
     } known[] = {
-        {"slope", {0.01, 0.2, 0, -0.5}}, {"alpha", {1, 0.5, 2, 1}},
-        {"beta", {1, 2, 0.5, 1}},        {"threshold", {20, 5, 1, 20}},
-        {"low", {-1, 0, -2, 1}},         {"high", {1, 6, 0, 2}},
-        {"p", {0.5, 0.1, 0, 1}},         {"eps", {1e-5, 1e-12, 0.1, 0}},
-        {"correction", {0, 1, 1, 2.5}},  {"scale", {0, 0, 0.5, 2}},
+        {ATTR_SLOPE, {0.01, 0.2, 0, -0.5}}, {ATTR_ALPHA, {1, 0.5, 2, 1}},
+        {ATTR_BETA, {1, 2, 0.5, 1}},        {ATTR_THRESHOLD, {20, 5, 1, 20}},
+        {ATTR_LOW, {-1, 0, -2, 1}},         {ATTR_HIGH, {1, 6, 0, 2}},
+        {ATTR_P, {0.5, 0.1, 0, 1}},         {ATTR_EPS, {1e-5, 1e-12, 0.1, 0}},
+        {ATTR_CORRECTION, {0, 1, 1, 2.5}},  {ATTR_SCALE, {0, 0, 0.5, 2}},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(known[i].name, name) == 0) return known[i].values[below(m, 4)];
+        if (known[i].name == name) return known[i].values[below(m, 4)];
     return random_real(m);
 }
 
@@ -331,11 +331,10 @@ static void default_attrs(Maker *m, FuzzStep *step, int32_t rank) {
             add_list(step, axes, random_axes(m, rank, axes));
             break;
         case 'l':
-            add_word(step, strncmp(params[i].name, "axis", 4) == 0 ? random_axis(m, rank)
-                                                                   : below(m, 5) - 2);
+            add_word(step, fuzz_is_axis(&params[i]) ? random_axis(m, rank) : below(m, 5) - 2);
             break;
         case 'd':
-            add_real(step, named_real(m, params[i].name));
+            add_real(step, named_real(m, (AttrName)params[i].attr));
             break;
         case 'b':
             add_word(step, below(m, 2));
@@ -713,7 +712,7 @@ static bool recipe_attention(Maker *m, FuzzStep *step) {
                                           query + rank - 2)))
         return false;
     add_word(step, !masked && chance(m, 50));
-    add_real(step, named_real(m, "scale"));
+    add_real(step, named_real(m, ATTR_SCALE));
     return true;
 }
 

@@ -201,14 +201,10 @@ static int32_t faulty_list(FuzzFault fault, const int64_t **list, int32_t count)
 }
 
 int32_t fuzz_attrs(const FuzzStep *step, FuzzAttr *attrs) {
-    int32_t n_params, at = 0, count = 0;
+    int32_t count = 0;
     if (step->kind != FUZZ_OP && step->kind != FUZZ_INPLACE) return 0;
-    const OpParam *params = op_params(step->op, &n_params);
-    for (int32_t i = 0; i < n_params && at < step->n_words; i++) {
-        if (params[i].kind == 't' || params[i].kind == 'r') continue;
-        attrs[count++] = (FuzzAttr){&params[i], at};
-        at += params[i].kind == 'L' ? (int32_t)step->words[at] + 1 : 1;
-    }
+    for (AttrWalk at = attr_walk(fuzz_view(step)); attr_next(&at) && at.count;)
+        attrs[count++] = (FuzzAttr){at.param, at.first};
     return count;
 }
 

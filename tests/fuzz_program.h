@@ -222,6 +222,14 @@ bool fuzz_make_inputs(const FuzzProgram *program, int64_t shift, sn_tensor **blo
 sn_tensor *fuzz_released(void);
 /* Adds a dense input with a block of its own; its value, or -1 where there is no room. */
 int32_t fuzz_add_input(FuzzProgram *program, FuzzBlock block, int32_t rank, const int64_t *dims);
+/* Attribute words of an OP or INPLACE step. */
+static inline AttrView fuzz_view(const FuzzStep *step) {
+    return (AttrView){step->op, step->n_words, step->words};
+}
+/* Is that parameter one axis? */
+static inline bool fuzz_is_axis(const OpParam *param) {
+    return param->attr == ATTR_AXIS || param->attr == ATTR_AXIS0 || param->attr == ATTR_AXIS1;
+}
 /* Attributes of an OP or INPLACE step, as far as it has words for them; none of other kinds. At most
  * OP_MOST_PARAMS; returns how many. */
 int32_t fuzz_attrs(const FuzzStep *step, FuzzAttr *attrs);

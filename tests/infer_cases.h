@@ -100,29 +100,27 @@ static inline void read_attrs(const char *p, AttrList *attrs) {
 }
 
 static inline void print_attrs(OpCode op, const AttrList *attrs, char *out, size_t size) {
-    int32_t n_params, at = 0;
     size_t used = 0;
-    const OpParam *params = op_params(op, &n_params);
+    AttrWalk at = attr_walk(attr_view(op, attrs));
     out[0] = 0;
-    for (int32_t i = 0; i < n_params; i++) {
-        if (params[i].kind == 't' || params[i].kind == 'r') continue;
+    while (attr_next(&at)) {
         const char *gap = used ? " " : "";
-        int64_t word = attrs->words[at++];
-        if (params[i].kind == 'd') {
+        const int64_t *words = &attrs->words[at.first], word = words[0];
+        if (at.param->kind == 'd') {
             double value;
             memcpy(&value, &word, sizeof value);
             used += (size_t)snprintf(out + used, size - used, "%sd%g", gap, value);
-        } else if (params[i].kind == 'L') {
+        } else if (at.param->kind == 'L') {
             used += (size_t)snprintf(out + used, size - used, "%s[", gap);
             for (int64_t k = 0; k < word; k++)
                 used += (size_t)snprintf(out + used, size - used, "%s%lld", k ? "," : "",
-                                         (long long)attrs->words[at++]);
+                                         (long long)words[1 + k]);
             used += (size_t)snprintf(out + used, size - used, "]");
         } else {
             used += (size_t)snprintf(out + used, size - used, "%s%lld", gap, (long long)word);
         }
     }
-    assert_int_equal(at, attrs->count);
+    assert_int_equal(at.first, attrs->count);
 }
 
 static inline void assert_type(const TensorType *type, const char *expected) {

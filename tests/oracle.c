@@ -123,7 +123,7 @@ OracleStatus oracle_apply(OpCode op, const OracleTensor *inputs, int32_t n_input
 }
 
 static OracleStatus constant(const Graph *graph, NodeId id, OracleTensor *value) {
-    uint64_t bits = (uint64_t)node_attr_int(graph, id, ATTR_BITS);
+    uint64_t bits = (uint64_t)node_const(graph, graph_node(graph, id)).word;
     oracle_put(value, 0, read_element(value->dtype, &bits));
     return ORACLE_OK;
 }
@@ -147,8 +147,8 @@ static OracleStatus interpret(const Graph *graph, NodeId id, OracleTensor *value
         exact = exact && operands[i].exact;
         if (node_type(graph, input).strength == STRENGTH_WEAK) weak |= 1u << i;
     }
-    AttrList attrs = {.count = node->n_attrs};
-    memcpy(attrs.words, node_attrs(graph, node).words, sizeof(int64_t) * node->n_attrs);
+    AttrList attrs;
+    attr_copy(&attrs, node_attrs(graph, node));
     OracleStatus status =
         oracle_apply((OpCode)node->op, operands, node->n_inputs, weak, &attrs, value);
     value->exact = value->exact && exact;

@@ -122,31 +122,24 @@ void oracle_put_real(OracleTensor *out, int64_t i, long double value, long doubl
 
 /* ---- attributes ----------------------------------------------------------------------------- */
 
-static const int64_t *find_attr(const OracleCall *call, const char *name) {
-    int32_t n_params, at = 0;
-    const OpParam *params = op_params(call->op, &n_params);
-    for (int32_t i = 0; i < n_params; i++) {
-        if (params[i].kind == 't' || params[i].kind == 'r') continue;
-        if (strcmp(params[i].name, name) == 0) return call->attrs->words + at;
-        at += params[i].kind == 'L' ? (int32_t)call->attrs->words[at] + 1 : 1;
-    }
-    return NULL;
+static AttrView attrs_of(const OracleCall *call) {
+    return attr_view(call->op, call->attrs);
 }
 
-int64_t oracle_int(const OracleCall *call, const char *name) {
-    return *find_attr(call, name);
+int64_t oracle_int(const OracleCall *call, AttrName name) {
+    return attr_int(attrs_of(call), name);
 }
 
-double oracle_double(const OracleCall *call, const char *name) {
-    double value;
-    memcpy(&value, find_attr(call, name), sizeof value);
-    return value;
+bool oracle_bool(const OracleCall *call, AttrName name) {
+    return attr_bool(attrs_of(call), name);
 }
 
-const int64_t *oracle_list(const OracleCall *call, const char *name, int32_t *count) {
-    const int64_t *words = find_attr(call, name);
-    *count = (int32_t)words[0];
-    return words + 1;
+double oracle_double(const OracleCall *call, AttrName name) {
+    return attr_double(attrs_of(call), name);
+}
+
+const int64_t *oracle_list(const OracleCall *call, AttrName name, int32_t *count) {
+    return attr_list(attrs_of(call), name, count);
 }
 
 bool oracle_absent(const OracleCall *call, int32_t input) {

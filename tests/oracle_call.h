@@ -51,9 +51,10 @@ void oracle_put(OracleTensor *out, int64_t i, OracleNumber x);
 /* out[i] := value, within bound; an integer result is not meant. */
 void oracle_put_real(OracleTensor *out, int64_t i, long double value, long double bound);
 
-int64_t oracle_int(const OracleCall *call, const char *name);
-double oracle_double(const OracleCall *call, const char *name);
-const int64_t *oracle_list(const OracleCall *call, const char *name, int32_t *count);
+int64_t oracle_int(const OracleCall *call, AttrName name);
+bool oracle_bool(const OracleCall *call, AttrName name);
+double oracle_double(const OracleCall *call, AttrName name);
+const int64_t *oracle_list(const OracleCall *call, AttrName name, int32_t *count);
 bool oracle_absent(const OracleCall *call, int32_t input);
 
 void oracle_unravel(int64_t flat, const int64_t *dims, int32_t rank, int64_t *index);

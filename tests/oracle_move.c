@@ -20,12 +20,12 @@ typedef void Source(const OracleCall *call, const int64_t *index, int64_t *from)
 
 static void from_permute(const OracleCall *call, const int64_t *index, int64_t *from) {
     int32_t count;
-    const int64_t *axes = oracle_list(call, "axes", &count);
+    const int64_t *axes = oracle_list(call, ATTR_AXES, &count);
     for (int32_t i = 0; i < count; i++) from[axes[i]] = index[i];
 }
 
 static void from_transpose(const OracleCall *call, const int64_t *index, int64_t *from) {
-    int64_t a = oracle_int(call, "axis0"), b = oracle_int(call, "axis1");
+    int64_t a = oracle_int(call, ATTR_AXIS0), b = oracle_int(call, ATTR_AXIS1);
     memcpy(from, index, sizeof(int64_t) * (size_t)call->in[0].rank);
     if (call->in[0].rank == 0) return;
     from[a] = index[b];
@@ -34,28 +34,28 @@ static void from_transpose(const OracleCall *call, const int64_t *index, int64_t
 
 static void from_slice(const OracleCall *call, const int64_t *index, int64_t *from) {
     int32_t count;
-    const int64_t *starts = oracle_list(call, "starts", &count);
-    const int64_t *steps = oracle_list(call, "steps", &count);
+    const int64_t *starts = oracle_list(call, ATTR_STARTS, &count);
+    const int64_t *steps = oracle_list(call, ATTR_STEPS, &count);
     for (int32_t i = 0; i < count; i++) from[i] = starts[i] + index[i] * steps[i];
 }
 
 static void from_select(const OracleCall *call, const int64_t *index, int64_t *from) {
-    int64_t axis = oracle_int(call, "axis");
+    int64_t axis = oracle_int(call, ATTR_AXIS);
     for (int32_t i = 0, at = 0; i < call->in[0].rank; i++)
-        from[i] = i == axis ? oracle_int(call, "index") : index[at++];
+        from[i] = i == axis ? oracle_int(call, ATTR_INDEX) : index[at++];
 }
 
 static void from_flip(const OracleCall *call, const int64_t *index, int64_t *from) {
     int32_t count;
-    const int64_t *axes = oracle_list(call, "axes", &count);
+    const int64_t *axes = oracle_list(call, ATTR_AXES, &count);
     memcpy(from, index, sizeof(int64_t) * (size_t)call->in[0].rank);
     for (int32_t i = 0; i < count; i++)
         from[axes[i]] = call->in[0].dims[axes[i]] - 1 - index[axes[i]];
 }
 
 static void from_diagonal(const OracleCall *call, const int64_t *index, int64_t *from) {
-    int64_t a = oracle_int(call, "axis0"), b = oracle_int(call, "axis1");
-    int64_t offset = oracle_int(call, "offset");
+    int64_t a = oracle_int(call, ATTR_AXIS0), b = oracle_int(call, ATTR_AXIS1);
+    int64_t offset = oracle_int(call, ATTR_OFFSET);
     int32_t at = 0;
     for (int32_t i = 0; i < call->in[0].rank; i++)
         if (i != a && i != b) from[i] = index[at++];
@@ -65,7 +65,7 @@ static void from_diagonal(const OracleCall *call, const int64_t *index, int64_t 
 
 static void from_narrow(const OracleCall *call, const int64_t *index, int64_t *from) {
     memcpy(from, index, sizeof(int64_t) * (size_t)call->in[0].rank);
-    from[oracle_int(call, "axis")] += oracle_int(call, "start");
+    from[oracle_int(call, ATTR_AXIS)] += oracle_int(call, ATTR_START);
 }
 
 static void from_expand(const OracleCall *call, const int64_t *index, int64_t *from) {
@@ -100,7 +100,7 @@ static OracleStatus view(const OracleCall *call) {
 /* ---- joins, pad ----------------------------------------------------------------------------- */
 
 static OracleStatus cat(const OracleCall *call) {
-    int64_t axis = oracle_int(call, "axis"), start = 0;
+    int64_t axis = oracle_int(call, ATTR_AXIS), start = 0;
     for (int32_t k = 0; k < call->n_in; k++) {
         const OracleTensor *x = &call->in[k];
         if (x->rank != call->out->rank) continue; /* a 1-d tensor without elements */
@@ -116,7 +116,7 @@ static OracleStatus cat(const OracleCall *call) {
 }
 
 static OracleStatus stack(const OracleCall *call) {
-    int64_t axis = oracle_int(call, "axis");
+    int64_t axis = oracle_int(call, ATTR_AXIS);
     for (int64_t i = 0; i < call->out->count; i++) {
         int64_t index[SN_MAX_RANK];
         oracle_unravel(i, call->out->dims, call->out->rank, index);
@@ -130,8 +130,8 @@ static OracleStatus stack(const OracleCall *call) {
 static OracleStatus pad(const OracleCall *call) {
     const OracleTensor *x = &call->in[0];
     int32_t count;
-    const int64_t *pads = oracle_list(call, "pads", &count);
-    OracleNumber value = oracle_of_double(call->out->dtype, oracle_double(call, "value"));
+    const int64_t *pads = oracle_list(call, ATTR_PADS, &count);
+    OracleNumber value = oracle_of_double(call->out->dtype, oracle_double(call, ATTR_VALUE));
     for (int64_t i = 0; i < call->out->count; i++) {
         int64_t index[SN_MAX_RANK];
         bool inside = true;
@@ -151,7 +151,7 @@ static OracleStatus pad(const OracleCall *call) {
 
 static OracleStatus gather(const OracleCall *call) {
     const OracleTensor *x = &call->in[0], *indices = &call->in[1];
-    int64_t axis = oracle_int(call, "axis"), size = x->rank ? x->dims[axis] : 1;
+    int64_t axis = oracle_int(call, ATTR_AXIS), size = x->rank ? x->dims[axis] : 1;
     for (int64_t i = 0; i < indices->count; i++) {
         int64_t index[SN_MAX_RANK] = {0}, at = indices->integer[i];
         if (at < 0 || at >= size) return ORACLE_DATA_ERROR;
@@ -164,7 +164,7 @@ static OracleStatus gather(const OracleCall *call) {
 
 static OracleStatus index_select(const OracleCall *call) {
     const OracleTensor *x = &call->in[0], *indices = &call->in[1];
-    int64_t axis = oracle_int(call, "axis"), size = x->rank ? x->dims[axis] : 1;
+    int64_t axis = oracle_int(call, ATTR_AXIS), size = x->rank ? x->dims[axis] : 1;
     for (int64_t i = 0; i < indices->count; i++)
         if (indices->integer[i] < 0 || indices->integer[i] >= size) return ORACLE_DATA_ERROR;
     for (int64_t i = 0; i < call->out->count; i++) {
@@ -188,7 +188,7 @@ static OracleStatus embedding(const OracleCall *call) {
 }
 
 static OracleStatus one_hot(const OracleCall *call) {
-    int64_t classes = oracle_int(call, "classes");
+    int64_t classes = oracle_int(call, ATTR_CLASSES);
     for (int64_t i = 0; i < call->in[0].count; i++) {
         int64_t at = call->in[0].integer[i];
         if (at < 0 || at >= classes) return ORACLE_DATA_ERROR;
@@ -201,7 +201,7 @@ static OracleStatus one_hot(const OracleCall *call) {
 
 static OracleStatus tri(const OracleCall *call) {
     const OracleTensor *x = &call->in[0];
-    int64_t diagonal = oracle_int(call, "diagonal"), columns = x->dims[x->rank - 1];
+    int64_t diagonal = oracle_int(call, ATTR_DIAGONAL), columns = x->dims[x->rank - 1];
     int64_t rows = x->dims[x->rank - 2];
     for (int64_t i = 0; i < x->count; i++) {
         int64_t row = i / columns % rows, column = i % columns;
@@ -212,7 +212,7 @@ static OracleStatus tri(const OracleCall *call) {
 }
 
 static OracleStatus arange(const OracleCall *call) {
-    double start = oracle_double(call, "start"), step = oracle_double(call, "step");
+    double start = oracle_double(call, ATTR_START), step = oracle_double(call, ATTR_STEP);
     bool real = dtype_is_float(call->out->dtype);
     for (int64_t i = 0; i < call->out->count; i++) {
         double value = real ? start + (double)i * step : trunc(start) + (double)i * trunc(step);
@@ -227,13 +227,13 @@ static OracleStatus arange(const OracleCall *call) {
 }
 
 static OracleStatus full(const OracleCall *call) {
-    OracleNumber value = oracle_of_double(call->out->dtype, oracle_double(call, "value"));
+    OracleNumber value = oracle_of_double(call->out->dtype, oracle_double(call, ATTR_VALUE));
     for (int64_t i = 0; i < call->out->count; i++) oracle_put(call->out, i, value);
     return ORACLE_OK;
 }
 
 static OracleStatus iota(const OracleCall *call) {
-    int64_t axis = oracle_int(call, "axis");
+    int64_t axis = oracle_int(call, ATTR_AXIS);
     for (int64_t i = 0; i < call->out->count; i++) {
         int64_t index[SN_MAX_RANK] = {0};
         oracle_unravel(i, call->out->dims, call->out->rank, index);
@@ -267,7 +267,7 @@ static OracleStatus put(const OracleCall *call) {
 static OracleStatus scatter_add(const OracleCall *call) {
     OracleTensor *out = call->out;
     const OracleTensor *indices = &call->in[1], *source = &call->in[2];
-    int64_t axis = oracle_int(call, "axis"), size = out->rank ? out->dims[axis] : 1;
+    int64_t axis = oracle_int(call, ATTR_AXIS), size = out->rank ? out->dims[axis] : 1;
     sn_dtype compute = oracle_compute(out->dtype);
     copy_base(call);
     for (int64_t i = 0; i < indices->count; i++)
@@ -303,7 +303,7 @@ static OracleStatus scatter_add(const OracleCall *call) {
 
 static OracleStatus index_copy(const OracleCall *call) {
     const OracleTensor *indices = &call->in[1], *source = &call->in[2];
-    int64_t axis = oracle_int(call, "axis"), size = call->out->rank ? call->out->dims[axis] : 1;
+    int64_t axis = oracle_int(call, ATTR_AXIS), size = call->out->rank ? call->out->dims[axis] : 1;
     copy_base(call);
     for (int64_t i = 0; i < indices->count; i++)
         if (indices->integer[i] < 0 || indices->integer[i] >= size) return ORACLE_DATA_ERROR;

@@ -97,8 +97,8 @@ static long double float_floor_divide(Element *e) {
 }
 
 static long double softplus(Element *e) {
-    long double beta = in_type(e->compute, oracle_double(e->call, "beta"));
-    long double threshold = in_type(e->compute, oracle_double(e->call, "threshold"));
+    long double beta = in_type(e->compute, oracle_double(e->call, ATTR_BETA));
+    long double threshold = in_type(e->compute, oracle_double(e->call, ATTR_THRESHOLD));
     long double scaled = times(e->compute, e->x.real, beta);
     if (scaled > threshold) return e->x.real;
     long double value = log1pl(expl(scaled)) / beta;
@@ -111,7 +111,7 @@ static long double softplus(Element *e) {
 
 static long double gelu(Element *e) {
     long double x = e->x.real, inner;
-    if (oracle_int(e->call, "form") == 0)
+    if (oracle_int(e->call, ATTR_FORM) == 0)
         inner = erfl(x * sqrtl(0.5L));
     else
         inner = tanhl(0.797884560802865355879892119868763737L * (x + 0.044715L * x * x * x));
@@ -157,7 +157,7 @@ static long double xlogy(Element *e) {
 }
 
 static long double elu(Element *e) {
-    long double x = e->x.real, alpha = in_type(e->compute, oracle_double(e->call, "alpha"));
+    long double x = e->x.real, alpha = in_type(e->compute, oracle_double(e->call, ATTR_ALPHA));
     return x > 0 ? x : bounded(e, expm1l(x) * alpha, 5);
 }
 
@@ -227,12 +227,12 @@ static long double float_value(Element *e) {
     case OP_SOFTPLUS:
         return softplus(e);
     case OP_LEAKY_RELU:
-        return x > 0 ? x : times(c, x, in_type(c, oracle_double(call, "slope")));
+        return x > 0 ? x : times(c, x, in_type(c, oracle_double(call, ATTR_SLOPE)));
     case OP_ELU:
         return elu(e);
     case OP_HARDTANH:
-        return clamp_between(x, in_type(c, oracle_double(call, "low")),
-                             in_type(c, oracle_double(call, "high")));
+        return clamp_between(x, in_type(c, oracle_double(call, ATTR_LOW)),
+                             in_type(c, oracle_double(call, ATTR_HIGH)));
     case OP_ADD:
         return plus(c, x, y);
     case OP_SUB:
@@ -269,7 +269,7 @@ static long double float_value(Element *e) {
     case OP_LERP:
         return plus(c, x, times(c, z, minus(c, y, x)));
     case OP_ADDCMUL:
-        return plus(c, x, times(c, times(c, in_type(c, oracle_double(call, "value")), y), z));
+        return plus(c, x, times(c, times(c, in_type(c, oracle_double(call, ATTR_VALUE)), y), z));
     case OP_XLOGY:
         return xlogy(e);
     default:
@@ -339,8 +339,8 @@ static int64_t integer_value(Element *e) {
     case OP_CLONE:
         return x;
     case OP_HARDTANH: {
-        int64_t low = oracle_of_double(t, oracle_double(call, "low")).integer;
-        int64_t high = oracle_of_double(t, oracle_double(call, "high")).integer;
+        int64_t low = oracle_of_double(t, oracle_double(call, ATTR_LOW)).integer;
+        int64_t high = oracle_of_double(t, oracle_double(call, ATTR_HIGH)).integer;
         int64_t at_least = x < low ? low : x;
         return at_least > high ? high : at_least;
     }
@@ -377,7 +377,7 @@ static int64_t integer_value(Element *e) {
         if (e->has_y && x < y) x = y;
         return e->has_z && x > z ? z : x;
     case OP_ADDCMUL: {
-        uint64_t value = (uint64_t)oracle_of_double(t, oracle_double(call, "value")).integer;
+        uint64_t value = (uint64_t)oracle_of_double(t, oracle_double(call, ATTR_VALUE)).integer;
         return oracle_wrap(t, ux + value * uy * (uint64_t)z);
     }
     default:

@@ -45,7 +45,7 @@ static long double element(const OracleTensor *x, int64_t i) {
 
 static uint32_t listed_axes(const OracleCall *call) {
     int32_t count;
-    const int64_t *axes = oracle_list(call, "axes", &count);
+    const int64_t *axes = oracle_list(call, ATTR_AXES, &count);
     uint32_t mask = 0;
     for (int32_t i = 0; i < count; i++) mask |= 1u << axes[i];
     return count ? mask : (1u << call->in[0].rank) - 1;
@@ -181,7 +181,7 @@ static Spread spread_of(const Bucket *b) {
 
 static void bucket_var(const Bucket *b) {
     Spread s = spread_of(b);
-    long double divisor = (long double)b->size - oracle_double(b->call, "correction");
+    long double divisor = (long double)b->size - oracle_double(b->call, ATTR_CORRECTION);
     if (divisor < 0) divisor = 0;
     long double value = s.square / divisor;
     long double bound = s.square_bound / divisor + 2 * oracle_epsilon(b->x->dtype) * fabsl(value);
@@ -253,7 +253,7 @@ static void bucket_norm(const Bucket *b) {
     bool layer = call->op == OP_LAYER_NORM;
     sn_dtype dtype = call->out->dtype;
     long double epsilon = oracle_epsilon(dtype), n = (long double)b->size;
-    long double eps = oracle_round_to(oracle_compute(dtype), oracle_double(call, "eps"));
+    long double eps = oracle_round_to(oracle_compute(dtype), oracle_double(call, ATTR_EPS));
     Spread s = {.mean = 0};
     if (layer) {
         s = spread_of(b);
@@ -314,7 +314,7 @@ typedef struct BucketOp {
 } BucketOp;
 
 static uint32_t one_axis(const OracleCall *call) {
-    return call->in[0].rank ? 1u << oracle_int(call, "axis") : 0;
+    return call->in[0].rank ? 1u << oracle_int(call, ATTR_AXIS) : 0;
 }
 
 static const BucketOp bucket_ops[OP_COUNT] = {
@@ -354,7 +354,7 @@ static OracleStatus cross_entropy(const OracleCall *call) {
     const OracleTensor *x = &call->in[0], *target = &call->in[1];
     OracleTensor *out = call->out;
     int32_t axis = x->rank > 1 ? 1 : 0;
-    int64_t reduction = oracle_int(call, "reduction"), classes = x->dims[axis];
+    int64_t reduction = oracle_int(call, ATTR_REDUCTION), classes = x->dims[axis];
     OracleBuckets buckets;
     for (int64_t i = 0; i < target->count; i++)
         if (target->integer[i] < 0 || target->integer[i] >= classes) return ORACLE_DATA_ERROR;
@@ -459,7 +459,7 @@ static void attention_scores(const OracleCall *call, int64_t batch, int64_t row,
     const OracleTensor *query = &call->in[0], *key = &call->in[1];
     int32_t rank = query->rank;
     int64_t width = query->dims[rank - 1], keys = key->dims[rank - 2], rows = query->dims[rank - 2];
-    double scale = oracle_double(call, "scale");
+    double scale = oracle_double(call, ATTR_SCALE);
     if (scale == 0) scale = 1 / sqrt((double)width);
     for (int64_t k = 0; k < keys; k++) {
         Sum sum = {.count = 0};
@@ -468,7 +468,7 @@ static void attention_scores(const OracleCall *call, int64_t batch, int64_t row,
                               element(key, (batch * keys + k) * width + d));
         scores[k] = sum.value * scale;
         bounds[k] = 2 * products_bound(&sum, query->dtype) * fabs(scale);
-        if (oracle_int(call, "causal") && k > row) scores[k] = -INFINITY;
+        if (oracle_bool(call, ATTR_CAUSAL) && k > row) scores[k] = -INFINITY;
         if (oracle_absent(call, 3)) continue;
         int64_t index[SN_MAX_RANK] = {0};
         const OracleTensor *mask = &call->in[3];

@@ -162,7 +162,7 @@ static void build_function(Kernel *k, OpCode op, sn_dtype dtype, bool vector) {
     KValue x = kb_inst(b, load);
     store.op = OP_STORE;
     store.imm = 1;
-    store.in[0] = scalar_expand(b, op, dtype, &x, 1, NULL, &error);
+    store.in[0] = scalar_expand(b, op, dtype, &x, 1, (AttrView){0}, &error);
     kb_inst(b, store);
     end.op = OP_END;
     kb_inst(b, end);

@@ -261,15 +261,11 @@ static void try_list(int32_t at) {
 }
 
 static void try_row(const Row *row) {
-    int32_t n_params, at = 0;
-    const OpParam *params = op_params(row->op, &n_params);
     the_call.row = row;
     read_attrs(row->attrs, &the_call.attrs);
-    for (int32_t i = 0; i < n_params; i++) {
-        if (params[i].kind == 't' || params[i].kind == 'r') continue;
-        if (params[i].kind == 'L') try_list(at);
-        if (params[i].kind == 'l') try_words(at, 1);
-        at += params[i].kind == 'L' ? 1 + (int32_t)the_call.attrs.words[at] : 1;
+    for (AttrWalk at = attr_walk(attr_view(row->op, &the_call.attrs)); attr_next(&at);) {
+        if (at.param->kind == 'L') try_list(at.first);
+        if (at.param->kind == 'l') try_words(at.first, 1);
     }
 }
 

@@ -364,9 +364,10 @@ static void assert_const(NodeId id, sn_dtype dtype, double value) {
     const Node *node = graph_node(&g, id);
     assert_int_equal(node->op, OP_CONST);
     assert_int_equal(node->dtype, dtype);
-    assert_int_equal((uint64_t)node_attrs(&g, node).words[0], dtype_bits_from_double(dtype, value));
-    assert_int_equal(node_attrs(&g, node).words[1], 0);
-    assert_int_equal(node_attrs(&g, node).words[2], 0);
+    GraphConst constant = node_const(&g, node);
+    assert_int_equal((uint64_t)constant.word, dtype_bits_from_double(dtype, value));
+    assert_int_equal(constant.kind, CONST_LITERAL);
+    assert_false(constant.weak);
 }
 
 static void test_constants_are_computed(void **state) {

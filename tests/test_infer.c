@@ -461,7 +461,7 @@ static int32_t pick_attrs(uint64_t *random, OpCode op, AttrList *attrs) {
     for (int32_t i = 0; i < n_params; i++) {
         int32_t words = params[i].kind == 'L' ? pick(random, 5) : 1;
         if (params[i].kind == 'L') attrs->words[attrs->count++] = words;
-        if (params[i].kind == 't' || params[i].kind == 'r') {
+        if (!params[i].attr) {
             n_inputs++;
             continue;
         }

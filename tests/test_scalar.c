@@ -16,26 +16,21 @@
 
 /* ---- building and running a body -------- */
 
-static int32_t tensor_inputs(OpCode op) {
-    int32_t count, tensors = 0;
-    const OpParam *params = op_params(op, &count);
-    for (int32_t i = 0; i < count; i++) tensors += params[i].kind == 't';
-    return tensors;
-}
-
-static sn_status build(Kernel *k, OpCode op, sn_dtype result, sn_dtype type, const int64_t *attrs,
+/* `word` is the op's attribute, where it has one. */
+static sn_status build(Kernel *k, OpCode op, sn_dtype result, sn_dtype type, int64_t word,
                        sn_error *error) {
     kernel_init(k);
     KBuilder *b = kbuilder_new();
     if (!b) return SN_ERROR_MEMORY;
     KValue in[3] = {KVALUE_NONE, KVALUE_NONE, KVALUE_NONE};
-    for (int32_t i = 0; i < tensor_inputs(op); i++) {
+    for (int32_t i = 0; i < op_operands(op)->count; i++) {
         KInst param = {.op = OP_PARAM, .dtype = (uint8_t)type, .imm = (uint64_t)i};
         param.in[0] = param.in[1] = param.in[2] = KVALUE_NONE;
         if (op == OP_WHERE && i == 0) param.dtype = SN_BOOL;
         in[i] = kb_inst(b, param);
     }
-    KValue value = scalar_expand(b, op, result, in, tensor_inputs(op), attrs, error);
+    KValue value =
+        scalar_expand(b, op, result, in, op_operands(op)->count, (AttrView){op, 1, &word}, error);
     KInst store = {.op = OP_STORE, .dtype = (uint8_t)kb_dtype(b, value)};
     store.in[0] = value;
     store.in[1] = store.in[2] = KVALUE_NONE;
@@ -47,9 +42,9 @@ static sn_status build(Kernel *k, OpCode op, sn_dtype result, sn_dtype type, con
     return status;
 }
 
-static void build_ok(Kernel *k, OpCode op, sn_dtype result, sn_dtype type, const int64_t *attrs) {
+static void build_ok(Kernel *k, OpCode op, sn_dtype result, sn_dtype type, int64_t word) {
     sn_error error = {0};
-    sn_status status = build(k, op, result, type, attrs, &error);
+    sn_status status = build(k, op, result, type, word, &error);
     if (status != SN_OK || error.status != SN_OK)
         fail_msg("%s %s: %s", op_info[op].name, sn_dtype_name(type), error.text);
 }
@@ -214,7 +209,7 @@ static double argument(const Accuracy *a, sn_dtype type, int32_t i) {
 
 static void check_accuracy(const Accuracy *a, sn_dtype type, double bound) {
     Kernel k;
-    build_ok(&k, a->op, type, type, NULL);
+    build_ok(&k, a->op, type, type, 0);
     for (int32_t i = 0; i < 20000; i++) {
         double x = argument(a, type, i);
         if (type == SN_F32) x = (double)(float)x;
@@ -282,7 +277,7 @@ static void trigonometry_holds_over_the_full_range(void **unused) {
         for (int wide = 0; wide < 2; wide++) {
             sn_dtype type = wide ? SN_F64 : SN_F32;
             Kernel k;
-            build_ok(&k, turnings[i].op, type, type, NULL);
+            build_ok(&k, turnings[i].op, type, type, 0);
             for (size_t j = 0; j < sizeof arguments / sizeof *arguments; j++) {
                 check_turn(&turnings[i], &k, type, arguments[j]);
                 check_turn(&turnings[i], &k, type, -arguments[j]);
@@ -298,9 +293,9 @@ static void trigonometry_holds_over_the_full_range(void **unused) {
 static void powers_of_the_base_have_exact_logarithms(void **unused) {
     (void)unused;
     Kernel two, ten, back;
-    build_ok(&two, OP_LOG2, SN_F64, SN_F64, NULL);
-    build_ok(&ten, OP_LOG10, SN_F64, SN_F64, NULL);
-    build_ok(&back, OP_EXP2, SN_F64, SN_F64, NULL);
+    build_ok(&two, OP_LOG2, SN_F64, SN_F64, 0);
+    build_ok(&ten, OP_LOG10, SN_F64, SN_F64, 0);
+    build_ok(&back, OP_EXP2, SN_F64, SN_F64, 0);
     for (int i = -1074; i < 1024; i++) {
         assert_true(run_float(&two, SN_F64, ldexp(1, i), 0) == i);
         assert_true(run_float(&back, SN_F64, i, 0) == ldexp(1, i));
@@ -369,7 +364,7 @@ static void functions_of_two_arguments_follow_c(void **unused) {
     for (size_t n = 0; n < sizeof pairwise / sizeof *pairwise; n++) {
         const Pairwise *p = &pairwise[n];
         Kernel k;
-        build_ok(&k, p->op, SN_F64, SN_F64, NULL);
+        build_ok(&k, p->op, SN_F64, SN_F64, 0);
         for (int i = 0; i < N_PAIR_SPECIALS * N_PAIR_SPECIALS; i++) {
             double x = pair_specials[i / N_PAIR_SPECIALS], y = pair_specials[i % N_PAIR_SPECIALS];
             double c = p->exact(x, y);
@@ -388,7 +383,7 @@ static void f32_functions_of_two_arguments_round_once(void **unused) {
     (void)unused;
     for (size_t n = 0; n < sizeof pairwise / sizeof *pairwise; n++) {
         Kernel k;
-        build_ok(&k, pairwise[n].op, SN_F32, SN_F32, NULL);
+        build_ok(&k, pairwise[n].op, SN_F32, SN_F32, 0);
         for (int i = 0; i < 10000; i++) {
             double x = (double)(float)ldexp(uniform(0.5, 1), i % 250 - 124);
             double y = (double)(float)(pairwise[n].op == OP_POW ? uniform(-104, 89) / log(x)
@@ -462,7 +457,7 @@ static void activations_follow_their_formulas(void **unused) {
         const Activation *a = &activations[n];
         for (sn_dtype type = SN_F32; type <= SN_F64; type++) {
             Kernel k;
-            build_ok(&k, a->op, type, type, &a->form);
+            build_ok(&k, a->op, type, type, a->form);
             double epsilon = type == SN_F64 ? 0x1p-52 : 0x1p-23;
             for (int i = 0; i < 5000; i++) {
                 double x = uniform(-30, 30);
@@ -485,7 +480,7 @@ static void activations_follow_their_formulas(void **unused) {
 static void relu_has_the_bits_of_maximum(void **unused) {
     (void)unused;
     Kernel k;
-    build_ok(&k, OP_RELU, SN_F32, SN_F32, NULL);
+    build_ok(&k, OP_RELU, SN_F32, SN_F32, 0);
     assert_int_equal(run(&k, (uint64_t[3]){0x80000000u, 0, 0}), 0); /* -0 gives +0 */
     assert_int_equal(run(&k, (uint64_t[3]){0x80000001u, 0, 0}), 0);
     assert_int_equal(run(&k, (uint64_t[3]){1, 0, 0}), 1);
@@ -543,7 +538,7 @@ static void integer_ops_match_plain_c(void **unused) {
         for (size_t t = 0; t < sizeof int_types / sizeof *int_types; t++) {
             sn_dtype type = int_types[t];
             Kernel k;
-            build_ok(&k, int_pairs[n].op, type, type, NULL);
+            build_ok(&k, int_pairs[n].op, type, type, 0);
             for (int i = 0; i < N_INT_VALUES * N_INT_VALUES + 5000; i++) {
                 bool listed = i < N_INT_VALUES * N_INT_VALUES;
                 int64_t x = listed ? int_values[i / N_INT_VALUES] : (int64_t)next_random();
@@ -579,7 +574,7 @@ static void bool_ops_have_their_truth_tables(void **unused) {
     (void)unused;
     for (size_t n = 0; n < sizeof bool_rows / sizeof *bool_rows; n++) {
         Kernel k;
-        build_ok(&k, bool_rows[n].op, SN_BOOL, SN_BOOL, NULL);
+        build_ok(&k, bool_rows[n].op, SN_BOOL, SN_BOOL, 0);
         for (uint64_t i = 0; i < 4; i++)
             assert_int_equal(run(&k, (uint64_t[3]){i >> 1, i & 1, 0}), bool_rows[n].truth[i]);
         kernel_free(&k);
@@ -590,7 +585,7 @@ static void bool_ops_have_their_truth_tables(void **unused) {
 
 static uint64_t once(OpCode op, sn_dtype result, sn_dtype type, double x, double y, double z) {
     Kernel k;
-    build_ok(&k, op, result, type, NULL);
+    build_ok(&k, op, result, type, 0);
     uint64_t in[3] = {dtype_bits_from_double(op == OP_WHERE ? SN_BOOL : type, x),
                       dtype_bits_from_double(type, y), dtype_bits_from_double(type, z)};
     uint64_t bits = run(&k, in);
@@ -639,7 +634,7 @@ static void floor_division_is_of_the_exact_quotient(void **unused) {
                                     1e300, -1e-300, INFINITY, -INFINITY, (double)NAN, 0.3};
     enum { COUNT = sizeof values / sizeof *values };
     Kernel k;
-    build_ok(&k, OP_FLOOR_DIVIDE, SN_F64, SN_F64, NULL);
+    build_ok(&k, OP_FLOOR_DIVIDE, SN_F64, SN_F64, 0);
     for (int i = 0; i < COUNT * COUNT + 20000; i++) {
         bool listed = i < COUNT * COUNT;
         double y = listed ? values[i % COUNT] : uniform(-9, 9);
@@ -681,7 +676,7 @@ static void clamp_takes_absent_bounds(void **unused) {
         KValue in[3] = {kb_float(b, SN_F32, 9), KVALUE_NONE, KVALUE_NONE};
         if (which & 1) in[1] = kb_float(b, SN_F32, 10);
         if (which & 2) in[2] = kb_float(b, SN_F32, 5);
-        KValue value = scalar_expand(b, OP_CLAMP, SN_F32, in, 3, NULL, NULL);
+        KValue value = scalar_expand(b, OP_CLAMP, SN_F32, in, 3, (AttrView){0}, NULL);
         uint64_t bits = 0;
         assert_true(kb_is_const(b, value, &bits)); /* constants fold through the whole body */
         double want = which & 2 ? 5 : which & 1 ? 10 : 9;
@@ -716,12 +711,11 @@ static void every_pointwise_op_expands_into_primitives(void **unused) {
             if (!has_scalar_body((OpCode)op) || !takes((OpCode)op, types[t])) continue;
             bool shift = op == OP_SHIFT_LEFT || op == OP_SHIFT_RIGHT;
             if (shift && types[t] == SN_BOOL) continue;
-            int64_t attrs[2] = {op == OP_CAST ? SN_I32 : 0, 0};
             sn_dtype result = op == OP_CAST                          ? SN_I32
                               : op_info[op].dtype_rule == DTYPE_BOOL ? SN_BOOL
                                                                      : types[t];
             Kernel k;
-            build_ok(&k, (OpCode)op, result, types[t], attrs);
+            build_ok(&k, (OpCode)op, result, types[t], op == OP_CAST ? SN_I32 : 0);
             for (uint32_t i = 0; i < k.insts.count; i++) {
                 const KInst *inst = &k.insts.data[i];
                 bool frame = inst->op == OP_CONST || inst->op == OP_PARAM || inst->op == OP_STORE;
@@ -744,7 +738,7 @@ static void hot_bodies_stay_short(void **unused) {
                {OP_ERF, 0, 35}, {OP_SILU, 0, 30}, {OP_GELU, 0, 39},    {OP_GELU, 1, 37}};
     for (size_t n = 0; n < sizeof hot / sizeof *hot; n++) {
         Kernel k;
-        build_ok(&k, hot[n].op, SN_F32, SN_F32, &hot[n].form);
+        build_ok(&k, hot[n].op, SN_F32, SN_F32, hot[n].form);
         uint32_t count = 0;
         for (uint32_t i = 0; i < k.insts.count; i++) {
             const KInst *inst = &k.insts.data[i];
@@ -762,15 +756,16 @@ static void what_is_no_scalar_op_is_refused(void **unused) {
     assert_non_null(b);
     KValue x = kb_float(b, SN_F32, 1);
     sn_error error = {0};
-    assert_int_equal(scalar_expand(b, OP_MATMUL, SN_F32, (KValue[]){x, x}, 2, NULL, &error),
+    assert_int_equal(
+        scalar_expand(b, OP_MATMUL, SN_F32, (KValue[]){x, x}, 2, (AttrView){0}, &error),
+        KVALUE_NONE);
+    assert_int_equal(error.status, SN_ERROR_INTERNAL);
+    error.status = SN_OK;
+    assert_int_equal(scalar_expand(b, OP_SOFTPLUS, SN_F32, &x, 1, (AttrView){0}, &error),
                      KVALUE_NONE);
     assert_int_equal(error.status, SN_ERROR_INTERNAL);
     error.status = SN_OK;
-    int64_t words[2] = {0, 0};
-    assert_int_equal(scalar_expand(b, OP_SOFTPLUS, SN_F32, &x, 1, words, &error), KVALUE_NONE);
-    assert_int_equal(error.status, SN_ERROR_INTERNAL);
-    error.status = SN_OK;
-    assert_int_equal(scalar_expand(b, OP_ADD, SN_F32, &x, 1, NULL, &error), KVALUE_NONE);
+    assert_int_equal(scalar_expand(b, OP_ADD, SN_F32, &x, 1, (AttrView){0}, &error), KVALUE_NONE);
     assert_int_equal(error.status, SN_ERROR_INTERNAL);
     kbuilder_free(b);
 }
@@ -783,7 +778,7 @@ static void running_out_of_memory_is_an_error(void **unused) {
         Kernel k;
         sn_error error = {0};
         mem_fail_after(n, true);
-        sn_status status = build(&k, OP_POW, SN_F64, SN_F64, NULL, &error);
+        sn_status status = build(&k, OP_POW, SN_F64, SN_F64, 0, &error);
         mem_fail_after(0, false);
         done = status == SN_OK;
         if (done) assert_true(n > 5);

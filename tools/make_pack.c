@@ -168,9 +168,7 @@ static void ternary(OpCode op, sn_dtype dtype) {
 }
 
 static void pointwise(OpCode op, sn_dtype dtype) {
-    int32_t n, tensors = 0;
-    const OpParam *params = op_params(op, &n);
-    for (int32_t i = 0; i < n; i++) tensors += params[i].kind == 't';
+    int32_t tensors = op_operands(op)->count;
     if (op == OP_CAST) return;
     if (tensors == 1) unary(op, dtype);
     if (tensors == 2) binary(op, dtype);

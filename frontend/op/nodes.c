@@ -9,10 +9,10 @@ enum { FEW_OPERANDS = 16 };
 /* A constant of the graph as a handle: weak as recorded, or with memory of its own. */
 static sn_tensor *const_value(const Graph *graph, NodeId id, Site site) {
     TensorType type = {.dtype = graph_node(graph, id)->dtype, .rank = 0};
+    GraphConst constant = node_const(graph, graph_node(graph, id));
     sn_tensor *scalar = tensor_new(TENSOR_WEAK, &type, site);
-    if (scalar) scalar->bits = (uint64_t)node_attr_int(graph, id, ATTR_BITS);
-    bool weak = node_attr_bool(graph, id, ATTR_WEAK);
-    return !scalar || weak ? scalar : tensor_realize(scalar, "const", site);
+    if (scalar) scalar->bits = (uint64_t)constant.word;
+    return !scalar || constant.weak ? scalar : tensor_realize(scalar, "const", site);
 }
 
 static sn_tensor *op_value(const Graph *graph, const Node *node, const AttrList *attrs,

@@ -137,8 +137,7 @@ bool view_infer(View *view, const OpCall *call, const sn_tensor *x) {
     TensorType from;
     tensor_type_to(x, &from);
     view->op = call->op;
-    view->attrs.count = call->attrs->count;
-    memcpy(view->attrs.words, call->attrs->words, sizeof(int64_t) * (size_t)call->attrs->count);
+    attr_copy(&view->attrs, attr_view(call->op, call->attrs));
     return op_infer(NULL, call->op, &from, 1, &view->attrs, &view->type, &error) == SN_OK ||
            error_raise_from(&error, call->site) != NULL;
 }

@@ -94,10 +94,10 @@ static NodeId emit_draw(Trace *trace, const OpCall *call, NodeId *nodes, sn_erro
         error_memory(error);
         return NODE_NONE;
     }
-    AttrList attrs = *call->attrs;
+    AttrList attrs;
+    attr_copy(&attrs, attr_view(call->op, call->attrs));
     nodes[call->n_inputs] = trace->graph.inputs.data[source];
-    attrs.words[attr_word(attr_view(call->op, &attrs), ATTR_OFFSET)] =
-        trace->inputs.data[source].drawn;
+    attr_set_int(&attrs, call->op, ATTR_OFFSET, trace->inputs.data[source].drawn);
     NodeId node =
         graph_emit(&trace->graph, call->op, nodes, call->n_inputs + 1, &attrs, call->site, error);
     if (node != NODE_NONE) trace_draw(trace, source, node_count(&trace->graph, node).word);

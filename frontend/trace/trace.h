@@ -127,6 +127,10 @@ bool trace_flush_writes(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs
 
 /* A root and the view that is all of it; the view's index, or -1 when out of memory. */
 int64_t trace_new_root(Trace *trace, NodeId node, int32_t input);
+/* The attributes of a view's op. */
+static inline AttrView trace_view_attrs(const Trace *trace, const TraceView *view) {
+    return (AttrView){(OpCode)view->op, (int32_t)view->n_attrs, trace->words.data + view->attrs};
+}
 /* The value of view `record`: what was recorded, or, after a write to its root, derived anew. NODE_NONE
  * with the error set. */
 NodeId trace_view_node(Trace *trace, uint32_t record, Site site, sn_error *error);

@@ -15,8 +15,7 @@ static NodeId emit_view(Trace *trace, const TraceView *view, NodeId parent, Site
                         sn_error *error) {
     if (parent == NODE_NONE) return NODE_NONE;
     AttrList attrs;
-    attrs.count = (int32_t)view->n_attrs;
-    memcpy(attrs.words, trace->words.data + view->attrs, sizeof(int64_t) * view->n_attrs);
+    attr_copy(&attrs, trace_view_attrs(trace, view));
     return graph_emit(&trace->graph, (OpCode)view->op, &parent, 1, &attrs, site, error);
 }
 

@@ -84,8 +84,7 @@ static NodeId write_through(Trace *trace, const TraceView *view, NodeId parent_n
                             Site site, sn_error *error) {
     TensorType parent = node_type(&trace->graph, parent_node);
     AttrList attrs;
-    attrs.count = (int32_t)view->n_attrs;
-    memcpy(attrs.words, trace->words.data + view->attrs, sizeof(int64_t) * view->n_attrs);
+    attr_copy(&attrs, trace_view_attrs(trace, view));
     switch (view->op) {
     case OP_PERMUTE:
         return unpermute(trace, view, value, site, error);
