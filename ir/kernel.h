@@ -134,8 +134,8 @@ typedef struct Kernel {
  * [1] block size in elements of the split axis, [2] grid rank R, [3 … 10] grid sizes, outermost
  * first; then 8 grid strides (in elements) for each argument; then the numbered parameters.
  * item = (grid point in row-major order) × blocks + block.
- * `scratch` holds the LOCAL buffers of one thread, 64-byte aligned, each padded to 64 bytes and by
- * 64 more, in order. `error` is a word shared by all threads: CHECK lowers it atomically to the
+ * `scratch` holds the LOCAL buffers of one thread, 64-byte aligned, of kernel_local_bytes each, in
+ * order. `error` is a word shared by all threads: CHECK lowers it atomically to the
  * least failing code (unsigned); UINT64_MAX means none. */
 typedef void KernelFn(void *const *args, const int64_t *params, int64_t begin, int64_t end,
                       void *scratch, uint64_t *error);
@@ -149,9 +149,13 @@ enum {
 static inline int32_t kernel_param_word(const Kernel *k, int32_t param) {
     return KPARAM_STRIDES + SN_MAX_RANK * (int32_t)k->args.count + param;
 }
-/* Scratch bytes of LOCAL argument a holding `elements`: rounded up to 64, plus 64. */
+/* Scratch bytes of a LOCAL argument: of its elements, rounded up to a multiple of ALIGN (a power of
+ * two), and GAP more, into which the last whole vector may reach. The code generators emit the same
+ * for sizes that are parameters. */
+enum { KLOCAL_ALIGN = 64, KLOCAL_GAP = 64 };
 static inline int64_t kernel_local_bytes(sn_dtype dtype, int64_t elements) {
-    return ((elements * (int64_t)sn_dtype_size(dtype) + 63) & ~(int64_t)63) + 64;
+    int64_t bytes = elements * (int64_t)sn_dtype_size(dtype);
+    return ((bytes + KLOCAL_ALIGN - 1) & ~(int64_t)(KLOCAL_ALIGN - 1)) + KLOCAL_GAP;
 }
 
 static inline const KInst *kernel_inst(const Kernel *k, KValue number) {

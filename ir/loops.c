@@ -130,6 +130,12 @@ bool kernel_loops(const Kernel *k, Arena *arena, KLoops *loops) {
     return true;
 }
 
+const KLoop *vector_loop_of(const KLoops *loops, uint32_t inst) {
+    uint32_t loop = loops->loop_of[inst];
+    uint32_t vector = loop == KLOOP_NONE ? KLOOP_NONE : loops->loops[loop].vector_loop;
+    return vector == KLOOP_NONE ? NULL : &loops->loops[vector];
+}
+
 const KReduction *loop_reduction(const KLoops *loops, const KLoop *loop, uint32_t i) {
     SN_ASSERT(i < loop->n_reductions);
     return &loops->reductions[loop->first_reduction + i];

@@ -55,6 +55,8 @@ typedef struct KLoops {
 /* Fills `loops`, with arrays of the arena. False when out of memory. */
 bool kernel_loops(const Kernel *kernel, Arena *arena, KLoops *loops);
 
+/* The vector loop that an instruction stands in; NULL for none. */
+const KLoop *vector_loop_of(const KLoops *loops, uint32_t inst);
 /* Reduction `i` of those directly in the loop. */
 const KReduction *loop_reduction(const KLoops *loops, const KLoop *loop, uint32_t i);
 /* Number of the reduction of a REDUCE or SCAN instruction, among those directly in its loop. */

@@ -176,6 +176,9 @@ static KValue expand_bitwise_not(KBuilder *b, const Operands *o) {
 static KValue expand_cast(KBuilder *b, const Operands *o) {
     return kb_cast(b, (sn_dtype)attr_int(o->attrs, ATTR_DTYPE), o->in[0]);
 }
+static KValue expand_bitcast(KBuilder *b, const Operands *o) {
+    return kb_bitcast(b, o->dtype, o->in[0]);
+}
 
 /* ---- activations -------- */
 
@@ -362,6 +365,7 @@ static Expander *const expanders[OP_COUNT] = {
     [OP_LOGICAL_NOT] = expand_logical_not,
     [OP_BITWISE_NOT] = expand_bitwise_not,
     [OP_CAST] = expand_cast,
+    [OP_BITCAST] = expand_bitcast,
     [OP_SOFTSIGN] = expand_softsign,
     [OP_SILU] = expand_silu,
     [OP_MISH] = expand_mish,
@@ -400,11 +404,9 @@ KValue scalar_expand(KBuilder *b, OpCode op, sn_dtype dtype, const KValue *input
                   (uint32_t)op < OP_COUNT ? op_info[op].name : "?", (int)n_inputs);
         return KVALUE_NONE;
     }
-    Operands o = {inputs, attrs, dtype, kb_dtype(b, inputs[op == OP_WHERE ? 1 : 0])};
+    Operands o = {inputs, attrs, dtype, kb_dtype(b, inputs[kop_first_typed(op)])};
     KValue value;
-    if (op == OP_BITCAST)
-        value = kb_bitcast(b, dtype, inputs[0]);
-    else if (expanders[op])
+    if (expanders[op])
         value = expanders[op](b, &o);
     else
         value = expand_primitive(b, op, inputs, n_inputs);

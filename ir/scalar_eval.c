@@ -98,18 +98,60 @@ INT_PRIM(shift_right_logical, IN_WIDTH(y, width) ? LOW_BITS(x, width) >> y : 0)
 /* Outcomes of a comparison. */
 enum { LESS = 1, EQUAL = 2, GREATER = 4, UNORDERED = 8 };
 
+typedef uint64_t EvalBits(sn_dtype dtype, sn_dtype in_dtype, const uint64_t in[3]);
+
 typedef struct EvalRow {
     float (*f32)(float, float, float);              /* value in f32; NULL: not for floats */
     double (*f64)(double, double, double);          /* value in f64 */
     uint64_t (*integer)(int64_t, int64_t, int64_t); /* value in integers and bool, before wrap */
+    EvalBits *bits;                                 /* value of any dtypes, from their bits … */
+    bool floats_only;                               /* … unless it is an integer */
     uint8_t holds;                                  /* comparisons: outcomes that are true */
 } EvalRow;
 
 #define FLOATS(name) .f32 = f32_##name, .f64 = f64_##name
 
+/* The bit that holds a float's sign. */
+static uint64_t sign_bit(sn_dtype dtype) {
+    return UINT64_C(1) << (8 * sn_dtype_size(dtype) - 1);
+}
+
+static uint64_t bits_neg(sn_dtype dtype, sn_dtype in_dtype, const uint64_t in[3]) {
+    (void)in_dtype;
+    return in[0] ^ sign_bit(dtype);
+}
+
+static uint64_t bits_abs(sn_dtype dtype, sn_dtype in_dtype, const uint64_t in[3]) {
+    (void)in_dtype;
+    return in[0] & ~sign_bit(dtype);
+}
+
+static uint64_t bits_copysign(sn_dtype dtype, sn_dtype in_dtype, const uint64_t in[3]) {
+    (void)in_dtype;
+    return (in[0] & ~sign_bit(dtype)) | (in[1] & sign_bit(dtype));
+}
+
+static uint64_t bits_where(sn_dtype dtype, sn_dtype in_dtype, const uint64_t in[3]) {
+    (void)dtype;
+    return dtype_bits_cast(SN_BOOL, in_dtype, in[0]) ? in[1] : in[2];
+}
+
+static uint64_t bits_cast(sn_dtype dtype, sn_dtype in_dtype, const uint64_t in[3]) {
+    return dtype_bits_cast(dtype, in_dtype, in[0]);
+}
+
+static uint64_t bits_bitcast(sn_dtype dtype, sn_dtype in_dtype, const uint64_t in[3]) {
+    (void)in_dtype;
+    return scalar_canonical(dtype, in[0]);
+}
+
 static const EvalRow rows[OP_COUNT] = {
-    [OP_NEG] = {.integer = int_neg},
-    [OP_ABS] = {.integer = int_abs},
+    [OP_NEG] = {.bits = bits_neg, .floats_only = true, .integer = int_neg},
+    [OP_ABS] = {.bits = bits_abs, .floats_only = true, .integer = int_abs},
+    [OP_COPYSIGN] = {.bits = bits_copysign},
+    [OP_WHERE] = {.bits = bits_where},
+    [OP_CAST] = {.bits = bits_cast},
+    [OP_BITCAST] = {.bits = bits_bitcast},
     [OP_SQRT] = {FLOATS(sqrt)},
     [OP_FLOOR] = {FLOATS(floor)},
     [OP_CEIL] = {FLOATS(ceil)},
@@ -150,28 +192,12 @@ static int compare(sn_dtype dtype, uint64_t x, uint64_t y) {
     return a < b ? LESS : a > b ? GREATER : EQUAL;
 }
 
-/* Ops that touch only the sign of a float; true when `op` is one. */
-static bool eval_sign(OpCode op, sn_dtype dtype, const uint64_t in[3], uint64_t *value) {
-    uint64_t sign = UINT64_C(1) << (8 * sn_dtype_size(dtype) - 1);
-    if (op == OP_NEG)
-        *value = in[0] ^ sign;
-    else if (op == OP_ABS)
-        *value = in[0] & ~sign;
-    else if (op == OP_COPYSIGN)
-        *value = (in[0] & ~sign) | (in[1] & sign);
-    else
-        return false;
-    return true;
-}
-
 uint64_t scalar_eval(OpCode op, sn_dtype dtype, sn_dtype in_dtype, const uint64_t in[3]) {
     const EvalRow *row = &rows[op];
     uint64_t value = 0;
-    if (op == OP_WHERE) return dtype_bits_cast(SN_BOOL, in_dtype, in[0]) ? in[1] : in[2];
-    if (op == OP_CAST) return dtype_bits_cast(dtype, in_dtype, in[0]);
-    if (op == OP_BITCAST) return scalar_canonical(dtype, in[0]);
+    bool of_bits = row->bits && (dtype_is_float(dtype) || !row->floats_only);
+    if (of_bits) return row->bits(dtype, in_dtype, in);
     if (row->holds) return (row->holds & compare(in_dtype, in[0], in[1])) != 0;
-    if (dtype_is_float(dtype) && eval_sign(op, dtype, in, &value)) return value;
     if (dtype == SN_F32 && row->f32)
         return bits_of_float(row->f32(float_of(in[0]), float_of(in[1]), float_of(in[2])));
     if (dtype == SN_F64 && row->f64)

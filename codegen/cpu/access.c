@@ -3,7 +3,6 @@
  * of the caller: masked instructions leave them out, and where the machine has none for the
  * pattern or type, their address is replaced by that of a slot on the stack. */
 #include "codegen/cpu/emit.h"
-#include "ir/kernel_form.h"
 
 /* Where the lanes of one access lie. */
 typedef struct Place {
@@ -16,18 +15,11 @@ typedef struct Place {
 } Place;
 
 static sn_dtype access_dtype(const Emit *e, uint32_t access) {
-    return (sn_dtype)e->kernel->args.data[e->kernel->accesses.data[access].arg].dtype;
+    return (sn_dtype)kernel_access_arg(e->kernel, access)->dtype;
 }
 
 static LLVMValueRef element_at(Emit *e, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index) {
     return LLVMBuildGEP2(e->b, type, base, &index, 1, "");
-}
-
-static bool is_zero(KCoef coef) {
-    return coef.param < 0 && coef.value == 0;
-}
-static bool is_one(KCoef coef) {
-    return coef.param < 0 && coef.value == 1;
 }
 
 /* ---- addresses ------------------------------------------------------------------------------- */
@@ -38,7 +30,7 @@ static LLVMValueRef term_factor(Emit *e, const KTerm *term) {
 }
 
 static LLVMValueRef times(Emit *e, LLVMBuilderRef b, LLVMValueRef x, KCoef coef) {
-    return is_one(coef) ? x : LLVMBuildMul(b, x, emit_coef(e, coef), "");
+    return kcoef_is(coef, 1) ? x : LLVMBuildMul(b, x, emit_coef(e, coef), "");
 }
 
 static LLVMValueRef plus(LLVMBuilderRef b, LLVMValueRef sum, LLVMValueRef x) {
@@ -46,11 +38,11 @@ static LLVMValueRef plus(LLVMBuilderRef b, LLVMValueRef sum, LLVMValueRef x) {
 }
 
 LLVMValueRef emit_address(Emit *e, uint32_t access) {
-    const KAccess *a = &e->kernel->accesses.data[access];
+    const KAccess *a = kernel_access(e->kernel, access);
     LLVMValueRef sum = NULL;
     for (uint32_t t = 0; t < a->n_terms; t++) {
-        const KTerm *term = &e->kernel->terms.data[a->first_term + t];
-        if (is_zero(term->coef) || (t < 64 && e->folded[access] >> t & 1)) continue;
+        const KTerm *term = kernel_term(e->kernel, a, t);
+        if (kcoef_is(term->coef, 0) || (t < 64 && e->folded[access] >> t & 1)) continue;
         LLVMValueRef factor = term_factor(e, term);
         if (factor) sum = plus(e->b, sum, times(e, e->b, factor, term->coef));
     }
@@ -60,13 +52,13 @@ LLVMValueRef emit_address(Emit *e, uint32_t access) {
 }
 
 /* Adds the terms of one access that are known when `loop` opens. */
-static void fold_access(Emit *e, const LoopPlan *loop, uint32_t access) {
-    const KAccess *a = &e->kernel->accesses.data[access];
+static void fold_access(Emit *e, const KLoop *loop, uint32_t access) {
+    const KAccess *a = kernel_access(e->kernel, access);
     LLVMValueRef sum = NULL;
     for (uint32_t t = 0; t < a->n_terms && t < 64; t++) {
-        const KTerm *term = &e->kernel->terms.data[a->first_term + t];
+        const KTerm *term = kernel_term(e->kernel, a, t);
         bool known = term->value == KVALUE_NONE || term->value < loop->begin;
-        if (is_zero(term->coef) || e->folded[access] >> t & 1 || !known) continue;
+        if (kcoef_is(term->coef, 0) || e->folded[access] >> t & 1 || !known) continue;
         LLVMValueRef factor = term_factor(e, term);
         if (!factor) continue;
         e->folded[access] |= UINT64_C(1) << t;
@@ -77,11 +69,10 @@ static void fold_access(Emit *e, const LoopPlan *loop, uint32_t access) {
     e->address[access] = emit_opaque(e->b, at);
 }
 
-void access_fold(Emit *e, const LoopPlan *loop) {
+void access_fold(Emit *e, const KLoop *loop) {
     for (uint32_t i = loop->begin + 1; i < loop->end; i++) {
-        const KInst *inst = &e->kernel->insts.data[i];
-        uint8_t form = kop_row(inst->op)->form;
-        if (form == KFORM_LOAD || form == KFORM_STORE) fold_access(e, loop, (uint32_t)inst->imm);
+        const KInst *inst = kernel_inst(e->kernel, i);
+        if (kop_is_access(inst->op)) fold_access(e, loop, (uint32_t)inst->imm);
     }
 }
 
@@ -89,13 +80,14 @@ void access_fold(Emit *e, const LoopPlan *loop) {
 static LLVMValueRef lane_stride(Emit *e, const KAccess *a) {
     LLVMValueRef sum = NULL;
     for (uint32_t t = 0; t < a->n_terms; t++) {
-        const KTerm *term = &e->kernel->terms.data[a->first_term + t];
-        int64_t step = term->axis == e->vector->axis;
+        const KTerm *term = kernel_term(e->kernel, a, t);
+        int64_t step = term->axis == e->vector->loop->axis;
         if (term->value != KVALUE_NONE)
-            step = term->value < e->vector->begin ? 0 : e->plan.insts[term->value].step;
-        if (step == 0 || is_zero(term->coef)) continue;
+            step = term->value < e->vector->loop->begin ? 0 : e->spread[term->value].step;
+        if (step == 0 || kcoef_is(term->coef, 0)) continue;
         LLVMValueRef part = const_i64(e, step);
-        if (!is_one(term->coef)) part = LLVMBuildMul(e->side, emit_coef(e, term->coef), part, "");
+        if (!kcoef_is(term->coef, 1))
+            part = LLVMBuildMul(e->side, emit_coef(e, term->coef), part, "");
         sum = plus(e->side, sum, part);
     }
     return sum;
@@ -110,11 +102,11 @@ static LLVMValueRef lane_offsets(Emit *e, const KAccess *a, LLVMValueRef stride,
         sum = LLVMBuildMul(e->side, all, numbers, "");
     }
     for (uint32_t t = 0; t < a->n_terms; t++) {
-        const KTerm *term = &e->kernel->terms.data[a->first_term + t];
-        if (term->value == KVALUE_NONE || is_zero(term->coef)) continue;
+        const KTerm *term = kernel_term(e->kernel, a, t);
+        if (term->value == KVALUE_NONE || kcoef_is(term->coef, 0)) continue;
         if (value_scalar(e, term->value, copy)) continue;
         LLVMValueRef x = value_vector(e, term->value, copy);
-        if (!is_one(term->coef)) {
+        if (!kcoef_is(term->coef, 1)) {
             LLVMPositionBuilderBefore(e->side, LLVMGetBasicBlockTerminator(e->before));
             LLVMValueRef coef = emit_splat(e, e->side, emit_coef(e, term->coef), e->lanes);
             x = LLVMBuildMul(e->b, x, coef, "");
@@ -125,9 +117,9 @@ static LLVMValueRef lane_offsets(Emit *e, const KAccess *a, LLVMValueRef stride,
 }
 
 static Place place_of(Emit *e, uint32_t access, int32_t copy) {
-    const KAccess *a = &e->kernel->accesses.data[access];
+    const KAccess *a = kernel_access(e->kernel, access);
     Place p = {.dtype = access_dtype(e, access),
-               .pattern = plan_pattern(e, access, e->vector),
+               .pattern = pattern_of(e, access, e->vector ? e->vector->loop : NULL),
                .base = emit_address(e, access)};
     p.type = type_memory(e, p.dtype, 1);
     if (p.pattern == PATTERN_UNIFORM) return p;
@@ -291,14 +283,14 @@ static LLVMValueRef load_scalar(Emit *e, const Place *p, KValue predicate) {
 /* Is this load the last of several loops' to read its access, row by row? */
 static bool rereads_row(const Emit *e, uint32_t at) {
     const KInst *insts = e->kernel->insts.data;
-    uint32_t arg = e->kernel->accesses.data[insts[at].imm].arg;
-    bool by_row = e->vector->parent == KVALUE_NONE && e->plan.split_axis < 0;
-    if (!by_row || e->kernel->args.data[arg].role == KARG_LOCAL) return false;
+    const KLoop *loop = e->vector->loop;
+    bool by_row = loop->parent == KLOOP_NONE && e->loops.split_axis < 0;
+    if (!by_row || kernel_access_arg(e->kernel, insts[at].imm)->role == KARG_LOCAL) return false;
     bool earlier = false;
     for (uint32_t i = 0; i < e->kernel->insts.count; i++) {
-        if (insts[i].op != OP_LOAD || insts[i].imm != insts[at].imm) continue;
-        if (i > e->vector->end) return false;
-        earlier |= i < e->vector->begin;
+        if (!kop_is(insts[i].op, KFORM_LOAD) || insts[i].imm != insts[at].imm) continue;
+        if (i > loop->end) return false;
+        earlier |= i < loop->begin;
     }
     return earlier;
 }
@@ -333,16 +325,16 @@ static void prefetch(Emit *e, const Place *p, LLVMValueRef ahead, bool for_writi
 }
 
 static void prefetch_rows(Emit *e, uint32_t access, const Place *p) {
-    uint32_t arg = e->kernel->accesses.data[access].arg;
+    uint32_t arg = kernel_access(e->kernel, access)->arg;
     LLVMValueRef ahead = rows_ahead(e, arg);
     if (e->in_deferred) ahead = LLVMBuildAdd(e->b, ahead, emit_row_step(e, arg), "");
     prefetch(e, p, ahead, false);
 }
 
 void emit_load(Emit *e, uint32_t at, int32_t copy) {
-    const KInst *inst = &e->kernel->insts.data[at];
+    const KInst *inst = kernel_inst(e->kernel, at);
     Place p = place_of(e, (uint32_t)inst->imm, copy);
-    if (!e->vector || e->plan.insts[at].spread == SPREAD_UNIFORM) {
+    if (!e->vector || e->spread[at].kind == SPREAD_UNIFORM) {
         LLVMValueRef x = load_scalar(e, &p, predicate_of(inst));
         value_set_scalar(e, at, copy, from_memory(e, p.dtype, 1, x));
     } else {
@@ -381,18 +373,19 @@ static void scatter(Emit *e, const Place *p, LLVMValueRef mask, LLVMValueRef x) 
     }
 }
 
-bool access_streams(const Emit *e, const LoopPlan *loop, uint32_t at, int64_t *bytes) {
-    const KInst *inst = &e->kernel->insts.data[at];
-    if (inst->op != OP_STORE || inst->flags & K_PREDICATED) return false;
-    const KAccess *a = &e->kernel->accesses.data[inst->imm];
-    if (e->kernel->args.data[a->arg].role != KARG_OUT) return false;
-    if (plan_pattern(e, (uint32_t)inst->imm, loop) != PATTERN_CONTIGUOUS) return false;
+bool access_streams(const Emit *e, const LoopShape *shape, uint32_t at, int64_t *bytes) {
+    const KInst *inst = kernel_inst(e->kernel, at);
+    bool plain = kop_is(inst->op, KFORM_STORE) && !kop_adds_in_memory(inst->op);
+    if (!plain || inst->flags & K_PREDICATED) return false;
+    if (kernel_access_arg(e->kernel, inst->imm)->role != KARG_OUT) return false;
+    if (pattern_of(e, inst->imm, shape->loop) != PATTERN_CONTIGUOUS) return false;
+    const KAccess *a = kernel_access(e->kernel, inst->imm);
     for (uint32_t t = 0; t < a->n_terms; t++) {
-        KValue value = e->kernel->terms.data[a->first_term + t].value;
-        if (value != KVALUE_NONE && value > loop->begin) return false;
+        KValue value = kernel_term(e->kernel, a, t)->value;
+        if (value != KVALUE_NONE && value > shape->loop->begin) return false;
     }
     enum { LEAST = 16, MOST = 64 }; /* sizes of registers that can be stored so */
-    *bytes = loop->lanes * (int64_t)sn_dtype_size((sn_dtype)inst->dtype);
+    *bytes = shape->lanes * (int64_t)sn_dtype_size((sn_dtype)inst->dtype);
     if (*bytes > MOST) *bytes = MOST;
     return *bytes >= LEAST;
 }
@@ -406,12 +399,13 @@ static void store_past_caches(Emit *e, LLVMValueRef x, LLVMValueRef at, int64_t 
     e->streamed = true;
 }
 
-LLVMValueRef access_aligned(Emit *e, const LoopPlan *loop) {
+LLVMValueRef access_aligned(Emit *e, const LoopShape *shape) {
+    const KLoop *loop = shape->loop;
     LLVMValueRef all = LLVMConstInt(e->i1, 1, false);
     for (uint32_t at = loop->begin + 1; at < loop->end; at++) {
         int64_t bytes;
-        if (!access_streams(e, loop, at, &bytes)) continue;
-        LLVMValueRef start = emit_address(e, (uint32_t)e->kernel->insts.data[at].imm);
+        if (!access_streams(e, shape, at, &bytes)) continue;
+        LLVMValueRef start = emit_address(e, (uint32_t)kernel_inst(e->kernel, at)->imm);
         LLVMValueRef low = LLVMBuildAnd(e->b, LLVMBuildPtrToInt(e->b, start, e->i64, ""),
                                         const_i64(e, bytes - 1), "");
         LLVMValueRef aligned = LLVMBuildICmp(e->b, LLVMIntEQ, low, const_i64(e, 0), "");
@@ -423,7 +417,7 @@ LLVMValueRef access_aligned(Emit *e, const LoopPlan *loop) {
 /* A deferred loop has no trips of its own until its stores are aligned: a row whose first store is
  * aligned bypasses the caches with all of them. One branch serves all copies. */
 static void store_where_aligned(Emit *e, uint32_t at, int64_t bytes) {
-    const KInst *inst = &e->kernel->insts.data[at];
+    const KInst *inst = kernel_inst(e->kernel, at);
     LLVMBasicBlockRef past = emit_block(e), plain = emit_block(e), next = emit_block(e);
     LLVMValueRef x[COPIES_MOST], places[COPIES_MOST];
     sn_dtype dtype = access_dtype(e, (uint32_t)inst->imm);
@@ -451,8 +445,8 @@ static bool shares_branch(const Emit *e, uint32_t at, int64_t *bytes) {
 static void store_vector(Emit *e, const Place *p, uint32_t at, LLVMValueRef x) {
     int64_t bytes = 0, element = (int64_t)sn_dtype_size(p->dtype);
     if (e->in_deferred && !e->vector->stream) {
-        uint64_t access = e->kernel->insts.data[at].imm;
-        prefetch(e, p, emit_row_step(e, e->kernel->accesses.data[access].arg), true);
+        uint64_t access = kernel_inst(e->kernel, at)->imm;
+        prefetch(e, p, emit_row_step(e, kernel_access(e->kernel, access)->arg), true);
     }
     if (e->streaming && access_streams(e, e->vector, at, &bytes))
         store_past_caches(e, x, p->base, bytes);
@@ -461,7 +455,7 @@ static void store_vector(Emit *e, const Place *p, uint32_t at, LLVMValueRef x) {
 }
 
 static void store_lanes(Emit *e, const Place *p, uint32_t at, int32_t copy) {
-    const KInst *inst = &e->kernel->insts.data[at];
+    const KInst *inst = kernel_inst(e->kernel, at);
     KValue predicate = predicate_of(inst);
     LLVMValueRef mask = lanes_acting(e, predicate, copy);
     LLVMValueRef x = value_vector(e, inst->in[0], copy);
@@ -489,14 +483,14 @@ static LLVMValueRef store_address(Emit *e, const Place *p, const KInst *inst) {
 }
 
 void emit_store(Emit *e, uint32_t at, int32_t copy) {
-    const KInst *inst = &e->kernel->insts.data[at];
+    const KInst *inst = kernel_inst(e->kernel, at);
     int64_t bytes;
     if (shares_branch(e, at, &bytes)) {
         if (copy == 0) store_where_aligned(e, at, bytes);
         return;
     }
     Place p = place_of(e, (uint32_t)inst->imm, copy);
-    if (e->vector && e->plan.insts[at].spread != SPREAD_UNIFORM) {
+    if (e->vector && e->spread[at].kind != SPREAD_UNIFORM) {
         store_lanes(e, &p, at, copy);
         return;
     }
@@ -506,7 +500,7 @@ void emit_store(Emit *e, uint32_t at, int32_t copy) {
 
 /* Stands in scalar loops only: the order of additions to one element is the program's. */
 void emit_store_add(Emit *e, uint32_t at, int32_t copy) {
-    const KInst *inst = &e->kernel->insts.data[at];
+    const KInst *inst = kernel_inst(e->kernel, at);
     sn_dtype dtype = (sn_dtype)inst->dtype;
     Place p = place_of(e, (uint32_t)inst->imm, copy);
     LLVMValueRef address = store_address(e, &p, inst);
@@ -521,8 +515,8 @@ void emit_store_add(Emit *e, uint32_t at, int32_t copy) {
 /* ---- checks ---------------------------------------------------------------------------------- */
 
 void emit_check(Emit *e, uint32_t at, int32_t copy) {
-    const KInst *inst = &e->kernel->insts.data[at];
-    bool vector = e->vector && e->plan.insts[at].spread == SPREAD_VARYING;
+    const KInst *inst = kernel_inst(e->kernel, at);
+    bool vector = e->vector && is_varying(e, at);
     int32_t lanes = vector ? e->lanes : 1;
     LLVMValueRef holds = value_lanes(e, inst->in[0], copy, lanes);
     LLVMValueRef fails = LLVMBuildNot(e->b, holds, "");

@@ -5,42 +5,40 @@
  * that the loop uses of its own item pass through phis to the next one; while the loop's
  * instructions are emitted they stand in for the current item's. */
 #include "codegen/cpu/emit.h"
-#include "ir/kernel_form.h"
 
 /* Notes a value that the loop uses from outside; constants and parameters stay as they are. */
 static void note_value(Emit *e, KValue value) {
     Deferred *d = &e->deferred;
-    if (value == KVALUE_NONE || value >= d->loop->begin) return;
-    uint8_t form = kop_row(e->kernel->insts.data[value].op)->form;
-    if (form == KFORM_CONST || form == KFORM_PARAM) return;
+    if (value == KVALUE_NONE || value >= d->loop->loop->begin) return;
+    uint16_t op = kernel_inst(e->kernel, value)->op;
+    if (kop_is(op, KFORM_CONST) || kop_is(op, KFORM_PARAM)) return;
     for (uint32_t i = 0; i < d->n_values; i++)
         if (d->values[i] == value) return;
     d->values[d->n_values++] = value;
 }
 
 static void note_access(Emit *e, uint32_t number) {
-    const KAccess *access = &e->kernel->accesses.data[number];
-    const KArg *arg = &e->kernel->args.data[access->arg];
+    const KAccess *access = kernel_access(e->kernel, number);
+    const KArg *arg = kernel_access_arg(e->kernel, number);
     if (arg->role != KARG_LOCAL) e->deferred.uses[access->arg] = true;
     for (uint32_t t = 0; t < access->n_terms; t++)
-        note_value(e, e->kernel->terms.data[access->first_term + t].value);
+        note_value(e, kernel_term(e->kernel, access, t)->value);
 }
 
 static void note_uses(Emit *e) {
-    const Deferred *d = &e->deferred;
-    for (uint32_t i = d->loop->begin + 1; i < d->loop->end; i++) {
-        const KInst *inst = &e->kernel->insts.data[i];
-        uint8_t form = kop_row(inst->op)->form;
+    const KLoop *loop = e->deferred.loop->loop;
+    for (uint32_t i = loop->begin + 1; i < loop->end; i++) {
+        const KInst *inst = kernel_inst(e->kernel, i);
         for (uint32_t in = 0; in < 3; in++) note_value(e, inst->in[in]);
-        if (form == KFORM_LOAD || form == KFORM_STORE) note_access(e, (uint32_t)inst->imm);
+        if (kop_is_access(inst->op)) note_access(e, (uint32_t)inst->imm);
     }
 }
 
 bool defer_open(Emit *e) {
     const Kernel *k = e->kernel;
     Deferred *d = &e->deferred;
-    if (e->plan.deferred == KVALUE_NONE) return true;
-    d->loop = &e->plan.loops[e->plan.deferred];
+    if (e->shape.deferred == KLOOP_NONE) return true;
+    d->loop = &e->shape.loops[e->shape.deferred];
     d->host = d->loop - 1;
     size_t pointer = sizeof(LLVMValueRef);
     d->values = arena_zalloc(&e->arena, (k->insts.count + 1) * sizeof *d->values);
@@ -67,7 +65,7 @@ static void visit_all(Emit *e, Visit *visit, LLVMBasicBlockRef from) {
     Deferred *d = &e->deferred;
     if (!d->loop) return;
     for (uint32_t i = 0; i < d->n_values; i++) {
-        LLVMTypeRef type = type_reg(e, (sn_dtype)e->kernel->insts.data[d->values[i]].dtype, 1);
+        LLVMTypeRef type = type_reg(e, (sn_dtype)kernel_inst(e->kernel, d->values[i])->dtype, 1);
         visit(e, i, type, value_scalar(e, d->values[i], 0), from);
     }
     for (uint32_t a = 0; a < e->kernel->args.count; a++)
@@ -117,7 +115,7 @@ void defer_next_item(Emit *e, LLVMBasicBlockRef from) {
 static void swap_items(Emit *e) {
     Deferred *d = &e->deferred;
     for (uint32_t i = 0; i < d->n_values; i++) {
-        Value *value = &e->values[(size_t)d->values[i] * (size_t)e->plan.copies], kept = *value;
+        Value *value = &e->values[(size_t)d->values[i] * (size_t)e->shape.copies], kept = *value;
         *value = d->kept[i];
         d->kept[i] = kept;
     }
@@ -138,18 +136,18 @@ void defer_open_item(Emit *e, LLVMValueRef number) {
     for (uint32_t a = 0; a < e->kernel->args.count; a++) d->base[a] = d->at_item[d->n_values + a];
 }
 
-void defer_open_host(Emit *e, const LoopPlan *loop) {
+void defer_open_host(Emit *e, const LoopShape *loop) {
     Deferred *d = &e->deferred;
     if (!d->loop || loop != d->host) return;
     emit_locate_accesses(e, d->base, d->address);
     for (uint32_t c = 0; c < e->kernel->accesses.count; c++) d->folded[c] = 0;
     swap_items(e);
-    access_fold(e, d->loop);
+    access_fold(e, d->loop->loop);
     d->aligned = access_aligned(e, d->loop);
     swap_items(e);
 }
 
-void defer_run(Emit *e, const LoopPlan *loop) {
+void defer_run(Emit *e, const LoopShape *loop) {
     const Deferred *d = &e->deferred;
     if (!d->loop || loop != d->host) return;
     LLVMBasicBlockRef run = emit_block(e), next = emit_block(e);
@@ -157,7 +155,7 @@ void defer_run(Emit *e, const LoopPlan *loop) {
     emit_at(e, run);
     swap_items(e);
     e->vector = d->loop;
-    emit_range(e, d->loop->begin + 1, d->loop->end);
+    emit_range(e, d->loop->loop->begin + 1, d->loop->loop->end);
     e->vector = d->host;
     swap_items(e);
     LLVMBuildBr(e->b, next);

@@ -4,7 +4,6 @@
 #include "codegen/cpu/emit.h"
 
 #include "base/status.h"
-#include "ir/kernel_form.h"
 
 #include <string.h>
 
@@ -22,13 +21,13 @@ static void emit_value(Emit *e, uint32_t at, LLVMValueRef scalar) {
 }
 
 static void emit_pure(Emit *e, uint32_t at, int32_t copy) {
-    const KInst *inst = &e->kernel->insts.data[at];
-    bool vector = e->vector && e->plan.insts[at].spread == SPREAD_VARYING;
+    const KInst *inst = kernel_inst(e->kernel, at);
+    bool vector = e->vector && is_varying(e, at);
     int32_t lanes = vector ? e->lanes : 1;
     LLVMValueRef in[3] = {NULL, NULL, NULL};
     for (uint32_t i = 0; i < kop_row(inst->op)->n_inputs; i++)
         in[i] = value_lanes(e, inst->in[i], copy, lanes);
-    sn_dtype in_dtype = (sn_dtype)e->kernel->insts.data[inst->in[0]].dtype;
+    sn_dtype in_dtype = (sn_dtype)kernel_inst(e->kernel, inst->in[0])->dtype;
     LLVMValueRef x =
         emit_prim(e, (OpCode)inst->op, (sn_dtype)inst->dtype, in_dtype, lanes, in, inst);
     if (vector)
@@ -54,14 +53,14 @@ static LLVMValueRef grid_index(Emit *e, uint64_t dim) {
 
 /* Index of a loop; in a vector loop the index of the copy's lane 0. */
 static void emit_index(Emit *e, uint32_t at, int32_t copy) {
-    uint64_t axis = e->kernel->insts.data[at].imm;
+    uint64_t axis = kernel_inst(e->kernel, at)->imm;
     LLVMValueRef index = e->index[axis];
     if (copy) index = LLVMBuildAdd(e->b, index, const_i64(e, (int64_t)copy * e->lanes), "");
     value_set_scalar(e, at, copy, index);
 }
 
 void emit_inst(Emit *e, uint32_t at, int32_t copy) {
-    const KInst *inst = &e->kernel->insts.data[at];
+    const KInst *inst = kernel_inst(e->kernel, at);
     switch (kop_row(inst->op)->form) {
     case KFORM_PRIM:
         emit_pure(e, at, copy);
@@ -82,10 +81,10 @@ void emit_inst(Emit *e, uint32_t at, int32_t copy) {
         emit_load(e, at, copy);
         break;
     case KFORM_STORE:
-        if (inst->op == OP_STORE)
-            emit_store(e, at, copy);
-        else
+        if (kop_adds_in_memory(inst->op))
             emit_store_add(e, at, copy);
+        else
+            emit_store(e, at, copy);
         break;
     case KFORM_CHECK:
         emit_check(e, at, copy);
@@ -102,21 +101,20 @@ void emit_inst(Emit *e, uint32_t at, int32_t copy) {
 
 /* One instruction for all copies? A reduction takes in one operand for each of them, equal or not. */
 static bool once_for_copies(const Emit *e, uint32_t at) {
-    const InstPlan *inst = &e->plan.insts[at];
-    if (!e->vector || inst->spread != SPREAD_UNIFORM) return !e->vector;
-    bool reduces = kop_row(e->kernel->insts.data[at].op)->form == KFORM_REDUCE;
-    return !reduces || &e->plan.loops[inst->loop] != e->vector;
+    if (!e->vector || e->spread[at].kind != SPREAD_UNIFORM) return !e->vector;
+    bool reduces = kop_is(kernel_inst(e->kernel, at)->op, KFORM_REDUCE);
+    return !reduces || &e->loops.loops[e->loops.loop_of[at]] != e->vector->loop;
 }
 
 void emit_range(Emit *e, uint32_t first, uint32_t last) {
     for (uint32_t at = first; at < last && e->status == SN_OK; at++) {
-        if (e->kernel->insts.data[at].op == OP_LOOP) {
-            uint32_t loop = e->plan.insts[at].loop;
+        if (kop_is(kernel_inst(e->kernel, at)->op, KFORM_LOOP)) {
+            uint32_t loop = e->loops.loop_of[at];
             emit_loop(e, loop);
-            at = e->plan.loops[loop].end;
+            at = e->loops.loops[loop].end;
             continue;
         }
-        if (e->plan.insts[at].rare != KVALUE_NONE) {
+        if (e->shape.rare[at] != KVALUE_NONE) {
             at = emit_rare(e, at);
             continue;
         }
@@ -145,6 +143,15 @@ static void declare_function(Emit *e, const char *name) {
     add_attribute(e, "prefer-vector-width", e->target->vector_bits == 512 ? "512" : "256");
 }
 
+/* kernel_local_bytes of an argument, in the entry block. */
+static LLVMValueRef local_bytes(Emit *e, const KArg *arg) {
+    int64_t size = (int64_t)sn_dtype_size((sn_dtype)arg->dtype);
+    LLVMValueRef bytes = LLVMBuildMul(e->entry, emit_coef(e, arg->size), const_i64(e, size), "");
+    bytes = LLVMBuildAdd(e->entry, bytes, const_i64(e, KLOCAL_ALIGN - 1), "");
+    bytes = LLVMBuildAnd(e->entry, bytes, const_i64(e, -(int64_t)KLOCAL_ALIGN), "");
+    return LLVMBuildAdd(e->entry, bytes, const_i64(e, KLOCAL_GAP), "");
+}
+
 /* LOCAL arguments lie in scratch one behind the other. */
 static void place_locals(Emit *e) {
     LLVMValueRef scratch = LLVMGetParam(e->function, ARG_SCRATCH);
@@ -152,12 +159,7 @@ static void place_locals(Emit *e) {
         const KArg *arg = &e->kernel->args.data[a];
         if (arg->role != KARG_LOCAL) continue;
         e->local_base[a] = scratch;
-        int64_t size = (int64_t)sn_dtype_size((sn_dtype)arg->dtype);
-        LLVMValueRef bytes =
-            LLVMBuildMul(e->entry, emit_coef(e, arg->size), const_i64(e, size), "");
-        bytes = LLVMBuildAdd(e->entry, bytes, const_i64(e, 63), "");
-        bytes = LLVMBuildAnd(e->entry, bytes, const_i64(e, ~INT64_C(63)), "");
-        bytes = LLVMBuildAdd(e->entry, bytes, const_i64(e, 64), "");
+        LLVMValueRef bytes = local_bytes(e, arg);
         scratch = LLVMBuildGEP2(e->entry, e->i8, scratch, &bytes, 1, "");
     }
 }
@@ -183,7 +185,7 @@ static void switch_mxcsr(Emit *e, LLVMValueRef memory) {
 }
 
 static void enter_rounding(Emit *e) {
-    if (!e->plan.floats) return;
+    if (!e->shape.floats) return;
     e->mxcsr = emit_alloca(e, e->i32, 1);
     LLVMValueRef wanted = emit_alloca(e, e->i32, 1);
     LLVMBuildStore(e->entry, const_int(e->i32, MXCSR_WANTED), wanted);
@@ -196,7 +198,7 @@ static void enter_rounding(Emit *e) {
 static bool allocate(Emit *e) {
     const Kernel *k = e->kernel;
     size_t pointer = sizeof(LLVMValueRef);
-    size_t values = (size_t)k->insts.count * (size_t)e->plan.copies + 1;
+    size_t values = (size_t)k->insts.count * (size_t)e->shape.copies + 1;
     e->values = arena_zalloc(&e->arena, values * sizeof *e->values);
     e->params = arena_zalloc(&e->arena, ((size_t)k->n_params + 1) * pointer);
     e->local_base = arena_zalloc(&e->arena, (k->args.count + 1) * pointer);
@@ -224,7 +226,7 @@ static void name_types(Emit *e) {
 }
 
 sn_status emit_kernel(Emit *e, const char *name) {
-    if (!plan_make(e) || !allocate(e) || !defer_open(e)) return error_memory(e->error);
+    if (!shape_make(e) || !allocate(e) || !defer_open(e)) return error_memory(e->error);
     name_types(e);
     declare_function(e, name);
     LLVMBasicBlockRef entry = emit_block(e), start = emit_block(e);
@@ -234,7 +236,7 @@ sn_status emit_kernel(Emit *e, const char *name) {
     place_locals(e);
     enter_rounding(e);
     if (!emit_items(e)) return error_memory(e->error);
-    if (e->plan.floats) switch_mxcsr(e, e->mxcsr);
+    if (e->shape.floats) switch_mxcsr(e, e->mxcsr);
     if (e->streamed) emit_intrinsic(e, "llvm.x86.sse.sfence", NULL, 0, NULL, 0);
     LLVMBuildRetVoid(e->b);
     LLVMBuildBr(e->entry, start);

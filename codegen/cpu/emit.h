@@ -1,110 +1,63 @@
-/* Inside the CPU code generator: what its files share while one kernel becomes LLVM IR. The plan
- * (plan.c) says how each loop runs and how values spread over lanes; the emitter walks the kernel's
+/* Inside the CPU code generator: what its files share while one kernel becomes LLVM IR. Loops,
+ * reductions and the spread of values over lanes come from ir/loops.h and ir/spread.h; the shape
+ * (shape.c) says with how many lanes and accumulators each loop runs. The emitter walks the kernel's
  * instructions (emit.c), loop by loop (loop.c), and asks vector.c, access.c, ops.c, cast.c and
  * reduce.c for the pieces. */
 #ifndef SN_CODEGEN_CPU_EMIT_H
 #define SN_CODEGEN_CPU_EMIT_H
 
 #include "base/arena.h"
+#include "base/assert.h"
 #include "codegen/backend.h"
 #include "ir/dtype.h"
+#include "ir/spread.h"
 
 #include <llvm-c/Core.h>
 
 enum {
     COPIES_MOST = 8,          /* vectors that one instruction of a column loop is emitted for */
-    LANES_ROW = 32,           /* lanes of a ROW reduction */
     LANES_MOST = 64,          /* bytes in the widest vector */
-    CHUNK_ROW = 10,           /* log2 of the elements of a chunk: 1024 */
-    CHUNK_COLUMN = 5,         /* 32 */
-    CHUNK_TREE = 0,           /* every element is a chunk */
-    CHUNK_NONE = 63,          /* free order: one chunk that never ends */
     STACK_LEVELS = 40,        /* levels of the pairwise tree of chunks */
     STACK_LEVELS_MEMORY = 24, /* the same where a level is 32 vectors: 2^34 elements */
-    PARTS_MOST = 4            /* values that make up the state of one reduction */
 };
 
 /* Parameters of the function: see KernelFn. */
 enum { ARG_ARGS, ARG_PARAMS, ARG_BEGIN, ARG_END, ARG_SCRATCH, ARG_ERROR, ARG_COUNT };
 
-/* How a value differs between the lanes of its vector loop. */
-typedef enum Spread {
-    SPREAD_UNIFORM, /* the same in all: kept as a scalar */
-    SPREAD_AFFINE,  /* i64, lane 0 plus lane × a known step: kept as the scalar of lane 0 */
-    SPREAD_VARYING  /* a vector */
-} Spread;
-
-typedef enum ReduceKind {
-    RK_MERGE,   /* sums, products, integer extremes: one part, merged by an op of the table */
-    RK_EXTREME, /* float maximum and minimum: three integer extremes of the bits (reduce.c) */
-    RK_ARG,     /* best value and its index */
-    RK_SCAN     /* float SCAN_SUM: sums of earlier chunks, of runs, of this run, base (reduce.c) */
-} ReduceKind;
-
-/* A REDUCE or SCAN instruction. Its state is parts × slots values of the carry of its loop. */
-typedef struct Reduction {
-    KValue inst;   /* the instruction */
-    uint8_t kind;  /* ReduceKind */
-    uint8_t dtype; /* of the values reduced */
-    uint8_t parts; /* values in a state */
-    uint8_t chunk; /* log2 of its chunk; CHUNK_NONE when the order is free */
-    bool memory;   /* ROW outside a vector loop: its 32 lanes lie in memory, not in the carry */
-    bool varying;  /* nested in a vector loop and different between its lanes */
-    uint16_t op; /* RK_MERGE, RK_SCAN: OP_ADD, OP_MUL, OP_MAXIMUM…; OP_GT or OP_LT: which wins */
+/* Where a reduction keeps its states, of reduce_parts values each: in the carry of its loop. */
+typedef struct Accumulator {
+    const KReduction *of; /* the reduction */
+    bool memory;    /* ROW outside a vector loop: its 32 lanes lie in memory, not in the carry */
+    bool varying;   /* nested in a vector loop and different between its lanes */
     uint32_t first; /* place in the loop's carry */
-} Reduction;
+} Accumulator;
 
 /* How one loop runs. */
-typedef struct LoopPlan {
-    uint32_t begin;       /* the LOOP instruction */
-    uint32_t end;         /* its END */
-    uint32_t parent;      /* enclosing loop in Plan.loops; KVALUE_NONE at item level */
-    uint32_t vector_loop; /* itself or the enclosing vector loop, in Plan.loops; or KVALUE_NONE */
-    uint32_t axis;        /* the axis */
-    uint32_t first_reduction; /* in Plan.reductions */
-    uint32_t n_reductions;    /* directly in this loop */
-    uint32_t n_carry;         /* values carried from step to step */
-    uint32_t weight;          /* instructions inside, dear ones counted several times */
-    int32_t lanes;            /* vector loop: lanes of a vector */
-    int32_t slots;            /* vector loop: accumulators of a reduction */
-    int32_t copies;           /* vector loop: vectors per step of the unmasked loop */
-    int32_t tail_copies;      /* the same of the masked loop */
-    int32_t in_step;          /* of these, how many pass through the body together */
-    uint8_t chunk;            /* log2 of the smallest chunk of its reductions */
-    bool vector;              /* runs on vectors */
-    bool nested;              /* holds other loops */
-    bool masked_only;         /* one masked loop instead of an unmasked one and a masked tail */
-    bool stream;              /* its stores to OUT arguments may bypass the caches */
-} LoopPlan;
+typedef struct LoopShape {
+    const KLoop *loop;   /* the loop */
+    uint32_t n_carry;    /* values carried from step to step */
+    uint32_t weight;     /* instructions inside, dear ones counted several times */
+    int32_t lanes;       /* vector loop: lanes of a vector */
+    int32_t slots;       /* vector loop: accumulators of a reduction */
+    int32_t copies;      /* vector loop: vectors per step of the unmasked loop */
+    int32_t tail_copies; /* the same of the masked loop */
+    int32_t in_step;     /* of these, how many pass through the body together */
+    uint8_t chunk;       /* log2 of the smallest chunk of its reductions */
+    bool masked_only;    /* one masked loop instead of an unmasked one and a masked tail */
+    bool stream;         /* its stores to OUT arguments may bypass the caches */
+} LoopShape;
 
-typedef struct InstPlan {
-    uint32_t loop;  /* enclosing loop in Plan.loops, for LOOP and END the loop itself */
-    int32_t step;   /* AFFINE: difference between neighbouring lanes */
-    uint32_t rare;  /* first of the rare WHEREs that it is one of, or that alone use it (rare.c);
-                       KVALUE_NONE: none */
-    uint8_t spread; /* Spread */
-} InstPlan;
-
-typedef struct Plan {
-    InstPlan *insts;       /* one for each instruction */
-    LoopPlan *loops;       /* in program order */
-    Reduction *reductions; /* by loop */
-    uint32_t n_loops;      /* loops in the kernel */
-    uint32_t n_reductions; /* reductions in the kernel */
-    uint32_t n_carry;      /* sum over loops */
-    int32_t copies;        /* most copies of any loop */
-    bool floats;           /* computes with floats, so the rounding mode matters */
-    int32_t split_axis;    /* the axis cut in blocks, or -1 */
-    uint32_t deferred;     /* the loop that runs inside its predecessor in the next item, or NONE */
-} Plan;
-
-/* What an access looks like across the lanes of the current vector loop. */
-typedef enum Pattern {
-    PATTERN_UNIFORM,    /* one address */
-    PATTERN_CONTIGUOUS, /* neighbours in memory */
-    PATTERN_STRIDED,    /* a distance known before the loop */
-    PATTERN_SCATTERED   /* any addresses */
-} Pattern;
+/* What is chosen for this kernel on this machine. */
+typedef struct Shape {
+    LoopShape *loops;          /* by loop */
+    Accumulator *accumulators; /* by reduction */
+    uint32_t *rare;    /* by instruction: first of the rare WHEREs that it is one of, or that
+                                  alone use it (rare.c); KVALUE_NONE: none */
+    int32_t copies;    /* most copies of any loop */
+    bool floats;       /* computes with floats, so the rounding mode matters */
+    uint32_t deferred; /* the loop that runs inside its predecessor, in the next item, or
+                                  KLOOP_NONE */
+} Shape;
 
 /* A value of the kernel in LLVM IR. */
 typedef struct Value {
@@ -116,8 +69,8 @@ typedef struct Value {
 /* The last loop of an item, when it runs inside a loop of the next item, and what it uses of its own
  * (defer.c). */
 typedef struct Deferred {
-    const LoopPlan *loop;  /* that loop; NULL when every item runs all its loops itself */
-    const LoopPlan *host;  /* the loop it joins */
+    const LoopShape *loop; /* that loop; NULL when every item runs all its loops itself */
+    const LoopShape *host; /* the loop it joins */
     KValue *values;        /* values from outside that it uses */
     uint32_t n_values;     /* their number */
     bool *uses;            /* per argument: does it access it? (LOCAL ones are not noted) */
@@ -133,24 +86,27 @@ typedef struct Deferred {
 
 /* The loop being emitted. */
 typedef struct Frame {
-    const LoopPlan *plan;  /* its plan */
-    struct Frame *outer;   /* the enclosing loop, NULL at item level */
-    LLVMValueRef *carry;   /* current values of what it carries; NULL where nothing is */
-    LLVMValueRef *scratch; /* 4 × n_carry values for the phis of its spans and chunks */
-    LLVMValueRef *memory;  /* per reduction: lanes in memory (Reduction.memory), or NULL */
-    LLVMValueRef *stack;   /* per reduction: the tree's levels, or NULL */
-    LLVMValueRef begin;    /* first index */
-    LLVMValueRef end;      /* one past the last */
-    LLVMValueRef index;    /* current index (lane 0) */
-    int32_t slot;          /* accumulator that the first copy of a REDUCE uses now */
+    const KLoop *loop;      /* the loop */
+    const LoopShape *shape; /* how it runs */
+    struct Frame *outer;    /* the enclosing loop, NULL at item level */
+    LLVMValueRef *carry;    /* current values of what it carries; NULL where nothing is */
+    LLVMValueRef *scratch;  /* 4 × n_carry values for the phis of its spans and chunks */
+    LLVMValueRef *memory;   /* per reduction: lanes in memory (Accumulator.memory), or NULL */
+    LLVMValueRef *stack;    /* per reduction: the tree's levels, or NULL */
+    LLVMValueRef begin;     /* first index */
+    LLVMValueRef end;       /* one past the last */
+    LLVMValueRef index;     /* current index (lane 0) */
+    int32_t slot;           /* accumulator that the first copy of a REDUCE uses now */
 } Frame;
 
 typedef struct Emit {
     const Kernel *kernel;     /* the input */
     const Target *target;     /* instruction set */
     const Schedule *schedule; /* choices of the launcher */
-    Plan plan;                /* see plan.c */
-    Arena arena;              /* all arrays below */
+    KLoops loops;             /* its loops and reductions */
+    KSpread *spread;          /* by instruction: how it differs between lanes */
+    Shape shape;              /* see shape.c */
+    Arena arena;              /* all arrays above and below */
     sn_error *error;          /* where errors go */
     sn_status status;         /* SN_OK until something failed */
 
@@ -162,7 +118,7 @@ typedef struct Emit {
     LLVMValueRef function;  /* the KernelFn */
     LLVMTypeRef i1, i8, i16, i32, i64, f32, f64, ptr; /* common types */
 
-    Value *values;              /* Plan.copies for each instruction */
+    Value *values;              /* Shape.copies for each instruction */
     LLVMValueRef *params;       /* parameter words loaded so far, by number */
     LLVMValueRef *local_base;   /* per argument: address of a LOCAL one */
     LLVMValueRef *item_base;    /* per argument: address for the current item */
@@ -181,7 +137,7 @@ typedef struct Emit {
     bool in_deferred;           /* its instructions are being emitted */
 
     Frame *frame;                     /* innermost loop */
-    const LoopPlan *vector;           /* the vector loop we are in, or NULL */
+    const LoopShape *vector;          /* the vector loop we are in, or NULL */
     LLVMBasicBlockRef before;         /* block before that loop: broadcasts go to its end */
     LLVMValueRef mask[COPIES_MOST];   /* by copy: active lanes, NULL when all are */
     LLVMValueRef active[COPIES_MOST]; /* by copy: their number, below 1 when there are none */
@@ -192,11 +148,16 @@ typedef struct Emit {
     bool streamed;                    /* some store did: a fence is needed */
 } Emit;
 
-/* ---- plan.c ---- */
-/* Analyses the kernel; arrays from the arena. False when out of memory. */
-bool plan_make(Emit *e);
-/* Lane pattern of an access in vector loop `loop` (KVALUE_NONE: outside). */
-Pattern plan_pattern(const Emit *e, uint32_t access, const LoopPlan *loop);
+/* ---- shape.c ---- */
+/* Analyses the kernel and chooses its shape; arrays from the arena. False when out of memory. */
+bool shape_make(Emit *e);
+/* Lane pattern of an access in vector loop `loop` (NULL: outside). */
+static inline Pattern pattern_of(const Emit *e, uint64_t access, const KLoop *loop) {
+    return kernel_pattern(e->kernel, e->spread, access, loop);
+}
+static inline bool is_varying(const Emit *e, KValue value) {
+    return e->spread[value].kind == SPREAD_VARYING;
+}
 
 /* ---- emit.c ---- */
 /* Emits the whole function into e->module. */
@@ -208,7 +169,7 @@ void emit_inst(Emit *e, uint32_t at, int32_t copy);
 void emit_fail(Emit *e, const char *message);
 
 /* ---- rare.c ---- */
-/* Finds what rare WHEREs alone need: InstPlan.rare of all instructions. */
+/* Finds what rare WHEREs alone need: fills Shape.rare. */
 void rare_find(Emit *e);
 /* Emits the rare WHEREs that begin at `at`, if it is one; returns the last instruction that is done
  * with thereby. */
@@ -235,9 +196,9 @@ void defer_next_item(Emit *e, LLVMBasicBlockRef from);
 /* Item `number` begins: what the phis hold belongs to the item before it. */
 void defer_open_item(Emit *e, LLVMValueRef number);
 /* Loop `loop` opens: where it is the host, addresses of the deferred loop are prepared. */
-void defer_open_host(Emit *e, const LoopPlan *loop);
+void defer_open_host(Emit *e, const LoopShape *loop);
 /* One vector of the deferred loop, where `loop` is its host. */
-void defer_run(Emit *e, const LoopPlan *loop);
+void defer_run(Emit *e, const LoopShape *loop);
 
 /* ---- loop.c ---- */
 void emit_loop(Emit *e, uint32_t loop);
@@ -298,12 +259,12 @@ void emit_check(Emit *e, uint32_t inst, int32_t copy);
 /* Scalar address of lane 0, copy 0 of an access. */
 LLVMValueRef emit_address(Emit *e, uint32_t access);
 /* Adds to the addresses of all accesses in `loop` the terms known by now. */
-void access_fold(Emit *e, const LoopPlan *loop);
+void access_fold(Emit *e, const KLoop *loop);
 /* True when stores of this instruction may bypass the caches: whole vectors, side by side, to an
  * output, at an address known before the vector loop. *bytes is the alignment they need. */
-bool access_streams(const Emit *e, const LoopPlan *loop, uint32_t inst, int64_t *bytes);
+bool access_streams(const Emit *e, const LoopShape *loop, uint32_t inst, int64_t *bytes);
 /* i1, before the loop: do all its stores of that kind begin aligned? */
-LLVMValueRef access_aligned(Emit *e, const LoopPlan *loop);
+LLVMValueRef access_aligned(Emit *e, const LoopShape *loop);
 
 /* ---- ops.c, cast.c, divide.c ---- */
 /* A primitive on operands of `lanes` lanes. `inst` may be NULL when no operand is a constant. */
@@ -315,14 +276,11 @@ LLVMValueRef emit_quotient_i64(Emit *e, int32_t lanes, LLVMValueRef x, LLVMValue
 LLVMValueRef emit_fmod(Emit *e, sn_dtype dtype, int32_t lanes, LLVMValueRef x, LLVMValueRef y);
 
 /* ---- reduce.c ---- */
-LLVMTypeRef reduce_part_type(const Emit *e, const Reduction *r, int32_t part, int32_t lanes);
-LLVMValueRef reduce_identity(const Emit *e, const Reduction *r, int32_t part, int32_t lanes,
-                             LLVMValueRef begin);
-/* x merged with y, for reductions of kind MERGE and SCAN. */
-LLVMValueRef reduce_merge(Emit *e, const Reduction *r, int32_t lanes, LLVMValueRef x,
+/* Values that make up one state of a reduction. */
+int32_t reduce_parts(const KReduction *r);
+/* x merged with y, for reductions whose state is one value and for scans. */
+LLVMValueRef reduce_merge(Emit *e, const KReduction *r, int32_t lanes, LLVMValueRef x,
                           LLVMValueRef y);
-/* Lanes of a reduction's accumulators in its loop. */
-int32_t reduce_lanes(const Emit *e, const Reduction *r, const LoopPlan *loop);
 /* Initial carry of a loop, memory and stacks. */
 void reduce_open(Emit *e, Frame *frame);
 /* A REDUCE or SCAN instruction. */

@@ -7,7 +7,6 @@
  *   odometer  the first point of the next line
  *   last      after the last item: its deferred loop (defer.c)                                     */
 #include "codegen/cpu/emit.h"
-#include "ir/kernel_form.h"
 
 /* Blocks and values of the item loop. */
 typedef struct Items {
@@ -181,10 +180,10 @@ static void open_line(Emit *e, Items *items, LLVMValueRef block) {
 
 void emit_locate_accesses(Emit *e, LLVMValueRef *const bases, LLVMValueRef *address) {
     for (uint32_t c = 0; c < e->kernel->accesses.count; c++) {
-        const KAccess *access = &e->kernel->accesses.data[c];
+        const KAccess *access = kernel_access(e->kernel, c);
         LLVMValueRef offset = emit_coef(e, access->offset);
         address[c] = bases[access->arg] ? bases[access->arg] : e->local_base[access->arg];
-        if (access->offset.param >= 0 || access->offset.value)
+        if (!kcoef_is(access->offset, 0))
             address[c] =
                 LLVMBuildGEP2(e->b, element_type(e, access->arg), address[c], &offset, 1, "");
     }
@@ -192,7 +191,7 @@ void emit_locate_accesses(Emit *e, LLVMValueRef *const bases, LLVMValueRef *addr
 
 static bool reads_grid_index(const Emit *e) {
     for (uint32_t i = 0; i < e->kernel->insts.count; i++)
-        if (kop_row(e->kernel->insts.data[i].op)->form == KFORM_GRID) return true;
+        if (kop_is(kernel_inst(e->kernel, i)->op, KFORM_GRID)) return true;
     return false;
 }
 
@@ -201,7 +200,7 @@ static void emit_item(Emit *e, const Items *items) {
     if (reads_grid_index(e)) LLVMBuildStore(e->b, items->place, grid_slot(e, items->innermost));
     emit_locate_accesses(e, e->item_base, e->address);
     defer_open_item(e, items->number);
-    uint32_t last = e->deferred.loop ? e->deferred.loop->begin : e->kernel->insts.count;
+    uint32_t last = e->deferred.loop ? e->deferred.loop->loop->begin : e->kernel->insts.count;
     emit_range(e, 0, last);
 }
 
@@ -292,7 +291,7 @@ static bool open_items(Emit *e, Items *items) {
     items->places = emit_alloca(e, e->ptr, (int64_t)e->kernel->args.count + 1);
     LLVMValueRef word = LLVMBuildAdd(e->entry, items->innermost, const_i64(e, KPARAM_SIZES), "");
     items->line_size = emit_word(e, e->entry, word);
-    if (e->plan.split_axis >= 0)
+    if (e->loops.split_axis >= 0)
         items->blocks = emit_word(e, e->entry, const_i64(e, KPARAM_BLOCKS));
     items->line = emit_block(e);
     items->item = emit_block(e);
@@ -313,7 +312,7 @@ bool emit_items(Emit *e) {
     emit_item(e, &items);
     emit_next(e, &items);
     emit_at(e, items.last);
-    if (e->deferred.loop) emit_range(e, e->deferred.loop->begin, e->kernel->insts.count);
+    if (e->deferred.loop) emit_range(e, e->deferred.loop->loop->begin, e->kernel->insts.count);
     LLVMBuildBr(e->b, items.finish);
     emit_at(e, items.finish);
     return true;

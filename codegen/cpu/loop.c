@@ -2,7 +2,6 @@
  * over the rest (or the masked one alone). A loop with ordered sums is cut in chunks. What the loop
  * carries (accumulators) passes through all of them as phi nodes. */
 #include "codegen/cpu/emit.h"
-#include "ir/kernel_form.h"
 
 /* Whether a span of trips runs whole vectors or under a mask; LAST is a masked one of at most one
  * trip, which needs no loop. */
@@ -12,7 +11,7 @@ typedef enum SpanKind { SPAN_SCALAR, SPAN_FULL, SPAN_MASKED, SPAN_LAST } SpanKin
 
 /* Replaces the carry by phis in the current block, which is entered from `from`. */
 static void carry_enter(Emit *e, Frame *f, LLVMBasicBlockRef from, LLVMValueRef *phis) {
-    for (uint32_t i = 0; i < f->plan->n_carry; i++) {
+    for (uint32_t i = 0; i < f->shape->n_carry; i++) {
         if (!f->carry[i]) continue;
         phis[i] = emit_phi(e, LLVMTypeOf(f->carry[i]), f->carry[i], from);
         f->carry[i] = phis[i];
@@ -21,14 +20,14 @@ static void carry_enter(Emit *e, Frame *f, LLVMBasicBlockRef from, LLVMValueRef 
 
 /* The phis also receive the current carry, from block `from`. */
 static void carry_back(const Frame *f, LLVMBasicBlockRef from, LLVMValueRef *phis) {
-    for (uint32_t i = 0; i < f->plan->n_carry; i++)
+    for (uint32_t i = 0; i < f->shape->n_carry; i++)
         if (f->carry[i]) phi_add(phis[i], f->carry[i], from);
 }
 
 /* Merges, in the current block, the carry `early` of block `skipped` with the current one. */
 static void carry_join(Emit *e, Frame *f, LLVMBasicBlockRef skipped, LLVMValueRef *early,
                        LLVMBasicBlockRef from) {
-    for (uint32_t i = 0; i < f->plan->n_carry; i++) {
+    for (uint32_t i = 0; i < f->shape->n_carry; i++) {
         if (!f->carry[i]) continue;
         LLVMValueRef phi = emit_phi(e, LLVMTypeOf(f->carry[i]), early[i], skipped);
         phi_add(phi, f->carry[i], from);
@@ -39,17 +38,13 @@ static void carry_join(Emit *e, Frame *f, LLVMBasicBlockRef skipped, LLVMValueRe
 /* Accumulators of ordered sums take turns when one vector is handled per step. Where order is free
  * the first one does all the work then. */
 static void rotate_slots(const Emit *e, Frame *f) {
-    for (uint32_t i = 0; i < f->plan->n_reductions; i++) {
-        const Reduction *r = &e->plan.reductions[f->plan->first_reduction + i];
-        if (r->chunk == CHUNK_NONE) continue;
-        LLVMValueRef *state = f->carry + r->first;
-        for (int32_t p = 0; p < r->parts; p++) {
-            LLVMValueRef first = state[p];
-            int32_t last = (f->plan->slots - 1) * r->parts;
-            for (int32_t at = 0; at < last; at += r->parts)
-                state[at + p] = state[at + r->parts + p];
-            state[last + p] = first;
-        }
+    for (uint32_t i = 0; i < f->loop->n_reductions; i++) {
+        const Accumulator *a = &e->shape.accumulators[f->loop->first_reduction + i];
+        if (a->of->kind != KREDUCTION_TREE) continue;
+        LLVMValueRef *state = f->carry + a->first, first = state[0];
+        int32_t last = f->shape->slots - 1;
+        for (int32_t s = 0; s < last; s++) state[s] = state[s + 1];
+        state[last] = first;
     }
 }
 
@@ -57,7 +52,7 @@ static void rotate_slots(const Emit *e, Frame *f) {
 
 static void set_index(Emit *e, Frame *f, LLVMValueRef i) {
     f->index = i;
-    e->index[f->plan->axis] = i;
+    e->index[f->loop->axis] = i;
 }
 
 /* Masks the lanes at and beyond `limit`, for each copy. */
@@ -87,25 +82,25 @@ static void clear_masks(Emit *e) {
     for (int32_t c = 0; c < COPIES_MOST; c++) e->mask[c] = NULL;
 }
 
-/* The body for vectors i, i + lanes, …: as many at once as the plan says. */
+/* The body for vectors i, i + lanes, …: as many at once as the shape says. */
 static void emit_vectors(Emit *e, Frame *f, LLVMValueRef i, int32_t copies) {
-    const LoopPlan *plan = f->plan;
-    e->copies = plan->in_step < copies ? plan->in_step : copies;
+    const LoopShape *shape = f->shape;
+    e->copies = shape->in_step < copies ? shape->in_step : copies;
     for (int32_t c = 0; c < copies; c += e->copies) {
         f->slot = copies > 1 ? c : 0;
         LLVMValueRef at = c ? LLVMBuildAdd(e->b, i, const_i64(e, (int64_t)c * e->lanes), "") : i;
         set_index(e, f, at);
-        defer_run(e, plan);
-        emit_range(e, plan->begin + 1, plan->end);
+        defer_run(e, shape);
+        emit_range(e, f->loop->begin + 1, f->loop->end);
     }
-    if (copies == 1 && plan->slots > 1) rotate_slots(e, f);
+    if (copies == 1 && shape->slots > 1) rotate_slots(e, f);
 }
 
 /* Trips [from, to), with `limit` the end of what masks let through. */
 static void emit_span(Emit *e, Frame *f, SpanKind kind, LLVMValueRef from, LLVMValueRef to,
                       LLVMValueRef limit) {
-    LLVMValueRef *phis = f->scratch, *early = f->scratch + f->plan->n_carry;
-    int32_t copies = kind == SPAN_FULL ? f->plan->copies : f->plan->tail_copies;
+    LLVMValueRef *phis = f->scratch, *early = f->scratch + f->shape->n_carry;
+    int32_t copies = kind == SPAN_FULL ? f->shape->copies : f->shape->tail_copies;
     bool same = to == limit;
     from = emit_opaque(e->b, from);
     to = emit_opaque(e->b, to);
@@ -113,7 +108,7 @@ static void emit_span(Emit *e, Frame *f, SpanKind kind, LLVMValueRef from, LLVMV
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
     LLVMBasicBlockRef body = emit_block(e), exit = emit_block(e);
     LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, from, to, ""), body, exit);
-    for (uint32_t i = 0; i < f->plan->n_carry; i++) early[i] = f->carry[i];
+    for (uint32_t i = 0; i < f->shape->n_carry; i++) early[i] = f->carry[i];
     emit_at(e, body);
     LLVMValueRef i = from;
     if (kind != SPAN_LAST) {
@@ -122,7 +117,7 @@ static void emit_span(Emit *e, Frame *f, SpanKind kind, LLVMValueRef from, LLVMV
     }
     if (kind == SPAN_SCALAR) {
         set_index(e, f, i);
-        emit_range(e, f->plan->begin + 1, f->plan->end);
+        emit_range(e, f->loop->begin + 1, f->loop->end);
     } else {
         if (kind != SPAN_FULL) set_masks(e, i, limit, copies);
         emit_vectors(e, f, i, copies);
@@ -132,7 +127,7 @@ static void emit_span(Emit *e, Frame *f, SpanKind kind, LLVMValueRef from, LLVMV
     if (kind == SPAN_LAST) {
         LLVMBuildBr(e->b, exit);
     } else {
-        int64_t step = kind == SPAN_SCALAR ? 1 : (int64_t)copies * f->plan->lanes;
+        int64_t step = kind == SPAN_SCALAR ? 1 : (int64_t)copies * f->shape->lanes;
         LLVMValueRef next = LLVMBuildAdd(e->b, i, const_i64(e, step), "");
         phi_add(i, next, latch);
         carry_back(f, latch, phis);
@@ -149,25 +144,25 @@ typedef void RunPart(Emit *e, Frame *f, LLVMValueRef from, LLVMValueRef to);
 /* Runs the loop's whole range, chunk by chunk when it has ordered sums. The last chunk is not pushed:
  * a range of one chunk does not touch the tree. */
 static void run_chunks(Emit *e, Frame *f, RunPart *run) {
-    if (f->plan->chunk == CHUNK_NONE) {
+    if (f->shape->chunk == ORDER_ENDLESS_LOG2) {
         run(e, f, f->begin, f->end);
         return;
     }
-    LLVMValueRef *phis = f->scratch + 2 * f->plan->n_carry;
+    LLVMValueRef *phis = f->scratch + 2 * f->shape->n_carry;
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
     LLVMBasicBlockRef head = emit_block(e), push = emit_block(e), done = emit_block(e);
     LLVMBuildBr(e->b, head);
     emit_at(e, head);
     LLVMValueRef from = emit_phi(e, e->i64, f->begin, before);
     carry_enter(e, f, before, phis);
-    LLVMValueRef size = const_i64(e, INT64_C(1) << f->plan->chunk);
+    LLVMValueRef size = const_i64(e, INT64_C(1) << f->shape->chunk);
     LLVMValueRef to = LLVMBuildAdd(e->b, from, size, "");
     LLVMValueRef more = LLVMBuildICmp(e->b, LLVMIntSLT, to, f->end, "");
     to = emit_select(e, more, to, f->end);
     run(e, f, from, to);
     LLVMBuildCondBr(e->b, more, push, done);
-    LLVMValueRef *kept = f->scratch + 3 * f->plan->n_carry;
-    for (uint32_t i = 0; i < f->plan->n_carry; i++) kept[i] = f->carry[i];
+    LLVMValueRef *kept = f->scratch + 3 * f->shape->n_carry;
+    for (uint32_t i = 0; i < f->shape->n_carry; i++) kept[i] = f->carry[i];
     emit_at(e, push);
     reduce_push(e, f, LLVMBuildSub(e->b, to, f->begin, ""));
     LLVMBasicBlockRef latch = LLVMGetInsertBlock(e->b);
@@ -175,7 +170,7 @@ static void run_chunks(Emit *e, Frame *f, RunPart *run) {
     carry_back(f, latch, phis);
     LLVMBuildBr(e->b, head);
     emit_at(e, done);
-    for (uint32_t i = 0; i < f->plan->n_carry; i++) f->carry[i] = kept[i];
+    for (uint32_t i = 0; i < f->shape->n_carry; i++) f->carry[i] = kept[i];
 }
 
 static void run_scalar(Emit *e, Frame *f, LLVMValueRef from, LLVMValueRef to) {
@@ -194,19 +189,19 @@ static LLVMValueRef whole_steps(Emit *e, LLVMValueRef from, LLVMValueRef to, int
 /* A masked span over a ROW sum ends where every accumulator has had as many turns as the others. */
 static void run_masked(Emit *e, Frame *f, LLVMValueRef from, LLVMValueRef to) {
     LLVMValueRef end = to;
-    if (f->plan->chunk == CHUNK_ROW) end = whole_steps(e, from, to, LANES_ROW, true);
+    if (f->shape->chunk == ORDER_ROW_LOG2) end = whole_steps(e, from, to, ORDER_LANES, true);
     emit_span(e, f, SPAN_MASKED, from, end, to);
 }
 
 static void run_vector(Emit *e, Frame *f, LLVMValueRef from, LLVMValueRef to) {
-    const LoopPlan *plan = f->plan;
-    if (plan->masked_only) {
+    const LoopShape *shape = f->shape;
+    if (shape->masked_only) {
         run_masked(e, f, from, to);
         return;
     }
-    int32_t vectors = plan->copies > plan->slots ? plan->copies : plan->slots;
-    if (plan->chunk != CHUNK_ROW) vectors = plan->copies;
-    LLVMValueRef middle = whole_steps(e, from, to, (int64_t)vectors * plan->lanes, false);
+    int32_t vectors = shape->copies > shape->slots ? shape->copies : shape->slots;
+    if (shape->chunk != ORDER_ROW_LOG2) vectors = shape->copies;
+    LLVMValueRef middle = whole_steps(e, from, to, (int64_t)vectors * shape->lanes, false);
     emit_span(e, f, SPAN_FULL, from, middle, middle);
     if (vectors == 1)
         emit_span(e, f, SPAN_LAST, middle, to, to);
@@ -218,15 +213,15 @@ static void run_vector(Emit *e, Frame *f, LLVMValueRef from, LLVMValueRef to) {
 
 /* Trips until the stores of the loop are aligned; all of them when their alignments disagree. */
 static LLVMValueRef trips_to_alignment(Emit *e, Frame *f, LLVMValueRef from, LLVMValueRef to) {
-    const KInst *insts = e->kernel->insts.data;
     LLVMValueRef all = LLVMBuildSub(e->b, to, from, ""), peel = NULL;
     LLVMValueRef good = LLVMConstInt(e->i1, 1, false);
     set_index(e, f, from);
-    for (uint32_t i = f->plan->begin + 1; i < f->plan->end; i++) {
+    for (uint32_t i = f->loop->begin + 1; i < f->loop->end; i++) {
         int64_t bytes;
-        if (!access_streams(e, f->plan, i, &bytes)) continue;
-        int64_t size = (int64_t)sn_dtype_size((sn_dtype)insts[i].dtype);
-        LLVMValueRef at = emit_address(e, (uint32_t)insts[i].imm);
+        if (!access_streams(e, f->shape, i, &bytes)) continue;
+        const KInst *inst = kernel_inst(e->kernel, i);
+        int64_t size = (int64_t)sn_dtype_size((sn_dtype)inst->dtype);
+        LLVMValueRef at = emit_address(e, (uint32_t)inst->imm);
         at = LLVMBuildPtrToInt(e->b, at, e->i64, "");
         if (!peel) {
             LLVMValueRef gap =
@@ -262,7 +257,8 @@ static void run_streaming(Emit *e, Frame *f, LLVMValueRef from, LLVMValueRef to)
     LLVMValueRef finished = LLVMBuildICmp(e->b, LLVMIntSGE, end, to, "");
     LLVMBuildCondBr(e->b, finished, done, middle);
     emit_at(e, middle);
-    LLVMValueRef whole = whole_steps(e, end, to, (int64_t)f->plan->copies * f->plan->lanes, false);
+    LLVMValueRef whole =
+        whole_steps(e, end, to, (int64_t)f->shape->copies * f->shape->lanes, false);
     e->streaming = true;
     emit_span(e, f, SPAN_FULL, end, whole, whole);
     e->streaming = false;
@@ -277,7 +273,7 @@ static void run_streaming(Emit *e, Frame *f, LLVMValueRef from, LLVMValueRef to)
 
 /* Trips of the loop in this item. */
 static void find_range(Emit *e, Frame *f) {
-    const KAxis *axis = &e->kernel->axes.data[f->plan->axis];
+    const KAxis *axis = &e->kernel->axes.data[f->loop->axis];
     f->begin = const_i64(e, 0);
     f->end = emit_coef(e, axis->size);
     if (!axis->split) return;
@@ -295,7 +291,7 @@ typedef struct LoopState {
 } LoopState;
 
 static bool open_frame(Emit *e, Frame *f, LoopState *state) {
-    uint32_t carry = f->plan->n_carry, reductions = f->plan->n_reductions;
+    uint32_t carry = f->shape->n_carry, reductions = f->loop->n_reductions;
     uint32_t accesses = e->kernel->accesses.count;
     size_t values = 5 * (size_t)carry + 2 * (size_t)reductions + accesses + 1;
     f->carry = arena_zalloc(&e->arena, values * sizeof *f->carry);
@@ -319,33 +315,33 @@ static void close_frame(Emit *e, Frame *f, const LoopState *state) {
         e->address[i] = state->address[i];
         e->folded[i] = state->folded[i];
     }
-    e->index[f->plan->axis] = NULL;
+    e->index[f->loop->axis] = NULL;
     e->frame = f->outer;
 }
 
 static void emit_vector_loop(Emit *e, Frame *f) {
-    e->vector = f->plan;
-    e->lanes = f->plan->lanes;
+    e->vector = f->shape;
+    e->lanes = f->shape->lanes;
     e->epoch++;
     LLVMBasicBlockRef inner = emit_block(e);
     e->before = LLVMGetInsertBlock(e->b);
     LLVMBuildBr(e->b, inner);
     emit_at(e, inner);
-    run_chunks(e, f, f->plan->stream ? run_streaming : run_vector);
+    run_chunks(e, f, f->shape->stream ? run_streaming : run_vector);
     e->vector = NULL;
     e->lanes = 1;
     e->copies = 1;
 }
 
 void emit_loop(Emit *e, uint32_t loop) {
-    Frame f = {.plan = &e->plan.loops[loop]};
+    Frame f = {.loop = &e->loops.loops[loop], .shape = &e->shape.loops[loop]};
     LoopState state;
     if (e->status != SN_OK || !open_frame(e, &f, &state)) return;
     find_range(e, &f);
     reduce_open(e, &f);
-    access_fold(e, f.plan);
-    defer_open_host(e, f.plan);
-    if (f.plan->vector)
+    access_fold(e, f.loop);
+    defer_open_host(e, f.shape);
+    if (f.loop->vector)
         emit_vector_loop(e, &f);
     else
         run_chunks(e, &f, run_scalar);

@@ -100,8 +100,8 @@ COMPARE(ge, LLVMRealOGE, LLVMIntSGE, LLVMIntUGE)
 /* Bits of operand `number` if it is a constant of the kernel. */
 static bool constant_operand(const Use *u, int32_t number, double *value) {
     if (!u->inst) return false;
-    const KInst *from = &u->e->kernel->insts.data[u->inst->in[number]];
-    if (from->op != OP_CONST) return false;
+    const KInst *from = kernel_inst(u->e->kernel, u->inst->in[number]);
+    if (!kop_is(from->op, KFORM_CONST)) return false;
     *value = dtype_bits_to_double((sn_dtype)from->dtype, from->imm);
     return true;
 }

@@ -2,7 +2,6 @@
  * only such WHEREs use is computed behind a branch that is taken when the condition holds in some
  * lane. Neighbouring ones on one condition share the branch. Bits are those of plain WHEREs. */
 #include "codegen/cpu/emit.h"
-#include "ir/kernel_form.h"
 
 #include <string.h>
 
@@ -21,42 +20,42 @@ static bool is_rare(const KInst *inst) {
 
 /* The first of the run of rare WHEREs that `at`, which is one, belongs to. */
 static uint32_t run_of(const Emit *e, uint32_t at) {
-    const KInst *inst = &e->kernel->insts.data[at];
-    const InstPlan *plan = &e->plan.insts[at];
+    const KInst *inst = kernel_inst(e->kernel, at);
+    const KSpread *spread = &e->spread[at];
     if (at == 0 || !is_rare(inst - 1)) return at;
-    uint32_t first = (plan - 1)->rare;
+    uint32_t first = e->shape.rare[at - 1];
     bool joins = at - first < RUN_MOST && inst[-1].in[0] == inst->in[0] &&
-                 plan[-1].spread == plan->spread && inst->in[1] < first && inst->in[2] < first;
+                 spread[-1].kind == spread->kind && inst->in[1] < first && inst->in[2] < first;
     return joins ? first : at;
 }
 
 /* Notes that instructions of `run` (KVALUE_NONE: such as are always computed) need the value. */
 static void note_use(Emit *e, KValue value, uint32_t run) {
     if (value == KVALUE_NONE || is_rare(&e->kernel->insts.data[value])) return;
-    uint32_t *rare = &e->plan.insts[value].rare;
+    uint32_t *rare = &e->shape.rare[value];
     *rare = *rare == unused || *rare == run ? run : KVALUE_NONE;
 }
 
 /* Whether an instruction whose users are all known can wait for its run. */
 static bool may_wait(const Emit *e, uint32_t at) {
-    const InstPlan *plan = &e->plan.insts[at];
-    if (plan->rare == unused || plan->rare == KVALUE_NONE) return false;
-    const InstPlan *run = &e->plan.insts[plan->rare];
-    return kop_row(e->kernel->insts.data[at].op)->form == KFORM_PRIM && plan->loop == run->loop &&
-           plan->spread == run->spread;
+    uint32_t run = e->shape.rare[at];
+    if (run == unused || run == KVALUE_NONE) return false;
+    return kop_is(kernel_inst(e->kernel, at)->op, KFORM_PRIM) &&
+           e->loops.loop_of[at] == e->loops.loop_of[run] &&
+           e->spread[at].kind == e->spread[run].kind;
 }
 
 void rare_find(Emit *e) {
     const Kernel *k = e->kernel;
     for (uint32_t i = 0; i < k->insts.count; i++)
-        e->plan.insts[i].rare = is_rare(&k->insts.data[i]) ? run_of(e, i) : unused;
+        e->shape.rare[i] = is_rare(&k->insts.data[i]) ? run_of(e, i) : unused;
     for (uint32_t t = 0; t < k->terms.count; t++) note_use(e, k->terms.data[t].value, KVALUE_NONE);
     for (uint32_t i = k->insts.count; i-- > 0;) {
         const KInst *inst = &k->insts.data[i];
-        InstPlan *plan = &e->plan.insts[i];
-        if (!is_rare(inst) && !may_wait(e, i)) plan->rare = KVALUE_NONE;
+        uint32_t *run = &e->shape.rare[i];
+        if (!is_rare(inst) && !may_wait(e, i)) *run = KVALUE_NONE;
         for (uint32_t n = 0; n < 3; n++)
-            note_use(e, inst->in[n], !is_rare(inst) || n == 1 ? plan->rare : KVALUE_NONE);
+            note_use(e, inst->in[n], !is_rare(inst) || n == 1 ? *run : KVALUE_NONE);
     }
 }
 
@@ -77,7 +76,7 @@ static void weigh_branch(const Emit *e, LLVMValueRef branch) {
 /* The run [first, last] for one copy. The usual values stand in `usual`, the results replace them. */
 static void emit_run(Emit *e, uint32_t first, uint32_t last, int32_t copy, LLVMValueRef *usual) {
     const KInst *insts = e->kernel->insts.data;
-    bool vector = e->vector && e->plan.insts[first].spread == SPREAD_VARYING;
+    bool vector = e->vector && is_varying(e, first);
     int32_t lanes = vector ? e->lanes : 1;
     LLVMValueRef condition = value_lanes(e, insts[first].in[0], copy, lanes);
     for (uint32_t i = first; i <= last; i++)
@@ -86,10 +85,10 @@ static void emit_run(Emit *e, uint32_t first, uint32_t last, int32_t copy, LLVMV
     LLVMBasicBlockRef rare = emit_block(e), join = emit_block(e);
     weigh_branch(e, LLVMBuildCondBr(e->b, emit_any(e, condition, lanes), rare, join));
     emit_at(e, rare);
-    uint32_t loop = e->plan.insts[first].loop;
-    uint32_t from = loop == KVALUE_NONE ? 0 : e->plan.loops[loop].begin + 1;
+    uint32_t loop = e->loops.loop_of[first];
+    uint32_t from = loop == KLOOP_NONE ? 0 : e->loops.loops[loop].begin + 1;
     for (uint32_t i = from; i < first; i++)
-        if (e->plan.insts[i].rare == first) emit_inst(e, i, copy);
+        if (e->shape.rare[i] == first) emit_inst(e, i, copy);
     for (uint32_t i = first; i <= last; i++) {
         LLVMValueRef x = value_lanes(e, insts[i].in[1], copy, lanes);
         LLVMValueRef chosen = emit_select(e, condition, x, usual[i - first]);
@@ -114,9 +113,9 @@ uint32_t emit_rare(Emit *e, uint32_t at) {
     LLVMValueRef values[RUN_MOST];
     uint32_t last = at;
     while (last + 1 < e->kernel->insts.count && is_rare(&e->kernel->insts.data[last + 1]) &&
-           e->plan.insts[last + 1].rare == at)
+           e->shape.rare[last + 1] == at)
         last++;
-    bool once = !e->vector || e->plan.insts[at].spread == SPREAD_UNIFORM;
+    bool once = !e->vector || e->spread[at].kind == SPREAD_UNIFORM;
     for (int32_t c = 0; c < (once ? 1 : e->copies); c++) emit_run(e, at, last, c, values);
     return last;
 }

@@ -1,7 +1,6 @@
 /* Reductions and scans. A loop carries their states from step to step: parts × accumulators, each a
  * scalar or a vector. Ordered sums and products fill chunks; a full chunk goes to the tree (tree.h),
- * so a row of a single chunk never touches it. The orders themselves are defined at the top of
- * ir/kernel_interpret.c.
+ * so a row of a single chunk never touches it. The orders themselves are defined in ir/order.h.
  *
  * Float maxima and minima are taken of the bits, as integers: among floats of one sign magnitudes are
  * ordered like their bits, -0 lies below +0, and a NaN beyond the infinity of its sign. Three integer
@@ -12,64 +11,74 @@
 
 #include <math.h>
 
-static bool is_largest(const Reduction *r) {
-    return r->op == OP_GT;
+/* Is it a maximum or minimum of floats, taken of the bits? */
+static bool is_of_bits(const KReduction *r) {
+    return r->kind == KREDUCTION_MERGE && dtype_is_float((sn_dtype)r->dtype);
+}
+
+static bool is_float_scan(const KReduction *r) {
+    return r->kind == KREDUCTION_SCAN && dtype_is_float((sn_dtype)r->dtype);
+}
+
+/* Values of a state, where they are not one. */
+enum { LARGEST_SIGNED, SMALLEST_UNSIGNED, LARGEST_UNSIGNED, PARTS_OF_BITS };
+enum { BEST, BEST_INDEX, PARTS_OF_BEST };
+enum {
+    CHUNKS,
+    RUNS,
+    RUN,
+    BASE,
+    PARTS_OF_SCAN
+}; /* sums: earlier chunks, runs; this run; the first two */
+enum { PARTS_MOST = PARTS_OF_SCAN };
+
+int32_t reduce_parts(const KReduction *r) {
+    if (is_of_bits(r)) return PARTS_OF_BITS;
+    if (is_float_scan(r)) return PARTS_OF_SCAN;
+    return r->kind == KREDUCTION_BEST ? PARTS_OF_BEST : 1;
 }
 
 /* bool is compared as u8. */
-static sn_dtype value_dtype(const Reduction *r) {
-    return r->kind == RK_ARG && r->dtype == SN_BOOL ? SN_U8 : (sn_dtype)r->dtype;
+static sn_dtype value_dtype(const KReduction *r) {
+    return r->kind == KREDUCTION_BEST && r->dtype == SN_BOOL ? SN_U8 : (sn_dtype)r->dtype;
 }
 
-int32_t reduce_lanes(const Emit *e, const Reduction *r, const LoopPlan *loop) {
-    if (loop->vector) return loop->lanes;
-    return r->varying ? e->lanes : 1;
+/* Lanes of an accumulator. */
+static int32_t lanes_of(const Emit *e, const Accumulator *a, const Frame *f) {
+    if (f->loop->vector) return f->shape->lanes;
+    return a->varying ? e->lanes : 1;
 }
 
-LLVMTypeRef reduce_part_type(const Emit *e, const Reduction *r, int32_t part, int32_t lanes) {
-    if (r->kind == RK_EXTREME) return type_bits(e, (sn_dtype)r->dtype, lanes);
-    if (r->kind == RK_ARG && part == 1) return type_lanes(e->i64, lanes);
+static LLVMTypeRef part_type(const Emit *e, const KReduction *r, int32_t part, int32_t lanes) {
+    if (is_of_bits(r)) return type_bits(e, (sn_dtype)r->dtype, lanes);
+    if (r->kind == KREDUCTION_BEST && part == 1) return type_lanes(e->i64, lanes);
     return type_reg(e, value_dtype(r), lanes);
 }
 
-/* The least value of a dtype, or its largest. */
-static LLVMValueRef limit_of(const Emit *e, sn_dtype dtype, int32_t lanes, bool least) {
-    LLVMTypeRef type = type_reg(e, dtype, lanes);
-    if (dtype_is_float(dtype)) return const_float(type, least ? -INFINITY : INFINITY);
-    if (dtype == SN_BOOL) return const_int(type, !least);
-    uint64_t top = UINT64_C(1) << (8 * sn_dtype_size(dtype) - 1);
-    if (!dtype_is_signed(dtype)) return const_int(type, least ? 0 : top | (top - 1));
-    return const_int(type, least ? top : top - 1);
-}
-
-LLVMValueRef reduce_identity(const Emit *e, const Reduction *r, int32_t part, int32_t lanes,
-                             LLVMValueRef begin) {
-    LLVMTypeRef type = reduce_part_type(e, r, part, lanes);
+/* What a part starts at; an index at `begin`. */
+static LLVMValueRef start_value(const Emit *e, const KReduction *r, int32_t part, int32_t lanes,
+                                LLVMValueRef begin) {
+    if (r->kind == KREDUCTION_BEST && part == 1) return emit_splat(e, e->b, begin, lanes);
     sn_dtype dtype = value_dtype(r);
-    if (r->kind == RK_EXTREME)
-        return LLVMConstBitCast(limit_of(e, dtype, lanes, is_largest(r)), type);
-    if (r->kind == RK_ARG && part == 1) return emit_splat(e, e->b, begin, lanes);
-    if (r->kind == RK_ARG) return limit_of(e, dtype, lanes, is_largest(r));
-    if (r->op == OP_MAXIMUM || r->op == OP_MINIMUM)
-        return limit_of(e, dtype, lanes, r->op == OP_MAXIMUM);
-    if (!dtype_is_float(dtype)) return const_int(type, r->op == OP_MUL);
-    return const_float(type, r->op == OP_MUL ? 1.0 : -0.0);
+    LLVMValueRef start = const_bits(e, dtype, kstart_bits((KStart)r->start, dtype), lanes);
+    return is_of_bits(r) ? LLVMConstBitCast(start, type_bits(e, dtype, lanes)) : start;
 }
 
-LLVMValueRef reduce_merge(Emit *e, const Reduction *r, int32_t lanes, LLVMValueRef x,
+LLVMValueRef reduce_merge(Emit *e, const KReduction *r, int32_t lanes, LLVMValueRef x,
                           LLVMValueRef y) {
     LLVMValueRef in[3] = {x, y, NULL};
     sn_dtype dtype = (sn_dtype)r->dtype;
-    return emit_prim(e, (OpCode)r->op, dtype, dtype, lanes, in, NULL);
+    return emit_prim(e, (OpCode)r->merge, dtype, dtype, lanes, in, NULL);
 }
 
-static const Reduction *reduction_at(const Emit *e, const LoopPlan *loop, uint32_t i) {
-    return &e->plan.reductions[loop->first_reduction + i];
+static const Accumulator *accumulator_at(const Emit *e, const Frame *f, uint32_t i) {
+    SN_ASSERT(i < f->loop->n_reductions);
+    return &e->shape.accumulators[f->loop->first_reduction + i];
 }
 
-/* Accumulators of a reduction now alive. */
-static int32_t state_count(const Emit *e, const LoopPlan *loop, const Reduction *r) {
-    return loop->vector ? loop->slots : r->varying ? e->copies : 1;
+/* States of a reduction that are now alive. */
+static int32_t state_count(const Emit *e, const Frame *f, const Accumulator *a) {
+    return f->loop->vector ? f->shape->slots : a->varying ? e->copies : 1;
 }
 
 /* ---- 32 lanes in memory ---------------------------------------------------------------------- */
@@ -78,44 +87,46 @@ static LLVMValueRef slot_at(Emit *e, LLVMTypeRef type, LLVMValueRef base, LLVMVa
     return LLVMBuildGEP2(e->b, type, base, &index, 1, "");
 }
 
-static void reset_memory(Emit *e, const Frame *f, const Reduction *r, LLVMValueRef memory) {
-    int32_t lanes = reduce_lanes(e, r, f->plan);
-    LLVMTypeRef type = reduce_part_type(e, r, 0, lanes);
-    CountLoop loop = count_open(e, const_i64(e, 0), const_i64(e, LANES_ROW));
-    LLVMBuildStore(e->b, reduce_identity(e, r, 0, lanes, NULL), slot_at(e, type, memory, loop.i));
+static void reset_memory(Emit *e, const Frame *f, const Accumulator *a, LLVMValueRef memory) {
+    int32_t lanes = lanes_of(e, a, f);
+    LLVMTypeRef type = part_type(e, a->of, 0, lanes);
+    CountLoop loop = count_open(e, const_i64(e, 0), const_i64(e, ORDER_LANES));
+    LLVMBuildStore(e->b, start_value(e, a->of, 0, lanes, NULL), slot_at(e, type, memory, loop.i));
     count_close(e, &loop, const_i64(e, 1));
 }
 
-static void step_memory(Emit *e, const Frame *f, const Reduction *r, LLVMValueRef memory,
+static void step_memory(Emit *e, const Frame *f, const Accumulator *a, LLVMValueRef memory,
                         LLVMValueRef x) {
-    int32_t lanes = reduce_lanes(e, r, f->plan);
-    LLVMTypeRef type = reduce_part_type(e, r, 0, lanes);
+    int32_t lanes = lanes_of(e, a, f);
+    LLVMTypeRef type = part_type(e, a->of, 0, lanes);
     LLVMValueRef trip = LLVMBuildSub(e->b, f->index, f->begin, "");
-    LLVMValueRef lane = LLVMBuildAnd(e->b, trip, const_i64(e, LANES_ROW - 1), "");
+    LLVMValueRef lane = LLVMBuildAnd(e->b, trip, const_i64(e, ORDER_LANES - 1), "");
     LLVMValueRef at = slot_at(e, type, memory, lane);
-    LLVMValueRef sum = reduce_merge(e, r, lanes, LLVMBuildLoad2(e->b, type, at, ""), x);
+    LLVMValueRef sum = reduce_merge(e, a->of, lanes, LLVMBuildLoad2(e->b, type, at, ""), x);
     LLVMBuildStore(e->b, sum, at);
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-void reduce_open(Emit *e, Frame *f) {
-    for (uint32_t i = 0; i < f->plan->n_reductions; i++) {
-        const Reduction *r = reduction_at(e, f->plan, i);
-        int32_t lanes = reduce_lanes(e, r, f->plan), states = state_count(e, f->plan, r);
-        LLVMTypeRef type = reduce_part_type(e, r, 0, lanes);
-        if (r->memory) {
-            f->memory[i] = emit_alloca(e, type, LANES_ROW);
-            f->stack[i] = emit_alloca(e, type, LANES_ROW * STACK_LEVELS_MEMORY);
-            reset_memory(e, f, r, f->memory[i]);
-            continue;
-        }
-        if (r->chunk != CHUNK_NONE) f->stack[i] = emit_alloca(e, type, states * STACK_LEVELS);
-        for (int32_t s = 0; s < states; s++)
-            for (int32_t p = 0; p < r->parts; p++)
-                f->carry[r->first + (uint32_t)(s * r->parts + p)] =
-                    reduce_identity(e, r, p, lanes, f->begin);
+static void open_one(Emit *e, Frame *f, uint32_t number) {
+    const Accumulator *a = accumulator_at(e, f, number);
+    const KReduction *r = a->of;
+    int32_t lanes = lanes_of(e, a, f), states = state_count(e, f, a), parts = reduce_parts(r);
+    LLVMTypeRef type = part_type(e, r, 0, lanes);
+    if (a->memory) {
+        f->memory[number] = emit_alloca(e, type, ORDER_LANES);
+        f->stack[number] = emit_alloca(e, type, ORDER_LANES * STACK_LEVELS_MEMORY);
+        reset_memory(e, f, a, f->memory[number]);
+        return;
     }
+    if (r->kind == KREDUCTION_TREE) f->stack[number] = emit_alloca(e, type, states * STACK_LEVELS);
+    for (int32_t s = 0; s < states; s++)
+        for (int32_t p = 0; p < parts; p++)
+            f->carry[a->first + (uint32_t)(s * parts + p)] = start_value(e, r, p, lanes, f->begin);
+}
+
+void reduce_open(Emit *e, Frame *f) {
+    for (uint32_t i = 0; i < f->loop->n_reductions; i++) open_one(e, f, i);
 }
 
 /* ---- steps ----------------------------------------------------------------------------------- */
@@ -124,56 +135,53 @@ static LLVMValueRef compare(Emit *e, LLVMRealPredicate predicate, LLVMValueRef x
     return LLVMBuildFCmp(e->b, predicate, x, y, "");
 }
 
-enum { LARGEST_SIGNED, SMALLEST_UNSIGNED, LARGEST_UNSIGNED }; /* parts of RK_EXTREME */
-
 /* Each part of a, and the same part of b. */
-static void merge_extremes(Emit *e, const Reduction *r, int32_t lanes, LLVMValueRef *a,
+static void merge_extremes(Emit *e, const KReduction *r, int32_t lanes, LLVMValueRef *a,
                            const LLVMValueRef *b) {
     static const char *const names[] = {[LARGEST_SIGNED] = "llvm.smax",
                                         [SMALLEST_UNSIGNED] = "llvm.umin",
                                         [LARGEST_UNSIGNED] = "llvm.umax"};
     LLVMTypeRef type = type_bits(e, (sn_dtype)r->dtype, lanes);
-    for (int32_t p = 0; p < r->parts; p++) {
+    for (int32_t p = 0; p < PARTS_OF_BITS; p++) {
         LLVMValueRef args[] = {a[p], b[p]};
         a[p] = emit_intrinsic(e, names[p], &type, 1, args, 2);
     }
 }
 
 /* True where x is strictly better than the best so far: NaN counts as the best of all. */
-static LLVMValueRef beats(Emit *e, const Reduction *r, LLVMValueRef x, LLVMValueRef best) {
+static LLVMValueRef beats(Emit *e, const KReduction *r, LLVMValueRef x, LLVMValueRef best) {
     if (dtype_is_float((sn_dtype)r->dtype)) {
-        LLVMRealPredicate wins = is_largest(r) ? LLVMRealUGT : LLVMRealULT;
+        LLVMRealPredicate wins = r->is_largest ? LLVMRealUGT : LLVMRealULT;
         LLVMValueRef better = compare(e, wins, x, best);
         return LLVMBuildAnd(e->b, better, compare(e, LLVMRealORD, best, best), "");
     }
     bool is_signed = dtype_is_signed((sn_dtype)r->dtype);
     LLVMIntPredicate greater = is_signed ? LLVMIntSGT : LLVMIntUGT;
     LLVMIntPredicate less = is_signed ? LLVMIntSLT : LLVMIntULT;
-    return LLVMBuildICmp(e->b, is_largest(r) ? greater : less, x, best, "");
+    return LLVMBuildICmp(e->b, r->is_largest ? greater : less, x, best, "");
 }
 
-static void step_arg(Emit *e, const Frame *f, const Reduction *r, int32_t copy, int32_t lanes,
-                     LLVMValueRef *state, LLVMValueRef x) {
+static void step_best(Emit *e, const Frame *f, const KReduction *r, int32_t copy, int32_t lanes,
+                      LLVMValueRef *state, LLVMValueRef x) {
     LLVMValueRef first = f->index;
-    if (f->plan->vector) first = LLVMBuildAdd(e->b, first, const_i64(e, (int64_t)copy * lanes), "");
+    if (f->loop->vector) first = LLVMBuildAdd(e->b, first, const_i64(e, (int64_t)copy * lanes), "");
     LLVMValueRef index = emit_splat(e, e->b, first, lanes);
-    if (f->plan->vector)
+    if (f->loop->vector)
         index = LLVMBuildAdd(e->b, index, const_lane_numbers(e, e->i64, lanes, 1), "");
-    LLVMValueRef better = beats(e, r, x, state[0]);
-    state[0] = emit_select(e, better, x, state[0]);
-    state[1] = emit_select(e, better, index, state[1]);
+    LLVMValueRef better = beats(e, r, x, state[BEST]);
+    state[BEST] = emit_select(e, better, x, state[BEST]);
+    state[BEST_INDEX] = emit_select(e, better, index, state[BEST_INDEX]);
 }
 
-/* Where a new run of 32 begins its predecessor's total joins the sum of runs; where a new chunk of
- * 1024 begins that sum joins the sum of chunks. State: chunks, runs, this run, chunks + runs. */
-static LLVMValueRef step_scan(Emit *e, const Frame *f, const Reduction *r, int32_t lanes,
+/* Where a new run begins its predecessor's total joins the sum of runs; where a new chunk begins that
+ * sum joins the sum of chunks. */
+static LLVMValueRef step_scan(Emit *e, const Frame *f, const KReduction *r, int32_t lanes,
                               LLVMValueRef *state, LLVMValueRef x) {
-    enum { CHUNKS, RUNS, RUN, BASE };
-    LLVMValueRef zero = reduce_identity(e, r, 0, lanes, NULL);
+    LLVMValueRef zero = start_value(e, r, 0, lanes, NULL);
     LLVMTypeRef type = LLVMTypeOf(zero);
     LLVMValueRef trip = LLVMBuildSub(e->b, f->index, f->begin, "");
-    LLVMValueRef in_run = LLVMBuildAnd(e->b, trip, const_i64(e, 31), "");
-    LLVMValueRef in_chunk = LLVMBuildAnd(e->b, trip, const_i64(e, 1023), "");
+    LLVMValueRef in_run = LLVMBuildAnd(e->b, trip, const_i64(e, ORDER_RUN - 1), "");
+    LLVMValueRef in_chunk = LLVMBuildAnd(e->b, trip, const_i64(e, ORDER_SCAN - 1), "");
     LLVMValueRef none = const_i64(e, 0);
     LLVMBasicBlockRef start = emit_block(e), join = emit_block(e);
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
@@ -189,7 +197,7 @@ static LLVMValueRef step_scan(Emit *e, const Frame *f, const Reduction *r, int32
     LLVMValueRef next[] = {chunks, runs, zero, reduce_merge(e, r, lanes, chunks, runs)};
     LLVMBuildBr(e->b, join);
     emit_at(e, join);
-    for (int32_t p = 0; p < r->parts; p++) {
+    for (int32_t p = 0; p < PARTS_OF_SCAN; p++) {
         LLVMValueRef phi = emit_phi(e, type, state[p], before);
         phi_add(phi, next[p], start);
         state[p] = phi;
@@ -198,53 +206,48 @@ static LLVMValueRef step_scan(Emit *e, const Frame *f, const Reduction *r, int32
     return reduce_merge(e, r, lanes, state[BASE], state[RUN]);
 }
 
-static uint32_t reduction_number(const Emit *e, const LoopPlan *loop, uint32_t inst) {
-    uint32_t i = 0;
-    while (reduction_at(e, loop, i)->inst != inst) i++;
-    return i;
-}
-
-/* The operand, with the identity in lanes that take no part. */
-static LLVMValueRef operand_of(Emit *e, const Frame *f, const Reduction *r, int32_t copy,
+/* The operand, with a start value in lanes that take no part. */
+static LLVMValueRef operand_of(Emit *e, const Frame *f, const KReduction *r, int32_t copy,
                                int32_t lanes) {
-    const KInst *inst = &e->kernel->insts.data[r->inst];
+    const KInst *inst = kernel_inst(e->kernel, r->inst);
     LLVMValueRef x = value_lanes(e, inst->in[0], copy, lanes);
     if (value_dtype(r) != r->dtype) x = LLVMBuildZExt(e->b, x, type_lanes(e->i8, lanes), "");
-    if (!f->plan->vector || !e->mask[copy]) return x;
-    LLVMValueRef identity = reduce_identity(e, r, 0, lanes, f->begin);
-    return emit_select(e, e->mask[copy], x, LLVMBuildBitCast(e->b, identity, LLVMTypeOf(x), ""));
+    if (!f->loop->vector || !e->mask[copy]) return x;
+    LLVMValueRef start = start_value(e, r, 0, lanes, f->begin);
+    return emit_select(e, e->mask[copy], x, LLVMBuildBitCast(e->b, start, LLVMTypeOf(x), ""));
+}
+
+/* Takes x in; of a scan, its value in this trip. */
+static LLVMValueRef step_state(Emit *e, const Frame *f, const KReduction *r, int32_t copy,
+                               int32_t lanes, LLVMValueRef *state, LLVMValueRef x) {
+    if (is_of_bits(r)) {
+        LLVMValueRef bits = LLVMBuildBitCast(e->b, x, LLVMTypeOf(state[0]), "");
+        merge_extremes(e, r, lanes, state, (LLVMValueRef[]){bits, bits, bits});
+        return NULL;
+    }
+    if (r->kind == KREDUCTION_BEST) {
+        step_best(e, f, r, copy, lanes, state, x);
+        return NULL;
+    }
+    if (is_float_scan(r)) return step_scan(e, f, r, lanes, state, x);
+    return state[0] = reduce_merge(e, r, lanes, state[0], x);
 }
 
 void reduce_step(Emit *e, uint32_t inst, int32_t copy) {
     Frame *f = e->frame;
-    uint32_t number = reduction_number(e, f->plan, inst);
-    const Reduction *r = reduction_at(e, f->plan, number);
-    int32_t lanes = reduce_lanes(e, r, f->plan);
-    int32_t which = f->plan->vector ? f->slot + copy : r->varying ? copy : 0;
+    uint32_t number = loop_reduction_number(&e->loops, f->loop, inst);
+    const Accumulator *a = accumulator_at(e, f, number);
+    const KReduction *r = a->of;
+    int32_t lanes = lanes_of(e, a, f);
+    int32_t which = f->loop->vector ? f->slot + copy : a->varying ? copy : 0;
     LLVMValueRef x = operand_of(e, f, r, copy, lanes);
-    if (r->memory) {
-        step_memory(e, f, r, f->memory[number], x);
+    if (a->memory) {
+        step_memory(e, f, a, f->memory[number], x);
         return;
     }
-    LLVMValueRef *state = f->carry + r->first + (uint32_t)(which * r->parts);
-    LLVMValueRef scanned = NULL;
-    switch (r->kind) {
-    case RK_EXTREME: {
-        LLVMValueRef bits = LLVMBuildBitCast(e->b, x, LLVMTypeOf(state[0]), "");
-        merge_extremes(e, r, lanes, state, (LLVMValueRef[]){bits, bits, bits});
-        break;
-    }
-    case RK_ARG:
-        step_arg(e, f, r, copy, lanes, state, x);
-        break;
-    case RK_SCAN:
-        scanned = step_scan(e, f, r, lanes, state, x);
-        break;
-    default:
-        scanned = state[0] = reduce_merge(e, r, lanes, state[0], x);
-        break;
-    }
-    if (e->kernel->insts.data[inst].op != OP_SCAN_SUM) return;
+    LLVMValueRef *state = f->carry + a->first + (uint32_t)(which * reduce_parts(r));
+    LLVMValueRef scanned = step_state(e, f, r, copy, lanes, state, x);
+    if (r->kind != KREDUCTION_SCAN) return;
     if (lanes > 1)
         value_set_vector(e, inst, copy, scanned);
     else
@@ -254,15 +257,15 @@ void reduce_step(Emit *e, uint32_t inst, int32_t copy) {
 /* ---- chunks ---------------------------------------------------------------------------------- */
 
 static TreeEntry tree_entry(Emit *e, const Frame *f, uint32_t number, LLVMValueRef *values) {
-    const Reduction *r = reduction_at(e, f->plan, number);
-    int32_t lanes = reduce_lanes(e, r, f->plan);
-    int32_t states = r->memory ? 1 : state_count(e, f->plan, r);
-    return (TreeEntry){.r = r,
-                       .type = reduce_part_type(e, r, 0, lanes),
+    const Accumulator *a = accumulator_at(e, f, number);
+    int32_t lanes = lanes_of(e, a, f);
+    int32_t states = a->memory ? 1 : state_count(e, f, a);
+    return (TreeEntry){.r = a->of,
+                       .type = part_type(e, a->of, 0, lanes),
                        .lanes = lanes,
                        .count = states,
                        .stack = f->stack[number],
-                       .width = r->memory ? LANES_ROW : states,
+                       .width = a->memory ? ORDER_LANES : states,
                        .values = values};
 }
 
@@ -271,37 +274,38 @@ static void each_memory_lane(Emit *e, const Frame *f, uint32_t number, LLVMValue
                              void (*act)(Emit *, TreeEntry *, LLVMValueRef), bool reset) {
     LLVMValueRef value;
     TreeEntry t = tree_entry(e, f, number, &value);
-    CountLoop loop = count_open(e, const_i64(e, 0), const_i64(e, LANES_ROW));
+    CountLoop loop = count_open(e, const_i64(e, 0), const_i64(e, ORDER_LANES));
     LLVMValueRef at = slot_at(e, t.type, f->memory[number], loop.i);
     value = LLVMBuildLoad2(e->b, t.type, at, "");
     t.first = loop.i;
     act(e, &t, count);
-    if (reset) value = reduce_identity(e, t.r, 0, t.lanes, NULL);
+    if (reset) value = start_value(e, t.r, 0, t.lanes, NULL);
     LLVMBuildStore(e->b, value, at);
     count_close(e, &loop, const_i64(e, 1));
 }
 
 static void push_one(Emit *e, Frame *f, uint32_t number, LLVMValueRef done) {
-    const Reduction *r = reduction_at(e, f->plan, number);
-    LLVMValueRef chunks = LLVMBuildLShr(e->b, done, const_i64(e, r->chunk), "");
+    const Accumulator *a = accumulator_at(e, f, number);
+    LLVMValueRef chunks = LLVMBuildLShr(e->b, done, const_i64(e, a->of->chunk), "");
     LLVMValueRef count = LLVMBuildSub(e->b, chunks, const_i64(e, 1), "");
-    if (r->memory) {
+    if (a->memory) {
         each_memory_lane(e, f, number, count, tree_push, true);
         return;
     }
-    TreeEntry t = tree_entry(e, f, number, f->carry + r->first);
+    TreeEntry t = tree_entry(e, f, number, f->carry + a->first);
     tree_push(e, &t, count);
-    for (int32_t i = 0; i < t.count; i++) t.values[i] = reduce_identity(e, r, 0, t.lanes, f->begin);
+    for (int32_t i = 0; i < t.count; i++) t.values[i] = start_value(e, t.r, 0, t.lanes, f->begin);
 }
 
 /* Pushes only where a chunk of this reduction, larger than the loop's, is complete. */
 static void push_if_complete(Emit *e, Frame *f, uint32_t number, LLVMValueRef done) {
-    const Reduction *r = reduction_at(e, f->plan, number);
-    int32_t states = r->memory ? 0 : state_count(e, f->plan, r);
-    LLVMValueRef kept[LANES_ROW], pushed[LANES_ROW];
-    LLVMValueRef *carry = f->carry + r->first;
+    const Accumulator *a = accumulator_at(e, f, number);
+    int32_t states = a->memory ? 0 : state_count(e, f, a);
+    LLVMValueRef kept[ORDER_LANES], pushed[ORDER_LANES];
+    LLVMValueRef *carry = f->carry + a->first;
     for (int32_t i = 0; i < states; i++) kept[i] = carry[i];
-    LLVMValueRef open = LLVMBuildAnd(e->b, done, const_i64(e, (INT64_C(1) << r->chunk) - 1), "");
+    LLVMValueRef open =
+        LLVMBuildAnd(e->b, done, const_i64(e, (INT64_C(1) << a->of->chunk) - 1), "");
     LLVMValueRef complete = LLVMBuildICmp(e->b, LLVMIntEQ, open, const_i64(e, 0), "");
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b), push = emit_block(e), next = emit_block(e);
     LLVMBuildCondBr(e->b, complete, push, next);
@@ -318,11 +322,11 @@ static void push_if_complete(Emit *e, Frame *f, uint32_t number, LLVMValueRef do
 }
 
 void reduce_push(Emit *e, Frame *f, LLVMValueRef done) {
-    for (uint32_t i = 0; i < f->plan->n_reductions; i++) {
-        const Reduction *r = reduction_at(e, f->plan, i);
-        if (r->chunk == f->plan->chunk)
+    for (uint32_t i = 0; i < f->loop->n_reductions; i++) {
+        const Accumulator *a = accumulator_at(e, f, i);
+        if (a->of->chunk == f->shape->chunk)
             push_one(e, f, i, done);
-        else if (r->chunk != CHUNK_NONE)
+        else if (a->of->kind == KREDUCTION_TREE)
             push_if_complete(e, f, i, done);
     }
 }
@@ -330,31 +334,32 @@ void reduce_push(Emit *e, Frame *f, LLVMValueRef done) {
 /* ---- closing --------------------------------------------------------------------------------- */
 
 /* a = a merged with b; a holds the earlier lanes. */
-static void merge_states(Emit *e, const Reduction *r, int32_t lanes, LLVMValueRef *a,
+static void merge_states(Emit *e, const KReduction *r, int32_t lanes, LLVMValueRef *a,
                          const LLVMValueRef *b) {
-    if (r->kind == RK_EXTREME) {
+    if (is_of_bits(r)) {
         merge_extremes(e, r, lanes, a, b);
-    } else if (r->kind == RK_ARG) {
-        LLVMValueRef wins = beats(e, r, b[0], a[0]), loses = beats(e, r, a[0], b[0]);
+    } else if (r->kind == KREDUCTION_BEST) {
+        LLVMValueRef wins = beats(e, r, b[BEST], a[BEST]), loses = beats(e, r, a[BEST], b[BEST]);
         LLVMValueRef tie = LLVMBuildNot(e->b, LLVMBuildOr(e->b, wins, loses, ""), "");
-        LLVMValueRef earlier = LLVMBuildICmp(e->b, LLVMIntSLT, b[1], a[1], "");
+        LLVMValueRef earlier = LLVMBuildICmp(e->b, LLVMIntSLT, b[BEST_INDEX], a[BEST_INDEX], "");
         wins = LLVMBuildOr(e->b, wins, LLVMBuildAnd(e->b, tie, earlier, ""), "");
-        a[0] = emit_select(e, wins, b[0], a[0]);
-        a[1] = emit_select(e, wins, b[1], a[1]);
+        a[BEST] = emit_select(e, wins, b[BEST], a[BEST]);
+        a[BEST_INDEX] = emit_select(e, wins, b[BEST_INDEX], a[BEST_INDEX]);
     } else {
         a[0] = reduce_merge(e, r, lanes, a[0], b[0]);
     }
 }
 
 /* Halves accumulators, then lanes, until one scalar state is left in state[0 … parts). */
-static void halve_lanes(Emit *e, const Reduction *r, int32_t slots, int32_t lanes,
+static void halve_lanes(Emit *e, const KReduction *r, int32_t slots, int32_t lanes,
                         LLVMValueRef *state) {
+    int32_t parts = reduce_parts(r);
     for (int32_t half = slots / 2; half; half /= 2)
         for (int32_t s = 0; s < half; s++)
-            merge_states(e, r, lanes, state + s * r->parts, state + (s + half) * r->parts);
+            merge_states(e, r, lanes, state + s * parts, state + (s + half) * parts);
     for (int32_t half = lanes / 2; half; half /= 2) {
         LLVMValueRef upper[PARTS_MOST];
-        for (int32_t p = 0; p < r->parts; p++) {
+        for (int32_t p = 0; p < parts; p++) {
             upper[p] = emit_part(e, state[p], (uint32_t)half, (uint32_t)half);
             state[p] = emit_part(e, state[p], 0, (uint32_t)half);
         }
@@ -364,23 +369,23 @@ static void halve_lanes(Emit *e, const Reduction *r, int32_t slots, int32_t lane
 
 /* The same for lanes in memory. */
 static LLVMValueRef halve_memory(Emit *e, const Frame *f, uint32_t number) {
-    const Reduction *r = reduction_at(e, f->plan, number);
-    int32_t lanes = reduce_lanes(e, r, f->plan);
-    LLVMTypeRef type = reduce_part_type(e, r, 0, lanes);
+    const Accumulator *a = accumulator_at(e, f, number);
+    int32_t lanes = lanes_of(e, a, f);
+    LLVMTypeRef type = part_type(e, a->of, 0, lanes);
     LLVMValueRef memory = f->memory[number];
-    for (int32_t half = LANES_ROW / 2; half; half /= 2) {
+    for (int32_t half = ORDER_LANES / 2; half; half /= 2) {
         CountLoop loop = count_open(e, const_i64(e, 0), const_i64(e, half));
         LLVMValueRef at = slot_at(e, type, memory, loop.i);
         LLVMValueRef far = LLVMBuildAdd(e->b, loop.i, const_i64(e, half), "");
         LLVMValueRef x = LLVMBuildLoad2(e->b, type, at, "");
         LLVMValueRef y = LLVMBuildLoad2(e->b, type, slot_at(e, type, memory, far), "");
-        LLVMBuildStore(e->b, reduce_merge(e, r, lanes, x, y), at);
+        LLVMBuildStore(e->b, reduce_merge(e, a->of, lanes, x, y), at);
         count_close(e, &loop, const_i64(e, 1));
     }
     return LLVMBuildLoad2(e->b, type, memory, "");
 }
 
-static LLVMValueRef finish_extreme(Emit *e, const Reduction *r, int32_t lanes,
+static LLVMValueRef finish_extreme(Emit *e, const KReduction *r, int32_t lanes,
                                    const LLVMValueRef *state) {
     sn_dtype dtype = (sn_dtype)r->dtype;
     LLVMTypeRef type = type_reg(e, dtype, lanes), bits = type_bits(e, dtype, lanes);
@@ -388,7 +393,7 @@ static LLVMValueRef finish_extreme(Emit *e, const Reduction *r, int32_t lanes,
     LLVMValueRef infinity = LLVMConstBitCast(const_float(type, INFINITY), bits);
     LLVMValueRef minus = LLVMConstBitCast(const_float(type, -INFINITY), bits);
     LLVMValueRef negative, x;
-    if (is_largest(r)) {
+    if (r->is_largest) {
         negative = LLVMBuildICmp(e->b, LLVMIntSLT, state[LARGEST_SIGNED], zero, "");
         x = emit_select(e, negative, state[SMALLEST_UNSIGNED], state[LARGEST_SIGNED]);
     } else {
@@ -402,48 +407,53 @@ static LLVMValueRef finish_extreme(Emit *e, const Reduction *r, int32_t lanes,
 }
 
 /* A loop without trips sums to +0 and has index 0. */
-static LLVMValueRef unless_empty(Emit *e, const Frame *f, const Reduction *r, LLVMValueRef x) {
-    if (r->kind != RK_ARG && r->op != OP_ADD) return x;
+static LLVMValueRef unless_empty(Emit *e, const Frame *f, const KReduction *r, LLVMValueRef x) {
+    if (r->kind != KREDUCTION_BEST && r->start != KSTART_ZERO) return x;
     LLVMValueRef empty = LLVMBuildICmp(e->b, LLVMIntSGE, f->begin, f->end, "");
     return emit_select(e, empty, LLVMConstNull(LLVMTypeOf(x)), x);
 }
 
-static LLVMValueRef finish(Emit *e, const Frame *f, const Reduction *r, int32_t lanes,
+/* The value of a state. */
+static LLVMValueRef finish(Emit *e, const Frame *f, const KReduction *r, int32_t lanes,
                            const LLVMValueRef *state) {
-    LLVMValueRef x = r->kind == RK_EXTREME ? finish_extreme(e, r, lanes, state)
-                     : r->kind == RK_ARG   ? state[1]
-                                           : state[0];
+    LLVMValueRef x = is_of_bits(r)                ? finish_extreme(e, r, lanes, state)
+                     : r->kind == KREDUCTION_BEST ? state[BEST_INDEX]
+                                                  : state[0];
     return unless_empty(e, f, r, x);
 }
 
-static LLVMValueRef close_vector(Emit *e, const Frame *f, const Reduction *r) {
-    LLVMValueRef *state = f->carry + r->first;
-    halve_lanes(e, r, f->plan->slots, f->plan->lanes, state);
-    return finish(e, f, r, 1, state);
+static LLVMValueRef close_vector(Emit *e, const Frame *f, const Accumulator *a) {
+    LLVMValueRef *state = f->carry + a->first;
+    halve_lanes(e, a->of, f->shape->slots, f->shape->lanes, state);
+    return finish(e, f, a->of, 1, state);
+}
+
+/* Merges what the tree holds into the open chunk, after `last` + 1 trips. */
+static void collapse_tree(Emit *e, Frame *f, uint32_t number, LLVMValueRef last) {
+    const Accumulator *a = accumulator_at(e, f, number);
+    LLVMValueRef count = LLVMBuildAShr(e->b, last, const_i64(e, a->of->chunk), "");
+    LLVMValueRef none = LLVMBuildICmp(e->b, LLVMIntSLT, count, const_i64(e, 0), "");
+    count = emit_select(e, none, const_i64(e, 0), count);
+    TreeEntry t = tree_entry(e, f, number, f->carry + a->first);
+    if (a->memory)
+        each_memory_lane(e, f, number, count, tree_collapse, false);
+    else
+        tree_collapse(e, &t, count);
 }
 
 static void close_one(Emit *e, Frame *f, uint32_t number, LLVMValueRef last) {
-    const Reduction *r = reduction_at(e, f->plan, number);
-    int32_t lanes = reduce_lanes(e, r, f->plan);
-    LLVMValueRef *state = f->carry + r->first;
-    if (r->chunk != CHUNK_NONE) {
-        LLVMValueRef count = LLVMBuildAShr(e->b, last, const_i64(e, r->chunk), "");
-        LLVMValueRef none = LLVMBuildICmp(e->b, LLVMIntSLT, count, const_i64(e, 0), "");
-        count = emit_select(e, none, const_i64(e, 0), count);
-        TreeEntry t = tree_entry(e, f, number, state);
-        if (r->memory)
-            each_memory_lane(e, f, number, count, tree_collapse, false);
-        else
-            tree_collapse(e, &t, count);
-    }
-    if (f->plan->vector) {
-        value_set_scalar(e, r->inst, 0, close_vector(e, f, r));
+    const Accumulator *a = accumulator_at(e, f, number);
+    const KReduction *r = a->of;
+    int32_t lanes = lanes_of(e, a, f), parts = reduce_parts(r);
+    if (r->kind == KREDUCTION_TREE) collapse_tree(e, f, number, last);
+    if (f->loop->vector) {
+        value_set_scalar(e, r->inst, 0, close_vector(e, f, a));
         return;
     }
-    int32_t states = r->memory ? 1 : state_count(e, f->plan, r);
+    int32_t states = a->memory ? 1 : state_count(e, f, a);
     for (int32_t s = 0; s < states; s++) {
-        LLVMValueRef x = r->memory ? unless_empty(e, f, r, halve_memory(e, f, number))
-                                   : finish(e, f, r, lanes, state + s * r->parts);
+        LLVMValueRef x = a->memory ? unless_empty(e, f, r, halve_memory(e, f, number))
+                                   : finish(e, f, r, lanes, f->carry + a->first + s * parts);
         if (lanes > 1)
             value_set_vector(e, r->inst, s, x);
         else
@@ -454,7 +464,7 @@ static void close_one(Emit *e, Frame *f, uint32_t number, LLVMValueRef last) {
 void reduce_close(Emit *e, Frame *f) {
     LLVMValueRef trips = LLVMBuildSub(e->b, f->end, f->begin, "");
     LLVMValueRef last = LLVMBuildSub(e->b, trips, const_i64(e, 1), "");
-    for (uint32_t i = 0; i < f->plan->n_reductions; i++)
-        if (e->kernel->insts.data[reduction_at(e, f->plan, i)->inst].op != OP_SCAN_SUM)
+    for (uint32_t i = 0; i < f->loop->n_reductions; i++)
+        if (loop_reduction(&e->loops, f->loop, i)->kind != KREDUCTION_SCAN)
             close_one(e, f, i, last);
 }

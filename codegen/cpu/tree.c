@@ -18,7 +18,7 @@ static void merge_level(Emit *e, const TreeEntry *t, LLVMValueRef level, LLVMVal
 /* Adds a chunk to a tree that holds `count` of them: while a bit of the counter is set the chunk
  * merges with that level and moves up. */
 void tree_push(Emit *e, TreeEntry *t, LLVMValueRef count) {
-    LLVMValueRef phis[LANES_ROW];
+    LLVMValueRef phis[ORDER_LANES];
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
     LLVMBasicBlockRef head = emit_block(e), up = emit_block(e), done = emit_block(e);
     LLVMBuildBr(e->b, head);
@@ -42,7 +42,7 @@ void tree_push(Emit *e, TreeEntry *t, LLVMValueRef count) {
 
 /* Merges what the tree of `count` chunks holds into the last chunk, from the last to the first. */
 void tree_collapse(Emit *e, TreeEntry *t, LLVMValueRef count) {
-    LLVMValueRef phis[LANES_ROW];
+    LLVMValueRef phis[ORDER_LANES];
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
     LLVMBasicBlockRef head = emit_block(e), up = emit_block(e), done = emit_block(e);
     LLVMBuildBr(e->b, head);

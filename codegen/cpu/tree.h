@@ -8,7 +8,7 @@
 
 /* The values of one reduction that go through the tree together. */
 typedef struct TreeEntry {
-    const Reduction *r;   /* the reduction */
+    const KReduction *r;  /* the reduction */
     LLVMTypeRef type;     /* of a value */
     int32_t lanes;        /* in a value */
     int32_t count;        /* values */

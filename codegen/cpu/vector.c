@@ -193,7 +193,7 @@ LLVMValueRef emit_coef(Emit *e, KCoef coef) {
 /* ---- operands -------------------------------------------------------------------------------- */
 
 static Value *slot_of(Emit *e, KValue value, int32_t copy) {
-    return &e->values[(size_t)value * (size_t)e->plan.copies + (size_t)copy];
+    return &e->values[(size_t)value * (size_t)e->shape.copies + (size_t)copy];
 }
 
 void value_set_scalar(Emit *e, KValue value, int32_t copy, LLVMValueRef scalar) {
@@ -206,8 +206,8 @@ void value_set_vector(Emit *e, KValue value, int32_t copy, LLVMValueRef vector) 
 
 /* What was computed outside the vector loop, or is uniform in it, exists for copy 0 only. */
 static int32_t copy_of(const Emit *e, KValue value, int32_t copy) {
-    if (!e->vector || value < e->vector->begin) return 0;
-    return e->plan.insts[value].spread == SPREAD_UNIFORM ? 0 : copy;
+    if (!e->vector || value < e->vector->loop->begin) return 0;
+    return e->spread[value].kind == SPREAD_UNIFORM ? 0 : copy;
 }
 
 LLVMValueRef value_scalar(Emit *e, KValue value, int32_t copy) {
@@ -216,7 +216,7 @@ LLVMValueRef value_scalar(Emit *e, KValue value, int32_t copy) {
 
 /* Places the side builder where a broadcast of `scalar` serves all its uses in the vector loop. */
 static void place_side(Emit *e, KValue value, LLVMValueRef scalar) {
-    bool inside = value >= e->vector->begin && LLVMIsAInstruction(scalar);
+    bool inside = value >= e->vector->loop->begin && LLVMIsAInstruction(scalar);
     if (!inside) {
         LLVMPositionBuilderBefore(e->side, LLVMGetBasicBlockTerminator(e->before));
         return;
@@ -232,7 +232,7 @@ static void place_side(Emit *e, KValue value, LLVMValueRef scalar) {
 /* Before the loop, a float constant is one node for instruction selection, which spends as much on
  * one in the body as on the arithmetic around it, in each copy. Zero has patterns of its own. */
 static bool is_dear(const Emit *e, KValue value, LLVMValueRef scalar) {
-    bool is_float = dtype_is_float((sn_dtype)e->kernel->insts.data[value].dtype);
+    bool is_float = dtype_is_float((sn_dtype)kernel_inst(e->kernel, value)->dtype);
     return is_float && LLVMIsConstant(scalar) && !LLVMIsNull(scalar);
 }
 
@@ -242,9 +242,9 @@ LLVMValueRef value_vector(Emit *e, KValue value, int32_t copy) {
     place_side(e, value, slot->scalar);
     LLVMValueRef vector = emit_splat(e, e->side, slot->scalar, e->lanes);
     if (is_dear(e, value, slot->scalar)) vector = emit_opaque(e->side, vector);
-    InstPlan plan = e->plan.insts[value];
-    if (value >= e->vector->begin && plan.spread == SPREAD_AFFINE) {
-        LLVMValueRef steps = const_lane_numbers(e, e->i64, e->lanes, plan.step);
+    KSpread spread = e->spread[value];
+    if (value >= e->vector->loop->begin && spread.kind == SPREAD_AFFINE) {
+        LLVMValueRef steps = const_lane_numbers(e, e->i64, e->lanes, spread.step);
         vector = LLVMBuildAdd(e->side, vector, steps, "");
     }
     slot->vector = vector;

@@ -330,7 +330,8 @@ static void enter_item(Emit *e) {
     }
 }
 
-/* LOCAL buffers, one behind the other in the block's part of the scratch memory. */
+/* LOCAL buffers, of kernel_local_bytes each, one behind the other in the block's part of the scratch
+ * memory. */
 static void place_locals(Emit *e) {
     const Kernel *k = e->kernel;
     uint32_t locals = 0;
@@ -340,8 +341,9 @@ static void place_locals(Emit *e) {
         emit_begin(e, "const long long bytes%u = ", a);
         strbuf_add_char(&e->body, '(');
         emit_coef(e, arg->size);
-        strbuf_addf(&e->body, " * %u + 63) / 64 * 64 + 64;\n",
-                    (unsigned)sn_dtype_size((sn_dtype)arg->dtype));
+        strbuf_addf(&e->body, " * %u + %d) / %d * %d + %d;\n",
+                    (unsigned)sn_dtype_size((sn_dtype)arg->dtype), KLOCAL_ALIGN - 1,
+                    (int)KLOCAL_ALIGN, (int)KLOCAL_ALIGN, (int)KLOCAL_GAP);
         locals++;
     }
     if (!locals) return;
