@@ -136,7 +136,8 @@ typedef struct Kernel {
  * item = (grid point in row-major order) × blocks + block.
  * `scratch` holds the LOCAL buffers of one thread, 64-byte aligned, of kernel_local_bytes each, in
  * order. `error` is a word shared by all threads: CHECK lowers it atomically to the
- * least failing code (unsigned); UINT64_MAX means none. */
+ * least failing code (unsigned); UINT64_MAX means none. A kernel sets the floating point mode that it
+ * needs (to nearest, subnormals kept, no traps), and leaves as it found it what is its caller's. */
 typedef void KernelFn(void *const *args, const int64_t *params, int64_t begin, int64_t end,
                       void *scratch, uint64_t *error);
 enum {
@@ -226,8 +227,8 @@ sn_status kbuilder_finish(KBuilder *b, Kernel *kernel, sn_error *error);
  * integers, bool) into primitives. attrs as in the graph. `dtype` is the result's. */
 KValue scalar_expand(KBuilder *b, OpCode op, sn_dtype dtype, const KValue *inputs, int32_t n_inputs,
                      AttrView attrs, sn_error *error);
-/* Value of a primitive on constants, bit for bit what every back end computes. in_dtype: of in[0]
- * (WHERE: of the condition). */
+/* Value of a primitive on constants, bit for bit what every back end computes, whatever floating point
+ * mode the program has set. in_dtype: of in[0] (WHERE: of the condition). */
 uint64_t scalar_eval(OpCode op, sn_dtype dtype, sn_dtype in_dtype, const uint64_t in[3]);
 
 /* ---- text form, equality, verifier (ir/kernel_print.c, kernel_parse.c, kernel_verify.c) -------- */

@@ -32,7 +32,7 @@ FLOAT_PRIM(fmod, fmodf(x, y), fmod(x, y))
 FLOAT_PRIM(floor, floorf(x), floor(x))
 FLOAT_PRIM(ceil, ceilf(x), ceil(x))
 FLOAT_PRIM(trunc, truncf(x), trunc(x))
-/* In the default rounding mode, which is to nearest even. */
+/* To nearest even, which is the mode that scalar_eval sees to. */
 FLOAT_PRIM(round, nearbyintf(x), nearbyint(x))
 /* NaN + anything is NaN; equal operands differ at most in the sign of zero. */
 #define PICK(x_wins) (isunordered(x, y) ? x + y : (x_wins) ? x : y)
@@ -192,7 +192,9 @@ static int compare(sn_dtype dtype, uint64_t x, uint64_t y) {
     return a < b ? LESS : a > b ? GREATER : EQUAL;
 }
 
-uint64_t scalar_eval(OpCode op, sn_dtype dtype, sn_dtype in_dtype, const uint64_t in[3]) {
+/* Not inlined: no arithmetic may move to where the mode is still the program's. */
+__attribute__((noinline)) static uint64_t evaluate(OpCode op, sn_dtype dtype, sn_dtype in_dtype,
+                                                   const uint64_t in[3]) {
     const EvalRow *row = &rows[op];
     uint64_t value = 0;
     bool of_bits = row->bits && (dtype_is_float(dtype) || !row->floats_only);
@@ -208,3 +210,27 @@ uint64_t scalar_eval(OpCode op, sn_dtype dtype, sn_dtype in_dtype, const uint64_
     }
     return scalar_canonical(dtype, value);
 }
+
+/* ---- the floating point mode ----------------------------------------------------------------- */
+
+#if defined(__x86_64__)
+
+/* To nearest, subnormals kept, no traps; and the bits that only say what has happened. */
+enum { MODE_WANTED = 0x1f80, MODE_STATUS = 0x3f };
+
+uint64_t scalar_eval(OpCode op, sn_dtype dtype, sn_dtype in_dtype, const uint64_t in[3]) {
+    uint32_t mode = __builtin_ia32_stmxcsr();
+    bool own = (mode & ~(uint32_t)MODE_STATUS) == MODE_WANTED;
+    if (!own) __builtin_ia32_ldmxcsr(MODE_WANTED);
+    uint64_t value = evaluate(op, dtype, in_dtype, in);
+    if (!own) __builtin_ia32_ldmxcsr(mode);
+    return value;
+}
+
+#else
+
+uint64_t scalar_eval(OpCode op, sn_dtype dtype, sn_dtype in_dtype, const uint64_t in[3]) {
+    return evaluate(op, dtype, in_dtype, in);
+}
+
+#endif

@@ -8,7 +8,6 @@
 #include "runtime/memory.h"
 #include "runtime/observe.h"
 
-#include <immintrin.h>
 #include <stdatomic.h>
 
 enum {
@@ -191,19 +190,6 @@ int64_t executable_load_ns(const Executable *e) {
 
 /* ---- running ------------------------------------------------------------------------------------- */
 
-/* Kernels need round-to-nearest, subnormals kept, exceptions masked, whatever the caller set. */
-enum { MXCSR_DEFAULT = 0x1F80, MXCSR_STATUS = 0x3F };
-
-static uint32_t float_mode_enter(void) {
-    uint32_t mode = _mm_getcsr();
-    if ((mode & ~(uint32_t)MXCSR_STATUS) != MXCSR_DEFAULT) _mm_setcsr(MXCSR_DEFAULT);
-    return mode;
-}
-
-static void float_mode_leave(uint32_t mode) {
-    if ((mode & ~(uint32_t)MXCSR_STATUS) != MXCSR_DEFAULT) _mm_setcsr(mode);
-}
-
 /* One launch, as the threads see it. */
 typedef struct Work {
     KernelFn *fn;          /* the code */
@@ -216,10 +202,8 @@ typedef struct Work {
 
 static void run_share(void *context, int64_t begin, int64_t end, int32_t thread) {
     const Work *work = context;
-    uint32_t mode = float_mode_enter();
     work->fn(work->args, work->params, begin, end, work->scratch + thread * work->scratch_bytes,
              work->code);
-    float_mode_leave(mode);
 }
 
 /* State of one run. */

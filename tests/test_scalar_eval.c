@@ -68,6 +68,26 @@ static void float_arithmetic_is_rounded_in_its_own_type(void **state) {
     check_float(OP_SQRT, -1.0, 0, NAN);
 }
 
+/* Flushing of subnormals, another rounding, traps: a program's, not ours. */
+static void the_programs_mode_changes_no_value(void **state) {
+    (void)state;
+    enum { FLUSH = 0x8040, ROUND_UP = 0x4000, MASKS = 0x1f80 };
+    uint32_t before = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr((before & ~(uint32_t)MASKS) | FLUSH | ROUND_UP);
+    uint64_t sum = eval(OP_ADD, SN_F32, 1, 1, 0), third = eval(OP_DIV, SN_F32, f32(1), f32(3), 0);
+    uint64_t nearest = eval(OP_ROUND, SN_F64, f64(0.25), 0, 0);
+    uint64_t infinite = eval(OP_DIV, SN_F64, f64(1), 0, 0);
+    bool less = compare(OP_LT, SN_F64, 0, 1);
+    uint32_t after = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(before);
+    assert_int_equal(sum, 2);
+    assert_int_equal(third, 0x3eaaaaab);
+    assert_int_equal(nearest, 0);
+    assert_int_equal(infinite, f64(INFINITY));
+    assert_true(less);
+    assert_int_equal(after & ~0x3fu, FLUSH | ROUND_UP);
+}
+
 static void fma_rounds_once(void **state) {
     (void)state;
     uint64_t x = f32(1 + 0x1p-12);
@@ -258,6 +278,7 @@ static void every_primitive_has_a_value(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(float_arithmetic_is_rounded_in_its_own_type),
+        cmocka_unit_test(the_programs_mode_changes_no_value),
         cmocka_unit_test(fma_rounds_once),
         cmocka_unit_test(signs_of_floats_are_bits),
         cmocka_unit_test(extremes_take_nan_and_order_zeros),
