@@ -70,6 +70,9 @@ set_tests_properties(fuzz fuzz_finds_a_bug fuzz_invalid fuzz_invalid_finds_a_bug
 # What needs no sanitizer.
 if(NOT SINTER_SANITIZERS)
     add_test(NAME layers COMMAND ${PROJECT_SOURCE_DIR}/tools/check_layers)
+    add_test(NAME circles COMMAND ${PROJECT_SOURCE_DIR}/tools/check_circles ${PROJECT_BINARY_DIR})
+    add_test(NAME circles_are_found
+        COMMAND ${PROJECT_SOURCE_DIR}/tests/circles/run ${CMAKE_C_COMPILER})
     add_test(NAME docs COMMAND ${PROJECT_SOURCE_DIR}/tools/check_docs ${PROJECT_BINARY_DIR})
     set_tests_properties(docs PROPERTIES ENVIRONMENT SINTER_CACHE_DIR=off)
     add_test(NAME headers
