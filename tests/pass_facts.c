@@ -6,9 +6,9 @@
 #include <stdarg.h>
 
 const PassFactKind pass_fact_kinds[] = {
-    {"after", NULL},      {"gone", NULL},      {"role", "fuse"},   {"stored", "fuse"},
-    {"refused", "fuse"},  {"step", "plan"},    {"memory", "plan"}, {"kernels", "lower"},
-    {"program", "lower"}, {"kernel", "lower"}, {"guards", "fuse"}, {NULL, NULL},
+    {"after", NULL},      {"gone after", NULL}, {"role", "fuse"},   {"stored", "fuse"},
+    {"refused", "fuse"},  {"step", "plan"},     {"memory", "plan"}, {"kernels", "lower"},
+    {"program", "lower"}, {"kernel", "lower"},  {"guards", "fuse"}, {NULL, NULL},
 };
 
 /* What the observer of a run adds to. */

@@ -32,8 +32,8 @@ void pass_facts_free(PassFacts *facts);
 /* The first words of facts ("stored", "memory") and the pass that each tells of: NULL where it stands in
  * the fact ("after decompose: …"). Ends with a NULL word. */
 typedef struct PassFactKind {
-    const char *word; /* first word */
-    const char *pass; /* name of a pass; NULL: the fact's next word */
+    const char *word; /* "stored", "gone after" */
+    const char *pass; /* name of a pass; NULL: the one that stands behind the word */
 } PassFactKind;
 extern const PassFactKind pass_fact_kinds[];
 

@@ -38,12 +38,11 @@ static bool names_a_pass(const char *text) {
 /* "stored: %6", "after decompose: %4 = …" */
 static bool is_fact(const char *text) {
     for (const PassFactKind *kind = pass_fact_kinds; kind->word; kind++) {
-        const char *rest = text;
         size_t length = strlen(kind->word);
         if (strncmp(text, kind->word, length) != 0 || (text[length] != ' ' && text[length] != ':'))
             continue;
         if (kind->pass) return text[length + 1] != 0;
-        return take(&rest, kind->word) && (take(&rest, "after") || true) && names_a_pass(rest);
+        return text[length] == ' ' && names_a_pass(text + length + 1);
     }
     return false;
 }

@@ -248,6 +248,7 @@ static const Planted planted[] = {
      "t:8: comes too early"},
     {"; Why.\n" GRAPH "; expect kernls 1\n", "t:7: nothing can be expected of 'kernls 1'"},
     {"; Why.\n" GRAPH "; expect after simplfy: x\n", "t:7: nothing can be expected of 'after"},
+    {"; Why.\n" GRAPH "; expect gone simplify: exp\n", "t:7: nothing can be expected of 'gone"},
     {"; Why.\n" GRAPH "; expect stored:\n", "t:7: nothing can be expected of 'stored:'"},
     {"; Why.\n" GRAPH "; expects stored: %2\n", "t:7: '; expects stored: %2' is neither"},
     {"; Why.\n" GRAPH "; with 0 threads\n", "t:7: there is no setting '0 threads'"},
