@@ -99,19 +99,30 @@ sn_status infer_set_axes(Infer *call, AttrName name, uint32_t mask);
 sn_status infer_check_dims(const Infer *call, const Dim *dims, int32_t count);
 /* result.dims := dims; refuses more than SN_MAX_RANK. */
 sn_status infer_set_dims(Infer *call, const Dim *dims, int32_t rank);
+/* The same with the dims of operand 0, as they are or with `size` in front of `axis`. */
+sn_status infer_set_same(Infer *call);
+sn_status infer_insert_dim(Infer *call, int64_t axis, Dim size);
+/* Axes of a type, and the size of one, a 0-d tensor counting as one element in one axis. */
+int32_t infer_axes_of(const TensorType *type);
+Dim infer_axis_size(const TensorType *type, int64_t axis);
 /* Broadcasts `dims` into result.dims; false when they do not fit. */
 bool infer_broadcast(Infer *call, const Dim *dims, int32_t rank);
 bool dims_equal(DimTable *table, const Dim *a, const Dim *b, int32_t rank);
 
 /* Shape rules, by file. `shape_rules` is indexed by ShapeRule. */
 extern InferRule *const shape_rules[SHAPE_RULE_COUNT];
-InferRule shape_reshape, shape_permute, shape_transpose, shape_expand, shape_squeeze,
-    shape_unsqueeze, shape_slice, shape_select, shape_flip, shape_diagonal, shape_narrow, shape_cat,
-    shape_stack, shape_pad, shape_gather, shape_index_select, shape_embedding, shape_one_hot;
+InferRule shape_view, shape_cat, shape_stack, shape_pad, shape_gather, shape_index_select,
+    shape_embedding, shape_one_hot;
 /* Length of the diagonal of two axes, and the other dims in front of it: of operand 0. */
 sn_status infer_diagonal(Infer *call, TensorType *diagonal);
+/* Checks starts and steps of a slice of operand 0 with these dims. */
+sn_status infer_slice(Infer *call, const Dim *dims);
+/* Of operand 1, a look-up's index: no size may be above that of operand `large`, but for axis `except` (-1:
+ * none); an index without elements fits anything of its rank. */
+sn_status infer_index_within(const Infer *call, int32_t large, int64_t except);
+/* Of operand 1: a list of positions along one axis; a 0-d index is a list of one. */
+sn_status infer_index_list(const Infer *call);
 /* What an op asks for beyond its shape rule; NULL for most. */
 InferRule *infer_extra(OpCode op);
-InferRule check_put_slice, check_put_diagonal, check_scatter_add, check_index_copy;
 
 #endif

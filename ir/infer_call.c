@@ -286,3 +286,23 @@ bool infer_broadcast(Infer *call, const Dim *dims, int32_t rank) {
     }
     return true;
 }
+
+sn_status infer_set_same(Infer *call) {
+    return infer_set_dims(call, infer_input(call, 0)->dims, infer_input(call, 0)->rank);
+}
+
+sn_status infer_insert_dim(Infer *call, int64_t axis, Dim size) {
+    const TensorType *x = infer_input(call, 0);
+    Dim dims[SN_MAX_RANK + 1];
+    for (int32_t i = 0; i <= x->rank; i++)
+        dims[i] = i < axis ? x->dims[i] : i == axis ? size : x->dims[i - 1];
+    return infer_set_dims(call, dims, x->rank + 1);
+}
+
+Dim infer_axis_size(const TensorType *type, int64_t axis) {
+    return type->rank ? type->dims[axis] : dim_of(1);
+}
+
+int32_t infer_axes_of(const TensorType *type) {
+    return type->rank ? type->rank : 1;
+}

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "ir/dtype.h"
+#include "ir/update.h"
 
 /* ---- sources -------------------------------------------------------------------------------- */
 
@@ -264,17 +265,7 @@ InferRule *const shape_rules[SHAPE_RULE_COUNT] = {
     [SHAPE_REDUCE] = shape_reduce,
     [SHAPE_REDUCE_NONEMPTY] = shape_reduce_nonempty,
     [SHAPE_AXIS] = shape_axis,
-    [SHAPE_RESHAPE] = shape_reshape,
-    [SHAPE_PERMUTE] = shape_permute,
-    [SHAPE_TRANSPOSE] = shape_transpose,
-    [SHAPE_EXPAND] = shape_expand,
-    [SHAPE_SQUEEZE] = shape_squeeze,
-    [SHAPE_UNSQUEEZE] = shape_unsqueeze,
-    [SHAPE_SLICE] = shape_slice,
-    [SHAPE_SELECT] = shape_select,
-    [SHAPE_FLIP] = shape_flip,
-    [SHAPE_DIAGONAL] = shape_diagonal,
-    [SHAPE_NARROW] = shape_narrow,
+    [SHAPE_VIEW] = shape_view,
     [SHAPE_CAT] = shape_cat,
     [SHAPE_STACK] = shape_stack,
     [SHAPE_PAD] = shape_pad,
@@ -324,15 +315,8 @@ static sn_status check_dropout(Infer *call) {
 
 InferRule *infer_extra(OpCode op) {
     static InferRule *const checks[OP_COUNT] = {
-        [OP_IOTA] = check_iota,
-        [OP_CLAMP] = check_clamp,
-        [OP_TRIL] = check_triangle,
-        [OP_TRIU] = check_triangle,
-        [OP_PUT_SLICE] = check_put_slice,
-        [OP_PUT_DIAGONAL] = check_put_diagonal,
-        [OP_SCATTER_ADD] = check_scatter_add,
-        [OP_INDEX_COPY] = check_index_copy,
-        [OP_DROPOUT] = check_dropout,
+        [OP_IOTA] = check_iota,     [OP_CLAMP] = check_clamp,     [OP_TRIL] = check_triangle,
+        [OP_TRIU] = check_triangle, [OP_DROPOUT] = check_dropout,
     };
-    return checks[op];
+    return op_is(op, CLASS_UPDATE) ? update_row(op)->check : checks[op];
 }

@@ -7,6 +7,7 @@
 #include "passes/decompose.h"
 
 #include "base/status.h"
+#include "ir/view.h"
 
 NodeId rw_input(const Rewrite *r, int32_t i) {
     NodeId input = node_inputs(r->from, r->node)[i];
@@ -183,6 +184,7 @@ static NodeId replace(Rewrite *r) {
     OpCode op = (OpCode)r->node->op;
     RewriteRule *rule = rewrite_rules[op];
     if (!rule && op_is(op, CLASS_POINTWISE)) rule = rule_pointwise;
+    if (!rule && op_is(op, CLASS_VIEW) && !view_is_basic(op)) rule = rule_view;
     return rule ? rule(r) : keep(r);
 }
 
@@ -267,12 +269,6 @@ RewriteRule *const rewrite_rules[OP_COUNT] = {
     [OP_VAR] = rule_var,
     [OP_LOGSUMEXP] = rule_logsumexp,
     [OP_CUMSUM] = rule_cumsum,
-    [OP_TRANSPOSE] = rule_transpose,
-    [OP_SQUEEZE] = rule_squeeze,
-    [OP_UNSQUEEZE] = rule_squeeze,
-    [OP_SELECT] = rule_select,
-    [OP_FLIP] = rule_flip,
-    [OP_NARROW] = rule_narrow,
     [OP_CAT] = rule_cat,
     [OP_STACK] = rule_stack,
     [OP_PAD] = rule_pad,

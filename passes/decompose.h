@@ -61,7 +61,7 @@ extern RewriteRule *const rewrite_rules[OP_COUNT];
 RewriteRule rule_sum, rule_prod, rule_mean, rule_extremum, rule_any, rule_all, rule_arg, rule_var;
 RewriteRule rule_logsumexp, rule_cumsum, rule_softmax, rule_log_softmax, rule_layer_norm;
 RewriteRule rule_rms_norm, rule_cross_entropy, rule_attention;
-RewriteRule rule_transpose, rule_squeeze, rule_select, rule_flip, rule_narrow, rule_cat, rule_stack;
+RewriteRule rule_view, rule_cat, rule_stack;
 RewriteRule rule_pad, rule_gather, rule_index_select, rule_embedding, rule_tri, rule_arange;
 RewriteRule rule_full, rule_scatter, rule_matmul, rule_linear, rule_random, rule_dropout;
 RewriteRule rule_one_hot;

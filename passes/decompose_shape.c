@@ -3,21 +3,11 @@
 #include "passes/decompose.h"
 
 #include "base/status.h"
+#include "ir/view.h"
 
 static NodeId finish_dims(Rewrite *r, NodeId x) {
     TensorType type = node_type(r->from, r->id);
     return rw_reshape(r, x, type.dims, type.rank);
-}
-
-NodeId rule_transpose(Rewrite *r) {
-    int32_t axis0 = (int32_t)node_attr_int(r->from, r->id, ATTR_AXIS0);
-    int32_t axis1 = (int32_t)node_attr_int(r->from, r->id, ATTR_AXIS1);
-    return axis0 == axis1 ? rw_input(r, 0) : rw_transpose(r, rw_input(r, 0), axis0, axis1);
-}
-
-/* squeeze and unsqueeze: only size-1 dims come or go. */
-NodeId rule_squeeze(Rewrite *r) {
-    return finish_dims(r, rw_input(r, 0));
 }
 
 /* x[start + i * step], i < dim, along every axis. */
@@ -31,41 +21,27 @@ static NodeId slice(Rewrite *r, NodeId x, const Dim *starts, const Dim *steps, c
     return rw_emit(r, OP_SLICE, &x, 1, &attrs);
 }
 
-static NodeId slice_axis(Rewrite *r, NodeId x, int32_t axis, Dim start, Dim length) {
-    TensorType type = rw_type(r, x);
-    Dim starts[SN_MAX_RANK] = {{0}}, steps[SN_MAX_RANK];
-    for (int32_t i = 0; i < type.rank; i++) steps[i] = dim_of(1);
-    starts[axis] = start;
-    type.dims[axis] = length;
-    return slice(r, x, starts, steps, type.dims);
-}
-
-NodeId rule_select(Rewrite *r) {
-    int32_t axis = (int32_t)node_attr_int(r->from, r->id, ATTR_AXIS);
-    Dim index = node_attr_dim(r->from, r->id, ATTR_INDEX);
-    return finish_dims(r, slice_axis(r, rw_input(r, 0), axis, index, dim_of(1)));
-}
-
-NodeId rule_narrow(Rewrite *r) {
-    int32_t axis = (int32_t)node_attr_int(r->from, r->id, ATTR_AXIS);
-    return slice_axis(r, rw_input(r, 0), axis, node_attr_dim(r->from, r->id, ATTR_START),
-                      node_attr_dim(r->from, r->id, ATTR_LENGTH));
-}
-
-NodeId rule_flip(Rewrite *r) {
-    NodeId x = rw_input(r, 0);
-    TensorType type = rw_type(r, x);
-    Dim starts[SN_MAX_RANK] = {{0}}, steps[SN_MAX_RANK];
-    int32_t count;
-    const int64_t *axes = node_attr_list(r->from, r->id, ATTR_AXES, &count);
-    for (int32_t i = 0; i < type.rank; i++) steps[i] = dim_of(1);
-    for (int32_t i = 0; i < count; i++) {
-        Dim size = type.dims[axes[i]];
-        if (dim_is(size, 0)) continue;
-        starts[axes[i]] = dim_sub(r->to->table, size, dim_of(1));
-        steps[axes[i]] = dim_of(-1);
+/* The elements that the view leaves in, in the input's order of axes. */
+static NodeId view_part(Rewrite *r, const ViewMap *map) {
+    TensorType type = node_type(r->from, r->id);
+    Dim starts[SN_MAX_RANK], steps[SN_MAX_RANK], dims[SN_MAX_RANK];
+    for (int32_t i = 0; i < map->rank; i++) {
+        const ViewAxis *axis = &map->axes[i];
+        starts[i] = axis->start;
+        steps[i] = axis->step;
+        dims[i] = axis->from < 0 ? dim_of(1) : type.dims[axis->from];
     }
-    return slice(r, x, starts, steps, type.dims);
+    return slice(r, rw_input(r, 0), starts, steps, dims);
+}
+
+/* A view as a slice, then axes in another order, then axes of size 1 that come or go. */
+NodeId rule_view(Rewrite *r) {
+    ViewMap map;
+    view_map_of(r->from, r->id, &map);
+    NodeId x = view_is_part((OpCode)r->node->op) ? view_part(r, &map) : rw_input(r, 0);
+    int64_t order[SN_MAX_RANK];
+    if (view_reorders(&map, order)) x = rw_permute(r, x, order, map.rank);
+    return finish_dims(r, x);
 }
 
 static NodeId empty(Rewrite *r, const TensorType *type) {

@@ -3,6 +3,7 @@
  * of the iteration space, and drags other producer groups along. Then groups that read the same
  * memory are merged side by side. A reason is kept for each refusal. */
 #include "passes/fuse.h"
+#include "ir/update.h"
 
 #include "base/log.h"
 #include "base/status.h"
@@ -188,14 +189,16 @@ static sn_status assign_roles(Fuser *f) {
 
 /* ---- groups ---------------------------------------------------------------------------------- */
 
+/* Along an axis one element comes after the other: it is the group's K. */
 static bool is_sequential(OpCode op) {
-    return op == OP_CUMSUM || op == OP_SCATTER_ADD || op == OP_INDEX_COPY;
+    const UpdateRow *update = update_row_if(op);
+    return op_is(op, CLASS_SCAN) || (update && update->ordered);
 }
 
 /* Nothing else may join, whatever fits: the order of its writes is part of the op. */
 static bool is_closed(const Graph *graph, const Group *group) {
-    OpCode op = (OpCode)graph_node(graph, group->members.data[0])->op;
-    return group->is_extern || op == OP_SCATTER_ADD || op == OP_INDEX_COPY;
+    const UpdateRow *update = update_row_if((OpCode)graph_node(graph, group->members.data[0])->op);
+    return group->is_extern || (update && update->ordered);
 }
 
 static Dim product(DimTable *table, const Dim *dims, int32_t first, int32_t last) {
@@ -208,7 +211,7 @@ static Dim product(DimTable *table, const Dim *dims, int32_t first, int32_t last
 static Group space_of(const Graph *graph, NodeId id) {
     const Node *node = graph_node(graph, id);
     OpCode op = (OpCode)node->op;
-    Group g = {.shape_of = id, .k = {1}, .b = {1}};
+    Group g = {.shape_of = update_space(graph, id), .k = {1}, .b = {1}};
     int32_t first = 0, last = 0;
     if (op_is(op, CLASS_REDUCE)) {
         int32_t count;
@@ -219,13 +222,9 @@ static Group space_of(const Graph *graph, NodeId id) {
         bool sums = op == OP_SUM || op == OP_PROD;
         g.order = sums ? (uint8_t)node_attr_int(graph, id, ATTR_ORDER) : REDUCE_FREE;
     } else if (is_sequential(op)) {
-        if (op == OP_SCATTER_ADD) g.shape_of = node_inputs(graph, node)[1];
-        if (op == OP_INDEX_COPY) g.shape_of = node_inputs(graph, node)[2];
         first = (int32_t)node_attr_int(graph, id, ATTR_AXIS);
         last = first + 1;
         g.sequential = true;
-    } else if (op == OP_PUT_SLICE || op == OP_PUT_DIAGONAL) {
-        g.shape_of = node_inputs(graph, node)[1];
     }
     const Node *shape = graph_node(graph, g.shape_of);
     const Dim *dims = node_dims(graph, shape);

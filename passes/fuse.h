@@ -3,7 +3,8 @@
 #ifndef SN_PASSES_FUSE_H
 #define SN_PASSES_FUSE_H
 
-#include "passes/index.h"
+#include "ir/index.h"
+#include "ir/view.h"
 #include "passes/pass.h"
 
 /* Symbols of a group's flat axes, in this order in its space. */
@@ -34,20 +35,6 @@ IndexExpr level_position(DimTable *table, const Group *group, Level level);
 /* A space that holds the three flat axes. */
 bool flat_space(const Group *group, IndexSpace *space);
 
-/* The node under a chain of views. */
-NodeId view_base(const Graph *graph, NodeId node);
-/* Strides of a node that is a chain of views of `base`, whose own strides are given. False when
- * no strides describe it. */
-bool view_strides(const Graph *graph, NodeId node, NodeId base, const Dim *base_strides,
-                  Dim *strides, Dim *offset);
-/* Strides of a source of memory: an input's own, else dense. */
-void base_strides(const Graph *graph, NodeId base, Dim *strides);
-void row_major_strides(DimTable *table, const Dim *dims, int32_t rank, Dim *strides);
-
-/* Strides of a value in memory that belonged to `owner` first: those of an input of the same rank,
- * which it then overwrote element by element, else dense. */
-void memory_strides(const Graph *graph, NodeId owner, NodeId node, Dim *strides);
-
 /* Why two groups were not fused: (identifier, text). */
 #define FUSE_REFUSALS(R)                                                                           \
     R(NONE, "fused")                                                                               \
@@ -62,6 +49,7 @@ typedef enum Refusal {
     FUSE_REFUSALS(R)
 #undef R
 } Refusal;
+
 /* One group reads what another computes. */
 typedef struct GroupEdge {
     uint32_t from; /* the group that computes */

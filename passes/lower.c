@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "ir/dtype.h"
+#include "ir/update.h"
 
 KValue lower_fail(Lower *l, const char *why) {
     if (!l->failed) error_set(l->context->error, SN_ERROR_INTERNAL, "lower: %s", why);
@@ -204,72 +205,48 @@ static IndexExpr address_in(Lower *l, NodeId node, uint32_t buffer, const IndexE
     return address;
 }
 
-/* Coordinates in the base that an update writes, from those of its value. */
-static void updated_index(Lower *l, NodeId id, const IndexExpr *value_index, IndexExpr *index) {
+/* Coordinates in the base that an update with an index writes: as those of its space, but along the axis
+ * where the index says. False where there is none, since every index is an error. */
+static bool indexed_target(Lower *l, NodeId id, const IndexExpr *index, IndexExpr *target) {
     const Node *node = graph_node(l->graph, id);
-    if (node->op == OP_PUT_SLICE) {
-        int32_t rank;
-        const Dim *starts = node_attr_dims(l->graph, id, ATTR_STARTS, &rank);
-        const Dim *steps = node_attr_dims(l->graph, id, ATTR_STEPS, &rank);
-        for (int32_t i = 0; i < rank; i++) {
-            index[i] = index_constant(starts[i]);
-            index_add(&l->space, &index[i], steps[i], &value_index[i]);
-        }
-        return;
-    }
-    int64_t offset = node_attr_int(l->graph, id, ATTR_OFFSET);
-    int64_t axis0 = node_attr_int(l->graph, id, ATTR_AXIS0),
-            axis1 = node_attr_int(l->graph, id, ATTR_AXIS1);
-    int32_t at = 0;
-    for (int32_t i = 0; i < node->rank; i++)
-        if (i != axis0 && i != axis1) index[i] = value_index[at++];
-    index[axis0] = index[axis1] = value_index[at];
-    Dim *first = &index[axis0].constant, *second = &index[axis1].constant;
-    *first = dim_add(l->graph->table, *first, dim_of(offset < 0 ? -offset : 0));
-    *second = dim_add(l->graph->table, *second, dim_of(offset > 0 ? offset : 0));
-}
-
-static void emit_put(Lower *l, NodeId id, StoreList *stores) {
-    const Node *node = graph_node(l->graph, id);
-    NodeId value_node = node_inputs(l->graph, node)[1];
-    IndexExpr value_index[SN_MAX_RANK], index[SN_MAX_RANK];
-    lower_own_index(l, value_node, value_index);
-    KValue value = lower_value(l, value_node, value_index);
-    updated_index(l, id, value_index, index);
-    uint32_t buffer = (uint32_t)l->fusion->buffer_of[id];
-    IndexExpr address = address_in(l, id, buffer, index);
-    queue_store(l, stores, id, OP_STORE, buffer, &address, value);
-}
-
-/* scatter_add and index_copy: one source element after the other along K. */
-static void emit_scatter(Lower *l, NodeId id, StoreList *stores) {
-    const Node *node = graph_node(l->graph, id);
-    const NodeId *inputs = node_inputs(l->graph, node);
-    bool adds = node->op == OP_SCATTER_ADD;
+    const UpdateRow *row = update_row((OpCode)node->op);
     int32_t axis = (int32_t)node_attr_int(l->graph, id, ATTR_AXIS);
-    IndexExpr index[SN_MAX_RANK], target[SN_MAX_RANK];
-    lower_own_index(l, inputs[adds ? 1 : 2], index);
-    KValue source = lower_value(l, inputs[2], index);
-    KValue at = lower_value(l, inputs[1], adds ? index : &index[axis]);
-    if (l->failed) return;
+    Dim size = node_dims(l->graph, node)[axis];
+    NodeId which = node_inputs(l->graph, node)[row->index];
+    KValue at = lower_value(l, which, row->listed ? &index[axis] : index);
+    if (l->failed) return false;
     memcpy(target, index, sizeof(IndexExpr) * node->rank);
-    at = lower_checked_index(l, id, at, node_dims(l->graph, node)[axis]);
-    Dim count = node_count(l->graph, id);
-    if (dim_equal(l->graph->table, count, dim_of(0))) return; /* every index is an error */
-    target[axis] = index_symbol(lower_value_symbol(l, at, node_dims(l->graph, node)[axis]));
+    at = lower_checked_index(l, id, at, size);
+    if (dim_equal(l->graph->table, node_count(l->graph, id), dim_of(0))) return false;
+    target[axis] = index_symbol(lower_value_symbol(l, at, size));
+    return true;
+}
+
+/* Coordinates in the base that an update writes, from those of its space. */
+static bool written_target(Lower *l, NodeId id, const IndexExpr *index, IndexExpr *target) {
+    if (update_row((OpCode)graph_node(l->graph, id)->op)->index)
+        return indexed_target(l, id, index, target);
+    ViewMap map;
+    update_map(l->graph, id, &map);
+    index_through_map(&l->space, &map, index, target);
+    return true;
+}
+
+static void emit_update(Lower *l, NodeId id, StoreList *stores) {
+    const Node *node = graph_node(l->graph, id);
+    const UpdateRow *row = update_row((OpCode)node->op);
+    IndexExpr index[SN_MAX_RANK], target[SN_MAX_RANK];
+    lower_own_index(l, update_space(l->graph, id), index);
+    KValue value = lower_value(l, node_inputs(l->graph, node)[row->value], index);
+    if (!written_target(l, id, index, target)) return;
     uint32_t buffer = (uint32_t)l->fusion->buffer_of[id];
     IndexExpr address = address_in(l, id, buffer, target);
-    queue_store(l, stores, id, adds ? OP_STORE_ADD : OP_STORE, buffer, &address, source);
+    queue_store(l, stores, id, row->adds ? OP_STORE_ADD : OP_STORE, buffer, &address, value);
 }
 
 static void emit_member_store(Lower *l, NodeId id, StoreList *stores) {
-    OpCode op = (OpCode)graph_node(l->graph, id)->op;
-    if (op == OP_PUT_SLICE || op == OP_PUT_DIAGONAL) {
-        emit_put(l, id, stores);
-        return;
-    }
-    if (op == OP_SCATTER_ADD || op == OP_INDEX_COPY) {
-        emit_scatter(l, id, stores);
+    if (op_is((OpCode)graph_node(l->graph, id)->op, CLASS_UPDATE)) {
+        emit_update(l, id, stores);
         return;
     }
     IndexExpr index[SN_MAX_RANK];
@@ -282,26 +259,11 @@ static void emit_member_store(Lower *l, NodeId id, StoreList *stores) {
 
 /* ---- the kernel of a group ------------------------------------------------------------------------ */
 
-/* The node whose size decides whether a member is stored in the loops over K or behind them. */
-static NodeId stored_shape(const Lower *l, NodeId id) {
-    const Node *node = graph_node(l->graph, id);
-    switch (node->op) {
-    case OP_PUT_SLICE:
-    case OP_PUT_DIAGONAL:
-        return node_inputs(l->graph, node)[1];
-    case OP_SCATTER_ADD:
-        return node_inputs(l->graph, node)[1];
-    case OP_INDEX_COPY:
-        return node_inputs(l->graph, node)[2];
-    default:
-        return id;
-    }
-}
-
+/* Is the member stored in the loops over K, or behind them? */
 static bool stored_in_k(const Lower *l, NodeId id) {
     if (l->k_symbol == LOWER_NO_AXIS) return false;
     if (op_is((OpCode)graph_node(l->graph, id)->op, CLASS_REDUCE)) return false;
-    Dim count = node_count(l->graph, stored_shape(l, id));
+    Dim count = node_count(l->graph, update_space(l->graph, id));
     return group_level(l->graph->table, l->group, count) == LEVEL_FULL;
 }
 
@@ -359,8 +321,11 @@ static int32_t last_stage(Lower *l) {
 
 /* Ordered adds to memory take no lanes. */
 static bool adds_in_order(const Lower *l) {
-    for (uint32_t i = 0; i < l->group->members.count; i++)
-        if (graph_node(l->graph, l->group->members.data[i])->op == OP_SCATTER_ADD) return true;
+    for (uint32_t i = 0; i < l->group->members.count; i++) {
+        OpCode op = (OpCode)graph_node(l->graph, l->group->members.data[i])->op;
+        const UpdateRow *update = update_row_if(op);
+        if (update && update->adds) return true;
+    }
     return false;
 }
 

@@ -4,6 +4,7 @@
  * peak is known before the run. */
 #include "base/status.h"
 #include "ir/dtype.h"
+#include "ir/update.h"
 #include "passes/fuse.h"
 
 enum { POSITION_END = INT32_MAX };
@@ -134,20 +135,16 @@ static IndexExpr written_position(Planner *p, const Group *group, NodeId id) {
     if (!is_update(p, id))
         return level_position(p->graph->table, group,
                               group_level(p->graph->table, group, node_count(p->graph, id)));
-    if (node->op != OP_PUT_SLICE || !flat_space(group, &p->space)) return unknown;
-    NodeId value = node_inputs(p->graph, node)[1];
+    if (update_row((OpCode)node->op)->index || !flat_space(group, &p->space)) return unknown;
+    NodeId value = update_space(p->graph, id);
+    const Node *shape = graph_node(p->graph, value);
     Level level = group_level(p->graph->table, group, node_count(p->graph, value));
-    IndexExpr position = level_position(p->graph->table, group, level), index[SN_MAX_RANK];
-    index_unflatten(&p->space, &position, node_dims(p->graph, graph_node(p->graph, value)),
-                    node->rank, index);
-    int32_t rank;
-    const Dim *starts = node_attr_dims(p->graph, id, ATTR_STARTS, &rank);
-    const Dim *steps = node_attr_dims(p->graph, id, ATTR_STEPS, &rank);
-    for (int32_t i = 0; i < rank; i++) {
-        IndexExpr scaled = index_constant(starts[i]);
-        index_add(&p->space, &scaled, steps[i], &index[i]);
-        index[i] = scaled;
-    }
+    IndexExpr position = level_position(p->graph->table, group, level);
+    IndexExpr at[SN_MAX_RANK], index[SN_MAX_RANK];
+    index_unflatten(&p->space, &position, node_dims(p->graph, shape), shape->rank, at);
+    ViewMap map;
+    update_map(p->graph, id, &map);
+    index_through_map(&p->space, &map, at, index);
     return index_flatten(&p->space, index, node_dims(p->graph, node), node->rank);
 }
 

@@ -1,6 +1,7 @@
 /* What a node reads, seen from a group's iteration space; see fuse.h. */
 #include "ir/dtype.h"
 #include "ir/infer.h"
+#include "ir/update.h"
 #include "passes/fuse.h"
 
 Level group_level(DimTable *table, const Group *group, Dim count) {
@@ -151,12 +152,7 @@ static bool walk_elementwise(Walk *w, const Group *group, NodeId id) {
 /* The coordinates at which a member that is none of those is computed. */
 static bool own_index(const Graph *graph, const Group *group, NodeId id, IndexSpace *space,
                       IndexExpr *index) {
-    const Node *node = graph_node(graph, id);
-    NodeId shaped = id;
-    if (node->op == OP_PUT_SLICE || node->op == OP_PUT_DIAGONAL)
-        shaped = node_inputs(graph, node)[1];
-    if (node->op == OP_SCATTER_ADD || node->op == OP_INDEX_COPY)
-        shaped = node_inputs(graph, node)[node->op == OP_SCATTER_ADD ? 1 : 2];
+    NodeId shaped = update_space(graph, id);
     Level level = group_level(graph->table, group, node_count(graph, shaped));
     if (level == LEVEL_NONE) return false;
     IndexExpr position = level_position(graph->table, group, level);
@@ -165,9 +161,28 @@ static bool own_index(const Graph *graph, const Group *group, NodeId id, IndexSp
     return true;
 }
 
+static void walk_update(Walk *w, NodeId id, const IndexExpr *index) {
+    const Node *node = graph_node(w->graph, id);
+    const NodeId *inputs = node_inputs(w->graph, node);
+    const UpdateRow *row = update_row((OpCode)node->op);
+    walk_base(w, inputs[0]);
+    if (row->index) {
+        int64_t axis = node_attr_int(w->graph, id, ATTR_AXIS);
+        walk(w, inputs[row->index], row->listed ? &index[axis] : index);
+    }
+    if (row->value == row->space)
+        walk(w, inputs[row->value], index);
+    else
+        walk_anywhere(w, inputs[row->value]);
+}
+
 static void walk_member(Walk *w, NodeId id, const IndexExpr *index) {
     const Node *node = graph_node(w->graph, id);
     const NodeId *inputs = node_inputs(w->graph, node);
+    if (op_is((OpCode)node->op, CLASS_UPDATE)) {
+        walk_update(w, id, index);
+        return;
+    }
     switch (node->op) {
     case OP_GATHER:
         walk_anywhere(w, inputs[0]);
@@ -182,21 +197,6 @@ static void walk_member(Walk *w, NodeId id, const IndexExpr *index) {
         return;
     case OP_ONE_HOT:
         walk(w, inputs[0], index);
-        return;
-    case OP_PUT_SLICE:
-    case OP_PUT_DIAGONAL:
-        walk_base(w, inputs[0]);
-        walk(w, inputs[1], index);
-        return;
-    case OP_SCATTER_ADD:
-        walk_base(w, inputs[0]);
-        walk(w, inputs[1], index);
-        walk_anywhere(w, inputs[2]);
-        return;
-    case OP_INDEX_COPY:
-        walk_base(w, inputs[0]);
-        walk(w, inputs[1], &index[node_attr_int(w->graph, id, ATTR_AXIS)]);
-        walk(w, inputs[2], index);
         return;
     case OP_RAND:
     case OP_RANDN:
@@ -219,76 +219,6 @@ bool reads_of(const Graph *graph, const Fusion *fusion, const Group *group, Node
         walk_member(&w, consumer, index);
     }
     return !w.failed && !space->failed;
-}
-
-NodeId view_base(const Graph *graph, NodeId node) {
-    while (op_is((OpCode)graph_node(graph, node)->op, CLASS_VIEW))
-        node = node_inputs(graph, graph_node(graph, node))[0];
-    return node;
-}
-
-void row_major_strides(DimTable *table, const Dim *dims, int32_t rank, Dim *strides) {
-    Dim stride = dim_of(1);
-    for (int32_t i = rank - 1; i >= 0; i--) {
-        strides[i] = stride;
-        stride = dim_mul(table, stride, dims[i]);
-    }
-}
-
-void base_strides(const Graph *graph, NodeId base, Dim *strides) {
-    const Node *node = graph_node(graph, base);
-    if (node->op == OP_INPUT) {
-        int32_t count;
-        const Dim *own = node_attr_dims(graph, base, ATTR_STRIDES, &count);
-        if (count) {
-            memcpy(strides, own, sizeof *own * (size_t)count);
-            return;
-        }
-    }
-    row_major_strides(graph->table, node_dims(graph, node), node->rank, strides);
-}
-
-void memory_strides(const Graph *graph, NodeId owner, NodeId node, Dim *strides) {
-    const Node *first = graph_node(graph, owner), *shape = graph_node(graph, node);
-    if (first->op == OP_INPUT && first->rank == shape->rank)
-        base_strides(graph, owner, strides);
-    else
-        row_major_strides(graph->table, node_dims(graph, shape), shape->rank, strides);
-}
-
-/* Coordinates in the base of a chain of views. */
-static void to_base(IndexSpace *space, const Graph *graph, NodeId node, NodeId base,
-                    IndexExpr *index) {
-    while (node != base) {
-        IndexExpr inner[SN_MAX_RANK];
-        index_through_view(space, graph, node, index, inner);
-        node = node_inputs(graph, graph_node(graph, node))[0];
-        memcpy(index, inner, sizeof inner);
-    }
-}
-
-bool view_strides(const Graph *graph, NodeId node, NodeId base, const Dim *strides_of_base,
-                  Dim *strides, Dim *offset) {
-    const Node *view = graph_node(graph, node);
-    IndexSpace space = {.table = graph->table};
-    IndexExpr index[SN_MAX_RANK];
-    for (int32_t i = 0; i < view->rank; i++)
-        index[i] = index_symbol(index_axis(&space, node_dims(graph, view)[i]));
-    to_base(&space, graph, node, base, index);
-    IndexExpr address = index_constant(dim_of(0));
-    for (int32_t i = 0; i < graph_node(graph, base)->rank; i++)
-        index_add(&space, &address, strides_of_base[i], &index[i]);
-    bool plain = !space.failed && address.count >= 0;
-    for (int32_t i = 0; i < view->rank; i++) strides[i] = dim_of(0);
-    for (int32_t i = 0; plain && i < address.count; i++) {
-        if (address.terms[i].symbol >= view->rank)
-            plain = false;
-        else
-            strides[address.terms[i].symbol] = address.terms[i].coef;
-    }
-    *offset = address.constant;
-    vec_free(&space.symbols);
-    return plain;
 }
 
 int32_t op_cost(OpCode op) {

@@ -8,6 +8,7 @@
 typedef struct View {
     OpCode op;                    /* the view op */
     AttrList attrs;               /* its attributes, normalised */
+    TensorType input;             /* of the operand */
     TensorType type;              /* of the result */
     int64_t strides[SN_MAX_RANK]; /* of the result, in elements */
     int64_t offset;               /* of the result, in elements from the storage's start */
@@ -15,7 +16,7 @@ typedef struct View {
 
 /* Attributes and type of the result; false with the error raised. */
 bool view_infer(View *view, const OpCall *call, const sn_tensor *x);
-/* Strides and offset of the view of x; false for a reshape that needs a copy, which then has one. */
+/* Strides and offset of the view of x, or of a copy of it; false for a reshape that needs one. */
 bool view_place(View *view, const sn_tensor *x);
 
 #endif

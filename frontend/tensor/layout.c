@@ -1,14 +1,6 @@
 /* Where the elements of a tensor lie: dense strides, the span that a handle can touch, overlaps. */
 #include "frontend/tensor/tensor.h"
 
-void dense_strides(const int64_t *dims, int32_t rank, int64_t *strides) {
-    int64_t stride = 1;
-    for (int32_t i = rank - 1; i >= 0; i--) {
-        strides[i] = stride;
-        stride *= dims[i] > 1 ? dims[i] : 1;
-    }
-}
-
 bool tensor_is_dense(const sn_tensor *tensor) {
     int64_t stride = 1;
     for (int32_t i = tensor->rank - 1; i >= 0; i--) {

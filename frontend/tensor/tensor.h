@@ -4,7 +4,7 @@
 #define SN_FRONTEND_TENSOR_TENSOR_H
 
 #include "frontend/tensor/thread.h"
-#include "ir/graph.h"
+#include "ir/view.h"
 #include "runtime/storage.h"
 
 #include <sinter/scope.h>
@@ -69,7 +69,6 @@ static inline char *tensor_data(const sn_tensor *t) {
     return t->storage->data + t->offset * (int64_t)sn_dtype_size((sn_dtype)t->dtype);
 }
 bool tensor_is_dense(const sn_tensor *tensor);
-void dense_strides(const int64_t *dims, int32_t rank, int64_t *strides);
 /* First and one past the last element that a handle can touch, from its own element 0. */
 void tensor_extent(const sn_tensor *tensor, int64_t *first, int64_t *end);
 /* True if writing through the handle would write one element twice. */

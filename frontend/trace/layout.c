@@ -3,8 +3,6 @@
  * memory in the graph yet; here it gets one with eager's strides. */
 #include "frontend/trace/trace.h"
 
-#include "passes/fuse.h"
-
 /* How the strides of a node compare with those of the handle it is the value of. */
 typedef enum LayoutMatch {
     LAYOUT_SAME,

@@ -4,105 +4,6 @@
 #include "frontend/op/dispatch.h"
 #include "frontend/op/inplace_fit.h"
 
-static NodeId emit1(Trace *trace, OpCode op, NodeId x, const AttrList *attrs, Site site,
-                    sn_error *error) {
-    if (x == NODE_NONE) return x;
-    return graph_emit(&trace->graph, op, &x, 1, attrs, site, error);
-}
-
-static NodeId reshape_to(Trace *trace, NodeId x, const TensorType *type, Site site,
-                         sn_error *error) {
-    AttrList attrs;
-    attrs.count = 0;
-    attr_add_dims(&attrs, type->dims, type->rank);
-    return emit1(trace, OP_RESHAPE, x, &attrs, site, error);
-}
-
-/* A slice-like view as starts and steps on its parent, and the dims of the written part there. */
-static void as_slice(const Trace *trace, const TraceView *view, const TensorType *parent,
-                     int64_t *starts, int64_t *steps, TensorType *part) {
-    const int64_t *words = trace->words.data + view->attrs;
-    *part = *parent;
-    for (int32_t i = 0; i < parent->rank; i++) {
-        starts[i] = 0;
-        steps[i] = 1;
-    }
-    switch (view->op) {
-    case OP_SLICE:
-        memcpy(starts, words + 1, sizeof(int64_t) * parent->rank);
-        memcpy(steps, words + 2 + parent->rank, sizeof(int64_t) * parent->rank);
-        memcpy(part->dims, trace->words.data + view->attrs + 3 + 2 * parent->rank,
-               sizeof(int64_t) * parent->rank);
-        return;
-    case OP_SELECT:
-        starts[words[0]] = words[1];
-        part->dims[words[0]] = dim_of(1);
-        return;
-    case OP_NARROW:
-        starts[words[0]] = words[1];
-        part->dims[words[0]] = dim_of(words[2]);
-        return;
-    default: /* flip */
-        for (int64_t j = 0; j < words[0]; j++) {
-            int64_t axis = words[1 + j];
-            if (dim_is(parent->dims[axis], 0)) continue;
-            starts[axis] = parent->dims[axis].word - 1;
-            steps[axis] = -1;
-        }
-    }
-}
-
-static NodeId put_slice(Trace *trace, const TraceView *view, NodeId parent_node,
-                        const TensorType *parent, NodeId value, Site site, sn_error *error) {
-    int64_t starts[SN_MAX_RANK], steps[SN_MAX_RANK];
-    TensorType part;
-    as_slice(trace, view, parent, starts, steps, &part);
-    if (part.rank != graph_node(&trace->graph, value)->rank)
-        value = reshape_to(trace, value, &part, site, error);
-    if (value == NODE_NONE) return NODE_NONE;
-    AttrList attrs;
-    attrs.count = 0;
-    attr_add_list(&attrs, starts, parent->rank);
-    attr_add_list(&attrs, steps, parent->rank);
-    return graph_emit(&trace->graph, OP_PUT_SLICE, (NodeId[]){parent_node, value}, 2, &attrs, site,
-                      error);
-}
-
-static NodeId unpermute(Trace *trace, const TraceView *view, NodeId value, Site site,
-                        sn_error *error) {
-    int64_t inverse[SN_MAX_RANK];
-    const int64_t *words = trace->words.data + view->attrs;
-    for (int64_t i = 0; i < words[0]; i++) inverse[words[1 + i]] = i;
-    AttrList attrs;
-    attrs.count = 0;
-    attr_add_list(&attrs, inverse, (int32_t)words[0]);
-    return emit1(trace, OP_PERMUTE, value, &attrs, site, error);
-}
-
-/* The parent's content after `value` was written through the view. */
-static NodeId write_through(Trace *trace, const TraceView *view, NodeId parent_node, NodeId value,
-                            Site site, sn_error *error) {
-    TensorType parent = node_type(&trace->graph, parent_node);
-    AttrList attrs;
-    attr_copy(&attrs, trace_view_attrs(trace, view));
-    switch (view->op) {
-    case OP_PERMUTE:
-        return unpermute(trace, view, value, site, error);
-    case OP_TRANSPOSE:
-        return emit1(trace, OP_TRANSPOSE, value, &attrs, site, error);
-    case OP_RESHAPE:
-    case OP_SQUEEZE:
-    case OP_UNSQUEEZE:
-    case OP_EXPAND: /* only one that repeats nothing gets here */
-        return reshape_to(trace, value, &parent, site, error);
-    case OP_DIAGONAL:
-        return graph_emit(&trace->graph, OP_PUT_DIAGONAL, (NodeId[]){parent_node, value}, 2, &attrs,
-                          site, error);
-    default:
-        return put_slice(trace, view, parent_node, &parent, value, site, error);
-    }
-}
-
 /* The root's content becomes that with `value` written through view `record`. */
 static bool write_view(Trace *trace, uint32_t record, NodeId value, Site site, sn_error *error) {
     uint32_t root_index = trace->views.data[record].root;
@@ -112,14 +13,16 @@ static bool write_view(Trace *trace, uint32_t record, NodeId value, Site site, s
         NodeId parent_node = trace_view_node(trace, parent, site, error);
         if (parent_node == NODE_NONE) return false;
         TraceView view = trace->views.data[at];
-        value = write_through(trace, &view, parent_node, value, site, error);
+        value = view_write(&trace->graph, trace_view_attrs(trace, &view), parent_node, value, site,
+                           error);
         if (value == NODE_NONE) return false;
         at = parent;
     }
     TraceRoot *root = &trace->roots.data[root_index];
     /* The write stands where its node does: not in front of an op that may fail before it. */
     if (root->input >= 0 && value < trace->latest_check)
-        value = emit1(trace, OP_CLONE, value, &(AttrList){.count = 0}, site, error);
+        value =
+            graph_emit(&trace->graph, OP_CLONE, &value, 1, &(AttrList){.count = 0}, site, error);
     if (value == NODE_NONE) return false;
     root->node = value;
     root->version++;

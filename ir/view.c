@@ -1,7 +1,6 @@
-/* Shape rules of views, joins, indexing and updates. See infer.h. */
-#include "ir/infer.h"
-
-#include "ir/dtype.h"
+/* The view ops: a row each, with all that is known of it; see view_row.h. What is done with views in
+ * general follows from these rows and stands in view_apply.c. */
+#include "ir/view_row.h"
 
 /* ---- reshape, permute, expand --------------------------------------------------------------- */
 
@@ -31,7 +30,7 @@ static sn_status read_dims(const Infer *call, Dim *dims, int32_t *rank, int32_t 
     return infer_check_dims(call, *rank > SN_MAX_RANK ? list : dims, *rank);
 }
 
-sn_status shape_reshape(Infer *call) {
+static sn_status shape_reshape(Infer *call) {
     const TensorType *x = infer_input(call, 0);
     Dim dims[SN_MAX_RANK];
     int32_t rank, unknown;
@@ -54,7 +53,7 @@ sn_status shape_reshape(Infer *call) {
     return infer_set_dims(call, dims, rank);
 }
 
-sn_status shape_permute(Infer *call) {
+static sn_status shape_permute(Infer *call) {
     const TensorType *x = infer_input(call, 0);
     int32_t count;
     int64_t *axes = infer_list(call, ATTR_AXES, &count);
@@ -73,23 +72,19 @@ sn_status shape_permute(Infer *call) {
     return infer_set_dims(call, dims, count);
 }
 
-static sn_status set_same(Infer *call) {
-    return infer_set_dims(call, infer_input(call, 0)->dims, infer_input(call, 0)->rank);
-}
-
-sn_status shape_transpose(Infer *call) {
+static sn_status shape_transpose(Infer *call) {
     const TensorType *x = infer_input(call, 0);
     int64_t axis0, axis1;
     INFER_TRY(infer_axis(call, ATTR_AXIS0, &axis0));
     INFER_TRY(infer_axis(call, ATTR_AXIS1, &axis1));
-    INFER_TRY(set_same(call));
+    INFER_TRY(infer_set_same(call));
     if (x->rank == 0) return SN_OK;
     call->result->dims[axis0] = x->dims[axis1];
     call->result->dims[axis1] = x->dims[axis0];
     return SN_OK;
 }
 
-sn_status shape_expand(Infer *call) {
+static sn_status shape_expand(Infer *call) {
     const TensorType *x = infer_input(call, 0);
     int32_t rank;
     Dim *dims = infer_dims(call, ATTR_DIMS, &rank);
@@ -114,7 +109,7 @@ sn_status shape_expand(Infer *call) {
 
 /* Listed axes of another size than 1 stay in the list and in the result: without them an empty list
  * could mean none as well as all. */
-sn_status shape_squeeze(Infer *call) {
+static sn_status shape_squeeze(Infer *call) {
     const TensorType *x = infer_input(call, 0);
     uint32_t mask;
     INFER_TRY(infer_axes(call, ATTR_AXES, &mask));
@@ -130,19 +125,10 @@ sn_status shape_squeeze(Infer *call) {
     return infer_set_dims(call, dims, rank);
 }
 
-/* result.dims := dims of operand 0 with `size` in front of `axis`. */
-static sn_status insert_dim(Infer *call, int64_t axis, Dim size) {
-    const TensorType *x = infer_input(call, 0);
-    Dim dims[SN_MAX_RANK + 1];
-    for (int32_t i = 0; i <= x->rank; i++)
-        dims[i] = i < axis ? x->dims[i] : i == axis ? size : x->dims[i - 1];
-    return infer_set_dims(call, dims, x->rank + 1);
-}
-
-sn_status shape_unsqueeze(Infer *call) {
+static sn_status shape_unsqueeze(Infer *call) {
     int64_t *axis = infer_attr(call, ATTR_AXIS);
     INFER_TRY(infer_axis_of(call, axis, infer_input(call, 0)->rank + 1, 0));
-    return insert_dim(call, *axis, dim_of(1));
+    return infer_insert_dim(call, *axis, dim_of(1));
 }
 
 /* ---- slice, select, flip, diagonal, narrow ---------------------------------------------------- */
@@ -165,8 +151,7 @@ static void clamp_step(const Infer *call, Dim *step, Dim dim) {
         *step = dim_of(infer_clamp(step->word));
 }
 
-/* Checks the slice of every axis of x. */
-static sn_status check_slice(Infer *call, const Dim *dims) {
+sn_status infer_slice(Infer *call, const Dim *dims) {
     const TensorType *x = infer_input(call, 0);
     int32_t n_starts, n_steps;
     const Dim *starts = infer_dims(call, ATTR_STARTS, &n_starts);
@@ -187,21 +172,14 @@ static sn_status check_slice(Infer *call, const Dim *dims) {
     return SN_OK;
 }
 
-sn_status shape_slice(Infer *call) {
+static sn_status shape_slice(Infer *call) {
     int32_t rank;
     const Dim *dims = infer_dims(call, ATTR_DIMS, &rank);
     if (rank != infer_input(call, 0)->rank)
         return infer_refuse_types(call, SN_ERROR_ARGUMENT, "dims must have an entry for each axis");
     INFER_TRY(infer_check_dims(call, dims, rank));
-    INFER_TRY(check_slice(call, dims));
+    INFER_TRY(infer_slice(call, dims));
     return infer_set_dims(call, dims, rank);
-}
-
-sn_status check_put_slice(Infer *call) {
-    const TensorType *x = infer_input(call, 0), *value = infer_input(call, 1);
-    if (value->rank != x->rank)
-        return infer_refuse_types(call, SN_ERROR_SHAPE, "value must have as many dims as x");
-    return check_slice(call, value->dims);
 }
 
 /* A 0-d tensor has no axis to take elements of. */
@@ -220,7 +198,7 @@ static sn_status normalise_index(const Infer *call, Dim *index, Dim size, int64_
     return SN_OK;
 }
 
-sn_status shape_select(Infer *call) {
+static sn_status shape_select(Infer *call) {
     const TensorType *x = infer_input(call, 0);
     int64_t axis;
     Dim *index = infer_dim(call, ATTR_INDEX);
@@ -232,10 +210,10 @@ sn_status shape_select(Infer *call) {
     return SN_OK;
 }
 
-sn_status shape_flip(Infer *call) {
+static sn_status shape_flip(Infer *call) {
     uint32_t mask;
     INFER_TRY(infer_axes(call, ATTR_AXES, &mask));
-    return set_same(call);
+    return infer_set_same(call);
 }
 
 /* Elements (i, i + offset), or (i - offset, i) for a negative offset. */
@@ -267,18 +245,8 @@ sn_status infer_diagonal(Infer *call, TensorType *diagonal) {
     return SN_OK;
 }
 
-sn_status shape_diagonal(Infer *call) {
+static sn_status shape_diagonal(Infer *call) {
     return infer_diagonal(call, call->result);
-}
-
-sn_status check_put_diagonal(Infer *call) {
-    const TensorType *value = infer_input(call, 1);
-    TensorType diagonal = {.dtype = value->dtype};
-    INFER_TRY(infer_diagonal(call, &diagonal));
-    if (value->rank == diagonal.rank &&
-        dims_equal(call->table, value->dims, diagonal.dims, value->rank))
-        return SN_OK;
-    return infer_refuse_types(call, SN_ERROR_SHAPE, "value must be %s", type_text(&diagonal).text);
 }
 
 /* As normalise_index. */
@@ -298,204 +266,158 @@ static sn_status normalise_start(const Infer *call, Dim *start, Dim length, Dim 
     return SN_OK;
 }
 
-sn_status shape_narrow(Infer *call) {
+static sn_status shape_narrow(Infer *call) {
     int64_t axis;
     Dim *start = infer_dim(call, ATTR_START), length = *infer_dim(call, ATTR_LENGTH);
     INFER_TRY(refuse_scalar(call));
     INFER_TRY(infer_axis(call, ATTR_AXIS, &axis));
     INFER_TRY(normalise_start(call, start, length, infer_input(call, 0)->dims[axis], axis));
-    INFER_TRY(set_same(call));
+    INFER_TRY(infer_set_same(call));
     call->result->dims[axis] = length;
     return SN_OK;
 }
 
-/* ---- joins, pad ----------------------------------------------------------------------------- */
+/* ---- coordinates -------------------------------------------------------------------------------- */
 
-static sn_status refuse_pair(const Infer *call, const char *what, int32_t a, int32_t b) {
-    return infer_refuse(call, SN_ERROR_SHAPE, "%s: %s is %s, %s is %s", what,
-                        infer_input_name(call, a).text, type_text(infer_input(call, a)).text,
-                        infer_input_name(call, b).text, type_text(infer_input(call, b)).text);
+static void map_reshape(const ViewCase *c, ViewMap *map) {
+    (void)c;
+    map->regroups = true;
 }
 
-/* f32[0] joins with anything, as it has always done in PyTorch. */
-static bool cat_skips(const TensorType *type) {
-    return type->rank == 1 && dim_is(type->dims[0], 0);
+static void map_permute(const ViewCase *c, ViewMap *map) {
+    int32_t rank;
+    const int64_t *axes = attr_list(c->attrs, ATTR_AXES, &rank);
+    for (int32_t i = 0; i < rank; i++) map->axes[axes[i]].from = i;
 }
 
-static int32_t cat_first(const Infer *call) {
-    int32_t first = 0;
-    while (first < call->n_inputs - 1 && cat_skips(infer_input(call, first))) first++;
-    return first;
+static void map_transpose(const ViewCase *c, ViewMap *map) {
+    if (map->rank == 0) return;
+    int64_t axis0 = attr_int(c->attrs, ATTR_AXIS0), axis1 = attr_int(c->attrs, ATTR_AXIS1);
+    map->axes[axis0].from = (int32_t)axis1;
+    map->axes[axis1].from = (int32_t)axis0;
 }
 
-/* False where a number overflows; an expression that does fails in the table. */
-static bool add_size(const Infer *call, Dim *sum, Dim size) {
-    if (infer_is_number(call, *sum) && infer_is_number(call, size))
-        return !__builtin_add_overflow(sum->word, size.word, &sum->word);
-    *sum = dim_add(call->table, *sum, size);
+static void map_expand(const ViewCase *c, ViewMap *map) {
+    int32_t added = c->result->rank - c->input->rank;
+    for (int32_t i = 0; i < map->rank; i++)
+        map->axes[i].from = dim_is(c->input->dims[i], 1) ? -1 : i + added;
+}
+
+static void map_squeeze(const ViewCase *c, ViewMap *map) {
+    int32_t count, at = 0;
+    uint32_t listed = 0;
+    const int64_t *axes = attr_list(c->attrs, ATTR_AXES, &count);
+    for (int32_t i = 0; i < count; i++) listed |= 1u << axes[i];
+    for (int32_t i = 0; i < map->rank; i++) {
+        bool drops = listed >> i & 1 && dim_is(c->input->dims[i], 1);
+        map->axes[i].from = drops ? -1 : at++;
+    }
+}
+
+static void map_unsqueeze(const ViewCase *c, ViewMap *map) {
+    int64_t axis = attr_int(c->attrs, ATTR_AXIS);
+    for (int32_t i = 0; i < map->rank; i++) map->axes[i].from = i < axis ? i : i + 1;
+}
+
+static void map_slice(const ViewCase *c, ViewMap *map) {
+    int32_t rank;
+    const Dim *starts = attr_dims(c->attrs, ATTR_STARTS, &rank);
+    const Dim *steps = attr_dims(c->attrs, ATTR_STEPS, &rank);
+    for (int32_t i = 0; i < rank; i++) {
+        map->axes[i].start = starts[i];
+        map->axes[i].step = steps[i];
+    }
+}
+
+static void map_select(const ViewCase *c, ViewMap *map) {
+    int64_t axis = attr_int(c->attrs, ATTR_AXIS);
+    for (int32_t i = 0; i < map->rank; i++) map->axes[i].from = i < axis ? i : i - 1;
+    map->axes[axis].from = -1;
+    map->axes[axis].start = attr_dim(c->attrs, ATTR_INDEX);
+}
+
+static void map_flip(const ViewCase *c, ViewMap *map) {
+    int32_t count;
+    const int64_t *axes = attr_list(c->attrs, ATTR_AXES, &count);
+    for (int32_t i = 0; i < count; i++) {
+        Dim size = c->input->dims[axes[i]];
+        if (dim_is(size, 0)) continue;
+        map->axes[axes[i]].start = dim_sub(c->table, size, dim_of(1));
+        map->axes[axes[i]].step = dim_of(-1);
+    }
+}
+
+static void map_diagonal(const ViewCase *c, ViewMap *map) {
+    int64_t axis0 = attr_int(c->attrs, ATTR_AXIS0), axis1 = attr_int(c->attrs, ATTR_AXIS1);
+    int64_t offset = attr_int(c->attrs, ATTR_OFFSET);
+    int32_t at = 0;
+    for (int32_t i = 0; i < map->rank; i++)
+        if (i != axis0 && i != axis1) map->axes[i].from = at++;
+    map->axes[axis0].from = map->axes[axis1].from = at;
+    map->axes[axis0].start = dim_of(offset < 0 ? -offset : 0);
+    map->axes[axis1].start = dim_of(offset > 0 ? offset : 0);
+}
+
+static void map_narrow(const ViewCase *c, ViewMap *map) {
+    map->axes[attr_int(c->attrs, ATTR_AXIS)].start = attr_dim(c->attrs, ATTR_START);
+}
+
+/* ---- strides of axes that come from nowhere --------------------------------------------------------- */
+
+/* Runs of axes of x that are dense relative to each other (each stride is the next one's reach) are
+ * taken innermost first; the result's dims must divide each run exactly, or a copy is needed. */
+static bool strides_reshape(const ViewCase *c, const ViewStrides *s) {
+    const int64_t *dims = type_sizes(c->result), *own = type_sizes(c->input);
+    int32_t at = c->result->rank - 1, rank = c->input->rank;
+    if (sizes_count(dims, c->result->rank) == 0 || rank == 0) {
+        dense_strides(dims, c->result->rank, s->result);
+        return true;
+    }
+    int64_t base = s->input[rank - 1], run = 1;
+    for (int32_t i = rank - 1; i >= 0; i--) {
+        run *= own[i];
+        bool continues = i > 0 && (own[i - 1] == 1 || s->input[i - 1] == run * base);
+        if (continues) continue;
+        int64_t filled = 1;
+        while (at >= 0 && (filled < run || dims[at] == 1)) {
+            s->result[at] = filled * base;
+            filled *= dims[at--];
+        }
+        if (filled != run) return false;
+        if (i > 0) base = s->input[i - 1];
+        run = 1;
+    }
+    return at < 0;
+}
+
+/* A dim that stays 1 keeps its stride; one that is repeated has none. */
+static bool strides_expand(const ViewCase *c, const ViewStrides *s) {
+    int32_t added = c->result->rank - c->input->rank;
+    for (int32_t i = added; i < c->result->rank; i++)
+        if (dim_is(c->result->dims[i], 1)) s->result[i] = s->input[i - added];
     return true;
 }
 
-sn_status shape_cat(Infer *call) {
-    int32_t first = cat_first(call);
-    const TensorType *head = infer_input(call, first);
-    int64_t *axis = infer_attr(call, ATTR_AXIS);
-    for (int32_t i = 0; i < call->n_inputs; i++)
-        if (infer_input(call, i)->rank == 0)
-            return infer_refuse(call, SN_ERROR_SHAPE, "%s must have at least 1 dim",
-                                infer_input_name(call, i).text);
-    INFER_TRY(infer_axis_of(call, axis, head->rank, first));
-    INFER_TRY(infer_set_dims(call, head->dims, head->rank));
-    for (int32_t i = first + 1; i < call->n_inputs; i++) {
-        const TensorType *type = infer_input(call, i);
-        if (cat_skips(type)) continue;
-        if (type->rank != head->rank) return refuse_pair(call, "ranks differ", first, i);
-        for (int32_t k = 0; k < type->rank; k++)
-            if (k != *axis && !dim_equal(call->table, type->dims[k], head->dims[k]))
-                return refuse_pair(call, "sizes differ outside the axis", first, i);
-        if (!add_size(call, &call->result->dims[*axis], type->dims[*axis]))
-            return infer_refuse(call, SN_ERROR_MEMORY, "the result is too large");
-    }
-    return SN_OK;
+/* What a step beyond the axis behind it would be. */
+static bool strides_unsqueeze(const ViewCase *c, const ViewStrides *s) {
+    int64_t axis = attr_int(c->attrs, ATTR_AXIS);
+    s->result[axis] = axis < c->input->rank ? s->input[axis] * type_sizes(c->input)[axis] : 1;
+    return true;
 }
 
-sn_status shape_stack(Infer *call) {
-    const TensorType *head = infer_input(call, 0);
-    int64_t *axis = infer_attr(call, ATTR_AXIS);
-    INFER_TRY(infer_axis_of(call, axis, head->rank + 1, 0));
-    for (int32_t i = 1; i < call->n_inputs; i++) {
-        const TensorType *type = infer_input(call, i);
-        if (type->rank != head->rank ||
-            !dims_equal(call->table, type->dims, head->dims, head->rank))
-            return refuse_pair(call, "shapes differ", 0, i);
-    }
-    return insert_dim(call, *axis, dim_of(call->n_inputs));
-}
+/* ---- the table -------------------------------------------------------------------------------------- */
 
-static bool crops(const Infer *call, Dim pad) {
-    return infer_is_number(call, pad) && pad.word < 0;
-}
-
-/* Pads come in pairs for the last axes, last first. Negative ones crop, and only what is there. */
-sn_status shape_pad(Infer *call) {
-    const TensorType *x = infer_input(call, 0);
-    int32_t count;
-    const Dim *pads = infer_dims(call, ATTR_PADS, &count);
-    if (count % 2 != 0 || count > 2 * x->rank)
-        return infer_refuse_types(call, SN_ERROR_ARGUMENT,
-                                  "pads has %d entries, not a pair for each of the last axes",
-                                  (int)count);
-    INFER_TRY(set_same(call));
-    for (int32_t i = 0; i < count; i += 2) {
-        int32_t axis = x->rank - 1 - i / 2;
-        Dim size = x->dims[axis];
-        bool fits = true;
-        for (int32_t side = 0; side < 2; side++) /* crop first: no order of the two may pass */
-            if (crops(call, pads[i + side])) fits = fits && add_size(call, &size, pads[i + side]);
-        if (!fits || crops(call, size))
-            return infer_refuse_types(call, SN_ERROR_SHAPE, "pads crop more than axis %d holds",
-                                      (int)axis);
-        for (int32_t side = 0; side < 2; side++)
-            if (!crops(call, pads[i + side])) fits = fits && add_size(call, &size, pads[i + side]);
-        if (!fits) return infer_refuse(call, SN_ERROR_MEMORY, "the result is too large");
-        call->result->dims[axis] = size;
-    }
-    return SN_OK;
-}
-
-/* ---- indexing ------------------------------------------------------------------------------- */
-
-/* Size of an axis, a 0-d tensor counting as one element in one axis. */
-static Dim axis_size(const TensorType *type, int64_t axis) {
-    return type->rank ? type->dims[axis] : dim_of(1);
-}
-
-static int32_t rank_at_least_1(const TensorType *type) {
-    return type->rank ? type->rank : 1;
-}
-
-/* No size of `small` may be above that of `large`, but for axis `except` (-1: none). */
-static sn_status check_within(const Infer *call, int32_t small, int32_t large, int64_t except) {
-    const TensorType *a = infer_input(call, small), *b = infer_input(call, large);
-    bool fits = rank_at_least_1(a) == rank_at_least_1(b);
-    for (int32_t i = 0; fits && i < rank_at_least_1(a); i++)
-        if (i != except && dim_less(call->table, axis_size(b, i), axis_size(a, i))) fits = false;
-    if (fits) return SN_OK;
-    return infer_refuse_types(call, SN_ERROR_SHAPE, "%s does not fit inside %s",
-                              infer_input_name(call, small).text,
-                              infer_input_name(call, large).text);
-}
-
-/* An index without elements fits anything of its rank. */
-static sn_status check_index_within(const Infer *call, int32_t large, int64_t except) {
-    const TensorType *index = infer_input(call, 1);
-    bool empty = dim_is(dims_count(call->table, index->dims, index->rank), 0);
-    if (empty && rank_at_least_1(index) == rank_at_least_1(infer_input(call, large))) return SN_OK;
-    return check_within(call, 1, large, except);
-}
-
-sn_status shape_gather(Infer *call) {
-    const TensorType *index = infer_input(call, 1);
-    int64_t axis;
-    INFER_TRY(infer_axis(call, ATTR_AXIS, &axis));
-    INFER_TRY(check_index_within(call, 0, axis));
-    return infer_set_dims(call, index->dims, index->rank);
-}
-
-sn_status check_scatter_add(Infer *call) {
-    int64_t axis;
-    INFER_TRY(infer_axis(call, ATTR_AXIS, &axis));
-    INFER_TRY(check_index_within(call, 0, axis));
-    return check_index_within(call, 2, -1);
-}
-
-/* A list of positions along one axis; a 0-d index is a list of one. */
-static sn_status check_index_list(const Infer *call) {
-    if (infer_input(call, 1)->rank <= 1) return SN_OK;
-    return infer_refuse_types(call, SN_ERROR_SHAPE, "index must have 1 dim");
-}
-
-sn_status shape_index_select(Infer *call) {
-    int64_t axis;
-    Dim count = axis_size(infer_input(call, 1), 0);
-    INFER_TRY(infer_axis(call, ATTR_AXIS, &axis));
-    INFER_TRY(check_index_list(call));
-    INFER_TRY(set_same(call));
-    if (call->result->rank > 0)
-        call->result->dims[axis] = count;
-    else if (!dim_equal(call->table, count, dim_of(1)))
-        return infer_refuse_types(call, SN_ERROR_SHAPE, "a 0-d x takes one index");
-    return SN_OK;
-}
-
-sn_status check_index_copy(Infer *call) {
-    const TensorType *x = infer_input(call, 0), *source = infer_input(call, 2);
-    int64_t axis;
-    INFER_TRY(infer_axis(call, ATTR_AXIS, &axis));
-    INFER_TRY(check_index_list(call));
-    bool fits = source->rank == x->rank;
-    for (int32_t i = 0; fits && i < rank_at_least_1(x); i++)
-        fits = dim_equal(call->table, axis_size(source, i),
-                         axis_size(i == axis ? infer_input(call, 1) : x, i == axis ? 0 : i));
-    if (fits) return SN_OK;
-    return infer_refuse_types(call, SN_ERROR_SHAPE,
-                              "source must have x's dims, with one slice for each index");
-}
-
-sn_status shape_embedding(Infer *call) {
-    const TensorType *weight = infer_input(call, 0), *index = infer_input(call, 1);
-    if (weight->rank != 2)
-        return infer_refuse_types(call, SN_ERROR_SHAPE, "weight must have 2 dims");
-    Dim dims[SN_MAX_RANK + 1];
-    for (int32_t i = 0; i < index->rank; i++) dims[i] = index->dims[i];
-    dims[index->rank] = weight->dims[1];
-    return infer_set_dims(call, dims, index->rank + 1);
-}
-
-sn_status shape_one_hot(Infer *call) {
-    int64_t classes = attr_int(infer_attrs(call), ATTR_CLASSES);
-    if (classes < 1)
-        return infer_refuse(call, SN_ERROR_ARGUMENT, "classes is %lld, but must be at least 1",
-                            (long long)classes);
-    return insert_dim(call, infer_input(call, 0)->rank, dim_of(classes));
-}
+const ViewRow view_rows[OP_COUNT] = {
+    [OP_RESHAPE] = {shape_reshape, map_reshape, .strides = strides_reshape, .basic = true},
+    [OP_PERMUTE] = {shape_permute, map_permute, .basic = true},
+    [OP_TRANSPOSE] = {shape_transpose, map_transpose},
+    [OP_EXPAND] = {shape_expand, map_expand, .strides = strides_expand, .basic = true},
+    [OP_SQUEEZE] = {shape_squeeze, map_squeeze},
+    [OP_UNSQUEEZE] = {shape_unsqueeze, map_unsqueeze, .strides = strides_unsqueeze},
+    [OP_SLICE] = {shape_slice, map_slice, .basic = true, .part = true},
+    [OP_SELECT] = {shape_select, map_select, .part = true},
+    [OP_FLIP] = {shape_flip, map_flip, .part = true},
+    [OP_DIAGONAL] = {shape_diagonal, map_diagonal, .basic = true, .part = true,
+                     .update = OP_PUT_DIAGONAL},
+    [OP_NARROW] = {shape_narrow, map_narrow, .part = true},
+};

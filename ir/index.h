@@ -2,11 +2,12 @@
  * known here, as numbers or as expressions, so that divisions by them can be simplified; the kernel's
  * text later holds only which axes take part. Symbols are loop axes, quotients and remainders of other expressions,
  * and i64 values computed in the kernel. */
-#ifndef SN_PASSES_INDEX_H
-#define SN_PASSES_INDEX_H
+#ifndef SN_IR_INDEX_H
+#define SN_IR_INDEX_H
 
 #include "base/vec.h"
 #include "ir/kernel.h"
+#include "ir/view.h"
 
 enum { INDEX_MOST_TERMS = 16, INDEX_OVERFLOW = -1, INDEX_NO_SYMBOL = -1 };
 
@@ -60,6 +61,8 @@ void index_unflatten(IndexSpace *space, const IndexExpr *position, const Dim *di
 bool index_equal(const IndexExpr *a, const IndexExpr *b);
 
 /* Coordinates in a view's input from coordinates in its result. */
+void index_through_map(IndexSpace *space, const ViewMap *map, const IndexExpr *result,
+                       IndexExpr *input);
 void index_through_view(IndexSpace *space, const Graph *graph, NodeId view, const IndexExpr *result,
                         IndexExpr *input);
 /* Coordinates in an operand from those in the node that broadcasts it. */

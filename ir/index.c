@@ -1,5 +1,5 @@
 /* Index expressions; see index.h. */
-#include "passes/index.h"
+#include "ir/index.h"
 
 /* Empty loops do not run: what holds for an index holds there too. */
 static Dim at_least_one(Dim size) {
@@ -240,31 +240,6 @@ void index_unflatten(IndexSpace *space, const IndexExpr *position, const Dim *di
     /* A leading 1 leaves the rest unused; it is 0 by then. */
 }
 
-static void through_slice(const IndexSpace *space, const Graph *graph, NodeId view,
-                          const IndexExpr *result, IndexExpr *input) {
-    int32_t rank, again;
-    const Dim *starts = node_attr_dims(graph, view, ATTR_STARTS, &rank);
-    const Dim *steps = node_attr_dims(graph, view, ATTR_STEPS, &again);
-    for (int32_t i = 0; i < rank; i++) {
-        input[i] = index_constant(starts[i]);
-        add_plain(space, &input[i], steps[i], &result[i]);
-    }
-}
-
-static void through_diagonal(const IndexSpace *space, const Graph *graph, NodeId view,
-                             const IndexExpr *result, IndexExpr *input) {
-    int64_t offset = node_attr_int(graph, view, ATTR_OFFSET);
-    int64_t axis0 = node_attr_int(graph, view, ATTR_AXIS0),
-            axis1 = node_attr_int(graph, view, ATTR_AXIS1);
-    int32_t rank = graph_node(graph, view)->rank, at = 0;
-    for (int32_t i = 0; i < rank + 1; i++)
-        if (i != axis0 && i != axis1) input[i] = result[at++];
-    input[axis0] = input[axis1] = result[rank - 1];
-    Dim *first = &input[axis0].constant, *second = &input[axis1].constant;
-    *first = dim_add(space->table, *first, dim_of(offset < 0 ? -offset : 0));
-    *second = dim_add(space->table, *second, dim_of(offset > 0 ? offset : 0));
-}
-
 void index_broadcast(const TensorType *operand, int32_t rank, const IndexExpr *result,
                      IndexExpr *input) {
     for (int32_t i = 0; i < operand->rank; i++) {
@@ -273,68 +248,31 @@ void index_broadcast(const TensorType *operand, int32_t rank, const IndexExpr *r
     }
 }
 
-static void shift_index(const IndexSpace *space, IndexExpr *index, Dim by) {
-    if (index->count >= 0) index->constant = dim_add(space->table, index->constant, by);
+static IndexExpr through_axis(const IndexSpace *space, const ViewAxis *axis,
+                              const IndexExpr *result) {
+    if (axis->from >= 0 && dim_is(axis->start, 0) && dim_is(axis->step, 1))
+        return result[axis->from];
+    IndexExpr e = index_constant(axis->start);
+    if (axis->from >= 0) add_plain(space, &e, axis->step, &result[axis->from]);
+    return e;
 }
 
-/* Views as they are recorded, before decompose: narrow, select, transpose and flip. */
-static void through_recorded(const IndexSpace *space, const Graph *graph, NodeId view,
-                             const IndexExpr *result, IndexExpr *input) {
-    const Node *node = graph_node(graph, view);
-    const Node *from = graph_node(graph, node_inputs(graph, node)[0]);
-    const int64_t *words = node_attrs(graph, node).words;
-    if (node->op == OP_SELECT) {
-        for (int32_t i = 0, at = 0; i < from->rank; i++)
-            input[i] = i == words[0] ? index_constant((Dim){words[1]}) : result[at++];
-        return;
-    }
-    for (int32_t i = 0; i < from->rank; i++) input[i] = result[i];
-    if (node->op == OP_NARROW) shift_index(space, &input[words[0]], (Dim){words[1]});
-    if (node->op == OP_TRANSPOSE) {
-        input[words[0]] = result[words[1]];
-        input[words[1]] = result[words[0]];
-    }
-    for (int64_t j = 0; node->op == OP_FLIP && j < words[0]; j++) {
-        int64_t axis = words[1 + j];
-        Dim last = dim_sub(space->table, node_dims(graph, from)[axis], dim_of(1));
-        input[axis] = index_constant(last);
-        add_plain(space, &input[axis], dim_of(-1), &result[axis]);
-    }
+void index_through_map(IndexSpace *space, const ViewMap *map, const IndexExpr *result,
+                       IndexExpr *input) {
+    SN_ASSERT(!map->regroups);
+    for (int32_t i = 0; i < map->rank; i++) input[i] = through_axis(space, &map->axes[i], result);
 }
 
 void index_through_view(IndexSpace *space, const Graph *graph, NodeId view, const IndexExpr *result,
                         IndexExpr *input) {
+    ViewMap map;
+    view_map_of(graph, view, &map);
+    if (!map.regroups) {
+        index_through_map(space, &map, result, input);
+        return;
+    }
     const Node *node = graph_node(graph, view);
-    NodeId source = node_inputs(graph, node)[0];
-    const Node *from = graph_node(graph, source);
-    switch (node->op) {
-    case OP_PERMUTE: {
-        int32_t rank;
-        const int64_t *axes = node_attr_list(graph, view, ATTR_AXES, &rank);
-        for (int32_t i = 0; i < rank; i++) input[axes[i]] = result[i];
-        return;
-    }
-    case OP_EXPAND: {
-        TensorType type = node_type(graph, source);
-        index_broadcast(&type, node->rank, result, input);
-        return;
-    }
-    case OP_SLICE:
-        through_slice(space, graph, view, result, input);
-        return;
-    case OP_DIAGONAL:
-        through_diagonal(space, graph, view, result, input);
-        return;
-    case OP_SELECT:
-    case OP_NARROW:
-    case OP_TRANSPOSE:
-    case OP_FLIP:
-        through_recorded(space, graph, view, result, input);
-        return;
-    default: { /* reshape, squeeze, unsqueeze */
-        IndexExpr position = index_flatten(space, result, node_dims(graph, node), node->rank);
-        index_unflatten(space, &position, node_dims(graph, from), from->rank, input);
-        return;
-    }
-    }
+    const Node *from = graph_node(graph, node_inputs(graph, node)[0]);
+    IndexExpr position = index_flatten(space, result, node_dims(graph, node), node->rank);
+    index_unflatten(space, &position, node_dims(graph, from), from->rank, input);
 }
