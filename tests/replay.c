@@ -3,7 +3,7 @@
  *   replay functions [--jobs N] FOLDER
  *   replay graphs [--every K] [--jobs N] FOLDER FILE…
  *   replay cover FILE…
- *   replay compare [--sample] [--words FILE] [--show N] OLD NEW
+ *   replay compare [--sample] [--words FILE] [--known FILE] [--show N] OLD NEW
  *
  * The first two write to FOLDER, of the workloads of `sinter bench` and the functions of the examples, or
  * of all graphs in the files: the graph after each pass, programs, kernel IR, LLVM IR, assembly and CUDA
@@ -34,34 +34,37 @@ enum { PER_FILE = 25, SOME = 5 };
 
 /* The command line. */
 typedef struct Options {
-    int32_t every;     /* graphs: only each so many-th file of graphs */
-    int32_t jobs;      /* functions, graphs: processes at a time */
-    bool sample;       /* compare: what is missing in NEW was not printed */
-    const char *words; /* compare: table of renamed words, or NULL */
-    int32_t show;      /* compare: differences shown */
+    int32_t every;         /* graphs: only each so many-th file of graphs */
+    int32_t jobs;          /* functions, graphs: processes at a time */
+    ReplayCompare compare; /* what is compared, and how */
 } Options;
 
 static int usage(void) {
-    fprintf(stderr, "usage: replay functions [--jobs N] FOLDER\n"
-                    "       replay graphs [--every K] [--jobs N] FOLDER FILE...\n"
-                    "       replay cover FILE...\n"
-                    "       replay compare [--sample] [--words FILE] [--show N] OLD NEW\n");
+    fprintf(stderr,
+            "usage: replay functions [--jobs N] FOLDER\n"
+            "       replay graphs [--every K] [--jobs N] FOLDER FILE...\n"
+            "       replay cover FILE...\n"
+            "       replay compare [--sample] [--words FILE] [--known FILE] [--show N] OLD NEW\n");
     return 2;
 }
 
 static int parse(int argc, char **argv, Options *options) {
-    static const struct option long_options[] = {
-        {"every", required_argument, NULL, 'e'}, {"jobs", required_argument, NULL, 'j'},
-        {"sample", no_argument, NULL, 's'},      {"words", required_argument, NULL, 'w'},
-        {"show", required_argument, NULL, 'n'},  {NULL, 0, NULL, 0}};
+    static const struct option long_options[] = {{"every", required_argument, NULL, 'e'},
+                                                 {"jobs", required_argument, NULL, 'j'},
+                                                 {"sample", no_argument, NULL, 's'},
+                                                 {"words", required_argument, NULL, 'w'},
+                                                 {"known", required_argument, NULL, 'k'},
+                                                 {"show", required_argument, NULL, 'n'},
+                                                 {NULL, 0, NULL, 0}};
     int option;
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
         if (option == '?') return 2;
         if (option == 'e') options->every = atoi(optarg);
         if (option == 'j') options->jobs = atoi(optarg);
-        if (option == 's') options->sample = true;
-        if (option == 'w') options->words = optarg;
-        if (option == 'n') options->show = atoi(optarg);
+        if (option == 's') options->compare.sample = true;
+        if (option == 'w') options->compare.words = optarg;
+        if (option == 'k') options->compare.known = optarg;
+        if (option == 'n') options->compare.show = atoi(optarg);
     }
     return options->every < 1 ? usage() : 0;
 }
@@ -93,7 +96,7 @@ static int cover(int32_t n_files, char **files) {
 }
 
 int main(int argc, char **argv) {
-    Options options = {1, 2, false, NULL, SOME};
+    Options options = {.every = 1, .jobs = 2, .compare.show = SOME};
     if (argc < 2 || parse(argc - 1, argv + 1, &options) != 0) return usage();
     char **rest = argv + 1 + optind;
     int32_t n_rest = argc - 1 - optind;
@@ -101,7 +104,10 @@ int main(int argc, char **argv) {
     if (strcmp(argv[1], "graphs") == 0 && n_rest >= 1)
         return print_graphs(&options, rest[0], n_rest - 1, rest + 1);
     if (strcmp(argv[1], "cover") == 0) return cover(n_rest, rest);
-    if (strcmp(argv[1], "compare") == 0 && n_rest == 2)
-        return replay_compare(rest[0], rest[1], options.words, options.sample, options.show);
+    if (strcmp(argv[1], "compare") == 0 && n_rest == 2) {
+        options.compare.folders[0] = rest[0];
+        options.compare.folders[1] = rest[1];
+        return replay_compare(&options.compare);
+    }
     return usage();
 }

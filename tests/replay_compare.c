@@ -12,7 +12,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 1024, MOST_STAGES = 32, MOST_DIFFS = 200, TITLE_BYTES = 200, STAGE_BYTES = 32 };
+enum {
+    PATH_BYTES = 1024,
+    MOST_STAGES = 32,
+    MOST_DIFFS = 2000,
+    TITLE_BYTES = 200,
+    STAGE_BYTES = 32
+};
 
 /* Sections of one stage. */
 typedef struct StageCount {
@@ -23,18 +29,19 @@ typedef struct StageCount {
 
 /* What was compared so far. */
 typedef struct Comparison {
-    const char *folders[2];           /* older and newer build's */
-    bool sample;                      /* files that the newer one lacks are left out */
+    const ReplayCompare *options;     /* what and how */
     ReplayWords words;                /* that were renamed */
+    char *known;                      /* text of known differences, or NULL */
     StageCount stages[MOST_STAGES];   /* by first appearance */
     int32_t n_stages;                 /* how many */
     int32_t items, kernels;           /* in the older build's output */
     int64_t bytes;                    /* of the older build's output */
     int32_t differing;                /* sections */
     int32_t differing_items;          /* items with such sections */
+    int32_t n_known;                  /* sections whose difference is known */
     char last_item[TITLE_BYTES];      /* that was counted */
     char last_differing[TITLE_BYTES]; /* likewise */
-    FILE *report;                     /* differences.txt of the newer one, or NULL */
+    FILE *report;                     /* differences.txt */
     char report_path[PATH_BYTES];     /* its name */
     bool unreadable;                  /* a file or folder could not be read */
 } Comparison;
@@ -119,32 +126,50 @@ static bool write_section(const char *path, const Comparison *c, const Section *
     return fclose(out) == 0;
 }
 
-/* Appends the differing lines to the report, as diff -u has them. */
-static void report_lines(Comparison *c, const Section *sections) {
-    char paths[2][PATH_BYTES + 16], command[4 * PATH_BYTES];
+/* The differing lines, as diff -u has them, to `out`. */
+static void write_lines(const Comparison *c, const Section *older, const Section *newer,
+                        FILE *out) {
+    char paths[2][PATH_BYTES + 16], command[4 * PATH_BYTES], line[4096];
     for (int i = 0; i < 2; i++) {
-        snprintf(paths[i], sizeof paths[i], "%s/section.%s", c->folders[1], i ? "new" : "old");
-        if (!write_section(paths[i], c, &sections[i])) return;
+        snprintf(paths[i], sizeof paths[i], "%s/section.%s", c->options->folders[1],
+                 i ? "new" : "old");
+        if (!write_section(paths[i], c, i ? newer : older)) return;
     }
-    fflush(c->report);
-    snprintf(command, sizeof command, "diff -u -b '%s' '%s' | tail -n +3 >>'%s'", paths[0],
-             paths[1], c->report_path);
-    if (system(command) != 0) fprintf(c->report, "(diff failed)\n");
-    fseek(c->report, 0, SEEK_END);
+    snprintf(command, sizeof command, "diff -u -b '%s' '%s' | tail -n +3", paths[0], paths[1]);
+    FILE *lines = popen(command, "r");
+    while (lines && fgets(line, sizeof line, lines)) fputs(line, out);
+    if (lines) pclose(lines);
     for (int i = 0; i < 2; i++) unlink(paths[i]);
+}
+
+/* What the report has of a section that differs; to be freed. NULL when out of memory. */
+static char *describe(const Comparison *c, const Section *older, const Section *newer) {
+    const Section *s = older->title ? older : newer;
+    char *text = NULL;
+    size_t length;
+    FILE *out = open_memstream(&text, &length);
+    if (!out) return NULL;
+    fprintf(out, "%s%.*s%s\n", mark, (int)s->title_length, s->title,
+            !older->title   ? ", in the newer build only"
+            : !newer->title ? ", in the older build only"
+                            : "");
+    if (older->title && newer->title) write_lines(c, older, newer, out);
+    return fclose(out) == 0 ? text : NULL;
 }
 
 /* Notes a section that differs, or that one side lacks (its title is NULL). */
 static void differ(Comparison *c, const Section *older, const Section *newer) {
     const Section *s = older->title ? older : newer;
-    stage_of(c, s)->differing++;
-    count_item(s, c->last_differing, &c->differing_items);
-    if (!c->report || c->differing++ >= MOST_DIFFS) return;
-    fprintf(c->report, "%s%.*s%s\n", mark, (int)s->title_length, s->title,
-            !older->title   ? ", in the newer build only"
-            : !newer->title ? ", in the older build only"
-                            : "");
-    if (older->title && newer->title) report_lines(c, (Section[]){*older, *newer});
+    char *text = c->differing < MOST_DIFFS ? describe(c, older, newer) : NULL;
+    if (text && c->known && strstr(c->known, text)) {
+        c->n_known++;
+    } else {
+        stage_of(c, s)->differing++;
+        count_item(s, c->last_differing, &c->differing_items);
+        c->differing++;
+        if (text) fputs(text, c->report);
+    }
+    free(text);
 }
 
 static void compare_sections(Comparison *c, const Section *older, const Section *newer) {
@@ -182,10 +207,10 @@ static void compare_texts(Comparison *c, const char *older, const char *newer) {
 
 static char *read_side(Comparison *c, int side, const char *name) {
     char path[PATH_BYTES];
-    snprintf(path, sizeof path, "%s/%s", c->folders[side], name);
+    snprintf(path, sizeof path, "%s/%s", c->options->folders[side], name);
     errno = 0;
     char *text = replay_read_file(path);
-    if (text || (side == 1 && c->sample && errno == ENOENT)) return text;
+    if (text || (side == 1 && c->options->sample && errno == ENOENT)) return text;
     fprintf(stderr, "replay: %s: %s\n", path, strerror(errno));
     c->unreadable = true;
     return NULL;
@@ -202,7 +227,7 @@ static void compare_file(Comparison *c, const char *name) {
 static int list(Comparison *c, const char *name, int (*filter)(const struct dirent *),
                 struct dirent ***entries) {
     char path[PATH_BYTES];
-    snprintf(path, sizeof path, "%s/%s", c->folders[0], name);
+    snprintf(path, sizeof path, "%s/%s", c->options->folders[0], name);
     int count = scandir(path, entries, filter, alphasort);
     if (count > 0) return count;
     fprintf(stderr, "replay: %s: nothing to compare\n", path);
@@ -235,7 +260,7 @@ static void compare_folder(Comparison *c, const char *folder) {
 /* ---- the result ------------------------------------------------------------------------------- */
 
 /* The beginning of the report: `show` sections, of each so many lines. */
-static void print_beginning(const Comparison *c, int32_t show) {
+static void print_beginning(const Comparison *c) {
     enum { LINES = 40 };
     char line[300];
     int32_t sections = 0, lines = 0;
@@ -243,7 +268,7 @@ static void print_beginning(const Comparison *c, int32_t show) {
     while (report && fgets(line, sizeof line, report)) {
         if (strncmp(line, mark, strlen(mark)) == 0) {
             lines = 0;
-            if (++sections > show) break;
+            if (++sections > c->options->show) break;
         }
         if (++lines < LINES) fputs(line, stdout);
         if (lines == LINES) puts("…");
@@ -251,36 +276,51 @@ static void print_beginning(const Comparison *c, int32_t show) {
     if (report) fclose(report);
 }
 
-static int print_result(const Comparison *c, int32_t show) {
-    if (c->differing) print_beginning(c, show);
+static int print_result(const Comparison *c) {
+    if (c->differing) print_beginning(c);
     printf("%-10s %9s %9s\n", "stage", "compared", "differing");
     for (int32_t i = 0; i < c->n_stages; i++)
         printf("%-10s %9d %9d\n", c->stages[i].name + strspn(c->stages[i].name, " "),
                (int)c->stages[i].compared, (int)c->stages[i].differing);
     printf("replay: %d programs, %d kernels, %.1f MB compared; %d programs differ\n", (int)c->items,
            (int)c->kernels, (double)c->bytes * 1e-6, (int)c->differing_items);
+    if (c->options->known) printf("known differences: %d\n", (int)c->n_known);
     if (c->differing) printf("all differences: %s\n", c->report_path);
     return c->unreadable ? 2 : c->differing > 0;
 }
 
-int replay_compare(const char *older, const char *newer, const char *words, bool sample,
-                   int32_t show) {
+/* The table of words, known differences and the report; false, and why on standard error. */
+static bool open_files(Comparison *c) {
+    const ReplayCompare *o = c->options;
+    if (o->words && !replay_words_read(&c->words, o->words)) return false;
+    c->known = o->known ? replay_read_file(o->known) : NULL;
+    if (o->known && !c->known) {
+        fprintf(stderr, "replay: %s: %s\n", o->known, strerror(errno));
+        return false;
+    }
+    snprintf(c->report_path, sizeof c->report_path, "%s/differences.txt", o->folders[1]);
+    c->report = fopen(c->report_path, "w");
+    if (!c->report) fprintf(stderr, "replay: %s: %s\n", c->report_path, strerror(errno));
+    return c->report;
+}
+
+int replay_compare(const ReplayCompare *options) {
     static Comparison comparison;
     Comparison *c = &comparison;
     struct dirent **folders;
-    *c = (Comparison){.folders = {older, newer}, .sample = sample};
-    if (words && !replay_words_read(&c->words, words)) return 2;
-    snprintf(c->report_path, sizeof c->report_path, "%s/differences.txt", newer);
-    c->report = fopen(c->report_path, "w");
-    if (!c->report) return perror(c->report_path), 2;
-    int count = list(c, "", is_folder, &folders);
-    for (int i = 0; i < count; i++) {
-        compare_folder(c, folders[i]->d_name);
-        free(folders[i]);
+    *c = (Comparison){.options = options};
+    int status = 2;
+    if (open_files(c)) {
+        int count = list(c, "", is_folder, &folders);
+        for (int i = 0; i < count; i++) {
+            compare_folder(c, folders[i]->d_name);
+            free(folders[i]);
+        }
+        if (count) free(folders);
+        fclose(c->report);
+        status = print_result(c);
     }
-    if (count) free(folders);
-    fclose(c->report);
-    int status = print_result(c, show);
     replay_words_free(&c->words);
+    free(c->known);
     return status;
 }

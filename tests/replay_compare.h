@@ -5,16 +5,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Compares all files of two folders of folders, section by section, and prints how many items, kernels
- * and bytes there were and what differs: the first `show` of the differing sections with their
- * differing lines, all of them in NEW/differences.txt.
+/* What is compared, and how. */
+typedef struct ReplayCompare {
+    const char *folders[2]; /* of the older and the newer build: folders of folders of files */
+    bool sample;            /* files that the newer one lacks were not printed */
+    const char *words;      /* file with a line "old new" for each word that was renamed, or NULL */
+    const char *known;      /* differences.txt of an earlier comparison: what is meant, or NULL */
+    int32_t show;           /* differing sections that are shown */
+} ReplayCompare;
+
+/* Compares section by section, and prints how many items, kernels and bytes there were and what differs:
+ * the first sections with their differing lines, all of them in differences.txt of the newer folder.
  *
- * `words` (or NULL) is a file with a line "old new" for each word that a restructuring renamed: old ones
- * are replaced on both sides. A word is made of letters, digits and _. Wherever two sections differ as
- * bytes they are compared again so, with any number of blanks counting as one, since columns move with
- * words. With `sample` only what NEW has is compared. Returns 0, 1 where something differs, 2 where a
- * file cannot be read. */
-int replay_compare(const char *old_folder, const char *new_folder, const char *words, bool sample,
-                   int32_t show);
+ * Wherever two sections differ as bytes, old words are replaced on both sides, and any number of blanks
+ * counts as one, since columns move with words. A word is made of letters, digits and _. A difference that
+ * is known, line for line, is only counted. Returns 0, 1 where something else differs, 2 where a file
+ * cannot be read. */
+int replay_compare(const ReplayCompare *options);
 
 #endif
