@@ -53,9 +53,9 @@ static void mix_entries(sn_compiled *compiled) {
 }
 
 static void forget_sizes(sn_compiled *compiled) {
-    for (uint32_t i = 0; i < compiled->graphs.list.count; i++)
-        if (compiled->graphs.list.data[i]->symbolic)
-            compiled->graphs.list.data[i]->symbolic->table.guards.count = 0;
+    const GraphList *list = compiled->graphs.list;
+    for (uint32_t i = 0; list && i < list->count; i++)
+        if (list->graphs[i]->symbolic) list->graphs[i]->symbolic->table.guards.count = 0;
 }
 
 /* Bugs that are made between calls. */

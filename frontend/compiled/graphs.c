@@ -45,38 +45,60 @@ static void note_reason(Lookup *look, const CompiledGraph *known, const DimGuard
     strbuf_free(&text);
 }
 
-/* ---- finding, under the lock ------------------------------------------------------------------ */
+/* ---- the list --------------------------------------------------------------------------------- */
 
-static void note_use(GraphCache *cache, CompiledGraph *graph) {
-    SN_ASSERT(lock_held(cache->lock));
-    atomic_store_explicit(&graph->used, ++cache->clock, memory_order_relaxed);
+GraphList *graphs_list(GraphCache *cache) {
+    lock_take(cache->lock);
+    GraphList *list = cache->list;
+    if (list) atomic_fetch_add_explicit(&list->refs, 1, memory_order_relaxed);
+    lock_give(cache->lock);
+    return list;
 }
 
-/* The graph that was recorded equal, with a reference. */
-static CompiledGraph *find_equal(GraphCache *cache, const Lookup *look) {
-    for (uint32_t i = cache->list.count; i-- > 0;) {
-        CompiledGraph *known = cache->list.data[i];
-        if (known->symbolic || known->hash != look->hash ||
-            !graph_equal(&known->own, look->recorded) ||
-            !graphs_same_lines(&known->own, look->recorded))
-            continue;
-        note_use(cache, known);
-        return compiled_graph_retain(known);
+void graph_list_release(GraphList *list) {
+    if (!list || atomic_fetch_sub_explicit(&list->refs, 1, memory_order_acq_rel) != 1) return;
+    for (uint32_t i = 0; i < list->count; i++) compiled_graph_release(list->graphs[i]);
+    mem_free(list);
+}
+
+static uint32_t count_of(const GraphList *list) {
+    return list ? list->count : 0;
+}
+
+uint32_t graphs_count(GraphCache *cache) {
+    lock_take(cache->lock);
+    uint32_t count = count_of(cache->list);
+    lock_give(cache->lock);
+    return count;
+}
+
+/* ---- finding ---------------------------------------------------------------------------------- */
+
+static void note_use(GraphCache *cache, CompiledGraph *graph) {
+    uint64_t now = atomic_fetch_add_explicit(&cache->clock, 1, memory_order_relaxed) + 1;
+    atomic_store_explicit(&graph->used, now, memory_order_relaxed);
+}
+
+/* The graph that was recorded equal, or NULL. */
+static CompiledGraph *find_equal(const GraphList *list, const Lookup *look) {
+    for (uint32_t i = list->count; i-- > 0;) {
+        CompiledGraph *known = list->graphs[i];
+        if (!known->symbolic && known->hash == look->hash &&
+            graph_equal(&known->own, look->recorded) &&
+            graphs_same_lines(&known->own, look->recorded))
+            return known;
     }
     return NULL;
 }
 
-/* A symbolic graph that this one binds, the latest made first, with a reference. */
-static CompiledGraph *find_symbolic(GraphCache *cache, Lookup *look, GeneralBinding *binding) {
-    for (uint32_t i = cache->list.count; i-- > 0;) {
-        CompiledGraph *known = cache->list.data[i];
+/* A symbolic graph that this one binds, the latest made first, or NULL. */
+static CompiledGraph *find_symbolic(const GraphList *list, Lookup *look, GeneralBinding *binding) {
+    for (uint32_t i = list->count; i-- > 0;) {
+        CompiledGraph *known = list->graphs[i];
         if (!known->symbolic || !same_structure(known, look)) continue;
         const DimGuard *failing;
         BindResult result = binding_open(known->symbolic, look->recorded, binding, &failing);
-        if (result == BIND_OK) {
-            note_use(cache, known);
-            return compiled_graph_retain(known);
-        }
+        if (result == BIND_OK) return known;
         note_reason(look, known, failing);
         if (result == BIND_GUARD) look->guarded = true;
         if (result == BIND_WORDS && !look->symbolic) look->symbolic = compiled_graph_retain(known);
@@ -86,18 +108,22 @@ static CompiledGraph *find_symbolic(GraphCache *cache, Lookup *look, GeneralBind
 
 CompiledGraph *graphs_find(GraphCache *cache, Lookup *look, GeneralBinding *binding) {
     SN_ASSERT(!look->symbolic && !look->static_graph);
-    lock_take(cache->lock);
-    CompiledGraph *found = find_equal(cache, look);
-    if (!found) found = find_symbolic(cache, look, binding);
-    lock_give(cache->lock);
+    GraphList *list = graphs_list(cache);
+    CompiledGraph *found = list ? find_equal(list, look) : NULL;
+    if (list && !found) found = find_symbolic(list, look, binding);
+    if (found) {
+        note_use(cache, found);
+        compiled_graph_retain(found);
+    }
+    graph_list_release(list);
     return found;
 }
 
 /* Does some symbolic graph serve the sizes of this static one? */
-static bool is_covered(const GraphCache *cache, Lookup *look, const CompiledGraph *graph) {
+static bool is_covered(const GraphList *list, Lookup *look, const CompiledGraph *graph) {
     bool covered = false;
-    for (uint32_t i = 0; !covered && i < cache->list.count; i++) {
-        const CompiledGraph *known = cache->list.data[i];
+    for (uint32_t i = 0; !covered && i < list->count; i++) {
+        const CompiledGraph *known = list->graphs[i];
         GeneralBinding binding = {0};
         if (!known->symbolic || !same_structure(known, look)) continue;
         covered = binding_open(known->symbolic, &graph->own, &binding, NULL) == BIND_OK;
@@ -107,84 +133,76 @@ static bool is_covered(const GraphCache *cache, Lookup *look, const CompiledGrap
 }
 
 /* Where a guard of a symbolic graph keeps the new one out, the partner is another that it keeps out. */
-static void find_partner(const GraphCache *cache, Lookup *look) {
+static void find_partner(const GraphList *list, Lookup *look) {
     if (look->guarded) {
         compiled_graph_release(look->symbolic);
         look->symbolic = NULL;
     }
-    for (uint32_t i = cache->list.count; !look->symbolic && !look->static_graph && i-- > 0;) {
-        CompiledGraph *known = cache->list.data[i];
-        if (known->symbolic || !same_structure(known, look) || is_covered(cache, look, known))
+    for (uint32_t i = list->count; !look->symbolic && !look->static_graph && i-- > 0;) {
+        CompiledGraph *known = list->graphs[i];
+        if (known->symbolic || !same_structure(known, look) || is_covered(list, look, known))
             continue;
         look->static_graph = compiled_graph_retain(known);
         if (!look->guarded) note_reason(look, known, NULL);
     }
-    if (*look->reason || !cache->list.count) return;
-    note_reason(look, vec_last(&cache->list), NULL);
+    if (!*look->reason) note_reason(look, list->graphs[list->count - 1], NULL);
 }
 
 GraphCounts graphs_find_partner(GraphCache *cache, Lookup *look) {
+    GraphList *list = graphs_list(cache);
+    if (list) find_partner(list, look);
     lock_take(cache->lock);
-    find_partner(cache, look);
-    GraphCounts counts = {cache->list.count, cache->compilations};
+    GraphCounts counts = {count_of(list), cache->compilations};
     lock_give(cache->lock);
+    graph_list_release(list);
     return counts;
 }
 
 /* ---- adding and dropping ---------------------------------------------------------------------- */
 
-/* Takes the least recently used graph off the list. */
-static CompiledGraph *drop_oldest(GraphCache *cache) {
-    SN_ASSERT(lock_held(cache->lock) && cache->list.count);
+/* Where the least recently used graph stands. */
+static uint32_t find_oldest(const GraphList *list) {
     uint32_t oldest = 0;
-    for (uint32_t i = 1; i < cache->list.count; i++)
-        if (cache->list.data[i]->used < cache->list.data[oldest]->used) oldest = i;
-    CompiledGraph *dropped = cache->list.data[oldest];
-    cache->list.count--;
-    memmove(&cache->list.data[oldest], &cache->list.data[oldest + 1],
-            sizeof(CompiledGraph *) * (cache->list.count - oldest));
-    return dropped;
+    for (uint32_t i = 1; i < list->count; i++)
+        if (list->graphs[i]->used < list->graphs[oldest]->used) oldest = i;
+    return oldest;
+}
+
+/* A list with the graph at its end, and one less of those before where they are `most`. NULL when out of
+ * memory. */
+static GraphList *list_with(const GraphList *before, CompiledGraph *graph, uint32_t most) {
+    uint32_t count = count_of(before);
+    uint32_t dropped = count >= most ? find_oldest(before) : count;
+    GraphList *list = mem_alloc(sizeof *list + sizeof *list->graphs * ((size_t)count + 1));
+    if (!list) return NULL;
+    atomic_init(&list->refs, 1);
+    list->count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (i != dropped) list->graphs[list->count++] = compiled_graph_retain(before->graphs[i]);
+    list->graphs[list->count++] = compiled_graph_retain(graph);
+    return list;
 }
 
 bool graphs_add(GraphCache *cache, CompiledGraph *graph, uint32_t most, sn_error *error) {
     SN_ASSERT(most > 0);
-    CompiledGraph *dropped = NULL;
+    GraphList *before = graphs_list(cache), *after = list_with(before, graph, most);
+    graph_list_release(before);
+    if (!after) {
+        error_memory(error);
+        return false;
+    }
+    note_use(cache, graph);
     lock_take(cache->lock);
-    if (cache->list.count >= most) dropped = drop_oldest(cache);
-    bool kept = vec_push(&cache->list, graph);
-    if (kept) note_use(cache, compiled_graph_retain(graph));
-    if (kept && cache->compilations++) COUNT(recompiles);
+    SN_ASSERT(cache->list == before); /* ours is the turn */
+    cache->list = after;
+    if (cache->compilations++) COUNT(recompiles);
     lock_give(cache->lock);
-    compiled_graph_release(dropped);
-    if (!kept) error_memory(error);
-    return kept;
-}
-
-/* ---- the whole list --------------------------------------------------------------------------- */
-
-bool graphs_list(GraphCache *cache, GraphList *list) {
-    lock_take(cache->lock);
-    bool ok = vec_reserve(list, cache->list.count);
-    for (uint32_t i = 0; ok && i < cache->list.count; i++)
-        list->data[list->count++] = compiled_graph_retain(cache->list.data[i]);
-    lock_give(cache->lock);
-    return ok;
-}
-
-void graphs_list_free(GraphList *list) {
-    while (list->count) compiled_graph_release(list->data[--list->count]);
-    vec_free(list);
-}
-
-uint32_t graphs_count(GraphCache *cache) {
-    lock_take(cache->lock);
-    uint32_t count = cache->list.count;
-    lock_give(cache->lock);
-    return count;
+    graph_list_release(before);
+    return true;
 }
 
 void graphs_close(GraphCache *cache) {
-    for (uint32_t i = 0; i < cache->list.count; i++) compiled_graph_release(cache->list.data[i]);
-    vec_free(&cache->list);
+    graph_list_release(cache->list);
+    cache->list = NULL;
     vec_free(&cache->varying);
 }

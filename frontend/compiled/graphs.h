@@ -12,12 +12,20 @@ typedef struct VaryingDim {
     int32_t axis;     /* of it */
 } VaryingDim;
 
+/* The graphs of a function at one time. Immutable: they are compared and bound without a lock, which
+ * other functions have too. */
+typedef struct GraphList {
+    _Atomic int64_t refs;    /* the cache's, and of who walks it */
+    uint32_t count;          /* of graphs */
+    CompiledGraph *graphs[]; /* oldest first; a reference to each */
+} GraphList;
+
 typedef struct GraphCache {
-    Lock *lock;                /* of all that follows */
-    VEC(CompiledGraph *) list; /* oldest first; a reference to each */
-    uint64_t clock;            /* counts uses; the order of the LRU */
-    int64_t compilations;      /* graphs added so far, dropped ones included */
-    VEC(VaryingDim) varying;   /* dims of arguments that were seen to vary */
+    Lock *lock;      /* of what follows, but for the clock */
+    GraphList *list; /* a reference; NULL while there are none. In its turn a thread replaces it */
+    int64_t compilations;    /* graphs added so far, dropped ones included */
+    VEC(VaryingDim) varying; /* dims of arguments that were seen to vary */
+    _Atomic uint64_t clock;  /* counts uses; the order of the LRU */
 } GraphCache;
 
 /* What a recorded graph is looked up by, and what was found on the way to one that serves it. */
@@ -52,13 +60,12 @@ typedef struct GraphCounts {
 GraphCounts graphs_find_partner(GraphCache *cache, Lookup *lookup);
 
 /* Adds a reference to the list, from which the graph that was not used for longest goes where it has
- * `most`. False with the error set when out of memory. */
-bool graphs_add(GraphCache *cache, CompiledGraph *graph, uint32_t most, sn_error *error);
-/* References to all graphs, oldest first, which graphs_list_free gives back. False when out of
+ * `most`. In the function's turn (turns.h): nobody else adds. False with the error set when out of
  * memory. */
-typedef VEC(CompiledGraph *) GraphList;
-bool graphs_list(GraphCache *cache, GraphList *list);
-void graphs_list_free(GraphList *list);
+bool graphs_add(GraphCache *cache, CompiledGraph *graph, uint32_t most, sn_error *error);
+/* The list as it is now, for graph_list_release; NULL while there are no graphs. */
+GraphList *graphs_list(GraphCache *cache);
+void graph_list_release(GraphList *list);
 uint32_t graphs_count(GraphCache *cache);
 /* Lets go of all graphs; nobody else uses the cache any more. */
 void graphs_close(GraphCache *cache);

@@ -47,9 +47,9 @@ static void add_varying(GraphCache *cache, int32_t argument, int32_t axis) {
 }
 
 /* The latest graph whose inputs are like these. */
-static const Graph *find_alike(const GraphCache *cache, const Graph *now) {
-    for (uint32_t i = cache->list.count; i-- > 0;) {
-        const Graph *known = compiled_graph_recorded(cache->list.data[i]);
+static const Graph *find_alike(const GraphList *list, const Graph *now) {
+    for (uint32_t i = list ? list->count : 0; i-- > 0;) {
+        const Graph *known = compiled_graph_recorded(list->graphs[i]);
         if (inputs_alike(known, now)) return known;
     }
     return NULL;
@@ -57,8 +57,9 @@ static const Graph *find_alike(const GraphCache *cache, const Graph *now) {
 
 void varying_learn(GraphCache *cache, const Trace *trace) {
     const Graph *now = &trace->graph;
+    GraphList *list = graphs_list(cache);
+    const Graph *known = find_alike(list, now);
     lock_take(cache->lock);
-    const Graph *known = find_alike(cache, now);
     for (uint32_t i = 0; known && i < trace->inputs.count; i++) {
         const Node *node = graph_node(now, now->inputs.data[i]);
         const Dim *dims = node_dims(now, node),
@@ -68,6 +69,7 @@ void varying_learn(GraphCache *cache, const Trace *trace) {
             if (dims[axis].word != before[axis].word) add_varying(cache, argument, axis);
     }
     lock_give(cache->lock);
+    graph_list_release(list);
 }
 
 /* Is it a dim of this input, and more than 1? */

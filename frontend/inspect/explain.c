@@ -124,10 +124,9 @@ static void print_graph(const CompiledGraph *graph, uint32_t number, StrBuf *out
 }
 
 static void print_graphs(sn_compiled *c, StrBuf *out) {
-    GraphList graphs = {0};
-    if (!graphs_list(&c->graphs, &graphs)) out->failed = true;
-    for (uint32_t i = 0; i < graphs.count; i++) print_graph(graphs.data[i], i, out);
-    graphs_list_free(&graphs);
+    GraphList *list = graphs_list(&c->graphs);
+    for (uint32_t i = 0; list && i < list->count; i++) print_graph(list->graphs[i], i, out);
+    graph_list_release(list);
 }
 
 enum { ENTRIES_SHOWN = 8 };
