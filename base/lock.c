@@ -7,8 +7,6 @@
 static Lock *locks;           /* all, by rank */
 static Condition *conditions; /* all */
 static ForkHook *hooks;       /* all */
-static _Atomic bool watching; /* fork calls us */
-static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 void lock_register(Lock *lock) {
     Lock **at = &locks;
@@ -139,21 +137,15 @@ static void begin_child(void) {
     give_all();
 }
 
-static void watch(void) {
+/* When the library is loaded: a fork that another thread has begun knows nothing of handlers that come
+ * later. */
+__attribute__((constructor)) static void watch_forks(void) {
     pthread_atfork(hold_all, give_all, begin_child);
-    atomic_store_explicit(&watching, true, memory_order_relaxed);
-}
-
-void fork_watch(void) {
-    if (!atomic_load_explicit(&watching, memory_order_relaxed)) pthread_once(&once, watch);
 }
 
 /* ---- taking and waiting ------------------------------------------------------------------------- */
 
-/* The first taking has no lock yet, so that no fork waits for one while it waits for the list of
- * handlers. */
 void lock_take(Lock *lock) {
-    fork_watch();
     SN_ASSERT(in_order(lock->rank));
     pthread_mutex_lock(&lock->mutex);
     note_taken(lock, lock->rank);

@@ -9,15 +9,13 @@
  * whole. There, condition variables are made anew, as threads that waited are not in the child, and
  * FORK_HOOKs see to what such threads had in hand.
  *
- * The library and each module that it loads have a copy of this file, whose locks the order does not
- * compare: no lock is held while a module's functions are called. */
+ * Modules have a copy of base of their own, of which no fork of the library knows: they have no locks. */
 #ifndef SN_BASE_LOCK_H
 #define SN_BASE_LOCK_H
 
 #include "base/assert.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 
 /* All ranks, outermost first. */
@@ -28,16 +26,15 @@ typedef enum LockRank {
     RANK_BACKGROUND, /* jobs that wait for the library's thread (frontend) */
     RANK_FETCH,      /* a flight: one thread gets a kernel, others wait (runtime) */
     RANK_BACKENDS,   /* loaded code generators; held while one is loaded (runtime) */
+    RANK_PLUGINS,    /* held while a module is loaded: no child finds one by halves (runtime) */
     RANK_KERNELS,    /* kernels in memory (runtime) */
     RANK_GEMM,       /* prepared matrix products (runtime) */
+    RANK_PREPARE,    /* held while a matrix product is prepared (runtime) */
     RANK_CODE,       /* the region of executable memory that is being filled (runtime) */
-    RANK_MACHINES,   /* LLVM's idle target machines (codegen/cpu, a module) */
     RANK_MEMORY,     /* free blocks of the process (runtime) */
     RANK_LOG,        /* the log's sink (base) */
     RANK_COUNT
 } LockRank;
-
-typedef struct Condition Condition;
 
 /* A lock; defined by LOCK_DEFINE. */
 typedef struct Lock {
@@ -47,11 +44,11 @@ typedef struct Lock {
 } Lock;
 
 /* Where threads wait that hold the lock; defined by CONDITION_DEFINE. */
-struct Condition {
-    pthread_cond_t cond; /* the condition variable itself */
-    Lock *lock;          /* held by who waits */
-    Condition *next;     /* of all */
-};
+typedef struct Condition {
+    pthread_cond_t cond;    /* the condition variable itself */
+    Lock *lock;             /* held by who waits */
+    struct Condition *next; /* of all */
+} Condition;
 
 /* What is called in a forked child, before any lock is given back; defined by FORK_HOOK. */
 typedef struct ForkHook {
@@ -95,8 +92,6 @@ void condition_wake(Condition *condition);
 void lock_register(Lock *lock);
 void condition_register(Condition *condition);
 void fork_hook_register(ForkHook *hook);
-/* From now on forks do as said above. The first lock_take sees to it; hooks without a lock must. */
-void fork_watch(void);
 
 /* What others wait for without a lock has a rank too; see flight.h, which calls these. */
 void lock_enter(LockRank rank);

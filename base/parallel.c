@@ -23,6 +23,10 @@ static void mark_forked(void) {
 }
 FORK_HOOK(mark_forked);
 
+bool parallel_forked(void) {
+    return atomic_load_explicit(&forked, memory_order_relaxed);
+}
+
 int32_t parallel_threads(void) {
     int32_t threads = atomic_load_explicit(&default_threads, memory_order_relaxed);
     if (threads) return threads;
@@ -139,11 +143,8 @@ static void run_region(Region *region) {
 void parallel_for(int32_t threads, int64_t count, ParallelBody *body, void *context) {
     int32_t shares = count < threads ? (int32_t)count : threads;
     if (shares > MOST_THREADS) shares = MOST_THREADS;
-    bool serial = shares <= 1 || in_region || atomic_load_explicit(&forked, memory_order_relaxed);
-    if (!serial) {
-        fork_watch();
-        serial = atomic_exchange_explicit(&pool_busy, true, memory_order_acquire);
-    }
+    bool serial = shares <= 1 || in_region || parallel_forked();
+    if (!serial) serial = atomic_exchange_explicit(&pool_busy, true, memory_order_acquire);
     if (serial) {
         if (count > 0) body(context, 0, count, 0);
         return;

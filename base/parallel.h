@@ -3,6 +3,7 @@
 #ifndef SN_BASE_PARALLEL_H
 #define SN_BASE_PARALLEL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* A contiguous piece [begin, end) of the items, on the region's thread of that number. */
@@ -13,6 +14,8 @@ typedef void ParallelBody(void *context, int64_t begin, int64_t end, int32_t thr
  * when called inside a parallel region, when another caller holds the pool, or in a forked child.
  * Returns when all are done. */
 void parallel_for(int32_t threads, int64_t count, ParallelBody *body, void *context);
+/* Is this a forked child? It has none of its parent's threads, and makes none. */
+bool parallel_forked(void);
 /* Threads of a region by default: SINTER_THREADS, else the CPUs this process may use. */
 int32_t parallel_threads(void);
 /* Changes the default (≥ 1). */

@@ -1,9 +1,11 @@
-/* Plans of matrix products and the loading of the module behind them; see gemm.h. */
+/* Plans of matrix products and the loading of the module behind them; see gemm.h. In a forked child,
+ * which has none of the threads that the module's library uses, all products are for one thread. */
 #include "runtime/gemm.h"
 
 #include "base/lock.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "base/status.h"
 #include "base/vec.h"
 #include "ir/dtype.h"
@@ -17,11 +19,15 @@ enum { KEY_WORDS = 5 + 3 * GEMM_DIMS + 1 };
 struct GemmPlan {
     int64_t key[KEY_WORDS];   /* shape and threads, free strides zeroed */
     GemmShape shape;          /* as asked for */
+    int32_t threads;          /* that it runs on */
     const GemmModule *module; /* who runs it; NULL when nothing is to be multiplied */
     GemmPrimitive *primitive; /* the module's part, or NULL */
 };
 
 LOCK_DEFINE(lock, RANK_GEMM);
+/* oneDNN guards what it has prepared by a lock of its own, which no child must find taken: a fork waits for
+ * this one. */
+LOCK_DEFINE(preparing, RANK_PREPARE);
 static VEC(GemmPlan *) plans; /* all plans, never removed */
 static Map plan_index;        /* key → plan */
 static _Atomic(const GemmModule *) loaded;
@@ -158,12 +164,15 @@ const char *gemm_library(void) {
     return module ? module->library : "";
 }
 
-static sn_status prepare_plan(GemmPlan *plan, int32_t threads, sn_error *error) {
+static sn_status prepare_plan(GemmPlan *plan, sn_error *error) {
     if (shape_empty(&plan->shape) || plan->shape.k == 0) return SN_OK;
     plan->module = load(error);
     if (!plan->module) return SN_ERROR_UNSUPPORTED;
     GemmShape folded = shape_fold(&plan->shape);
-    return plan->module->prepare(&folded, threads, &plan->primitive, error);
+    lock_take(&preparing);
+    sn_status status = plan->module->prepare(&folded, plan->threads, &plan->primitive, error);
+    lock_give(&preparing);
+    return status;
 }
 
 sn_status gemm_get(const GemmShape *shape, int32_t threads, const GemmPlan **plan,
@@ -172,6 +181,7 @@ sn_status gemm_get(const GemmShape *shape, int32_t threads, const GemmPlan **pla
     if (shape->outer < 0 || shape->batch < 0 || shape->m < 0 || shape->n < 0 || shape->k < 0 ||
         threads < 1 || !gemm_accepts(shape))
         return error_set(error, SN_ERROR_ARGUMENT, "a matrix product in a layout not taken");
+    if (parallel_forked()) threads = 1;
     make_key(shape, threads, key);
     uint64_t hash = hash_bytes(key, sizeof key, 0);
     lock_take(&lock);
@@ -182,7 +192,8 @@ sn_status gemm_get(const GemmShape *shape, int32_t threads, const GemmPlan **pla
     if (!made) return error_memory(error);
     memcpy(made->key, key, sizeof key);
     made->shape = *shape;
-    sn_status status = prepare_plan(made, threads, error);
+    made->threads = threads;
+    sn_status status = prepare_plan(made, error);
     if (status != SN_OK) {
         plan_free(made);
         return status;
@@ -216,6 +227,10 @@ static void fill_result(const GemmShape *s, const void *bias, void *c) {
 
 sn_status gemm_run(const GemmPlan *plan, const void *a, const void *b, const void *bias, void *c,
                    sn_error *error) {
+    if (plan->threads > 1 && parallel_forked()) {
+        sn_status status = gemm_get(&plan->shape, 1, &plan, error);
+        if (status != SN_OK) return status;
+    }
     if (plan->primitive) return plan->module->run(plan->primitive, a, b, bias, c, error);
     if (!shape_empty(&plan->shape)) fill_result(&plan->shape, bias, c);
     return SN_OK;

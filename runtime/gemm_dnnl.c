@@ -1,9 +1,8 @@
 /* The module libsinter_gemm.so: matrix products by oneDNN's matmul primitive. The only file that
  * knows oneDNN; it takes the C API of versions 2 and 3.
  *
- * OpenMP's threads do not survive fork, and a child that asks for them waits for ever. A forked child
- * therefore computes with one thread; products its parent prepared are prepared again for that. */
-#include "base/lock.h"
+ * It has no locks and knows nothing of forks: runtime/gemm.c prepares one product at a time, and in a
+ * forked child, which has none of OpenMP's threads, for one thread only. */
 #include "base/mem.h"
 #include "base/status.h"
 #include "runtime/gemm.h"
@@ -24,28 +23,19 @@ typedef struct CallState {
 } CallState;
 
 struct GemmPrimitive {
-    dnnl_primitive_desc_t desc;     /* what was prepared */
-    dnnl_primitive_t primitive;     /* the code */
-    int32_t threads;                /* team size at preparation, hence at each run */
-    GemmShape shape;                /* what it computes */
-    bool swapped;                   /* prepared as the transpose: a and b change places */
-    _Atomic(CallState *) spare;     /* an idle call state, or NULL */
-    _Atomic(GemmPrimitive *) alone; /* the same for one thread, made in a forked child; or NULL */
+    dnnl_primitive_desc_t desc; /* what was prepared */
+    dnnl_primitive_t primitive; /* the code */
+    int32_t threads;            /* team size at preparation, hence at each run */
+    GemmShape shape;            /* what it computes */
+    bool swapped;               /* prepared as the transpose: a and b change places */
+    _Atomic(CallState *) spare; /* an idle call state, or NULL */
 };
 
 static dnnl_engine_t engine;
 static dnnl_status_t engine_status;
 static pthread_once_t engine_once = PTHREAD_ONCE_INIT;
 
-static _Atomic bool forked; /* this process is the child of one that may have used OpenMP */
-
-static void mark_forked(void) {
-    atomic_store(&forked, true);
-}
-FORK_HOOK(mark_forked);
-
 static void make_engine(void) {
-    fork_watch();
     engine_status = dnnl_engine_create(&engine, dnnl_cpu, 0);
 }
 
@@ -268,7 +258,6 @@ static sn_status prepare(const GemmShape *shape, int32_t threads, GemmPrimitive 
     if (engine_status != dnnl_success) return failed(engine_status, error);
     GemmPrimitive *p = mem_calloc(1, sizeof *p);
     if (!p) return error_memory(error);
-    if (atomic_load(&forked)) threads = 1;
     p->threads = threads;
     p->shape = *shape;
     /* The program's own OpenMP setting is put back. */
@@ -357,23 +346,8 @@ static dnnl_status_t execute(const GemmPrimitive *p, const CallState *state) {
     return status;
 }
 
-/* What a forked child runs in place of `p`; NULL when it cannot be prepared. */
-static GemmPrimitive *for_one_thread(GemmPrimitive *p, sn_error *error) {
-    GemmPrimitive *alone = atomic_load(&p->alone), *made;
-    if (alone) return alone;
-    if (prepare(&p->shape, 1, &made, error) != SN_OK) return NULL;
-    if (atomic_compare_exchange_strong(&p->alone, &alone, made)) return made;
-    primitive_destroy(made); /* another thread was first */
-    return alone;
-}
-
 static sn_status run(GemmPrimitive *p, const void *a, const void *b, const void *bias, void *c,
                      sn_error *error) {
-    if (p->threads > 1 && atomic_load_explicit(&forked, memory_order_relaxed)) {
-        sn_error failure = {0};
-        p = for_one_thread(p, &failure);
-        if (!p) return error_set(error, failure.status, "%s", failure.text);
-    }
     CallState *state;
     dnnl_status_t status = call_state_take(p, &state);
     if (status != dnnl_success) return failed(status, error);
@@ -389,8 +363,6 @@ static sn_status run(GemmPrimitive *p, const void *a, const void *b, const void 
 static void primitive_destroy(GemmPrimitive *p) {
     CallState *spare = atomic_load(&p->spare);
     if (spare) call_state_free(spare);
-    GemmPrimitive *alone = atomic_load(&p->alone);
-    if (alone) primitive_destroy(alone);
     if (p->primitive) dnnl_primitive_destroy(p->primitive);
     if (p->desc) dnnl_primitive_desc_destroy(p->desc);
     mem_free(p);

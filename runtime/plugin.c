@@ -1,6 +1,7 @@
 /* Loading of plugins; see plugin.h. */
 #include "runtime/plugin.h"
 
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/settings.h"
 #include "base/status.h"
@@ -11,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+LOCK_DEFINE(loading, RANK_PLUGINS);
 
 /* Cuts the file name off, leaving the folder and its slash; "" when there is no slash. */
 static void keep_folder(char *path) {
@@ -56,8 +59,10 @@ PluginFn *plugin_load(const char *name, const char *entry, const char *consequen
                   name, consequence);
         return NULL;
     }
+    lock_take(&loading);
     void *plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     void *symbol = plugin ? dlsym(plugin, entry) : NULL;
+    lock_give(&loading);
     if (!symbol) {
         const char *reason = dlerror();
         error_set(error, SN_ERROR_UNSUPPORTED, "cannot load module %s: %s; %s", path,

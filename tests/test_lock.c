@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -247,7 +248,6 @@ static void fork_again(void) {
 static void a_hook_runs_once_in_each_child_under_all_locks(void **state) {
     (void)state;
     char text[8];
-    fork_watch();
     assert_int_equal(run_child(exit_with_runs, text, sizeof text), 1);
     assert_int_equal(run_child(fork_again, text, sizeof text), 2);
     assert_int_equal(runs, 0); /* never in the parent */

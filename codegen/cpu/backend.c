@@ -1,7 +1,6 @@
 /* The CPU back end's table of functions, and what lies around the emitter: LLVM's target machines,
  * one context a compilation, object code, and printed stages. LLVM's options and handlers for the
  * whole process stay as they are. */
-#include "base/lock.h"
 #include "base/status.h"
 #include "codegen/cpu/emit.h"
 #include "codegen/cpu/object.h"
@@ -10,6 +9,7 @@
 #include <llvm-c/Target.h>
 #include <llvm-c/TargetMachine.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,14 +17,9 @@
 
 enum { IDLE_MOST = 8 };
 
-/* A target machine serves one compilation at a time; idle ones are kept for the next. */
-typedef struct MachinePool {
-    LLVMTargetMachineRef idle[IDLE_MOST]; /* not in use */
-    int32_t count;                        /* how many */
-} MachinePool;
-
-LOCK_DEFINE(lock, RANK_MACHINES); /* guards the pools */
-static MachinePool pools[ISA_COUNT];
+/* A target machine serves one compilation at a time; idle ones are kept for the next. Without a lock: one
+ * of a module's is none that a fork waits for. */
+static _Atomic(LLVMTargetMachineRef) idle[ISA_COUNT][IDLE_MOST];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static const char *const cpu_names[ISA_COUNT] = {
@@ -58,19 +53,19 @@ static LLVMTargetMachineRef machine_new(TargetIsa isa, sn_error *error) {
 }
 
 static LLVMTargetMachineRef machine_take(TargetIsa isa, sn_error *error) {
-    LLVMTargetMachineRef machine = NULL;
-    lock_take(&lock);
-    if (pools[isa].count) machine = pools[isa].idle[--pools[isa].count];
-    lock_give(&lock);
-    return machine ? machine : machine_new(isa, error);
+    for (int32_t i = 0; i < IDLE_MOST; i++) {
+        LLVMTargetMachineRef machine = atomic_exchange(&idle[isa][i], NULL);
+        if (machine) return machine;
+    }
+    return machine_new(isa, error);
 }
 
 static void machine_give(TargetIsa isa, LLVMTargetMachineRef machine) {
-    lock_take(&lock);
-    bool kept = pools[isa].count < IDLE_MOST;
-    if (kept) pools[isa].idle[pools[isa].count++] = machine;
-    lock_give(&lock);
-    if (!kept) LLVMDisposeTargetMachine(machine);
+    for (int32_t i = 0; i < IDLE_MOST; i++) {
+        LLVMTargetMachineRef none = NULL;
+        if (atomic_compare_exchange_strong(&idle[isa][i], &none, machine)) return;
+    }
+    LLVMDisposeTargetMachine(machine);
 }
 
 /* ---- one compilation ------------------------------------------------------------------------- */

@@ -5,6 +5,8 @@
 
 #include "base/lock.h"
 
+#include <stdatomic.h>
+
 /* All of it is set once. Who has seen `impure` may read the rest without the lock. */
 typedef struct Purity {
     Lock *lock;          /* of who sets it */
