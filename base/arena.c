@@ -1,6 +1,7 @@
 /* Bump allocator; see arena.h. */
 #include "base/arena.h"
 
+#include "base/assert.h"
 #include "base/mem.h"
 
 #include <stdint.h>
@@ -14,6 +15,7 @@ struct ArenaBlock {
 enum { ARENA_ALIGN = 16, ARENA_FIRST_BLOCK = 4096, ARENA_LARGEST_BLOCK = 1 << 20 };
 
 void *arena_alloc(Arena *arena, size_t bytes) {
+    SN_ASSERT(arena->next <= arena->end && (!arena->next) == (!arena->blocks));
     if (bytes > SIZE_MAX / 2) return NULL;
     size_t size = (bytes + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
     if (size == 0) size = ARENA_ALIGN;
@@ -32,6 +34,7 @@ void *arena_alloc(Arena *arena, size_t bytes) {
     }
     void *result = arena->next;
     arena->next += size;
+    SN_ASSERT(arena->next <= arena->end && (uintptr_t)result % ARENA_ALIGN == 0);
     return result;
 }
 

@@ -76,6 +76,7 @@ void log_release(void) {
 /* ---- writing ------------------------------------------------------------------------------------ */
 
 bool log_on(LogTopic topic) {
+    SN_ASSERT((uint32_t)topic < LOG_TOPIC_COUNT);
     SN_ASSERT(kept.depth || may_call_program());
     static _Atomic int known[LOG_TOPIC_COUNT]; /* 0 unknown, 1 off, 2 on */
     int state = atomic_load_explicit(&known[topic], memory_order_relaxed);
@@ -89,6 +90,7 @@ bool log_on(LogTopic topic) {
 void log_write(LogTopic topic, const char *format, ...) {
     char text[1024];
     va_list args;
+    SN_ASSERT((uint32_t)topic < LOG_TOPIC_COUNT);
     SN_ASSERT(kept.depth || may_call_program());
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);

@@ -1,12 +1,20 @@
 /* Open-addressing hash map of indices, and the hash function; see map.h. */
 #include "base/map.h"
 
+#include "base/assert.h"
 #include "base/mem.h"
 
 #include <string.h>
 #include <xxhash.h>
 
+/* At least half of a table is free, so that every walk ends. */
+static bool is_sound(const Map *map) {
+    bool power = (map->capacity & (map->capacity - 1)) == 0;
+    return power && (!map->slots) == (map->capacity == 0) && map->count <= map->capacity / 2;
+}
+
 int64_t map_find(const Map *map, uint64_t hash, MapEqual *equal, const void *context) {
+    SN_ASSERT(is_sound(map));
     if (!map->count) return MAP_NONE;
     uint32_t mask = map->capacity - 1;
     for (uint32_t i = (uint32_t)hash & mask; map->slots[i].value; i = (i + 1) & mask) {
@@ -23,6 +31,7 @@ static void place(MapSlot *slots, uint32_t mask, MapSlot slot) {
 }
 
 static bool grow(Map *map) {
+    SN_ASSERT(map->capacity <= UINT32_MAX / 2);
     uint32_t capacity = map->capacity ? map->capacity * 2 : 16;
     MapSlot *slots = mem_calloc(capacity, sizeof *slots);
     if (!slots) return false;
@@ -35,13 +44,16 @@ static bool grow(Map *map) {
 }
 
 bool map_insert(Map *map, uint64_t hash, uint32_t index) {
+    SN_ASSERT(index != UINT32_MAX); /* its slot would look free */
     if ((map->count + 1) * 2 > map->capacity && !grow(map)) return false;
     place(map->slots, map->capacity - 1, (MapSlot){hash, index + 1});
     map->count++;
+    SN_ASSERT(is_sound(map));
     return true;
 }
 
 void map_remove(Map *map, uint64_t hash, uint32_t index) {
+    SN_ASSERT(is_sound(map));
     if (!map->count) return;
     uint32_t mask = map->capacity - 1;
     uint32_t i = (uint32_t)hash & mask;

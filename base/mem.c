@@ -1,6 +1,8 @@
 /* Allocation with counters and fault injection; see mem.h. */
 #include "base/mem.h"
 
+#include "base/assert.h"
+
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +52,7 @@ void *mem_realloc(void *block, size_t bytes) {
 }
 
 void *mem_alloc_aligned(size_t alignment, size_t bytes) {
+    SN_ASSERT(alignment >= sizeof(void *) && (alignment & (alignment - 1)) == 0);
     if (!mem_fault_point()) return NULL;
     void *block = NULL;
     if (posix_memalign(&block, alignment, bytes ? bytes : 1) != 0) block = NULL;

@@ -1,6 +1,7 @@
 /* parallel_for on OpenMP or pthreads; see parallel.h. */
 #include "base/parallel.h"
 
+#include "base/assert.h"
 #include "base/lock.h"
 #include "base/settings.h"
 
@@ -70,6 +71,7 @@ typedef struct Region {
 
 static void region_open(Region *region, int32_t shares, int64_t count, ParallelBody *body,
                         void *context) {
+    SN_ASSERT(shares > 1 && shares <= MOST_THREADS && count >= shares);
     region->body = body;
     region->context = context;
     region->count = shares;
@@ -80,7 +82,9 @@ static void region_open(Region *region, int32_t shares, int64_t count, ParallelB
         atomic_store_explicit(&share->next, begin, memory_order_relaxed);
         share->end = begin += size;
         share->piece = (size + PIECES - 1) / PIECES;
+        SN_ASSERT(share->piece > 0);
     }
+    SN_ASSERT(begin == count);
 }
 
 static void finish_share(Region *region, Share *share, int32_t thread) {
@@ -94,6 +98,7 @@ static void finish_share(Region *region, Share *share, int32_t thread) {
 
 /* One thread's part: its own share, then what is left of the others'. */
 static void region_work(Region *region, int32_t thread) {
+    SN_ASSERT(thread >= 0 && thread < region->count && !in_region);
     in_region = true;
     for (int32_t i = 0; i < region->count; i++)
         finish_share(region, &region->shares[(thread + i) % region->count], thread);
@@ -141,6 +146,7 @@ static void run_region(Region *region) {
 #endif
 
 void parallel_for(int32_t threads, int64_t count, ParallelBody *body, void *context) {
+    SN_ASSERT(count >= 0);
     int32_t shares = count < threads ? (int32_t)count : threads;
     if (shares > MOST_THREADS) shares = MOST_THREADS;
     bool serial = shares <= 1 || in_region || parallel_forked();

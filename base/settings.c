@@ -1,6 +1,8 @@
 /* Settings; see settings.h. */
 #include "base/settings.h"
 
+#include "base/assert.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +27,7 @@ static void read_environment(void) {
 }
 
 const char *setting_text(SettingId id) {
+    SN_ASSERT((uint32_t)id < SETTING_COUNT);
     pthread_once(&once, read_environment);
     return values[id];
 }
@@ -51,6 +54,7 @@ bool setting_lists(SettingId id, const char *name) {
 }
 
 void setting_set(SettingId id, const char *text) {
+    SN_ASSERT((uint32_t)id < SETTING_COUNT);
     pthread_once(&once, read_environment);
     snprintf(values[id], SETTING_LENGTH, "%s", text);
 }

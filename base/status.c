@@ -1,9 +1,12 @@
 /* Errors and the names of status codes; see status.h. */
 #include "base/status.h"
 
+#include "base/assert.h"
+
 #include <stdio.h>
 
 sn_status error_vset(sn_error *error, sn_status status, const char *format, va_list args) {
+    SN_ASSERT(status != SN_OK);
     if (error && error->status == SN_OK) {
         error->status = status;
         vsnprintf(error->text, sizeof error->text, format, args);

@@ -1,12 +1,14 @@
 /* String buffer; see strbuf.h. */
 #include "base/strbuf.h"
 
+#include "base/assert.h"
 #include "base/mem.h"
 
 #include <stdio.h>
 #include <string.h>
 
 static bool reserve(StrBuf *buf, size_t extra) {
+    SN_ASSERT(buf->text ? buf->length < buf->capacity && !buf->text[buf->length] : !buf->length);
     if (buf->failed) return false;
     size_t need = buf->length + extra + 1;
     if (need <= buf->capacity) return true;
@@ -26,6 +28,7 @@ void strbuf_add_bytes(StrBuf *buf, const char *text, size_t length) {
     if (!reserve(buf, length)) return;
     memcpy(buf->text + buf->length, text, length);
     buf->length += length;
+    SN_ASSERT(buf->length < buf->capacity);
     buf->text[buf->length] = 0;
 }
 

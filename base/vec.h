@@ -18,6 +18,7 @@
 /* Makes room for `extra` more elements of `size` bytes; used through the macros. */
 static inline bool vec_grow(void **data, uint32_t *capacity, uint32_t count, uint32_t extra,
                             size_t size) {
+    SN_ASSERT(count <= *capacity && (!*data) == (*capacity == 0));
     if (extra > UINT32_MAX - count) return false;
     uint32_t need = count + extra;
     uint32_t wanted = *capacity < 8 ? 8 : (*capacity > UINT32_MAX / 2 ? UINT32_MAX : *capacity * 2);

@@ -2,6 +2,8 @@
  * gives it its normal form and finds or appends the expression. */
 #include "ir/dim.h"
 
+#include "base/assert.h"
+
 #include <limits.h>
 
 enum { POLY_MOST = 24, FACTORS_MOST = 16 };
@@ -47,17 +49,19 @@ static Dim fail(DimTable *table) {
 
 /* ---- values ------------------------------------------------------------------------------------ */
 
+static bool can_divide(int64_t a, int64_t b) {
+    return b != 0 && !(a == INT64_MIN && b == -1);
+}
+
 static int64_t floor_quotient(int64_t a, int64_t b) {
+    SN_ASSERT(can_divide(a, b));
     return a / b - (a % b != 0 && (a < 0) != (b < 0));
 }
 
 static int64_t floor_remainder(int64_t a, int64_t b) {
+    SN_ASSERT(can_divide(a, b));
     int64_t r = a % b;
     return r != 0 && (r < 0) != (b < 0) ? r + b : r;
-}
-
-static bool can_divide(int64_t a, int64_t b) {
-    return b != 0 && !(a == INT64_MIN && b == -1);
 }
 
 /* A word's value: of the binding, or its hint where `values` is NULL. */
@@ -71,6 +75,7 @@ static int64_t value_of(const DimTable *table, const int64_t *values, int64_t wo
 static bool evaluate_sum(const DimTable *table, const int64_t *values, const int64_t *words,
                          uint32_t count, int64_t *result) {
     int64_t sum = words[0], product;
+    SN_ASSERT(count % 2 == 1);
     for (uint32_t i = 1; i < count; i += 2) {
         int64_t x = value_of(table, values, words[i + 1]);
         if (__builtin_mul_overflow(words[i], x, &product)) return false;
@@ -84,6 +89,7 @@ static bool evaluate_sum(const DimTable *table, const int64_t *values, const int
 static bool evaluate(const DimTable *table, const int64_t *values, DimKind kind,
                      const int64_t *words, uint32_t count, int64_t *result) {
     if (kind == DIM_SUM) return evaluate_sum(table, values, words, count, result);
+    SN_ASSERT(kind != DIM_SYMBOL && count >= 2);
     int64_t x = value_of(table, values, words[0]);
     for (uint32_t i = 1; i < count; i++) {
         int64_t y = value_of(table, values, words[i]);
@@ -109,6 +115,7 @@ bool dims_evaluate(const DimTable *table, const int64_t *symbols, int64_t *value
                 return false;
             continue;
         }
+        SN_ASSERT((uint64_t)words[0] < table->symbols.count);
         values[i] = symbols[words[0]];
         if (values[i] < e->least || values[i] > e->most) return false;
     }
@@ -116,7 +123,9 @@ bool dims_evaluate(const DimTable *table, const int64_t *symbols, int64_t *value
 }
 
 static void need(DimTable *table, int64_t word) {
-    if (!dim_is_number((Dim){word})) table->needed.data[word - DIM_FIRST] = 1;
+    if (dim_is_number((Dim){word})) return;
+    SN_ASSERT(word - DIM_FIRST < table->needed.count);
+    table->needed.data[word - DIM_FIRST] = 1;
 }
 
 /* Words of an expression that are Dims: of a sum every second one behind the constant. */
@@ -157,6 +166,7 @@ static bool is_endless(int64_t x) {
 /* Lower bounds are never INT64_MAX and upper ones never INT64_MIN, so no two infinities meet. */
 static int64_t add_bounds(int64_t a, int64_t b) {
     int64_t sum;
+    SN_ASSERT(!is_endless(a) || !is_endless(b) || a == b);
     if (is_endless(a)) return a;
     if (is_endless(b)) return b;
     if (!__builtin_add_overflow(a, b, &sum)) return sum;
@@ -244,6 +254,7 @@ static bool is_wanted(const void *context, uint32_t index) {
 }
 
 static bool append(DimTable *table, DimExpression e, const int64_t *words) {
+    SN_ASSERT(!table->needed.count); /* dims_limit was the last word */
     if (table->expressions.count == DIM_MOST_EXPRESSIONS) return false;
     if (!vec_reserve(&table->words, e.count) || !vec_reserve(&table->expressions, 1)) return false;
     if (!map_insert(&table->map, e.hash, table->expressions.count)) return false;
@@ -255,6 +266,7 @@ static bool append(DimTable *table, DimExpression e, const int64_t *words) {
 }
 
 static Dim intern(DimTable *table, DimKind kind, const int64_t *words, uint32_t count) {
+    SN_ASSERT(table && count > 0);
     uint64_t hash = hash_bytes(words, count * sizeof *words, kind);
     Wanted wanted = {table, kind, words, count};
     int64_t found = map_find(&table->map, hash, is_wanted, &wanted);
@@ -271,6 +283,7 @@ static Dim intern(DimTable *table, DimKind kind, const int64_t *words, uint32_t 
 }
 
 Dim dim_symbol(DimTable *table, const char *name, int64_t hint, int64_t least, int64_t most) {
+    SN_ASSERT(least <= hint && hint <= most);
     int64_t number = table->symbols.count;
     DimExpression e = {.kind = DIM_SYMBOL,
                        .count = 1,
@@ -319,6 +332,7 @@ static bool poly_add(Poly *p, int64_t coef, int64_t at) {
     memmove(&p->terms[i + 1], &p->terms[i], (size_t)(p->count - i) * sizeof *p->terms);
     p->terms[i] = (Term){coef, at};
     p->count++;
+    SN_ASSERT(at >= 0 && (i + 1 == p->count || p->terms[i + 1].at > at));
     return true;
 }
 
@@ -371,9 +385,11 @@ typedef struct Factors {
 } Factors;
 
 static void factors_of(const DimTable *table, int64_t at, Factors *f) {
+    SN_ASSERT((uint64_t)at < table->expressions.count);
     const DimExpression *e = &table->expressions.data[at];
     bool product = e->kind == DIM_PRODUCT;
     f->count = product ? e->count : 1;
+    SN_ASSERT(e->kind != DIM_SUM && f->count <= FACTORS_MOST);
     f->words[0] = DIM_FIRST + at;
     if (product) memcpy(f->words, words_of(table, e), e->count * sizeof *f->words);
 }
@@ -476,6 +492,7 @@ static bool divide_exactly(DimTable *table, const Poly *a, const Poly *b, Poly *
 
 /* a = b × whole + rest for a number b > 0, with every coefficient of rest in [0, b). */
 static bool split(const Poly *a, int64_t b, Poly *whole, Poly *rest) {
+    SN_ASSERT(b > 0);
     *whole = (Poly){.constant = floor_quotient(a->constant, b)};
     *rest = (Poly){.constant = floor_remainder(a->constant, b)};
     for (int32_t i = 0; i < a->count; i++) {
@@ -504,6 +521,7 @@ static Dim divide_by_number(DimTable *table, const Poly *a, int64_t b, bool quot
 }
 
 static Dim divide(DimTable *table, Dim a, Dim b, bool quotient) {
+    SN_ASSERT(!dim_is(b, 0));
     if (dim_is_number(a) && dim_is_number(b)) {
         if (!can_divide(a.word, b.word)) return fail(table);
         return dim_of(quotient ? floor_quotient(a.word, b.word) : floor_remainder(a.word, b.word));
@@ -555,6 +573,7 @@ static bool holds(int64_t value, DimRelation relation) {
 
 /* Notes that the answer was read off the hint. */
 static bool decide(DimTable *table, Dim d, DimRelation yes, DimRelation no) {
+    SN_ASSERT(dims_has(table, d));
     bool answer = holds(dim_hint(table, d), yes);
     DimGuard guard = {d, (uint8_t)(answer ? yes : no)};
     for (uint32_t i = 0; i < table->guards.count; i++) {

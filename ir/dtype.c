@@ -3,6 +3,8 @@
  * subnormals in the caller's thread changes a folded constant. */
 #include "ir/dtype.h"
 
+#include "base/assert.h"
+
 #include <string.h>
 
 /* ---- names, sizes, versions ----------------------------------------------------------------- */
@@ -77,10 +79,12 @@ sn_dtype dtype_promote(sn_dtype a, sn_dtype b) {
         [SN_F64]  = {F64, F64, F64, F64, F64, F64, F64, F64, F64, F64},
     };
     /* clang-format on */
+    SN_ASSERT((uint32_t)a < SN_DTYPE_COUNT && (uint32_t)b < SN_DTYPE_COUNT);
     return (sn_dtype)table[a][b];
 }
 
 void promotion_add(Promotion *promotion, sn_dtype dtype, DtypeStrength strength) {
+    SN_ASSERT((uint32_t)dtype < SN_DTYPE_COUNT && (uint32_t)strength < STRENGTH_COUNT);
     if (strength == STRENGTH_WEAK && dtype_is_float(dtype)) dtype = SN_F32;
     if (strength == STRENGTH_WEAK && dtype_is_int(dtype)) dtype = SN_I64;
     uint8_t *best = &promotion->best[strength];

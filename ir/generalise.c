@@ -1,6 +1,7 @@
 /* Making one graph for many sizes from samples, and binding it; see generalise.h. */
 #include "ir/generalise.h"
 
+#include "base/assert.h"
 #include "base/status.h"
 #include "ir/dtype.h"
 
@@ -45,6 +46,7 @@ typedef struct Generaliser {
 
 /* The word in a sample. */
 static int64_t sample(const GeneralGraph *g, uint32_t number, uint32_t word) {
+    SN_ASSERT(number < g->n_samples && word < g->words.count);
     return g->samples.data[(size_t)number * g->words.count + word];
 }
 
@@ -63,6 +65,7 @@ static bool add_sample(GeneralGraph *g, const int64_t *words, uint32_t count) {
 }
 
 static void set_rule(Generaliser *m, uint32_t word, WordRule rule, int64_t value) {
+    SN_ASSERT(word < m->g->words.count);
     m->g->words.data[word] = (GeneralWord){(uint8_t)rule, value};
 }
 
@@ -169,6 +172,7 @@ static bool as_part(const Generaliser *m, const Values *wanted, Dim *dim) {
 }
 
 static bool note_symbol(Generaliser *m, uint32_t word, int64_t divisor) {
+    SN_ASSERT(divisor > 0 && m->g->symbol_words.count < m->g->table.symbols.count + 1);
     SymbolWord symbol = {word, divisor};
     if (!m->g->table.failed && vec_push(&m->g->symbol_words, symbol)) return true;
     error_memory(m->error);
@@ -467,6 +471,8 @@ static bool prepare_words(GeneralGraph *g) {
 
 static bool take_samples(GeneralGraph *g, const GeneralGraph *known, const Graph *first) {
     uint32_t count = g->words.count, from = 0;
+    SN_ASSERT(!known || known->words.count == count);
+    SN_ASSERT(!first || first->words.count == count);
     if (known && known->n_samples >= SAMPLES_MOST) from = known->n_samples - SAMPLES_MOST + 1;
     for (uint32_t s = from; known && s < known->n_samples; s++)
         if (!add_sample(g, known->samples.data + (size_t)s * count, count)) return false;
@@ -546,6 +552,7 @@ static int64_t word_of_real(int64_t value) {
 static void read_symbols(const GeneralGraph *g, const int64_t *words, int64_t *symbols) {
     for (uint32_t i = 0; i < g->symbol_words.count; i++) {
         const SymbolWord *at = &g->symbol_words.data[i];
+        SN_ASSERT(at->word < g->words.count);
         bool real = g->words.data[at->word].rule == WORD_REAL_SIZE;
         double value = real ? double_of(words[at->word]) : 0;
         /* One that is not whole, or no multiple, does not fit its word. */
@@ -571,13 +578,16 @@ static bool word_fits(const GeneralWord *w, int64_t word, const int64_t *values)
 BindResult general_bind(const GeneralGraph *g, const Graph *recorded, GeneralBinding *binding,
                         const DimGuard **failing) {
     const int64_t *words = recorded->words.data;
+    SN_ASSERT(recorded->words.count == g->words.count);
     *failing = NULL;
     read_symbols(g, words, binding->symbols);
     if (!dims_evaluate(&g->table, binding->symbols, binding->values)) return BIND_GUARD;
     for (uint32_t i = 0; i < g->words.count; i++) {
         const GeneralWord *w = &g->words.data[i];
         if (!word_fits(w, words[i], binding->values)) return BIND_WORDS;
-        if (w->rule == WORD_SCALAR) binding->scalars[w->word] = (uint64_t)words[i];
+        if (w->rule != WORD_SCALAR) continue;
+        SN_ASSERT(w->word >= 0 && w->word < g->n_scalars);
+        binding->scalars[w->word] = (uint64_t)words[i];
     }
     *failing = dims_failing(&g->table, binding->values);
     return *failing ? BIND_GUARD : BIND_OK;

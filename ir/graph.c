@@ -109,6 +109,7 @@ static bool reserve_site(Graph *graph) {
 static uint32_t intern_site(Graph *graph, Site site) {
     if (!site.file) return 0;
     uint32_t count = graph->sites.count;
+    SN_ASSERT(count > 0 && count < graph->sites.capacity);
     for (uint32_t i = count, left = RECENT_SITES; i > 1 && left; i--, left--) {
         const Site *known = &graph->sites.data[i - 1];
         if (known->file == site.file && known->line == site.line) return i - 1;
@@ -171,6 +172,8 @@ static Node *stage(Graph *graph, const Draft *draft) {
     uint32_t n_inputs = (uint32_t)draft->n_inputs;
     uint32_t n_attrs = (uint32_t)draft->attrs->count;
     uint32_t rank = draft->result->rank;
+    SN_ASSERT(draft->op < OP_COUNT && draft->result->dtype < SN_DTYPE_COUNT);
+    SN_ASSERT(rank <= SN_MAX_RANK && n_attrs <= ATTR_MOST && n_inputs <= UINT16_MAX);
     if (!vec_reserve(&graph->nodes, 1) || !vec_reserve(&graph->operands, n_inputs + 1) ||
         !vec_reserve(&graph->words, SN_MAX_RANK + n_attrs) || !reserve_site(graph))
         return NULL;
@@ -206,6 +209,7 @@ static NodeId append(Graph *graph, const Draft *draft, sn_error *error) {
         if (found != MAP_NONE) return (NodeId)found;
         if (!map_insert(&graph->numbering, node->hash, id)) goto failed;
     }
+    SN_ASSERT(node->inputs == graph->operands.count && node->dims == graph->words.count);
     node->site = intern_site(graph, draft->site);
     graph->operands.count += node->n_inputs;
     graph->words.count += (uint32_t)node->rank + node->n_attrs;

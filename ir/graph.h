@@ -121,15 +121,20 @@ NodeId graph_real(Graph *graph, sn_dtype dtype, uint32_t number, Site site, sn_e
 bool graph_output(Graph *graph, NodeId node, int32_t writes_input);
 
 static inline const Node *graph_node(const Graph *g, NodeId id) {
+    SN_ASSERT(id < g->nodes.count);
     return &g->nodes.data[id];
 }
+/* A node's own, also of one that is staged behind the last ones. */
 static inline const NodeId *node_inputs(const Graph *g, const Node *n) {
+    SN_ASSERT((uint64_t)n->inputs + n->n_inputs <= g->operands.capacity);
     return g->operands.data + n->inputs;
 }
 static inline const Dim *node_dims(const Graph *g, const Node *n) {
+    SN_ASSERT((uint64_t)n->dims + n->rank <= g->words.capacity);
     return dims_of_words(g->words.data + n->dims);
 }
 static inline AttrView node_attrs(const Graph *g, const Node *n) {
+    SN_ASSERT((uint64_t)n->attrs + n->n_attrs <= g->words.capacity);
     return (AttrView){(OpCode)n->op, n->n_attrs, g->words.data + n->attrs};
 }
 /* Where an attribute's first word is, in Graph.words. */

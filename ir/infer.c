@@ -352,6 +352,8 @@ sn_status op_infer(DimTable *table, OpCode op, const TensorType *inputs, int32_t
     if (extra) INFER_TRY(extra(&call));
     INFER_TRY(check_result_size(&call));
     INFER_TRY(check_sizes(&call));
+    SN_ASSERT(result->dtype < SN_DTYPE_COUNT && result->rank <= SN_MAX_RANK);
     result->strength = result_strength(&call);
+    SN_ASSERT(attrs->count >= 0 && attrs->count <= ATTR_MOST);
     return SN_OK;
 }

@@ -48,6 +48,7 @@ typedef struct InputName {
 InputName infer_input_name(const Infer *call, int32_t input);
 
 static inline const TensorType *infer_input(const Infer *call, int32_t input) {
+    SN_ASSERT(input >= 0 && input < call->n_inputs);
     return &call->inputs[input];
 }
 /* The parameter that an operand belongs to. */

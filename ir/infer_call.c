@@ -83,6 +83,7 @@ SN_PRINTF(2, 3) static void message_add(Message *message, const char *format, ..
 }
 
 sn_status infer_refuse(const Infer *call, sn_status status, const char *format, ...) {
+    SN_ASSERT(status != SN_OK);
     Message message = {.length = 0};
     message_add(&message, "%s: ", op_info[call->op].name);
     va_list args;
@@ -136,6 +137,7 @@ sn_status infer_set_list(Infer *call, AttrName name, const int64_t *values, int3
     int32_t old_count;
     int64_t *list = infer_list(call, name, &old_count);
     int32_t begin = (int32_t)(list - attrs->words), shift = count - old_count;
+    SN_ASSERT(count >= 0 && count <= SN_MAX_RANK && old_count <= attrs->count - begin);
     if (attrs->count + shift > ATTR_MOST)
         return infer_refuse(call, SN_ERROR_ARGUMENT, "more than %d attribute words", ATTR_MOST);
     int32_t behind = attrs->count - begin - old_count;
@@ -155,6 +157,7 @@ sn_status infer_axis_of(const Infer *call, int64_t *axis, int32_t rank, int32_t 
                             (long long)*axis, infer_input_name(call, input).text,
                             type_text(infer_input(call, input)).text);
     if (*axis < 0) *axis += limit;
+    SN_ASSERT(*axis >= 0 && *axis < limit);
     return SN_OK;
 }
 
@@ -203,6 +206,7 @@ int64_t type_count(const TensorType *type) {
 }
 
 int64_t sizes_count(const int64_t *sizes, int32_t rank) {
+    SN_ASSERT(rank >= 0 && rank <= SN_MAX_RANK);
     int64_t count = 1;
     bool empty = false;
     for (int32_t i = 0; i < rank; i++) {
@@ -229,6 +233,7 @@ static int64_t plain_count(const Dim *dims, int32_t rank) {
 Dim dims_count(DimTable *table, const Dim *dims, int32_t rank) {
     int64_t plain = plain_count(dims, rank);
     if (plain) return dim_of(plain);
+    SN_ASSERT(rank >= 0 && rank <= SN_MAX_RANK);
     int64_t numbers[SN_MAX_RANK];
     int32_t n_numbers = 0;
     Dim count = dim_of(1);
@@ -270,6 +275,7 @@ sn_status infer_set_dims(Infer *call, const Dim *dims, int32_t rank) {
 
 bool infer_broadcast(Infer *call, const Dim *dims, int32_t rank) {
     TensorType *result = call->result;
+    SN_ASSERT(rank <= SN_MAX_RANK && result->rank <= SN_MAX_RANK);
     if (rank > result->rank) { /* make room in front */
         int32_t extra = rank - result->rank;
         memmove(result->dims + extra, result->dims, result->rank * sizeof *dims);
@@ -293,6 +299,7 @@ sn_status infer_set_same(Infer *call) {
 
 sn_status infer_insert_dim(Infer *call, int64_t axis, Dim size) {
     const TensorType *x = infer_input(call, 0);
+    SN_ASSERT(axis >= 0 && axis <= x->rank);
     Dim dims[SN_MAX_RANK + 1];
     for (int32_t i = 0; i <= x->rank; i++)
         dims[i] = i < axis ? x->dims[i] : i == axis ? size : x->dims[i - 1];

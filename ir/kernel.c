@@ -2,6 +2,7 @@
  * plain structs, filled by the builder (ir/kernel_build.c) or the parser (ir/kernel_parse.c). */
 #include "ir/kernel.h"
 
+#include "base/assert.h"
 #include "ir/kernel_form.h"
 
 #include <math.h>
@@ -89,6 +90,7 @@ uint64_t kstart_bits(KStart start, sn_dtype dtype) {
                                     [KSTART_ONE] = 1.0,
                                     [KSTART_LEAST] = -INFINITY,
                                     [KSTART_LARGEST] = INFINITY};
+    SN_ASSERT(start <= KSTART_LARGEST && !dtype_is_half(dtype));
     if (dtype == SN_BOOL && start == KSTART_LEAST) return 0; /* -inf is not 0, hence true */
     return dtype_bits_from_double(dtype, values[start]);
 }

@@ -148,6 +148,7 @@ enum {
     KPARAM_STRIDES = 11 /* argument a, dimension d: KPARAM_STRIDES + 8 * a + d */
 };
 static inline int32_t kernel_param_word(const Kernel *k, int32_t param) {
+    SN_ASSERT(param >= 0 && param < k->n_params);
     return KPARAM_STRIDES + SN_MAX_RANK * (int32_t)k->args.count + param;
 }
 /* Scratch bytes of a LOCAL argument: of its elements, rounded up to a multiple of ALIGN (a power of
@@ -155,6 +156,7 @@ static inline int32_t kernel_param_word(const Kernel *k, int32_t param) {
  * for sizes that are parameters. */
 enum { KLOCAL_ALIGN = 64, KLOCAL_GAP = 64 };
 static inline int64_t kernel_local_bytes(sn_dtype dtype, int64_t elements) {
+    SN_ASSERT(elements >= 0 && elements <= SIZE_MOST / 2);
     int64_t bytes = elements * (int64_t)sn_dtype_size(dtype);
     return ((bytes + KLOCAL_ALIGN - 1) & ~(int64_t)(KLOCAL_ALIGN - 1)) + KLOCAL_GAP;
 }
@@ -169,10 +171,12 @@ static inline const KAccess *kernel_access(const Kernel *k, uint64_t number) {
     return &k->accesses.data[number];
 }
 static inline const KArg *kernel_access_arg(const Kernel *k, uint64_t number) {
-    return &k->args.data[kernel_access(k, number)->arg];
+    uint32_t arg = kernel_access(k, number)->arg;
+    SN_ASSERT(arg < k->args.count);
+    return &k->args.data[arg];
 }
 static inline const KTerm *kernel_term(const Kernel *k, const KAccess *access, uint32_t term) {
-    SN_ASSERT(term < access->n_terms);
+    SN_ASSERT(term < access->n_terms && access->first_term + term < k->terms.count);
     return &k->terms.data[access->first_term + term];
 }
 

@@ -8,6 +8,7 @@
  *
  * A scope is a stretch of a region inside or outside a loop. Values are visible in the scope where
  * they stand and in those inside it. */
+#include "base/assert.h"
 #include "base/status.h"
 #include "ir/kernel.h"
 #include "ir/kernel_form.h"
@@ -62,6 +63,7 @@ static void fail_use(KBuilder *b, const char *what, uint32_t op) {
 /* ---- regions --------------------------------------------------------------------------------- */
 
 static uint32_t new_scope(KBuilder *b, uint32_t parent) {
+    SN_ASSERT(parent <= b->scopes.count);
     if (!vec_push(&b->scopes, parent)) {
         fail_memory(b);
         return 0;
@@ -128,8 +130,10 @@ static uint32_t append_item(KBuilder *b, uint32_t region, uint32_t index, bool i
         fail_memory(b);
         return NONE;
     }
+    SN_ASSERT(region < b->regions.count);
     uint32_t item = b->items.count - 1;
     Region *r = &b->regions.data[region];
+    SN_ASSERT((r->first == NONE) == (r->last == NONE));
     if (r->last == NONE)
         r->first = item;
     else
@@ -153,11 +157,13 @@ void kb_place(KBuilder *b, uint32_t outer, uint32_t inner) {
 /* True when value `v` may be used at the current point: it stands in this or an enclosing region
  * before the inner code, and no loop that it is in was closed. */
 static bool visible(const KBuilder *b, uint32_t v) {
+    SN_ASSERT(v < b->insts.count);
     const BuildInst *found = &b->insts.data[v];
     uint32_t region = b->current;
     uint32_t placed = NONE;
     while (region != found->region) {
         if (region == PROLOGUE) return false;
+        SN_ASSERT(b->regions.data[region].parent < region); /* so that the walk ends */
         placed = b->regions.data[region].placed;
         region = b->regions.data[region].parent;
     }
@@ -232,6 +238,7 @@ static uint32_t home_region(const KBuilder *b, const KInst *inst) {
 /* Loops open and close scopes of the region that they stand in. */
 static void step_scope(KBuilder *b, uint32_t region, uint32_t op) {
     uint32_t scope = b->regions.data[region].scope;
+    SN_ASSERT(scope < b->scopes.count);
     if (kop_is(op, KFORM_LOOP)) scope = new_scope(b, scope);
     if (kop_is(op, KFORM_END)) scope = b->scopes.data[scope];
     b->regions.data[region].scope = scope;
@@ -270,6 +277,7 @@ static KInst plain_inst(uint32_t op, sn_dtype dtype) {
 }
 
 KValue kb_const(KBuilder *b, sn_dtype dtype, uint64_t bits) {
+    SN_ASSERT((uint32_t)dtype < SN_DTYPE_COUNT);
     KInst inst = plain_inst(OP_CONST, dtype);
     inst.imm = scalar_canonical(dtype, bits);
     return kb_inst(b, inst);
@@ -411,6 +419,7 @@ KValue kb_where_rare(KBuilder *b, KValue condition, KValue x, KValue y) {
 }
 
 KValue kb_cast(KBuilder *b, sn_dtype dtype, KValue x) {
+    SN_ASSERT((uint32_t)dtype < SN_DTYPE_COUNT);
     if (kb_dtype(b, x) == dtype && x < b->insts.count) return x;
     KInst inst = plain_inst(OP_CAST, dtype);
     inst.in[0] = x;
@@ -455,10 +464,10 @@ static void mark(Join *j, KValue value) {
 static sn_status mark_access(Join *j, const KInst *inst) {
     if (inst->imm >= j->kernel->accesses.count)
         return error_set(&j->builder->error, SN_ERROR_INTERNAL, "kernel builder: no such access");
-    const KAccess *access = &j->kernel->accesses.data[inst->imm];
+    const KAccess *access = kernel_access(j->kernel, inst->imm);
     j->accesses[inst->imm] = 0;
     for (uint32_t t = 0; t < access->n_terms; t++)
-        mark(j, j->kernel->terms.data[access->first_term + t].value);
+        mark(j, kernel_term(j->kernel, access, t)->value);
     return SN_OK;
 }
 
@@ -513,7 +522,7 @@ static sn_status join_terms(Join *j, KAccess *access) {
     uint32_t first = j->terms.count;
     if (!vec_reserve(&j->terms, access->n_terms)) return error_memory(&j->builder->error);
     for (uint32_t t = 0; t < access->n_terms; t++) {
-        KTerm term = j->kernel->terms.data[access->first_term + t];
+        KTerm term = *kernel_term(j->kernel, access, t);
         if (renumber(j, &term.value) != SN_OK) return SN_ERROR_INTERNAL;
         j->terms.data[j->terms.count++] = term;
     }
@@ -553,6 +562,7 @@ static sn_status join_insts(Join *j) {
         KInst inst = j->builder->insts.data[value].inst;
         for (uint32_t t = 0; t < 3; t++)
             if (renumber(j, &inst.in[t]) != SN_OK) return SN_ERROR_INTERNAL;
+        SN_ASSERT(n < k->insts.capacity);
         j->numbers[value] = n;
         k->insts.data[n++] = inst;
     }
@@ -561,7 +571,9 @@ static sn_status join_insts(Join *j) {
     k->insts.count = n;
     for (uint32_t i = 0; i < n; i++) {
         KInst *inst = &k->insts.data[i];
-        if (kop_is_access(inst->op)) inst->imm = j->accesses[inst->imm];
+        if (!kop_is_access(inst->op)) continue;
+        inst->imm = j->accesses[inst->imm];
+        SN_ASSERT(inst->imm < k->accesses.count); /* what a live instruction uses was kept */
     }
     return SN_OK;
 }

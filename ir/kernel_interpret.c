@@ -184,7 +184,7 @@ static sn_status run_memory(Machine *m, uint32_t at) {
     }
     char *memory = element(m, inst->imm);
     if (!memory) return SN_ERROR_INTERNAL;
-    sn_dtype dtype = m->kernel->args.data[m->kernel->accesses.data[inst->imm].arg].dtype;
+    sn_dtype dtype = (sn_dtype)kernel_access_arg(m->kernel, inst->imm)->dtype;
     if (kop_is(inst->op, KFORM_LOAD))
         m->values[at] = dtype_load(dtype, memory);
     else if (kop_adds_in_memory(inst->op))
@@ -218,6 +218,7 @@ static void close_reducers(Machine *m, const KLoop *loop) {
 }
 
 static sn_status run_loop(Machine *m, const KLoop *loop) {
+    SN_ASSERT(loop->axis < m->kernel->axes.count && loop->begin < loop->end);
     const KAxis *axis = &m->kernel->axes.data[loop->axis];
     int64_t begin = 0;
     int64_t end = coef_value(m, axis->size);
@@ -244,6 +245,7 @@ static uint64_t eval_prim(const Machine *m, const KInst *inst) {
 
 static void reduce_here(Machine *m, uint32_t at) {
     const KInst *inst = &m->kernel->insts.data[at];
+    SN_ASSERT(m->loops.loop_of[at] < m->loops.n_loops);
     const KLoop *loop = &m->loops.loops[m->loops.loop_of[at]];
     uint32_t number = loop_reduction_number(&m->loops, loop, at);
     Reducer *r = &m->reducers[loop->first_reduction + number];
@@ -310,6 +312,7 @@ static sn_status run_range(Machine *m, uint32_t at, uint32_t end) {
 static void enter_item(Machine *m, int64_t item) {
     const Kernel *k = m->kernel;
     int64_t rank = m->params[KPARAM_RANK];
+    SN_ASSERT(rank >= 0 && rank <= SN_MAX_RANK && m->params[KPARAM_BLOCKS] > 0);
     int64_t point = item / m->params[KPARAM_BLOCKS];
     m->block = item % m->params[KPARAM_BLOCKS];
     for (int64_t d = rank; d-- > 0;) {
@@ -317,6 +320,7 @@ static void enter_item(Machine *m, int64_t item) {
         m->grid[d] = point % size;
         point /= size;
     }
+    SN_ASSERT(point == 0);
     char *local = m->scratch;
     if (m->scratch_bytes) memset(m->scratch, 0xa5, (size_t)m->scratch_bytes);
     for (uint32_t a = 0; a < k->args.count; a++) {
@@ -324,6 +328,7 @@ static void enter_item(Machine *m, int64_t item) {
         if (arg->role == KARG_LOCAL) {
             m->bases[a] = local;
             local += kernel_local_bytes(arg->dtype, coef_value(m, arg->size));
+            SN_ASSERT(local <= m->scratch + m->scratch_bytes);
             continue;
         }
         const int64_t *strides = &m->params[KPARAM_STRIDES + SN_MAX_RANK * a];

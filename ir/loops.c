@@ -17,7 +17,9 @@ static void count_all(const Kernel *k, KLoops *loops) {
 
 static void open_loop(const Kernel *k, KLoops *loops, uint32_t number, uint32_t at,
                       uint32_t parent) {
-    const KInst *inst = &k->insts.data[at];
+    const KInst *inst = kernel_inst(k, at);
+    SN_ASSERT(number < loops->n_loops && inst->imm < k->axes.count);
+    SN_ASSERT(parent == KLOOP_NONE || parent < number);
     loops->loops[number] = (KLoop){.begin = at,
                                    .parent = parent,
                                    .axis = (uint32_t)inst->imm,
@@ -60,9 +62,9 @@ static KReductionKind kind_of(const KInst *inst, sn_dtype dtype) {
 }
 
 static KReduction reduction_of(const Kernel *k, KValue inst, uint32_t loop) {
-    const KInst *i = &k->insts.data[inst];
+    const KInst *i = kernel_inst(k, inst);
     const KOpRow *row = kop_row(i->op);
-    uint8_t dtype = k->insts.data[i->in[0]].dtype;
+    uint8_t dtype = kernel_inst(k, i->in[0])->dtype;
     KReductionKind kind = kind_of(i, (sn_dtype)dtype);
     ReduceOrder order = kind == KREDUCTION_TREE ? (ReduceOrder)i->order : REDUCE_FREE;
     SN_ASSERT(row->merge != KMERGE_NONE && order != REDUCE_BY_POSITION);

@@ -2,6 +2,8 @@
 #ifndef SN_IR_OP_H
 #define SN_IR_OP_H
 
+#include "base/assert.h"
+
 #include <sinter/base.h>
 
 typedef enum OpCode {
@@ -136,6 +138,7 @@ static inline const OpOperands *op_operands(OpCode op) {
 /* The parameter that operand `input` of `n_inputs` is of: an array has what the others leave. */
 static inline int32_t op_operand_param(const OpOperands *operands, int32_t input,
                                        int32_t n_inputs) {
+    SN_ASSERT(input >= 0 && input < n_inputs);
     if (operands->array < 0 || input <= operands->array) return operands->params[input];
     int32_t behind = input - (n_inputs - operands->count);
     return operands->params[behind > operands->array ? behind : operands->array];
@@ -144,9 +147,11 @@ static inline int32_t op_operand_param(const OpOperands *operands, int32_t input
 OpCode op_find(const char *name, size_t length);
 
 static inline bool op_is(OpCode op, OpClass klass) {
+    SN_ASSERT((uint32_t)op < OP_COUNT);
     return op_info[op].klass == klass;
 }
 static inline bool op_has(OpCode op, int flags) {
+    SN_ASSERT((uint32_t)op < OP_COUNT);
     return (op_info[op].flags & flags) == flags;
 }
 

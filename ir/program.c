@@ -1,6 +1,7 @@
 /* The program container, its numbers and its text form; see program.h. */
 #include "ir/program.h"
 
+#include "base/assert.h"
 #include "ir/dtype.h"
 
 void program_init(Program *program) {
@@ -34,12 +35,14 @@ void program_free(Program *program) {
 /* Room for `count` more, and for those of the program as a whole before the first. */
 static bool reserve_numbers(Program *program, uint32_t count) {
     if (!vec_reserve(&program->numbers, count + PROGRAM_NUMBERS)) return false;
+    SN_ASSERT(program->numbers.count == 0 || program->numbers.count >= PROGRAM_NUMBERS);
     while (program->numbers.count < PROGRAM_NUMBERS)
         program->numbers.data[program->numbers.count++] = 0;
     return true;
 }
 
 Place program_zeros(Program *program, int32_t count) {
+    SN_ASSERT(count >= 0);
     if (!reserve_numbers(program, (uint32_t)count)) return PLACE_NONE;
     Place first = program->numbers.count;
     for (int32_t i = 0; i < count; i++) program->numbers.data[program->numbers.count++] = 0;
@@ -58,6 +61,7 @@ Place program_sizes(Program *program, const DimTable *table, const Dim *dims, in
 }
 
 int64_t program_size_word(sn_dtype dtype, int64_t size) {
+    SN_ASSERT((uint32_t)dtype < SN_DTYPE_COUNT);
     if (dtype == SN_I64) return size;
     uint64_t bits = dtype_bits_from_double(dtype, (double)size);
     return (int64_t)(dtype_is_half(dtype) ? dtype_bits_cast(SN_F32, dtype, bits) : bits);
@@ -66,6 +70,7 @@ int64_t program_size_word(sn_dtype dtype, int64_t size) {
 Place program_size_as(Program *program, const DimTable *table, Dim dim, sn_dtype dtype) {
     Place place = program_sizes(program, table, &dim, 1);
     if (place == PLACE_NONE) return place;
+    SN_ASSERT(place < program->numbers.count);
     program->numbers.data[place] = program_size_word(dtype, program->numbers.data[place]);
     if (!dim_is_number(dim)) vec_last(&program->sizes).dtype = (uint8_t)dtype;
     return place;
@@ -75,7 +80,8 @@ Place program_size_as(Program *program, const DimTable *table, Dim dim, sn_dtype
 
 static void print_buffer(const Program *program, const int64_t *numbers, uint32_t i, StrBuf *out) {
     static const char *const kinds[] = {"input", "output", "temp"};
-    const Buffer *b = &program->buffers.data[i];
+    const Buffer *b = program_buffer(program, i);
+    SN_ASSERT(b->kind <= BUFFER_TEMP);
     strbuf_addf(out, "  b%u: %s", i, kinds[b->kind]);
     if (b->kind != BUFFER_TEMP) strbuf_addf(out, " %d", b->number);
     strbuf_addf(out, ", %lld x %s, holds %%%u", (long long)numbers[b->elements],

@@ -7,6 +7,7 @@
 #ifndef SN_IR_PROGRAM_H
 #define SN_IR_PROGRAM_H
 
+#include "base/assert.h"
 #include "ir/graph.h"
 #include "ir/kernel.h"
 
@@ -149,6 +150,20 @@ typedef struct Program {
     int64_t cache_bytes;        /* beyond these, stores that may stream do */
     bool can_fail;              /* a step can record a data error */
 } Program;
+
+/* A buffer and a step by their numbers; one of the numbers by its place. */
+static inline const Buffer *program_buffer(const Program *program, uint32_t number) {
+    SN_ASSERT(number < program->buffers.count);
+    return &program->buffers.data[number];
+}
+static inline const Step *program_step(const Program *program, uint32_t number) {
+    SN_ASSERT(number < program->steps.count);
+    return &program->steps.data[number];
+}
+static inline int64_t program_number(const Program *program, const int64_t *numbers, Place place) {
+    SN_ASSERT(place < program->numbers.count);
+    return numbers[place];
+}
 
 void program_init(Program *program);
 void program_free(Program *program);

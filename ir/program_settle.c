@@ -1,6 +1,7 @@
 /* What follows from the sizes of a program: how a launch is cut into items, which stores bypass the
  * caches, where temporaries lie. None of it can change bits; see program.h. Sizes of a binding may be
  * such that a product or a sum of them is no number any more: those are refused. */
+#include "base/assert.h"
 #include "base/status.h"
 #include "ir/dtype.h"
 #include "ir/program.h"
@@ -52,7 +53,10 @@ static int64_t block_size(const Launch *launch, int64_t points, int64_t b_size, 
 }
 
 static void cut_launch(Settle *s, const Launch *launch) {
+    SN_ASSERT(launch->params < s->program->numbers.count);
+    SN_ASSERT(launch->b_param < (int32_t)launch->n_params);
     int64_t *words = s->numbers + launch->params;
+    SN_ASSERT(words[KPARAM_RANK] >= 0 && words[KPARAM_RANK] <= SN_MAX_RANK);
     int64_t b_size = launch->b_param < 0 ? 1 : words[launch->b_param], points = 1;
     for (int64_t i = 0; i < words[KPARAM_RANK]; i++)
         points = times(s, points, words[KPARAM_SIZES + i]);
@@ -64,7 +68,7 @@ static void cut_launch(Settle *s, const Launch *launch) {
 }
 
 static int64_t scratch_of(Settle *s, const Launch *launch) {
-    int64_t bytes = 0, elements = s->numbers[launch->k];
+    int64_t bytes = 0, elements = program_number(s->program, s->numbers, launch->k);
     for (uint32_t i = 0; i < launch->kernel.args.count; i++) {
         const KArg *arg = &launch->kernel.args.data[i];
         if (arg->role != KARG_LOCAL) continue;
@@ -79,7 +83,8 @@ static void settle_launches(Settle *s) {
     const Program *program = s->program;
     int64_t *numbers = s->numbers, most = 0;
     for (uint32_t i = 0; i < program->steps.count; i++) {
-        const Step *step = &program->steps.data[i];
+        const Step *step = program_step(program, i);
+        SN_ASSERT(step->costs + STEP_COSTS <= program->numbers.count);
         const int64_t *costs = numbers + step->costs;
         if (step->kind != STEP_KERNEL) continue;
         cut_launch(s, &step->launch);
@@ -95,7 +100,9 @@ static void settle_launches(Settle *s) {
 /* ---- memory -------------------------------------------------------------------------------------- */
 
 static int64_t buffer_bytes(Settle *s, const Buffer *buffer) {
-    return times(s, s->numbers[buffer->elements], (int64_t)sn_dtype_size((sn_dtype)buffer->dtype));
+    int64_t elements = program_number(s->program, s->numbers, buffer->elements);
+    SN_ASSERT(elements >= 0 && buffer->dtype < SN_DTYPE_COUNT);
+    return times(s, elements, (int64_t)sn_dtype_size((sn_dtype)buffer->dtype));
 }
 
 /* The same with room behind it, up to a multiple of the alignment. */
@@ -124,6 +131,7 @@ static int by_size(const void *a, const void *b) {
  * it joins them. */
 static void place(Temporary *placed, uint32_t count, Temporary *one) {
     int64_t size = one->end - one->offset, offset = 0;
+    SN_ASSERT(size > 0 && size % BUFFER_ALIGN == 0);
     uint32_t at = 0;
     for (uint32_t i = 0; i < count && placed[i].offset < offset + size; i++)
         if (placed[i].first <= one->last && one->first <= placed[i].last && placed[i].end > offset)
@@ -141,6 +149,7 @@ static uint32_t list_temporaries(Settle *s, Temporary *temps) {
     for (uint32_t i = 0; i < s->program->buffers.count; i++) {
         const Buffer *buffer = &s->program->buffers.data[i];
         if (buffer->kind != BUFFER_TEMP) continue;
+        SN_ASSERT(buffer->first_step <= buffer->last_step);
         int64_t bytes = room_of(s, buffer);
         all = plus(s, all, bytes);
         temps[count++] = (Temporary){0, bytes, buffer->first_step, buffer->last_step, i};
@@ -189,10 +198,12 @@ sn_status program_bind(const Program *program, const int64_t *values, const uint
     memcpy(numbers, program->numbers.data, sizeof *numbers * program->numbers.count);
     for (uint32_t i = 0; i < program->sizes.count; i++) {
         const ProgramSize *s = &program->sizes.data[i];
+        SN_ASSERT(s->place < program->numbers.count);
         numbers[s->place] = program_size_word((sn_dtype)s->dtype, dim_value(values, s->dim));
     }
     for (uint32_t i = 0; i < program->scalars.count; i++) {
         const ProgramScalar *s = &program->scalars.data[i];
+        SN_ASSERT(s->place < program->numbers.count && scalars);
         sn_dtype dtype = (sn_dtype)s->dtype;
         uint64_t bits = scalars[s->scalar];
         if (s->real) bits = dtype_bits_cast(dtype, SN_F64, bits);

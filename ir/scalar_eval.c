@@ -1,6 +1,7 @@
 /* The value of every scalar primitive on constants, bit for bit what the back ends compute: used by
  * constant folding and by the kernel interpreter. A primitive is a row of functions by type class;
  * must be compiled without contraction (-ffp-contract=off). NaN payloads are unspecified. */
+#include "base/assert.h"
 #include "ir/kernel.h"
 #include "ir/kernel_form.h"
 
@@ -195,6 +196,8 @@ static int compare(sn_dtype dtype, uint64_t x, uint64_t y) {
 /* Not inlined: no arithmetic may move to where the mode is still the program's. */
 __attribute__((noinline)) static uint64_t evaluate(OpCode op, sn_dtype dtype, sn_dtype in_dtype,
                                                    const uint64_t in[3]) {
+    SN_ASSERT((uint32_t)op < OP_COUNT && (uint32_t)dtype < SN_DTYPE_COUNT);
+    SN_ASSERT((uint32_t)in_dtype < SN_DTYPE_COUNT);
     const EvalRow *row = &rows[op];
     uint64_t value = 0;
     bool of_bits = row->bits && (dtype_is_float(dtype) || !row->floats_only);

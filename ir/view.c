@@ -195,6 +195,7 @@ static sn_status normalise_index(const Infer *call, Dim *index, Dim size, int64_
         return infer_refuse_types(call, SN_ERROR_INDEX, "index %lld is out of range for axis %lld",
                                   (long long)index->word, (long long)axis);
     if (index->word < 0) index->word += size.word;
+    SN_ASSERT(index->word >= 0 && index->word < size.word);
     return SN_OK;
 }
 
@@ -218,6 +219,7 @@ static sn_status shape_flip(Infer *call) {
 
 /* Elements (i, i + offset), or (i - offset, i) for a negative offset. */
 static Dim diagonal_length(DimTable *table, Dim size0, Dim size1, int64_t offset) {
+    SN_ASSERT(number_is_dim(offset));
     if (offset < 0)
         size0 = dim_add(table, size0, dim_of(offset));
     else
@@ -263,6 +265,7 @@ static sn_status normalise_start(const Infer *call, Dim *start, Dim length, Dim 
         return infer_refuse_types(call, SN_ERROR_INDEX, "%lld elements from %lld leave axis %lld",
                                   (long long)length.word, (long long)start->word, (long long)axis);
     start->word = first;
+    SN_ASSERT(first >= 0 && length.word >= 0 && first + length.word <= size.word);
     return SN_OK;
 }
 
