@@ -112,15 +112,11 @@ static NodeId in_base_order(const ViewWrite *w, NodeId value) {
     return emit1(w, OP_PERMUTE, value, &attrs);
 }
 
-/* Only axes of size 1 come or go, or change places. */
+/* Only axes of size 1 come or go, or axes change places. */
 static NodeId write_whole(const ViewWrite *w, NodeId value) {
     TensorType base = node_type(w->graph, w->base);
-    value = in_base_order(w, value);
-    if (value == NODE_NONE) return value;
-    TensorType type = node_type(w->graph, value);
-    bool same =
-        type.rank == base.rank && memcmp(type.dims, base.dims, sizeof *base.dims * base.rank) == 0;
-    return same ? value : reshape_to(w, value, base.dims, base.rank);
+    NodeId ordered = in_base_order(w, value);
+    return ordered == value ? reshape_to(w, value, base.dims, base.rank) : ordered;
 }
 
 static NodeId put_slice(const ViewWrite *w, NodeId value) {
