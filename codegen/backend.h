@@ -8,7 +8,7 @@
 #include "ir/kernel.h"
 #include "ir/target.h"
 
-enum { BACKEND_ABI = 1 };
+enum { BACKEND_ABI = 2 };
 
 /* Machine code that needs no relocation and no outside symbol: map it, jump to bytes + entry. */
 typedef struct CodeBlob {
@@ -29,7 +29,7 @@ typedef struct Schedule {
 
 typedef struct Backend {
     uint32_t abi;     /* BACKEND_ABI */
-    const char *name; /* "cpu" or "cuda" */
+    const char *name; /* "cpu" or "cuda": see target_backend */
     /* Version of the compiler behind it, "llvm-19.1.7": part of cache keys. */
     const char *(*version)(void);
     /* Compiles a verified kernel. `name` is the symbol (the kernel's hash). Thread-safe. */

@@ -1,4 +1,4 @@
-/* Detection of the machine that code is generated for: feature bits and cache sizes, read once.
+/* Detection of the machine that code is generated for by default: feature bits and cache sizes, read once.
  * Decisions rest on feature bits alone, never on a processor's name. */
 #include "ir/target.h"
 
@@ -18,8 +18,13 @@ static const char *const isa_names[ISA_COUNT] = {
     [ISA_AVX512] = "avx512",
 };
 
-const char *target_name(const Target *target) {
-    return isa_names[target->isa];
+const char *target_isa_name(TargetIsa isa) {
+    return isa_names[isa];
+}
+
+const char *target_backend(const Target *target) {
+    static const char *const backends[] = {[TARGET_CPU] = "cpu", [TARGET_CUDA] = "cuda"};
+    return backends[target->kind];
 }
 
 #if defined(__x86_64__)
@@ -133,7 +138,8 @@ static void detect_host(void) {
     for (int i = ISA_NONE; i < (int)isa; i++)
         if (strcmp(wanted, isa_names[i]) == 0) isa = (TargetIsa)i;
     int64_t shared = shared_cache_bytes();
-    host = (Target){
+    host.kind = TARGET_CPU;
+    host.cpu = (CpuTarget){
         .isa = isa,
         .vector_bits = isa == ISA_AVX512 ? 512 : 256,
         .l1_bytes = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32 << 10),
@@ -149,7 +155,12 @@ const Target *target_host(void) {
 
 Target target_for(TargetIsa isa) {
     Target target = *target_host();
-    target.isa = isa;
-    target.vector_bits = isa == ISA_AVX512 ? 512 : 256;
+    target.cpu.isa = isa;
+    target.cpu.vector_bits = isa == ISA_AVX512 ? 512 : 256;
     return target;
+}
+
+const Target *target_cuda(void) {
+    static const Target target = {.kind = TARGET_CUDA, .cuda = {.sm = 90}};
+    return &target;
 }

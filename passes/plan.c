@@ -2,6 +2,7 @@
  * the memory of a value that nobody reads any more (which is how writes to inputs reach the
  * inputs); what is left shares one temporary block by lifetime (ir/program_settle.c), so that the
  * peak is known before the run. */
+#include "base/assert.h"
 #include "base/status.h"
 #include "ir/dtype.h"
 #include "ir/update.h"
@@ -467,7 +468,8 @@ static sn_status plan_all(Planner *p) {
 sn_status pass_plan(PassContext *context) {
     uint32_t count = context->graph.nodes.count;
     context->program->threads = context->threads;
-    context->program->cache_bytes = context->target->l3_bytes;
+    SN_ASSERT(context->target->kind == TARGET_CPU);
+    context->program->cache_bytes = context->target->cpu.l3_bytes;
     Planner p = {.context = context,
                  .space = {.table = context->graph.table},
                  .graph = &context->graph,

@@ -39,9 +39,8 @@ Schedule schedule_from_word(uint64_t word) {
 bool cache_key_make(const char *text, size_t text_bytes, TargetIsa isa, const Schedule *schedule,
                     CacheKey *key) {
     StrBuf hashed = {0};
-    Target target = {.isa = isa};
     uint64_t word = schedule_word(schedule);
-    strbuf_addf(&hashed, "format %d target %s schedule %llu\n", CACHE_FORMAT, target_name(&target),
+    strbuf_addf(&hashed, "format %d target %s schedule %llu\n", CACHE_FORMAT, target_isa_name(isa),
                 (unsigned long long)word);
     strbuf_add_bytes(&hashed, text, text_bytes);
     bool ok = !hashed.failed;

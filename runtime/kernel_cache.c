@@ -189,10 +189,10 @@ static sn_status compile(const Kernel *kernel, const Target *target, const Sched
                          Hash128 hash, CacheCode *code, sn_error *error) {
     CodeBlob blob = {0};
     char name[CACHE_NAME_LENGTH];
-    if (target->isa == ISA_NONE)
+    if (target->kind == TARGET_CPU && target->cpu.isa == ISA_NONE)
         return error_set(error, SN_ERROR_UNSUPPORTED,
                          "compiling needs a processor with AVX2 and FMA (x86-64-v3)");
-    const Backend *backend = backend_load("cpu", error);
+    const Backend *backend = backend_load(target_backend(target), error);
     if (!backend) return SN_ERROR_UNSUPPORTED;
     cache_key_name(hash, name);
     int64_t start = clock_ns();
@@ -340,7 +340,7 @@ static sn_status get(const Kernel *kernel, const Schedule *schedule, const Loade
     Record *record;
     bool mine = false;
     char *text = kernel_text(kernel, &length);
-    if (!text || !cache_key_make(text, length, target_host()->isa, schedule, &key)) {
+    if (!text || !cache_key_make(text, length, target_host()->cpu.isa, schedule, &key)) {
         mem_free(text);
         return error_memory(error);
     }

@@ -190,11 +190,11 @@ static void add_program(Run *run, const Program *program) {
 
 static sn_status run_passes(const Graph *graph, const PassRun *how, Run *run, Program *program,
                             sn_error *error) {
-    static const Target target = {.isa = ISA_AVX2,
-                                  .vector_bits = 256,
-                                  .l1_bytes = 32 << 10,
-                                  .l2_bytes = 1 << 20,
-                                  .l3_bytes = 8 << 20};
+    static const Target target = {.cpu = {.isa = ISA_AVX2,
+                                          .vector_bits = 256,
+                                          .l1_bytes = 32 << 10,
+                                          .l2_bytes = 1 << 20,
+                                          .l3_bytes = 8 << 20}};
     PipelineOptions options = {.target = &target,
                                .threads = how->threads ? how->threads : 1,
                                .explain = true,

@@ -135,7 +135,7 @@ static void check_middles(const char *wide, const char *narrow) {
     fill_middles(values, COUNT);
     case_param(&c, 0, COUNT);
     assert_int_equal(kernel_interpret(&c.kernel, expect, c.words, 0, 1, &word, NULL), SN_OK);
-    for (TargetIsa isa = ISA_AVX2; isa <= target_host()->isa; isa++) {
+    for (TargetIsa isa = ISA_AVX2; isa <= target_host()->cpu.isa; isa++) {
         memset(got, 0, sizeof got);
         case_execute(&c, isa, args, &word);
         assert_memory_equal(got, want, sizeof got);

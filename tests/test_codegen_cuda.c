@@ -44,7 +44,7 @@ static char *print(const Kernel *kernel, const char *name, bool stream, BackendS
     Schedule schedule = {.stream_stores = stream};
     StrBuf out = {0};
     sn_error error = {0};
-    if (backend->print(kernel, NULL, &schedule, name, stage, &out, &error) != SN_OK)
+    if (backend->print(kernel, target_cuda(), &schedule, name, stage, &out, &error) != SN_OK)
         fail_msg("%s: %s", name, error.text);
     return strbuf_take(&out);
 }
@@ -572,7 +572,7 @@ static void every_kernel_becomes_a_cubin(void **state) {
         Schedule schedule = {.stream_stores = i % 2 == 1};
         CodeBlob blob = {0};
         sn_error error = {0};
-        if (backend->compile(&programs[i].kernel, NULL, &schedule, programs[i].name, &blob,
+        if (backend->compile(&programs[i].kernel, target_cuda(), &schedule, programs[i].name, &blob,
                              &error) != SN_OK)
             fail_msg("%s: %s\n%s", programs[i].name, error.text, programs[i].source);
         assert_true(blob.size > 0 && blob.size % 64 == 0 && blob.entry == 0);
@@ -599,6 +599,23 @@ static void assembly_is_ptx_without_contraction(void **state) {
     mem_free(ptx);
 }
 
+static void the_target_says_for_which_architecture(void **state) {
+    (void)state;
+    if (!has_nvrtc()) {
+        print_message("skipped: libnvrtc cannot be loaded\n");
+        return;
+    }
+    const Target target = {.kind = TARGET_CUDA, .cuda = {.sm = 80}};
+    Schedule schedule = {0};
+    StrBuf ptx = {0};
+    sn_error error = {0};
+    assert_int_equal(backend->print(&programs[CUDA_POINTWISE].kernel, &target, &schedule,
+                                    "pointwise", STAGE_ASSEMBLY, &ptx, &error),
+                     SN_OK);
+    assert_has(strbuf_text(&ptx), ".target sm_80");
+    strbuf_free(&ptx);
+}
+
 static void without_nvrtc_compiling_is_unsupported(void **state) {
     (void)state;
     if (has_nvrtc()) {
@@ -610,7 +627,7 @@ static void without_nvrtc_compiling_is_unsupported(void **state) {
     CodeBlob blob = {0};
     sn_error error = {0};
     assert_int_equal(
-        backend->compile(&programs[0].kernel, NULL, &schedule, "kernel", &blob, &error),
+        backend->compile(&programs[0].kernel, target_cuda(), &schedule, "kernel", &blob, &error),
         SN_ERROR_UNSUPPORTED);
     assert_has(error.text, "libnvrtc");
     assert_null(blob.bytes);
@@ -812,6 +829,7 @@ int main(void) {
         cmocka_unit_test(printing_is_deterministic),
         cmocka_unit_test(every_kernel_becomes_a_cubin),
         cmocka_unit_test(assembly_is_ptx_without_contraction),
+        cmocka_unit_test(the_target_says_for_which_architecture),
         cmocka_unit_test(without_nvrtc_compiling_is_unsupported),
         cmocka_unit_test(primitives_compute_the_evaluators_bits),
         cmocka_unit_test(maps_run_over_grids_and_blocks),

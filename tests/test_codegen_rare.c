@@ -194,7 +194,7 @@ static void check_function(OpCode op, sn_dtype dtype, bool vector) {
         uint64_t word = UINT64_MAX;
         fill_arguments(&c, dtype, COUNT, far, x);
         assert_int_equal(kernel_interpret(&c.kernel, expect, c.words, 0, 1, &word, NULL), SN_OK);
-        for (TargetIsa isa = ISA_AVX2; isa <= target_host()->isa; isa++) {
+        for (TargetIsa isa = ISA_AVX2; isa <= target_host()->cpu.isa; isa++) {
             case_execute(&c, isa, args, &word);
             for (size_t i = 0; i < COUNT; i++)
                 if (!case_same(dtype, want + i * size, got + i * size))

@@ -117,14 +117,15 @@ static sn_status compilation_open(Compilation *c, const Kernel *kernel, const Ta
                                   const Schedule *schedule, const char *name, sn_error *error) {
     Emit *e = &c->emit;
     *c = (Compilation){0};
-    if (target->isa != ISA_AVX2 && target->isa != ISA_AVX512)
+    SN_ASSERT(target->kind == TARGET_CPU);
+    if (target->cpu.isa != ISA_AVX2 && target->cpu.isa != ISA_AVX512)
         return error_set(error, SN_ERROR_UNSUPPORTED,
                          "the CPU code generator needs AVX2 and FMA (x86-64-v3)");
-    c->isa = target->isa;
+    c->isa = target->cpu.isa;
     c->machine = machine_take(c->isa, error);
     if (!c->machine) return SN_ERROR_UNSUPPORTED;
     e->kernel = kernel;
-    e->target = target;
+    e->target = &target->cpu;
     e->schedule = schedule;
     e->error = error;
     e->context = LLVMContextCreate();

@@ -101,7 +101,7 @@ typedef struct Frame {
 
 typedef struct Emit {
     const Kernel *kernel;     /* the input */
-    const Target *target;     /* instruction set */
+    const CpuTarget *target;  /* instruction set */
     const Schedule *schedule; /* choices of the launcher */
     KLoops loops;             /* its loops and reductions */
     KSpread *spread;          /* by instruction: how it differs between lanes */

@@ -18,11 +18,13 @@ static sn_status print_source(const Kernel *kernel, const Schedule *schedule, co
     return status;
 }
 
-static sn_status compile_to(const Kernel *kernel, const Schedule *schedule, const char *name,
-                            NvrtcForm form, StrBuf *out, sn_error *error) {
+static sn_status compile_to(const Kernel *kernel, const Target *target, const Schedule *schedule,
+                            const char *name, NvrtcForm form, StrBuf *out, sn_error *error) {
     StrBuf source = {0};
+    SN_ASSERT(target->kind == TARGET_CUDA);
     sn_status status = print_source(kernel, schedule, name, &source, error);
-    if (status == SN_OK) status = nvrtc_compile(strbuf_text(&source), name, form, out, error);
+    if (status == SN_OK)
+        status = nvrtc_compile(strbuf_text(&source), name, target->cuda.sm, form, out, error);
     strbuf_free(&source);
     return status;
 }
@@ -30,9 +32,8 @@ static sn_status compile_to(const Kernel *kernel, const Schedule *schedule, cons
 static sn_status cuda_compile(const Kernel *kernel, const Target *target, const Schedule *schedule,
                               const char *name, CodeBlob *blob, sn_error *error) {
     StrBuf cubin = {0};
-    (void)target; /* describes a CPU */
     *blob = (CodeBlob){0};
-    sn_status status = compile_to(kernel, schedule, name, NVRTC_CUBIN, &cubin, error);
+    sn_status status = compile_to(kernel, target, schedule, name, NVRTC_CUBIN, &cubin, error);
     if (status == SN_OK) {
         size_t size = (cubin.length + BLOB_ALIGNMENT - 1) / BLOB_ALIGNMENT * BLOB_ALIGNMENT;
         blob->bytes = mem_calloc(1, size);
@@ -49,9 +50,8 @@ static sn_status cuda_compile(const Kernel *kernel, const Target *target, const 
 
 static sn_status cuda_print(const Kernel *kernel, const Target *target, const Schedule *schedule,
                             const char *name, BackendStage stage, StrBuf *out, sn_error *error) {
-    (void)target;
     if (stage == STAGE_SOURCE) return print_source(kernel, schedule, name, out, error);
-    return compile_to(kernel, schedule, name, NVRTC_PTX, out, error);
+    return compile_to(kernel, target, schedule, name, NVRTC_PTX, out, error);
 }
 
 static void cuda_release(CodeBlob *blob) {

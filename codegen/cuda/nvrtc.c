@@ -108,18 +108,19 @@ static sn_status append_result(Program *program, NvrtcForm form, StrBuf *out, sn
     return out->failed ? error_memory(error) : SN_OK;
 }
 
-sn_status nvrtc_compile(const char *source, const char *name, NvrtcForm form, StrBuf *out,
-                        sn_error *error) {
+sn_status nvrtc_compile(const char *source, const char *name, int32_t sm, NvrtcForm form,
+                        StrBuf *out, sn_error *error) {
+    char file[128], architecture[64];
     /* No contraction, no flushing of subnormals, IEEE division and square root. */
-    static const char *const options[] = {"--gpu-architecture=sm_90", "--fmad=false", "--ftz=false",
-                                          "--prec-div=true", "--prec-sqrt=true"};
+    const char *const options[] = {architecture, "--fmad=false", "--ftz=false", "--prec-div=true",
+                                   "--prec-sqrt=true"};
     Program *program = NULL;
-    char file[128];
     pthread_once(&once, load);
     if (!loaded)
         return error_set(error, SN_ERROR_UNSUPPORTED,
                          "CUDA kernels are compiled by NVRTC, but no libnvrtc.so can be loaded");
     snprintf(file, sizeof file, "%s.cu", name);
+    snprintf(architecture, sizeof architecture, "--gpu-architecture=sm_%d", (int)sm);
     int result = nvrtc.create(&program, source, file, 0, NULL, NULL);
     if (result != 0)
         return error_set(error, SN_ERROR_COMPILE, "NVRTC: %s", nvrtc.error_text(result));

@@ -14,9 +14,10 @@ typedef enum NvrtcForm {
 
 /* "nvrtc-13.0", or "nvrtc-none" where there is none. Static storage. */
 const char *nvrtc_version(void);
-/* Compiles `source`, called `name` in messages, and appends the result to `out`. Thread-safe.
+/* Compiles `source`, called `name` in messages, for architecture sm_`sm` and appends the result to
+ * `out`. Thread-safe.
  * SN_ERROR_UNSUPPORTED without NVRTC, SN_ERROR_COMPILE with its log when it refuses the source. */
-sn_status nvrtc_compile(const char *source, const char *name, NvrtcForm form, StrBuf *out,
-                        sn_error *error);
+sn_status nvrtc_compile(const char *source, const char *name, int32_t sm, NvrtcForm form,
+                        StrBuf *out, sn_error *error);
 
 #endif

@@ -79,9 +79,9 @@ static sn_status run_pipeline(const Graph *graph, bool fast, StageDump *dump, Pr
     return pipeline_run(graph, &options, program, error);
 }
 
-static sn_status print_code(const Program *program, const char *backend, BackendStage stage,
+static sn_status print_code(const Program *program, const Target *target, BackendStage stage,
                             StrBuf *out, sn_error *error) {
-    const Backend *b = backend_load(backend, error);
+    const Backend *b = backend_load(target_backend(target), error);
     if (!b) return error->status;
     for (uint32_t i = 0; i < program->steps.count; i++) {
         const Step *step = &program->steps.data[i];
@@ -91,7 +91,7 @@ static sn_status print_code(const Program *program, const char *backend, Backend
         snprintf(name, sizeof name, "kernel_%u", i);
         strbuf_addf(out, "; kernel %u: %s\n", i, step->label);
         sn_status status =
-            b->print(&step->launch.kernel, target_host(), &schedule, name, stage, out, error);
+            b->print(&step->launch.kernel, target, &schedule, name, stage, out, error);
         if (status != SN_OK) return status;
         strbuf_add_char(out, '\n');
     }
@@ -107,16 +107,16 @@ static void print_kernels(const Program *program, StrBuf *out) {
     }
 }
 
-/* Stages of code: (name, backend, stage). */
+/* Stages of code: (name, what it is for, stage). */
 static const struct CodeStage {
     const char *name;
-    const char *backend;
+    const Target *(*target)(void);
     BackendStage stage;
 } code_stages[] = {
-    {"llvm", "cpu", STAGE_SOURCE},
-    {"asm", "cpu", STAGE_ASSEMBLY},
-    {"cuda", "cuda", STAGE_SOURCE},
-    {"ptx", "cuda", STAGE_ASSEMBLY},
+    {"llvm", target_host, STAGE_SOURCE},
+    {"asm", target_host, STAGE_ASSEMBLY},
+    {"cuda", target_cuda, STAGE_SOURCE},
+    {"ptx", target_cuda, STAGE_ASSEMBLY},
 };
 
 static const char stage_names[] =
@@ -146,7 +146,7 @@ sn_status dump_stage(const Graph *graph, bool fast, const char *stage, StrBuf *o
     }
     for (size_t i = 0; status == SN_OK && i < sizeof code_stages / sizeof code_stages[0]; i++) {
         if (strcmp(stage, code_stages[i].name) != 0) continue;
-        status = print_code(&program, code_stages[i].backend, code_stages[i].stage, out, error);
+        status = print_code(&program, code_stages[i].target(), code_stages[i].stage, out, error);
         known = true;
     }
     program_free(&program);
