@@ -19,6 +19,12 @@ static const Node *operand(const FoldCase *c, int32_t i) {
     return graph_node(c->graph, c->inputs[i]);
 }
 
+/* Operand 0, where the op that made it is the op itself; NULL where it is another. */
+static const Node *made_alike(const FoldCase *c) {
+    const Node *inner = operand(c, 0);
+    return inner->op == c->op ? inner : NULL;
+}
+
 static bool same_dims(const TensorType *a, const TensorType *b) {
     return a->rank == b->rank && memcmp(a->dims, b->dims, sizeof a->dims[0] * a->rank) == 0;
 }
@@ -34,7 +40,7 @@ static NodeId keep(const FoldCase *c, int32_t i) {
 /* Bits of operand i when it is a constant that is not hoisted. */
 static bool constant(const FoldCase *c, int32_t i, uint64_t *bits) {
     const Node *node = operand(c, i);
-    if (node->op != OP_CONST) return false;
+    if (!node_is_const(node)) return false;
     GraphConst constant = node_const(c->graph, node);
     *bits = (uint64_t)constant.word;
     return constant.kind == CONST_LITERAL;
@@ -50,10 +56,15 @@ static bool number(const FoldCase *c, int32_t i, double *value) {
 
 /* ---- constants ------------------------------------------------------------------------------ */
 
+/* Does it convert to a dtype that it is told? */
+static bool converts(const FoldCase *c) {
+    return op_has_attr(c->op, ATTR_DTYPE);
+}
+
 /* Half types are evaluated in f32 and rounded at the end, as everywhere. */
 static uint64_t evaluate(const FoldCase *c, uint64_t bits[3]) {
     sn_dtype from = (sn_dtype)c->types[0].dtype, to = (sn_dtype)c->result->dtype;
-    if (c->op == OP_CAST) return scalar_eval(OP_CAST, to, from, bits);
+    if (converts(c)) return scalar_eval(c->op, to, from, bits);
     sn_dtype in = dtype_compute(from);
     for (int32_t i = 0; i < c->n_inputs; i++) bits[i] = dtype_bits_cast(in, from, bits[i]);
     uint64_t value = scalar_eval(c->op, dtype_compute(to), in, bits);
@@ -70,9 +81,9 @@ static NodeId fold_constants(const FoldCase *c) {
     if (!(row->inputs >> dtype_compute(dtype) & 1)) return NODE_NONE;
     for (int32_t i = 0; i < c->n_inputs; i++) {
         if (!constant(c, i, &bits[i]) || c->types[i].dtype != dtype) return NODE_NONE;
-        if (c->op != OP_CAST && c->types[i].strength == STRENGTH_WEAK) return NODE_NONE;
+        if (!converts(c) && c->types[i].strength == STRENGTH_WEAK) return NODE_NONE;
     }
-    if (op_info[c->op].dtype_rule != DTYPE_BOOL && c->op != OP_CAST && c->result->dtype != dtype)
+    if (op_info[c->op].dtype_rule != DTYPE_BOOL && !converts(c) && c->result->dtype != dtype)
         return NODE_NONE;
     return graph_const(c->graph, (sn_dtype)c->result->dtype, evaluate(c, bits), false, false,
                        c->site, NULL);
@@ -108,8 +119,8 @@ static bool cast_is_exact(sn_dtype from, sn_dtype to) {
  * float. */
 static NodeId fold_cast(const FoldCase *c) {
     NodeId same = keep(c, 0);
-    const Node *inner = operand(c, 0);
-    if (same != NODE_NONE || inner->op != OP_CAST) return same;
+    const Node *inner = made_alike(c);
+    if (same != NODE_NONE || !inner) return same;
     NodeId x = node_inputs(c->graph, inner)[0];
     sn_dtype from = (sn_dtype)graph_node(c->graph, x)->dtype;
     sn_dtype middle = (sn_dtype)inner->dtype, to = (sn_dtype)c->result->dtype;
@@ -121,8 +132,8 @@ static NodeId fold_cast(const FoldCase *c) {
 }
 
 static NodeId fold_neg(const FoldCase *c) {
-    const Node *inner = operand(c, 0);
-    if (inner->op != OP_NEG) return NODE_NONE;
+    const Node *inner = made_alike(c);
+    if (!inner) return NODE_NONE;
     NodeId x = node_inputs(c->graph, inner)[0];
     return node_type(c->graph, x).strength == STRENGTH_WEAK ? NODE_NONE : x;
 }
@@ -174,8 +185,8 @@ static NodeId fold_same_dims(const FoldCase *c) {
 
 static NodeId fold_reshape(const FoldCase *c) {
     NodeId same = keep(c, 0);
-    const Node *inner = operand(c, 0);
-    if (same != NODE_NONE || inner->op != OP_RESHAPE) return same;
+    const Node *inner = made_alike(c);
+    if (same != NODE_NONE || !inner) return same;
     NodeId x = node_inputs(c->graph, inner)[0];
     return graph_emit(c->graph, OP_RESHAPE, &x, 1, c->attrs, c->site, NULL);
 }
@@ -188,8 +199,8 @@ static AttrView attrs_of(const FoldCase *c) {
 static NodeId fold_permute(const FoldCase *c) {
     int32_t rank, again;
     const int64_t *axes = attr_list(attrs_of(c), ATTR_AXES, &rank), *before = NULL;
-    const Node *inner = operand(c, 0);
-    if (inner->op == OP_PERMUTE) before = attr_list(node_attrs(c->graph, inner), ATTR_AXES, &again);
+    const Node *inner = made_alike(c);
+    if (inner) before = attr_list(node_attrs(c->graph, inner), ATTR_AXES, &again);
     int64_t total[SN_MAX_RANK];
     bool identity = true;
     for (int32_t i = 0; i < rank; i++) {
@@ -242,8 +253,8 @@ static NodeId fold_slice(const FoldCase *c) {
     const Dim *dims = c->result->dims;
     Slice s = slice_of(attr_view(OP_SLICE, c->attrs));
     NodeId same = slice_is_whole(&s, dims) ? keep(c, 0) : NODE_NONE;
-    const Node *inner = operand(c, 0);
-    if (same != NODE_NONE || inner->op != OP_SLICE) return same;
+    const Node *inner = made_alike(c);
+    if (same != NODE_NONE || !inner) return same;
     Slice outer = slice_of(node_attrs(c->graph, inner));
     NodeId x = node_inputs(c->graph, inner)[0];
     slice_within(c->graph->table, &outer, dims, &s);

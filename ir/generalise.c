@@ -437,8 +437,8 @@ static bool general_range(Generaliser *m, NodeId id, const Values *starts) {
 
 static bool general_node(Generaliser *m, NodeId id) {
     const Node *node = graph_node(&m->g->recorded, id);
-    if (node->op == OP_INPUT) return general_input(m, id);
-    if (node->op == OP_CONST) return general_const(m, id);
+    if (node_is_input(node)) return general_input(m, id);
+    if (node_is_const(node)) return general_const(m, id);
     Values starts = {{0}};
     if (is_index_range(m->g, node, &starts)) return general_range(m, id, &starts);
     return general_op(m, id);

@@ -262,10 +262,10 @@ static sn_status operands_fill(Operands *operands, const Graph *graph, OpCode op
     return SN_OK;
 }
 
-/* Inputs and constants carry a dtype that is no attribute; kernel ops are not for graphs. */
+/* Inputs and constants carry a type that is no attribute; kernel ops are not for graphs. */
 static sn_status check_op(OpCode op, const AttrList *attrs, sn_error *error) {
     if ((uint32_t)op >= OP_COUNT) return error_set(error, SN_ERROR_ARGUMENT, "no such op");
-    if (op == OP_INPUT || op == OP_CONST || op_is(op, CLASS_KERNEL))
+    if (op_is_given_type(op) || op_is(op, CLASS_KERNEL))
         return error_set(error, SN_ERROR_ARGUMENT, "%s: not an op that graph_emit makes",
                          op_info[op].name);
     if (attrs && (attrs->count < 0 || attrs->count > ATTR_MOST))
@@ -416,7 +416,7 @@ void node_type_to(const Graph *graph, NodeId id, TensorType *type) {
     type->rank = node->rank;
     type->strength = STRENGTH_FULL;
     if (node->rank == 0) {
-        bool weak = node->op == OP_CONST && attr_bool(node_attrs(graph, node), ATTR_WEAK);
+        bool weak = node_is_const(node) && attr_bool(node_attrs(graph, node), ATTR_WEAK);
         type->strength = weak ? STRENGTH_WEAK : STRENGTH_ZERO_DIM;
     }
     const Dim *dims = node_dims(graph, node);

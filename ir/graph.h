@@ -124,6 +124,17 @@ static inline const Node *graph_node(const Graph *g, NodeId id) {
     SN_ASSERT(id < g->nodes.count);
     return &g->nodes.data[id];
 }
+/* An argument or captured tensor: memory of the caller's. */
+static inline bool node_is_input(const Node *n) {
+    return n->op == OP_INPUT;
+}
+static inline bool node_is_const(const Node *n) {
+    return n->op == OP_CONST;
+}
+/* A source without memory: kernels make its elements where they need them. */
+static inline bool node_is_generated(const Node *n) {
+    return op_is((OpCode)n->op, CLASS_SOURCE) && !node_is_input(n);
+}
 /* A node's own, also of one that is staged behind the last ones. */
 static inline const NodeId *node_inputs(const Graph *g, const Node *n) {
     SN_ASSERT((uint64_t)n->inputs + n->n_inputs <= g->operands.capacity);
@@ -157,6 +168,19 @@ static inline GraphConst node_const(const Graph *g, const Node *n) {
     return (GraphConst){attr_int(attrs, ATTR_BITS), (uint8_t)attr_int(attrs, ATTR_HOIST),
                         attr_bool(attrs, ATTR_WEAK)};
 }
+/* The order of a reduction: free where it has no attribute that says it. */
+static inline ReduceOrder node_order(const Graph *g, NodeId id) {
+    AttrView attrs = node_attrs(g, graph_node(g, id));
+    return op_has_attr(attrs.op, ATTR_ORDER) ? (ReduceOrder)attr_int(attrs, ATTR_ORDER)
+                                             : REDUCE_FREE;
+}
+/* The op that the program wrote: messages name it where a pass made this one of another. */
+static inline OpCode node_written_as(const Graph *g, NodeId id) {
+    AttrView attrs = node_attrs(g, graph_node(g, id));
+    int64_t as = op_has_attr(attrs.op, ATTR_AS) ? attr_int(attrs, ATTR_AS) : 0;
+    return as > 0 && as < OP_COUNT ? (OpCode)as : attrs.op;
+}
+
 /* Attributes of a node; see ir/attr.h. */
 static inline int64_t node_attr_int(const Graph *g, NodeId id, AttrName name) {
     return attr_int(node_attrs(g, graph_node(g, id)), name);

@@ -20,7 +20,7 @@ static bool same_form(const Graph *a, const Graph *b, NodeId id) {
 }
 
 static void add_value(StrBuf *out, const Node *node, char kind, int64_t word) {
-    if (node->op == OP_CONST)
+    if (node_is_const(node))
         literal_print(out, (sn_dtype)node->dtype, (uint64_t)word);
     else if (kind == 'd')
         literal_print(out, SN_F64, (uint64_t)word);
@@ -46,13 +46,13 @@ static void add_word(StrBuf *out, const Graph *known, const Graph *now, NodeId i
     const Node *node = graph_node(now, id);
     int64_t before = known->words.data[word], after = now->words.data[word], place = 0;
     char kind = 'l';
-    if (node->op == OP_INPUT)
+    if (node_is_input(node))
         strbuf_addf(out, "%%%u", id);
     else
         add_op(out, now, id);
     if (word < node->attrs) {
         strbuf_addf(out, ": size of dim %u", word - node->dims);
-    } else if (node->op == OP_CONST) {
+    } else if (node_is_const(node)) {
         strbuf_add(out, ": its value");
     } else {
         const OpParam *param = param_of(now, node, word, &place);

@@ -28,9 +28,9 @@ static void add_quoted(StrBuf *out, const char *text) {
 /* What the node computes: its op, and of a constant its value. */
 static void add_title(StrBuf *out, const Graph *graph, const Node *node) {
     strbuf_add(out, op_info[node->op].name);
-    if (node->op == OP_INPUT)
+    if (node_is_input(node))
         strbuf_addf(out, " %lld", (long long)attr_int(node_attrs(graph, node), ATTR_NUMBER));
-    if (node->op != OP_CONST) return;
+    if (!node_is_const(node)) return;
     strbuf_add_char(out, ' ');
     literal_print(out, (sn_dtype)node->dtype, (uint64_t)node_const(graph, node).word);
 }
@@ -46,7 +46,7 @@ static void add_site(StrBuf *out, const Graph *graph, const Node *node) {
 /* n3 [label="{%3 add|f32[2,3]|model.c:12}"] */
 static void add_node(StrBuf *out, const Graph *graph, NodeId id) {
     const Node *node = graph_node(graph, id);
-    bool input = node->op == OP_INPUT;
+    bool input = node_is_input(node);
     strbuf_addf(out, "  n%u [%slabel=\"%s%%%u ", id, input ? "shape=ellipse, " : "",
                 input ? "" : "{", id);
     add_title(out, graph, node);

@@ -700,7 +700,7 @@ static bool read_return(Parser *p) {
                 const char *at = p->at;
                 if (!read_node(p, &target)) return false;
                 const Node *input = graph_node(p->graph, target);
-                if (input->op != OP_INPUT) return fail(p, at, "only inputs are written");
+                if (!node_is_input(input)) return fail(p, at, "only inputs are written");
                 writes_input = (int32_t)node_attr_int(p->graph, target, ATTR_NUMBER);
             }
             if (!graph_output(p->graph, node, writes_input)) return fail_memory(p);

@@ -109,7 +109,7 @@ static void print_code(StrBuf *out, const Graph *graph, NodeId id) {
     print_id(out, id);
     strbuf_add(out, " = ");
     strbuf_add(out, op_info[node->op].name);
-    if (node->op == OP_CONST) {
+    if (node_is_const(node)) {
         strbuf_add_char(out, ' ');
         print_constant(out, graph, node);
     }
@@ -142,7 +142,7 @@ static Columns measure(const Graph *graph, StrBuf *out) {
     StrBuf line = {0};
     size_t code = 0, type = 0;
     for (NodeId id = 0; id < graph->nodes.count; id++) {
-        if (graph_node(graph, id)->op == OP_INPUT) continue;
+        if (node_is_input(graph_node(graph, id))) continue;
         strbuf_clear(&line);
         print_code(&line, graph, id);
         if (line.length > code && line.length <= WIDEST_CODE) code = line.length;
@@ -224,7 +224,7 @@ void graph_print(const Graph *graph, StrBuf *out) {
     strbuf_add(out, ") {\n");
     for (NodeId id = 0; id < graph->nodes.count; id++) {
         const Node *node = graph_node(graph, id);
-        if (node->op == OP_INPUT) continue;
+        if (node_is_input(node)) continue;
         print_code(out, graph, id);
         strbuf_pad_to(out, columns.type);
         strbuf_add(out, " : ");

@@ -136,10 +136,10 @@ static sn_status check_node(const Graph *graph, NodeId id, sn_error *error) {
     const char *broken = check_ranges(graph, id);
     if (!broken) broken = check_dims(graph, node);
     if (!broken) broken = check_signature(graph, node);
-    if (!broken && node->op == OP_INPUT) broken = check_input(graph, id);
-    if (!broken && node->op == OP_CONST) broken = check_const(graph, id);
+    if (!broken && node_is_input(node)) broken = check_input(graph, id);
+    if (!broken && node_is_const(node)) broken = check_const(graph, id);
     if (broken) return defect(error, graph, id, broken);
-    if (node->op == OP_INPUT || node->op == OP_CONST) return SN_OK;
+    if (op_is_given_type((OpCode)node->op)) return SN_OK;
     return infer_again(graph, id, error);
 }
 
@@ -183,7 +183,7 @@ static sn_status check_outputs(const Graph *graph, sn_error *error) {
 static sn_status check_inputs(const Graph *graph, sn_error *error) {
     for (uint32_t i = 0; i < graph->inputs.count; i++) {
         NodeId id = graph->inputs.data[i];
-        if (id >= graph->nodes.count || graph_node(graph, id)->op != OP_INPUT)
+        if (id >= graph->nodes.count || !node_is_input(graph_node(graph, id)))
             return error_set(error, SN_ERROR_INTERNAL, "verify: input %u is no INPUT node", i);
         if (i && id <= graph->inputs.data[i - 1])
             return error_set(error, SN_ERROR_INTERNAL, "verify: input %u is out of order", i);

@@ -303,10 +303,10 @@ static sn_status infer_dtype(Infer *call) {
 
 /* ---- the result ----------------------------------------------------------------------------- */
 
-/* A pointwise op on weak scalars alone is weak itself, but a cast asks for its dtype by name. */
+/* A pointwise op on weak scalars alone is weak itself, but one with an attribute `dtype` asks for that. */
 static bool result_is_weak(const Infer *call) {
-    if (call->op == OP_CONST) return attr_bool(infer_attrs(call), ATTR_WEAK);
-    if (!op_is(call->op, CLASS_POINTWISE) || call->op == OP_CAST) return false;
+    if (op_has_attr(call->op, ATTR_WEAK)) return attr_bool(infer_attrs(call), ATTR_WEAK);
+    if (!op_is(call->op, CLASS_POINTWISE) || op_has_attr(call->op, ATTR_DTYPE)) return false;
     for (int32_t i = 0; i < call->n_inputs; i++) {
         const TensorType *type = infer_input(call, i);
         if (!type_absent(type) && type->strength != STRENGTH_WEAK) return false;

@@ -154,5 +154,13 @@ static inline bool op_has(OpCode op, int flags) {
     SN_ASSERT((uint32_t)op < OP_COUNT);
     return (op_info[op].flags & flags) == flags;
 }
+/* Is the result memory of its own, whatever else has the same elements: a copy, room for updates? */
+static inline bool op_makes_memory(OpCode op) {
+    return op_has(op, F_NO_VN) && !op_is(op, CLASS_RANDOM);
+}
+/* Is the type of a node what its maker says, an argument's or a constant's? Of others it follows. */
+static inline bool op_is_given_type(OpCode op) {
+    return op_is(op, CLASS_SOURCE) && op_info[op].shape_rule == SHAPE_NONE;
+}
 
 #endif

@@ -11,7 +11,7 @@
 
 /* An input's dims are the caller's; every other op without a shape is a scalar. */
 static sn_status shape_none(Infer *call) {
-    if (call->op != OP_INPUT) return infer_set_dims(call, NULL, 0);
+    if (!op_has_attr(call->op, ATTR_STRIDES)) return infer_set_dims(call, NULL, 0);
     int32_t n_strides;
     infer_list(call, ATTR_STRIDES, &n_strides);
     if (n_strides != 0 && n_strides != call->result->rank)

@@ -155,7 +155,7 @@ NodeId rw_reduce(Rewrite *r, OpCode op, NodeId x, uint32_t mask) {
         attrs.count = 0;
         attr_add_list(&attrs, axes, last - first + 1);
         attr_add_int(&attrs, 1);
-        if (op == OP_SUM || op == OP_PROD) attr_add_int(&attrs, REDUCE_BY_POSITION);
+        if (op_has_attr(op, ATTR_ORDER)) attr_add_int(&attrs, REDUCE_BY_POSITION);
         x = rw_emit(r, op, &x, 1, &attrs);
         last = first;
     }

@@ -129,19 +129,11 @@ NodeId rule_pad(Rewrite *r) {
     return rw_cast(r, result, rw_emit(r, OP_PAD, &x, 1, &attrs));
 }
 
-/* The op that the program wrote; a look-up may be decomposed twice. */
-static int64_t written_as(const Rewrite *r) {
-    OpCode op = (OpCode)r->node->op;
-    bool again = op == OP_GATHER || op == OP_INDEX_SELECT;
-    int64_t as = again ? node_attr_int(r->from, r->id, ATTR_AS) : 0;
-    return as ? as : (int64_t)op;
-}
-
 static NodeId with_axis(Rewrite *r, OpCode op, NodeId x, int64_t axis, NodeId index) {
     AttrList attrs;
     attrs.count = 0;
     attr_add_int(&attrs, axis);
-    attr_add_int(&attrs, written_as(r));
+    attr_add_int(&attrs, node_written_as(r->from, r->id)); /* as */
     return rw_emit(r, op, (NodeId[]){x, rw_cast(r, SN_I64, index)}, 2, &attrs);
 }
 

@@ -133,8 +133,8 @@ static NodeRole role_of(const Graph *graph, const bool *kept, const bool *pad_fe
     const Node *node = graph_node(graph, id);
     switch (op_info[node->op].klass) {
     case CLASS_SOURCE:
-        infos[id] = (InlineInfo){.source = node->op == OP_INPUT ? id : NODE_NONE,
-                                 .possible = node->op != OP_EMPTY};
+        infos[id] = (InlineInfo){.source = node_is_input(node) ? id : NODE_NONE,
+                                 .possible = !op_makes_memory((OpCode)node->op)};
         return ROLE_LEAF;
     case CLASS_VIEW:
         infos[id] = infos[node_inputs(graph, node)[0]];
@@ -142,7 +142,7 @@ static NodeRole role_of(const Graph *graph, const bool *kept, const bool *pad_fe
     case CLASS_CONTRACT:
         return ROLE_EXTERN;
     case CLASS_POINTWISE:
-        if (kept[id] || node->op == OP_CLONE) return ROLE_MEMBER;
+        if (kept[id] || op_makes_memory((OpCode)node->op)) return ROLE_MEMBER;
         if (pad_feeds[id]) return ROLE_INLINE;
         infos[id] = inline_of_operands(graph, infos, id);
         return infos[id].possible ? ROLE_INLINE : ROLE_MEMBER;
@@ -219,8 +219,7 @@ static Group space_of(const Graph *graph, NodeId id) {
         g.shape_of = node_inputs(graph, node)[0];
         first = count ? (int32_t)axes[0] : 0;
         last = count ? (int32_t)axes[count - 1] + 1 : 0;
-        bool sums = op == OP_SUM || op == OP_PROD;
-        g.order = sums ? (uint8_t)node_attr_int(graph, id, ATTR_ORDER) : REDUCE_FREE;
+        g.order = (uint8_t)node_order(graph, id);
     } else if (is_sequential(op)) {
         first = (int32_t)node_attr_int(graph, id, ATTR_AXIS);
         last = first + 1;

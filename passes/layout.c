@@ -43,9 +43,13 @@ static bool strides_fit(DimTable *t, const Dim *dims, const Dim *strides, int32_
            is_nested(t, dims, strides, rank);
 }
 
+static bool is_extern_call(const Node *node) {
+    return op_is((OpCode)node->op, CLASS_CONTRACT);
+}
+
 /* Nodes of at most three operands that refer to some of them by address. */
 static bool in_memory(const Node *node) {
-    return node->op == OP_GEMM || op_is((OpCode)node->op, CLASS_UPDATE);
+    return is_extern_call(node) || op_is((OpCode)node->op, CLASS_UPDATE);
 }
 
 /* Strides of an operand that is not in memory, or that no strides describe: false. */
@@ -98,9 +102,9 @@ static void exclude_ones(const Graph *graph, NodeId view) {
 /* Must operand j of a node be copied into memory? Those before it are settled. */
 static bool needs_copy(const Graph *graph, const Node *user, uint32_t j, const NodeId *operands) {
     NodeId operand = operands[j];
-    OpCode op = (OpCode)graph_node(graph, view_base(graph, operand))->op;
-    if (user->op != OP_GEMM) return j == 0 && (op == OP_CONST || op == OP_IOTA);
-    if (op == OP_CONST || op == OP_IOTA || op == OP_EMPTY) return true;
+    const Node *base = graph_node(graph, view_base(graph, operand));
+    if (!is_extern_call(user)) return j == 0 && node_is_generated(base) && base->op != OP_EMPTY;
+    if (node_is_generated(base)) return true;
     if (fits_call(graph, operand) && (j != 1 || !both_repeat(graph, operands[0], operand)))
         return false;
     exclude_ones(graph, operand);
@@ -120,7 +124,7 @@ static NodeId own_result(Graph *graph, GraphOutput output, NodeId node, sn_error
     bool read = false;
     for (NodeId i = 0; i < graph->nodes.count; i++) {
         const Node *call = graph_node(graph, i);
-        for (uint32_t j = 0; call->op == OP_GEMM && j < call->n_inputs; j++) {
+        for (uint32_t j = 0; is_extern_call(call) && j < call->n_inputs; j++) {
             NodeId operand = node_inputs(graph, call)[j];
             read = read || (operand != NODE_NONE && view_base(graph, operand) == node);
         }
@@ -144,7 +148,7 @@ static NodeId copy_reader(PassContext *context, Graph *to, NodeId id, const Node
         if (operand == NODE_NONE || !needs_copy(to, node, j, inputs)) continue;
         inputs[j] = graph_emit(to, OP_CLONE, &inputs[j], 1, &none, site, context->error);
         if (inputs[j] == NODE_NONE) return NODE_NONE;
-        context->program->reorders += node->op == OP_GEMM;
+        context->program->reorders += is_extern_call(node);
     }
     attr_copy(&attrs, node_attrs(from, node));
     return graph_emit(to, (OpCode)node->op, inputs, node->n_inputs, &attrs, site, context->error);

@@ -144,10 +144,9 @@ static void emit_reduction(Lower *l, NodeId id) {
     lower_own_index(l, input, index);
     KValue value = lower_value(l, input, index);
     if (l->failed) return;
-    bool sums = node->op == OP_SUM || node->op == OP_PROD;
     KInst inst = {.op = (uint16_t)reduction_op((OpCode)node->op),
                   .dtype = node->dtype,
-                  .order = (uint8_t)(sums ? node_attr_int(l->graph, id, ATTR_ORDER) : REDUCE_FREE),
+                  .order = (uint8_t)node_order(l->graph, id),
                   .in = {value, KVALUE_NONE, KVALUE_NONE},
                   .site = node->site};
     if (!dtype_is_float((sn_dtype)node->dtype)) inst.order = REDUCE_FREE;
@@ -270,7 +269,7 @@ static bool stored_in_k(const Lower *l, NodeId id) {
 /* A value that nobody stores, but whose error must be found. */
 static bool only_checked(const Lower *l, NodeId id) {
     OpCode op = (OpCode)graph_node(l->graph, id)->op;
-    return !l->fusion->materialized[id] && op != OP_INPUT && op_has(op, F_FAILS);
+    return !l->fusion->materialized[id] && op_has(op, F_FAILS);
 }
 
 static void emit_check(Lower *l, NodeId id) {

@@ -156,13 +156,10 @@ static bool note_check(Lower *l, NodeId node, Dim limit) {
         if (l->program->checks.data[i].code == node) return true;
     const Node *n = graph_node(l->graph, node);
     ProgramCheck check = {.code = node,
-                          .op = n->op,
+                          .op = (uint16_t)node_written_as(l->graph, node),
                           .site = n->site,
                           .limit = program_sizes(l->program, l->graph->table, &limit, 1)};
     if (check.limit == PLACE_NONE) return false;
-    bool made = n->op == OP_GATHER || n->op == OP_INDEX_SELECT;
-    int64_t as = made ? node_attr_int(l->graph, node, ATTR_AS) : 0;
-    if (as > 0 && as < OP_COUNT) check.op = (uint16_t)as;
     return vec_push(&l->program->checks, check);
 }
 
@@ -323,14 +320,14 @@ static KValue constant(Lower *l, NodeId id) {
 /* Mode fast: a product that is added to something, or subtracted, becomes one multiply-add, which
  * rounds once instead of twice. KVALUE_NONE where the node is no such sum. */
 static KValue contracted(Lower *l, const Node *node, const KValue *in) {
-    bool sum = node->op == OP_ADD || node->op == OP_SUB;
+    bool minus = node->op == OP_SUB, sum = minus || node->op == OP_ADD;
     if (!l->context->fast || !sum || !dtype_is_float((sn_dtype)node->dtype)) return KVALUE_NONE;
     for (uint32_t i = 0; i < 2; i++) {
         const KInst *product = kb_at(l->builder, in[i]);
         if (!product || product->op != OP_MUL || product->dtype != node->dtype) continue;
         KValue x = product->in[0], y = product->in[1], other = in[1 - i];
-        if (node->op == OP_SUB && i == 0) other = kb_op1(l->builder, OP_NEG, other);
-        if (node->op == OP_SUB && i == 1) x = kb_op1(l->builder, OP_NEG, x);
+        if (minus && i == 0) other = kb_op1(l->builder, OP_NEG, other);
+        if (minus && i == 1) x = kb_op1(l->builder, OP_NEG, x);
         return kb_op3(l->builder, OP_FMA, x, y, other);
     }
     return KVALUE_NONE;
@@ -501,11 +498,6 @@ static KValue compute(Lower *l, NodeId id, const IndexExpr *index) {
     }
 }
 
-/* A leaf that is no memory: a constant, an index, nothing. */
-static bool is_made(const Node *node) {
-    return node->op == OP_CONST || node->op == OP_IOTA || node->op == OP_EMPTY;
-}
-
 static KValue make_leaf(Lower *l, NodeId id, const IndexExpr *index) {
     switch (graph_node(l->graph, id)->op) {
     case OP_CONST:
@@ -526,7 +518,7 @@ KValue lower_value(Lower *l, NodeId id, const IndexExpr *index) {
         index_through_view(&l->space, l->graph, id, index, inner);
         return lower_value(l, node_inputs(l->graph, node)[0], inner);
     }
-    if (role == ROLE_LEAF && is_made(node)) return make_leaf(l, id, index);
+    if (role == ROLE_LEAF && node_is_generated(node)) return make_leaf(l, id, index);
     bool own = l->fusion->group_of[id] == l->group_number && l->group_number != GROUP_NONE;
     MemoKey key = {l, id, index, node->rank};
     uint64_t hash = memo_hash(l, id, index, node->rank);

@@ -49,7 +49,7 @@ static NodeId owner_of(const Planner *p, NodeId node) {
 }
 
 static bool in_memory(const Planner *p, NodeId node) {
-    return graph_node(p->graph, node)->op == OP_INPUT || p->fusion->materialized[node];
+    return node_is_input(graph_node(p->graph, node)) || p->fusion->materialized[node];
 }
 
 /* ---- who reads what ---------------------------------------------------------------------------- */
@@ -201,7 +201,7 @@ NodeId checked_index(const Graph *graph, NodeId id, Dim *size) {
 static bool index_is_given(const Planner *p, NodeId id) {
     Dim size;
     NodeId base = view_base(p->graph, checked_index(p->graph, id, &size));
-    if (graph_node(p->graph, base)->op != OP_INPUT) return false;
+    if (!node_is_input(graph_node(p->graph, base))) return false;
     for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
         int32_t written = p->graph->outputs.data[i].writes_input;
         if (written >= 0 && p->graph->inputs.data[written] == base) return false;
@@ -238,7 +238,7 @@ static bool update_in_place(Planner *p, NodeId id) {
     NodeId base = node_inputs(p->graph, graph_node(p->graph, id))[0];
     if (!in_memory(p, base) || view_base(p->graph, base) != base) return false;
     NodeId memory = owner_of(p, base);
-    bool input = graph_node(p->graph, memory)->op == OP_INPUT;
+    bool input = node_is_input(graph_node(p->graph, memory));
     if (input && (!may_write_early(p, id) || !leads_to_input(p, id, memory))) return false;
     if (!may_overwrite(p, id, base)) return false;
     if (input && p->earliest_check != NODE_NONE) p->checks_first = true;
@@ -258,7 +258,7 @@ static void reuse_operand(Planner *p, NodeId id) {
     int32_t position = p->position[p->fusion->group_of[id]];
     for (uint32_t i = p->first_at[position]; i < p->first_at[position + 1]; i++) {
         NodeId old = p->readers.data[i].node;
-        if (graph_node(p->graph, owner_of(p, old))->op == OP_INPUT || !same_elements(p, id, old))
+        if (node_is_input(graph_node(p->graph, owner_of(p, old))) || !same_elements(p, id, old))
             continue;
         if (!may_overwrite(p, id, old)) continue;
         take_over(p, id, old);
@@ -380,8 +380,7 @@ static bool add_step(Planner *p, PlanStep step) {
 static NodeId commit_of(const Planner *p, const Group *group) {
     for (uint32_t m = 0; p->checks_first && m < group->members.count; m++) {
         NodeId id = group->members.data[m];
-        if (is_update(p, id) && graph_node(p->graph, owner_of(p, id))->op == OP_INPUT)
-            return id + 1;
+        if (is_update(p, id) && node_is_input(graph_node(p->graph, owner_of(p, id)))) return id + 1;
     }
     return 0;
 }

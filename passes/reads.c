@@ -46,11 +46,6 @@ typedef struct Walk {
 
 static void walk(Walk *w, NodeId id, const IndexExpr *index);
 
-/* Constants are not read: they are computed where they are needed. */
-static bool is_stored(const Node *node) {
-    return node->op != OP_CONST && node->op != OP_IOTA && node->op != OP_EMPTY;
-}
-
 /* The operands of a pointwise node at the node's own coordinates. */
 static void walk_operands(Walk *w, NodeId id, const IndexExpr *index) {
     const Node *node = graph_node(w->graph, id);
@@ -102,7 +97,7 @@ static void walk(Walk *w, NodeId id, const IndexExpr *index) {
         walk_operands(w, id, index);
         return;
     default: {
-        if (!is_stored(node)) return;
+        if (node_is_generated(node)) return;
         Read read = {id, index_flatten(w->space, index, node_dims(w->graph, node), node->rank)};
         if (!vec_push(w->reads, read)) w->failed = true;
         return;
@@ -134,7 +129,7 @@ static bool walk_elementwise(Walk *w, const Group *group, NodeId id) {
     bool known = false;
     for (uint32_t i = 0; i < node->n_inputs; i++) {
         NodeId operand = inputs[i];
-        if (operand == NODE_NONE || !is_stored(graph_node(w->graph, operand))) continue;
+        if (operand == NODE_NONE || node_is_generated(graph_node(w->graph, operand))) continue;
         if (read_in_place(w, shape, operand)) {
             if (!vec_push(w->reads, ((Read){operand, position}))) w->failed = true;
             continue;

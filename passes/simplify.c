@@ -8,7 +8,7 @@ static bool mark_live(const Graph *from, uint8_t *live) {
     for (uint32_t i = from->nodes.count; i-- > 0;) {
         const Node *node = graph_node(from, i);
         /* Inputs keep their numbers; an op that can fail must be run for its error. */
-        if (node->op == OP_INPUT || op_has((OpCode)node->op, F_FAILS)) live[i] = 1;
+        if (node_is_input(node) || op_has((OpCode)node->op, F_FAILS)) live[i] = 1;
         if (!live[i]) continue;
         for (uint32_t j = 0; j < node->n_inputs; j++) {
             NodeId input = node_inputs(from, node)[j];
@@ -22,7 +22,7 @@ NodeId graph_copy_node(const Graph *from, NodeId id, Graph *to, const NodeId *ma
                        sn_error *error) {
     const Node *node = graph_node(from, id);
     Site site = from->sites.data[node->site];
-    if (node->op == OP_INPUT) {
+    if (node_is_input(node)) {
         TensorType type = node_type(from, id);
         int32_t count;
         const Dim *strides = node_attr_dims(from, id, ATTR_STRIDES, &count);
@@ -44,7 +44,7 @@ NodeId graph_copy_node(const Graph *from, NodeId id, Graph *to, const NodeId *ma
     AttrList attrs;
     attr_copy(&attrs, node_attrs(from, node));
     NodeId copy;
-    if (node->op == OP_CONST)
+    if (node_is_const(node))
         copy = graph_constant(to, (sn_dtype)node->dtype, node_const(from, node), site, error);
     else
         copy = graph_emit(to, (OpCode)node->op, inputs, node->n_inputs, &attrs, site, error);

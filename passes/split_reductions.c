@@ -27,10 +27,31 @@ typedef struct Split {
     ReduceOrder order; /* of the whole */
 } Split;
 
+/* What elements that are missing count as, by kind of dtype. */
+typedef struct Neutral {
+    bool joins;                  /* results of parts, reduced alike, are the result of the whole */
+    double real, whole, natural; /* of floats, integers with and without sign */
+} Neutral;
+
+/* The limits of integers saturate to those of the dtype. */
+static Neutral neutral_of(OpCode op) {
+    switch (op) {
+    case OP_SUM:
+        return (Neutral){true, -0.0, 0, 0};
+    case OP_PROD:
+        return (Neutral){true, 1, 1, 1};
+    case OP_MAX:
+        return (Neutral){true, -INFINITY, -ldexp(1, 63), 0};
+    case OP_MIN:
+        return (Neutral){true, INFINITY, ldexp(1, 63), ldexp(1, 63)};
+    default:
+        return (Neutral){.joins = false};
+    }
+}
+
 static bool find_split(const Rewrite *r, int32_t threads, Split *s) {
     const Node *node = r->node;
-    OpCode op = (OpCode)node->op;
-    if (op != OP_SUM && op != OP_PROD && op != OP_MAX && op != OP_MIN) return false;
+    if (!neutral_of((OpCode)node->op).joins) return false;
     TensorType type = node_type(r->from, node_inputs(r->from, node)[0]);
     int32_t count;
     const int64_t *axes = node_attr_list(r->from, r->id, ATTR_AXES, &count);
@@ -41,8 +62,7 @@ static bool find_split(const Rewrite *r, int32_t threads, Split *s) {
     s->a = dims_count(t, type.dims, first);
     s->k = dims_count(t, type.dims + first, last - first);
     s->b = dims_count(t, type.dims + last, type.rank - last);
-    bool sums = op == OP_SUM || op == OP_PROD;
-    s->order = sums ? (ReduceOrder)node_attr_int(r->from, r->id, ATTR_ORDER) : REDUCE_FREE;
+    s->order = node_order(r->from, r->id);
     /* Where to cut is a matter of speed alone, so the sizes at hand may decide. */
     int64_t a = dim_hint(t, s->a), k = dim_hint(t, s->k), b = dim_hint(t, s->b);
     if (s->order == REDUCE_TREE || a * b == 0) return false;
@@ -57,30 +77,19 @@ static bool find_split(const Rewrite *r, int32_t threads, Split *s) {
     return dim_hint(t, s->blocks) > 1;
 }
 
-static double identity(OpCode op, sn_dtype dtype) {
-    bool floats = dtype_is_float(dtype);
-    switch (op) {
-    case OP_SUM:
-        return floats ? -0.0 : 0;
-    case OP_PROD:
-        return 1;
-    case OP_MAX:
-        return floats ? -INFINITY : dtype_is_signed(dtype) ? -ldexp(1, 63) : 0;
-    default:
-        return floats ? INFINITY : ldexp(1, 63);
-    }
-}
-
-/* The padding of an integer extremum must be the dtype's own limit: conversions saturate to it. */
 static NodeId pad_rows(Rewrite *r, NodeId x, const Split *s) {
     Dim padded = dim_mul(r->to->table, s->blocks, dim_of(s->steps * s->lanes));
     Dim missing = dim_sub(r->to->table, padded, s->k);
     x = rw_reshape(r, x, (Dim[]){s->a, s->k, s->b}, 3);
     if (dim_is(missing, 0)) return x;
+    Neutral neutral = neutral_of((OpCode)r->node->op);
+    sn_dtype dtype = (sn_dtype)rw_type(r, x).dtype;
     AttrList attrs;
     attrs.count = 0;
     attr_add_dims(&attrs, (Dim[]){{0}, {0}, {0}, missing}, 4);
-    attr_add_double(&attrs, identity((OpCode)r->node->op, (sn_dtype)rw_type(r, x).dtype));
+    attr_add_double(&attrs, dtype_is_float(dtype)    ? neutral.real
+                            : dtype_is_signed(dtype) ? neutral.whole
+                                                     : neutral.natural);
     return rw_emit(r, OP_PAD, &x, 1, &attrs);
 }
 
@@ -90,7 +99,7 @@ static NodeId reduce_axis(Rewrite *r, NodeId x, int64_t axis, ReduceOrder order)
     attrs.count = 0;
     attr_add_list(&attrs, &axis, 1);
     attr_add_int(&attrs, 1);
-    if (op == OP_SUM || op == OP_PROD) attr_add_int(&attrs, order);
+    if (op_has_attr(op, ATTR_ORDER)) attr_add_int(&attrs, order);
     return rw_emit(r, op, &x, 1, &attrs);
 }
 

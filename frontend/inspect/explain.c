@@ -88,7 +88,7 @@ static void print_symbol_source(const GeneralGraph *symbolic, uint32_t symbol, S
     else
         strbuf_addf(out, "a number of %s", op_info[node->op].name);
     if (at->divisor > 1) strbuf_addf(out, " over %lld", (long long)at->divisor);
-    if (node->op != OP_INPUT && site.file) strbuf_addf(out, " (%s:%d)", site.file, (int)site.line);
+    if (!node_is_input(node) && site.file) strbuf_addf(out, " (%s:%d)", site.file, (int)site.line);
 }
 
 /* Symbols with their bounds, and the guards that the sizes must meet. */

@@ -224,7 +224,7 @@ typedef struct Spot {
 
 static bool is_drawn(const PassContext *context, NodeId id) {
     uint8_t op = context->fusion.roles[id];
-    return op != ROLE_DEAD && graph_node(&context->graph, id)->op != OP_CONST;
+    return op != ROLE_DEAD && !node_is_const(graph_node(&context->graph, id));
 }
 
 /* Rows by the longest way from an input. */
@@ -299,7 +299,7 @@ static void draw_node(const PassContext *context, const Spot *spots, NodeId id, 
     if (group >= 0)
         strbuf_addf(out, "fill=\"hsl(%d 70%% 86%%)\" ", (int)hue(group));
     else
-        strbuf_add(out, node->op == OP_INPUT ? "fill=\"#fff\" " : "fill=\"#f2f2f2\" ");
+        strbuf_add(out, node_is_input(node) ? "fill=\"#fff\" " : "fill=\"#f2f2f2\" ");
     strbuf_addf(out, "stroke=\"%s\"/>", stored ? "#333" : "#ccc");
     strbuf_addf(out, "<text x=\"%d\" y=\"%d\">%%%u %s", (int)x + 6, (int)y + 14, id,
                 op_info[node->op].name);

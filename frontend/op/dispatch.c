@@ -85,7 +85,7 @@ sn_tensor *dispatch_inplace(OpCode op, sn_tensor *const *inputs, int32_t n_input
                             const AttrList *attrs, sn_rng *generator, Site site) {
     ThreadState *state = thread_state();
     if (error_pending(state)) return NULL;
-    if (op == OP_CLONE ? !check_copy(inputs, site) : !check_inputs(op, inputs, n_inputs, site))
+    if (inplace_copies(op) ? !check_copy(inputs, site) : !check_inputs(op, inputs, n_inputs, site))
         return NULL;
     const OpCall call = {op, n_inputs, inputs, attrs, generator, site};
     if (!check_generator(op, generator, site) || !attrs_fit(op, attrs, site) ||

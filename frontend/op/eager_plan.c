@@ -71,7 +71,7 @@ static bool has_weak(const OpCall *call) {
 
 /* copy_ has its source as the value, which is converted once, to the target's dtype. */
 static bool copies(const EagerCall *call) {
-    return call->call.op == OP_CLONE && call->target;
+    return call->target && inplace_copies(call->call.op);
 }
 
 /* What the plan depends on, packed. 0 words: too long. */

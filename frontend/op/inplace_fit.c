@@ -31,7 +31,7 @@ static sn_status refuse_shape(OpCode op, const TensorType *type, const TensorTyp
 NodeId graph_fit(Graph *graph, NodeId value, const TensorType *wanted, OpCode op, Site site,
                  sn_error *error) {
     TensorType type = node_type(graph, value);
-    bool copies = op == OP_CLONE; /* copy_ alone may broadcast and convert as it likes */
+    bool copies = inplace_copies(op);
     if (copies ? !broadcasts_to(&type, wanted) : !same_dims(&type, wanted)) {
         refuse_shape(op, &type, wanted, error);
         return NODE_NONE;

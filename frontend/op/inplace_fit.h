@@ -4,12 +4,17 @@
 
 #include "frontend/tensor/tensor.h"
 
+/* Is the in-place form copy_, which is no row of the op table? It has a target and a source, which it
+ * broadcasts and converts. */
+static inline bool inplace_copies(OpCode op) {
+    return op == OP_CLONE;
+}
 /* Name of an op's in-place form, without its underscore. */
 static inline const char *inplace_name(OpCode op) {
-    return op == OP_CLONE ? "copy" : op_info[op].name;
+    return inplace_copies(op) ? "copy" : op_info[op].name;
 }
 /* `value` in the dtype and dims of what an in-place op writes; NODE_NONE with the error set if it does
- * not fit. OP_CLONE stands for copy_, which broadcasts and converts. */
+ * not fit. */
 NodeId graph_fit(Graph *graph, NodeId value, const TensorType *wanted, OpCode op, Site site,
                  sn_error *error);
 

@@ -35,8 +35,8 @@ static sn_tensor *node_value(const Graph *graph, NodeId id, sn_tensor *const *in
                              sn_tensor *const *values) {
     const Node *node = graph_node(graph, id);
     Site site = graph->sites.data[node->site];
-    if (node->op == OP_INPUT) return inputs[node_attr_int(graph, id, ATTR_NUMBER)];
-    if (node->op == OP_CONST) return const_value(graph, id, site);
+    if (node_is_input(node)) return inputs[node_attr_int(graph, id, ATTR_NUMBER)];
+    if (node_is_const(node)) return const_value(graph, id, site);
     AttrList attrs;
     attr_copy(&attrs, node_attrs(graph, node));
     return op_value(graph, node, &attrs, values, site);

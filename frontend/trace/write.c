@@ -72,8 +72,9 @@ static bool leave_if_overlapping(Trace *trace, int64_t record, Site site, bool *
 
 /* The value that an in-place op writes, before it fits; copy_ has its source alone. */
 static NodeId written_value(Trace *trace, const OpCall *call) {
-    return call->op == OP_CLONE ? source_node(trace, call->inputs[0], call->inputs[1], call->site)
-                                : trace_emit(trace, call);
+    return inplace_copies(call->op)
+               ? source_node(trace, call->inputs[0], call->inputs[1], call->site)
+               : trace_emit(trace, call);
 }
 
 /* So that all memory is known that the write may share. */
