@@ -1,6 +1,8 @@
 /* Locks, condition variables and forks; see lock.h. */
 #include "base/lock.h"
 
+#include "base/thread.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,60 +31,49 @@ void fork_hook_register(ForkHook *hook) {
 
 #ifndef NDEBUG
 
-enum { HELD_MOST = RANK_COUNT };
-
-/* A lock that a thread holds, or a flight that it is in. */
-typedef struct Held {
-    const Lock *lock; /* NULL: a flight */
-    LockRank rank;    /* of either */
-} Held;
-
-static _Thread_local struct {
-    Held all[HELD_MOST]; /* in the order of their taking, hence of ranks */
-    int32_t count;       /* how many */
-    bool forking;        /* it holds all locks */
-} held;
-
 bool lock_held(const Lock *lock) {
-    for (int32_t i = 0; i < held.count; i++)
-        if (held.all[i].lock == lock) return true;
-    return held.forking;
+    for (int32_t i = 0; i < base_thread.held.count; i++)
+        if (base_thread.held.all[i].lock == lock) return true;
+    return base_thread.held.forking;
 }
 
 bool lock_none_held(void) {
-    for (int32_t i = 0; i < held.count; i++)
-        if (held.all[i].lock) return false;
-    return !held.forking;
+    for (int32_t i = 0; i < base_thread.held.count; i++)
+        if (base_thread.held.all[i].lock) return false;
+    return !base_thread.held.forking;
 }
 
 bool may_call_program(void) {
-    return !held.count && !held.forking;
+    return !base_thread.held.count && !base_thread.held.forking;
 }
 
 /* May this thread take a lock of that rank? */
 static bool in_order(LockRank rank) {
-    return !held.forking && (!held.count || held.all[held.count - 1].rank < rank);
+    return !base_thread.held.forking &&
+           (!base_thread.held.count ||
+            base_thread.held.all[base_thread.held.count - 1].rank < rank);
 }
 
 static bool in_flight(LockRank rank) {
-    for (int32_t i = 0; i < held.count; i++)
-        if (!held.all[i].lock && held.all[i].rank == rank) return true;
+    for (int32_t i = 0; i < base_thread.held.count; i++)
+        if (!base_thread.held.all[i].lock && base_thread.held.all[i].rank == rank) return true;
     return false;
 }
 
 static void note_taken(const Lock *lock, LockRank rank) {
-    held.all[held.count++] = (Held){lock, rank};
+    base_thread.held.all[base_thread.held.count++] = (HeldLock){lock, rank};
 }
 
 static void note_given(const Lock *lock, LockRank rank) {
     int32_t at = 0;
-    while (held.all[at].lock != lock || held.all[at].rank != rank) at++;
-    held.count--;
-    for (; at < held.count; at++) held.all[at] = held.all[at + 1];
+    while (base_thread.held.all[at].lock != lock || base_thread.held.all[at].rank != rank) at++;
+    base_thread.held.count--;
+    for (; at < base_thread.held.count; at++)
+        base_thread.held.all[at] = base_thread.held.all[at + 1];
 }
 
 static void note_forking(bool forking) {
-    held.forking = forking;
+    base_thread.held.forking = forking;
 }
 
 #else

@@ -36,6 +36,17 @@ typedef enum LockRank {
     RANK_COUNT
 } LockRank;
 
+/* What a thread holds; kept in debug builds. */
+typedef struct HeldLock {
+    const struct Lock *lock; /* NULL: a flight */
+    LockRank rank;           /* of either */
+} HeldLock;
+typedef struct HeldLocks {
+    HeldLock all[RANK_COUNT]; /* in the order of their taking, hence of ranks */
+    int count;                /* how many */
+    bool forking;             /* it holds all locks */
+} HeldLocks;
+
 /* A lock; defined by LOCK_DEFINE. */
 typedef struct Lock {
     pthread_mutex_t mutex; /* the lock itself */

@@ -1,9 +1,9 @@
 /* Logging; see log.h. */
 #include "base/log.h"
 
-#include "base/lock.h"
 #include "base/mem.h"
 #include "base/settings.h"
+#include "base/thread.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -22,50 +22,40 @@ static void *current_context;
 
 /* ---- lines that are kept ------------------------------------------------------------------------ */
 
-typedef struct Line {
-    struct Line *next; /* written after it */
-    LogTopic topic;    /* as given */
-    char text[];       /* NUL-terminated */
-} Line;
-
-typedef struct Kept {
-    int32_t depth;  /* log_hold less log_release */
-    int32_t lost;   /* lines for which there was no memory … */
-    LogTopic topic; /* … and that of the last one */
-    Line *first;    /* of those kept */
-    Line *last;     /* of them */
-} Kept;
-
-static _Thread_local Kept kept;
+struct LogLine {
+    struct LogLine *next; /* written after it */
+    LogTopic topic;       /* as given */
+    char text[];          /* NUL-terminated */
+};
 
 static void keep(LogTopic topic, const char *text) {
     size_t bytes = strlen(text) + 1;
-    Line *line = mem_alloc(sizeof *line + bytes);
+    LogLine *line = mem_alloc(sizeof *line + bytes);
     if (!line) {
-        kept.lost++;
-        kept.topic = topic;
+        base_thread.log.lost++;
+        base_thread.log.topic = topic;
         return;
     }
     line->next = NULL;
     line->topic = topic;
     memcpy(line->text, text, bytes);
-    if (kept.first)
-        kept.last->next = line;
+    if (base_thread.log.first)
+        base_thread.log.last->next = line;
     else
-        kept.first = line;
-    kept.last = line;
+        base_thread.log.first = line;
+    base_thread.log.last = line;
 }
 
 void log_hold(void) {
-    kept.depth++;
+    base_thread.log.depth++;
 }
 
 void log_release(void) {
-    SN_ASSERT(kept.depth > 0);
-    if (--kept.depth || (!kept.first && !kept.lost)) return;
-    Kept ours = kept;
-    kept = (Kept){0}; /* the sink may come here again */
-    for (Line *line = ours.first, *next; line; line = next) {
+    SN_ASSERT(base_thread.log.depth > 0);
+    if (--base_thread.log.depth || (!base_thread.log.first && !base_thread.log.lost)) return;
+    LogKept ours = base_thread.log;
+    base_thread.log = (LogKept){0}; /* the sink may come here again */
+    for (LogLine *line = ours.first, *next; line; line = next) {
         log_write(line->topic, "%s", line->text);
         next = line->next;
         mem_free(line);
@@ -77,7 +67,7 @@ void log_release(void) {
 
 bool log_on(LogTopic topic) {
     SN_ASSERT((uint32_t)topic < LOG_TOPIC_COUNT);
-    SN_ASSERT(kept.depth || may_call_program());
+    SN_ASSERT(base_thread.log.depth || may_call_program());
     static _Atomic int known[LOG_TOPIC_COUNT]; /* 0 unknown, 1 off, 2 on */
     int state = atomic_load_explicit(&known[topic], memory_order_relaxed);
     if (!state) {
@@ -91,7 +81,7 @@ void log_write(LogTopic topic, const char *format, ...) {
     char text[1024];
     va_list args;
     SN_ASSERT((uint32_t)topic < LOG_TOPIC_COUNT);
-    SN_ASSERT(kept.depth || may_call_program());
+    SN_ASSERT(base_thread.log.depth || may_call_program());
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
@@ -101,7 +91,7 @@ void log_write(LogTopic topic, const char *format, ...) {
     lock_give(&sink_lock);
     if (!sink)
         fprintf(stderr, "sinter: %s: %s\n", topic_names[topic], text);
-    else if (kept.depth)
+    else if (base_thread.log.depth)
         keep(topic, text);
     else
         sink(context, topic_names[topic], text);

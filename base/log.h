@@ -4,6 +4,7 @@
 #define SN_BASE_LOG_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* LOG_TOPIC(identifier, name) */
 #define LOG_TOPICS(LOG_TOPIC)                                                                      \
@@ -22,6 +23,16 @@ typedef enum LogTopic {
 #undef LOG_TOPIC
         LOG_TOPIC_COUNT
 } LogTopic;
+
+/* A line that is kept, and those of a thread. */
+typedef struct LogLine LogLine;
+typedef struct LogKept {
+    int32_t depth;  /* log_hold less log_release */
+    int32_t lost;   /* lines for which there was no memory … */
+    LogTopic topic; /* … and that of the last one */
+    LogLine *first; /* of those kept */
+    LogLine *last;  /* of them */
+} LogKept;
 
 typedef void LogSink(void *context, const char *topic, const char *text);
 

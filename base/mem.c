@@ -2,6 +2,7 @@
 #include "base/mem.h"
 
 #include "base/assert.h"
+#include "base/thread.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -11,7 +12,6 @@ static _Atomic int64_t request_count;
 static _Atomic int64_t live_count;
 static _Atomic int64_t fail_at; /* request number that fails; 0 = none */
 static _Atomic bool fail_sticky;
-static _Thread_local int64_t failure_count;
 
 bool mem_fault_point(void) {
     int64_t number = atomic_fetch_add_explicit(&request_count, 1, memory_order_relaxed) + 1;
@@ -19,7 +19,7 @@ bool mem_fault_point(void) {
     if (at == 0) return true;
     bool sticky = atomic_load_explicit(&fail_sticky, memory_order_relaxed);
     bool succeeds = sticky ? number < at : number != at;
-    failure_count += !succeeds;
+    base_thread.failed_allocations += !succeeds;
     return succeeds;
 }
 
@@ -31,7 +31,7 @@ static void *counted(void *block) {
     if (block)
         atomic_fetch_add_explicit(&live_count, 1, memory_order_relaxed);
     else
-        failure_count++;
+        base_thread.failed_allocations++;
     return block;
 }
 
@@ -83,7 +83,7 @@ int64_t mem_request_count(void) {
 }
 
 int64_t mem_failure_count(void) {
-    return failure_count;
+    return base_thread.failed_allocations;
 }
 
 int64_t mem_live_count(void) {

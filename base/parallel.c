@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/lock.h"
 #include "base/settings.h"
+#include "base/thread.h"
 
 #ifdef SN_PARALLEL_PTHREADS
 #include <pthread.h>
@@ -16,7 +17,6 @@
 static _Atomic int32_t default_threads;
 static _Atomic bool pool_busy;
 static _Atomic bool forked;
-static _Thread_local bool in_region;
 
 static void mark_forked(void) {
     atomic_store(&forked, true);
@@ -98,11 +98,11 @@ static void finish_share(Region *region, Share *share, int32_t thread) {
 
 /* One thread's part: its own share, then what is left of the others'. */
 static void region_work(Region *region, int32_t thread) {
-    SN_ASSERT(thread >= 0 && thread < region->count && !in_region);
-    in_region = true;
+    SN_ASSERT(thread >= 0 && thread < region->count && !base_thread.in_region);
+    base_thread.in_region = true;
     for (int32_t i = 0; i < region->count; i++)
         finish_share(region, &region->shares[(thread + i) % region->count], thread);
-    in_region = false;
+    base_thread.in_region = false;
 }
 
 /* ---- threads ----------------------------------------------------------------------------------- */
@@ -149,7 +149,7 @@ void parallel_for(int32_t threads, int64_t count, ParallelBody *body, void *cont
     SN_ASSERT(count >= 0);
     int32_t shares = count < threads ? (int32_t)count : threads;
     if (shares > MOST_THREADS) shares = MOST_THREADS;
-    bool serial = shares <= 1 || in_region || parallel_forked();
+    bool serial = shares <= 1 || base_thread.in_region || parallel_forked();
     if (!serial) serial = atomic_exchange_explicit(&pool_busy, true, memory_order_acquire);
     if (serial) {
         if (count > 0) body(context, 0, count, 0);

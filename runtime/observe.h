@@ -4,6 +4,7 @@
 #define SN_RUNTIME_OBSERVE_H
 
 #include "base/parallel.h"
+#include "base/thread.h"
 
 /* A step of an executable that was run. */
 typedef struct LaunchRecord {
@@ -32,21 +33,20 @@ struct Observer {
     SpanSeen *span;     /* of spans; NULL: it is not told */
     Observer *next;     /* of this thread */
 };
-extern _Thread_local Observer *observers; /* of this thread */
 
 /* From now on it is told, until observe_end on the same thread. */
 void observe_begin(Observer *observer);
 void observe_end(Observer *observer);
 /* This thread's observer with that function, or NULL. */
 static inline Observer *observer_find(LaunchSeen *launch) {
-    Observer *observer = observers;
+    Observer *observer = base_thread.observers;
     while (observer && observer->launch != launch) observer = observer->next;
     return observer;
 }
 
 /* Nanoseconds now, where this thread is watched; else 0. */
 static inline int64_t observe_now(void) {
-    return observers ? clock_ns() : 0;
+    return base_thread.observers ? clock_ns() : 0;
 }
 /* Tells the observers of a step. */
 void observe_launch(const LaunchRecord *record);

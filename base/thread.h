@@ -1,0 +1,23 @@
+/* What base and what stands on it keep of a thread, in one object: each thread-local object of its own
+ * would take room in the static block, of which a library that is loaded late gets little. */
+#ifndef SN_BASE_THREAD_H
+#define SN_BASE_THREAD_H
+
+#include "base/lock.h"
+#include "base/log.h"
+
+#include <stdint.h>
+
+typedef struct BaseThread {
+    int64_t failed_allocations; /* by this thread (base/mem.c) */
+    bool in_region;             /* it runs a share of a parallel region (base/parallel.c) */
+    LogKept log;                /* lines that wait (base/log.c) */
+    struct Observer *observers; /* who watches its runs (runtime/observe.h) */
+#ifndef NDEBUG
+    HeldLocks held; /* in debug builds: what it holds (base/lock.c) */
+#endif
+} BaseThread;
+
+extern _Thread_local BaseThread base_thread;
+
+#endif
