@@ -26,6 +26,7 @@ static LLVMValueRef element_at(Emit *e, LLVMTypeRef type, LLVMValueRef base, LLV
 
 /* Scalar (lane 0, copy 0) factor of a term; NULL while its loop is not open or when it varies. */
 static LLVMValueRef term_factor(Emit *e, const KTerm *term) {
+    SN_ASSERT((term->value == KVALUE_NONE) == (term->axis != KVALUE_NONE));
     return term->value == KVALUE_NONE ? e->index[term->axis] : value_scalar(e, term->value, 0);
 }
 
@@ -78,6 +79,7 @@ void access_fold(Emit *e, const KLoop *loop) {
 
 /* Elements from lane to lane: Σ step of the term × coefficient, computed before the loop. */
 static LLVMValueRef lane_stride(Emit *e, const KAccess *a) {
+    SN_ASSERT(e->vector);
     LLVMValueRef sum = NULL;
     for (uint32_t t = 0; t < a->n_terms; t++) {
         const KTerm *term = kernel_term(e->kernel, a, t);
@@ -123,6 +125,7 @@ static Place place_of(Emit *e, uint32_t access, int32_t copy) {
                .base = emit_address(e, access)};
     p.type = type_memory(e, p.dtype, 1);
     if (p.pattern == PATTERN_UNIFORM) return p;
+    SN_ASSERT(e->vector && copy < e->shape.copies);
     LLVMPositionBuilderBefore(e->side, LLVMGetBasicBlockTerminator(e->before));
     p.stride = lane_stride(e, a);
     if (copy && p.stride) {
@@ -137,6 +140,7 @@ static Place place_of(Emit *e, uint32_t access, int32_t copy) {
 
 /* Lanes in which the instruction acts; NULL for all. */
 static LLVMValueRef lanes_acting(Emit *e, KValue predicate, int32_t copy) {
+    SN_ASSERT(copy >= 0 && copy < COPIES_MOST);
     if (predicate == KVALUE_NONE) return e->mask[copy];
     LLVMValueRef mask = value_vector(e, predicate, copy);
     return e->mask[copy] ? LLVMBuildAnd(e->b, mask, e->mask[copy], "") : mask;
@@ -179,6 +183,7 @@ static LLVMValueRef buffer_for(Emit *e) {
 /* Copies the active elements of a tail between memory and the buffer. */
 static void copy_active(Emit *e, LLVMTypeRef type, LLVMValueRef to, LLVMValueRef from,
                         int32_t copy) {
+    SN_ASSERT(e->mask[copy] && e->active[copy]);
     CountLoop loop = count_open(e, const_i64(e, 0), e->active[copy]);
     LLVMValueRef x = LLVMBuildLoad2(e->b, type, element_at(e, type, from, loop.i), "");
     LLVMBuildStore(e->b, x, element_at(e, type, to, loop.i));

@@ -53,6 +53,7 @@ static LLVMTargetMachineRef machine_new(TargetIsa isa, sn_error *error) {
 }
 
 static LLVMTargetMachineRef machine_take(TargetIsa isa, sn_error *error) {
+    SN_ASSERT((uint32_t)isa < ISA_COUNT);
     for (int32_t i = 0; i < IDLE_MOST; i++) {
         LLVMTargetMachineRef machine = atomic_exchange(&idle[isa][i], NULL);
         if (machine) return machine;

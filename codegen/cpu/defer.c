@@ -14,6 +14,7 @@ static void note_value(Emit *e, KValue value) {
     if (kop_is(op, KFORM_CONST) || kop_is(op, KFORM_PARAM)) return;
     for (uint32_t i = 0; i < d->n_values; i++)
         if (d->values[i] == value) return;
+    SN_ASSERT(d->n_values < e->kernel->insts.count);
     d->values[d->n_values++] = value;
 }
 
@@ -38,6 +39,7 @@ bool defer_open(Emit *e) {
     const Kernel *k = e->kernel;
     Deferred *d = &e->deferred;
     if (e->shape.deferred == KLOOP_NONE) return true;
+    SN_ASSERT(e->shape.deferred > 0 && e->shape.deferred < e->loops.n_loops);
     d->loop = &e->shape.loops[e->shape.deferred];
     d->host = d->loop - 1;
     size_t pointer = sizeof(LLVMValueRef);
@@ -153,6 +155,7 @@ void defer_run(Emit *e, const LoopShape *loop) {
     LLVMBasicBlockRef run = emit_block(e), next = emit_block(e);
     LLVMBuildCondBr(e->b, d->pending, run, next);
     emit_at(e, run);
+    SN_ASSERT(e->vector == d->host && !e->in_deferred);
     swap_items(e);
     e->vector = d->loop;
     emit_range(e, d->loop->loop->begin + 1, d->loop->loop->end);

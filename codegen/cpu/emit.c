@@ -28,6 +28,7 @@ static void emit_pure(Emit *e, uint32_t at, int32_t copy) {
     for (uint32_t i = 0; i < kop_row(inst->op)->n_inputs; i++)
         in[i] = value_lanes(e, inst->in[i], copy, lanes);
     sn_dtype in_dtype = (sn_dtype)kernel_inst(e->kernel, inst->in[0])->dtype;
+    SN_ASSERT(kop_row(inst->op)->n_inputs <= 3);
     LLVMValueRef x =
         emit_prim(e, (OpCode)inst->op, (sn_dtype)inst->dtype, in_dtype, lanes, in, inst);
     if (vector)
@@ -46,6 +47,7 @@ static LLVMValueRef param_value(Emit *e, const KInst *inst) {
 }
 
 static LLVMValueRef grid_index(Emit *e, uint64_t dim) {
+    SN_ASSERT(dim < SN_MAX_RANK);
     LLVMValueRef number = const_i64(e, (int64_t)dim);
     LLVMValueRef at = LLVMBuildGEP2(e->b, e->i64, e->grid_index, &number, 1, "");
     return LLVMBuildLoad2(e->b, e->i64, at, "");
@@ -54,7 +56,9 @@ static LLVMValueRef grid_index(Emit *e, uint64_t dim) {
 /* Index of a loop; in a vector loop the index of the copy's lane 0. */
 static void emit_index(Emit *e, uint32_t at, int32_t copy) {
     uint64_t axis = kernel_inst(e->kernel, at)->imm;
+    SN_ASSERT(axis < e->kernel->axes.count);
     LLVMValueRef index = e->index[axis];
+    SN_ASSERT(index); /* its loop is open */
     if (copy) index = LLVMBuildAdd(e->b, index, const_i64(e, (int64_t)copy * e->lanes), "");
     value_set_scalar(e, at, copy, index);
 }
@@ -107,9 +111,11 @@ static bool once_for_copies(const Emit *e, uint32_t at) {
 }
 
 void emit_range(Emit *e, uint32_t first, uint32_t last) {
+    SN_ASSERT(last <= e->kernel->insts.count);
     for (uint32_t at = first; at < last && e->status == SN_OK; at++) {
         if (kop_is(kernel_inst(e->kernel, at)->op, KFORM_LOOP)) {
             uint32_t loop = e->loops.loop_of[at];
+            SN_ASSERT(loop < e->loops.n_loops && e->loops.loops[loop].begin == at);
             emit_loop(e, loop);
             at = e->loops.loops[loop].end;
             continue;

@@ -153,9 +153,11 @@ typedef struct Emit {
 bool shape_make(Emit *e);
 /* Lane pattern of an access in vector loop `loop` (NULL: outside). */
 static inline Pattern pattern_of(const Emit *e, uint64_t access, const KLoop *loop) {
+    SN_ASSERT(access < e->kernel->accesses.count && (!loop || loop->vector));
     return kernel_pattern(e->kernel, e->spread, access, loop);
 }
 static inline bool is_varying(const Emit *e, KValue value) {
+    SN_ASSERT(value < e->kernel->insts.count);
     return e->spread[value].kind == SPREAD_VARYING;
 }
 

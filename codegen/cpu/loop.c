@@ -51,12 +51,14 @@ static void rotate_slots(const Emit *e, Frame *f) {
 /* ---- bodies ---------------------------------------------------------------------------------- */
 
 static void set_index(Emit *e, Frame *f, LLVMValueRef i) {
+    SN_ASSERT(f->loop->axis < e->kernel->axes.count);
     f->index = i;
     e->index[f->loop->axis] = i;
 }
 
 /* Masks the lanes at and beyond `limit`, for each copy. */
 static void set_masks(Emit *e, LLVMValueRef i, LLVMValueRef limit, int32_t copies) {
+    SN_ASSERT(copies >= 1 && copies <= COPIES_MOST);
     LLVMTypeRef lane =
         LLVMIntTypeInContext(e->context, (unsigned)(e->target->vector_bits / e->lanes));
     LLVMValueRef numbers = const_lane_numbers(e, lane, e->lanes, 1);
@@ -86,6 +88,7 @@ static void clear_masks(Emit *e) {
 static void emit_vectors(Emit *e, Frame *f, LLVMValueRef i, int32_t copies) {
     const LoopShape *shape = f->shape;
     e->copies = shape->in_step < copies ? shape->in_step : copies;
+    SN_ASSERT(copies % e->copies == 0);
     for (int32_t c = 0; c < copies; c += e->copies) {
         f->slot = copies > 1 ? c : 0;
         LLVMValueRef at = c ? LLVMBuildAdd(e->b, i, const_i64(e, (int64_t)c * e->lanes), "") : i;
@@ -180,6 +183,7 @@ static void run_scalar(Emit *e, Frame *f, LLVMValueRef from, LLVMValueRef to) {
 /* from + the largest multiple of `step` (a power of two) in [from, to); rounded up with `up`. */
 static LLVMValueRef whole_steps(Emit *e, LLVMValueRef from, LLVMValueRef to, int64_t step,
                                 bool up) {
+    SN_ASSERT(step > 0 && (step & (step - 1)) == 0);
     LLVMValueRef trips = LLVMBuildSub(e->b, to, from, "");
     if (up) trips = LLVMBuildAdd(e->b, trips, const_i64(e, step - 1), "");
     trips = LLVMBuildAnd(e->b, trips, const_i64(e, -step), "");
@@ -311,6 +315,7 @@ static bool open_frame(Emit *e, Frame *f, LoopState *state) {
 }
 
 static void close_frame(Emit *e, Frame *f, const LoopState *state) {
+    SN_ASSERT(e->frame == f);
     for (uint32_t i = 0; i < e->kernel->accesses.count; i++) {
         e->address[i] = state->address[i];
         e->folded[i] = state->folded[i];
@@ -320,6 +325,7 @@ static void close_frame(Emit *e, Frame *f, const LoopState *state) {
 }
 
 static void emit_vector_loop(Emit *e, Frame *f) {
+    SN_ASSERT(!e->vector && e->lanes == 1); /* vector loops do not nest */
     e->vector = f->shape;
     e->lanes = f->shape->lanes;
     e->epoch++;

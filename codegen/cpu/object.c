@@ -4,6 +4,7 @@
  * trusted: offsets are checked against its size. */
 #include "codegen/cpu/object.h"
 
+#include "base/assert.h"
 #include "base/mem.h"
 #include "base/status.h"
 
@@ -133,7 +134,9 @@ static sn_status apply(const Object *o, uint64_t section, const Elf64_Rela *rela
         return error_set(o->error, SN_ERROR_COMPILE, "a relocation of unknown kind %u",
                          (unsigned)type);
     if (rela->r_offset > section_size || bytes > section_size - rela->r_offset) return malformed(o);
+    SN_ASSERT(section < o->n_sections && o->places[section] != UINT64_MAX);
     uint64_t place = o->places[section] + rela->r_offset;
+    SN_ASSERT(place + (uint64_t)bytes <= o->blob->size);
     int64_t value = (int64_t)(target + (uint64_t)rela->r_addend - place);
     if (bytes == 4 && value != (int32_t)value) return malformed(o);
     memcpy(o->blob->bytes + place, &value, (size_t)bytes); /* little-endian */

@@ -24,6 +24,7 @@ static uint32_t run_of(const Emit *e, uint32_t at) {
     const KSpread *spread = &e->spread[at];
     if (at == 0 || !is_rare(inst - 1)) return at;
     uint32_t first = e->shape.rare[at - 1];
+    SN_ASSERT(first < at);
     bool joins = at - first < RUN_MOST && inst[-1].in[0] == inst->in[0] &&
                  spread[-1].kind == spread->kind && inst->in[1] < first && inst->in[2] < first;
     return joins ? first : at;
@@ -115,6 +116,7 @@ uint32_t emit_rare(Emit *e, uint32_t at) {
     while (last + 1 < e->kernel->insts.count && is_rare(&e->kernel->insts.data[last + 1]) &&
            e->shape.rare[last + 1] == at)
         last++;
+    SN_ASSERT(last - at < RUN_MOST);
     bool once = !e->vector || e->spread[at].kind == SPREAD_UNIFORM;
     for (int32_t c = 0; c < (once ? 1 : e->copies); c++) emit_run(e, at, last, c, values);
     return last;

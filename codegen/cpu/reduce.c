@@ -240,6 +240,7 @@ void reduce_step(Emit *e, uint32_t inst, int32_t copy) {
     const KReduction *r = a->of;
     int32_t lanes = lanes_of(e, a, f);
     int32_t which = f->loop->vector ? f->slot + copy : a->varying ? copy : 0;
+    SN_ASSERT(a->memory || which < state_count(e, f, a));
     LLVMValueRef x = operand_of(e, f, r, copy, lanes);
     if (a->memory) {
         step_memory(e, f, a, f->memory[number], x);
@@ -301,6 +302,7 @@ static void push_one(Emit *e, Frame *f, uint32_t number, LLVMValueRef done) {
 static void push_if_complete(Emit *e, Frame *f, uint32_t number, LLVMValueRef done) {
     const Accumulator *a = accumulator_at(e, f, number);
     int32_t states = a->memory ? 0 : state_count(e, f, a);
+    SN_ASSERT(states <= ORDER_LANES);
     LLVMValueRef kept[ORDER_LANES], pushed[ORDER_LANES];
     LLVMValueRef *carry = f->carry + a->first;
     for (int32_t i = 0; i < states; i++) kept[i] = carry[i];
@@ -354,6 +356,7 @@ static void merge_states(Emit *e, const KReduction *r, int32_t lanes, LLVMValueR
 static void halve_lanes(Emit *e, const KReduction *r, int32_t slots, int32_t lanes,
                         LLVMValueRef *state) {
     int32_t parts = reduce_parts(r);
+    SN_ASSERT(parts >= 1 && parts <= PARTS_MOST && (slots & (slots - 1)) == 0);
     for (int32_t half = slots / 2; half; half /= 2)
         for (int32_t s = 0; s < half; s++)
             merge_states(e, r, lanes, state + s * parts, state + (s + half) * parts);

@@ -94,6 +94,7 @@ static void choose_vectors(Emit *e, LoopShape *shape, bool reduces, bool stores)
     const KLoop *loop = shape->loop;
     bool rows = shape->chunk == ORDER_ROW_LOG2, light = shape->weight * 4 <= WEIGHT_UNROLL;
     shape->lanes = e->target->vector_bits / 8 / lane_bytes(e, loop);
+    SN_ASSERT(shape->lanes > 1 && shape->lanes <= LANES_MOST);
     if (rows && shape->lanes > ORDER_LANES) shape->lanes = ORDER_LANES;
     if (loop->nested && !reduces) {
         shape->copies = holds_row_sums(e, loop) ? 1 : column_copies(shape->weight);
@@ -126,6 +127,8 @@ static void choose_shape(Emit *e, uint32_t number) {
         stores |= kop_is(op, KFORM_STORE) && !kop_adds_in_memory(op);
     }
     if (loop->vector) choose_vectors(e, shape, reduces, stores);
+    SN_ASSERT(shape->copies >= 1 && shape->copies <= COPIES_MOST);
+    SN_ASSERT(shape->in_step >= 1 && shape->in_step <= shape->copies && shape->slots >= 1);
 }
 
 /* ---- accumulators ---------------------------------------------------------------------------- */

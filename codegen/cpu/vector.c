@@ -8,10 +8,12 @@
 /* ---- types ----------------------------------------------------------------------------------- */
 
 LLVMTypeRef type_lanes(LLVMTypeRef scalar, int32_t lanes) {
+    SN_ASSERT(lanes >= 1 && lanes <= LANES_MOST && (lanes & (lanes - 1)) == 0);
     return lanes == 1 ? scalar : LLVMVectorType(scalar, (unsigned)lanes);
 }
 
 static LLVMTypeRef int_of_bytes(const Emit *e, size_t bytes) {
+    SN_ASSERT(bytes == 1 || bytes == 2 || bytes == 4 || bytes == 8);
     return bytes == 1 ? e->i8 : bytes == 2 ? e->i16 : bytes == 4 ? e->i32 : e->i64;
 }
 
@@ -39,6 +41,7 @@ LLVMValueRef const_i64(const Emit *e, int64_t value) {
 
 static LLVMValueRef const_repeat(LLVMValueRef scalar, int32_t lanes) {
     LLVMValueRef elements[LANES_MOST];
+    SN_ASSERT(lanes > 1 && lanes <= LANES_MOST);
     for (int32_t i = 0; i < lanes; i++) elements[i] = scalar;
     return LLVMConstVector(elements, (unsigned)lanes);
 }
@@ -79,6 +82,7 @@ LLVMValueRef const_bits(const Emit *e, sn_dtype dtype, uint64_t bits, int32_t la
 LLVMValueRef const_lane_numbers(const Emit *e, LLVMTypeRef scalar, int32_t lanes, int64_t step) {
     (void)e;
     LLVMValueRef elements[LANES_MOST];
+    SN_ASSERT(lanes >= 1 && lanes <= LANES_MOST);
     for (int32_t i = 0; i < lanes; i++)
         elements[i] = LLVMConstInt(scalar, (unsigned long long)(i * step), true);
     return LLVMConstVector(elements, (unsigned)lanes);
@@ -103,6 +107,7 @@ LLVMValueRef emit_opaque(LLVMBuilderRef b, LLVMValueRef x) {
 LLVMValueRef emit_intrinsic(Emit *e, const char *name, LLVMTypeRef *types, uint32_t n_types,
                             LLVMValueRef *args, uint32_t n_args) {
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+    SN_ASSERT(id != 0);
     LLVMValueRef callee = LLVMGetIntrinsicDeclaration(e->module, id, types, n_types);
     LLVMTypeRef type = LLVMIntrinsicGetType(e->context, id, types, n_types);
     return LLVMBuildCall2(e->b, type, callee, args, n_args, "");
@@ -114,6 +119,7 @@ LLVMValueRef emit_select(Emit *e, LLVMValueRef condition, LLVMValueRef x, LLVMVa
 
 LLVMValueRef emit_part(Emit *e, LLVMValueRef vector, uint32_t first, uint32_t count) {
     LLVMValueRef order[LANES_MOST];
+    SN_ASSERT(count >= 1 && first + count <= (uint32_t)lanes_of(LLVMTypeOf(vector)));
     if (count == 1) return emit_lane(e, vector, (int32_t)first);
     for (uint32_t i = 0; i < count; i++) order[i] = LLVMConstInt(e->i32, first + i, false);
     LLVMValueRef none = LLVMGetPoison(LLVMTypeOf(vector));
@@ -121,6 +127,7 @@ LLVMValueRef emit_part(Emit *e, LLVMValueRef vector, uint32_t first, uint32_t co
 }
 
 LLVMValueRef emit_lane(Emit *e, LLVMValueRef vector, int32_t lane) {
+    SN_ASSERT(lane >= 0 && lane < lanes_of(LLVMTypeOf(vector)));
     LLVMValueRef number = LLVMConstInt(e->i32, (unsigned long long)lane, false);
     return LLVMBuildExtractElement(e->b, vector, number, "");
 }
@@ -133,6 +140,7 @@ LLVMValueRef emit_any(Emit *e, LLVMValueRef mask, int32_t lanes) {
 }
 
 LLVMValueRef emit_alloca(Emit *e, LLVMTypeRef type, int64_t count) {
+    SN_ASSERT(count > 0 && count <= INT32_MAX);
     LLVMValueRef slot =
         LLVMBuildArrayAlloca(e->entry, type, LLVMConstInt(e->i32, (unsigned)count, false), "");
     LLVMSetAlignment(slot, 64);
@@ -148,6 +156,7 @@ void emit_at(Emit *e, LLVMBasicBlockRef block) {
 }
 
 void phi_add(LLVMValueRef phi, LLVMValueRef value, LLVMBasicBlockRef from) {
+    SN_ASSERT(value && LLVMTypeOf(phi) == LLVMTypeOf(value));
     LLVMAddIncoming(phi, &value, &from, 1);
 }
 
@@ -181,6 +190,7 @@ LLVMValueRef emit_word(Emit *e, LLVMBuilderRef b, LLVMValueRef number) {
 }
 
 LLVMValueRef emit_param(Emit *e, int32_t param) {
+    SN_ASSERT(param >= 0 && param < e->kernel->n_params);
     LLVMValueRef *value = &e->params[param];
     if (!*value) *value = emit_word(e, e->entry, const_i64(e, kernel_param_word(e->kernel, param)));
     return *value;
@@ -193,6 +203,7 @@ LLVMValueRef emit_coef(Emit *e, KCoef coef) {
 /* ---- operands -------------------------------------------------------------------------------- */
 
 static Value *slot_of(Emit *e, KValue value, int32_t copy) {
+    SN_ASSERT(value < e->kernel->insts.count && copy >= 0 && copy < e->shape.copies);
     return &e->values[(size_t)value * (size_t)e->shape.copies + (size_t)copy];
 }
 
@@ -238,6 +249,7 @@ static bool is_dear(const Emit *e, KValue value, LLVMValueRef scalar) {
 
 LLVMValueRef value_vector(Emit *e, KValue value, int32_t copy) {
     Value *slot = slot_of(e, value, copy_of(e, value, copy));
+    SN_ASSERT(e->vector && (slot->vector || slot->scalar));
     if (slot->vector && slot->epoch == e->epoch) return slot->vector;
     place_side(e, value, slot->scalar);
     LLVMValueRef vector = emit_splat(e, e->side, slot->scalar, e->lanes);
