@@ -12,15 +12,17 @@ void program_free(Program *program) {
     for (uint32_t i = 0; i < program->steps.count; i++) {
         Launch *launch = &program->steps.data[i].launch;
         if (program->steps.data[i].kind != STEP_KERNEL) continue;
-        kernel_free(&launch->kernel);
         vec_free(&launch->args);
+        vec_free(&launch->locals);
     }
+    for (uint32_t i = 0; i < program->kernels.count; i++) kernel_free(&program->kernels.data[i]);
     for (uint32_t i = 0; i < program->strings.count; i++) mem_free(program->strings.data[i]);
     for (uint32_t i = 0; i < program->notes.count; i++) mem_free(program->notes.data[i]);
     vec_free(&program->numbers);
     vec_free(&program->sizes);
     vec_free(&program->scalars);
     vec_free(&program->buffers);
+    vec_free(&program->kernels);
     vec_free(&program->steps);
     vec_free(&program->outputs);
     vec_free(&program->sites);

@@ -1,5 +1,6 @@
 /* Program: what the passes make of a graph. Kernels and extern calls in order, the buffers they
- * work on, and where the results lie. It holds kernel IR, not code; runtime/executable.c loads it.
+ * work on, and where the results lie. It holds kernel IR, not code; runtime/executable.c loads
+ * it, and for running, binding and settling nothing looks into its kernels.
  *
  * Whatever follows from sizes is no field but a place in one array of numbers. Where the graph has
  * symbols, the program knows the expressions behind its numbers: other values of the symbols need
@@ -41,16 +42,18 @@ typedef struct ArgRef {
 
 /* One launch of a kernel: no barrier across its items. */
 typedef struct Launch {
-    Kernel kernel;     /* its text is the key */
+    uint32_t kernel;   /* in Program.kernels */
     Place params;      /* first of all parameter words, fixed part first; the blocks are settled */
     uint32_t n_params; /* how many */
     VEC(ArgRef) args;  /* one for each kernel argument; unused for LOCAL ones */
-    Place items;       /* grid points × blocks; settled */
-    Place k;           /* steps of the loop over K, which row buffers are as long as */
-    Place streams;     /* 1: see Schedule; settled */
-    int32_t b_param;   /* the word of params that is the size of the loop over B; -1: none */
-    bool is_column;    /* B is cut for threads, not for items of a fair length */
-    bool may_stream;   /* its stores follow one another, so that they may bypass the caches */
+    VEC(uint8_t)
+    locals;          /* sn_dtype of each LOCAL argument: a row of k elements in scratch memory */
+    Place items;     /* grid points × blocks; settled */
+    Place k;         /* steps of the loop over K, which row buffers are as long as */
+    Place streams;   /* 1: see Schedule; settled */
+    int32_t b_param; /* the word of params that is the size of the loop over B; -1: none */
+    bool is_column;  /* B is cut for threads, not for items of a fair length */
+    bool may_stream; /* its stores follow one another, so that they may bypass the caches */
 } Launch;
 
 /* C[o,b] = A[o,b] B[o,b] (+ bias) (relu): numbers from GemmStep.numbers on. Strides are in elements,
@@ -137,6 +140,7 @@ typedef struct Program {
     VEC(ProgramSize) sizes;     /* those that follow from symbols */
     VEC(ProgramScalar) scalars; /* those that follow from scalars of the call */
     VEC(Buffer) buffers;        /* inputs first, by number; then OUTPUT ones, by number */
+    VEC(Kernel) kernels;        /* what launches run; the text of one is its key in caches */
     VEC(Step) steps;            /* in order */
     VEC(ProgramOutput) outputs; /* in the graph's order */
     VEC(Site) sites;            /* of the graph */
@@ -167,6 +171,11 @@ static inline int64_t program_number(const Program *program, const int64_t *numb
 
 void program_init(Program *program);
 void program_free(Program *program);
+/* The kernel of a launch. */
+static inline const Kernel *program_kernel(const Program *program, const Launch *launch) {
+    SN_ASSERT(launch->kernel < program->kernels.count);
+    return &program->kernels.data[launch->kernel];
+}
 /* The buffer of result `number`: OUTPUT ones follow the inputs, by number. */
 static inline uint32_t program_output_buffer(const Program *program, int32_t number) {
     return (uint32_t)(program->n_inputs + number);

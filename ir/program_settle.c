@@ -69,12 +69,10 @@ static void cut_launch(Settle *s, const Launch *launch) {
 
 static int64_t scratch_of(Settle *s, const Launch *launch) {
     int64_t bytes = 0, elements = program_number(s->program, s->numbers, launch->k);
-    for (uint32_t i = 0; i < launch->kernel.args.count; i++) {
-        const KArg *arg = &launch->kernel.args.data[i];
-        if (arg->role != KARG_LOCAL) continue;
+    for (uint32_t i = 0; i < launch->locals.count; i++) {
         s->too_large |= elements > SIZE_MOST / 2; /* of fewer the bytes are a number, padded too */
         if (s->too_large) return 0;
-        bytes = plus(s, bytes, kernel_local_bytes((sn_dtype)arg->dtype, elements));
+        bytes = plus(s, bytes, kernel_local_bytes((sn_dtype)launch->locals.data[i], elements));
     }
     return bytes;
 }

@@ -422,12 +422,13 @@ static bool space_is_empty(const Lower *l) {
 
 static sn_status lower_kernel(Lower *l, NodeId commit) {
     if (space_is_empty(l)) return SN_OK;
-    if (!vec_reserve(&l->program->steps, 1)) return error_memory(l->context->error);
-    Step *step = &l->program->steps.data[l->program->steps.count];
-    *step = (Step){.kind = STEP_KERNEL, .commit_code = commit};
-    kernel_init(&step->launch.kernel);
-    l->program->steps.count++;
-    l->kernel = &step->launch.kernel;
+    Program *program = l->program;
+    Step first = {
+        .kind = STEP_KERNEL, .commit_code = commit, .launch = {.kernel = program->kernels.count}};
+    if (!vec_push(&program->kernels, (Kernel){0}) || !vec_push(&program->steps, first))
+        return error_memory(l->context->error);
+    Step *step = &vec_last(&program->steps);
+    l->kernel = &vec_last(&program->kernels);
     l->builder = kbuilder_new();
     if (!l->builder) return error_memory(l->context->error);
     make_space(l);

@@ -356,6 +356,7 @@ static bool push_args(Lower *l, Launch *launch) {
             karg->role = arg->written ? (arg->read ? KARG_INOUT : KARG_OUT) : KARG_IN;
         ArgRef ref = {arg->buffer, program_sizes(l->program, l->graph->table, &arg->offset, 1)};
         if (ref.offset == PLACE_NONE || !vec_push(&launch->args, ref)) return false;
+        if (karg->role == KARG_LOCAL && !vec_push(&launch->locals, karg->dtype)) return false;
     }
     return true;
 }

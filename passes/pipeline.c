@@ -26,10 +26,8 @@ static bool verify_wanted(void) {
 static sn_status verify(const PassContext *context) {
     const Program *program = context->program;
     sn_status status = graph_verify(&context->graph, context->error);
-    for (uint32_t i = 0; status == SN_OK && i < program->steps.count; i++) {
-        const Step *step = &program->steps.data[i];
-        if (step->kind == STEP_KERNEL) status = kernel_verify(&step->launch.kernel, context->error);
-    }
+    for (uint32_t i = 0; status == SN_OK && i < program->kernels.count; i++)
+        status = kernel_verify(&program->kernels.data[i], context->error);
     return status;
 }
 

@@ -63,16 +63,16 @@ static GemmShape gemm_shape(const GemmStep *g, const int64_t *numbers) {
     return shape;
 }
 
-static sn_status prepare_kernel(const Launch *launch, bool streams, const LoadedKernel **kernel,
+static sn_status prepare_kernel(const Kernel *text, bool streams, const LoadedKernel **kernel,
                                 sn_error *error) {
     Schedule schedule = {.stream_stores = streams};
-    if (!streams) return kernel_cache_get(&launch->kernel, &schedule, kernel, NULL, error);
+    if (!streams) return kernel_cache_get(text, &schedule, kernel, NULL, error);
     /* Streaming is a matter of speed: without a code generator the pack's plain kernel serves. */
     sn_error first = {0};
-    sn_status status = kernel_cache_get(&launch->kernel, &schedule, kernel, NULL, &first);
+    sn_status status = kernel_cache_get(text, &schedule, kernel, NULL, &first);
     if (status != SN_ERROR_UNSUPPORTED) return status == SN_OK ? SN_OK : (*error = first, status);
     schedule.stream_stores = false;
-    return kernel_cache_get(&launch->kernel, &schedule, kernel, NULL, error);
+    return kernel_cache_get(text, &schedule, kernel, NULL, error);
 }
 
 /* `known`: the step of another binding, whose kernel serves where the choice of stores is the same. */
@@ -93,7 +93,8 @@ static sn_status prepare_step(const Executable *e, uint32_t i, const Executable 
         prepared->kernel = known->steps[i].kernel;
         return SN_OK;
     }
-    return prepare_kernel(&step->launch, streams, &prepared->kernel, error);
+    const Kernel *kernel = program_kernel(program_of(e), &step->launch);
+    return prepare_kernel(kernel, streams, &prepared->kernel, error);
 }
 
 static Executable *executable_new(uint32_t n_steps) {

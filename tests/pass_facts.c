@@ -179,7 +179,7 @@ static void add_program(Run *run, const Program *program) {
         if (step->kind != STEP_KERNEL) continue;
         StrBuf head = {0};
         strbuf_clear(&text);
-        kernel_print(&step->launch.kernel, &text, NULL);
+        kernel_print(program_kernel(program, &step->launch), &text, NULL);
         strbuf_addf(&head, "kernel %u", i);
         add_lines(run, strbuf_text(&head), strbuf_text(&text));
         strbuf_free(&head);

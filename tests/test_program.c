@@ -86,9 +86,7 @@ static void add_launch(Fixture *f, bool has_row) {
     launch->items = program_zeros(&f->program, 1);
     launch->streams = program_zeros(&f->program, 1);
     step.costs = program_zeros(&f->program, STEP_COSTS);
-    kernel_init(&launch->kernel);
-    KArg row = {.role = KARG_LOCAL, .dtype = SN_F64};
-    if (has_row) assert_true(vec_push(&launch->kernel.args, row));
+    if (has_row) assert_true(vec_push(&launch->locals, SN_F64));
     assert_true(vec_push(&f->program.steps, step));
 }
 

@@ -90,8 +90,8 @@ static sn_status print_code(const Program *program, const Target *target, Backen
         char name[32];
         snprintf(name, sizeof name, "kernel_%u", i);
         strbuf_addf(out, "; kernel %u: %s\n", i, step->label);
-        sn_status status =
-            b->print(&step->launch.kernel, target, &schedule, name, stage, out, error);
+        sn_status status = b->print(program_kernel(program, &step->launch), target, &schedule, name,
+                                    stage, out, error);
         if (status != SN_OK) return status;
         strbuf_add_char(out, '\n');
     }
@@ -103,7 +103,7 @@ static void print_kernels(const Program *program, StrBuf *out) {
         const Step *step = &program->steps.data[i];
         if (step->kind != STEP_KERNEL) continue;
         strbuf_addf(out, "; kernel %u: %s\n", i, step->label);
-        kernel_print(&step->launch.kernel, out, program->sites.data);
+        kernel_print(program_kernel(program, &step->launch), out, program->sites.data);
     }
 }
 

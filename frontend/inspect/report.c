@@ -374,7 +374,7 @@ static void write_code(const Program *program, uint32_t i, StrBuf *out) {
     } stages[] = {{"LLVM IR", STAGE_SOURCE}, {"machine code", STAGE_ASSEMBLY}};
     const Launch *launch = &program->steps.data[i].launch;
     StrBuf text = {0};
-    kernel_print(&launch->kernel, &text, program->sites.data);
+    kernel_print(program_kernel(program, launch), &text, program->sites.data);
     details(out, "kernel IR", &text);
     sn_error error;
     error_init(&error);
@@ -382,8 +382,8 @@ static void write_code(const Program *program, uint32_t i, StrBuf *out) {
     Schedule schedule = {.stream_stores = program->numbers.data[launch->streams] != 0};
     for (int32_t s = 0; backend && s < 2; s++) {
         strbuf_clear(&text);
-        if (backend->print(&launch->kernel, target_host(), &schedule, "kernel", stages[s].stage,
-                           &text, &error) == SN_OK)
+        if (backend->print(program_kernel(program, launch), target_host(), &schedule, "kernel",
+                           stages[s].stage, &text, &error) == SN_OK)
             details(out, stages[s].title, &text);
     }
     strbuf_free(&text);
