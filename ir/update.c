@@ -66,18 +66,3 @@ const UpdateRow *update_row(OpCode op) {
     SN_ASSERT(update_rows[op].check);
     return &update_rows[op];
 }
-
-NodeId update_space(const Graph *graph, NodeId id) {
-    const Node *node = graph_node(graph, id);
-    const UpdateRow *row = update_row_if((OpCode)node->op);
-    return row ? node_inputs(graph, node)[row->space] : id;
-}
-
-void update_map(const Graph *graph, NodeId id, ViewMap *map) {
-    const Node *node = graph_node(graph, id);
-    const UpdateRow *row = update_row((OpCode)node->op);
-    SN_ASSERT(!row->index);
-    TensorType base = node_type(graph, node_inputs(graph, node)[0]);
-    TensorType value = node_type(graph, node_inputs(graph, node)[row->value]);
-    view_map(graph->table, row->view, node_attrs(graph, node), &base, &value, map);
-}

@@ -367,6 +367,14 @@ static void map_narrow(const ViewCase *c, ViewMap *map) {
 
 /* ---- strides of axes that come from nowhere --------------------------------------------------------- */
 
+void dense_strides(const int64_t *dims, int32_t rank, int64_t *strides) {
+    int64_t stride = 1;
+    for (int32_t i = rank - 1; i >= 0; i--) {
+        strides[i] = stride;
+        stride *= dims[i] > 1 ? dims[i] : 1;
+    }
+}
+
 /* Runs of axes of x that are dense relative to each other (each stride is the next one's reach) are
  * taken innermost first; the result's dims must divide each run exactly, or a copy is needed. */
 static bool strides_reshape(const ViewCase *c, const ViewStrides *s) {

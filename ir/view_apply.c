@@ -1,21 +1,21 @@
-/* What is done with views in general: coordinates, strides and writes, from the rows of ir/view.c. */
+/* What follows from the rows of ir/view.c without a graph: coordinates and strides. */
 #include "ir/view_row.h"
 
-static const ViewRow *row_of(OpCode op) {
+const ViewRow *view_row(OpCode op) {
     SN_ASSERT(view_rows[op].shape);
     return &view_rows[op];
 }
 
 sn_status shape_view(Infer *call) {
-    return row_of(call->op)->shape(call);
+    return view_row(call->op)->shape(call);
 }
 
 bool view_is_basic(OpCode op) {
-    return row_of(op)->basic;
+    return view_row(op)->basic;
 }
 
 bool view_is_part(OpCode op) {
-    return row_of(op)->part;
+    return view_row(op)->part;
 }
 
 void view_map(DimTable *table, OpCode view, AttrView attrs, const TensorType *input,
@@ -24,7 +24,7 @@ void view_map(DimTable *table, OpCode view, AttrView attrs, const TensorType *in
     map->regroups = false;
     map->rank = input->rank;
     for (int32_t i = 0; i < map->rank; i++) map->axes[i] = (ViewAxis){dim_of(0), dim_of(1), i};
-    row_of(view)->map(&c, map);
+    view_row(view)->map(&c, map);
 }
 
 bool view_reorders(const ViewMap *map, int64_t *order) {
@@ -42,23 +42,7 @@ bool view_reorders(const ViewMap *map, int64_t *order) {
     return !ascends;
 }
 
-void view_map_of(const Graph *graph, NodeId view, ViewMap *map) {
-    const Node *node = graph_node(graph, view);
-    TensorType input, result;
-    node_type_to(graph, node_inputs(graph, node)[0], &input);
-    node_type_to(graph, view, &result);
-    view_map(graph->table, (OpCode)node->op, node_attrs(graph, node), &input, &result, map);
-}
-
 /* ---- memory ------------------------------------------------------------------------------------------- */
-
-void dense_strides(const int64_t *dims, int32_t rank, int64_t *strides) {
-    int64_t stride = 1;
-    for (int32_t i = rank - 1; i >= 0; i--) {
-        strides[i] = stride;
-        stride *= dims[i] > 1 ? dims[i] : 1;
-    }
-}
 
 bool view_layout(AttrView attrs, const TensorType *input, const int64_t *input_strides,
                  const TensorType *result, int64_t *strides, int64_t *offset) {
@@ -74,82 +58,6 @@ bool view_layout(AttrView attrs, const TensorType *input, const int64_t *input_s
     }
     const ViewCase c = {NULL, attrs, input, result};
     const ViewStrides s = {input_strides, strides};
-    const ViewRow *row = row_of(attrs.op);
+    const ViewRow *row = view_row(attrs.op);
     return !row->strides || row->strides(&c, &s);
-}
-
-/* ---- writes ------------------------------------------------------------------------------------------- */
-
-/* One write through a view. */
-typedef struct ViewWrite {
-    Graph *graph;       /* where nodes go */
-    const ViewMap *map; /* of the view */
-    NodeId base;        /* what it is a view of */
-    Site site;          /* of the write */
-    sn_error *error;    /* set on failure */
-} ViewWrite;
-
-static NodeId emit1(const ViewWrite *w, OpCode op, NodeId x, const AttrList *attrs) {
-    if (x == NODE_NONE) return x;
-    return graph_emit(w->graph, op, &x, 1, attrs, w->site, w->error);
-}
-
-static NodeId reshape_to(const ViewWrite *w, NodeId x, const Dim *dims, int32_t rank) {
-    AttrList attrs;
-    attrs.count = 0;
-    attr_add_dims(&attrs, dims, rank);
-    return emit1(w, OP_RESHAPE, x, &attrs);
-}
-
-/* The value's axes in the order in which the base has them. */
-static NodeId in_base_order(const ViewWrite *w, NodeId value) {
-    int64_t order[SN_MAX_RANK], inverse[SN_MAX_RANK];
-    if (!view_reorders(w->map, order)) return value;
-    for (int32_t i = 0; i < w->map->rank; i++) inverse[order[i]] = i;
-    AttrList attrs;
-    attrs.count = 0;
-    attr_add_list(&attrs, inverse, w->map->rank);
-    return emit1(w, OP_PERMUTE, value, &attrs);
-}
-
-/* Only axes of size 1 come or go, or axes change places. */
-static NodeId write_whole(const ViewWrite *w, NodeId value) {
-    TensorType base = node_type(w->graph, w->base);
-    NodeId ordered = in_base_order(w, value);
-    return ordered == value ? reshape_to(w, value, base.dims, base.rank) : ordered;
-}
-
-static NodeId put_slice(const ViewWrite *w, NodeId value) {
-    Dim starts[SN_MAX_RANK], steps[SN_MAX_RANK], part[SN_MAX_RANK];
-    const TensorType type = node_type(w->graph, value);
-    int32_t rank = w->map->rank;
-    for (int32_t i = 0; i < rank; i++) {
-        const ViewAxis *axis = &w->map->axes[i];
-        starts[i] = axis->start;
-        steps[i] = axis->step;
-        part[i] = axis->from < 0 ? dim_of(1) : type.dims[axis->from];
-    }
-    value = in_base_order(w, value);
-    if (type.rank != rank) value = reshape_to(w, value, part, rank);
-    if (value == NODE_NONE) return value;
-    AttrList attrs;
-    attrs.count = 0;
-    attr_add_dims(&attrs, starts, rank);
-    attr_add_dims(&attrs, steps, rank);
-    return graph_emit(w->graph, OP_PUT_SLICE, (NodeId[]){w->base, value}, 2, &attrs, w->site,
-                      w->error);
-}
-
-NodeId view_write(Graph *graph, AttrView view, NodeId base, NodeId value, Site site,
-                  sn_error *error) {
-    ViewMap map;
-    TensorType input = node_type(graph, base), result = node_type(graph, value);
-    const ViewRow *row = row_of(view.op);
-    view_map(graph->table, view.op, view, &input, &result, &map);
-    const ViewWrite w = {graph, &map, base, site, error};
-    if (!row->part) return write_whole(&w, value);
-    if (row->update == OP_INPUT) return put_slice(&w, value);
-    AttrList attrs;
-    attr_copy(&attrs, view);
-    return graph_emit(graph, row->update, (NodeId[]){base, value}, 2, &attrs, site, error);
 }

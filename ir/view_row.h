@@ -33,5 +33,7 @@ typedef struct ViewRow {
 } ViewRow;
 
 extern const ViewRow view_rows[OP_COUNT];
+/* The row of a view op. */
+const ViewRow *view_row(OpCode op);
 
 #endif
