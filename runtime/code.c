@@ -1,6 +1,7 @@
 /* Executable memory; see code.h. */
 #include "runtime/code.h"
 
+#include "base/assert.h"
 #include "base/lock.h"
 #include "base/mem.h"
 #include "base/status.h"
@@ -100,6 +101,7 @@ static bool map_shared(const void *bytes, size_t size, Code *code) {
     lock_take(&lock);
     CodeRegion *region = room_for(room);
     if (region) {
+        SN_ASSERT(region->used % CODE_ALIGN == 0 && size <= region->bytes - region->used);
         memcpy(region->write + region->used, bytes, size);
         *code = (Code){region->run + region->used, size, region};
         region->used += room;
@@ -170,6 +172,7 @@ void code_free(Code *code) {
     *code = (Code){0};
     if (!region) return;
     lock_take(&lock);
+    SN_ASSERT(region->live > 0);
     bool last = --region->live == 0 && region != filling;
     lock_give(&lock);
     if (last) region_free(region);

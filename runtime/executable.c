@@ -2,6 +2,7 @@
  * Everything that does not depend on the call was computed when it was built. */
 #include "runtime/executable.h"
 
+#include "base/assert.h"
 #include "base/parallel.h"
 #include "base/status.h"
 #include "runtime/gemm.h"
@@ -75,10 +76,16 @@ static sn_status prepare_kernel(const Kernel *text, bool streams, const LoadedKe
     return kernel_cache_get(text, &schedule, kernel, NULL, error);
 }
 
+/* Is a step worth more than one thread? Costs of views that repeat their elements may be any number. */
+static bool is_long(int64_t bytes, int64_t instructions) {
+    if (bytes > SERIAL_COST || instructions > SERIAL_COST * 16 / FLOP_COST) return true;
+    return bytes + instructions * FLOP_COST / 16 > SERIAL_COST;
+}
+
 /* `known`: the step of another binding, whose kernel serves where the choice of stores is the same. */
 static sn_status prepare_step(const Executable *e, uint32_t i, const Executable *known,
                               sn_error *error) {
-    const Step *step = &program_of(e)->steps.data[i];
+    const Step *step = program_step(program_of(e), i);
     Prepared *prepared = &e->steps[i];
     const int64_t *costs = e->numbers + step->costs;
     if (step->kind == STEP_GEMM) {
@@ -86,11 +93,11 @@ static sn_status prepare_step(const Executable *e, uint32_t i, const Executable 
         prepared->threads = parallel_threads();
         return gemm_get(&shape, prepared->threads, &prepared->gemm, error);
     }
-    prepared->parallel =
-        costs[COST_BYTES] + costs[COST_INSTRUCTIONS] * FLOP_COST / 16 > SERIAL_COST;
+    prepared->parallel = is_long(costs[COST_BYTES], costs[COST_INSTRUCTIONS]);
     bool streams = e->numbers[step->launch.streams] != 0;
     if (known && streams == (known->numbers[step->launch.streams] != 0)) {
         prepared->kernel = known->steps[i].kernel;
+        SN_ASSERT(prepared->kernel);
         return SN_OK;
     }
     const Kernel *kernel = program_kernel(program_of(e), &step->launch);
@@ -155,12 +162,17 @@ sn_status executable_bind(Executable *base, const int64_t *values, const uint64_
 }
 
 Executable *executable_retain(Executable *e) {
-    atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
+    int64_t before = atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
+    SN_ASSERT(before > 0);
+    (void)before;
     return e;
 }
 
 void executable_release(Executable *e) {
-    if (!e || atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) != 1) return;
+    if (!e) return;
+    int64_t before = atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel);
+    SN_ASSERT(before > 0);
+    if (before != 1) return;
     if (e->base) mem_free((void *)(uintptr_t)e->numbers);
     executable_release(e->base);
     program_free(&e->program);
@@ -177,11 +189,12 @@ const int64_t *executable_numbers(const Executable *e) {
 }
 
 size_t executable_buffer_bytes(const Executable *e, uint32_t i) {
-    const Buffer *buffer = &program_of(e)->buffers.data[i];
+    const Buffer *buffer = program_buffer(program_of(e), i);
     return (size_t)e->numbers[buffer->elements] * sn_dtype_size((sn_dtype)buffer->dtype);
 }
 
 const LoadedKernel *executable_kernel(const Executable *e, uint32_t step) {
+    SN_ASSERT(program_step(program_of(e), step)->kind == STEP_KERNEL);
     return e->steps[step].kernel;
 }
 
@@ -220,7 +233,7 @@ typedef struct Run {
 } Run;
 
 static char *address(const Run *run, ArgRef ref) {
-    const Buffer *buffer = &run->program->buffers.data[ref.buffer];
+    const Buffer *buffer = program_buffer(run->program, ref.buffer);
     return run->memory[ref.buffer] +
            run->numbers[ref.offset] * (int64_t)sn_dtype_size((sn_dtype)buffer->dtype);
 }
@@ -228,6 +241,8 @@ static char *address(const Run *run, ArgRef ref) {
 static sn_status run_kernel(Run *run, const Step *step, const Prepared *prepared) {
     const Launch *launch = &step->launch;
     int64_t items = run->numbers[launch->items];
+    SN_ASSERT(items >= 0 && prepared->kernel && prepared->kernel->fn);
+    SN_ASSERT(launch->args.count == program_kernel(run->program, launch)->args.count);
     void *few[FEW_ARGS];
     void **args = few;
     if (items == 0) return SN_OK; /* sizes that vary left nothing to do */
@@ -256,6 +271,7 @@ static sn_status run_kernel(Run *run, const Step *step, const Prepared *prepared
 static sn_status run_gemm(Run *run, const Step *step, const Prepared *prepared) {
     const GemmStep *g = &step->gemm;
     const GemmPlan *plan = prepared->gemm;
+    SN_ASSERT(plan);
     if (run->threads != prepared->threads) {
         GemmShape shape = gemm_shape(g, run->numbers);
         sn_status status = gemm_get(&shape, run->threads, &plan, run->error);
@@ -299,12 +315,15 @@ static void resolve(Run *run, void *const *inputs, void *const *outputs, char *t
         const Buffer *buffer = &program->buffers.data[i];
         switch (buffer->kind) {
         case BUFFER_INPUT:
+            SN_ASSERT(buffer->number >= 0 && buffer->number < program->n_inputs);
             run->memory[i] = inputs[buffer->number];
             break;
         case BUFFER_OUTPUT:
+            SN_ASSERT(buffer->number >= 0 && buffer->number < program->n_outputs);
             run->memory[i] = outputs[buffer->number];
             break;
         default:
+            SN_ASSERT(run->numbers[buffer->offset] < run->numbers[PROGRAM_TEMP_BYTES]);
             run->memory[i] = temp + run->numbers[buffer->offset];
         }
     }

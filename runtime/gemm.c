@@ -2,6 +2,7 @@
  * which has none of the threads that the module's library uses, all products are for one thread. */
 #include "runtime/gemm.h"
 
+#include "base/assert.h"
 #include "base/lock.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -106,6 +107,7 @@ static void make_key(const GemmShape *s, int32_t threads, int64_t *key) {
     word = key_strides(word, s->a, s->outer, s->batch, s->m, s->k);
     word = key_strides(word, s->b, s->outer, s->batch, s->k, s->n);
     word = key_strides(word, s->c, s->outer, s->batch, s->m, s->n);
+    SN_ASSERT(word == key + KEY_WORDS - 1);
     *word = (int64_t)threads << 16 | (int64_t)s->dtype << 8 | s->bias << 1 | s->relu;
 }
 
@@ -117,11 +119,13 @@ static bool key_equal(const void *context, uint32_t index) {
 
 /* The plan of a key, or NULL. Lock held. */
 static const GemmPlan *find_plan(const int64_t *key, uint64_t hash) {
+    SN_ASSERT(lock_held(&lock));
     int64_t index = map_find(&plan_index, hash, key_equal, key);
     return index == MAP_NONE ? NULL : plans.data[index];
 }
 
 static void plan_free(GemmPlan *plan) {
+    SN_ASSERT(!plan->primitive || plan->module);
     if (plan->primitive) plan->module->destroy(plan->primitive);
     mem_free(plan);
 }

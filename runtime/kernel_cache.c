@@ -1,6 +1,7 @@
 /* Lookup through the tiers, single flight, counters; see kernel_cache.h. */
 #include "runtime/kernel_cache.h"
 
+#include "base/assert.h"
 #include "base/flight.h"
 #include "base/lock.h"
 #include "base/log.h"
@@ -61,6 +62,7 @@ static void record_free(Record *record) {
 
 /* Takes a record out of the map. Lock held. */
 static void forget(Record *record) {
+    SN_ASSERT(lock_held(&lock) && records.data[record->index] == record);
     map_remove(&record_index, record->key.hash.low, record->index);
     records.data[record->index] = NULL;
 }
@@ -86,6 +88,7 @@ static bool same_record(const void *context, uint32_t index) {
 /* An unused place in `records`, or its count. Lock held. */
 static uint32_t free_place(void) {
     uint32_t place = records.count;
+    SN_ASSERT(lock_held(&lock) && record_index.count <= records.count);
     if (record_index.count == records.count) return place;
     while (records.data[place - 1]) place--;
     return place - 1;
@@ -97,6 +100,7 @@ static Record *add_record(const CacheKey *key, char *text) {
     if (!record) return NULL;
     record->index = free_place();
     bool grows = record->index == records.count;
+    SN_ASSERT(grows || !records.data[record->index]);
     if ((grows && !vec_reserve(&records, 1)) ||
         !map_insert(&record_index, key->hash.low, record->index)) {
         mem_free(record);
@@ -138,6 +142,7 @@ static DiskCache *disk_cache(void) {
 
 /* Fills in the loaded kernel from code at its final place. */
 static void make_callable(Record *record, const CacheCode *code, const uint8_t *at) {
+    SN_ASSERT(at && code->entry < code->size);
     const void *entry = at + code->entry;
     LoadedKernel *loaded = &record->loaded;
     _Static_assert(sizeof loaded->fn == sizeof entry, "POSIX: functions have data pointers' size");
@@ -250,6 +255,7 @@ static sn_status fetch(Record *record, const Kernel *kernel, const Schedule *sch
 /* Publishes what fetch brought, or takes the record back; wakes who waits. */
 static void publish(Record *record, sn_status status, const sn_error *failure) {
     lock_take(&lock);
+    SN_ASSERT(record->state == RECORD_PENDING);
     bool unused = false;
     if (status == SN_OK) {
         record->state = RECORD_READY;
@@ -266,6 +272,7 @@ static void publish(Record *record, sn_status status, const sn_error *failure) {
 
 /* Waits until the thread that fetches a record has published it. Lock held, but for the wait. */
 static sn_status await(Record *record, sn_error *error) {
+    SN_ASSERT(lock_held(&lock) && record->waiters >= 0);
     record->waiters++;
     while (record->state == RECORD_PENDING) condition_wait(&published);
     bool last = --record->waiters == 0;

@@ -2,6 +2,7 @@
  * in its cache are no leak, and a request counts once for fault injection, cached or not. */
 #include "runtime/memory.h"
 
+#include "base/assert.h"
 #include "base/lock.h"
 #include "base/mem.h"
 #include "base/thread_exit.h"
@@ -79,6 +80,7 @@ static uint32_t class_of(size_t bytes) {
 }
 
 static size_t class_bytes(uint32_t class) {
+    SN_ASSERT(class < CLASS_COUNT);
     const uint32_t steps = 1u << STEP_BITS;
     if (class < 2 * steps) return (size_t)(class + 1) * MEMORY_ALIGN;
     uint32_t shift = class / steps - 1;
@@ -116,7 +118,9 @@ static bool count_live(size_t bytes) {
 }
 
 static void count_dead(size_t bytes) {
-    atomic_fetch_sub_explicit(&live, bytes, memory_order_relaxed);
+    size_t before = atomic_fetch_sub_explicit(&live, bytes, memory_order_relaxed);
+    SN_ASSERT(before >= bytes);
+    (void)before;
 }
 
 /* ---- the system ------------------------------------------------------------------------------- */
@@ -140,6 +144,7 @@ static void *system_alloc(size_t bytes) {
         block = map_huge(bytes);
     else if (posix_memalign(&block, MEMORY_ALIGN, bytes) != 0)
         block = NULL;
+    SN_ASSERT((uintptr_t)block % MEMORY_ALIGN == 0);
     if (block) atomic_fetch_add_explicit(&held, bytes, memory_order_relaxed);
     return block;
 }
@@ -156,6 +161,7 @@ static void system_free(void *block, size_t bytes) {
 
 /* Lock held. */
 static void shared_push(FreeBlock *block, uint32_t class) {
+    SN_ASSERT(lock_held(&lock) && (uintptr_t)block % MEMORY_ALIGN == 0);
     *block = (FreeBlock){.next = shared.blocks[class], .older = shared.newest, .class = class};
     if (block->next) block->next->previous = block;
     if (block->older)
@@ -168,6 +174,8 @@ static void shared_push(FreeBlock *block, uint32_t class) {
 
 /* Lock held. */
 static void shared_remove(FreeBlock *block) {
+    SN_ASSERT(lock_held(&lock) && block->class < CLASS_COUNT);
+    SN_ASSERT(block->previous || shared.blocks[block->class] == block);
     if (block->previous)
         block->previous->next = block->next;
     else
@@ -293,6 +301,7 @@ static void thread_refill(ThreadCache *cache, uint32_t class) {
 static void *thread_take(ThreadCache *cache, uint32_t class) {
     FreeBlock *block = cache->blocks[class];
     if (!block) return NULL;
+    SN_ASSERT(cache->counts[class] > 0);
     cache->blocks[class] = block->next;
     cache->counts[class]--;
     return block;
@@ -312,6 +321,7 @@ static void *small_alloc(uint32_t class) {
 void *memory_alloc(size_t bytes) {
     if (!mem_fault_point() || bytes > LARGEST_REQUEST) return NULL;
     uint32_t class = class_of(bytes);
+    SN_ASSERT(class_bytes(class) >= bytes);
     if (!count_live(class_bytes(class))) return NULL;
     void *block = class < SMALL_CLASSES && own ? thread_take(own, class) : NULL;
     if (block) return block;
@@ -322,6 +332,7 @@ void *memory_alloc(size_t bytes) {
 
 void memory_free(void *block, size_t bytes) {
     if (!block) return;
+    SN_ASSERT((uintptr_t)block % MEMORY_ALIGN == 0 && bytes <= LARGEST_REQUEST);
     uint32_t class = class_of(bytes);
     count_dead(class_bytes(class));
     ThreadCache *cache = class < SMALL_CLASSES ? thread_cache() : NULL;

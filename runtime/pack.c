@@ -1,6 +1,7 @@
 /* The pack of kernels made at build time; see pack.h. */
 #include "runtime/pack.h"
 
+#include "base/assert.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "base/vec.h"
@@ -256,6 +257,7 @@ static void write_pack(const PackBuilder *builder, const StrBuf *texts, uint64_t
         strbuf_add_bytes(out, (const char *)&entry, sizeof entry);
         at = align_up(at + item->code.size);
     }
+    SN_ASSERT(out->failed || out->length - start == text_at);
     strbuf_add_bytes(out, strbuf_text(texts), texts->length);
     pad_to(out, start + (size_t)code_at);
     for (uint32_t i = 0; i < count; i++) {
@@ -263,6 +265,7 @@ static void write_pack(const PackBuilder *builder, const StrBuf *texts, uint64_t
         strbuf_add_bytes(out, (const char *)code->bytes, code->size);
         pad_to(out, start + (size_t)align_up(out->length - start));
     }
+    SN_ASSERT(out->failed || out->length - start == bytes);
 }
 
 sn_status pack_builder_finish(PackBuilder *builder, StrBuf *out, sn_error *error) {

@@ -14,6 +14,7 @@ static Storage *storage_make(const Device *device, void *data, size_t bytes) {
 }
 
 Storage *storage_new(const Device *device, size_t bytes) {
+    SN_ASSERT(device && device->alloc);
     void *data = device->alloc(bytes);
     if (!data) return NULL;
     Storage *storage = storage_make(device, data, bytes);

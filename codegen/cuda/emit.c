@@ -40,11 +40,13 @@ void emit_open(Emit *e, const char *format, ...) {
 }
 
 void emit_close(Emit *e) {
+    SN_ASSERT(e->indent > 0);
     e->indent--;
     emit_line(e, "}");
 }
 
 void emit_coef(Emit *e, KCoef coef) {
+    SN_ASSERT(coef.param < e->kernel->n_params);
     if (coef.param >= 0) {
         e->param_used[coef.param] = true;
         strbuf_addf(&e->body, "p%d", (int)coef.param);
@@ -92,6 +94,7 @@ static void emit_prim(Emit *e, uint32_t at) {
 static void emit_param(Emit *e, uint32_t at) {
     const KInst *inst = kernel_inst(e->kernel, at);
     char word[32];
+    SN_ASSERT(inst->imm < (uint64_t)e->kernel->n_params);
     e->param_used[inst->imm] = true;
     snprintf(word, sizeof word, "p%u", (unsigned)inst->imm);
     begin_value(e, at);
@@ -113,6 +116,7 @@ static void emit_param(Emit *e, uint32_t at) {
 }
 
 static void add_term(Emit *e, const KTerm *term) {
+    SN_ASSERT((term->value == KVALUE_NONE) == (term->axis != KVALUE_NONE));
     if (term->value != KVALUE_NONE)
         strbuf_addf(&e->body, "v%u", (unsigned)term->value);
     else
@@ -209,6 +213,7 @@ static void emit_store(Emit *e, uint32_t at) {
 
 static void emit_check(Emit *e, uint32_t at) {
     const KInst *inst = kernel_inst(e->kernel, at);
+    SN_ASSERT(inst->imm < (uint64_t)e->kernel->n_params);
     e->param_used[inst->imm] = true;
     emit_line(e, "if (!v%u) atomicMin(error, (unsigned long long)p%u);", (unsigned)inst->in[0],
               (unsigned)inst->imm);
@@ -254,12 +259,14 @@ static void emit_inst(Emit *e, uint32_t at) {
 }
 
 void emit_range(Emit *e, uint32_t first, uint32_t last) {
+    SN_ASSERT(last <= e->kernel->insts.count);
     for (uint32_t at = first; at < last; at++) {
         if (!kop_is(kernel_inst(e->kernel, at)->op, KFORM_LOOP)) {
             emit_inst(e, at);
             continue;
         }
         uint32_t loop = e->loops.loop_of[at];
+        SN_ASSERT(loop_at(e, loop)->begin == at);
         emit_loop(e, loop);
         at = loop_at(e, loop)->end;
     }
@@ -389,6 +396,7 @@ static StrBuf emit_item(Emit *e) {
     e->indent = 2;
     e->together = e->mapping.mode == MODE_BLOCK;
     emit_range(e, 0, e->kernel->insts.count);
+    SN_ASSERT(e->indent == 2); /* every brace is closed */
     StrBuf item = e->body;
     e->body = (StrBuf){0};
     return item;

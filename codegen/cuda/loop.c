@@ -4,6 +4,7 @@
 /* First index and number of trips: f4 and n4. A block past the end has no trips, or less. */
 static void emit_bounds(Emit *e, uint32_t number) {
     const KLoop *loop = loop_at(e, number);
+    SN_ASSERT(loop->axis < e->kernel->axes.count);
     KCoef size = e->kernel->axes.data[loop->axis].size;
     if ((int32_t)loop->axis != e->loops.split_axis) {
         emit_begin(e, "const long long f%u = 0, n%u = ", number, number);
@@ -39,6 +40,7 @@ static void emit_in_order(Emit *e, uint32_t number) {
 /* The first thread works, the others wait; its reductions come back through shared memory. */
 static void emit_one(Emit *e, uint32_t number) {
     const KLoop *loop = loop_at(e, number);
+    SN_ASSERT(e->mapping.mode == MODE_BLOCK && e->together);
     emit_barrier(e);
     emit_open(e, "if (threadIdx.x == 0)");
     emit_in_order(e, number);
@@ -57,6 +59,7 @@ static void emit_one(Emit *e, uint32_t number) {
 /* The trips lie in the chunks of ROW reductions. A warp takes chunks c2 to l2 - 1: an aligned group of w2, the
  * least power of two with which the warps suffice. Thread l of the warp is lane l. */
 static void emit_rows(Emit *e, uint32_t number) {
+    SN_ASSERT(e->mapping.mode == MODE_BLOCK && loop_at(e, number)->vector);
     unsigned n = number;
     emit_line(e, "const long long chunks%u = n%u > 0 ? (n%u + %d) / %d : 0;", n, n, n,
               ORDER_ROW - 1, (int)ORDER_ROW);
@@ -87,6 +90,7 @@ static void emit_spread(Emit *e, uint32_t number) {
 }
 
 static void emit_element(Emit *e, uint32_t number) {
+    SN_ASSERT(e->mapping.mode == MODE_ELEMENT && number == e->mapping.element_loop);
     emit_line(e, "const long long k%u = own;", number);
     emit_open(e, "if (k%u < n%u)", number, number);
     emit_body(e, number);

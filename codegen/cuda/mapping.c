@@ -73,6 +73,7 @@ static void share_loop(Emit *e, uint32_t number) {
 static void choose_runs(Emit *e) {
     for (uint32_t l = 0; l < e->loops.n_loops; l++) {
         uint32_t parent = loop_at(e, l)->parent;
+        SN_ASSERT(parent == KLOOP_NONE || parent < l);
         bool together = parent == KLOOP_NONE || e->mapping.loops[parent].together;
         e->mapping.loops[l].run = l == e->mapping.element_loop ? RUN_ELEMENT : RUN_ALL;
         if (e->mapping.mode == MODE_BLOCK && together) share_loop(e, l);

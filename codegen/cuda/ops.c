@@ -28,10 +28,12 @@ static const TypeRow types[SN_DTYPE_COUNT] = {
 };
 
 const char *ctype_text(sn_dtype dtype) {
+    SN_ASSERT((uint32_t)dtype < SN_DTYPE_COUNT);
     return types[dtype].text;
 }
 
 const char *ctype_memory(sn_dtype dtype) {
+    SN_ASSERT((uint32_t)dtype < SN_DTYPE_COUNT);
     return types[dtype].memory;
 }
 
