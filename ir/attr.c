@@ -4,6 +4,15 @@
 enum { SCALAR_BITS = 32 };
 static const int64_t quiet_nan = 0x7ff8000000000000, scalar_nan = 0x7ff4000000000000;
 
+int32_t attr_enum_count(AttrName name) {
+    static const uint8_t counts[ATTR_COUNT] = {
+#define ENUMERATION(attr, type, about, values) [ATTR_##attr] = 0 values,
+#define VALUE(id, about) +1
+#include "ir/op_rules.def"
+    };
+    return counts[name];
+}
+
 int32_t attr_list_end(AttrView view, AttrName list) {
     int32_t word = attr_word(view, list);
     SN_ASSERT(view.words[word] >= 0 && view.words[word] < view.count - word);

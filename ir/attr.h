@@ -45,6 +45,13 @@ static inline bool op_has_attr(OpCode op, AttrName name) {
     return attr_places[op][name].kind != 0;
 }
 
+/* Values of enumerated attributes. */
+#define ENUMERATION(attr, type, about, values) enum { values };
+#define VALUE(id, about) id,
+#include "ir/op_rules.def"
+/* How many values an enumerated attribute has; 0 of others. */
+int32_t attr_enum_count(AttrName name);
+
 /* The word behind a list. */
 int32_t attr_list_end(AttrView view, AttrName list);
 /* First word of an attribute: its value, or a list's length. */

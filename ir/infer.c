@@ -1,5 +1,5 @@
 /* Type inference: checks a call against its signature, finds the result's dtype by the op's dtype
- * rule, hands over to the shape rule (shape.c, shape_view.c), and checks the size of the result. */
+ * rule, hands over to the shape rule (op_rules.def), and checks the size of the result. */
 #include "ir/infer.h"
 
 #include "ir/dtype.h"
@@ -44,11 +44,6 @@ static sn_status check_inputs(const Infer *call) {
     return SN_OK;
 }
 
-/* Largest value of an enumerated attribute. */
-static int64_t enum_most(OpCode op) {
-    return op == OP_CROSS_ENTROPY ? 2 : 1;
-}
-
 static sn_status check_attr(const Infer *call, const OpParam *param, int64_t *word) {
     uint32_t number;
     switch (param->kind) {
@@ -60,9 +55,9 @@ static sn_status check_attr(const Infer *call, const OpParam *param, int64_t *wo
         return infer_refuse(call, SN_ERROR_ARGUMENT, "%s %lld is no dtype", param->name,
                             (long long)*word);
     case 'e':
-        if (*word >= 0 && *word <= enum_most(call->op)) return SN_OK;
-        return infer_refuse(call, SN_ERROR_ARGUMENT, "%s %lld is not in 0 to %lld", param->name,
-                            (long long)*word, (long long)enum_most(call->op));
+        if (*word >= 0 && *word < attr_enum_count((AttrName)param->attr)) return SN_OK;
+        return infer_refuse(call, SN_ERROR_ARGUMENT, "%s %lld is not in 0 to %d", param->name,
+                            (long long)*word, (int)attr_enum_count((AttrName)param->attr) - 1);
     case 'd':
         if (param->is_real || !attr_is_scalar(*word, &number)) return SN_OK;
         return infer_refuse(call, SN_ERROR_ARGUMENT, "%s may not be a scalar of the call",
@@ -187,13 +182,9 @@ static DtypePair dtype_rule_floating(const Infer *call) {
     return promotes ? dtype_rule_promote(call) : dtype_rule_same(call);
 }
 
-static DtypeFn *const dtype_rules[] = {
-    [DTYPE_PROMOTE] = dtype_rule_promote,   [DTYPE_FLOAT] = dtype_rule_float,
-    [DTYPE_BOOL] = dtype_rule_bool,         [DTYPE_SAME] = dtype_rule_same,
-    [DTYPE_TAIL] = dtype_rule_tail,         [DTYPE_SUM] = dtype_rule_sum,
-    [DTYPE_I64] = dtype_rule_i64,           [DTYPE_ATTR] = dtype_rule_attr,
-    [DTYPE_FLOATING] = dtype_rule_floating, [DTYPE_INTEGRAL] = dtype_rule_promote,
-    [DTYPE_NUMERIC] = dtype_rule_numeric,
+static DtypeFn *const dtype_rules[DTYPE_RULE_COUNT] = {
+#define DTYPE_RULE(id, function, text) [DTYPE_##id] = dtype_rule_##function,
+#include "ir/op_rules.def"
 };
 
 enum {

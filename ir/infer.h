@@ -1,5 +1,5 @@
 /* Inside inference: the call that op_infer works on, and the helpers that its shape rules share.
- * infer.c drives and checks dtypes, shape.c and shape_view.c hold one function a shape rule. */
+ * infer.c drives and checks dtypes; a shape rule is a function, see op_rules.def. */
 #ifndef SN_IR_INFER_H
 #define SN_IR_INFER_H
 
@@ -110,10 +110,10 @@ Dim infer_axis_size(const TensorType *type, int64_t axis);
 bool infer_broadcast(Infer *call, const Dim *dims, int32_t rank);
 bool dims_equal(DimTable *table, const Dim *a, const Dim *b, int32_t rank);
 
-/* Shape rules, by file. `shape_rules` is indexed by ShapeRule. */
+/* Shape rules, and the table of them by ShapeRule. */
 extern InferRule *const shape_rules[SHAPE_RULE_COUNT];
-InferRule shape_view, shape_cat, shape_stack, shape_pad, shape_gather, shape_index_select,
-    shape_embedding, shape_one_hot;
+#define SHAPE_RULE(id, function, text) InferRule shape_##function;
+#include "ir/op_rules.def"
 /* Length of the diagonal of two axes, and the other dims in front of it: of operand 0. */
 sn_status infer_diagonal(Infer *call, TensorType *diagonal);
 /* Checks starts and steps of a slice of operand 0 with these dims. */

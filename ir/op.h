@@ -1,4 +1,5 @@
-/* The op table in memory: identifiers, classes, rules and flags, expanded from op.def. */
+/* The op table in memory: identifiers, classes, rules and flags, expanded from op.def and
+ * op_rules.def. */
 #ifndef SN_IR_OP_H
 #define SN_IR_OP_H
 
@@ -14,58 +15,20 @@ typedef enum OpCode {
 } OpCode;
 
 typedef enum OpClass {
-    CLASS_SOURCE,    /* no tensor computed from others */
-    CLASS_POINTWISE, /* element by element, inputs broadcast */
-    CLASS_REDUCE,    /* over axes */
-    CLASS_SCAN,      /* prefix along an axis */
-    CLASS_VIEW,      /* the same elements under another index */
-    CLASS_INDEX,     /* elements of input 0 at computed positions */
-    CLASS_UPDATE,    /* input 0 with some elements replaced */
-    CLASS_CONTRACT,  /* matrix products */
-    CLASS_RANDOM,    /* draws */
-    CLASS_COMPOSITE, /* replaced by simpler ops in passes/decompose.c */
-    CLASS_KERNEL,    /* kernel IR only */
+#define OP_CLASS(id, heading) CLASS_##id,
+#include "ir/op_rules.def"
     CLASS_COUNT
 } OpClass;
 
 typedef enum DtypeRule {
-    DTYPE_PROMOTE,
-    DTYPE_FLOAT,
-    DTYPE_BOOL,
-    DTYPE_SAME,
-    DTYPE_TAIL,
-    DTYPE_SUM,
-    DTYPE_I64,
-    DTYPE_ATTR,
-    DTYPE_FLOATING,
-    DTYPE_INTEGRAL,
-    DTYPE_NUMERIC,
+#define DTYPE_RULE(id, function, text) DTYPE_##id,
+#include "ir/op_rules.def"
     DTYPE_RULE_COUNT
 } DtypeRule;
 
 typedef enum ShapeRule {
-    SHAPE_NONE,
-    SHAPE_DIMS,
-    SHAPE_SAME,
-    SHAPE_BROADCAST,
-    SHAPE_REDUCE,
-    SHAPE_REDUCE_NONEMPTY,
-    SHAPE_AXIS,
-    SHAPE_VIEW,
-    SHAPE_CAT,
-    SHAPE_STACK,
-    SHAPE_PAD,
-    SHAPE_GATHER,
-    SHAPE_INDEX_SELECT,
-    SHAPE_EMBEDDING,
-    SHAPE_ARANGE,
-    SHAPE_ONE_HOT,
-    SHAPE_MATMUL,
-    SHAPE_GEMM,
-    SHAPE_NORM,
-    SHAPE_CROSS_ENTROPY,
-    SHAPE_LINEAR,
-    SHAPE_ATTENTION,
+#define SHAPE_RULE(id, function, text) SHAPE_##id,
+#include "ir/op_rules.def"
     SHAPE_RULE_COUNT
 } ShapeRule;
 

@@ -225,7 +225,7 @@ static KValue expand_logsigmoid(KBuilder *b, const Operands *o) {
 static KValue expand_gelu(KBuilder *b, const Operands *o) {
     KValue x = o->in[0];
     KValue inner;
-    if (attr_int(o->attrs, ATTR_FORM) == 0) {
+    if (attr_int(o->attrs, ATTR_FORM) == GELU_ERF) {
         inner = k_erf(b, k_num2(b, OP_MUL, x, 0.70710678118654752));
     } else {
         KValue cube = k_mul(b, k_mul(b, x, x), x);

@@ -10,7 +10,7 @@
 /* ---- sources -------------------------------------------------------------------------------- */
 
 /* An input's dims are the caller's; every other op without a shape is a scalar. */
-static sn_status shape_none(Infer *call) {
+sn_status shape_none(Infer *call) {
     if (!op_has_attr(call->op, ATTR_STRIDES)) return infer_set_dims(call, NULL, 0);
     int32_t n_strides;
     infer_list(call, ATTR_STRIDES, &n_strides);
@@ -20,7 +20,7 @@ static sn_status shape_none(Infer *call) {
     return infer_check_dims(call, call->result->dims, call->result->rank);
 }
 
-static sn_status shape_dims(Infer *call) {
+sn_status shape_dims(Infer *call) {
     int32_t rank;
     const Dim *dims = infer_dims(call, ATTR_DIMS, &rank);
     INFER_TRY(infer_check_dims(call, dims, rank));
@@ -29,7 +29,7 @@ static sn_status shape_dims(Infer *call) {
 
 /* Elements start, start + step, … before end. Fractions count here also where the dtype is an
  * integer, as in NumPy and PyTorch 2; the elements then lose theirs. */
-static sn_status shape_arange(Infer *call) {
+sn_status shape_arange(Infer *call) {
     double start = attr_double(infer_attrs(call), ATTR_START),
            end = attr_double(infer_attrs(call), ATTR_END);
     double step = attr_double(infer_attrs(call), ATTR_STEP);
@@ -47,11 +47,11 @@ static sn_status shape_arange(Infer *call) {
 
 /* ---- pointwise, reductions ------------------------------------------------------------------ */
 
-static sn_status shape_same(Infer *call) {
+sn_status shape_same(Infer *call) {
     return infer_set_dims(call, infer_input(call, 0)->dims, infer_input(call, 0)->rank);
 }
 
-static sn_status shape_broadcast(Infer *call) {
+sn_status shape_broadcast(Infer *call) {
     INFER_TRY(infer_set_dims(call, NULL, 0));
     for (int32_t i = 0; i < call->n_inputs; i++) {
         const TensorType *type = infer_input(call, i);
@@ -76,7 +76,7 @@ static sn_status set_reduce_order(Infer *call, uint32_t mask) {
     return SN_OK;
 }
 
-static sn_status shape_reduce(Infer *call) {
+sn_status shape_reduce(Infer *call) {
     const TensorType *x = infer_input(call, 0);
     uint32_t mask;
     INFER_TRY(infer_axes(call, ATTR_AXES, &mask));
@@ -98,7 +98,7 @@ static sn_status shape_reduce(Infer *call) {
 }
 
 /* The largest of nothing does not exist, but an empty result is fine. */
-static sn_status shape_reduce_nonempty(Infer *call) {
+sn_status shape_reduce_nonempty(Infer *call) {
     INFER_TRY(shape_reduce(call));
     int32_t count;
     const int64_t *axes = infer_list(call, ATTR_AXES, &count);
@@ -109,7 +109,7 @@ static sn_status shape_reduce_nonempty(Infer *call) {
     return SN_OK;
 }
 
-static sn_status shape_axis(Infer *call) {
+sn_status shape_axis(Infer *call) {
     int64_t axis;
     INFER_TRY(infer_axis(call, ATTR_AXIS, &axis));
     return shape_same(call);
@@ -118,7 +118,7 @@ static sn_status shape_axis(Infer *call) {
 /* ---- contractions --------------------------------------------------------------------------- */
 
 /* NumPy's rules: a 1-d x is a row, a 1-d y a column, and that dim is left out of the result. */
-static sn_status shape_matmul(Infer *call) {
+sn_status shape_matmul(Infer *call) {
     const TensorType *x = infer_input(call, 0), *y = infer_input(call, 1);
     if (x->rank == 0 || y->rank == 0)
         return infer_refuse_types(call, SN_ERROR_SHAPE, "operands must have at least 1 dim");
@@ -144,7 +144,7 @@ static sn_status check_bias(const Infer *call, int32_t input, Dim size) {
 }
 
 /* One or two batch dims, each of which one operand may repeat. */
-static sn_status shape_gemm(Infer *call) {
+sn_status shape_gemm(Infer *call) {
     const TensorType *x = infer_input(call, 0), *y = infer_input(call, 1);
     int32_t rank = x->rank;
     if (rank < 3 || rank > 4 || y->rank != rank)
@@ -163,7 +163,7 @@ static sn_status shape_gemm(Infer *call) {
     return infer_set_dims(call, dims, rank);
 }
 
-static sn_status shape_linear(Infer *call) {
+sn_status shape_linear(Infer *call) {
     const TensorType *x = infer_input(call, 0), *weight = infer_input(call, 1);
     if (x->rank == 0 || weight->rank != 2)
         return infer_refuse_types(call, SN_ERROR_SHAPE,
@@ -179,7 +179,7 @@ static sn_status shape_linear(Infer *call) {
 /* ---- composites ----------------------------------------------------------------------------- */
 
 /* Operands after x (weight, bias) have the shape of x's last dims. */
-static sn_status shape_norm(Infer *call) {
+sn_status shape_norm(Infer *call) {
     const TensorType *x = infer_input(call, 0), *first = NULL;
     if (x->rank == 0) return infer_refuse_types(call, SN_ERROR_SHAPE, "x must have at least 1 dim");
     for (int32_t i = 1; i < call->n_inputs; i++) {
@@ -195,8 +195,7 @@ static sn_status shape_norm(Infer *call) {
     return shape_same(call);
 }
 
-static sn_status shape_cross_entropy(Infer *call) {
-    enum { REDUCTION_NONE = 2 };
+sn_status shape_cross_entropy(Infer *call) {
     const TensorType *x = infer_input(call, 0), *target = infer_input(call, 1);
     if (x->rank == 0)
         return infer_refuse_types(call, SN_ERROR_SHAPE, "x must have an axis of classes");
@@ -235,7 +234,7 @@ static sn_status check_mask(Infer *call, Dim keys) {
 }
 
 /* query [..., L, E], key [..., S, E], value [..., S, Ev] with equal leading dims. */
-static sn_status shape_attention(Infer *call) {
+sn_status shape_attention(Infer *call) {
     const TensorType *query = infer_input(call, 0), *key = infer_input(call, 1);
     const TensorType *value = infer_input(call, 2);
     int32_t rank = query->rank;
@@ -258,28 +257,8 @@ static sn_status shape_attention(Infer *call) {
 /* ---- the tables ----------------------------------------------------------------------------- */
 
 InferRule *const shape_rules[SHAPE_RULE_COUNT] = {
-    [SHAPE_NONE] = shape_none,
-    [SHAPE_DIMS] = shape_dims,
-    [SHAPE_SAME] = shape_same,
-    [SHAPE_BROADCAST] = shape_broadcast,
-    [SHAPE_REDUCE] = shape_reduce,
-    [SHAPE_REDUCE_NONEMPTY] = shape_reduce_nonempty,
-    [SHAPE_AXIS] = shape_axis,
-    [SHAPE_VIEW] = shape_view,
-    [SHAPE_CAT] = shape_cat,
-    [SHAPE_STACK] = shape_stack,
-    [SHAPE_PAD] = shape_pad,
-    [SHAPE_GATHER] = shape_gather,
-    [SHAPE_INDEX_SELECT] = shape_index_select,
-    [SHAPE_EMBEDDING] = shape_embedding,
-    [SHAPE_ARANGE] = shape_arange,
-    [SHAPE_ONE_HOT] = shape_one_hot,
-    [SHAPE_MATMUL] = shape_matmul,
-    [SHAPE_GEMM] = shape_gemm,
-    [SHAPE_NORM] = shape_norm,
-    [SHAPE_CROSS_ENTROPY] = shape_cross_entropy,
-    [SHAPE_LINEAR] = shape_linear,
-    [SHAPE_ATTENTION] = shape_attention,
+#define SHAPE_RULE(id, function, text) [SHAPE_##id] = shape_##function,
+#include "ir/op_rules.def"
 };
 
 /* The axis of an iota is one of its own dims. */

@@ -234,10 +234,11 @@ NodeId rule_cross_entropy(Rewrite *r) {
     NodeId picked = rw_emit(r, OP_GATHER, (NodeId[]){x, index}, 2, &attrs);
     NodeId score = rw_op2(r, OP_SUB, picked, max);
     NodeId loss = rw_op2(r, OP_SUB, rw_op1(r, OP_LOG, sum), score);
-    if (reduction == 2) return finish(r, loss);
+    if (reduction == REDUCTION_NONE) return finish(r, loss);
     Dim flat = dims_count(r->to->table, kept.dims, kept.rank);
     loss = rw_reshape(r, loss, &flat, 1);
-    return finish(r, reduction ? rw_reduce(r, OP_SUM, loss, 1) : mean_of(r, loss, 1));
+    return finish(r,
+                  reduction == REDUCTION_SUM ? rw_reduce(r, OP_SUM, loss, 1) : mean_of(r, loss, 1));
 }
 
 /* Scores of each query with each key, scaled and masked, in f32 or f64. */

@@ -340,7 +340,7 @@ static void default_attrs(Maker *m, FuzzStep *step, int32_t rank) {
             add_word(step, below(m, 2));
             break;
         case 'e':
-            add_word(step, below(m, step->op == OP_CROSS_ENTROPY ? 3 : 2));
+            add_word(step, below(m, attr_enum_count((AttrName)params[i].attr)));
             break;
         case 'y':
             add_word(step, (int64_t)palette_dtype(m));

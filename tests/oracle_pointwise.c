@@ -111,7 +111,7 @@ static long double softplus(Element *e) {
 
 static long double gelu(Element *e) {
     long double x = e->x.real, inner;
-    if (oracle_int(e->call, ATTR_FORM) == 0)
+    if (oracle_int(e->call, ATTR_FORM) == GELU_ERF)
         inner = erfl(x * sqrtl(0.5L));
     else
         inner = tanhl(0.797884560802865355879892119868763737L * (x + 0.044715L * x * x * x));

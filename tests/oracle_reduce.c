@@ -370,7 +370,7 @@ static OracleStatus cross_entropy(const OracleCall *call) {
             relative + oracle_tiny(x->dtype) +
             4 * oracle_epsilon(x->dtype) * (fabsl(log_sum) + fabsl(picked - largest));
         bool strange = !isfinite(loss) || fabsl(loss) > oracle_format(x->dtype).largest;
-        if (reduction == 2) oracle_put_real(out, i, loss, strange ? INFINITY : bound);
+        if (reduction == REDUCTION_NONE) oracle_put_real(out, i, loss, strange ? INFINITY : bound);
         sum_add(&total, loss);
         bounds += strange ? INFINITY : bound;
     }

@@ -102,12 +102,17 @@ static void operands_suit_class_and_flags(void **state) {
     assert_fault(row, "a tensor stands behind the generator");
     assert_signature("x:t generator:r", "only random ops take a generator");
     assert_signature("axis:l x:t", "its first parameter is no tensor");
-    assert_signature("x:t as:y", "parameter \"as\" is of kind y, but not named dtype");
     assert_signature("xs:t* y:t", "an array of tensors stands beside another tensor");
     row = (OpRow){ROW, .flags = F_COMMUTES};
     assert_fault(row, "it commutes, but has less than two tensors");
     row = (OpRow){ROW, .flags = F_PUBLIC, .dtype_rule = DTYPE_ATTR};
     assert_fault(row, "its dtype is that of an attribute, but it has not one of kind y");
+}
+
+static void attributes_say_what_they_take(void **state) {
+    (void)state;
+    assert_signature("x:t as:y", "parameter \"as\" is of kind y, but not named dtype");
+    assert_signature("x:t mood:e", "parameter \"mood\" has no ENUMERATION in ir/op_rules.def");
 }
 
 static void every_op_says_what_it_computes(void **state) {
@@ -127,6 +132,7 @@ int main(void) {
         cmocka_unit_test(nothing_is_dropped),
         cmocka_unit_test(names_are_unique_and_free),
         cmocka_unit_test(operands_suit_class_and_flags),
+        cmocka_unit_test(attributes_say_what_they_take),
         cmocka_unit_test(every_op_says_what_it_computes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

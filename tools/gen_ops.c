@@ -37,77 +37,22 @@ static const KindInfo kinds[] = {
     {'h', 0, NULL, false, "attr_add_int"},
 };
 
-/* Enumerated attributes with a type of their own; others of kind e are int32_t. */
-typedef struct EnumInfo {
-    const char *op;     /* op's name */
-    const char *param;  /* parameter's name */
-    const char *type;   /* C type, followed by a blank */
-    const char *values; /* its definition's body */
-    const char *about;  /* its documentation */
-} EnumInfo;
-
-static const EnumInfo enums[] = {
-    {"gelu", "form", "sn_gelu_form ",
-     "    SN_GELU_ERF = 0, /**< exact: x * (1 + erf(x / sqrt(2))) / 2 */\n"
-     "    SN_GELU_TANH = 1 /**< by tanh, as GPT-2 has it */\n",
-     "Form of the normal distribution function in sn_gelu."},
-    {"cross_entropy", "reduction", "sn_reduction ",
-     "    SN_REDUCTION_MEAN = 0, /**< mean over the samples */\n"
-     "    SN_REDUCTION_SUM = 1,  /**< sum over the samples */\n"
-     "    SN_REDUCTION_NONE = 2  /**< one loss a sample */\n",
-     "What becomes of the losses of the samples."},
-};
-
 /* Result dtype by DtypeRule; %s is the first tensor. */
 static const char *const dtype_texts[DTYPE_RULE_COUNT] = {
-    [DTYPE_PROMOTE] = "dtype of the inputs promoted",
-    [DTYPE_FLOAT] = "dtype of the inputs promoted, f32 for integers and bool",
-    [DTYPE_BOOL] = "dtype bool",
-    [DTYPE_SAME] = "dtype of %s",
-    [DTYPE_TAIL] = "dtype of the inputs after %s promoted",
-    [DTYPE_SUM] = "dtype of %s, i64 for integers and bool",
-    [DTYPE_I64] = "dtype i64",
-    [DTYPE_ATTR] = "dtype as asked for",
-    [DTYPE_FLOATING] = "dtype of the inputs promoted, which must be floating point",
-    [DTYPE_INTEGRAL] = "dtype of the inputs promoted, which must not be floating point",
-    [DTYPE_NUMERIC] = "dtype of %s, i64 for bool",
+#define DTYPE_RULE(id, function, text) [DTYPE_##id] = text,
+#include "ir/op_rules.def"
 };
 
 /* Result shape by ShapeRule; %s is the first tensor. */
 static const char *const shape_texts[SHAPE_RULE_COUNT] = {
-    [SHAPE_NONE] = "shape []",
-    [SHAPE_DIMS] = "shape dims",
-    [SHAPE_SAME] = "shape of %s",
-    [SHAPE_BROADCAST] = "shape of the inputs broadcast",
-    [SHAPE_REDUCE] = "shape of %s without axes, or with size 1 there (keepdim); no axes = all",
-    [SHAPE_REDUCE_NONEMPTY] =
-        "shape of %s without axes (not empty), or with size 1 there (keepdim); no axes = all",
-    [SHAPE_AXIS] = "shape of %s",
-    [SHAPE_VIEW] = "shape of that view",
-    [SHAPE_CAT] = "shape of the inputs with their sizes added up at axis; the other sizes agree",
-    [SHAPE_STACK] = "shape of the inputs, which agree, with their number at axis",
-    [SHAPE_PAD] = "shape of %s with the pads added",
-    [SHAPE_GATHER] = "shape of index",
-    [SHAPE_INDEX_SELECT] = "shape of %s with the length of index at axis",
-    [SHAPE_EMBEDDING] = "shape of index, then the length of a row",
-    [SHAPE_ARANGE] = "shape [ceil((end - start) / step)]",
-    [SHAPE_ONE_HOT] = "shape of %s, then classes",
-    [SHAPE_MATMUL] = "shape [batch dims broadcast, rows of x, columns of y]",
-    [SHAPE_GEMM] = "shape [batch, rows of x, columns of y]",
-    [SHAPE_NORM] = "shape of %s",
-    [SHAPE_CROSS_ENTROPY] = "shape [], that of target with SN_REDUCTION_NONE",
-    [SHAPE_LINEAR] = "shape of %s with the last dim replaced by the rows of weight",
-    [SHAPE_ATTENTION] = "shape of query with the last dim of value",
+#define SHAPE_RULE(id, function, text) [SHAPE_##id] = text,
+#include "ir/op_rules.def"
 };
 
 /* Headings of the header, by OpClass. */
 static const char *const class_titles[CLASS_COUNT] = {
-    [CLASS_SOURCE] = "sources",    [CLASS_POINTWISE] = "element by element",
-    [CLASS_REDUCE] = "reductions", [CLASS_SCAN] = "prefix sums",
-    [CLASS_VIEW] = "views",        [CLASS_INDEX] = "indexing",
-    [CLASS_UPDATE] = "updates",    [CLASS_CONTRACT] = "matrix products",
-    [CLASS_RANDOM] = "random",     [CLASS_COMPOSITE] = "composed",
-    [CLASS_KERNEL] = "kernels",
+#define OP_CLASS(id, heading) [CLASS_##id] = heading,
+#include "ir/op_rules.def"
 };
 
 static const char header_top[] =
@@ -151,12 +96,9 @@ static const KindInfo *kind_info(const OpParam *param) {
     exit(1);
 }
 
-static const char *param_type(OpCode op, const OpParam *param) {
-    for (size_t i = 0; i < sizeof enums / sizeof *enums; i++) {
-        if (strcmp(enums[i].op, op_info[op].name) == 0 && strcmp(enums[i].param, param->name) == 0)
-            return enums[i].type;
-    }
-    return kind_info(param)->type;
+static const char *param_type(const OpParam *param) {
+    const OpEnumeration *enumeration = op_enumeration(param);
+    return enumeration ? enumeration->type : kind_info(param)->type;
 }
 
 /* ---- text that wraps --------------------------------------------------------------------------- */
@@ -221,7 +163,7 @@ static void add_params(Wrap *wrap, OpCode op, ParamForm form, const char *const 
     for (int32_t i = 0; i < count; i++) {
         const KindInfo *kind = kind_info(&params[i]);
         if (!kind->type) continue;
-        add_argument(wrap, &first, declare ? param_type(op, &params[i]) : "", params[i].name, "");
+        add_argument(wrap, &first, declare ? param_type(&params[i]) : "", params[i].name, "");
         if (kind->counted)
             add_argument(wrap, &first, declare ? "int32_t " : "", params[i].name, "_count");
     }
@@ -313,11 +255,29 @@ static void declare_form(StrBuf *out, OpCode op, const char *tail) {
     strbuf_addf(out, "sn_%s_at%s(__VA_ARGS__, __FILE__, __LINE__)\n", name, tail);
 }
 
+/* Columns that a value takes, but for "SN_" and " = 0": all but the last have a comma. */
+static size_t value_width(const char *const *value) {
+    return strlen(value[0]) + (value[2] != NULL);
+}
+
+/* The values, a line each, with their documentation one below the other. */
+static void declare_values(StrBuf *out, const char *const *values) {
+    size_t widest = 0;
+    for (const char *const *v = values; *v; v += 2)
+        if (value_width(v) > widest) widest = value_width(v);
+    for (int i = 0; values[2 * i]; i++) {
+        const char *const *v = &values[2 * i];
+        strbuf_addf(out, "    SN_%s = %d%s%*s /**< %s */\n", v[0], i, v[2] ? "," : "",
+                    (int)(widest - value_width(v)), "", v[1]);
+    }
+}
+
 static void declare_enums(StrBuf *out) {
-    for (size_t i = 0; i < sizeof enums / sizeof *enums; i++) {
-        int name = (int)strlen(enums[i].type) - 1;
-        strbuf_addf(out, "\n/** %s */\ntypedef enum %.*s {\n%s} %.*s;\n", enums[i].about, name,
-                    enums[i].type, enums[i].values, name, enums[i].type);
+    for (const OpEnumeration *e = op_enumerations; e->attr; e++) {
+        int name = (int)strlen(e->type) - 1;
+        strbuf_addf(out, "\n/** %s */\ntypedef enum %.*s {\n", e->about, name, e->type);
+        declare_values(out, e->values);
+        strbuf_addf(out, "} %.*s;\n", name, e->type);
     }
 }
 
@@ -433,41 +393,10 @@ static void print_source(StrBuf *out) {
     }
 }
 
-/* ---- the table ---------------------------------------------------------------------------------- */
-
-/* What this program says of rules and classes, and of enumerated attributes, holds for all rows. */
-static int32_t check_texts(StrBuf *faults) {
-    int32_t missing = 0;
-    for (int op = 0; op < OP_COUNT; op++) {
-        const OpInfo *info = &op_info[op];
-        if (!op_has((OpCode)op, F_PUBLIC) ||
-            (class_titles[info->klass] && dtype_texts[info->dtype_rule] &&
-             shape_texts[info->shape_rule]))
-            continue;
-        strbuf_addf(faults,
-                    "ir/op.def:%d: %s: its class, dtype rule or shape rule has no text in "
-                    "tools/gen_ops.c\n",
-                    op_rows[op].line, info->name);
-        missing++;
-    }
-    for (size_t i = 0; i < sizeof enums / sizeof *enums; i++) {
-        int32_t count = 0, found = 0;
-        OpCode op = op_find(enums[i].op, strlen(enums[i].op));
-        const OpParam *params = op == OP_COUNT ? NULL : op_params(op, &count);
-        for (int32_t k = 0; k < count; k++)
-            found += params[k].kind == 'e' && strcmp(params[k].name, enums[i].param) == 0;
-        if (found) continue;
-        strbuf_addf(faults, "tools/gen_ops.c: %s has no enumerated parameter %s\n", enums[i].op,
-                    enums[i].param);
-        missing++;
-    }
-    return missing;
-}
-
 int main(int argc, char **argv) {
     static const GeneratorForm forms[GENERATOR_FORMS] = {
         {"header", print_header},
         {"source", print_source},
     };
-    return generator_main(argc, argv, forms, check_texts);
+    return generator_main(argc, argv, forms);
 }

@@ -153,5 +153,5 @@ int main(int argc, char **argv) {
         {"names", print_names},
         {"tables", print_tables},
     };
-    return generator_main(argc, argv, forms, NULL);
+    return generator_main(argc, argv, forms);
 }

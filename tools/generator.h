@@ -13,8 +13,7 @@ typedef struct GeneratorForm {
 
 enum { GENERATOR_FORMS = 2 };
 
-/* The whole program. `check`, which may be NULL, appends what else is wrong and returns how much is. */
-int generator_main(int argc, char **argv, const GeneratorForm forms[GENERATOR_FORMS],
-                   int32_t (*check)(StrBuf *faults));
+/* The whole program. */
+int generator_main(int argc, char **argv, const GeneratorForm forms[GENERATOR_FORMS]);
 
 #endif

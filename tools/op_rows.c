@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 enum {
     MOST_NAME = 40
@@ -16,6 +17,20 @@ const OpRow op_rows[OP_COUNT] = {
 #include "ir/op.def"
 #undef OP
 };
+
+const OpEnumeration op_enumerations[] = {
+#define ENUMERATION(attr, type, about, values)                                                     \
+    {#attr, "sn_" #type " ", about, (const char *const[]){values NULL}},
+#define VALUE(id, about) #id, about,
+#include "ir/op_rules.def"
+    {NULL, NULL, NULL, NULL},
+};
+
+const OpEnumeration *op_enumeration(const OpParam *param) {
+    for (const OpEnumeration *e = op_enumerations; param->kind == 'e' && e->attr; e++)
+        if (strcasecmp(e->attr, param->name) == 0) return e;
+    return NULL;
+}
 
 /* What the public header cannot take as the name of a parameter: words of C11 and C++11, and the two
  * parameters that every function ends with. */
@@ -119,11 +134,19 @@ static void check_operands(Check *c) {
         wrong(c, "its first parameter is no tensor");
     if (row->flags & F_COMMUTES && tensors < 2)
         wrong(c, "it commutes, but has less than two tensors");
-    for (int32_t i = 0; i < c->signature.count; i++)
-        if (params[i].kind == 'y' && strcmp(params[i].name, "dtype") != 0)
-            wrong(c, "parameter \"%s\" is of kind y, but not named dtype", params[i].name);
     if (public && row->dtype_rule == DTYPE_ATTR && count_of(c, 'y', 0) != 1)
         wrong(c, "its dtype is that of an attribute, but it has not one of kind y");
+}
+
+/* Attributes whose kind leaves something to be said elsewhere, which is found by their name. */
+static void check_attributes(Check *c) {
+    for (int32_t i = 0; i < c->signature.count; i++) {
+        const OpParam *param = &c->signature.params[i];
+        if (param->kind == 'y' && strcmp(param->name, "dtype") != 0)
+            wrong(c, "parameter \"%s\" is of kind y, but not named dtype", param->name);
+        if (param->kind == 'e' && !op_enumeration(param))
+            wrong(c, "parameter \"%s\" has no ENUMERATION in ir/op_rules.def", param->name);
+    }
 }
 
 static void check_unique(Check *c, const OpRow *rows, int32_t before) {
@@ -142,6 +165,7 @@ int32_t op_rows_check(const OpRow *rows, int32_t count, StrBuf *faults) {
         if (op_signature_parse(rows[i].signature, &c.signature, fault)) {
             check_names(&c);
             check_operands(&c);
+            check_attributes(&c);
         } else {
             wrong(&c, "%s", fault);
         }

@@ -19,6 +19,18 @@ typedef struct OpRow {
 } OpRow;
 extern const OpRow op_rows[OP_COUNT];
 
+/* An enumerated attribute, as it stands in ir/op_rules.def. */
+typedef struct OpEnumeration {
+    const char *attr;  /* its name, in capitals */
+    const char *type;  /* the type in C, followed by a blank */
+    const char *about; /* its documentation */
+    const char *const
+        *values; /* identifier and documentation of each, from 0 on; NULL behind the last */
+} OpEnumeration;
+/* What a parameter enumerates; NULL where it does not, or nothing says what. */
+const OpEnumeration *op_enumeration(const OpParam *param);
+extern const OpEnumeration op_enumerations[]; /* attr is NULL behind the last */
+
 /* Appends a line "ir/op.def:LINE: NAME: what is wrong" for each row that is; returns how many. */
 int32_t op_rows_check(const OpRow *rows, int32_t count, StrBuf *faults);
 
