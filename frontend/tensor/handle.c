@@ -15,6 +15,24 @@ enum { MOST_FREE_HANDLES = 4096, QUARANTINE = 4095 };
 static sn_tensor none_tensor = {.magic = TENSOR_ALIVE, .kind = TENSOR_NONE, .refs = 1};
 sn_tensor *const sn_none_tensor = &none_tensor;
 
+/* What open scopes hold is released, and dead handles are freed. */
+static void end_thread(void *data) {
+    ThreadState *state = data;
+    handles_release(state, 0);
+    vec_free(&state->held);
+    while (state->free_list) {
+        sn_tensor *next = state->free_list->next;
+        mem_free(state->free_list);
+        state->free_list = next;
+    }
+    state->free_count = 0;
+}
+
+/* Whatever a thread holds was made by it, or died in it. */
+static void note_thread(ThreadState *state) {
+    if (!state->rooms[ROOM_TENSOR].data) thread_keep(ROOM_TENSOR, state, end_thread);
+}
+
 static sn_tensor *handle_make(TensorKind kind, const TensorType *type) {
     ThreadState *state = thread_state();
     sn_tensor *tensor = state->free_count > QUARANTINE ? state->free_list : NULL;
@@ -22,6 +40,7 @@ static sn_tensor *handle_make(TensorKind kind, const TensorType *type) {
         state->free_list = tensor->next;
         state->free_count--;
     } else {
+        note_thread(state);
         tensor = tensor ? NULL : mem_alloc(sizeof *tensor);
     }
     if (!tensor) return NULL;
@@ -92,7 +111,7 @@ static void keep_dead(ThreadState *state, sn_tensor *tensor) {
         mem_free(tensor);
         return;
     }
-    state->free_count++;
+    if (state->free_count++ == 0) note_thread(state);
     if (QUARANTINE > 0 && state->free_list) { /* at the end of the queue */
         tensor->next = NULL;
         state->free_last->next = tensor;
@@ -136,13 +155,11 @@ void tensor_unref(sn_tensor *tensor) {
     keep_dead(thread_state(), tensor);
 }
 
-void handles_free(ThreadState *state) {
-    while (state->free_list) {
-        sn_tensor *next = state->free_list->next;
-        mem_free(state->free_list);
-        state->free_list = next;
+void handles_release(ThreadState *state, uint32_t first) {
+    while (state->held.count > first) {
+        sn_tensor *tensor = state->held.data[--state->held.count];
+        if (tensor) tensor_unref(tensor);
     }
-    state->free_count = 0;
 }
 
 sn_tensor *sn_retain(sn_tensor *tensor) {

@@ -6,13 +6,6 @@ sn_scope sn_scope_begin(void) {
     return (sn_scope){state->depth++, state->held.count};
 }
 
-void handles_release(ThreadState *state, uint32_t first) {
-    while (state->held.count > first) {
-        sn_tensor *tensor = state->held.data[--state->held.count];
-        if (tensor) tensor_unref(tensor);
-    }
-}
-
 /* Does a scope opened at `first` hold the tensor? A handle that was returned through several scopes
  * may be held more than once, and `slot` then names a place that is gone. */
 static bool holds(const ThreadState *state, sn_tensor *tensor, uint32_t first) {

@@ -52,8 +52,6 @@ sn_tensor *tensor_real(Storage *storage, const TensorType *type, const int64_t *
                        int64_t offset, Site site);
 /* Releases the thread's handles from place `first` of its list on. */
 void handles_release(ThreadState *state, uint32_t first);
-/* Gives the memory of dead handles back when the thread ends. */
-void handles_free(ThreadState *state);
 /* A handle outside any scope, owned by one retain. */
 sn_tensor *tensor_detached(Storage *storage, const TensorType *type, const int64_t *strides,
                            int64_t offset);

@@ -2,14 +2,12 @@
 #include "frontend/tensor/thread.h"
 
 #include "base/assert.h"
-#include "frontend/tensor/tensor.h"
-
 #include <stdio.h>
 
 _Thread_local ThreadState *thread_own;
 static _Thread_local ThreadState state;
 
-/* A thread that ends leaves nothing behind: what its open scopes hold is released. */
+/* A thread that ends leaves nothing behind. */
 static void thread_end(void *unused) {
     (void)unused;
     for (int32_t room = THREAD_ROOMS - 1; room >= 0; room--) {
@@ -17,9 +15,6 @@ static void thread_end(void *unused) {
         state.rooms[room].data = NULL;
         if (data) state.rooms[room].end(data);
     }
-    handles_release(&state, 0);
-    vec_free(&state.held);
-    handles_free(&state);
     thread_own = NULL;
 }
 

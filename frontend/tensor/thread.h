@@ -13,6 +13,7 @@
 
 /* Rooms that keep something for a thread, lowest first. */
 typedef enum ThreadRoom {
+    ROOM_TENSOR,   /* handles that scopes hold, and dead ones */
     ROOM_OP,       /* plans of eager ops */
     ROOM_TRACE,    /* memory of the last trace, for the next one */
     ROOM_COMPILED, /* entries that were found last */

@@ -234,3 +234,33 @@ bool trace_host_read(Trace *trace, const char *op, Site site) {
     COUNT(host_reads);
     return trace_flush(trace, site);
 }
+
+/* ---- flushes around ops ------------------------------------------------------------------------------ */
+
+/* Would reading `real` as it is now miss a recorded write to memory that it shares in part? */
+static bool misses_a_write(const Trace *trace, const sn_tensor *real) {
+    for (uint32_t i = 0; i < trace->roots.count; i++) {
+        const TraceRoot *root = &trace->roots.data[i];
+        if (root->input < 0 || root->version == 0) continue;
+        const sn_tensor *written = trace->inputs.data[root->input].tensor;
+        if (!tensors_same(written, real) && tensors_overlap(written, real)) return true;
+    }
+    return false;
+}
+
+bool trace_flush_writes(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs, Site site) {
+    for (int32_t i = 0; i < n_inputs; i++)
+        if (inputs[i]->kind == TENSOR_REAL && misses_a_write(trace, inputs[i]))
+            return trace_flush(trace, site);
+    return true;
+}
+
+bool trace_flush_borrowed(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs, Site site) {
+    for (int32_t i = 0; i < n_inputs; i++) {
+        const sn_tensor *x = inputs[i];
+        if (x->kind == TENSOR_REAL && x->storage->borrowed && !x->storage->release &&
+            trace_made_here(trace, x))
+            return trace_flush(trace, site);
+    }
+    return true;
+}

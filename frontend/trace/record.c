@@ -10,42 +10,12 @@ enum { FEW_OPERANDS = 16 };
 
 /* ---- proxies ------------------------------------------------------------------------------------------- */
 
-sn_tensor *trace_proxy(Trace *trace, const TensorType *type, uint32_t record,
-                       const int64_t *strides, int64_t offset, Site site) {
-    sn_tensor *proxy = tensor_new(TENSOR_PROXY, type, site);
-    if (!proxy) return NULL;
-    proxy->record = record;
-    proxy->offset = offset;
-    if (strides)
-        memcpy(proxy->strides, strides, sizeof(int64_t) * type->rank);
-    else
-        dense_strides(proxy->dims, type->rank, proxy->strides);
-    proxy_link(&trace->recorder, proxy);
-    return proxy;
-}
-
 static sn_tensor *root_proxy(Trace *trace, NodeId node, Site site) {
     TensorType type;
     node_type_to(&trace->graph, node, &type);
     int64_t view = trace_new_root(trace, node, -1);
     if (view < 0) return error_raise(SN_ERROR_MEMORY, site, "out of memory");
     return trace_proxy(trace, &type, (uint32_t)view, NULL, 0, site);
-}
-
-bool trace_made_here(const Trace *trace, const sn_tensor *x) {
-    const ThreadState *state = thread_state();
-    return x->slot >= trace->recorder.scope.first && x->slot < state->held.count &&
-           state->held.data[x->slot] == x;
-}
-
-bool trace_flush_borrowed(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs, Site site) {
-    for (int32_t i = 0; i < n_inputs; i++) {
-        const sn_tensor *x = inputs[i];
-        if (x->kind == TENSOR_REAL && x->storage->borrowed && !x->storage->release &&
-            trace_made_here(trace, x))
-            return trace_flush(trace, site);
-    }
-    return true;
 }
 
 /* ---- ops ------------------------------------------------------------------------------------------------ */
@@ -147,7 +117,7 @@ static sn_tensor *record_op(Trace *trace, const OpCall *call) {
 }
 
 sn_tensor *trace_op(Recorder *recorder, const OpCall *call) {
-    Trace *trace = (Trace *)(void *)recorder;
+    Trace *trace = trace_of(recorder);
     return finish(trace, call, record_op(trace, call));
 }
 
@@ -211,6 +181,6 @@ static sn_tensor *record_view(Trace *trace, const OpCall *call) {
 }
 
 sn_tensor *trace_view(Recorder *recorder, const OpCall *call) {
-    Trace *trace = (Trace *)(void *)recorder;
+    Trace *trace = trace_of(recorder);
     return finish(trace, call, record_view(trace, call));
 }

@@ -1,4 +1,4 @@
-/* Traces as recorders of a thread: made, entered, left, abandoned; see trace.h. */
+/* Traces: made, filled with roots and proxies, ended; see trace.h. */
 #include "frontend/trace/trace.h"
 
 #include "base/assert.h"
@@ -17,45 +17,7 @@ static void free_all(void *data) {
     mem_free(trace);
 }
 
-/* ---- what a thread's recorder does -------------------------------------------------------------------- */
-
-static Trace *trace_of(Recorder *recorder) {
-    return (Trace *)(void *)recorder;
-}
-
-/* A captured tensor that becomes an operand is noticed where it does; looks leave no op behind. */
-static void trace_look(Recorder *recorder, const sn_tensor *tensor) {
-    Trace *trace = trace_of(recorder);
-    bool foreign = tensor->kind == TENSOR_WEAK && !trace_made_here(trace, tensor);
-    if (tensor->kind == TENSOR_REAL || foreign) trace->impure = true;
-}
-
-static void trace_keep(Recorder *recorder, const sn_tensor *tensor, int32_t references) {
-    Trace *trace = trace_of(recorder);
-    if (tensor->kind == TENSOR_PROXY) return;
-    if (tensor->kind == TENSOR_WEAK && trace_made_here(trace, tensor))
-        trace->kept += references;
-    else
-        trace->impure = true;
-}
-
-/* A proxy turns real. Of real memory, what was recorded for it runs. */
-static bool trace_read(Recorder *recorder, const sn_tensor *tensor, bool writes, const char *op,
-                       Site site) {
-    Trace *trace = trace_of(recorder);
-    if (tensor->kind == TENSOR_PROXY) return trace_host_read(trace, op, site);
-    if (tensor->kind != TENSOR_REAL) return true;
-    for (uint32_t i = 0; i < trace->roots.count; i++) {
-        const TraceRoot *root = &trace->roots.data[i];
-        if (root->input < 0 || (root->version == 0 && !writes)) continue;
-        if (tensors_overlap(trace->inputs.data[root->input].tensor, tensor))
-            return trace_host_read(trace, op, site);
-    }
-    return true;
-}
-
-/* Without running it: live proxies become unusable. */
-static void trace_abandon(Recorder *recorder) {
+void trace_abandon(Recorder *recorder) {
     Trace *trace = trace_of(recorder);
     const TraceOwner *owner = trace->owner;
     void *context = trace->context;
@@ -65,14 +27,7 @@ static void trace_abandon(Recorder *recorder) {
     owner->abandon(context);
 }
 
-static const RecorderTable trace_table = {.op = trace_op,
-                                          .view = trace_view,
-                                          .inplace = trace_inplace,
-                                          .look = trace_look,
-                                          .keep = trace_keep,
-                                          .read = trace_read,
-                                          .abandon = trace_abandon};
-/* The same after trace_end. */
+/* What a trace that has ended does as a recorder: ops run at once. */
 static const RecorderTable ended_table = {.op = eager_op,
                                           .view = eager_view,
                                           .inplace = eager_inplace,
@@ -94,7 +49,7 @@ Trace *trace_new(const TraceOwner *owner, void *context, const char *name) {
         graph_init(&trace->graph, name);
     }
     SN_ASSERT(!trace->recorder.live && !trace->inputs.count && !trace->cleanups.count);
-    trace->recorder = (Recorder){.table = &trace_table};
+    trace->recorder = (Recorder){0};
     trace->owner = owner;
     trace->context = context;
     trace->generators = NULL;
@@ -131,13 +86,6 @@ void trace_free(Trace *trace) {
         thread_keep(ROOM_TRACE, trace, free_all);
 }
 
-void trace_enter(Trace *trace) {
-    ThreadState *state = thread_state();
-    trace->recorder.outer = state->recorder;
-    trace->recorder.scope = sn_scope_begin();
-    state->recorder = &trace->recorder;
-}
-
 void trace_leave(Trace *trace) {
     ThreadState *state = thread_state();
     SN_ASSERT(state->recorder == &trace->recorder);
@@ -151,11 +99,6 @@ void trace_end(Trace *trace) {
     trace->recorder.table = &ended_table;
 }
 
-Trace *trace_current(void) {
-    Recorder *recorder = thread_state()->recorder;
-    return recorder ? trace_of(recorder) : NULL;
-}
-
 bool trace_at_end(Trace *trace, void (*run)(void *), void *what) {
     TraceCleanup cleanup = {run, what};
     return vec_push(&trace->cleanups, cleanup);
@@ -165,4 +108,33 @@ bool trace_owns(Trace *trace, void *block) {
     if (!block || trace_at_end(trace, mem_free, block)) return true;
     mem_free(block);
     return false;
+}
+
+/* ---- roots and proxies --------------------------------------------------------------------------------- */
+
+int64_t trace_new_root(Trace *trace, NodeId node, int32_t input) {
+    TraceRoot root = {.node = node, .input = input};
+    TraceView whole = {.root = trace->roots.count, .parent = -1, .node = node};
+    if (!vec_push(&trace->roots, root) || !vec_push(&trace->views, whole)) return -1;
+    return (int64_t)trace->views.count - 1;
+}
+
+sn_tensor *trace_proxy(Trace *trace, const TensorType *type, uint32_t record,
+                       const int64_t *strides, int64_t offset, Site site) {
+    sn_tensor *proxy = tensor_new(TENSOR_PROXY, type, site);
+    if (!proxy) return NULL;
+    proxy->record = record;
+    proxy->offset = offset;
+    if (strides)
+        memcpy(proxy->strides, strides, sizeof(int64_t) * type->rank);
+    else
+        dense_strides(proxy->dims, type->rank, proxy->strides);
+    proxy_link(&trace->recorder, proxy);
+    return proxy;
+}
+
+bool trace_made_here(const Trace *trace, const sn_tensor *x) {
+    const ThreadState *state = thread_state();
+    return x->slot >= trace->recorder.scope.first && x->slot < state->held.count &&
+           state->held.data[x->slot] == x;
 }

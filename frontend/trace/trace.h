@@ -84,7 +84,12 @@ struct Trace {
     Site read_site;     /* of the first host read */
 };
 
-/* ---- life (frontend/trace/trace.c) ---------------------------------------------------------------------- */
+/* A recorder that is a trace, as the trace. */
+static inline Trace *trace_of(Recorder *recorder) {
+    return (Trace *)(void *)recorder;
+}
+
+/* ---- traces, their roots and proxies (frontend/trace/trace.c) ---------------------------------------------- */
 
 /* A trace in memory of its own, so that it outlives a jump out of the function. NULL when out of
  * memory. `name` is not copied. */
@@ -93,20 +98,38 @@ Trace *trace_new(const TraceOwner *owner, void *context, const char *name);
 void trace_free(Trace *trace);
 /* Empties it: nothing recorded, no inputs. */
 void trace_clear(Trace *trace);
-/* Makes it the thread's recorder, inside a scope of its own, which trace_leave ends. */
-void trace_enter(Trace *trace);
-void trace_leave(Trace *trace);
-/* From here on ops run at once, though the function goes on; there are no live proxies. */
-void trace_end(Trace *trace);
-/* The trace that the thread records, or NULL. */
-Trace *trace_current(void);
 /* Has this done at the trace's end, in reverse order. False when out of memory: then it is not. */
 bool trace_at_end(Trace *trace, void (*run)(void *), void *what);
 /* Frees the block, which may be NULL, at the trace's end; at once, and returns false, when out of
  * memory. */
 bool trace_owns(Trace *trace, void *block);
+/* Ends scope and recording of trace_enter. */
+void trace_leave(Trace *trace);
+/* From here on ops run at once, though the function goes on; there are no live proxies. */
+void trace_end(Trace *trace);
+/* RecorderTable.abandon: it is left and freed, without running what was recorded. */
+void trace_abandon(Recorder *recorder);
 
-/* ---- inputs (frontend/trace/inputs.c) ------------------------------------------------------------------- */
+/* A root and the view that is all of it; the view's index, or -1 when out of memory. */
+int64_t trace_new_root(Trace *trace, NodeId node, int32_t input);
+/* The attributes of a view's op. */
+static inline AttrView trace_view_attrs(const Trace *trace, const TraceView *view) {
+    return (AttrView){(OpCode)view->op, (int32_t)view->n_attrs, trace->words.data + view->attrs};
+}
+/* A proxy; NULL with the error raised. strides NULL: dense. */
+sn_tensor *trace_proxy(Trace *trace, const TensorType *type, uint32_t record,
+                       const int64_t *strides, int64_t offset, Site site);
+/* Is it the function's own handle, made while it is traced? */
+bool trace_made_here(const Trace *trace, const sn_tensor *x);
+
+/* ---- as the thread's recorder (frontend/trace/recorder.c) ------------------------------------------------- */
+
+/* Makes it the thread's recorder, inside a scope of its own. */
+void trace_enter(Trace *trace);
+/* The trace that the thread records, or NULL. */
+Trace *trace_current(void);
+
+/* ---- inputs (frontend/trace/inputs.c) --------------------------------------------------------------------- */
 
 /* A proxy for tensor argument `number`; the same proxy root for one that is exactly the same memory. NULL
  * with the error raised. */
@@ -119,18 +142,9 @@ int64_t trace_known_input(const Trace *trace, const sn_tensor *real);
 int64_t trace_generator(Trace *trace, sn_rng *generator);
 /* So many numbers were drawn from generator input `number`. */
 void trace_draw(Trace *trace, int64_t number, int64_t count);
-/* Runs what was recorded where one of the operands would miss a recorded write to memory that it shares
- * in part. */
-bool trace_flush_writes(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs, Site site);
 
-/* ---- values (frontend/trace/values.c) ------------------------------------------------------------------- */
+/* ---- values (frontend/trace/values.c) --------------------------------------------------------------------- */
 
-/* A root and the view that is all of it; the view's index, or -1 when out of memory. */
-int64_t trace_new_root(Trace *trace, NodeId node, int32_t input);
-/* The attributes of a view's op. */
-static inline AttrView trace_view_attrs(const Trace *trace, const TraceView *view) {
-    return (AttrView){(OpCode)view->op, (int32_t)view->n_attrs, trace->words.data + view->attrs};
-}
 /* The value of view `record`: what was recorded, or, after a write to its root, derived anew. NODE_NONE
  * with the error set. */
 NodeId trace_view_node(Trace *trace, uint32_t record, Site site, sn_error *error);
@@ -144,24 +158,16 @@ NodeId trace_scalar(Trace *trace, const sn_tensor *scalar, sn_dtype dtype, Site 
  * raised. */
 int64_t trace_record_of(Trace *trace, sn_tensor *x, Site site);
 
-/* ---- recording (frontend/trace/record.c, frontend/trace/write.c) ----------------------------------------- */
+/* ---- recording (frontend/trace/record.c, frontend/trace/write.c) -------------------------------------------- */
 
 /* The node of an op; NODE_NONE with the error raised. */
 NodeId trace_emit(Trace *trace, const OpCall *call);
-/* A proxy; NULL with the error raised. strides NULL: dense. */
-sn_tensor *trace_proxy(Trace *trace, const TensorType *type, uint32_t record,
-                       const int64_t *strides, int64_t offset, Site site);
-/* The table's functions. */
+/* RecorderTable.op, .view, .inplace. */
 sn_tensor *trace_op(Recorder *recorder, const OpCall *call);
 sn_tensor *trace_view(Recorder *recorder, const OpCall *call);
 sn_tensor *trace_inplace(Recorder *recorder, const OpCall *call);
-/* Is it the function's own handle, made while it is traced? */
-bool trace_made_here(const Trace *trace, const sn_tensor *x);
-/* Behind an op: runs what was recorded where an operand is memory that the function itself borrowed,
- * from its own frame perhaps. False with the error raised. */
-bool trace_flush_borrowed(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs, Site site);
 
-/* ---- layouts of operands (frontend/trace/layout.c) ------------------------------------------------------- */
+/* ---- layouts of operands (frontend/trace/layout.c) ---------------------------------------------------------- */
 
 /* Runs what was recorded where an operand of a matrix product has a layout that no node can have. */
 bool trace_flush_layouts(Trace *trace, const OpCall *call);
@@ -169,11 +175,17 @@ bool trace_flush_layouts(Trace *trace, const OpCall *call);
  * error raised. */
 NodeId trace_laid_out(Trace *trace, OpCode op, const sn_tensor *x, NodeId node, Site site);
 
-/* ---- flushing (frontend/trace/flush.c) ------------------------------------------------------------------- */
+/* ---- flushing (frontend/trace/flush.c) ---------------------------------------------------------------------- */
 
 /* Runs what was recorded and turns every live proxy into a real tensor. False with the error raised. */
 bool trace_flush(Trace *trace, Site site);
 /* A value is needed on the host: the same, counted; an error in a full-graph function. */
 bool trace_host_read(Trace *trace, const char *op, Site site);
+/* In front of an op: the same where one of the operands would miss a recorded write to memory that it
+ * shares in part. */
+bool trace_flush_writes(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs, Site site);
+/* Behind an op: the same where an operand is memory that the function itself borrowed, from its own frame
+ * perhaps. */
+bool trace_flush_borrowed(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs, Site site);
 
 #endif

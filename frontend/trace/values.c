@@ -3,13 +3,6 @@
 
 #include "ir/dtype.h"
 
-int64_t trace_new_root(Trace *trace, NodeId node, int32_t input) {
-    TraceRoot root = {.node = node, .input = input};
-    TraceView whole = {.root = trace->roots.count, .parent = -1, .node = node};
-    if (!vec_push(&trace->roots, root) || !vec_push(&trace->views, whole)) return -1;
-    return (int64_t)trace->views.count - 1;
-}
-
 /* A view's op on its parent's value. */
 static NodeId emit_view(Trace *trace, const TraceView *view, NodeId parent, Site site,
                         sn_error *error) {

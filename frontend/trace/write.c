@@ -111,7 +111,7 @@ static sn_tensor *record_inplace(Trace *trace, const OpCall *call) {
 }
 
 sn_tensor *trace_inplace(Recorder *recorder, const OpCall *call) {
-    Trace *trace = (Trace *)(void *)recorder;
+    Trace *trace = trace_of(recorder);
     sn_tensor *written = record_inplace(trace, call);
     return written && trace_flush_borrowed(trace, call->inputs, call->n_inputs, call->site)
                ? written

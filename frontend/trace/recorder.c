@@ -1,0 +1,53 @@
+/* A trace as the recorder of its thread; see tensor/recorder.h. */
+#include "frontend/trace/flush.h"
+
+/* A captured tensor that becomes an operand is noticed where it does; looks leave no op behind. */
+static void trace_look(Recorder *recorder, const sn_tensor *tensor) {
+    Trace *trace = trace_of(recorder);
+    bool foreign = tensor->kind == TENSOR_WEAK && !trace_made_here(trace, tensor);
+    if (tensor->kind == TENSOR_REAL || foreign) trace->impure = true;
+}
+
+static void trace_keep(Recorder *recorder, const sn_tensor *tensor, int32_t references) {
+    Trace *trace = trace_of(recorder);
+    if (tensor->kind == TENSOR_PROXY) return;
+    if (tensor->kind == TENSOR_WEAK && trace_made_here(trace, tensor))
+        trace->kept += references;
+    else
+        trace->impure = true;
+}
+
+/* A proxy turns real. Of real memory, what was recorded for it runs. */
+static bool trace_read(Recorder *recorder, const sn_tensor *tensor, bool writes, const char *op,
+                       Site site) {
+    Trace *trace = trace_of(recorder);
+    if (tensor->kind == TENSOR_PROXY) return trace_host_read(trace, op, site);
+    if (tensor->kind != TENSOR_REAL) return true;
+    for (uint32_t i = 0; i < trace->roots.count; i++) {
+        const TraceRoot *root = &trace->roots.data[i];
+        if (root->input < 0 || (root->version == 0 && !writes)) continue;
+        if (tensors_overlap(trace->inputs.data[root->input].tensor, tensor))
+            return trace_host_read(trace, op, site);
+    }
+    return true;
+}
+
+static const RecorderTable trace_table = {.op = trace_op,
+                                          .view = trace_view,
+                                          .inplace = trace_inplace,
+                                          .look = trace_look,
+                                          .keep = trace_keep,
+                                          .read = trace_read,
+                                          .abandon = trace_abandon};
+void trace_enter(Trace *trace) {
+    ThreadState *state = thread_state();
+    trace->recorder.outer = state->recorder;
+    trace->recorder.scope = sn_scope_begin();
+    trace->recorder.table = &trace_table;
+    state->recorder = &trace->recorder;
+}
+
+Trace *trace_current(void) {
+    Recorder *recorder = thread_state()->recorder;
+    return recorder ? trace_of(recorder) : NULL;
+}
