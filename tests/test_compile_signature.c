@@ -305,6 +305,36 @@ static void undescribed_bytes_of_a_struct_are_named(void **state) {
     EXPECT_ERROR(SN_ERROR_SIGNATURE, "S");
 }
 
+static void layouts_of_structs_are_copied(void **state) {
+    (void)state;
+    char name[] = "a name that goes";
+    sn_field inner[2], outer[sizeof model_fields / sizeof model_fields[0]];
+    memcpy(inner, norm_fields, sizeof inner);
+    memcpy(outer, model_fields, sizeof outer);
+    sn_tree nested = norm_tree, tree = model_tree;
+    nested.fields = inner;
+    tree.fields = outer;
+    outer[1].nested = &nested;
+    outer[4].name = name;
+    const sn_tree *trees[] = {&tree};
+    sn_compile_options options = {.trees = trees, .n_trees = 1};
+    sn_compiled *c = sn_compile(run_model, "St:t", &options);
+    EXPECT_OK();
+    memset(name, '?', sizeof name - 1);
+    memset(inner, 0x5a, sizeof inner);
+    memset(outer, 0x5a, sizeof outer);
+    memset(&nested, 0x5a, sizeof nested);
+    memset(&tree, 0x5a, sizeof tree);
+    trees[0] = NULL;
+    sn_tensor *(*fast)(Model *, sn_tensor *) = SN_FN(c, run_model);
+    Model m = {.bias = one_value(100), .norm = {one_value(2), 0.5}, .scale = 4};
+    for (int i = 0; i < ROUNDS; i++) EXPECT_VALUES(fast(&m, one_value(1.5)), 2.0 * 2 * 4 + 100);
+    m.n_layers = 5;
+    assert_null(fast(&m, one_value(1.5)));
+    EXPECT_ERROR(SN_ERROR_ARGUMENT, "a name that goes");
+    sn_compiled_release(c);
+}
+
 /* ---- p --------------------------------------------------------------------------------------- */
 
 typedef struct Opaque {
@@ -599,6 +629,7 @@ int main(void) {
         API_TEST(one_generator_passed_twice_is_one_sequence),
         API_TEST(described_struct_is_read_field_by_field),
         API_TEST(undescribed_bytes_of_a_struct_are_named),
+        API_TEST(layouts_of_structs_are_copied),
         API_TEST(what_lies_behind_an_opaque_pointer_is_never_stale),
         API_TEST(several_outputs_come_through_trailing_pointers),
         API_TEST(a_function_without_outputs_returns_a_status),

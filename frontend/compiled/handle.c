@@ -3,7 +3,6 @@
 
 #include "base/log.h"
 #include "base/status.h"
-#include "frontend/compiled/closure.h"
 #include "frontend/tensor/tensor.h"
 #include "frontend/trace/counters.h"
 

@@ -7,6 +7,7 @@
 #ifndef SN_FRONTEND_COMPILED_HANDLE_H
 #define SN_FRONTEND_COMPILED_HANDLE_H
 
+#include "frontend/compiled/closure.h"
 #include "frontend/compiled/entries.h"
 #include "frontend/compiled/graphs.h"
 #include "frontend/compiled/latest.h"
@@ -25,12 +26,6 @@ typedef struct Callee {
     void (*destroy)(void *payload);        /* of the closure, or NULL */
     ffi_cif cif;                           /* how `function` is called by libffi */
 } Callee;
-
-/* The pointer from sn_compiled_fn; under the lock of closure.c. */
-typedef struct Closure {
-    ffi_closure *closure; /* NULL until asked for */
-    void *code;           /* its address */
-} Closure;
 
 struct sn_compiled {
     _Atomic int64_t refs;   /* the program's, calls in flight, jobs in the background */

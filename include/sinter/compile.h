@@ -105,7 +105,7 @@ typedef struct sn_compile_options {
     sn_numerics numerics;        /**< exact by default */
     const sn_watch *watch;       /**< memory the function reads; copied */
     int32_t n_watch;             /**< how many */
-    const sn_tree *const *trees; /**< layouts of the S arguments, in order */
+    const sn_tree *const *trees; /**< layouts of the S arguments, in order; copied */
     int32_t n_trees;             /**< how many */
     bool (*progress)(void *context, const char *stage, int32_t done, int32_t total);
     /**< called while compiling; false cancels. May be NULL */
