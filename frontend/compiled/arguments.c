@@ -85,6 +85,7 @@ static bool add_generator(const sn_compiled *c, CallArgs *args, int32_t i, const
     if (!value->as.generator)
         return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: argument %d, a generator, is NULL",
                            c->name, (int)i + 1) != NULL;
+    SN_ASSERT(args->n_generators < SIGNATURE_MOST_PARAMS);
     args->generators[args->n_generators++] = value->as.generator;
     return true;
 }
@@ -111,6 +112,7 @@ bool arguments_flatten(const sn_compiled *c, const sn_value *values, CallArgs *a
             ok = add_struct(c, args, i, &values[i]);
         if (!ok) return false;
     }
+    SN_ASSERT(args->n_tensors <= SIGNATURE_MOST_TENSORS);
     return true;
 }
 
@@ -142,6 +144,7 @@ static bool check_name(const sn_compiled *c, const CallArgs *args, int32_t i) {
 bool arguments_check_dims(const sn_compiled *c, const CallArgs *args) {
     for (int32_t i = 0; i < c->options.n_dims; i++) {
         const sn_dim *d = &c->options.dims[i];
+        SN_ASSERT(d->tensor >= 0 && d->axis >= 0 && d->axis < SN_MAX_RANK);
         const sn_tensor *t = d->tensor < args->n_tensors ? args->tensors[d->tensor] : NULL;
         if (!t || t->kind == TENSOR_NONE) continue; /* absent, or an array is shorter */
         if (d->axis >= t->rank)

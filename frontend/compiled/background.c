@@ -49,6 +49,7 @@ static void *work(void *unused) {
         memmove(jobs.data, jobs.data + 1, sizeof job * jobs.count);
         busy = true;
         lock_give(&lock);
+        SN_ASSERT(may_call_program());
         job.run(job.context);
         lock_take(&lock);
         busy = false;
@@ -58,6 +59,7 @@ static void *work(void *unused) {
 }
 
 static bool start(void) {
+    SN_ASSERT(lock_held(&lock));
     if (started) return true;
     started = pthread_create(&worker, NULL, work, NULL) == 0;
     if (started) pthread_detach(worker);

@@ -26,6 +26,7 @@ static bool is_due(const sn_compiled *c, Entry *entry) {
 static sn_status call_by_key(sn_compiled *c, const CallArgs *args, Key *key, bool rerun,
                              sn_tensor **outputs, bool owned) {
     Entry *entry = rerun ? NULL : entries_find(&c->entries, key);
+    SN_ASSERT(!entry || entry->instance->executable);
     if (entry && !is_due(c, entry) && call_entry_serves(entry, args)) {
         COUNT(guard_hits);
         sn_status status = call_entry(c, entry, args, outputs, owned);

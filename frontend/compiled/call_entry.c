@@ -9,6 +9,7 @@ bool call_entry_serves(const Entry *entry, const CallArgs *args) {
     for (uint32_t i = 0; i < entry_graph(entry)->outputs.count; i++) {
         int32_t written = entry_graph(entry)->outputs.data[i].writes_input;
         if (written < 0) continue;
+        SN_ASSERT(entry->sources[written] >= 0 && entry->sources[written] < args->n_tensors);
         const sn_tensor *target = args->tensors[entry->sources[written]];
         for (int32_t j = 0; j < args->n_tensors; j++) {
             const sn_tensor *other = args->tensors[j];

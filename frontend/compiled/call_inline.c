@@ -23,6 +23,7 @@ static bool hold_callee(Trace *trace, sn_compiled *c) {
 sn_status call_inline(sn_compiled *c, const sn_value *values, sn_tensor **outputs, bool owned) {
     Trace *trace = trace_current();
     if (error_pending(thread_state()) || !hold_callee(trace, c)) return sn_error_status();
+    SN_ASSERT(trace);
     CallArgs args;
     Substituted s;
     if (!arguments_flatten(c, values, &args) || !arguments_check_dims(c, &args))

@@ -40,6 +40,7 @@ static void note_nodes(sn_compiled *c, const GraphInstance *instance) {
 /* What runs a graph that is flushed in the middle of the function. */
 static sn_status build_flushed(void *context, const Trace *trace, Executable **out,
                                sn_error *error) {
+    SN_ASSERT(trace->context == context);
     GraphInstance *instance = resolve_trace(context, trace, error);
     if (!instance) return error->status;
     *out = instance->executable ? executable_retain(instance->executable) : NULL;
@@ -170,6 +171,7 @@ static GraphInstance *find_instance(const TracedCall *call, sn_error *error) {
 
 static sn_status run_recorded(TracedCall *call, sn_error *error) {
     uint32_t n_outputs = (uint32_t)call->c->signature.n_outputs;
+    SN_ASSERT(!call->instance && !call->made.count);
     /* For results_hand_over: behind the run nothing may fail. */
     if (!call->owned && !vec_reserve(&thread_state()->held, n_outputs)) return error_memory(error);
     if (call->trace->ended) return SN_OK;
@@ -216,6 +218,7 @@ static bool fill_sources(Entry *entry, const Trace *trace, const CallArgs *args)
             source = -1 - j;
         }
         if (!found) return false;
+        SN_ASSERT((source >= 0) == (input->tensor != NULL));
         entry->sources[i] = source;
     }
     return true;
@@ -223,6 +226,7 @@ static bool fill_sources(Entry *entry, const Trace *trace, const CallArgs *args)
 
 /* An entry of this call; NULL when out of memory, or where an input is no argument. */
 static Entry *new_entry(const TracedCall *call) {
+    SN_ASSERT(call->instance->executable && call->results->known && call->key->count);
     const CallArgs *args = call->args;
     size_t n_outputs = (size_t)call->c->signature.n_outputs,
            n_generators = (size_t)args->n_generators,
@@ -311,6 +315,7 @@ sn_status call_traced(sn_compiled *c, const CallArgs *args, Key *key, Entry *see
     sn_status status = record(&call);
     if (status == SN_OK) status = run(&call);
     if (status == SN_OK) remember(&call);
+    SN_ASSERT(status != SN_OK || !call.trace->recorder.live);
     instance_release(call.instance);
     vec_free(&call.made);
     trace_free(call.trace);

@@ -16,6 +16,7 @@ void *closure_code(Closure *own, ffi_cif *cif, ClosureEntry *entry, void *user) 
             own->closure = NULL;
         }
     }
+    SN_ASSERT(!own->closure || own->code);
     void *code = own->closure ? own->code : NULL;
     lock_give(&closures);
     return code;

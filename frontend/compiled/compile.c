@@ -12,6 +12,7 @@ static CompiledGraph *new_graph(const CompileRequest *request) {
 
 static sn_status build(const CompileRequest *request, CompiledGraph *made, sn_error *failure) {
     const Graph *graph = made->symbolic ? &made->symbolic->graph : &made->own;
+    SN_ASSERT(!made->executable);
     int64_t begin = observe_now();
     BuildOptions options = {.fast = request->fast, .explain = true};
     sn_status status = graph_build(graph, &options, &made->executable, &made->times, failure);
@@ -55,6 +56,7 @@ CompiledGraph *compile_symbolic(const CompileRequest *request, const GeneralOpti
         mem_free(symbolic);
     }
     if (ok) return made;
+    SN_ASSERT(!made || atomic_load(&made->refs) == 1);
     if (log_on(LOG_TRACE))
         log_write(LOG_TRACE, "%s is not made general: %s", request->name,
                   failure.status ? failure.text : "its sizes are too complex");

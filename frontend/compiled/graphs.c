@@ -56,7 +56,10 @@ GraphList *graphs_list(GraphCache *cache) {
 }
 
 void graph_list_release(GraphList *list) {
-    if (!list || atomic_fetch_sub_explicit(&list->refs, 1, memory_order_acq_rel) != 1) return;
+    if (!list) return;
+    int64_t before = atomic_fetch_sub_explicit(&list->refs, 1, memory_order_acq_rel);
+    SN_ASSERT(before > 0);
+    if (before != 1) return;
     for (uint32_t i = 0; i < list->count; i++) compiled_graph_release(list->graphs[i]);
     mem_free(list);
 }
@@ -75,6 +78,7 @@ uint32_t graphs_count(GraphCache *cache) {
 /* ---- finding ---------------------------------------------------------------------------------- */
 
 static void note_use(GraphCache *cache, CompiledGraph *graph) {
+    SN_ASSERT(atomic_load(&graph->refs) > 0);
     uint64_t now = atomic_fetch_add_explicit(&cache->clock, 1, memory_order_relaxed) + 1;
     atomic_store_explicit(&graph->used, now, memory_order_relaxed);
 }
@@ -93,6 +97,7 @@ static CompiledGraph *find_equal(const GraphList *list, const Lookup *look) {
 
 /* A symbolic graph that this one binds, the latest made first, or NULL. */
 static CompiledGraph *find_symbolic(const GraphList *list, Lookup *look, GeneralBinding *binding) {
+    SN_ASSERT(!binding->symbols);
     for (uint32_t i = list->count; i-- > 0;) {
         CompiledGraph *known = list->graphs[i];
         if (!known->symbolic || !same_structure(known, look)) continue;
@@ -121,6 +126,7 @@ CompiledGraph *graphs_find(GraphCache *cache, Lookup *look, GeneralBinding *bind
 
 /* Does some symbolic graph serve the sizes of this static one? */
 static bool is_covered(const GraphList *list, Lookup *look, const CompiledGraph *graph) {
+    SN_ASSERT(!graph->symbolic);
     bool covered = false;
     for (uint32_t i = 0; !covered && i < list->count; i++) {
         const CompiledGraph *known = list->graphs[i];
@@ -134,6 +140,7 @@ static bool is_covered(const GraphList *list, Lookup *look, const CompiledGraph 
 
 /* Where a guard of a symbolic graph keeps the new one out, the partner is another that it keeps out. */
 static void find_partner(const GraphList *list, Lookup *look) {
+    SN_ASSERT(list->count && !look->static_graph);
     if (look->guarded) {
         compiled_graph_release(look->symbolic);
         look->symbolic = NULL;
@@ -180,11 +187,12 @@ static GraphList *list_with(const GraphList *before, CompiledGraph *graph, uint3
     for (uint32_t i = 0; i < count; i++)
         if (i != dropped) list->graphs[list->count++] = compiled_graph_retain(before->graphs[i]);
     list->graphs[list->count++] = compiled_graph_retain(graph);
+    SN_ASSERT(list->count <= most);
     return list;
 }
 
 bool graphs_add(GraphCache *cache, CompiledGraph *graph, uint32_t most, sn_error *error) {
-    SN_ASSERT(most > 0);
+    SN_ASSERT(most > 0 && (!graph->symbolic || !graph->own.nodes.count));
     GraphList *before = graphs_list(cache), *after = list_with(before, graph, most);
     graph_list_release(before);
     if (!after) {

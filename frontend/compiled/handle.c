@@ -102,6 +102,7 @@ void sn_compiled_release(sn_compiled *c) {
     int64_t before = atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel);
     SN_ASSERT(before > 0);
     if (before != 1) return;
+    SN_ASSERT(!c->callee.function || !c->callee.payload_function);
     Callee callee = c->callee;
     free_compiled(c);
     if (callee.destroy) callee.destroy(callee.payload);

@@ -42,6 +42,7 @@ bool arguments_substitute(const sn_compiled *c, Trace *trace, const CallArgs *ar
             s->values[i].as.pointer = s->structs[i];
         }
     }
+    SN_ASSERT(next - tensors == args->n_tensors);
     return true;
 }
 
@@ -114,6 +115,7 @@ static sn_status invoke_function(sn_compiled *c, const sn_value *values, sn_tens
     }
     for (int32_t i = 0; !s->returns_tensor && i < s->n_outputs; i++)
         slots[at++].pointer = &outputs[i];
+    SN_ASSERT(at == s->n_arguments);
     for (int32_t i = 0; i < at; i++) pointers[i] = &slots[i];
     union {
         ffi_arg word;

@@ -24,6 +24,7 @@ typedef struct Request {
  * Takes over the reference and the binding. */
 static GraphInstance *bind_instance(sn_compiled *c, CompiledGraph *graph, GeneralBinding *binding,
                                     sn_error *error) {
+    SN_ASSERT(graph->symbolic && graph->executable && binding->symbols);
     GraphInstance *instance = latest_get(&c->latest).instance;
     if (instance && !instance_is(instance, graph, binding)) {
         instance_release(instance);
@@ -247,6 +248,7 @@ static GraphInstance *miss_of_trace(Request *request, const Trace *trace, sn_err
     request->declared = varying_declared(&c->options, trace, dims);
     varying_learn(&c->graphs, trace);
     request->learned = varying_learned(&c->graphs, trace, learned);
+    SN_ASSERT((size_t)request->declared.n_dims <= most);
     GraphInstance *instance = miss(request, error);
     if (dims != few) mem_free(dims);
     return instance;

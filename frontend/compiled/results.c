@@ -19,6 +19,7 @@ void results_describe(const sn_compiled *c, const Trace *trace, sn_tensor *const
         *spec = (OutputSpec){
             .input = -1, .output = -1, .type = tensor_type(out), .offset = out->offset};
         memcpy(spec->strides, out->strides, sizeof(int64_t) * out->rank);
+        SN_ASSERT(out->record < trace->views.count);
         results->roots[i] = trace->views.data[out->record].root;
         spec->input = trace->roots.data[results->roots[i]].input;
         if (spec->input >= 0) spec->offset -= trace->inputs.data[spec->input].tensor->offset;
@@ -26,6 +27,7 @@ void results_describe(const sn_compiled *c, const Trace *trace, sn_tensor *const
 }
 
 void results_number(TraceResults *results, const Executable *executable, const RootOutputs *made) {
+    SN_ASSERT(results->known);
     const Program *program = executable_program(executable);
     for (int32_t i = 0; i < results->count; i++)
         for (uint32_t j = 0; results->specs[i].input < 0 && j < made->count; j++) {
@@ -43,6 +45,7 @@ static bool same_spec(const OutputSpec *x, const OutputSpec *y) {
 }
 
 bool results_equal(const TraceResults *results, const OutputSpec *specs) {
+    SN_ASSERT(results->known);
     for (int32_t i = 0; i < results->count; i++)
         if (!same_spec(&results->specs[i], &specs[i])) return false;
     return true;
@@ -71,6 +74,7 @@ void results_hand_over(const sn_compiled *c, sn_tensor **outputs, bool owned) {
               state->held.capacity - state->held.count >= (uint32_t)c->signature.n_outputs);
     for (int32_t i = 0; i < c->signature.n_outputs; i++) {
         sn_tensor *out = outputs[i];
+        SN_ASSERT(out->magic == TENSOR_ALIVE && out->kind == TENSOR_REAL);
         if (owned) {
             atomic_fetch_add_explicit(&out->retains, 1, memory_order_relaxed);
             continue;

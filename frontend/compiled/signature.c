@@ -108,6 +108,7 @@ int32_t tree_field_count(const sn_field *field, const char *data) {
     if (!field->counted) return count;
     int32_t used;
     memcpy(&used, data + field->count_offset, sizeof used);
+    SN_ASSERT(count > 0);
     return used < 0 ? 0 : used < count ? used : count;
 }
 
@@ -168,6 +169,7 @@ sn_status signature_parse(const char *text, const sn_tree *const *trees, int32_t
         if (s->n_outputs == SIGNATURE_MOST_PARAMS) return bad(text, at, "too many outputs", error);
         s->n_outputs++;
     }
+    SN_ASSERT(s->n_params <= SIGNATURE_MOST_PARAMS && s->n_outputs <= SIGNATURE_MOST_PARAMS);
     s->returns_tensor = s->n_outputs == 1;
     s->result = s->returns_tensor ? &ffi_type_pointer : &ffi_type_sint32;
     for (int32_t i = 0; !s->returns_tensor && i < s->n_outputs; i++)

@@ -6,6 +6,7 @@ size_t varying_most_declared(const CompileOptions *options, const Trace *trace) 
 }
 
 static DeclaredDim declared_dim(const sn_dim *d, uint32_t input) {
+    SN_ASSERT(d->axis >= 0 && d->axis < SN_MAX_RANK && d->min >= 0);
     return (DeclaredDim){.name = d->name,
                          .input = input,
                          .axis = d->axis,
@@ -57,6 +58,7 @@ static const Graph *find_alike(const GraphList *list, const Graph *now) {
 
 void varying_learn(GraphCache *cache, const Trace *trace) {
     const Graph *now = &trace->graph;
+    SN_ASSERT(now->inputs.count == trace->inputs.count);
     GraphList *list = graphs_list(cache);
     const Graph *known = find_alike(list, now);
     lock_take(cache->lock);

@@ -139,6 +139,7 @@ void explain_guards(sn_compiled *c, StrBuf *out) {
     if (first) strbuf_addf(out, "  … %u entries before\n", first);
     for (uint32_t i = first; i < count; i++) {
         Entry *entry = latest[i - first];
+        SN_ASSERT(entry->key_words > 0);
         strbuf_addf(out, "  entry %u (%u words): ", i, entry->key_words);
         print_inputs(entry->instance, out);
         strbuf_addf(out, "; dtypes, ranks, sizes, strides, sharing%s%s\n",
