@@ -23,11 +23,11 @@ static sn_status build(const CompileRequest *request, CompiledGraph *made, sn_er
 }
 
 /* Binding asks for the sizes of the graph and of its program only. */
-static bool limit_values(GeneralGraph *symbolic, const Program *program) {
+static bool limit_values(SymbolicGraph *symbolic, const Program *program) {
     VEC(Dim) roots = {0};
     bool ok = vec_reserve(&roots, symbolic->words.count + program->sizes.count);
     for (uint32_t i = 0; ok && i < symbolic->words.count; i++) {
-        const GeneralWord *w = &symbolic->words.data[i];
+        const SymbolicWord *w = &symbolic->words.data[i];
         if (w->rule == WORD_SIZE || w->rule == WORD_REAL_SIZE)
             roots.data[roots.count++] = (Dim){w->word};
     }
@@ -38,16 +38,16 @@ static bool limit_values(GeneralGraph *symbolic, const Program *program) {
     return ok;
 }
 
-CompiledGraph *compile_symbolic(const CompileRequest *request, const GeneralOptions *options) {
+CompiledGraph *compile_symbolic(const CompileRequest *request, const SymbolicOptions *options) {
     const Lookup *look = request->lookup;
-    const GeneralGraph *known = look->symbolic ? look->symbolic->symbolic : NULL;
+    const SymbolicGraph *known = look->symbolic ? look->symbolic->symbolic : NULL;
     const Graph *first = known || !look->static_graph ? NULL : &look->static_graph->own;
     CompiledGraph *made = new_graph(request);
-    GeneralGraph *symbolic = mem_calloc(1, sizeof *symbolic);
+    SymbolicGraph *symbolic = mem_calloc(1, sizeof *symbolic);
     sn_error failure;
     error_init(&failure);
-    bool ok =
-        made && symbolic && general_make(symbolic, known, first, look->recorded, options, &failure);
+    bool ok = made && symbolic &&
+              symbolic_make(symbolic, known, first, look->recorded, options, &failure);
     if (ok) {
         made->symbolic = symbolic;
         ok = build(request, made, &failure) == SN_OK && !symbolic->table.failed &&

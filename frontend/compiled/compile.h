@@ -12,7 +12,7 @@ typedef struct CompileRequest {
 } CompileRequest;
 
 /* One graph for the sizes seen so far and those between and beyond; NULL where there can be none. */
-CompiledGraph *compile_symbolic(const CompileRequest *request, const GeneralOptions *options);
+CompiledGraph *compile_symbolic(const CompileRequest *request, const SymbolicOptions *options);
 /* The graph for its own sizes. One that cannot be compiled has no executable, says why in `failure`, and
  * is as good for the next time; `transient` where memory was out, and it is not. NULL with the error
  * set when out of memory altogether. */

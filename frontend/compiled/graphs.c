@@ -96,7 +96,7 @@ static CompiledGraph *find_equal(const GraphList *list, const Lookup *look) {
 }
 
 /* A symbolic graph that this one binds, the latest made first, or NULL. */
-static CompiledGraph *find_symbolic(const GraphList *list, Lookup *look, GeneralBinding *binding) {
+static CompiledGraph *find_symbolic(const GraphList *list, Lookup *look, SymbolicBinding *binding) {
     SN_ASSERT(!binding->symbols);
     for (uint32_t i = list->count; i-- > 0;) {
         CompiledGraph *known = list->graphs[i];
@@ -111,7 +111,7 @@ static CompiledGraph *find_symbolic(const GraphList *list, Lookup *look, General
     return NULL;
 }
 
-CompiledGraph *graphs_find(GraphCache *cache, Lookup *look, GeneralBinding *binding) {
+CompiledGraph *graphs_find(GraphCache *cache, Lookup *look, SymbolicBinding *binding) {
     SN_ASSERT(!look->symbolic && !look->static_graph);
     GraphList *list = graphs_list(cache);
     CompiledGraph *found = list ? find_equal(list, look) : NULL;
@@ -130,7 +130,7 @@ static bool is_covered(const GraphList *list, Lookup *look, const CompiledGraph 
     bool covered = false;
     for (uint32_t i = 0; !covered && i < list->count; i++) {
         const CompiledGraph *known = list->graphs[i];
-        GeneralBinding binding = {0};
+        SymbolicBinding binding = {0};
         if (!known->symbolic || !same_structure(known, look)) continue;
         covered = binding_open(known->symbolic, &graph->own, &binding, NULL) == BIND_OK;
         binding_close(&binding);

@@ -48,7 +48,7 @@ uint64_t lookup_structure(Lookup *lookup);
 
 /* The graph that was recorded equal, or a symbolic one that binds this one, the latest made first; then
  * the caller closes `binding`. A reference, or NULL. */
-CompiledGraph *graphs_find(GraphCache *cache, Lookup *lookup, GeneralBinding *binding);
+CompiledGraph *graphs_find(GraphCache *cache, Lookup *lookup, SymbolicBinding *binding);
 
 /* What is known at a miss. */
 typedef struct GraphCounts {

@@ -29,7 +29,7 @@ void compiled_graph_release(CompiledGraph *graph) {
     if (before != 1) return;
     executable_release(graph->executable);
     graph_free(&graph->own);
-    if (graph->symbolic) general_free(graph->symbolic);
+    if (graph->symbolic) symbolic_free(graph->symbolic);
     mem_free(graph->symbolic);
     mem_free(graph->failure);
     mem_free(graph);
@@ -49,29 +49,29 @@ bool graphs_same_lines(const Graph *a, const Graph *b) {
 
 /* ---- bindings of a symbolic graph ------------------------------------------------------------- */
 
-static bool binding_alloc(const GeneralGraph *symbolic, GeneralBinding *binding) {
+static bool binding_alloc(const SymbolicGraph *symbolic, SymbolicBinding *binding) {
     binding->symbols = mem_calloc(symbolic->symbol_words.count + 1, sizeof *binding->symbols);
     binding->scalars = mem_calloc(symbolic->n_scalars + 1, sizeof *binding->scalars);
     binding->values = mem_alloc(sizeof *binding->values * (symbolic->table.expressions.count + 1));
     return binding->symbols && binding->scalars && binding->values;
 }
 
-BindResult binding_open(const GeneralGraph *symbolic, const Graph *recorded,
-                        GeneralBinding *binding, const DimGuard **failing) {
+BindResult binding_open(const SymbolicGraph *symbolic, const Graph *recorded,
+                        SymbolicBinding *binding, const DimGuard **failing) {
     const DimGuard *guard = NULL;
     BindResult result = BIND_WORDS;
     if (binding_alloc(symbolic, binding))
-        result = general_bind(symbolic, recorded, binding, &guard);
+        result = symbolic_bind(symbolic, recorded, binding, &guard);
     if (result != BIND_OK) binding_close(binding);
     if (failing) *failing = guard;
     return result;
 }
 
-void binding_close(GeneralBinding *binding) {
+void binding_close(SymbolicBinding *binding) {
     mem_free(binding->symbols);
     mem_free(binding->scalars);
     mem_free(binding->values);
-    *binding = (GeneralBinding){0};
+    *binding = (SymbolicBinding){0};
 }
 
 /* ---- instances -------------------------------------------------------------------------------- */
@@ -86,7 +86,8 @@ GraphInstance *instance_static(CompiledGraph *graph) {
     return &graph->static_instance;
 }
 
-GraphInstance *instance_new(CompiledGraph *graph, Executable *executable, GeneralBinding *binding) {
+GraphInstance *instance_new(CompiledGraph *graph, Executable *executable,
+                            SymbolicBinding *binding) {
     SN_ASSERT(graph->symbolic && executable);
     GraphInstance *instance = mem_calloc(1, sizeof *instance);
     if (!instance) {
@@ -130,8 +131,8 @@ void instance_release(GraphInstance *instance) {
     mem_free(instance);
 }
 
-static bool same_binding(const GraphInstance *instance, const GeneralBinding *binding) {
-    const GeneralGraph *symbolic = instance->graph->symbolic;
+static bool same_binding(const GraphInstance *instance, const SymbolicBinding *binding) {
+    const SymbolicGraph *symbolic = instance->graph->symbolic;
     return memcmp(instance->symbols, binding->symbols,
                   sizeof *binding->symbols * symbolic->symbol_words.count) == 0 &&
            memcmp(instance->scalars, binding->scalars,
@@ -139,7 +140,7 @@ static bool same_binding(const GraphInstance *instance, const GeneralBinding *bi
 }
 
 bool instance_is(const GraphInstance *instance, const CompiledGraph *graph,
-                 const GeneralBinding *binding) {
+                 const SymbolicBinding *binding) {
     SN_ASSERT(graph->symbolic);
     return instance->graph == graph && same_binding(instance, binding);
 }
@@ -148,7 +149,7 @@ bool instance_matches(const GraphInstance *instance, const Graph *recorded) {
     const CompiledGraph *graph = instance->graph;
     const Graph *own = compiled_graph_recorded(graph);
     if (!graph->symbolic) return graph_equal(own, recorded) && graphs_same_lines(own, recorded);
-    GeneralBinding binding = {0};
+    SymbolicBinding binding = {0};
     bool matches = graphs_alike(own, recorded) && graphs_same_lines(own, recorded) &&
                    binding_open(graph->symbolic, recorded, &binding, NULL) == BIND_OK &&
                    same_binding(instance, &binding);
@@ -157,7 +158,7 @@ bool instance_matches(const GraphInstance *instance, const Graph *recorded) {
 }
 
 int64_t *instance_values(const GraphInstance *instance) {
-    const GeneralGraph *symbolic = instance->graph->symbolic;
+    const SymbolicGraph *symbolic = instance->graph->symbolic;
     if (!symbolic) return NULL;
     int64_t *values = mem_alloc(sizeof *values * (symbolic->table.expressions.count + 1));
     if (!values || dims_evaluate(&symbolic->table, instance->symbols, values)) return values;
@@ -166,12 +167,12 @@ int64_t *instance_values(const GraphInstance *instance) {
 }
 
 bool instance_recorded(const GraphInstance *instance, Graph *graph) {
-    const GeneralGraph *symbolic = instance->graph->symbolic;
+    const SymbolicGraph *symbolic = instance->graph->symbolic;
     graph_init(graph, instance->graph->own.name);
     if (!graph_copy(compiled_graph_recorded(instance->graph), graph)) return false;
     if (!symbolic) return true;
-    GeneralBinding binding = {instance->symbols, instance->scalars, instance_values(instance)};
-    if (binding.values) general_words(symbolic, &binding, graph->words.data);
+    SymbolicBinding binding = {instance->symbols, instance->scalars, instance_values(instance)};
+    if (binding.values) symbolic_words(symbolic, &binding, graph->words.data);
     mem_free(binding.values);
     return binding.values != NULL;
 }

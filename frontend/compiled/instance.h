@@ -7,7 +7,7 @@
 #define SN_FRONTEND_COMPILED_INSTANCE_H
 
 #include "frontend/build.h"
-#include "ir/generalise.h"
+#include "ir/symbolic.h"
 
 #include <stdatomic.h>
 
@@ -30,7 +30,7 @@ struct CompiledGraph {
     uint64_t structure;            /* the same without its words */
     Graph own;                     /* static: as recorded */
     GraphInstance static_instance; /* static: of that */
-    GeneralGraph *symbolic;        /* for all sizes that bind it; NULL: static */
+    SymbolicGraph *symbolic;       /* for all sizes that bind it; NULL: static */
     Executable *executable;        /* NULL: run node by node */
     char *failure;                 /* why, or NULL */
     BuildTimes times;              /* of `executable` */
@@ -52,10 +52,10 @@ bool graphs_same_lines(const Graph *a, const Graph *b);
 
 /* Binds the recorded graph, which is alike, to `symbolic`. On BIND_OK the caller closes the binding; else
  * `failing` (may be NULL) receives the guard that is not met, or NULL. Out of memory is BIND_WORDS. */
-BindResult binding_open(const GeneralGraph *symbolic, const Graph *recorded,
-                        GeneralBinding *binding, const DimGuard **failing);
+BindResult binding_open(const SymbolicGraph *symbolic, const Graph *recorded,
+                        SymbolicBinding *binding, const DimGuard **failing);
 /* Also one that is zero. */
-void binding_close(GeneralBinding *binding);
+void binding_close(SymbolicBinding *binding);
 
 /* ---- instances ------------------------------------------------------------------------------------ */
 
@@ -63,12 +63,12 @@ void binding_close(GeneralBinding *binding);
 GraphInstance *instance_static(CompiledGraph *graph);
 /* An instance of a symbolic graph. Takes over the executable and, on success, the binding's symbols and
  * scalars; NULL when out of memory. */
-GraphInstance *instance_new(CompiledGraph *graph, Executable *executable, GeneralBinding *binding);
+GraphInstance *instance_new(CompiledGraph *graph, Executable *executable, SymbolicBinding *binding);
 GraphInstance *instance_retain(GraphInstance *instance);
 void instance_release(GraphInstance *instance);
 /* Is it of this graph, at these sizes and scalars? */
 bool instance_is(const GraphInstance *instance, const CompiledGraph *graph,
-                 const GeneralBinding *binding);
+                 const SymbolicBinding *binding);
 /* Is the recorded graph this one, sizes and scalars included? */
 bool instance_matches(const GraphInstance *instance, const Graph *recorded);
 /* The graph that was recorded, at the instance's sizes, into an uninitialised one, which the caller

@@ -12,17 +12,17 @@
 
 /* A recorded graph for which an instance is wanted. */
 typedef struct Request {
-    sn_compiled *compiled;   /* whose graph it is */
-    Lookup lookup;           /* what it is looked up by, and what was found */
-    GeneralOptions declared; /* dims that the program declared, as inputs of the graph */
-    GeneralOptions learned;  /* those that were seen to vary */
+    sn_compiled *compiled;    /* whose graph it is */
+    Lookup lookup;            /* what it is looked up by, and what was found */
+    SymbolicOptions declared; /* dims that the program declared, as inputs of the graph */
+    SymbolicOptions learned;  /* those that were seen to vary */
 } Request;
 
 /* ---- what is there ---------------------------------------------------------------------------- */
 
 /* A symbolic graph at these sizes: the instance that ran last, where it is the same, else a new one.
  * Takes over the reference and the binding. */
-static GraphInstance *bind_instance(sn_compiled *c, CompiledGraph *graph, GeneralBinding *binding,
+static GraphInstance *bind_instance(sn_compiled *c, CompiledGraph *graph, SymbolicBinding *binding,
                                     sn_error *error) {
     SN_ASSERT(graph->symbolic && graph->executable && binding->symbols);
     GraphInstance *instance = latest_get(&c->latest).instance;
@@ -44,7 +44,7 @@ static GraphInstance *bind_instance(sn_compiled *c, CompiledGraph *graph, Genera
 
 /* The instance for a graph that is known or bound; NULL without an error where there is none. */
 static GraphInstance *find_instance(Request *request, sn_error *error) {
-    GeneralBinding binding = {0};
+    SymbolicBinding binding = {0};
     CompiledGraph *found = graphs_find(&request->compiled->graphs, &request->lookup, &binding);
     if (!found) return NULL;
     return found->symbolic ? bind_instance(request->compiled, found, &binding, error)
@@ -69,7 +69,7 @@ static GraphInstance *make_symbolic(Request *request, sn_error *error) {
     CompileRequest compile = to_compile(request);
     CompiledGraph *made = compile_symbolic(&compile, &request->declared);
     if (!made) return NULL;
-    GeneralBinding binding = {0};
+    SymbolicBinding binding = {0};
     bool bound = keep(request, made, error) &&
                  binding_open(made->symbolic, request->lookup.recorded, &binding, NULL) == BIND_OK;
     if (bound) return bind_instance(request->compiled, made, &binding, error);

@@ -15,9 +15,9 @@ static DeclaredDim declared_dim(const sn_dim *d, uint32_t input) {
                          .multiple_of = d->multiple_of > 1 ? d->multiple_of : 1};
 }
 
-GeneralOptions varying_declared(const CompileOptions *options, const Trace *trace,
-                                DeclaredDim *dims) {
-    GeneralOptions declared = {.dims = dims, .all = options->shapes == SN_SHAPES_DYNAMIC};
+SymbolicOptions varying_declared(const CompileOptions *options, const Trace *trace,
+                                 DeclaredDim *dims) {
+    SymbolicOptions declared = {.dims = dims, .all = options->shapes == SN_SHAPES_DYNAMIC};
     for (int32_t i = 0; i < options->n_dims; i++)
         for (uint32_t j = 0; j < trace->inputs.count; j++)
             if (trace->inputs.data[j].argument == options->dims[i].tensor)
@@ -80,8 +80,8 @@ static bool varies(const VaryingDim *d, const TraceInput *input) {
            input->tensor->dims[d->axis] > 1;
 }
 
-GeneralOptions varying_learned(GraphCache *cache, const Trace *trace, DeclaredDim *dims) {
-    GeneralOptions learned = {.dims = dims};
+SymbolicOptions varying_learned(GraphCache *cache, const Trace *trace, DeclaredDim *dims) {
+    SymbolicOptions learned = {.dims = dims};
     lock_take(cache->lock);
     for (uint32_t i = 0; i < cache->varying.count; i++)
         for (uint32_t j = 0; j < trace->inputs.count && learned.n_dims < VARYING_MOST; j++) {

@@ -12,13 +12,13 @@ enum { VARYING_MOST = SN_MAX_RANK }; /* dims learned that a graph is made for; m
 /* How often the declared dims are inputs of the graph at most. */
 size_t varying_most_declared(const CompileOptions *options, const Trace *trace);
 /* The declared dims that are inputs of the graph, in `dims`, which has room for them. */
-GeneralOptions varying_declared(const CompileOptions *options, const Trace *trace,
-                                DeclaredDim *dims);
+SymbolicOptions varying_declared(const CompileOptions *options, const Trace *trace,
+                                 DeclaredDim *dims);
 /* Dims of arguments vary that differ from those of the latest graph with such inputs, of whatever
  * structure. */
 void varying_learn(GraphCache *cache, const Trace *trace);
 /* The dims that were seen to vary, and are more than 1 now, in `dims`, which has room for
  * VARYING_MOST. */
-GeneralOptions varying_learned(GraphCache *cache, const Trace *trace, DeclaredDim *dims);
+SymbolicOptions varying_learned(GraphCache *cache, const Trace *trace, DeclaredDim *dims);
 
 #endif

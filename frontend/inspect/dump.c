@@ -161,12 +161,12 @@ sn_status dump_stage(const Graph *graph, bool fast, const char *stage, StrBuf *o
 /* A symbolic graph is made anew: its passes add expressions to a table of their own. */
 static sn_status dump_instance(const GraphInstance *instance, bool fast, const char *stage,
                                StrBuf *out, sn_error *error) {
-    const GeneralGraph *symbolic = instance->graph->symbolic;
+    const SymbolicGraph *symbolic = instance->graph->symbolic;
     if (!symbolic) return dump_stage(&instance->graph->own, fast, stage, out, error);
-    GeneralGraph again;
-    if (!general_copy(&again, symbolic, error)) return error->status;
+    SymbolicGraph again;
+    if (!symbolic_copy(&again, symbolic, error)) return error->status;
     sn_status status = dump_stage(&again.graph, fast, stage, out, error);
-    general_free(&again);
+    symbolic_free(&again);
     return status;
 }
 
@@ -175,10 +175,10 @@ static sn_status dump_report(sn_compiled *c, const TraceNote *latest, StrBuf *ou
                              sn_error *error) {
     const CompiledGraph *graph = latest->instance->graph;
     if (!graph->symbolic) return report_write(c, latest, &graph->own, out, error);
-    GeneralGraph again;
-    if (!general_copy(&again, graph->symbolic, error)) return error->status;
+    SymbolicGraph again;
+    if (!symbolic_copy(&again, graph->symbolic, error)) return error->status;
     sn_status status = report_write(c, latest, &again.graph, out, error);
-    general_free(&again);
+    symbolic_free(&again);
     return status;
 }
 

@@ -76,7 +76,7 @@ static void print_inputs(const GraphInstance *instance, StrBuf *out) {
 }
 
 /* "s0 = dim 1 of %0": where the symbol's value is read. */
-static void print_symbol_source(const GeneralGraph *symbolic, uint32_t symbol, StrBuf *out) {
+static void print_symbol_source(const SymbolicGraph *symbolic, uint32_t symbol, StrBuf *out) {
     const SymbolWord *at = &symbolic->symbol_words.data[symbol];
     const Graph *graph = &symbolic->recorded;
     NodeId id = 0;
@@ -92,7 +92,7 @@ static void print_symbol_source(const GeneralGraph *symbolic, uint32_t symbol, S
 }
 
 /* Symbols with their bounds, and the guards that the sizes must meet. */
-static void print_symbols(const GeneralGraph *symbolic, StrBuf *out) {
+static void print_symbols(const SymbolicGraph *symbolic, StrBuf *out) {
     const DimTable *table = &symbolic->table;
     for (uint32_t i = 0; i < table->symbols.count; i++) {
         Dim symbol = table->symbols.data[i].dim;
@@ -113,7 +113,7 @@ static void print_symbols(const GeneralGraph *symbolic, StrBuf *out) {
 }
 
 static void print_graph(const CompiledGraph *graph, uint32_t number, StrBuf *out) {
-    const GeneralGraph *symbolic = graph->symbolic;
+    const SymbolicGraph *symbolic = graph->symbolic;
     strbuf_addf(out, "  graph %u: %d ops, %s", number,
                 (int)count_ops(compiled_graph_recorded(graph)),
                 symbolic ? "general" : "for its own sizes");

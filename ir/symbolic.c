@@ -1,5 +1,5 @@
-/* Making one graph for many sizes from samples, and binding it; see generalise.h. */
-#include "ir/generalise.h"
+/* Making one graph for many sizes from samples, and binding it; see symbolic.h. */
+#include "ir/symbolic.h"
 
 #include "base/assert.h"
 #include "base/status.h"
@@ -35,28 +35,29 @@ typedef struct KnownDim {
     Values values; /* of it */
 } KnownDim;
 
-typedef struct Generaliser {
-    GeneralGraph *g;               /* what is made */
-    VEC(KnownDim) known;           /* sizes met so far, not constant ones */
-    const GeneralOptions *options; /* the caller's */
-    uint32_t at_hand;              /* the sample whose sizes decisions go by */
-    NodeId *map;                   /* recorded node → node */
-    sn_error *error;               /* the caller's */
-} Generaliser;
+/* A symbolic graph on its way. */
+typedef struct Maker {
+    SymbolicGraph *g;               /* what is made */
+    VEC(KnownDim) known;            /* sizes met so far, not constant ones */
+    const SymbolicOptions *options; /* the caller's */
+    uint32_t at_hand;               /* the sample whose sizes decisions go by */
+    NodeId *map;                    /* recorded node → node */
+    sn_error *error;                /* the caller's */
+} Maker;
 
 /* The word in a sample. */
-static int64_t sample(const GeneralGraph *g, uint32_t number, uint32_t word) {
+static int64_t sample(const SymbolicGraph *g, uint32_t number, uint32_t word) {
     SN_ASSERT(number < g->n_samples && word < g->words.count);
     return g->samples.data[(size_t)number * g->words.count + word];
 }
 
-static bool varies(const GeneralGraph *g, uint32_t word) {
+static bool varies(const SymbolicGraph *g, uint32_t word) {
     for (uint32_t s = 1; s < g->n_samples; s++)
         if (sample(g, s, word) != sample(g, 0, word)) return true;
     return false;
 }
 
-static bool add_sample(GeneralGraph *g, const int64_t *words, uint32_t count) {
+static bool add_sample(SymbolicGraph *g, const int64_t *words, uint32_t count) {
     if (!vec_reserve(&g->samples, count + 1)) return false;
     if (count) memcpy(g->samples.data + g->samples.count, words, sizeof *words * count);
     g->samples.count += count;
@@ -64,18 +65,18 @@ static bool add_sample(GeneralGraph *g, const int64_t *words, uint32_t count) {
     return true;
 }
 
-static void set_rule(Generaliser *m, uint32_t word, WordRule rule, int64_t value) {
+static void set_rule(Maker *m, uint32_t word, WordRule rule, int64_t value) {
     SN_ASSERT(word < m->g->words.count);
-    m->g->words.data[word] = (GeneralWord){(uint8_t)rule, value};
+    m->g->words.data[word] = (SymbolicWord){(uint8_t)rule, value};
 }
 
-static bool refuse(Generaliser *m, const char *why, OpCode op) {
+static bool refuse(Maker *m, const char *why, OpCode op) {
     error_set(m->error, SN_ERROR_UNSUPPORTED, "%s: %s", op_info[op].name, why);
     return false;
 }
 
 /* Of a word that is a size, stride or position: far from the ends of its type. */
-static Values values_of(const GeneralGraph *g, uint32_t word) {
+static Values values_of(const SymbolicGraph *g, uint32_t word) {
     Values v = {{0}};
     for (uint32_t s = 0; s < g->n_samples; s++) {
         v.at[s] = sample(g, s, word);
@@ -84,13 +85,13 @@ static Values values_of(const GeneralGraph *g, uint32_t word) {
     return v;
 }
 
-static bool all_equal(const GeneralGraph *g, const Values *a, const Values *b) {
+static bool all_equal(const SymbolicGraph *g, const Values *a, const Values *b) {
     return memcmp(a->at, b->at, sizeof *a->at * g->n_samples) == 0;
 }
 
 /* ---- values as expressions ----------------------------------------------------------------------- */
 
-static bool know(Generaliser *m, const Values *values, Dim dim) {
+static bool know(Maker *m, const Values *values, Dim dim) {
     if (dim_is_number(dim)) return true;
     for (uint32_t i = 0; i < m->known.count; i++)
         if (dim_same(m->known.data[i].dim, dim)) return true;
@@ -99,7 +100,7 @@ static bool know(Generaliser *m, const Values *values, Dim dim) {
 }
 
 /* coef × x + constant, or false where that overflows. */
-static bool affine(const GeneralGraph *g, const Values *x, int64_t coef, int64_t constant,
+static bool affine(const SymbolicGraph *g, const Values *x, int64_t coef, int64_t constant,
                    Values *result) {
     *result = (Values){{0}};
     for (uint32_t s = 0; s < g->n_samples; s++)
@@ -110,7 +111,7 @@ static bool affine(const GeneralGraph *g, const Values *x, int64_t coef, int64_t
 }
 
 /* A known size, or a multiple of one. */
-static bool as_multiple(const Generaliser *m, const Values *wanted, bool exactly, Dim *dim) {
+static bool as_multiple(const Maker *m, const Values *wanted, bool exactly, Dim *dim) {
     for (uint32_t i = 0; i < m->known.count; i++) {
         const KnownDim *x = &m->known.data[i];
         int64_t first = x->values.at[0], coef = exactly ? 1 : first ? wanted->at[0] / first : 0;
@@ -123,7 +124,7 @@ static bool as_multiple(const Generaliser *m, const Values *wanted, bool exactly
     return false;
 }
 
-static bool as_sum(const Generaliser *m, const Values *wanted, Dim *dim) {
+static bool as_sum(const Maker *m, const Values *wanted, Dim *dim) {
     for (uint32_t i = 0; i < m->known.count; i++) {
         const KnownDim *x = &m->known.data[i];
         int64_t constant;
@@ -138,7 +139,7 @@ static bool as_sum(const Generaliser *m, const Values *wanted, Dim *dim) {
     return false;
 }
 
-static bool as_product(const Generaliser *m, const Values *wanted, Dim *dim) {
+static bool as_product(const Maker *m, const Values *wanted, Dim *dim) {
     for (uint32_t i = 0; i < m->known.count; i++) {
         for (uint32_t j = i; j < m->known.count; j++) {
             const KnownDim *x = &m->known.data[i], *y = &m->known.data[j];
@@ -157,7 +158,7 @@ static bool as_product(const Generaliser *m, const Values *wanted, Dim *dim) {
 }
 
 /* A part of a known size. */
-static bool as_part(const Generaliser *m, const Values *wanted, Dim *dim) {
+static bool as_part(const Maker *m, const Values *wanted, Dim *dim) {
     for (uint32_t i = 0; i < m->known.count; i++) {
         const KnownDim *x = &m->known.data[i];
         int64_t divisor = wanted->at[0] > 0 ? x->values.at[0] / wanted->at[0] : 0;
@@ -171,7 +172,7 @@ static bool as_part(const Generaliser *m, const Values *wanted, Dim *dim) {
     return false;
 }
 
-static bool note_symbol(Generaliser *m, uint32_t word, int64_t divisor) {
+static bool note_symbol(Maker *m, uint32_t word, int64_t divisor) {
     SN_ASSERT(divisor > 0 && m->g->symbol_words.count < m->g->table.symbols.count + 1);
     SymbolWord symbol = {word, divisor};
     if (!m->g->table.failed && vec_push(&m->g->symbol_words, symbol)) return true;
@@ -180,8 +181,8 @@ static bool note_symbol(Generaliser *m, uint32_t word, int64_t divisor) {
 }
 
 /* A size of its own. */
-static bool as_symbol(Generaliser *m, const Values *wanted, uint32_t word, Dim *dim) {
-    GeneralGraph *g = m->g;
+static bool as_symbol(Maker *m, const Values *wanted, uint32_t word, Dim *dim) {
+    SymbolicGraph *g = m->g;
     int64_t bound = 0;
     for (uint32_t s = 0; s < g->n_samples; s++)
         if (wanted->at[s] < 0) bound = INT64_MIN;
@@ -191,7 +192,7 @@ static bool as_symbol(Generaliser *m, const Values *wanted, uint32_t word, Dim *
 
 /* What a word that may be an expression is: a number where all samples agree, else the simplest
  * expression of sizes met so far that gives it, else a new symbol. */
-static bool resolve_values(Generaliser *m, const Values *values, uint32_t word, WordRule rule,
+static bool resolve_values(Maker *m, const Values *values, uint32_t word, WordRule rule,
                            bool is_dim, Dim *dim) {
     bool found = as_multiple(m, values, true, dim) || as_multiple(m, values, false, dim);
     if (!found && !is_dim)
@@ -202,7 +203,7 @@ static bool resolve_values(Generaliser *m, const Values *values, uint32_t word, 
 }
 
 /* A word that is the same in all samples may follow from a size that is. */
-static bool resolve(Generaliser *m, uint32_t word, bool is_dim, Dim *dim) {
+static bool resolve(Maker *m, uint32_t word, bool is_dim, Dim *dim) {
     Values values = values_of(m->g, word);
     if (varies(m->g, word)) return resolve_values(m, &values, word, WORD_SIZE, is_dim, dim);
     bool may_follow = (m->options->n_dims || m->options->all) && values.at[0] > 1 && !is_dim;
@@ -214,7 +215,7 @@ static bool resolve(Generaliser *m, uint32_t word, bool is_dim, Dim *dim) {
     return true;
 }
 
-static const DeclaredDim *find_declared(const Generaliser *m, uint32_t input, int32_t axis) {
+static const DeclaredDim *find_declared(const Maker *m, uint32_t input, int32_t axis) {
     for (int32_t i = 0; i < m->options->n_dims; i++) {
         const DeclaredDim *d = &m->options->dims[i];
         if (d->input == input && d->axis == axis) return d;
@@ -223,8 +224,8 @@ static const DeclaredDim *find_declared(const Generaliser *m, uint32_t input, in
 }
 
 /* A symbol for a declared dim, or that of another dim of the same name. */
-static bool declared_dim(Generaliser *m, const DeclaredDim *d, uint32_t word, Dim *dim) {
-    GeneralGraph *g = m->g;
+static bool declared_dim(Maker *m, const DeclaredDim *d, uint32_t word, Dim *dim) {
+    SymbolicGraph *g = m->g;
     Values values = values_of(g, word);
     int64_t by = d->multiple_of;
     bool known = false;
@@ -246,7 +247,7 @@ static bool declared_dim(Generaliser *m, const DeclaredDim *d, uint32_t word, Di
 }
 
 /* The size of an input's dim. */
-static bool resolve_dim(Generaliser *m, uint32_t input, int32_t axis, uint32_t word, Dim *dim) {
+static bool resolve_dim(Maker *m, uint32_t input, int32_t axis, uint32_t word, Dim *dim) {
     const DeclaredDim *declared = find_declared(m, input, axis);
     if (declared) return declared_dim(m, declared, word, dim);
     Values values = values_of(m->g, word);
@@ -261,7 +262,7 @@ static Site site_of(const Graph *graph, const Node *node) {
     return graph->sites.data[node->site];
 }
 
-static bool general_input(Generaliser *m, NodeId id) {
+static bool make_input(Maker *m, NodeId id) {
     const Graph *from = &m->g->recorded;
     const Node *node = graph_node(from, id);
     TensorType type = node_type(from, id);
@@ -280,8 +281,8 @@ static bool general_input(Generaliser *m, NodeId id) {
 }
 
 /* Hoisted constants are scalars of the call from now on, those too that did not vary yet. */
-static bool general_const(Generaliser *m, NodeId id) {
-    GeneralGraph *g = m->g;
+static bool make_const(Maker *m, NodeId id) {
+    SymbolicGraph *g = m->g;
     const Node *node = graph_node(&g->recorded, id);
     GraphConst constant = node_const(&g->recorded, node);
     Site site = site_of(&g->recorded, node);
@@ -301,8 +302,8 @@ static bool general_const(Generaliser *m, NodeId id) {
     return m->map[id] != NODE_NONE;
 }
 
-/* The words of one attribute; `out` receives the general ones. */
-static bool general_attr(Generaliser *m, const Node *node, const AttrWalk *at, AttrList *out) {
+/* The words of one attribute; `out` receives those of the symbolic graph. */
+static bool make_attr(Maker *m, const Node *node, const AttrWalk *at, AttrList *out) {
     const OpParam *param = at->param;
     for (int32_t i = 0; i < at->count; i++) {
         uint32_t word = node->attrs + (uint32_t)(at->first + i);
@@ -321,16 +322,16 @@ static bool general_attr(Generaliser *m, const Node *node, const AttrWalk *at, A
     return true;
 }
 
-static bool general_attrs(Generaliser *m, const Node *node, AttrList *out) {
+static bool make_attrs(Maker *m, const Node *node, AttrList *out) {
     out->count = 0;
     for (AttrWalk at = attr_walk(node_attrs(&m->g->recorded, node)); attr_next(&at);)
-        if (!general_attr(m, node, &at, out)) return false;
+        if (!make_attr(m, node, &at, out)) return false;
     return true;
 }
 
 /* The dims of a node follow from its operands. */
-static bool check_dims(Generaliser *m, NodeId id) {
-    GeneralGraph *g = m->g;
+static bool check_dims(Maker *m, NodeId id) {
+    SymbolicGraph *g = m->g;
     const Node *node = graph_node(&g->recorded, id), *made = graph_node(&g->graph, m->map[id]);
     if (made->rank != node->rank || made->dtype != node->dtype)
         return refuse(m, "another type comes out", (OpCode)node->op);
@@ -339,18 +340,18 @@ static bool check_dims(Generaliser *m, NodeId id) {
         uint32_t word = node->dims + i;
         if (dim_hint(&g->table, dim) != sample(g, m->at_hand, word))
             return refuse(m, "another size comes out", (OpCode)node->op);
-        set_rule(m, word, dim_is_number(dim) ? WORD_FIXED : WORD_SIZE, dim.word);
+        set_rule(m, word, dim_is_number(dim) ? WORD_STATIC : WORD_SIZE, dim.word);
         Values values = values_of(g, word);
         if (!know(m, &values, dim)) return false;
     }
     return true;
 }
 
-static bool general_op(Generaliser *m, NodeId id) {
-    GeneralGraph *g = m->g;
+static bool make_op(Maker *m, NodeId id) {
+    SymbolicGraph *g = m->g;
     const Node *node = graph_node(&g->recorded, id);
     AttrList attrs;
-    if (!general_attrs(m, node, &attrs)) return false;
+    if (!make_attrs(m, node, &attrs)) return false;
     NodeId few[16], *inputs = few;
     if (node->n_inputs > 16) inputs = mem_alloc(sizeof *inputs * node->n_inputs);
     if (!inputs) return error_memory(m->error), false;
@@ -373,7 +374,7 @@ static double double_of(int64_t word) {
 }
 
 /* Whole numbers of moderate size in all samples? */
-static bool whole_values(const GeneralGraph *g, uint32_t word, Values *values) {
+static bool whole_values(const SymbolicGraph *g, uint32_t word, Values *values) {
     for (uint32_t s = 0; s < g->n_samples; s++) {
         double value = double_of(sample(g, s, word));
         if (!(fabs(value) < 0x1p53) || value != trunc(value)) return false;
@@ -384,7 +385,7 @@ static bool whole_values(const GeneralGraph *g, uint32_t word, Values *values) {
 
 /* arange's numbers are doubles, so that they can be no expressions; but with whole numbers and step 1,
  * a range is an index plus its start. */
-static bool is_index_range(const GeneralGraph *g, const Node *node, Values *starts) {
+static bool is_index_range(const SymbolicGraph *g, const Node *node, Values *starts) {
     if (node->op != OP_ARANGE) return false;
     uint32_t start = node_attr_word(&g->recorded, node, ATTR_START);
     uint32_t end = node_attr_word(&g->recorded, node, ATTR_END);
@@ -393,14 +394,13 @@ static bool is_index_range(const GeneralGraph *g, const Node *node, Values *star
            (varies(g, start) || varies(g, end)) && whole_values(g, start, starts);
 }
 
-static NodeId emit(Generaliser *m, OpCode op, NodeId x, NodeId y, const AttrList *attrs,
-                   Site site) {
+static NodeId emit(Maker *m, OpCode op, NodeId x, NodeId y, const AttrList *attrs, Site site) {
     NodeId inputs[2] = {x, y};
     int32_t count = (x != NODE_NONE) + (y != NODE_NONE);
     return graph_emit(&m->g->graph, op, inputs, count, attrs, site, m->error);
 }
 
-static NodeId cast(Generaliser *m, NodeId x, sn_dtype dtype, Site site) {
+static NodeId cast(Maker *m, NodeId x, sn_dtype dtype, Site site) {
     AttrList attrs;
     attrs.count = 0;
     attr_add_int(&attrs, dtype);
@@ -408,8 +408,8 @@ static NodeId cast(Generaliser *m, NodeId x, sn_dtype dtype, Site site) {
 }
 
 /* iota + start, in i64 or f64 as arange computes it. The end shows in the number of elements. */
-static bool general_range(Generaliser *m, NodeId id, const Values *starts) {
-    GeneralGraph *g = m->g;
+static bool make_range(Maker *m, NodeId id, const Values *starts) {
+    SymbolicGraph *g = m->g;
     const Node *node = graph_node(&g->recorded, id);
     Site site = site_of(&g->recorded, node);
     sn_dtype dtype = (sn_dtype)node->dtype, wide = dtype_is_float(dtype) ? SN_F64 : SN_I64;
@@ -435,19 +435,19 @@ static bool general_range(Generaliser *m, NodeId id, const Values *starts) {
 
 /* ---- making -------------------------------------------------------------------------------------- */
 
-static bool general_node(Generaliser *m, NodeId id) {
+static bool make_node(Maker *m, NodeId id) {
     const Node *node = graph_node(&m->g->recorded, id);
-    if (node_is_input(node)) return general_input(m, id);
-    if (node_is_const(node)) return general_const(m, id);
+    if (node_is_input(node)) return make_input(m, id);
+    if (node_is_const(node)) return make_const(m, id);
     Values starts = {{0}};
-    if (is_index_range(m->g, node, &starts)) return general_range(m, id, &starts);
-    return general_op(m, id);
+    if (is_index_range(m->g, node, &starts)) return make_range(m, id, &starts);
+    return make_op(m, id);
 }
 
-static bool general_nodes(Generaliser *m) {
-    GeneralGraph *g = m->g;
+static bool make_nodes(Maker *m) {
+    SymbolicGraph *g = m->g;
     for (NodeId i = 0; i < g->recorded.nodes.count; i++) {
-        if (!general_node(m, i)) return false;
+        if (!make_node(m, i)) return false;
         if (g->table.failed)
             return refuse(m, "its sizes are too complex", (OpCode)graph_node(&g->recorded, i)->op);
     }
@@ -460,16 +460,16 @@ static bool general_nodes(Generaliser *m) {
 }
 
 /* Words that no rule was set for are fixed. */
-static bool prepare_words(GeneralGraph *g) {
+static bool prepare_words(SymbolicGraph *g) {
     const Graph *graph = &g->recorded;
     if (!vec_reserve(&g->words, graph->words.count + 1)) return false;
     for (uint32_t i = 0; i < graph->words.count; i++)
-        g->words.data[i] = (GeneralWord){WORD_FIXED, graph->words.data[i]};
+        g->words.data[i] = (SymbolicWord){WORD_STATIC, graph->words.data[i]};
     g->words.count = graph->words.count;
     return true;
 }
 
-static bool take_samples(GeneralGraph *g, const GeneralGraph *known, const Graph *first) {
+static bool take_samples(SymbolicGraph *g, const SymbolicGraph *known, const Graph *first) {
     uint32_t count = g->words.count, from = 0;
     SN_ASSERT(!known || known->words.count == count);
     SN_ASSERT(!first || first->words.count == count);
@@ -480,7 +480,7 @@ static bool take_samples(GeneralGraph *g, const GeneralGraph *known, const Graph
     return add_sample(g, g->recorded.words.data, count);
 }
 
-static bool keep_options(GeneralGraph *g, const GeneralOptions *options) {
+static bool keep_options(SymbolicGraph *g, const SymbolicOptions *options) {
     g->all_dims = options->all;
     for (int32_t i = 0; i < options->n_dims; i++)
         if (!vec_push(&g->declared, options->dims[i])) return false;
@@ -489,7 +489,7 @@ static bool keep_options(GeneralGraph *g, const GeneralOptions *options) {
 
 /* The sample with the fewest sizes of 0 and 1, which are special to many an op: where a decision has to
  * be taken, it is taken for the others. Of equals the latest. */
-static uint32_t plainest_sample(const GeneralGraph *g) {
+static uint32_t plainest_sample(const SymbolicGraph *g) {
     uint32_t best = 0, least = UINT32_MAX;
     for (uint32_t s = 0; s < g->n_samples; s++) {
         uint32_t special = 0;
@@ -502,15 +502,15 @@ static uint32_t plainest_sample(const GeneralGraph *g) {
     return best;
 }
 
-bool general_make(GeneralGraph *g, const GeneralGraph *known, const Graph *first,
-                  const Graph *latest, const GeneralOptions *options, sn_error *error) {
-    static const GeneralOptions none = {0};
-    *g = (GeneralGraph){0};
+bool symbolic_make(SymbolicGraph *g, const SymbolicGraph *known, const Graph *first,
+                   const Graph *latest, const SymbolicOptions *options, sn_error *error) {
+    static const SymbolicOptions none = {0};
+    *g = (SymbolicGraph){0};
     dims_init(&g->table);
     graph_init(&g->graph, latest->name);
     g->graph.no_fold = true;
     g->graph.table = &g->table;
-    Generaliser m = {.g = g, .options = options ? options : &none, .error = error};
+    Maker m = {.g = g, .options = options ? options : &none, .error = error};
     m.map = mem_alloc(sizeof *m.map * (latest->nodes.count + 1));
     bool ok = m.map && graph_copy(latest, &g->recorded) && prepare_words(g) &&
               take_samples(g, known, first) && keep_options(g, m.options);
@@ -518,19 +518,19 @@ bool general_make(GeneralGraph *g, const GeneralGraph *known, const Graph *first
         m.at_hand = plainest_sample(g);
     else
         error_memory(error);
-    ok = ok && general_nodes(&m);
+    ok = ok && make_nodes(&m);
     mem_free(m.map);
     vec_free(&m.known);
-    if (!ok) general_free(g);
+    if (!ok) symbolic_free(g);
     return ok;
 }
 
-bool general_copy(GeneralGraph *copy, const GeneralGraph *g, sn_error *error) {
-    GeneralOptions options = {g->declared.data, (int32_t)g->declared.count, g->all_dims};
-    return general_make(copy, g, NULL, &g->recorded, &options, error);
+bool symbolic_copy(SymbolicGraph *copy, const SymbolicGraph *g, sn_error *error) {
+    SymbolicOptions options = {g->declared.data, (int32_t)g->declared.count, g->all_dims};
+    return symbolic_make(copy, g, NULL, &g->recorded, &options, error);
 }
 
-void general_free(GeneralGraph *g) {
+void symbolic_free(SymbolicGraph *g) {
     graph_free(&g->graph);
     graph_free(&g->recorded);
     dims_free(&g->table);
@@ -549,7 +549,7 @@ static int64_t word_of_real(int64_t value) {
     return word;
 }
 
-static void read_symbols(const GeneralGraph *g, const int64_t *words, int64_t *symbols) {
+static void read_symbols(const SymbolicGraph *g, const int64_t *words, int64_t *symbols) {
     for (uint32_t i = 0; i < g->symbol_words.count; i++) {
         const SymbolWord *at = &g->symbol_words.data[i];
         SN_ASSERT(at->word < g->words.count);
@@ -562,9 +562,9 @@ static void read_symbols(const GeneralGraph *g, const int64_t *words, int64_t *s
     }
 }
 
-static bool word_fits(const GeneralWord *w, int64_t word, const int64_t *values) {
+static bool word_fits(const SymbolicWord *w, int64_t word, const int64_t *values) {
     switch ((WordRule)w->rule) {
-    case WORD_FIXED:
+    case WORD_STATIC:
         return word == w->word;
     case WORD_SIZE:
         return word == dim_value(values, (Dim){w->word});
@@ -575,15 +575,15 @@ static bool word_fits(const GeneralWord *w, int64_t word, const int64_t *values)
     }
 }
 
-BindResult general_bind(const GeneralGraph *g, const Graph *recorded, GeneralBinding *binding,
-                        const DimGuard **failing) {
+BindResult symbolic_bind(const SymbolicGraph *g, const Graph *recorded, SymbolicBinding *binding,
+                         const DimGuard **failing) {
     const int64_t *words = recorded->words.data;
     SN_ASSERT(recorded->words.count == g->words.count);
     *failing = NULL;
     read_symbols(g, words, binding->symbols);
     if (!dims_evaluate(&g->table, binding->symbols, binding->values)) return BIND_GUARD;
     for (uint32_t i = 0; i < g->words.count; i++) {
-        const GeneralWord *w = &g->words.data[i];
+        const SymbolicWord *w = &g->words.data[i];
         if (!word_fits(w, words[i], binding->values)) return BIND_WORDS;
         if (w->rule != WORD_SCALAR) continue;
         SN_ASSERT(w->word >= 0 && w->word < g->n_scalars);
@@ -593,11 +593,11 @@ BindResult general_bind(const GeneralGraph *g, const Graph *recorded, GeneralBin
     return *failing ? BIND_GUARD : BIND_OK;
 }
 
-void general_words(const GeneralGraph *g, const GeneralBinding *binding, int64_t *words) {
+void symbolic_words(const SymbolicGraph *g, const SymbolicBinding *binding, int64_t *words) {
     for (uint32_t i = 0; i < g->words.count; i++) {
-        const GeneralWord *w = &g->words.data[i];
+        const SymbolicWord *w = &g->words.data[i];
         Dim dim = {w->word};
-        words[i] = w->rule == WORD_FIXED       ? w->word
+        words[i] = w->rule == WORD_STATIC      ? w->word
                    : w->rule == WORD_SIZE      ? dim_value(binding->values, dim)
                    : w->rule == WORD_REAL_SIZE ? word_of_real(dim_value(binding->values, dim))
                    : w->rule == WORD_SCALAR    ? (int64_t)binding->scalars[w->word]

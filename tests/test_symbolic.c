@@ -1,6 +1,6 @@
-/* One graph for many sizes (ir/generalise.h): which expressions two samples give, which graphs bind
+/* One graph for many sizes (ir/symbolic.h): which expressions two samples give, which graphs bind
  * and to what, and what keeps others out. */
-#include "ir/generalise.h"
+#include "ir/symbolic.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,37 +30,37 @@ static void make(const Family *family, int a, int b, Graph *graph) {
     graph_init(graph, "f");
     if (graph_parse(graph, text, strlen(text), &error) != SN_OK)
         fail_msg("%s in\n%s", error.text, text);
-    graph->name = "f"; /* the general graph keeps it */
+    graph->name = "f"; /* the symbolic graph keeps it */
 }
 
 /* General over (a0, b0) and (a1, b1). */
-static void generalise(const Family *family, int a0, int b0, int a1, int b1, GeneralGraph *g) {
+static void make_symbolic(const Family *family, int a0, int b0, int a1, int b1, SymbolicGraph *g) {
     Graph first, latest;
     sn_error error = {0};
     make(family, a0, b0, &first);
     make(family, a1, b1, &latest);
     assert_true(graphs_alike(&first, &latest));
     assert_int_equal(graph_structure_hash(&first), graph_structure_hash(&latest));
-    if (!general_make(g, NULL, &first, &latest, NULL, &error)) fail_msg("%s", error.text);
+    if (!symbolic_make(g, NULL, &first, &latest, NULL, &error)) fail_msg("%s", error.text);
     assert_int_equal(graph_verify(&g->graph, &error), SN_OK);
     graph_free(&first);
     graph_free(&latest);
 }
 
-static BindResult bind(const GeneralGraph *g, const Family *family, int a, int b, int64_t *symbols,
+static BindResult bind(const SymbolicGraph *g, const Family *family, int a, int b, int64_t *symbols,
                        uint64_t *scalars) {
     Graph graph;
     int64_t values[VALUES_MOST];
     const DimGuard *failing;
     make(family, a, b, &graph);
     assert_true(g->table.expressions.count <= VALUES_MOST);
-    GeneralBinding binding = {symbols, scalars, values};
-    BindResult result = general_bind(g, &graph, &binding, &failing);
+    SymbolicBinding binding = {symbols, scalars, values};
+    BindResult result = symbolic_bind(g, &graph, &binding, &failing);
     graph_free(&graph);
     return result;
 }
 
-static void expect_text(const GeneralGraph *g, const char *expected) {
+static void expect_text(const SymbolicGraph *g, const char *expected) {
     StrBuf text = {0};
     graph_print(&g->graph, &text);
     assert_string_equal(strbuf_text(&text), expected);
@@ -68,7 +68,7 @@ static void expect_text(const GeneralGraph *g, const char *expected) {
 }
 
 /* What is printed reads back. */
-static void expect_round_trip(const GeneralGraph *g) {
+static void expect_round_trip(const SymbolicGraph *g) {
     StrBuf text = {0}, again = {0};
     DimTable table;
     Graph graph;
@@ -101,9 +101,9 @@ static const Family softmax_rows = {"graph f(%%0: f32[%d,%d]) {\n"
 
 static void sizes_that_differ_are_symbols(void **state) {
     (void)state;
-    GeneralGraph g;
+    SymbolicGraph g;
     int64_t symbols[SYMBOLS_MOST];
-    generalise(&softmax_rows, 4, 7, 5, 9, &g);
+    make_symbolic(&softmax_rows, 4, 7, 5, 9, &g);
     expect_text(&g, "graph f[s0 = 5 in 0.., s1 = 9 in 0..](%0: f32[s0,s1]) {\n"
                     "  %1 = softmax %0 {axis=1} : f32[s0,s1]\n"
                     "  return %1\n}\n");
@@ -112,14 +112,14 @@ static void sizes_that_differ_are_symbols(void **state) {
     assert_int_equal(symbols[0], 100);
     assert_int_equal(symbols[1], 1);
     assert_int_equal(bind(&g, &softmax_rows, 0, 3, symbols, NULL), BIND_OK);
-    general_free(&g);
-    generalise(&softmax_rows, 4, 7, 4, 9, &g); /* what stays the same stays a number */
+    symbolic_free(&g);
+    make_symbolic(&softmax_rows, 4, 7, 4, 9, &g); /* what stays the same stays a number */
     expect_text(&g, "graph f[s0 = 9 in 0..](%0: f32[4,s0]) {\n"
                     "  %1 = softmax %0 {axis=1} : f32[4,s0]\n"
                     "  return %1\n}\n");
     assert_int_equal(bind(&g, &softmax_rows, 4, 12, symbols, NULL), BIND_OK);
     assert_int_equal(bind(&g, &softmax_rows, 5, 12, symbols, NULL), BIND_WORDS);
-    general_free(&g);
+    symbolic_free(&g);
 }
 
 static void products(int a, int b, int *n) {
@@ -136,16 +136,16 @@ static const Family reshaped = {"graph f(%%0: f32[%d,%d,8]) {\n"
 
 static void products_and_parts_are_found(void **state) {
     (void)state;
-    GeneralGraph g;
+    SymbolicGraph g;
     int64_t symbols[SYMBOLS_MOST];
-    generalise(&reshaped, 4, 6, 4, 10, &g);
+    make_symbolic(&reshaped, 4, 6, 4, 10, &g);
     expect_text(&g, "graph f[s0 = 10 in 0..](%0: f32[4,s0,8]) {\n"
                     "  %1 = reshape %0 {dims=[s0*4,8]}      : f32[s0*4,8]\n"
                     "  %2 = narrow %0 {axis=1, length=s0/2} : f32[4,s0/2,8]\n"
                     "  return %1, %2\n}\n");
     expect_round_trip(&g);
     assert_int_equal(bind(&g, &reshaped, 4, 9, symbols, NULL), BIND_OK); /* 9 / 2 is 4 in C too */
-    general_free(&g);
+    symbolic_free(&g);
 }
 
 static void positions(int a, int b, int *n) {
@@ -164,10 +164,10 @@ static const Family growing = {
 
 static void a_position_and_one_more_are_one_symbol(void **state) {
     (void)state;
-    GeneralGraph g;
+    SymbolicGraph g;
     int64_t symbols[SYMBOLS_MOST];
     uint64_t scalars[SYMBOLS_MOST];
-    generalise(&growing, 5, 1, 6, 1, &g);
+    make_symbolic(&growing, 5, 1, 6, 1, &g);
     expect_text(&g, "graph f[s0 = 6 in 0..](%0: f32[64,8], %1: f32[1,8]) {\n"
                     "  %2 = put_slice %0, %1 {starts=[s0,0], steps=[1,1]} : f32[64,8]\n"
                     "  %3 = narrow %2 {length=s0 + 1}                     : f32[s0 + 1,8]\n"
@@ -181,7 +181,7 @@ static void a_position_and_one_more_are_one_symbol(void **state) {
     float three = 3;
     assert_memory_equal(&scalars[0], &three, sizeof three);
     assert_int_equal(bind(&g, &growing, 63, 1, symbols, scalars), BIND_OK);
-    general_free(&g);
+    symbolic_free(&g);
 }
 
 static void slopes(int a, int b, int *n) {
@@ -197,10 +197,10 @@ static const Family bent = {"graph f(%%0: f32[8]) {\n"
 /* A number that varies is a scalar of the call; one that does not stays what it was. */
 static void a_number_that_varies_is_a_scalar(void **state) {
     (void)state;
-    GeneralGraph g;
+    SymbolicGraph g;
     int64_t symbols[SYMBOLS_MOST];
     uint64_t scalars[SYMBOLS_MOST];
-    generalise(&bent, 5, 20, 6, 20, &g);
+    make_symbolic(&bent, 5, 20, 6, 20, &g);
     expect_text(&g, "graph f(%0: f32[8]) {\n"
                     "  %1 = leaky_relu %0 {slope=scalar 0}          : f32[8]\n"
                     "  %2 = softplus %1 {beta=1.0, threshold=2e+01} : f32[8]\n"
@@ -211,7 +211,7 @@ static void a_number_that_varies_is_a_scalar(void **state) {
     double three = 3;
     assert_memory_equal(&scalars[0], &three, sizeof three);
     assert_int_equal(bind(&g, &bent, 3, 21, symbols, scalars), BIND_WORDS);
-    general_free(&g);
+    symbolic_free(&g);
 }
 
 /* ---- ranges --------------------------------------------------------------------------------------- */
@@ -228,9 +228,9 @@ static const Family range = {"graph f() {\n"
 
 static void a_range_is_an_index_and_its_start(void **state) {
     (void)state;
-    GeneralGraph g;
+    SymbolicGraph g;
     int64_t symbols[SYMBOLS_MOST];
-    generalise(&range, 0, 7, 0, 9, &g);
+    make_symbolic(&range, 0, 7, 0, 9, &g);
     expect_text(&g, "graph f[s0 = 9 in 0..]() {\n"
                     "  %0 = iota {dims=[s0]}    : i64[s0]\n"
                     "  %1 = cast %0 {dtype=f64} : f64[s0]\n"
@@ -241,8 +241,8 @@ static void a_range_is_an_index_and_its_start(void **state) {
                     "}\n");
     assert_int_equal(bind(&g, &range, 0, 100, symbols, NULL), BIND_OK);
     assert_int_equal(bind(&g, &range, 1, 100, symbols, NULL), BIND_WORDS);
-    general_free(&g);
-    generalise(&range, 3, 4, 8, 9, &g);
+    symbolic_free(&g);
+    make_symbolic(&range, 3, 4, 8, 9, &g);
     expect_text(&g, "graph f[s0 = 8 in 0..]() {\n"
                     "  %0 = iota {dims=[1]}     : i64[1]\n"
                     "  %1 = cast %0 {dtype=f64} : f64[1]\n"
@@ -253,7 +253,7 @@ static void a_range_is_an_index_and_its_start(void **state) {
                     "}\n");
     assert_int_equal(bind(&g, &range, 100, 101, symbols, NULL), BIND_OK);
     assert_int_equal(bind(&g, &range, 100, 102, symbols, NULL), BIND_WORDS);
-    general_free(&g);
+    symbolic_free(&g);
 }
 
 /* ---- coincidences --------------------------------------------------------------------------------- */
@@ -270,26 +270,26 @@ static const Family two = {"graph f(%%0: f32[%d], %%1: f32[%d]) {\n"
 
 static void what_only_seemed_equal_becomes_two_symbols(void **state) {
     (void)state;
-    GeneralGraph g, better;
+    SymbolicGraph g, better;
     Graph latest;
     sn_error error = {0};
     int64_t symbols[SYMBOLS_MOST];
-    generalise(&two, 4, 4, 9, 9, &g);
+    make_symbolic(&two, 4, 4, 9, 9, &g);
     assert_int_equal(g.symbol_words.count, 1);
     assert_int_equal(bind(&g, &two, 5, 5, symbols, NULL), BIND_OK);
     assert_int_equal(bind(&g, &two, 5, 6, symbols, NULL), BIND_WORDS);
     make(&two, 5, 6, &latest);
-    assert_true(general_make(&better, &g, NULL, &latest, NULL, &error));
+    assert_true(symbolic_make(&better, &g, NULL, &latest, NULL, &error));
     assert_int_equal(better.symbol_words.count, 2);
     for (int a = 1; a < 12; a++)
         for (int b = 1; b < 12; b++)
             assert_int_equal(bind(&better, &two, a, b, symbols, NULL), BIND_OK);
     graph_free(&latest);
-    general_free(&g);
-    general_free(&better);
+    symbolic_free(&g);
+    symbolic_free(&better);
 }
 
-/* ---- what cannot be general ----------------------------------------------------------------------- */
+/* ---- what cannot be symbolic ----------------------------------------------------------------------- */
 
 static void axes(int a, int b, int *n) {
     n[0] = n[1] = b;
@@ -302,13 +302,13 @@ static const Family flipped = {"graph f(%%0: f32[%d,%d]) {\n"
 
 static void an_axis_does_not_vary(void **state) {
     (void)state;
-    GeneralGraph g;
+    SymbolicGraph g;
     Graph first, latest;
     sn_error error = {0};
     make(&flipped, 0, 4, &first);
     make(&flipped, 1, 4, &latest);
     assert_true(graphs_alike(&first, &latest));
-    assert_false(general_make(&g, NULL, &first, &latest, NULL, &error));
+    assert_false(symbolic_make(&g, NULL, &first, &latest, NULL, &error));
     assert_string_equal(error.text, "softmax: an attribute varies that is no size");
     graph_free(&first);
     graph_free(&latest);
@@ -325,16 +325,16 @@ static const Family added = {"graph f(%%0: f32[%d], %%1: f32[%d]) {\n"
 
 static void equal_sizes_bind_equal_sizes_only(void **state) {
     (void)state;
-    GeneralGraph g;
+    SymbolicGraph g;
     int64_t symbols[SYMBOLS_MOST];
-    generalise(&added, 4, 4, 9, 9, &g);
+    make_symbolic(&added, 4, 4, 9, 9, &g);
     assert_int_equal(bind(&g, &added, 5, 5, symbols, NULL), BIND_OK);
     assert_int_equal(bind(&g, &added, 5, 1, symbols, NULL), BIND_WORDS); /* that would broadcast */
-    general_free(&g);
-    generalise(&added, 4, 1, 9, 1, &g);
+    symbolic_free(&g);
+    make_symbolic(&added, 4, 1, 9, 1, &g);
     assert_int_equal(bind(&g, &added, 1, 1, symbols, NULL), BIND_OK);
     assert_int_equal(bind(&g, &added, 5, 5, symbols, NULL), BIND_WORDS);
-    general_free(&g);
+    symbolic_free(&g);
 }
 
 int main(void) {

@@ -1,10 +1,10 @@
-/* One graph for many sizes. Recorded graphs of one structure differ in words only: sizes, strides,
+/* Symbolic graphs: one for many sizes. Recorded graphs of one structure differ in words only: sizes, strides,
  * positions, values of constants. Words that differ between samples become expressions of symbols,
  * constants become scalars of the call, and a new recorded graph is bound by reading the symbols off
  * its words; every other word must then be what the expressions say, so a wrong guess in making the
  * expressions costs a compilation, never a wrong answer. */
-#ifndef SN_IR_GENERALISE_H
-#define SN_IR_GENERALISE_H
+#ifndef SN_IR_SYMBOLIC_H
+#define SN_IR_SYMBOLIC_H
 
 #include "ir/graph.h"
 
@@ -19,25 +19,25 @@ typedef struct DeclaredDim {
 
 /* Sizes that vary though no two samples show it. What else is equal to them in the samples is taken to
  * follow from them. */
-typedef struct GeneralOptions {
+typedef struct SymbolicOptions {
     const DeclaredDim *dims; /* those declared */
     int32_t n_dims;          /* how many */
     bool all;                /* every dim of an input that is above 1 */
-} GeneralOptions;
+} SymbolicOptions;
 
 /* What a word of the recorded graph has to be. */
 typedef enum WordRule {
-    WORD_FIXED,     /* what it was */
+    WORD_STATIC,    /* what it was */
     WORD_SIZE,      /* the value of an expression */
     WORD_REAL_SIZE, /* the same as the bits of a double */
     WORD_SCALAR,    /* anything: it is a scalar of the call */
     WORD_ANY        /* anything: what depends on it shows in other words */
 } WordRule;
 
-typedef struct GeneralWord {
+typedef struct SymbolicWord {
     uint8_t rule; /* WordRule */
-    int64_t word; /* FIXED: the word; SIZE, REAL_SIZE: a Dim's word; SCALAR: its number */
-} GeneralWord;
+    int64_t word; /* STATIC: the word; SIZE, REAL_SIZE: a Dim's word; SCALAR: its number */
+} SymbolicWord;
 
 /* Where a symbol's value is read. */
 typedef struct SymbolWord {
@@ -45,37 +45,37 @@ typedef struct SymbolWord {
     int64_t divisor; /* the word is so many times the value */
 } SymbolWord;
 
-typedef struct GeneralGraph {
+typedef struct SymbolicGraph {
     DimTable table;               /* expressions of the graph and of what is planned from it */
     Graph graph;                  /* with sizes as expressions */
     Graph recorded;               /* the latest sample: the structure that others must have */
     VEC(int64_t) samples;         /* words of all samples, one after the other */
     uint32_t n_samples;           /* how many */
-    VEC(GeneralWord) words;       /* by word of `recorded` */
+    VEC(SymbolicWord) words;      /* by word of `recorded` */
     VEC(SymbolWord) symbol_words; /* by symbol */
     uint32_t n_scalars;           /* scalars of the call */
     VEC(DeclaredDim) declared;    /* what it was made with … */
-    bool all_dims;                /* … see GeneralOptions */
-} GeneralGraph;
+    bool all_dims;                /* … see SymbolicOptions */
+} SymbolicGraph;
 
 /* Equal for graphs that are alike. */
 uint64_t graph_structure_hash(const Graph *graph);
 
-/* Fills `general` from the samples of `known` (NULL, or made before), the words of `first` (NULL, or
+/* Fills `graph` from the samples of `known` (NULL, or made before), the words of `first` (NULL, or
  * alike) and `latest`; `options` may be NULL. False where no such graph can be: then nothing is
  * left to be freed. `error` says why. */
-bool general_make(GeneralGraph *general, const GeneralGraph *known, const Graph *first,
-                  const Graph *latest, const GeneralOptions *options, sn_error *error);
+bool symbolic_make(SymbolicGraph *graph, const SymbolicGraph *known, const Graph *first,
+                   const Graph *latest, const SymbolicOptions *options, sn_error *error);
 /* The same graph again, over a table of its own that passes may add to. */
-bool general_copy(GeneralGraph *copy, const GeneralGraph *general, sn_error *error);
-void general_free(GeneralGraph *general);
+bool symbolic_copy(SymbolicGraph *copy, const SymbolicGraph *graph, sn_error *error);
+void symbolic_free(SymbolicGraph *graph);
 
 /* Values of a binding. */
-typedef struct GeneralBinding {
+typedef struct SymbolicBinding {
     int64_t *symbols;  /* by symbol */
     uint64_t *scalars; /* by scalar, bits of its dtype */
     int64_t *values;   /* by expression */
-} GeneralBinding;
+} SymbolicBinding;
 
 typedef enum BindResult {
     BIND_OK,
@@ -85,11 +85,11 @@ typedef enum BindResult {
 
 /* The words that a recorded graph of this binding has; those that may be anything are those of the
  * latest sample. */
-void general_words(const GeneralGraph *general, const GeneralBinding *binding, int64_t *words);
+void symbolic_words(const SymbolicGraph *graph, const SymbolicBinding *binding, int64_t *words);
 
 /* Reads a binding off a recorded graph that is alike. `failing` receives the guard, or NULL where it
  * was a bound. Thread-safe. */
-BindResult general_bind(const GeneralGraph *general, const Graph *recorded, GeneralBinding *binding,
-                        const DimGuard **failing);
+BindResult symbolic_bind(const SymbolicGraph *graph, const Graph *recorded,
+                         SymbolicBinding *binding, const DimGuard **failing);
 
 #endif
