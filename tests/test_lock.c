@@ -14,15 +14,17 @@
 #include <cmocka.h>
 
 #if defined(__SANITIZE_THREAD__)
-#define LOCKS 40 /* its deadlock detector takes no more than 64 at a time */
+#define THREAD_SANITIZER 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
-#define LOCKS 40
+#define THREAD_SANITIZER 1
 #endif
 #endif
-#ifndef LOCKS
-#define LOCKS 100
+#ifndef THREAD_SANITIZER
+#define THREAD_SANITIZER 0
 #endif
+
+enum { LOCKS = THREAD_SANITIZER ? 40 : 100 }; /* its deadlock detector takes 64 at a time */
 
 LOCK_DEFINE(outer, RANK_HANDLE);
 LOCK_DEFINE(inner, RANK_CODE);
@@ -62,8 +64,9 @@ static int run_child(void (*body)(void), char *text, size_t capacity) {
 }
 
 static void child_ends_well(void (*body)(void)) {
-    char text[256];
-    assert_int_equal(run_child(body, text, sizeof text), 0);
+    char text[4096];
+    int status = run_child(body, text, sizeof text);
+    if (status != 0) fail_msg("the child ended with %d: %s", status, text);
 }
 
 /* ---- order --------------------------------------------------------------------------------------- */
@@ -212,6 +215,7 @@ static void wake_threads(void) {
 
 static void a_child_waits_and_wakes_though_its_parent_waited_at_the_fork(void **state) {
     (void)state;
+    if (THREAD_SANITIZER) skip(); /* it allows a child no threads */
     pthread_t thread;
     reached = false;
     assert_int_equal(pthread_create(&thread, NULL, wait_for_change, NULL), 0);
