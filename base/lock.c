@@ -32,15 +32,17 @@ void fork_hook_register(ForkHook *hook) {
 #ifndef NDEBUG
 
 bool lock_held(const Lock *lock) {
-    for (int32_t i = 0; i < base_thread.held.count; i++)
-        if (base_thread.held.all[i].lock == lock) return true;
-    return base_thread.held.forking;
+    const HeldLocks *held = &base_thread.held;
+    for (int32_t i = 0; i < held->count; i++)
+        if (held->all[i].lock == lock) return true;
+    return held->forking;
 }
 
 bool lock_none_held(void) {
-    for (int32_t i = 0; i < base_thread.held.count; i++)
-        if (base_thread.held.all[i].lock) return false;
-    return !base_thread.held.forking;
+    const HeldLocks *held = &base_thread.held;
+    for (int32_t i = 0; i < held->count; i++)
+        if (held->all[i].lock) return false;
+    return !held->forking;
 }
 
 bool may_call_program(void) {
@@ -49,27 +51,29 @@ bool may_call_program(void) {
 
 /* May this thread take a lock of that rank? */
 static bool in_order(LockRank rank) {
-    return !base_thread.held.forking &&
-           (!base_thread.held.count ||
-            base_thread.held.all[base_thread.held.count - 1].rank < rank);
+    const HeldLocks *held = &base_thread.held;
+    return !held->forking && (!held->count || held->all[held->count - 1].rank < rank);
 }
 
 static bool in_flight(LockRank rank) {
-    for (int32_t i = 0; i < base_thread.held.count; i++)
-        if (!base_thread.held.all[i].lock && base_thread.held.all[i].rank == rank) return true;
+    const HeldLocks *held = &base_thread.held;
+    for (int32_t i = 0; i < held->count; i++)
+        if (!held->all[i].lock && held->all[i].rank == rank) return true;
     return false;
 }
 
 static void note_taken(const Lock *lock, LockRank rank) {
-    base_thread.held.all[base_thread.held.count++] = (HeldLock){lock, rank};
+    HeldLocks *held = &base_thread.held;
+    SN_ASSERT((size_t)held->count < sizeof held->all / sizeof *held->all);
+    held->all[held->count++] = (HeldLock){lock, rank};
 }
 
 static void note_given(const Lock *lock, LockRank rank) {
+    HeldLocks *held = &base_thread.held;
     int32_t at = 0;
-    while (base_thread.held.all[at].lock != lock || base_thread.held.all[at].rank != rank) at++;
-    base_thread.held.count--;
-    for (; at < base_thread.held.count; at++)
-        base_thread.held.all[at] = base_thread.held.all[at + 1];
+    while (held->all[at].lock != lock || held->all[at].rank != rank) at++;
+    held->count--;
+    for (; at < held->count; at++) held->all[at] = held->all[at + 1];
 }
 
 static void note_forking(bool forking) {

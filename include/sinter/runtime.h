@@ -24,7 +24,9 @@ SN_API void sn_memory_trim(void);
 /** Most bytes in use; an allocation beyond fails with SN_ERROR_MEMORY. 0 = no limit. */
 SN_API void sn_memory_set_limit(int64_t bytes);
 
-/** Log lines of SINTER_LOG topics go to `sink`, without a newline; NULL restores standard error. */
+/** Log lines of SINTER_LOG topics go to `sink`, without a newline; NULL restores standard error. The sink
+ *  is called by the thread that logs and may use the library: lines of work that other threads wait for
+ *  come at its end. */
 SN_API void sn_set_log(void (*sink)(void *context, const char *topic, const char *text),
                        void *context);
 
