@@ -86,6 +86,7 @@ const KOpRow kop_rows[OP_COUNT] = {
 };
 
 uint64_t kstart_bits(KStart start, sn_dtype dtype) {
+    SN_ASSERT(!dtype_is_half(dtype)); /* in which nothing is computed */
     static const double values[] = {[KSTART_ZERO] = -0.0,
                                     [KSTART_ONE] = 1.0,
                                     [KSTART_LEAST] = -INFINITY,

@@ -109,6 +109,7 @@ static bool runs_in_order(const KLoops *loops, const KLoop *loop) {
 static void find_vector_loops(KLoops *loops) {
     for (uint32_t l = 0; l < loops->n_loops; l++) {
         KLoop *loop = &loops->loops[l];
+        SN_ASSERT(loop->parent == KLOOP_NONE || loop->parent < l);
         if (loop->vector && runs_in_order(loops, loop)) loop->vector = false;
         if (loop->vector)
             loop->vector_loop = l;
@@ -134,6 +135,7 @@ bool kernel_loops(const Kernel *k, Arena *arena, KLoops *loops) {
 
 const KLoop *vector_loop_of(const KLoops *loops, uint32_t inst) {
     uint32_t loop = loops->loop_of[inst];
+    SN_ASSERT(loop == KLOOP_NONE || loop < loops->n_loops);
     uint32_t vector = loop == KLOOP_NONE ? KLOOP_NONE : loops->loops[loop].vector_loop;
     return vector == KLOOP_NONE ? NULL : &loops->loops[vector];
 }

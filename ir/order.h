@@ -33,6 +33,8 @@
 #ifndef SN_IR_ORDER_H
 #define SN_IR_ORDER_H
 
+#include "base/assert.h"
+
 #include <stdint.h>
 
 /* The attribute of sum and prod, and of a REDUCE of kernel IR. By position: ROW when the last logical
@@ -68,6 +70,7 @@ static inline uint8_t order_chunk_log2(ReduceOrder order) {
                                                        [REDUCE_COLUMN] = ORDER_STEPS_LOG2,
                                                        [REDUCE_TREE] = 0,
                                                        [REDUCE_FREE] = ORDER_ENDLESS_LOG2};
+    SN_ASSERT(order < REDUCE_ORDER_COUNT);
     return chunks[order];
 }
 

@@ -13,6 +13,7 @@ static KSpread seen_in(const KSpread *spread, KValue value, const KLoop *loop) {
 
 Pattern kernel_pattern(const Kernel *k, const KSpread *spread, uint64_t number, const KLoop *loop) {
     if (!loop) return PATTERN_UNIFORM;
+    SN_ASSERT(loop->vector);
     const KAccess *access = kernel_access(k, number);
     bool strided = false;
     int64_t step = 0;
@@ -79,6 +80,7 @@ static bool all_uniform(const KSpread *spread, const KInst *inst, const KLoop *l
 /* The spread of instruction `at` in its vector loop, after those of its operands. */
 static KSpread spread_of(const Kernel *k, const KSpread *spread, uint32_t at, const KLoop *loop) {
     const KInst *inst = kernel_inst(k, at);
+    SN_ASSERT(loop->begin <= at && at <= loop->end);
     bool uniform = all_uniform(spread, inst, loop);
     int64_t step = 0;
     if (kop_is_access(inst->op))

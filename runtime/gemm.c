@@ -66,6 +66,7 @@ static bool shape_empty(const GemmShape *s) {
  * that are only more rows of one product. Fewer levels run faster. */
 static GemmShape shape_fold(const GemmShape *shape) {
     GemmShape s = *shape;
+    SN_ASSERT(gemm_accepts(shape) && !shape_empty(shape));
     int64_t *strides[] = {s.a, s.b, s.c};
     bool joins = s.outer > 1 && s.batch > 1;
     for (int i = 0; i < 3; i++)
@@ -235,6 +236,7 @@ sn_status gemm_run(const GemmPlan *plan, const void *a, const void *b, const voi
         sn_status status = gemm_get(&plan->shape, 1, &plan, error);
         if (status != SN_OK) return status;
     }
+    SN_ASSERT((plan->primitive != NULL) == (plan->module != NULL));
     if (plan->primitive) return plan->module->run(plan->primitive, a, b, bias, c, error);
     if (!shape_empty(&plan->shape)) fill_result(&plan->shape, bias, c);
     return SN_OK;

@@ -255,7 +255,7 @@ static sn_status fetch(Record *record, const Kernel *kernel, const Schedule *sch
 /* Publishes what fetch brought, or takes the record back; wakes who waits. */
 static void publish(Record *record, sn_status status, const sn_error *failure) {
     lock_take(&lock);
-    SN_ASSERT(record->state == RECORD_PENDING);
+    SN_ASSERT(record->state == RECORD_PENDING && records.data[record->index] == record);
     bool unused = false;
     if (status == SN_OK) {
         record->state = RECORD_READY;

@@ -46,8 +46,8 @@ void emit_close(Emit *e) {
 }
 
 void emit_coef(Emit *e, KCoef coef) {
-    SN_ASSERT(coef.param < e->kernel->n_params);
     if (coef.param >= 0) {
+        SN_ASSERT(coef.param < e->kernel->n_params);
         e->param_used[coef.param] = true;
         strbuf_addf(&e->body, "p%d", (int)coef.param);
     } else {
@@ -56,6 +56,7 @@ void emit_coef(Emit *e, KCoef coef) {
 }
 
 void emit_barrier(Emit *e) {
+    SN_ASSERT(e->together); /* or some threads of the block would wait for ever */
     if (!e->synced) emit_line(e, "__syncthreads();");
     e->synced = true;
 }
@@ -259,7 +260,7 @@ static void emit_inst(Emit *e, uint32_t at) {
 }
 
 void emit_range(Emit *e, uint32_t first, uint32_t last) {
-    SN_ASSERT(last <= e->kernel->insts.count);
+    SN_ASSERT(first <= last && last <= e->kernel->insts.count);
     for (uint32_t at = first; at < last; at++) {
         if (!kop_is(kernel_inst(e->kernel, at)->op, KFORM_LOOP)) {
             emit_inst(e, at);
@@ -289,6 +290,7 @@ static void open_items(Emit *e) {
         break;
     }
     const KLoop *loop = loop_at(e, e->mapping.element_loop);
+    SN_ASSERT(loop->parent == KLOOP_NONE && loop->vector && !loop->n_reductions);
     bool split = (int32_t)loop->axis == e->loops.split_axis;
     emit_begin(e, "const long long width = ");
     if (split) strbuf_addf(&e->body, "sn_least(params[%d], ", (int)KPARAM_BLOCK_SIZE);

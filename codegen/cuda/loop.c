@@ -40,7 +40,7 @@ static void emit_in_order(Emit *e, uint32_t number) {
 /* The first thread works, the others wait; its reductions come back through shared memory. */
 static void emit_one(Emit *e, uint32_t number) {
     const KLoop *loop = loop_at(e, number);
-    SN_ASSERT(e->mapping.mode == MODE_BLOCK && e->together);
+    SN_ASSERT(e->mapping.mode == MODE_BLOCK && e->together && !loop->vector);
     emit_barrier(e);
     emit_open(e, "if (threadIdx.x == 0)");
     emit_in_order(e, number);
@@ -81,6 +81,7 @@ static void emit_rows(Emit *e, uint32_t number) {
 }
 
 static void emit_spread(Emit *e, uint32_t number) {
+    SN_ASSERT(e->mapping.mode == MODE_BLOCK && loop_at(e, number)->vector);
     reduce_open(e, number);
     emit_open(e, "for (long long k%u = threadIdx.x; k%u < n%u; k%u += blockDim.x)", number, number,
               number, number);

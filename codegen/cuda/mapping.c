@@ -61,6 +61,7 @@ static bool reduces_rows(const Emit *e, const KLoop *loop) {
 /* For a loop where all threads of a block come to in step. */
 static void share_loop(Emit *e, uint32_t number) {
     const KLoop *loop = loop_at(e, number);
+    SN_ASSERT(e->mapping.mode == MODE_BLOCK && e->mapping.element_loop == KLOOP_NONE);
     LoopMapping *mapping = &e->mapping.loops[number];
     if (loop->vector)
         mapping->run = reduces_rows(e, loop) ? RUN_ROWS : RUN_SPREAD;

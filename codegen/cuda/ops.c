@@ -140,6 +140,7 @@ void op_text(StrBuf *out, OpCode op, sn_dtype dtype, sn_dtype in_dtype, const ch
     }
     const char *const operands[3] = {x, y, z};
     const char *text = template_of(op, in_dtype);
+    SN_ASSERT(text); /* the verifier knows which dtypes an op takes */
     while (text && *text) {
         size_t plain = strcspn(text, "$");
         strbuf_add_bytes(out, text, plain);

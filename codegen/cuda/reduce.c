@@ -37,11 +37,13 @@ static unsigned own_lanes(const Emit *e, const KReduction *r) {
 
 /* Bits of an element's number that count the elements of its chunk. */
 static unsigned chunk_mask(const KReduction *r) {
+    SN_ASSERT(r->kind == KREDUCTION_TREE);
     return (1u << r->chunk) - 1;
 }
 
 /* Between two values: the left one is better. */
 static const char *wins_text(const KReduction *r) {
+    SN_ASSERT(r->kind == KREDUCTION_BEST);
     return r->is_largest ? ">" : "<";
 }
 
@@ -52,6 +54,7 @@ typedef struct Suffix {
 
 static Suffix suffix_of(const KReduction *r) {
     Suffix suffix;
+    SN_ASSERT(r->kind == KREDUCTION_TREE && dtype_is_float((sn_dtype)r->dtype));
     snprintf(suffix.text, sizeof suffix.text, "%s_%s", op_info[r->merge].name,
              sn_dtype_name((sn_dtype)r->dtype));
     return suffix;
@@ -158,6 +161,7 @@ void reduce_step(Emit *e, uint32_t inst) {
     const KLoop *loop = loop_at(e, e->loops.loop_of[inst]);
     uint32_t number = loop_reduction_number(&e->loops, loop, inst);
     const KReduction *r = loop_reduction(&e->loops, loop, number);
+    SN_ASSERT(run_of(e, r) != RUN_ELEMENT);
     char x[16], s[16];
     snprintf(x, sizeof x, "v%u", (unsigned)kernel_inst(e->kernel, inst)->in[0]);
     snprintf(s, sizeof s, "s%u", (unsigned)inst);
@@ -201,6 +205,7 @@ static void emit_exchange(Emit *e, sn_dtype dtype, const char *y, const char *x)
 
 /* The half of the shared memory for the next reduction. */
 static int next_slot(Emit *e, const KReduction *r) {
+    SN_ASSERT(e->mapping.mode == MODE_BLOCK && e->together);
     e->shared |= 1u << r->dtype;
     e->slot ^= 1;
     return e->slot;
