@@ -67,6 +67,13 @@ static sn_status check_attr(const Infer *call, const OpParam *param, int64_t *wo
     }
 }
 
+/* The words of a size or position that `at` stands at, and how many they are. */
+static const int64_t *size_words(const AttrWalk *at, int32_t *count) {
+    int32_t length = at->param->kind == 'L';
+    *count = at->param->is_size ? at->count - length : 0;
+    return at->view.words + at->first + length;
+}
+
 /* Checks that the words are those of the signature. */
 static sn_status check_attrs(Infer *call) {
     AttrList *attrs = call->attrs;
@@ -78,6 +85,9 @@ static sn_status check_attrs(Infer *call) {
             return infer_refuse(call, SN_ERROR_ARGUMENT, "attribute %s is missing or cut off",
                                 at.param->name);
         INFER_TRY(check_attr(call, at.param, &attrs->words[at.first]));
+        int32_t n_sizes;
+        const int64_t *sizes = size_words(&at, &n_sizes);
+        call->far |= !numbers_are_dims(sizes, n_sizes);
     }
     if (at.first == attrs->count) return SN_OK;
     return infer_refuse(call, SN_ERROR_ARGUMENT, "%d attribute words too many",
@@ -91,11 +101,10 @@ static bool word_is_dim(const Infer *call, int64_t word) {
 /* The door: once a shape rule has taken them, and normalised those that cannot matter, the words of
  * sizes and positions are Dims. */
 static sn_status check_sizes(const Infer *call) {
-    if (!call->operands->sizes) return SN_OK;
+    int32_t count;
     for (AttrWalk at = attr_walk(infer_attrs(call)); attr_next(&at);) {
-        if (!at.param->is_size) continue;
-        const int64_t *words = &at.view.words[at.first];
-        for (int32_t i = at.param->kind == 'L'; i < at.count; i++)
+        const int64_t *words = size_words(&at, &count);
+        for (int32_t i = 0; i < count; i++)
             if (!word_is_dim(call, words[i]))
                 return infer_refuse(call, SN_ERROR_ARGUMENT, "%s %lld is out of range",
                                     at.param->name, (long long)words[i]);
@@ -342,7 +351,8 @@ sn_status op_infer(DimTable *table, OpCode op, const TensorType *inputs, int32_t
     InferRule *extra = infer_extra(op);
     if (extra) INFER_TRY(extra(&call));
     INFER_TRY(check_result_size(&call));
-    INFER_TRY(check_sizes(&call));
+    if (call.far) INFER_TRY(check_sizes(&call));
+    SN_ASSERT(check_sizes(&call) == SN_OK);
     SN_ASSERT(result->dtype < SN_DTYPE_COUNT && result->rank <= SN_MAX_RANK);
     result->strength = result_strength(&call);
     SN_ASSERT(attrs->count >= 0 && attrs->count <= ATTR_MOST);

@@ -17,6 +17,7 @@ typedef struct Infer {
     AttrList *attrs;            /* attributes, normalised in place */
     TensorType *result;         /* dtype first, then rank and dims are filled in */
     sn_error *error;            /* where a refusal goes */
+    bool far;                   /* a size or position, as given, is no number that is a Dim */
 } Infer;
 
 typedef sn_status InferRule(Infer *call);

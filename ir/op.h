@@ -62,7 +62,6 @@ typedef struct OpOperands {
     int8_t array;                  /* which of them is an array; -1 = none */
     int8_t params[OP_MOST_PARAMS]; /* the parameter of each */
     bool numbers; /* some other parameter is a number that may be a scalar of the call */
-    bool sizes;   /* some other parameter is a size or position: it holds Dims */
 } OpOperands;
 
 /* A signature, parsed. */

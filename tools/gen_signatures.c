@@ -78,7 +78,6 @@ static OpOperands operands_of(const Signature *signature) {
     for (int32_t i = 0; i < signature->count; i++) {
         const OpParam *param = &signature->params[i];
         found.numbers = found.numbers || param->is_real;
-        found.sizes = found.sizes || param->is_size;
         if (!is_operand(param)) continue;
         if (param->suffix == '*') found.array = found.count;
         found.params[found.count++] = (int8_t)i;
@@ -96,7 +95,7 @@ static void print_signatures(StrBuf *out) {
                     signature.count, operands.count, operands.array);
         for (int32_t i = 0; i < OP_MOST_PARAMS; i++)
             strbuf_addf(out, i ? ", %d" : "%d", operands.params[i]);
-        strbuf_addf(out, "}, %d, %d}},\n", operands.numbers, operands.sizes);
+        strbuf_addf(out, "}, %d}},\n", operands.numbers);
         first += signature.count;
     }
     strbuf_add(out, "};\n\n");
