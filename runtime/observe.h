@@ -1,5 +1,5 @@
-/* Who watches what a thread does: the steps that it runs, and spans of time that code above names. The
- * launch history and the timeline are such observers. */
+/* Who watches what a thread does: the steps that it runs, and spans of time that code above names.
+ * The launch history and the timeline are such observers. */
 #ifndef SN_RUNTIME_OBSERVE_H
 #define SN_RUNTIME_OBSERVE_H
 

@@ -1,11 +1,11 @@
-/* The arguments of a call: flattened to tensors and generators, and checked against the declared dims; see
- * arguments.h. */
+/* The arguments of a call: flattened to tensors and generators, and checked against the declared
+ * dims; see arguments.h. */
 #include "frontend/compiled/arguments.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* ---- flattening ---------------------------------------------------------------------------------------------- */
+/* ---- flattening ----------------------------------------------------------------------------- */
 
 static bool add_tensor(const sn_compiled *c, CallArgs *args, sn_tensor *tensor, bool optional,
                        const char *what) {
@@ -116,7 +116,7 @@ bool arguments_flatten(const sn_compiled *c, const sn_value *values, CallArgs *a
     return true;
 }
 
-/* ---- declared dims ---------------------------------------------------------------------------------------------- */
+/* ---- declared dims -------------------------------------------------------------------------- */
 
 static bool breaks_dim(const sn_compiled *c, const sn_dim *d, int64_t size, const char *what,
                        int64_t bound) {

@@ -16,8 +16,8 @@ typedef struct CallArgs {
     const sn_value *values;                     /* one a parameter */
 } CallArgs;
 
-/* Finds all tensors and generators. Errors, raised, carry the function's name and the line where it was
- * compiled: a call through a function pointer has none. */
+/* Finds all tensors and generators. Errors, raised, carry the function's name and the line where it
+ * was compiled: a call through a function pointer has none. */
 bool arguments_flatten(const sn_compiled *compiled, const sn_value *values, CallArgs *args);
 /* Do the sizes keep to what was declared of them? Raises. */
 bool arguments_check_dims(const sn_compiled *compiled, const CallArgs *args);

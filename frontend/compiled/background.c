@@ -1,6 +1,7 @@
-/* Jobs done by one thread of the library, one after the other: compiling while the program goes on. The
- * thread starts with the first job. At the process's end it is waited for, since a code generator that
- * is cut off in the middle would meet its own destructors; a forked child has none and starts another. */
+/* Jobs done by one thread of the library, one after the other: compiling while the program goes on.
+ * The thread starts with the first job. At the process's end it is waited for, since a code
+ * generator that is cut off in the middle would meet its own destructors; a forked child has none
+ * and starts another. */
 #include "frontend/compiled/background.h"
 
 #include "base/lock.h"

@@ -1,5 +1,5 @@
-/* A call of a compiled function: flatten the arguments, pack the guard key, and run the entry that it
- * leads to, or trace. */
+/* A call of a compiled function: flatten the arguments, pack the guard key, and run the entry that
+ * it leads to, or trace. */
 #include "frontend/compiled/call.h"
 
 #include "frontend/compiled/policy.h"
@@ -60,8 +60,8 @@ static sn_status call_guarded(sn_compiled *c, const sn_value *values, sn_tensor 
     return status;
 }
 
-/* The call holds the handle: a release on another thread ends it only afterwards. Inside a trace, the trace
- * holds it. */
+/* The call holds the handle: a release on another thread ends it only afterwards. Inside a trace,
+ * the trace holds it. */
 sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outputs, bool owned) {
     if (thread_state()->recorder) return call_inline(c, values, outputs, owned);
     compiled_retain(c);

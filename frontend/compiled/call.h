@@ -5,21 +5,22 @@
 #include "frontend/compiled/arguments.h"
 #include "frontend/compiled/key.h"
 
-/* A call, by whichever way. Outputs receive handles of the current scope, or references that are the
- * caller's (`owned`). Errors are raised. */
+/* A call, by whichever way. Outputs receive handles of the current scope, or references that are
+ * the caller's (`owned`). Errors are raised. */
 sn_status compiled_call(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs,
                         bool owned);
 
-/* ---- the ways --------------------------------------------------------------------------------- */
+/* ---- the ways ------------------------------------------------------------------------------- */
 
-/* May the entry that the key leads to run on these arguments? One that writes an input must not meet a
- * second tensor in the same memory, unless that was so when it was traced: then the key says so. */
+/* May the entry that the key leads to run on these arguments? One that writes an input must not
+ * meet a second tensor in the same memory, unless that was so when it was traced: then the key says
+ * so. */
 bool call_entry_serves(const Entry *entry, const CallArgs *args);
 /* A guard hit: the entry's kernels. */
 sn_status call_entry(const sn_compiled *compiled, const Entry *entry, const CallArgs *args,
                      sn_tensor **outputs, bool owned);
-/* By way of a trace, which takes over the key's block, and the reference to `seen`: the entry that the key
- * led to, to be checked, or NULL. */
+/* By way of a trace, which takes over the key's block, and the reference to `seen`: the entry that
+ * the key led to, to be checked, or NULL. */
 sn_status call_traced(sn_compiled *compiled, const CallArgs *args, Key *key, Entry *seen,
                       sn_tensor **outputs, bool owned);
 /* The program's function on real tensors, as if it were not compiled. */

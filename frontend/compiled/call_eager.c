@@ -8,7 +8,8 @@
 
 #include <sinter/ops.h>
 
-/* A handle of its own for a result, with one reference: it may be an argument, or live elsewhere too. */
+/* A handle of its own for a result, with one reference: it may be an argument, or live elsewhere
+ * too. */
 static sn_tensor *own_handle(const sn_compiled *c, sn_tensor *out) {
     if (!tensor_check(out, c->name, "the result", c->site)) return NULL;
     if (out->kind == TENSOR_NONE)

@@ -65,8 +65,8 @@ static void commit_entry(const Entry *entry, const CallArgs *args) {
     }
 }
 
-/* The handles of the results, before the run: behind one that wrote or drew, nothing may fail. Returns how
- * many could be made. */
+/* The handles of the results, before the run: behind one that wrote or drew, nothing may fail.
+ * Returns how many could be made. */
 static int32_t make_outputs(const sn_compiled *c, const Entry *entry, const CallArgs *args,
                             const RunMemory *m, sn_tensor **outputs, bool owned) {
     int32_t made = 0;

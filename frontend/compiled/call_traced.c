@@ -1,5 +1,5 @@
-/* A call by way of a trace: the function is run on proxies, what it recorded is compiled and run, and
- * an entry remembers what the key leads to. */
+/* A call by way of a trace: the function is run on proxies, what it recorded is compiled and run,
+ * and an entry remembers what the key leads to. */
 #include "frontend/compiled/call.h"
 
 #include "base/parallel.h"
@@ -29,7 +29,7 @@ typedef struct TracedCall {
     GraphInstance *instance; /* what ran; NULL: nothing was left to run */
 } TracedCall;
 
-/* ---- the trace's owner ------------------------------------------------------------------------ */
+/* ---- the trace's owner ---------------------------------------------------------------------- */
 
 /* The graph has no executable. */
 static void note_nodes(sn_compiled *c, const GraphInstance *instance) {
@@ -65,8 +65,8 @@ static void release_entry(void *entry) {
     entry_release(entry);
 }
 
-/* A trace that has what must not be lost where the program jumps out of the function: the key's block and
- * the entry. NULL with the error raised; both are taken over in any case. */
+/* A trace that has what must not be lost where the program jumps out of the function: the key's
+ * block and the entry. NULL with the error raised; both are taken over in any case. */
 static Trace *open_trace(sn_compiled *c, const CallArgs *args, void *block, Entry *seen) {
     Trace *trace = trace_new(&trace_owner, c, c->name);
     bool owns_block = trace && trace_owns(trace, block);
@@ -83,7 +83,7 @@ static Trace *open_trace(sn_compiled *c, const CallArgs *args, void *block, Entr
     return trace;
 }
 
-/* ---- recording -------------------------------------------------------------------------------- */
+/* ---- recording ------------------------------------------------------------------------------ */
 
 static bool make_proxies(Trace *trace, const CallArgs *args, sn_tensor **proxies) {
     for (int32_t i = 0; i < args->n_tensors; i++) {
@@ -159,7 +159,7 @@ static sn_status record(TracedCall *call) {
     return status;
 }
 
-/* ---- running what was recorded ---------------------------------------------------------------- */
+/* ---- running what was recorded -------------------------------------------------------------- */
 
 /* What runs the recorded graph: that of the entry seen, if the function recorded the same again. */
 static GraphInstance *find_instance(const TracedCall *call, sn_error *error) {
@@ -202,7 +202,7 @@ static sn_status run(TracedCall *call) {
     return status;
 }
 
-/* ---- what is remembered ----------------------------------------------------------------------- */
+/* ---- what is remembered --------------------------------------------------------------------- */
 
 static bool fill_sources(Entry *entry, const Trace *trace, const CallArgs *args) {
     for (uint32_t i = 0; i < trace->inputs.count; i++) {
@@ -257,7 +257,8 @@ static Entry *new_entry(const TracedCall *call) {
     return entry;
 }
 
-/* The first difference between what an entry was recorded as and a trace; NULL when out of memory. */
+/* The first difference between what an entry was recorded as and a trace; NULL when out of
+ * memory. */
 static char *difference_from(const Entry *seen, const Trace *trace) {
     StrBuf text = {0};
     Graph known;
@@ -272,8 +273,8 @@ static bool is_repeatable(const TracedCall *call) {
            call->instance->executable;
 }
 
-/* Compares the call with the entry that its key led to, or keeps one: where memory is out, the next call
- * traces again. */
+/* Compares the call with the entry that its key led to, or keeps one: where memory is out, the next
+ * call traces again. */
 static void remember(TracedCall *call) {
     sn_compiled *c = call->c;
     Entry *seen = call->seen;

@@ -29,7 +29,7 @@ void entry_release(Entry *entry) {
     mem_free(entry);
 }
 
-/* ---- what a thread keeps ---------------------------------------------------------------------- */
+/* ---- what a thread keeps -------------------------------------------------------------------- */
 
 /* The entry that a thread found last for a function. */
 typedef struct Kept {
@@ -68,7 +68,7 @@ void entries_give_back(EntryCache *cache, Entry *entry) {
     entry_release(before);
 }
 
-/* ---- finding ---------------------------------------------------------------------------------- */
+/* ---- finding -------------------------------------------------------------------------------- */
 
 /* A key that is looked for. */
 typedef struct Wanted {
@@ -126,10 +126,10 @@ uint32_t entries_latest(EntryCache *cache, uint32_t most, Entry **latest) {
     return count;
 }
 
-/* ---- adding and dropping ---------------------------------------------------------------------- */
+/* ---- adding and dropping -------------------------------------------------------------------- */
 
-/* By the clock of the LRU: does it go? Those that were not used since the last time, or, where all were,
- * the older half. */
+/* By the clock of the LRU: does it go? Those that were not used since the last time, or, where all
+ * were, the older half. */
 static bool goes(Entry *entry, uint32_t i, uint32_t count, bool all_used) {
     bool used = atomic_exchange_explicit(&entry->used, false, memory_order_relaxed);
     return all_used ? i < count / 2 : !used && i < count - 1;

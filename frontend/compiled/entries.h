@@ -1,8 +1,8 @@
 /* The guarded entries of a function: what a guard key leads to, and where it is found.
  *
- * A thread keeps the entry that it found last, so that finding it again takes no lock and writes no word
- * that other threads read. A lookup moves that reference to the caller, who gives it back, so that no
- * call can lose the entry that it runs, whatever it calls. */
+ * A thread keeps the entry that it found last, so that finding it again takes no lock and writes no
+ * word that other threads read. A lookup moves that reference to the caller, who gives it back, so
+ * that no call can lose the entry that it runs, whatever it calls. */
 #ifndef SN_FRONTEND_COMPILED_ENTRIES_H
 #define SN_FRONTEND_COMPILED_ENTRIES_H
 
@@ -47,10 +47,11 @@ static inline const Graph *entry_graph(const Entry *entry) {
 Entry *entries_find(EntryCache *cache, const Key *key);
 /* Gives the reference back; the thread keeps it for its next call. */
 void entries_give_back(EntryCache *cache, Entry *entry);
-/* Takes the entry over and adds it, unless there is an equal one. Where there are too many, those not
- * used for longest go. */
+/* Takes the entry over and adds it, unless there is an equal one. Where there are too many, those
+ * not used for longest go. */
 void entries_add(EntryCache *cache, Entry *entry);
-/* References to the latest entries, at most `most`, oldest first. Returns how many there are in all. */
+/* References to the latest entries, at most `most`, oldest first. Returns how many there are in
+ * all. */
 uint32_t entries_latest(EntryCache *cache, uint32_t most, Entry **latest);
 /* Lets go of all entries, and of what this thread keeps; nobody else uses the cache any more. */
 void entries_close(EntryCache *cache);

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-/* ---- lookups ---------------------------------------------------------------------------------- */
+/* ---- lookups -------------------------------------------------------------------------------- */
 
 void lookup_open(Lookup *look, const Graph *recorded) {
     *look = (Lookup){.recorded = recorded, .hash = graph_hash(recorded)};
@@ -45,7 +45,7 @@ static void note_reason(Lookup *look, const CompiledGraph *known, const DimGuard
     strbuf_free(&text);
 }
 
-/* ---- the list --------------------------------------------------------------------------------- */
+/* ---- the list ------------------------------------------------------------------------------- */
 
 GraphList *graphs_list(GraphCache *cache) {
     lock_take(cache->lock);
@@ -75,7 +75,7 @@ uint32_t graphs_count(GraphCache *cache) {
     return count;
 }
 
-/* ---- finding ---------------------------------------------------------------------------------- */
+/* ---- finding -------------------------------------------------------------------------------- */
 
 static void note_use(GraphCache *cache, CompiledGraph *graph) {
     SN_ASSERT(atomic_load(&graph->refs) > 0);
@@ -138,7 +138,8 @@ static bool is_covered(const GraphList *list, Lookup *look, const CompiledGraph 
     return covered;
 }
 
-/* Where a guard of a symbolic graph keeps the new one out, the partner is another that it keeps out. */
+/* Where a guard of a symbolic graph keeps the new one out, the partner is another that it keeps
+ * out. */
 static void find_partner(const GraphList *list, Lookup *look) {
     SN_ASSERT(list->count && !look->static_graph);
     if (look->guarded) {
@@ -165,7 +166,7 @@ GraphCounts graphs_find_partner(GraphCache *cache, Lookup *look) {
     return counts;
 }
 
-/* ---- adding and dropping ---------------------------------------------------------------------- */
+/* ---- adding and dropping -------------------------------------------------------------------- */
 
 /* Where the least recently used graph stands. */
 static uint32_t find_oldest(const GraphList *list) {
@@ -175,8 +176,8 @@ static uint32_t find_oldest(const GraphList *list) {
     return oldest;
 }
 
-/* A list with the graph at its end, and one less of those before where they are `most`. NULL when out of
- * memory. */
+/* A list with the graph at its end, and one less of those before where they are `most`. NULL when
+ * out of memory. */
 static GraphList *list_with(const GraphList *before, CompiledGraph *graph, uint32_t most) {
     uint32_t count = count_of(before);
     uint32_t dropped = count >= most ? find_oldest(before) : count;

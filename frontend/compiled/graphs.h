@@ -12,8 +12,8 @@ typedef struct VaryingDim {
     int32_t axis;     /* of it */
 } VaryingDim;
 
-/* The graphs of a function at one time. Immutable: they are compared and bound without a lock, which
- * other functions have too. */
+/* The graphs of a function at one time. Immutable: they are compared and bound without a lock,
+ * which other functions have too. */
 typedef struct GraphList {
     _Atomic int64_t refs;    /* the cache's, and of who walks it */
     uint32_t count;          /* of graphs */
@@ -46,8 +46,8 @@ void lookup_close(Lookup *lookup);
 /* The hash of the graph without its words. Most lookups need none: they end at an equal graph. */
 uint64_t lookup_structure(Lookup *lookup);
 
-/* The graph that was recorded equal, or a symbolic one that binds this one, the latest made first; then
- * the caller closes `binding`. A reference, or NULL. */
+/* The graph that was recorded equal, or a symbolic one that binds this one, the latest made first;
+ * then the caller closes `binding`. A reference, or NULL. */
 CompiledGraph *graphs_find(GraphCache *cache, Lookup *lookup, SymbolicBinding *binding);
 
 /* What is known at a miss. */
@@ -55,13 +55,13 @@ typedef struct GraphCounts {
     uint32_t count;       /* graphs in the list */
     int64_t compilations; /* made so far */
 } GraphCounts;
-/* The latest graph that a new one can be compared with to make a symbolic one of both: into the lookup,
- * with the reason for which what there is does not serve. */
+/* The latest graph that a new one can be compared with to make a symbolic one of both: into the
+ * lookup, with the reason for which what there is does not serve. */
 GraphCounts graphs_find_partner(GraphCache *cache, Lookup *lookup);
 
-/* Adds a reference to the list, from which the graph that was not used for longest goes where it has
- * `most`. In the function's turn (turns.h): nobody else adds. False with the error set when out of
- * memory. */
+/* Adds a reference to the list, from which the graph that was not used for longest goes where it
+ * has `most`. In the function's turn (turns.h): nobody else adds. False with the error set when out
+ * of memory. */
 bool graphs_add(GraphCache *cache, CompiledGraph *graph, uint32_t most, sn_error *error);
 /* The list as it is now, for graph_list_release; NULL while there are no graphs. */
 GraphList *graphs_list(GraphCache *cache);

@@ -6,7 +6,7 @@
 #include "frontend/tensor/tensor.h"
 #include "frontend/trace/counters.h"
 
-/* ---- what becomes of it ----------------------------------------------------------------------- */
+/* ---- what becomes of it --------------------------------------------------------------------- */
 
 void compiled_count_fallback(sn_compiled *c, const char *reason) {
     COUNT(fallbacks);
@@ -22,7 +22,7 @@ void compiled_mark_impure(sn_compiled *c, const char *reason, char *difference) 
                   difference ? difference : "");
 }
 
-/* ---- stances ---------------------------------------------------------------------------------- */
+/* ---- stances -------------------------------------------------------------------------------- */
 
 sn_stance compiled_stance(const sn_compiled *c) {
     sn_stance own = (sn_stance)atomic_load_explicit(&c->stance, memory_order_relaxed);
@@ -51,10 +51,10 @@ sn_stance sn_set_thread_stance(sn_stance stance) {
     return before;
 }
 
-/* ---- locks ------------------------------------------------------------------------------------ */
+/* ---- locks ---------------------------------------------------------------------------------- */
 
-/* Locks of all handles, and who waits for a turn at compiling: of static lifetime, as all locks. The
- * parts of a handle share one. */
+/* Locks of all handles, and who waits for a turn at compiling: of static lifetime, as all locks.
+ * The parts of a handle share one. */
 enum { HANDLE_LOCKS = 8 };
 static Lock locks[HANDLE_LOCKS];
 static Condition turns[HANDLE_LOCKS];
@@ -74,7 +74,7 @@ static void take_locks(sn_compiled *c, uint64_t serial) {
     c->turn.ended = &turns[serial % HANDLE_LOCKS];
 }
 
-/* ---- releasing -------------------------------------------------------------------------------- */
+/* ---- releasing ------------------------------------------------------------------------------ */
 
 sn_compiled *compiled_retain(sn_compiled *c) {
     int64_t before = atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
@@ -108,7 +108,7 @@ void sn_compiled_release(sn_compiled *c) {
     if (callee.destroy) callee.destroy(callee.payload);
 }
 
-/* ---- making ----------------------------------------------------------------------------------- */
+/* ---- making --------------------------------------------------------------------------------- */
 
 static sn_status prepare(sn_compiled *c, const char *signature, const sn_compile_options *given,
                          sn_error *error) {

@@ -1,9 +1,9 @@
 /* The handle of a compiled function: what sn_compile was told, and what has become of it since.
  *
  * What is made with the handle is immutable and read by any thread: name, signature, options, the
- * program's function. What calls change lies in parts that have each a lock and a rule of their own:
- * entries, graphs, the turn at compiling, purity, the latest trace. No two of these locks are held at a
- * time. */
+ * program's function. What calls change lies in parts that have each a lock and a rule of their
+ * own: entries, graphs, the turn at compiling, purity, the latest trace. No two of these locks are
+ * held at a time. */
 #ifndef SN_FRONTEND_COMPILED_HANDLE_H
 #define SN_FRONTEND_COMPILED_HANDLE_H
 
@@ -52,8 +52,8 @@ sn_compiled *compiled_retain(sn_compiled *compiled);
 sn_stance compiled_stance(const sn_compiled *compiled);
 /* Ops that were to be recorded run one by one, for `reason`. */
 void compiled_count_fallback(sn_compiled *compiled, const char *reason);
-/* From now on the function is run on every call, for `reason`, a static text. `difference`, what showed
- * it, may be NULL, and is taken over. */
+/* From now on the function is run on every call, for `reason`, a static text. `difference`, what
+ * showed it, may be NULL, and is taken over. */
 void compiled_mark_impure(sn_compiled *compiled, const char *reason, char *difference);
 
 #endif

@@ -1,5 +1,5 @@
-/* The program's function, called through libffi or as a payload, with the tensors of a call or with proxies in
- * their place. */
+/* The program's function, called through libffi or as a payload, with the tensors of a call or with
+ * proxies in their place. */
 #include "frontend/compiled/invoke.h"
 
 #include "base/status.h"

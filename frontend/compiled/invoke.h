@@ -11,8 +11,8 @@ typedef struct Substituted {
     char *structs[SIGNATURE_MOST_PARAMS];      /* described structs: the function's copy, and
                                                    * behind it one to see that it was not written */
 } Substituted;
-/* Replaces the tensors by `tensors`, in the same order; what is allocated belongs to the trace. False when
- * out of memory. */
+/* Replaces the tensors by `tensors`, in the same order; what is allocated belongs to the trace.
+ * False when out of memory. */
 bool arguments_substitute(const sn_compiled *compiled, Trace *trace, const CallArgs *args,
                           sn_tensor *const *tensors, Substituted *substituted);
 /* Calls the function by values. Outputs are handles of the current scope. */

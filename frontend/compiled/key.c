@@ -1,5 +1,5 @@
-/* Packing the guard key; see key.h. Room for all words is found first, so that packing them only stores:
- * each function below stores at `at` and returns the place behind. */
+/* Packing the guard key; see key.h. Room for all words is found first, so that packing them only
+ * stores: each function below stores at `at` and returns the place behind. */
 #include "frontend/compiled/key.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* The guard key of a call: all that a recorded graph may depend on, packed in words. Each count stands
- * before what it counts, so that a key can be read in one way only. */
+/* The guard key of a call: all that a recorded graph may depend on, packed in words. Each count
+ * stands before what it counts, so that a key can be read in one way only. */
 #ifndef SN_FRONTEND_COMPILED_KEY_H
 #define SN_FRONTEND_COMPILED_KEY_H
 
@@ -18,8 +18,8 @@ static inline void key_open(Key *key) {
     key->count = 0;
     key->block = NULL;
 }
-/* Packs the key of a call into one that is open, whose owner frees the block. False with the error raised
- * when out of memory. */
+/* Packs the key of a call into one that is open, whose owner frees the block. False with the error
+ * raised when out of memory. */
 bool key_pack(Key *key, const sn_compiled *compiled, const CallArgs *args);
 
 #endif

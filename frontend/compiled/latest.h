@@ -1,5 +1,5 @@
-/* What the latest trace of a function came to: for explanations, and since what ran last is often what
- * runs next. */
+/* What the latest trace of a function came to: for explanations, and since what ran last is often
+ * what runs next. */
 #ifndef SN_FRONTEND_COMPILED_LATEST_H
 #define SN_FRONTEND_COMPILED_LATEST_H
 

@@ -1,5 +1,5 @@
-/* What a call of a compiled function may do: pure functions of stance, limits and what is known. The
- * whole table is tested (tests/test_policy.c). */
+/* What a call of a compiled function may do: pure functions of stance, limits and what is known.
+ * The whole table is tested (tests/test_policy.c). */
 #ifndef SN_FRONTEND_COMPILED_POLICY_H
 #define SN_FRONTEND_COMPILED_POLICY_H
 

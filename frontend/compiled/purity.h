@@ -1,5 +1,5 @@
-/* Whether a function is what was recorded of it. One that reaches what is no argument, reads values on
- * the host or records other ops for equal arguments is impure, and run on every call. */
+/* Whether a function is what was recorded of it. One that reaches what is no argument, reads values
+ * on the host or records other ops for equal arguments is impure, and run on every call. */
 #ifndef SN_FRONTEND_COMPILED_PURITY_H
 #define SN_FRONTEND_COMPILED_PURITY_H
 

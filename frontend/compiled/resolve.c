@@ -1,6 +1,6 @@
-/* Which instance runs a trace; see resolve.h. A graph that was recorded equal, or a symbolic one that
- * binds, is there at once. Else the policy decides: compile now, in the background, run node by node, or
- * refuse. */
+/* Which instance runs a trace; see resolve.h. A graph that was recorded equal, or a symbolic one
+ * that binds, is there at once. Else the policy decides: compile now, in the background, run node
+ * by node, or refuse. */
 #include "frontend/compiled/resolve.h"
 
 #include "base/log.h"
@@ -18,10 +18,10 @@ typedef struct Request {
     SymbolicOptions learned;  /* those that were seen to vary */
 } Request;
 
-/* ---- what is there ---------------------------------------------------------------------------- */
+/* ---- what is there -------------------------------------------------------------------------- */
 
-/* A symbolic graph at these sizes: the instance that ran last, where it is the same, else a new one.
- * Takes over the reference and the binding. */
+/* A symbolic graph at these sizes: the instance that ran last, where it is the same, else a new
+ * one. Takes over the reference and the binding. */
 static GraphInstance *bind_instance(sn_compiled *c, CompiledGraph *graph, SymbolicBinding *binding,
                                     sn_error *error) {
     SN_ASSERT(graph->symbolic && graph->executable && binding->symbols);
@@ -51,7 +51,7 @@ static GraphInstance *find_instance(Request *request, sn_error *error) {
                            : instance_static(found);
 }
 
-/* ---- making what is not ----------------------------------------------------------------------- */
+/* ---- making what is not --------------------------------------------------------------------- */
 
 static CompileRequest to_compile(Request *request) {
     return (CompileRequest){.name = request->compiled->name,
@@ -96,10 +96,10 @@ static GraphInstance *node_instance(Request *request, const char *why, sn_error 
     return made ? instance_static(made) : NULL;
 }
 
-/* ---- decisions -------------------------------------------------------------------------------- */
+/* ---- decisions ------------------------------------------------------------------------------ */
 
-/* What the function's policy says of a graph that was not found. One of a structure that is new is made
- * for all sizes at once, where sizes of other structures were seen to vary. */
+/* What the function's policy says of a graph that was not found. One of a structure that is new is
+ * made for all sizes at once, where sizes of other structures were seen to vary. */
 static MissDecision decide(Request *request, PolicyState *state) {
     sn_compiled *c = request->compiled;
     Lookup *look = &request->lookup;
@@ -142,8 +142,8 @@ static GraphInstance *act(Request *request, const PolicyState *state, MissDecisi
     return make_instance(request, decision.symbolic, error);
 }
 
-/* Looks again, in its turn: other threads may have compiled this graph meanwhile, or others, with which
- * this one has sizes to share. */
+/* Looks again, in its turn: other threads may have compiled this graph meanwhile, or others, with
+ * which this one has sizes to share. */
 static GraphInstance *make_in_turn(Request *request, sn_error *error) {
     turn_begin(&request->compiled->turn);
     lookup_close(&request->lookup);
@@ -158,7 +158,7 @@ static GraphInstance *make_in_turn(Request *request, sn_error *error) {
     return instance;
 }
 
-/* ---- in the background ------------------------------------------------------------------------ */
+/* ---- in the background ---------------------------------------------------------------------- */
 
 /* A graph to be compiled by another thread. */
 typedef struct DeferredCompile {
@@ -206,7 +206,7 @@ static bool defer(const Request *request) {
     return false;
 }
 
-/* ---- what a trace runs as --------------------------------------------------------------------- */
+/* ---- what a trace runs as ------------------------------------------------------------------- */
 
 /* False with the error set when the program cancels. */
 static bool report_progress(const sn_compiled *c, int32_t done, sn_error *error) {

@@ -1,13 +1,13 @@
-/* From what a trace recorded to the instance that runs it: found, bound, or compiled as the function's
- * policy says. */
+/* From what a trace recorded to the instance that runs it: found, bound, or compiled as the
+ * function's policy says. */
 #ifndef SN_FRONTEND_COMPILED_RESOLVE_H
 #define SN_FRONTEND_COMPILED_RESOLVE_H
 
 #include "frontend/compiled/handle.h"
 #include "frontend/trace/trace.h"
 
-/* The compiled form of the trace's graph. A reference, or NULL with the error: the program cancelled
- * or refused it, or memory is out. */
+/* The compiled form of the trace's graph. A reference, or NULL with the error: the program
+ * cancelled or refused it, or memory is out. */
 GraphInstance *resolve_trace(sn_compiled *compiled, const Trace *trace, sn_error *error);
 
 #endif

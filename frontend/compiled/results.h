@@ -1,5 +1,5 @@
-/* Results of a compiled function: what each is in terms of the graph's inputs and outputs, and how they
- * reach the caller. */
+/* Results of a compiled function: what each is in terms of the graph's inputs and outputs, and how
+ * they reach the caller. */
 #ifndef SN_FRONTEND_COMPILED_RESULTS_H
 #define SN_FRONTEND_COMPILED_RESULTS_H
 
@@ -30,7 +30,8 @@ void results_number(TraceResults *results, const Executable *executable, const R
 /* Are these the results? */
 bool results_equal(const TraceResults *results, const OutputSpec *specs);
 
-/* Results as a caller gets them: there, and tensors, which a constant becomes of its own. Raises. */
+/* Results as a caller gets them: there, and tensors, which a constant becomes of its own.
+ * Raises. */
 sn_status results_check(const sn_compiled *compiled, sn_tensor **outputs);
 /* Gives results, which hold one reference each, to the caller; there is room in the scope. */
 void results_hand_over(const sn_compiled *compiled, sn_tensor **outputs, bool owned);

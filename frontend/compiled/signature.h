@@ -1,4 +1,5 @@
-/* Signatures of compiled functions, "tt?l:t", and the layouts of described structs; see sinter/compile.h. */
+/* Signatures of compiled functions, "tt?l:t", and the layouts of described structs; see
+ * sinter/compile.h. */
 #ifndef SN_FRONTEND_COMPILED_SIGNATURE_H
 #define SN_FRONTEND_COMPILED_SIGNATURE_H
 
@@ -31,8 +32,8 @@ typedef struct Signature {
     Arena layouts;    /* copies of the described structs' layouts */
 } Signature;
 
-/* Parses into a signature that is zero. `trees`: the layouts of the S, in order; copied. After a failure
- * too signature_free frees what there is. */
+/* Parses into a signature that is zero. `trees`: the layouts of the S, in order; copied. After a
+ * failure too signature_free frees what there is. */
 sn_status signature_parse(const char *text, const sn_tree *const *trees, int32_t n_trees,
                           Signature *signature, sn_error *error);
 void signature_free(Signature *signature);

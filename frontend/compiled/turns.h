@@ -14,8 +14,8 @@ typedef struct Turn {
     pid_t process;    /* … of this process: a forked child has not got it */
 } Turn;
 
-/* Waits for the turn. A flight (base/flight.h) of rank RANK_TURN: nothing of the program is called before
- * turn_end, so that no thread comes to wait for itself. */
+/* Waits for the turn. A flight (base/flight.h) of rank RANK_TURN: nothing of the program is called
+ * before turn_end, so that no thread comes to wait for itself. */
 void turn_begin(Turn *turn);
 void turn_end(Turn *turn);
 

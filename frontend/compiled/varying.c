@@ -25,7 +25,7 @@ SymbolicOptions varying_declared(const CompileOptions *options, const Trace *tra
     return declared;
 }
 
-/* ---- learning --------------------------------------------------------------------------------- */
+/* ---- learning ------------------------------------------------------------------------------- */
 
 /* Have both inputs of the same types but for sizes? */
 static bool inputs_alike(const Graph *a, const Graph *b) {

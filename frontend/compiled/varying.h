@@ -1,5 +1,5 @@
-/* Sizes that vary: the dims that the program declared, and those of arguments that were seen to. Both are
- * what a symbolic graph is made for at once, before two records show it. */
+/* Sizes that vary: the dims that the program declared, and those of arguments that were seen to.
+ * Both are what a symbolic graph is made for at once, before two records show it. */
 #ifndef SN_FRONTEND_COMPILED_VARYING_H
 #define SN_FRONTEND_COMPILED_VARYING_H
 

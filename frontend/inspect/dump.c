@@ -26,7 +26,7 @@ char *dump_finish(StrBuf *text, sn_status status, sn_error *error) {
     return result;
 }
 
-/* ---- stages ----------------------------------------------------------------------------------- */
+/* ---- stages --------------------------------------------------------------------------------- */
 
 /* Text of the stages of one compilation, as the observer sees them. */
 typedef struct StageDump {
@@ -156,7 +156,7 @@ sn_status dump_stage(const Graph *graph, bool fast, const char *stage, StrBuf *o
     return status;
 }
 
-/* ---- of compiled functions -------------------------------------------------------------------- */
+/* ---- of compiled functions ------------------------------------------------------------------ */
 
 /* A symbolic graph is made anew: its passes add expressions to a table of their own. */
 static sn_status dump_instance(const GraphInstance *instance, bool fast, const char *stage,

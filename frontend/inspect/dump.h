@@ -4,12 +4,12 @@
 
 #include "ir/graph.h"
 
-/* Adds the text of a stage, as sn_dump names them, to `out`. Passes may add expressions to the graph's
- * table. */
+/* Adds the text of a stage, as sn_dump names them, to `out`. Passes may add expressions to the
+ * graph's table. */
 sn_status dump_stage(const Graph *graph, bool fast, const char *stage, StrBuf *out,
                      sn_error *error);
-/* The text as a string of the caller's; NULL, with the text freed, where `status` is an error or memory is
- * out. */
+/* The text as a string of the caller's; NULL, with the text freed, where `status` is an error or
+ * memory is out. */
 char *dump_finish(StrBuf *text, sn_status status, sn_error *error);
 
 #endif

@@ -41,8 +41,8 @@ char *sn_graph_print(const sn_graph *graph) {
     return strbuf_take(&text);
 }
 
-/* Passes add expressions to the graph's table; a graph of the program may be used by several threads,
- * so they get a copy. */
+/* Passes add expressions to the graph's table; a graph of the program may be used by several
+ * threads, so they get a copy. */
 static sn_graph *copy_to_plan(const sn_graph *graph, sn_error *error) {
     StrBuf text = {0};
     graph_print(&graph->graph, &text);

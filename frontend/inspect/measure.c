@@ -1,4 +1,5 @@
-/* sn_kernel_seconds: how long the kernels of a function take, without all that a call does around them. */
+/* sn_kernel_seconds: how long the kernels of a function take, without all that a call does around
+ * them. */
 #include "base/parallel.h"
 #include "frontend/compiled/handle.h"
 #include "frontend/inspect/sized_graph.h"

@@ -4,8 +4,8 @@
 
 #include "frontend/compiled/handle.h"
 
-/* One HTML page about the function, by its latest trace and by the graph that ran there, to which nothing
- * else adds expressions. */
+/* One HTML page about the function, by its latest trace and by the graph that ran there, to which
+ * nothing else adds expressions. */
 sn_status report_write(sn_compiled *compiled, const TraceNote *latest, const Graph *graph,
                        StrBuf *out, sn_error *error);
 

@@ -1,4 +1,5 @@
-/* A thread's timeline as Chrome's trace events: what it did, when, and how long; see sinter/inspect.h. */
+/* A thread's timeline as Chrome's trace events: what it did, when, and how long; see
+ * sinter/inspect.h. */
 #include "base/parallel.h"
 #include "base/strbuf.h"
 #include "base/thread_exit.h"

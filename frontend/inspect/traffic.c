@@ -39,7 +39,8 @@ static bool make_alone(const Graph *graph, NodeId id, Graph *alone, sn_error *er
     return made != NODE_NONE && graph_output(alone, made, -1);
 }
 
-/* The traffic of the kernels that a composite op comes to: it may have more than one. -1: not known. */
+/* The traffic of the kernels that a composite op comes to: it may have more than one. -1: not
+ * known. */
 static int64_t composite_bytes(const Graph *graph, NodeId id) {
     PipelineOptions options = {.target = target_host(), .threads = parallel_threads()};
     Graph alone;

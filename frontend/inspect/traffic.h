@@ -4,7 +4,8 @@
 
 #include "ir/graph.h"
 
-/* Bytes that the ops of a graph without expressions move when each runs alone; 0 where memory is out. */
+/* Bytes that the ops of a graph without expressions move when each runs alone; 0 where memory is
+ * out. */
 int64_t unfused_bytes(const Graph *graph);
 
 #endif
