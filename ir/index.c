@@ -1,6 +1,8 @@
 /* Index expressions; see index.h. */
 #include "ir/index.h"
 
+#include "base/assert.h"
+
 /* Empty loops do not run: what holds for an index holds there too. */
 static Dim at_least_one(Dim size) {
     return dim_is_number(size) && size.word < 1 ? dim_of(1) : size;
@@ -57,6 +59,7 @@ bool index_equal(const IndexExpr *a, const IndexExpr *b) {
 }
 
 static void add_term(const IndexSpace *space, IndexExpr *e, int32_t symbol, Dim coef) {
+    SN_ASSERT(symbol < (int32_t)space->symbols.count && e->count <= INDEX_MOST_TERMS);
     if (e->count < 0 || dim_is(coef, 0)) return;
     if (symbol < 0) {
         e->count = INDEX_OVERFLOW;

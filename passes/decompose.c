@@ -6,10 +6,12 @@
  *   pad, gather, index_select, one_hot, updates, gemm, rand, randn, cumsum. */
 #include "passes/decompose.h"
 
+#include "base/assert.h"
 #include "base/status.h"
 #include "ir/view.h"
 
 NodeId rw_input(const Rewrite *r, int32_t i) {
+    SN_ASSERT(i >= 0 && i < r->node->n_inputs);
     NodeId input = node_inputs(r->from, r->node)[i];
     return input == NODE_NONE ? NODE_NONE : r->map[input];
 }
@@ -129,6 +131,7 @@ NodeId rw_permute(Rewrite *r, NodeId x, const int64_t *axes, int32_t rank) {
 NodeId rw_transpose(Rewrite *r, NodeId x, int32_t axis0, int32_t axis1) {
     int64_t axes[SN_MAX_RANK];
     int32_t rank = rw_type(r, x).rank;
+    SN_ASSERT(x == NODE_NONE || (axis0 < rank && axis1 < rank));
     for (int32_t i = 0; i < rank; i++) axes[i] = i;
     axes[axis0] = axis1;
     axes[axis1] = axis0;

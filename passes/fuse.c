@@ -3,6 +3,7 @@
  * of the iteration space, and drags other producer groups along. Then groups that read the same
  * memory are merged side by side. A reason is kept for each refusal. */
 #include "passes/fuse.h"
+#include "base/assert.h"
 #include "ir/update.h"
 
 #include "base/log.h"
@@ -48,6 +49,7 @@ typedef struct Fuser {
 } Fuser;
 
 static bool bit(const uint64_t *set, int32_t i) {
+    SN_ASSERT(i >= 0);
     return set[i >> 6] >> (i & 63) & 1;
 }
 static void set_bit(uint64_t *set, int32_t i) {
@@ -267,6 +269,7 @@ static int32_t new_group(Fuser *f, NodeId id) {
         f->fusion->groups.count--;
         return GROUP_NONE;
     }
+    SN_ASSERT(f->states.count == f->fusion->groups.count);
     int32_t own = (int32_t)f->fusion->groups.count - 1;
     if (!vec_push(&f->fusion->groups.data[own].members, id)) return GROUP_NONE;
     f->fusion->group_of[id] = own;
@@ -276,6 +279,7 @@ static int32_t new_group(Fuser *f, NodeId id) {
 /* `group` reads from `producer`, and so runs after what that one runs after. */
 static void depend(Fuser *f, int32_t group, int32_t producer) {
     GroupState *state = &f->states.data[group];
+    SN_ASSERT(group != producer && !bit(f->states.data[producer].before, group));
     set_bit(state->direct, producer);
     set_bit(state->before, producer);
     unite(f, state->before, f->states.data[producer].before);
@@ -432,6 +436,7 @@ static bool reads_fit(Fuser *f, int32_t into, int32_t from, const Group *joined)
 
 static Refusal can_merge(Fuser *f, int32_t into, int32_t from, Group *joined) {
     const Group *x = &f->fusion->groups.data[into], *y = &f->fusion->groups.data[from];
+    SN_ASSERT(into != from && into >= 0 && from >= 0);
     if (x->dead || y->dead || is_closed(f->graph, x) || is_closed(f->graph, y))
         return REFUSE_CLOSED;
     Refusal refusal = join_spaces(f->graph->table, x, y, joined);
@@ -451,6 +456,7 @@ static Refusal can_merge(Fuser *f, int32_t into, int32_t from, Group *joined) {
 
 static bool merge(Fuser *f, int32_t into, int32_t from, const Group *joined) {
     Group *x = &f->fusion->groups.data[into], *y = &f->fusion->groups.data[from];
+    SN_ASSERT(!x->dead && !y->dead && x->members.count && y->members.count);
     if (!vec_reserve(&x->members, y->members.count)) return false;
     /* Both lists ascend; the union must too: members are computed in that order. */
     uint32_t i = x->members.count, j = y->members.count, at = i + j;

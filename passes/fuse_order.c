@@ -1,6 +1,7 @@
 /* fuse, the last part: the order in which groups run. A group is ready when all it reads from has been
  * placed; among those that are ready, the one whose last member was recorded first comes next, so
  * that updates come as late as they may and can write in place. */
+#include "base/assert.h"
 #include "base/status.h"
 #include "passes/fuse.h"
 
@@ -30,6 +31,7 @@ static void ready_add(Ready *r, uint32_t group) {
 }
 
 static uint32_t ready_take(Ready *r) {
+    SN_ASSERT(r->count > 0);
     uint32_t taken = r->heap[0], at = 0;
     r->heap[0] = r->heap[--r->count];
     for (;;) {
@@ -71,8 +73,10 @@ sn_status fuse_order(PassContext *context, const GroupEdgeList *edges) {
     while (ready.count) {
         uint32_t next = ready_take(&ready);
         if (!vec_push(&fusion->order, next)) return error_memory(context->error);
-        for (uint32_t i = first[next]; i < first[next + 1]; i++)
+        for (uint32_t i = first[next]; i < first[next + 1]; i++) {
+            SN_ASSERT(waiting[to[i]] > 0);
             if (--waiting[to[i]] == 0) ready_add(&ready, to[i]);
+        }
     }
     if (fusion->order.count == live) return SN_OK;
     return error_set(context->error, SN_ERROR_INTERNAL, "fuse: groups form a cycle");

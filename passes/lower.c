@@ -4,6 +4,7 @@
  * each in the outermost loop that knows its indices. */
 #include "passes/lower.h"
 
+#include "base/assert.h"
 #include "base/status.h"
 #include "ir/dtype.h"
 #include "ir/update.h"
@@ -27,6 +28,7 @@ static void add_grid(Lower *l, const Dim *dims, int32_t first, int32_t last, int
     for (int32_t i = first; i < last; i++) {
         symbols[i] = LOWER_NO_AXIS;
         if (dim_is(dims[i], 1)) continue;
+        SN_ASSERT(l->n_grid < SN_MAX_RANK);
         l->grid_sizes[l->n_grid++] = dims[i];
         symbols[i] = add_symbol(l, dims[i], DEPTH_ITEM);
     }
@@ -101,6 +103,7 @@ static void make_axes(Lower *l) {
 /* ---- loops -------------------------------------------------------------------------------------- */
 
 static void open_loop(Lower *l, int32_t depth, int32_t axis, bool vector) {
+    SN_ASSERT(l->failed || (axis >= 0 && (uint32_t)axis < l->kernel->axes.count));
     int32_t outer = depth == DEPTH_K && l->b_symbol != LOWER_NO_AXIS ? DEPTH_B : DEPTH_ITEM;
     l->regions[depth] = kbuilder_region(l->builder, l->regions[outer]);
     kbuilder_at(l->builder, l->regions[depth]);
@@ -140,6 +143,7 @@ static OpCode reduction_op(OpCode op) {
 static void emit_reduction(Lower *l, NodeId id) {
     const Node *node = graph_node(l->graph, id);
     NodeId input = node_inputs(l->graph, node)[0];
+    SN_ASSERT(l->stage >= 0 && l->k_symbol != LOWER_NO_AXIS);
     IndexExpr index[SN_MAX_RANK];
     lower_own_index(l, input, index);
     KValue value = lower_value(l, input, index);
@@ -198,7 +202,7 @@ static void queue_store(Lower *l, StoreList *stores, NodeId id, OpCode op, uint3
 static IndexExpr address_in(Lower *l, NodeId node, uint32_t buffer, const IndexExpr *index) {
     Dim strides[SN_MAX_RANK];
     const Node *shape = graph_node(l->graph, node);
-    memory_strides(l->graph, l->program->buffers.data[buffer].node, node, strides);
+    memory_strides(l->graph, program_buffer(l->program, buffer)->node, node, strides);
     IndexExpr address = index_constant(dim_of(0));
     for (int32_t i = 0; i < shape->rank; i++) index_add(&l->space, &address, strides[i], &index[i]);
     return address;
@@ -453,10 +457,10 @@ static sn_status lower_kernel(Lower *l, NodeId commit) {
 static ArgRef operand_ref(const Lower *l, NodeId node, Dim *strides) {
     NodeId base = view_base(l->graph, node);
     Dim own[SN_MAX_RANK], offset;
-    memory_strides(l->graph, l->program->buffers.data[l->fusion->buffer_of[base]].node, base, own);
+    uint32_t buffer = (uint32_t)l->fusion->buffer_of[base]; /* that of no value is out of bounds */
+    memory_strides(l->graph, program_buffer(l->program, buffer)->node, base, own);
     view_strides(l->graph, node, base, own, strides, &offset);
-    return (ArgRef){(uint32_t)l->fusion->buffer_of[base],
-                    program_sizes(l->program, l->graph->table, &offset, 1)};
+    return (ArgRef){buffer, program_sizes(l->program, l->graph->table, &offset, 1)};
 }
 
 /* Bytes and operations of C[batch][m][n] = A B. */
@@ -558,7 +562,9 @@ static sn_status lower_step(PassContext *context, const PlanStep *plan, NodeTabl
         copy.a = node_count(&context->graph, shape);
         l.group = &copy;
     } else {
+        SN_ASSERT((uint32_t)plan->group < context->fusion.groups.count);
         l.group = &context->fusion.groups.data[plan->group];
+        SN_ASSERT(!l.group->dead && l.group->members.count > 0);
     }
     sn_status status = l.group->is_extern ? lower_gemm(&l, l.group->members.data[0])
                                           : lower_kernel(&l, plan->commit);

@@ -4,6 +4,7 @@
  * into its loop, which changes numbers only. */
 #include "passes/lower.h"
 
+#include "base/assert.h"
 #include "base/status.h"
 #include "ir/dtype.h"
 #include "ir/kernel_form.h"
@@ -100,6 +101,7 @@ uint32_t lower_access(Lower *l, uint32_t buffer, const IndexExpr *address, bool 
     int32_t n_others = 0;
     for (int32_t i = 0; i < address->count; i++) {
         int32_t symbol = address->terms[i].symbol;
+        SN_ASSERT(symbol >= 0 && (uint32_t)symbol < l->space.symbols.count);
         Dim coef = address->terms[i].coef;
         if (symbol < l->n_grid) {
             grid[symbol] = coef;
@@ -131,6 +133,7 @@ uint32_t lower_access(Lower *l, uint32_t buffer, const IndexExpr *address, bool 
     }
     for (int32_t i = 0; i < n_others; i++)
         if (!add_term(l, &access, others[i])) return UINT32_MAX;
+    SN_ASSERT(l->kernel->accesses.count == l->accesses.count);
     if (!vec_push(&l->kernel->accesses, access) || !vec_push(&l->accesses, wanted)) {
         lower_fail(l, "out of memory");
         return UINT32_MAX;
@@ -139,10 +142,10 @@ uint32_t lower_access(Lower *l, uint32_t buffer, const IndexExpr *address, bool 
 }
 
 int32_t lower_access_depth(const Lower *l, uint32_t access) {
-    const KAccess *a = &l->kernel->accesses.data[access];
+    const KAccess *a = kernel_access(l->kernel, access);
     int32_t depth = DEPTH_ITEM;
     for (uint32_t i = 0; i < a->n_terms; i++) {
-        const KTerm *term = &l->kernel->terms.data[a->first_term + i];
+        const KTerm *term = kernel_term(l->kernel, a, i);
         int32_t own = term->axis == KVALUE_NONE ? lower_depth(l, term->value)
                       : term->axis == (uint32_t)l->k_axis && l->k_symbol != LOWER_NO_AXIS ? DEPTH_K
                                                                                           : DEPTH_B;
@@ -153,6 +156,7 @@ int32_t lower_access_depth(const Lower *l, uint32_t access) {
 
 uint32_t lower_row_buffer(Lower *l, NodeId node) {
     if (l->failed) return UINT32_MAX;
+    SN_ASSERT(l->k_symbol != LOWER_NO_AXIS);
     LowerArg arg = {.buffer = UINT32_MAX, .read = true, .written = true, .local = node};
     KArg karg = {.dtype = graph_node(l->graph, node)->dtype,
                  .role = KARG_LOCAL,
@@ -251,7 +255,7 @@ static Dim access_bytes(const Lower *l, const LowerAccess *access) {
     const LowerArg *arg = &l->args.data[access->arg];
     if (arg->buffer == UINT32_MAX) return dim_of(0); /* a row buffer stays in the cache */
     DimTable *table = l->graph->table;
-    const Buffer *buffer = &l->program->buffers.data[arg->buffer];
+    const Buffer *buffer = program_buffer(l->program, arg->buffer);
     Dim count = dim_of(1), all = node_count(l->graph, buffer->node);
     for (int32_t d = 0; d < l->n_grid; d++)
         if (!dim_is(arg->grid[d], 0)) count = dim_mul(table, count, l->grid_sizes[d]);
@@ -300,6 +304,7 @@ static void count_operations(const Lower *l, Dim points, Dim *costs) {
     for (uint32_t i = 0; i < k->insts.count; i++) {
         const KInst *inst = &k->insts.data[i];
         uint8_t form = kop_row(inst->op)->form;
+        SN_ASSERT(depth >= 0 && depth < LOOPS_DEEP);
         if (form == KFORM_LOOP) {
             KCoef size = k->axes.data[inst->imm].size;
             Dim count = size.param >= 0 ? l->params.data[size.param].size : dim_of(size.value);

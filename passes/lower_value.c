@@ -2,6 +2,7 @@
  * nodes, loading what lies in memory, and remembering what was computed. */
 #include "passes/lower.h"
 
+#include "base/assert.h"
 #include "ir/dtype.h"
 
 /* ---- emission --------------------------------------------------------------------------------- */
@@ -277,7 +278,7 @@ static void keep_memo(Lower *l, NodeId node, const IndexExpr *index, int32_t ran
 static KValue load(Lower *l, NodeId node, const IndexExpr *index) {
     int32_t buffer = l->fusion->buffer_of[node];
     if (buffer == NO_BUFFER) return lower_fail(l, "a value has no buffer");
-    NodeId owner = l->program->buffers.data[buffer].node;
+    NodeId owner = program_buffer(l->program, (uint32_t)buffer)->node;
     const Node *shape = graph_node(l->graph, node);
     Dim strides[SN_MAX_RANK];
     memory_strides(l->graph, owner, node, strides);

@@ -44,6 +44,7 @@ static sn_status memory_error(Planner *p) {
 }
 
 static NodeId owner_of(const Planner *p, NodeId node) {
+    SN_ASSERT(node < p->graph->nodes.count);
     while (p->owner[node] != node) node = p->owner[node];
     return node;
 }
@@ -152,6 +153,7 @@ static IndexExpr written_position(Planner *p, const Group *group, NodeId id) {
 /* May `id` be written over the memory of `old`? Every other reader of it must have run before, or
  * read in the same kernel exactly the element that is then written. */
 static bool may_overwrite(Planner *p, NodeId id, NodeId old) {
+    SN_ASSERT(p->fusion->group_of[id] != GROUP_NONE);
     const Group *group = &p->fusion->groups.data[p->fusion->group_of[id]];
     int32_t position = p->position[p->fusion->group_of[id]];
     if (p->overwritten[old]) return false;
@@ -168,6 +170,7 @@ static bool may_overwrite(Planner *p, NodeId id, NodeId old) {
 }
 
 static void take_over(Planner *p, NodeId id, NodeId old) {
+    SN_ASSERT(p->owner[id] == id && !p->overwritten[old]);
     p->owner[id] = old;
     p->overwritten[old] = true;
 }
@@ -303,6 +306,7 @@ static void share_memory(Planner *p) {
 /* ---- buffers ------------------------------------------------------------------------------------ */
 
 static bool add_buffer(Planner *p, NodeId node, BufferKind kind, int32_t number) {
+    SN_ASSERT(p->fusion->buffer_of[node] == NO_BUFFER && owner_of(p, node) == node);
     Dim count = node_count(p->graph, node);
     Buffer buffer = {.kind = (uint8_t)kind,
                      .dtype = graph_node(p->graph, node)->dtype,
