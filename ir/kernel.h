@@ -183,7 +183,7 @@ static inline const KTerm *kernel_term(const Kernel *k, const KAccess *access, u
 void kernel_init(Kernel *kernel);
 void kernel_free(Kernel *kernel);
 
-/* ---- building (ir/kernel_build.c) -------------------------------------------------------------
+/* ---- building (ir/kernel_build.c, kernel_join.c) -----------------------------------------------
  * A builder appends to regions (straight code at one loop level) and joins them at the end, so that
  * a value can be added to an outer level after inner code was begun. Within a region and its
  * enclosing ones equal instructions are found, not repeated, and constants are folded with the

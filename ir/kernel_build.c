@@ -1,60 +1,15 @@
-/* The kernel builder. Instructions are appended to regions and joined by kbuilder_finish, which
- * drops what no store needs. Emitting is already optimising: fold → find an equal value in scope →
- * append.
- *
- * Constants, parameters and grid indices stand in region 0, the prologue, whose code comes first:
- * so there is one of each, visible everywhere. Region 1 is an item level for builders that make
- * none.
- *
- * A scope is a stretch of a region inside or outside a loop. Values are visible in the scope where
- * they stand and in those inside it. */
+/* The kernel builder: regions, value numbering, emitting. Emitting is already optimising: fold → find an
+ * equal value in scope → append. */
 #include "base/assert.h"
 #include "base/status.h"
-#include "ir/kernel.h"
+#include "ir/kernel_builder.h"
 #include "ir/kernel_form.h"
-
-enum { PROLOGUE = 0, FIRST_REGION = 1 };
-#define NONE UINT32_MAX
-
-typedef struct BuildInst {
-    KInst inst;      /* operands are builder values */
-    uint32_t region; /* where it stands */
-    uint32_t scope;  /* scope in which its value lives */
-    uint32_t item;   /* its entry in KBuilder.items */
-} BuildInst;
-
-/* An instruction or a placed region; the items of a region form a list. */
-typedef struct Item {
-    uint32_t index; /* of the instruction or region */
-    uint32_t next;  /* next item of the same region, NONE at the end */
-    bool is_region; /* which of the two it is */
-} Item;
-
-typedef struct Region {
-    uint32_t parent; /* region around it; the prologue for item levels */
-    uint32_t scope;  /* scope at its current end */
-    uint32_t first;  /* first item, NONE when empty */
-    uint32_t last;   /* last item */
-    uint32_t placed; /* its item in the parent, NONE until placed */
-} Region;
-
-struct KBuilder {
-    VEC(BuildInst) insts; /* by KValue */
-    VEC(Item) items;      /* of all regions, in order of arrival */
-    VEC(Region) regions;  /* by region number */
-    VEC(uint32_t) scopes; /* parent of each scope; scope 0 is the prologue's */
-    Map numbering;        /* hash of an instruction → KValue */
-    uint32_t current;     /* region of emits */
-    const Kernel *kernel; /* where loads of IN arguments are recognised, or NULL */
-    sn_status status;     /* SN_OK until something failed */
-    sn_error error;       /* what failed first */
-};
 
 static void fail_memory(KBuilder *b) {
     if (b->status == SN_OK) b->status = error_memory(&b->error);
 }
 
-static void fail_use(KBuilder *b, const char *what, uint32_t op) {
+void kbuilder_fail(KBuilder *b, const char *what, uint32_t op) {
     if (b->status != SN_OK) return;
     b->status = error_set(&b->error, SN_ERROR_INTERNAL, "kernel builder: %s: %s",
                           op < OP_COUNT ? op_info[op].name : "region", what);
@@ -73,13 +28,14 @@ static uint32_t new_scope(KBuilder *b, uint32_t parent) {
 
 uint32_t kbuilder_region(KBuilder *b, uint32_t parent) {
     if (b->status != SN_OK) return FIRST_REGION;
-    if (parent == NONE) parent = PROLOGUE;
+    if (parent == BUILDER_NONE) parent = PROLOGUE;
     if (parent >= b->regions.count) {
-        fail_use(b, "unknown parent", OP_COUNT);
+        kbuilder_fail(b, "unknown parent", OP_COUNT);
         return FIRST_REGION;
     }
     uint32_t scope = new_scope(b, b->regions.data[parent].scope);
-    if (!vec_push(&b->regions, ((Region){parent, scope, NONE, NONE, NONE}))) {
+    if (!vec_push(&b->regions,
+                  ((Region){parent, scope, BUILDER_NONE, BUILDER_NONE, BUILDER_NONE}))) {
         fail_memory(b);
         return FIRST_REGION;
     }
@@ -90,8 +46,9 @@ KBuilder *kbuilder_new(void) {
     KBuilder *b = mem_calloc(1, sizeof *b);
     if (!b) return NULL;
     new_scope(b, 0);
-    if (!vec_push(&b->regions, ((Region){PROLOGUE, 0, NONE, NONE, NONE}))) fail_memory(b);
-    b->current = kbuilder_region(b, NONE);
+    if (!vec_push(&b->regions, ((Region){PROLOGUE, 0, BUILDER_NONE, BUILDER_NONE, BUILDER_NONE})))
+        fail_memory(b);
+    b->current = kbuilder_region(b, BUILDER_NONE);
     if (b->status != SN_OK) {
         kbuilder_free(b);
         return NULL;
@@ -117,24 +74,24 @@ void kbuilder_at(KBuilder *b, uint32_t region) {
     if (region != PROLOGUE && region < b->regions.count)
         b->current = region;
     else
-        fail_use(b, "unknown", OP_COUNT);
+        kbuilder_fail(b, "unknown", OP_COUNT);
 }
 
 uint32_t kbuilder_current(const KBuilder *b) {
     return b->current;
 }
 
-/* Index of the new item at the end of `region`, NONE when out of memory. */
+/* Index of the new item at the end of `region`, BUILDER_NONE when out of memory. */
 static uint32_t append_item(KBuilder *b, uint32_t region, uint32_t index, bool is_region) {
-    if (!vec_push(&b->items, ((Item){index, NONE, is_region}))) {
+    if (!vec_push(&b->items, ((Item){index, BUILDER_NONE, is_region}))) {
         fail_memory(b);
-        return NONE;
+        return BUILDER_NONE;
     }
     SN_ASSERT(region < b->regions.count);
     uint32_t item = b->items.count - 1;
     Region *r = &b->regions.data[region];
-    SN_ASSERT((r->first == NONE) == (r->last == NONE));
-    if (r->last == NONE)
+    SN_ASSERT((r->first == BUILDER_NONE) == (r->last == BUILDER_NONE));
+    if (r->last == BUILDER_NONE)
         r->first = item;
     else
         b->items.data[r->last].next = item;
@@ -145,8 +102,8 @@ static uint32_t append_item(KBuilder *b, uint32_t region, uint32_t index, bool i
 void kb_place(KBuilder *b, uint32_t outer, uint32_t inner) {
     if (b->status != SN_OK) return;
     if (inner >= b->regions.count || outer >= b->regions.count || inner <= FIRST_REGION ||
-        b->regions.data[inner].parent != outer || b->regions.data[inner].placed != NONE) {
-        fail_use(b, "placed twice, or not in its parent", OP_COUNT);
+        b->regions.data[inner].parent != outer || b->regions.data[inner].placed != BUILDER_NONE) {
+        kbuilder_fail(b, "placed twice, or not in its parent", OP_COUNT);
         return;
     }
     b->regions.data[inner].placed = append_item(b, outer, inner, true);
@@ -160,7 +117,7 @@ static bool visible(const KBuilder *b, uint32_t v) {
     SN_ASSERT(v < b->insts.count);
     const BuildInst *found = &b->insts.data[v];
     uint32_t region = b->current;
-    uint32_t placed = NONE;
+    uint32_t placed = BUILDER_NONE;
     while (region != found->region) {
         if (region == PROLOGUE) return false;
         SN_ASSERT(b->regions.data[region].parent < region); /* so that the walk ends */
@@ -247,7 +204,7 @@ static void step_scope(KBuilder *b, uint32_t region, uint32_t op) {
 KValue kb_inst(KBuilder *b, KInst inst) {
     if (b->status != SN_OK) return KVALUE_NONE;
     if (kop_row(inst.op)->form == KFORM_NONE) {
-        fail_use(b, "no op of kernel IR", inst.op);
+        kbuilder_fail(b, "no op of kernel IR", inst.op);
         return KVALUE_NONE;
     }
     bool numbered = is_numbered(b, &inst);
@@ -261,7 +218,7 @@ KValue kb_inst(KBuilder *b, KInst inst) {
     step_scope(b, region, inst.op);
     uint32_t item = append_item(b, region, value, false);
     uint32_t scope = b->regions.data[region].scope;
-    if (item == NONE || !vec_push(&b->insts, ((BuildInst){inst, region, scope, item})) ||
+    if (item == BUILDER_NONE || !vec_push(&b->insts, ((BuildInst){inst, region, scope, item})) ||
         (numbered && !map_insert(&b->numbering, hash, value))) {
         fail_memory(b);
         return KVALUE_NONE;
@@ -364,7 +321,7 @@ static bool operands_fit(KBuilder *b, const KInst *inst) {
     uint32_t first = kop_first_typed(inst->op);
     for (uint32_t i = 0; i < row->n_inputs; i++) {
         if (inst->in[i] >= b->insts.count) {
-            fail_use(b, "no such operand", inst->op);
+            kbuilder_fail(b, "no such operand", inst->op);
             return false;
         }
         sn_dtype dtype = kb_dtype(b, inst->in[i]);
@@ -394,8 +351,8 @@ static KValue emit_op(KBuilder *b, OpCode op, uint32_t flags, uint32_t count, KV
                       KValue z) {
     KInst inst = plain_inst(op, SN_BOOL);
     inst.flags = flags;
-    if (kop_row(op)->form != KFORM_PRIM) fail_use(b, "no scalar primitive", op);
-    if (kop_row(op)->n_inputs != count) fail_use(b, "wrong number of operands", op);
+    if (kop_row(op)->form != KFORM_PRIM) kbuilder_fail(b, "no scalar primitive", op);
+    if (kop_row(op)->n_inputs != count) kbuilder_fail(b, "wrong number of operands", op);
     inst.in[0] = x;
     inst.in[1] = y;
     inst.in[2] = z;
@@ -429,183 +386,8 @@ KValue kb_cast(KBuilder *b, sn_dtype dtype, KValue x) {
 KValue kb_bitcast(KBuilder *b, sn_dtype dtype, KValue x) {
     sn_dtype from = kb_dtype(b, x);
     if (from == dtype && x < b->insts.count) return x;
-    if (sn_dtype_size(from) != sn_dtype_size(dtype)) fail_use(b, "sizes differ", OP_BITCAST);
+    if (sn_dtype_size(from) != sn_dtype_size(dtype)) kbuilder_fail(b, "sizes differ", OP_BITCAST);
     KInst inst = plain_inst(OP_BITCAST, dtype);
     inst.in[0] = x;
     return emit_prim(b, inst);
-}
-
-/* ---- joining --------------------------------------------------------------------------------- */
-
-typedef struct Join {
-    KBuilder *builder;   /* what is joined */
-    Kernel *kernel;      /* where it goes */
-    VEC(uint32_t) order; /* instructions in program order */
-    VEC(KTerm) terms;    /* terms of the accesses that stay */
-    uint8_t *live;       /* by builder value: it is kept */
-    uint32_t *numbers;   /* by builder value: its place in the kernel, NONE when dropped */
-    uint32_t *accesses;  /* by access: its new number, NONE when unused */
-} Join;
-
-static bool flatten(Join *j, uint32_t region) {
-    const KBuilder *b = j->builder;
-    for (uint32_t i = b->regions.data[region].first; i != NONE; i = b->items.data[i].next) {
-        const Item *item = &b->items.data[i];
-        if (item->is_region ? !flatten(j, item->index) : !vec_push(&j->order, item->index))
-            return false;
-    }
-    return true;
-}
-
-static void mark(Join *j, KValue value) {
-    if (value < j->builder->insts.count) j->live[value] = 1;
-}
-
-static sn_status mark_access(Join *j, const KInst *inst) {
-    if (inst->imm >= j->kernel->accesses.count)
-        return error_set(&j->builder->error, SN_ERROR_INTERNAL, "kernel builder: no such access");
-    const KAccess *access = kernel_access(j->kernel, inst->imm);
-    j->accesses[inst->imm] = 0;
-    for (uint32_t t = 0; t < access->n_terms; t++)
-        mark(j, kernel_term(j->kernel, access, t)->value);
-    return SN_OK;
-}
-
-/* Operands stand before their uses, so one walk backwards finds all that is live. */
-static sn_status mark_live(Join *j) {
-    for (uint32_t i = j->order.count; i-- > 0;) {
-        const KInst *inst = &j->builder->insts.data[j->order.data[i]].inst;
-        uint8_t form = kop_row(inst->op)->form;
-        if (form == KFORM_STORE || form == KFORM_CHECK) j->live[j->order.data[i]] = 1;
-        if (!j->live[j->order.data[i]]) continue;
-        for (uint32_t k = 0; k < 3; k++) mark(j, inst->in[k]);
-        if (kop_is_access(inst->op) && mark_access(j, inst) != SN_OK) return SN_ERROR_INTERNAL;
-    }
-    return SN_OK;
-}
-
-/* Keeps the loops that hold something live. `numbers` serves as the stack of open loops. */
-static sn_status mark_loops(Join *j) {
-    uint32_t depth = 0;
-    uint32_t kept = 0; /* the outermost `kept` open loops are known to be live */
-    for (uint32_t i = 0; i < j->order.count; i++) {
-        uint32_t value = j->order.data[i];
-        uint16_t op = j->builder->insts.data[value].inst.op;
-        if (kop_is(op, KFORM_LOOP)) {
-            j->numbers[depth++] = value;
-        } else if (kop_is(op, KFORM_END)) {
-            if (!depth) break;
-            depth--;
-            j->live[value] = j->live[j->numbers[depth]];
-            if (kept > depth) kept = depth;
-        } else if (j->live[value]) {
-            while (kept < depth) j->live[j->numbers[kept++]] = 1;
-        }
-        if (i + 1 == j->order.count && depth == 0) return SN_OK;
-    }
-    if (!j->order.count) return SN_OK;
-    return error_set(&j->builder->error, SN_ERROR_INTERNAL, "kernel builder: loops do not match");
-}
-
-static sn_status renumber(Join *j, KValue *value) {
-    if (*value == KVALUE_NONE) return SN_OK;
-    uint32_t number = *value < j->builder->insts.count ? j->numbers[*value] : NONE;
-    if (number == NONE)
-        return error_set(&j->builder->error, SN_ERROR_INTERNAL,
-                         "kernel builder: a value is used before or outside its region");
-    *value = number;
-    return SN_OK;
-}
-
-/* Appends the terms of one access, renumbered, to j->terms. */
-static sn_status join_terms(Join *j, KAccess *access) {
-    uint32_t first = j->terms.count;
-    if (!vec_reserve(&j->terms, access->n_terms)) return error_memory(&j->builder->error);
-    for (uint32_t t = 0; t < access->n_terms; t++) {
-        KTerm term = *kernel_term(j->kernel, access, t);
-        if (renumber(j, &term.value) != SN_OK) return SN_ERROR_INTERNAL;
-        j->terms.data[j->terms.count++] = term;
-    }
-    access->first_term = first;
-    return SN_OK;
-}
-
-/* Drops accesses that nothing uses and renumbers the values in the terms of the others. */
-static sn_status join_accesses(Join *j) {
-    Kernel *k = j->kernel;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < k->accesses.count; i++) {
-        if (j->accesses[i] == NONE) continue;
-        KAccess access = k->accesses.data[i];
-        sn_status status = join_terms(j, &access);
-        if (status != SN_OK) return status;
-        j->accesses[i] = n;
-        k->accesses.data[n++] = access;
-    }
-    k->accesses.count = n;
-    vec_free(&k->terms);
-    k->terms.data = j->terms.data;
-    k->terms.count = j->terms.count;
-    k->terms.capacity = j->terms.capacity;
-    j->terms.data = NULL;
-    return SN_OK;
-}
-
-static sn_status join_insts(Join *j) {
-    Kernel *k = j->kernel;
-    uint32_t n = 0;
-    memset(j->numbers, 0xff, j->builder->insts.count * sizeof *j->numbers);
-    if (!vec_reserve(&k->insts, j->order.count)) return error_memory(&j->builder->error);
-    for (uint32_t i = 0; i < j->order.count; i++) {
-        uint32_t value = j->order.data[i];
-        if (!j->live[value]) continue;
-        KInst inst = j->builder->insts.data[value].inst;
-        for (uint32_t t = 0; t < 3; t++)
-            if (renumber(j, &inst.in[t]) != SN_OK) return SN_ERROR_INTERNAL;
-        SN_ASSERT(n < k->insts.capacity);
-        j->numbers[value] = n;
-        k->insts.data[n++] = inst;
-    }
-    sn_status status = join_accesses(j);
-    if (status != SN_OK) return status;
-    k->insts.count = n;
-    for (uint32_t i = 0; i < n; i++) {
-        KInst *inst = &k->insts.data[i];
-        if (!kop_is_access(inst->op)) continue;
-        inst->imm = j->accesses[inst->imm];
-        SN_ASSERT(inst->imm < k->accesses.count); /* what a live instruction uses was kept */
-    }
-    return SN_OK;
-}
-
-static sn_status join(Join *j) {
-    KBuilder *b = j->builder;
-    uint32_t n_accesses = j->kernel->accesses.count;
-    j->live = mem_calloc(b->insts.count + 1, sizeof *j->live);
-    j->numbers = mem_alloc((b->insts.count + 1) * sizeof *j->numbers);
-    j->accesses = mem_alloc((n_accesses + 1) * sizeof *j->accesses);
-    if (!j->live || !j->numbers || !j->accesses) return error_memory(&b->error);
-    memset(j->accesses, 0xff, n_accesses * sizeof *j->accesses);
-    for (uint32_t r = 0; r < b->regions.count; r++)
-        if ((r == PROLOGUE || b->regions.data[r].parent == PROLOGUE) && !flatten(j, r))
-            return error_memory(&b->error);
-    sn_status status = mark_live(j);
-    if (status == SN_OK) status = mark_loops(j);
-    if (status == SN_OK) status = join_insts(j);
-    return status;
-}
-
-sn_status kbuilder_finish(KBuilder *b, Kernel *kernel, sn_error *error) {
-    if (b->status == SN_OK && kernel->insts.count)
-        fail_use(b, "the kernel has instructions already", OP_COUNT);
-    if (b->status == SN_OK) {
-        Join j = {.builder = b, .kernel = kernel};
-        b->status = join(&j);
-        vec_free(&j.order);
-        vec_free(&j.terms);
-        mem_free(j.live);
-        mem_free(j.numbers);
-        mem_free(j.accesses);
-    }
-    return b->status == SN_OK ? SN_OK : error_set(error, b->status, "%s", b->error.text);
 }

@@ -36,10 +36,10 @@ typedef struct Accumulator {
 typedef struct LoopShape {
     const KLoop *loop;   /* the loop */
     uint32_t n_carry;    /* values carried from step to step */
-    uint32_t weight;     /* instructions inside, dear ones counted several times */
+    uint32_t weight;     /* instructions inside, costly ones counted several times */
     int32_t lanes;       /* vector loop: lanes of a vector */
     int32_t slots;       /* vector loop: accumulators of a reduction */
-    int32_t copies;      /* vector loop: vectors per step of the unmasked loop */
+    int32_t copies;      /* vector loop: vectors per step of the unmasked loop (interleaving) */
     int32_t tail_copies; /* the same of the masked loop */
     int32_t in_step;     /* of these, how many pass through the body together */
     uint8_t chunk;       /* log2 of the smallest chunk of its reductions */
@@ -51,12 +51,12 @@ typedef struct LoopShape {
 typedef struct Shape {
     LoopShape *loops;          /* by loop */
     Accumulator *accumulators; /* by reduction */
-    uint32_t *rare;    /* by instruction: first of the rare WHEREs that it is one of, or that
-                                  alone use it (rare.c); KVALUE_NONE: none */
-    int32_t copies;    /* most copies of any loop */
-    bool floats;       /* computes with floats, so the rounding mode matters */
-    uint32_t deferred; /* the loop that runs inside its predecessor, in the next item, or
-                                  KLOOP_NONE */
+    uint32_t *rare;            /* by instruction: the run of rare WHEREs that it is one of, or that
+                                * alone needs it (rare.c); KVALUE_NONE: none */
+    int32_t copies;            /* most copies of any loop */
+    bool floats;               /* computes with floats, so the floating point mode matters */
+    uint32_t deferred;         /* the loop that runs inside its predecessor, in the next item, or
+                                * KLOOP_NONE */
 } Shape;
 
 /* A value of the kernel in LLVM IR. */
@@ -173,8 +173,8 @@ void emit_fail(Emit *e, const char *message);
 /* ---- rare.c ---- */
 /* Finds what rare WHEREs alone need: fills Shape.rare. */
 void rare_find(Emit *e);
-/* Emits the rare WHEREs that begin at `at`, if it is one; returns the last instruction that is done
- * with thereby. */
+/* Emits the rare WHEREs that begin at `at`, if it is one; returns the last instruction
+ * of its run. */
 uint32_t emit_rare(Emit *e, uint32_t at);
 
 /* ---- items.c ---- */

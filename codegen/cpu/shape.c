@@ -4,7 +4,7 @@
 #include "codegen/cpu/emit.h"
 
 enum {
-    WEIGHT_DEAR = 16,      /* division of integers, float remainder, scattered accesses */
+    WEIGHT_COSTLY = 16,    /* division of integers, float remainder, scattered accesses */
     WEIGHT_UNROLL = 40,    /* instructions that the copies of a loop body may have together */
     WEIGHT_IN_STEP = 100,  /* the same where copies pass through the body two by two */
     WEIGHT_COLUMNS = 40,   /* the same for the copies of a loop over columns */
@@ -15,8 +15,8 @@ enum {
 
 /* Ops that take much longer than an addition. */
 static const uint8_t op_weights[OP_COUNT] = {
-    [OP_FMOD] = WEIGHT_DEAR,
-    [OP_INT_DIV] = WEIGHT_DEAR,
+    [OP_FMOD] = WEIGHT_COSTLY,
+    [OP_INT_DIV] = WEIGHT_COSTLY,
 };
 
 /* ---- widths and copies ----------------------------------------------------------------------- */
@@ -28,7 +28,7 @@ static uint32_t weight_of(const Emit *e, uint32_t at, const KLoop *vector) {
     if (op_weights[inst->op]) return op_weights[inst->op];
     bool scattered =
         kop_is_access(inst->op) && pattern_of(e, inst->imm, vector) > PATTERN_CONTIGUOUS;
-    return scattered ? WEIGHT_DEAR : 1;
+    return scattered ? WEIGHT_COSTLY : 1;
 }
 
 /* The dtype that an instruction brings into its loop's vectors: of what varies between lanes, and of

@@ -242,7 +242,7 @@ static void place_side(Emit *e, KValue value, LLVMValueRef scalar) {
 
 /* Before the loop, a float constant is one node for instruction selection, which spends as much on
  * one in the body as on the arithmetic around it, in each copy. Zero has patterns of its own. */
-static bool is_dear(const Emit *e, KValue value, LLVMValueRef scalar) {
+static bool is_costly(const Emit *e, KValue value, LLVMValueRef scalar) {
     bool is_float = dtype_is_float((sn_dtype)kernel_inst(e->kernel, value)->dtype);
     return is_float && LLVMIsConstant(scalar) && !LLVMIsNull(scalar);
 }
@@ -253,7 +253,7 @@ LLVMValueRef value_vector(Emit *e, KValue value, int32_t copy) {
     if (slot->vector && slot->epoch == e->epoch) return slot->vector;
     place_side(e, value, slot->scalar);
     LLVMValueRef vector = emit_splat(e, e->side, slot->scalar, e->lanes);
-    if (is_dear(e, value, slot->scalar)) vector = emit_opaque(e->side, vector);
+    if (is_costly(e, value, slot->scalar)) vector = emit_opaque(e->side, vector);
     KSpread spread = e->spread[value];
     if (value >= e->vector->loop->begin && spread.kind == SPREAD_AFFINE) {
         LLVMValueRef steps = const_lane_numbers(e, e->i64, e->lanes, spread.step);
