@@ -10,13 +10,9 @@ typedef enum LayoutMatch {
     LAYOUT_OTHER   /* the handle's have gaps that a call can take */
 } LayoutMatch;
 
-/* The products whose operands may reach an extern call. */
-static bool calls_out(OpCode op, const sn_tensor *x) {
-    return (op == OP_MATMUL || op == OP_LINEAR || op == OP_ATTENTION) && x->dtype == SN_F32;
-}
-
+/* Is the operand one that may reach an extern call, in other memory than its node has? */
 static bool was_written(const Trace *trace, const sn_tensor *x) {
-    return x->kind == TENSOR_PROXY &&
+    return x->kind == TENSOR_PROXY && x->dtype == SN_F32 &&
            trace->roots.data[trace->views.data[x->record].root].version > 0;
 }
 
@@ -63,7 +59,7 @@ bool trace_flush_layouts(Trace *trace, const OpCall *call) {
     int64_t axes[SN_MAX_RANK];
     for (int32_t i = 0; i < call->n_inputs; i++) {
         const sn_tensor *x = call->inputs[i];
-        if (!calls_out(call->op, x) || !was_written(trace, x)) continue;
+        if (!was_written(trace, x)) continue;
         sn_error error;
         error_init(&error);
         NodeId node = trace_derive(trace, x->record, call->site, &error);
@@ -89,8 +85,8 @@ static NodeId copy_in_order(Graph *graph, NodeId node, const int64_t *axes, int3
     return node;
 }
 
-NodeId trace_laid_out(Trace *trace, OpCode op, const sn_tensor *x, NodeId node, Site site) {
-    if (!calls_out(op, x) || !was_written(trace, x)) return node;
+NodeId trace_laid_out(Trace *trace, const sn_tensor *x, NodeId node, Site site) {
+    if (!was_written(trace, x)) return node;
     int64_t axes[SN_MAX_RANK];
     sn_error error;
     error_init(&error);

@@ -20,11 +20,19 @@ static sn_tensor *root_proxy(Trace *trace, NodeId node, Site site) {
 
 /* ---- ops ------------------------------------------------------------------------------------------------ */
 
+/* Is an operand a tensor with memory? Only then may others share it. */
+static bool has_real(const OpCall *call) {
+    for (int32_t i = 0; i < call->n_inputs; i++)
+        if (call->inputs[i]->kind == TENSOR_REAL) return true;
+    return false;
+}
+
 static NodeId operand_node(Trace *trace, const OpCall *call, sn_tensor *x) {
     bool own = x->kind == TENSOR_WEAK && !weak_promotes(call->op);
     NodeId node = own ? trace_scalar(trace, x, weak_dtype(call), call->site)
                       : trace_node(trace, x, call->site);
-    return node == NODE_NONE ? node : trace_laid_out(trace, call->op, x, node, call->site);
+    if (node == NODE_NONE || !trace_layouts_matter(call->op)) return node;
+    return trace_laid_out(trace, x, node, call->site);
 }
 
 static bool operand_nodes(Trace *trace, const OpCall *call, NodeId *nodes) {
@@ -75,9 +83,10 @@ static NodeId emit_draw(Trace *trace, const OpCall *call, NodeId *nodes, sn_erro
 }
 
 static NodeId emit_operands(Trace *trace, const OpCall *call, NodeId *nodes) {
-    if (!trace_flush_writes(trace, call->inputs, call->n_inputs, call->site) ||
-        !trace_flush_layouts(trace, call) || !operand_nodes(trace, call, nodes))
+    if (has_real(call) && !trace_flush_writes(trace, call->inputs, call->n_inputs, call->site))
         return NODE_NONE;
+    if (trace_layouts_matter(call->op) && !trace_flush_layouts(trace, call)) return NODE_NONE;
+    if (!operand_nodes(trace, call, nodes)) return NODE_NONE;
     sn_error error;
     error_init(&error);
     NodeId node = call->generator ? emit_draw(trace, call, nodes, &error)
@@ -107,8 +116,8 @@ NodeId trace_emit(Trace *trace, const OpCall *call) {
 
 /* The result of an op that was recorded. */
 static sn_tensor *finish(Trace *trace, const OpCall *call, sn_tensor *result) {
-    return result && trace_flush_borrowed(trace, call->inputs, call->n_inputs, call->site) ? result
-                                                                                           : NULL;
+    if (!result || !has_real(call)) return result;
+    return trace_flush_borrowed(trace, call->inputs, call->n_inputs, call->site) ? result : NULL;
 }
 
 static sn_tensor *record_op(Trace *trace, const OpCall *call) {
