@@ -342,8 +342,7 @@ sn_status op_infer(DimTable *table, OpCode op, const TensorType *inputs, int32_t
     call.params = op_params(op, &n_params);
     if (op_is(op, CLASS_KERNEL))
         return infer_refuse(&call, SN_ERROR_ARGUMENT, "belongs to kernels, not to graphs");
-    /* only these two keep what the caller says: the others need not have it set */
-    if (op != OP_INPUT && op != OP_CONST) *result = (TensorType){.dtype = SN_BOOL};
+    if (!op_is_given_type(op)) *result = (TensorType){.dtype = SN_BOOL};
     INFER_TRY(check_inputs(&call));
     INFER_TRY(check_attrs(&call));
     INFER_TRY(infer_dtype(&call));

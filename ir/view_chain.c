@@ -18,7 +18,7 @@ void row_major_strides(DimTable *table, const Dim *dims, int32_t rank, Dim *stri
 
 void base_strides(const Graph *graph, NodeId base, Dim *strides) {
     const Node *node = graph_node(graph, base);
-    if (node->op == OP_INPUT) {
+    if (node_is_input(node)) {
         int32_t count;
         const Dim *own = node_attr_dims(graph, base, ATTR_STRIDES, &count);
         if (count) {
@@ -31,7 +31,7 @@ void base_strides(const Graph *graph, NodeId base, Dim *strides) {
 
 void memory_strides(const Graph *graph, NodeId owner, NodeId node, Dim *strides) {
     const Node *first = graph_node(graph, owner), *shape = graph_node(graph, node);
-    if (first->op == OP_INPUT && first->rank == shape->rank)
+    if (node_is_input(first) && first->rank == shape->rank)
         base_strides(graph, owner, strides);
     else
         row_major_strides(graph->table, node_dims(graph, shape), shape->rank, strides);

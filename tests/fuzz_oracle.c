@@ -95,8 +95,7 @@ static bool infer_step(const OracleStep *oracle, const FuzzStep *step, AttrList 
                        TensorType *result) {
     TensorType types[FUZZ_MOST_OPERANDS];
     for (int32_t i = 0; i < oracle->n_operands; i++) types[i] = type_of(&oracle->operands[i]);
-    attrs->count = step->n_words;
-    memcpy(attrs->words, step->words, sizeof(int64_t) * (size_t)step->n_words);
+    attr_copy(attrs, fuzz_view(step));
     return op_infer(NULL, step->op, types, oracle->n_operands, attrs, result, NULL) == SN_OK;
 }
 

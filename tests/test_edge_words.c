@@ -295,10 +295,12 @@ static void pairs_of_numbers_agree(void **state) {
         sn_compiled *c = sn_compile(run, "t*l:t", NULL);
         the_call.row = &pairs[p];
         read_attrs(pairs[p].attrs, &the_call.attrs);
+        AttrView view = attr_view(pairs[p].op, &the_call.attrs);
+        int32_t first = p ? attr_word(view, ATTR_PADS) + 1 : attr_word(view, ATTR_START);
         for (int32_t i = 0; i < N_EDGES * N_EDGES; i++) {
             Outcome out;
-            the_call.attrs.words[1] = edges[i / N_EDGES];
-            the_call.attrs.words[2] = edges[i % N_EDGES];
+            the_call.attrs.words[first] = edges[i / N_EDGES];
+            the_call.attrs.words[first + 1] = edges[i % N_EDGES];
             check_call(SN_FN(c, run), i, &out);
             free(out.data);
         }

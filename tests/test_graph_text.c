@@ -333,7 +333,7 @@ static NodeId random_node(Graph *g, OpCode op) {
     NodeId inputs[16];
     AttrList attrs = {.count = 0};
     for (int32_t i = 0; i < n_params; i++) {
-        if (params[i].kind != 't' && params[i].kind != 'r') {
+        if (params[i].attr) {
             random_attr(&attrs, params[i].kind);
             continue;
         }
