@@ -2,17 +2,18 @@
  * memory of tensors, mapped code and resident memory stay flat. `test_leaks 10000` makes more rounds
  * than the default. */
 #include "api_case.h"
+#include "sanitizers.h"
 
 #include "base/mem.h"
 
 #include <pthread.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { RESIDENT_COUNTS = 0, DEFAULT_ROUNDS = 300 }; /* sanitizers keep freed memory */
-#else
-enum { RESIDENT_COUNTS = 1, DEFAULT_ROUNDS = 10000 };
-#endif
+/* Sanitizers keep freed memory. */
+enum {
+    RESIDENT_COUNTS = !ADDRESS_SANITIZER && !THREAD_SANITIZER,
+    DEFAULT_ROUNDS = RESIDENT_COUNTS ? 10000 : 300
+};
 
 static int64_t rounds = DEFAULT_ROUNDS;
 

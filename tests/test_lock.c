@@ -1,4 +1,6 @@
 /* Locks: their order, which debug builds check, and what a forked child finds of them. */
+#include "sanitizers.h"
+
 #include "base/lock.h"
 
 #include <setjmp.h>
@@ -12,17 +14,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-#if defined(__SANITIZE_THREAD__)
-#define THREAD_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define THREAD_SANITIZER 1
-#endif
-#endif
-#ifndef THREAD_SANITIZER
-#define THREAD_SANITIZER 0
-#endif
 
 enum { LOCKS = THREAD_SANITIZER ? 40 : 100 }; /* its deadlock detector takes 64 at a time */
 

@@ -1,4 +1,6 @@
 /* The tensor allocator: alignment, classes, reuse, bounds, threads, statistics. */
+#include "sanitizers.h"
+
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "runtime/memory.h"
@@ -16,16 +18,7 @@
 
 #include <cmocka.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define CACHING 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define CACHING 0
-#endif
-#endif
-#ifndef CACHING
-#define CACHING 1 /* the address sanitizer's build gives every block back at once */
-#endif
+#define CACHING !ADDRESS_SANITIZER /* its build gives every block back at once */
 
 static const size_t MIB = 1024 * 1024;
 
