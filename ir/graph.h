@@ -7,21 +7,13 @@
 #include "base/map.h"
 #include "base/strbuf.h"
 #include "base/vec.h"
-#include "ir/attr.h"
 #include "ir/order.h"
+#include "ir/type.h"
 
 #include <sinter/error.h>
 
 typedef uint32_t NodeId;
 #define NODE_NONE UINT32_MAX /* an absent optional input */
-
-/* dtype and shape of a value, and how strongly it counts in dtype promotion. */
-typedef struct TensorType {
-    uint8_t dtype;         /* sn_dtype */
-    uint8_t rank;          /* 0 … SN_MAX_RANK */
-    uint8_t strength;      /* DtypeStrength */
-    Dim dims[SN_MAX_RANK]; /* sizes; [rank …] unused */
-} TensorType;
 
 typedef struct Node {
     uint16_t op;       /* OpCode */
@@ -205,25 +197,6 @@ static inline const int64_t *node_attr_list(const Graph *g, NodeId id, AttrName 
 static inline const Dim *node_attr_dims(const Graph *g, NodeId id, AttrName name, int32_t *count) {
     return attr_dims(node_attrs(g, graph_node(g, id)), name, count);
 }
-
-/* ---- inference (ir/infer.c, ir/shape.c) ----------------------------------------------------- */
-
-/* Result type of an op, attributes normalised in place; on an error neither means anything. An absent
- * input has rank 255. The error's text begins with the op's name:
- * "matmul: inner sizes differ: x is f32[32,768], w is f32[512,3072]". */
-sn_status op_infer(DimTable *table, OpCode op, const TensorType *inputs, int32_t n_inputs,
-                   AttrList *attrs, TensorType *result, sn_error *error);
-enum { RANK_ABSENT = 255 };
-/* Elements of dims; -1 when the product (or its size in bytes for 8-byte elements) overflows. */
-int64_t sizes_count(const int64_t *sizes, int32_t rank);
-Dim dims_count(DimTable *table, const Dim *dims, int32_t rank);
-/* Of types without expressions: the elements, and the sizes. */
-int64_t type_count(const TensorType *type);
-static inline const int64_t *type_sizes(const TensorType *type) {
-    return dims_as_numbers(type->dims, type->rank);
-}
-/* "f32[2,3]" */
-void type_print(StrBuf *out, const TensorType *type);
 
 /* ---- text form (ir/graph_print.c, ir/graph_parse.c), equality, verifier ---------------------- */
 

@@ -7,7 +7,7 @@
 
 #include "base/vec.h"
 #include "ir/kernel.h"
-#include "ir/view.h"
+#include "ir/view_graph.h"
 
 enum { INDEX_MOST_TERMS = 16, INDEX_OVERFLOW = -1, INDEX_NO_SYMBOL = -1 };
 

@@ -4,7 +4,7 @@
 #define SN_IR_INFER_H
 
 #include "base/status.h"
-#include "ir/graph.h"
+#include "ir/type.h"
 
 /* One call of op_infer. */
 typedef struct Infer {

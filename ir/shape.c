@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "ir/dtype.h"
+#include "ir/order.h"
 #include "ir/update.h"
 
 /* ---- sources -------------------------------------------------------------------------------- */

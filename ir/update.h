@@ -23,9 +23,4 @@ typedef struct UpdateRow {
 const UpdateRow *update_row(OpCode op);
 /* The same, or NULL where the op is no update. */
 const UpdateRow *update_row_if(OpCode op);
-/* The operand in whose shape the node is computed: its own for ops that are no updates. */
-NodeId update_space(const Graph *graph, NodeId id);
-/* Of an update without an index: coordinates that are written, from those in the value. */
-void update_map(const Graph *graph, NodeId id, ViewMap *map);
-
 #endif

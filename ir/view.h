@@ -4,7 +4,7 @@
 #ifndef SN_IR_VIEW_H
 #define SN_IR_VIEW_H
 
-#include "ir/graph.h"
+#include "ir/type.h"
 
 /* Where an axis of the input stands for the element of the result with given coordinates. */
 typedef struct ViewAxis {
@@ -23,9 +23,6 @@ typedef struct ViewMap {
  * the attributes of a view op (see ir/update.h) serve too. */
 void view_map(DimTable *table, OpCode view, AttrView attrs, const TensorType *input,
               const TensorType *result, ViewMap *map);
-/* The same for a view node. */
-void view_map_of(const Graph *graph, NodeId view, ViewMap *map);
-
 /* Do axes change places? Then all of them stay: axis i of the result is order[i] of the input. */
 bool view_reorders(const ViewMap *map, int64_t *order);
 
@@ -40,25 +37,5 @@ bool view_layout(AttrView attrs, const TensorType *input, const int64_t *input_s
                  const TensorType *result, int64_t *strides, int64_t *offset);
 
 void dense_strides(const int64_t *dims, int32_t rank, int64_t *strides);
-
-/* The content of `base` after `value` was written through its view; emits nodes. The inverse of a view,
- * so to say. NODE_NONE with the error set. */
-NodeId view_write(Graph *graph, AttrView attrs, NodeId base, NodeId value, Site site,
-                  sn_error *error);
-
-/* ---- chains of views (ir/view_chain.c) ------------------------------------------------------------------ */
-
-/* The node under a chain of views. */
-NodeId view_base(const Graph *graph, NodeId node);
-/* Strides of a node that is a chain of views of `base`, whose own strides are given. False when
- * no strides describe it. */
-bool view_strides(const Graph *graph, NodeId node, NodeId base, const Dim *base_strides,
-                  Dim *strides, Dim *offset);
-/* Strides of a source of memory: an input's own, else dense. */
-void base_strides(const Graph *graph, NodeId base, Dim *strides);
-void row_major_strides(DimTable *table, const Dim *dims, int32_t rank, Dim *strides);
-/* Strides of a value in memory that belonged to `owner` first: those of an input of the same rank,
- * which it then overwrote element by element, else dense. */
-void memory_strides(const Graph *graph, NodeId owner, NodeId node, Dim *strides);
 
 #endif

@@ -1,6 +1,7 @@
 /* Chains of views as strides of the memory at their end; see view.h. */
+#include "ir/view_graph.h"
+
 #include "ir/index.h"
-#include "ir/view.h"
 
 NodeId view_base(const Graph *graph, NodeId node) {
     while (op_is((OpCode)graph_node(graph, node)->op, CLASS_VIEW))

@@ -1,5 +1,6 @@
 /* Views and updates in graphs: where nodes are read and written, and writes through views. */
-#include "ir/update.h"
+#include "ir/view_graph.h"
+
 #include "ir/view_row.h"
 
 void view_map_of(const Graph *graph, NodeId view, ViewMap *map) {

@@ -8,7 +8,7 @@
 
 #include "base/assert.h"
 #include "base/status.h"
-#include "ir/view.h"
+#include "ir/view_graph.h"
 
 NodeId rw_input(const Rewrite *r, int32_t i) {
     SN_ASSERT(i >= 0 && i < r->node->n_inputs);

@@ -3,7 +3,7 @@
 #include "passes/decompose.h"
 
 #include "base/status.h"
-#include "ir/view.h"
+#include "ir/view_graph.h"
 
 static NodeId finish_dims(Rewrite *r, NodeId x) {
     TensorType type = node_type(r->from, r->id);

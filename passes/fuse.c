@@ -4,7 +4,7 @@
  * memory are merged side by side. A reason is kept for each refusal. */
 #include "passes/fuse.h"
 #include "base/assert.h"
-#include "ir/update.h"
+#include "ir/view_graph.h"
 
 #include "base/log.h"
 #include "base/status.h"

@@ -4,7 +4,7 @@
 #define SN_PASSES_FUSE_H
 
 #include "ir/index.h"
-#include "ir/view.h"
+#include "ir/view_graph.h"
 #include "passes/pass.h"
 
 /* Symbols of a group's flat axes, in this order in its space. */

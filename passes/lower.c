@@ -7,7 +7,7 @@
 #include "base/assert.h"
 #include "base/status.h"
 #include "ir/dtype.h"
-#include "ir/update.h"
+#include "ir/view_graph.h"
 
 KValue lower_fail(Lower *l, const char *why) {
     if (!l->failed) error_set(l->context->error, SN_ERROR_INTERNAL, "lower: %s", why);

@@ -5,7 +5,7 @@
 #include "base/assert.h"
 #include "base/status.h"
 #include "ir/dtype.h"
-#include "ir/update.h"
+#include "ir/view_graph.h"
 #include "passes/fuse.h"
 
 enum { POSITION_END = INT32_MAX };

@@ -1,7 +1,7 @@
 /* What a node reads, seen from a group's iteration space; see fuse.h. */
 #include "ir/dtype.h"
 #include "ir/infer.h"
-#include "ir/update.h"
+#include "ir/view_graph.h"
 #include "passes/fuse.h"
 
 Level group_level(DimTable *table, const Group *group, Dim count) {
