@@ -3,18 +3,18 @@
 #ifndef SN_BASE_THREAD_H
 #define SN_BASE_THREAD_H
 
-#include "base/lock.h"
-#include "base/log.h"
+#include "base/thread/lock.h"
+#include "base/thread/log.h"
 
 #include <stdint.h>
 
 typedef struct BaseThread {
     int64_t failed_allocations; /* by this thread (base/mem.c) */
-    bool in_region;             /* it runs a share of a parallel region (base/parallel.c) */
-    LogKept log;                /* lines that wait (base/log.c) */
+    bool in_region;             /* it runs a share of a parallel region (base/thread/parallel.c) */
+    LogKept log;                /* lines that wait (base/thread/log.c) */
     struct Observer *observers; /* who watches its runs (runtime/observe.h) */
 #ifndef NDEBUG
-    HeldLocks held; /* in debug builds: what it holds (base/lock.c) */
+    HeldLocks held; /* in debug builds: what it holds (base/thread/lock.c) */
 #endif
 } BaseThread;
 

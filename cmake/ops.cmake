@@ -3,7 +3,7 @@ set(generated ${PROJECT_BINARY_DIR}/generated)
 set(SINTER_OPS_HEADER ${generated}/include/sinter/ops.h)
 set(SINTER_OPS_SOURCE ${generated}/ops_gen.c)
 
-add_executable(sinter_gen_ops tools/gen_ops.c ir/op.c ${SINTER_SIGNATURES})
+add_executable(sinter_gen_ops tools/gen_ops.c ir/op/op.c ${SINTER_SIGNATURES})
 target_link_libraries(sinter_gen_ops PRIVATE sinter_flags sinter_generator)
 add_custom_command(
     OUTPUT ${SINTER_OPS_HEADER} ${SINTER_OPS_SOURCE}
@@ -11,7 +11,7 @@ add_custom_command(
     COMMAND sinter_gen_ops header ${SINTER_OPS_HEADER}
     COMMAND sinter_gen_ops source ${SINTER_OPS_SOURCE}
     DEPENDS sinter_gen_ops
-    COMMENT "Generating sinter/ops.h and ops_gen.c from ir/op.def"
+    COMMENT "Generating sinter/ops.h and ops_gen.c from ir/op/op.def"
     VERBATIM)
 add_custom_target(sinter_ops DEPENDS ${SINTER_OPS_HEADER} ${SINTER_OPS_SOURCE})
 

@@ -1,5 +1,5 @@
 # The pack: kernels of the common eager ops, made at build time by our own code generator and linked
-# in as read-only data, so that eager starts at once and needs no LLVM. runtime/pack.c refers to it
+# in as read-only data, so that eager starts at once and needs no LLVM. runtime/kernels/pack.c refers to it
 # weakly: the generator itself is linked without one.
 option(SINTER_PACK "Generate the pack of eager kernels (most of a minute of a build)" ON)
 set(SINTER_PACK_FROM "" CACHE PATH

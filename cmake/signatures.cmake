@@ -16,6 +16,6 @@ add_custom_command(
     COMMAND sinter_gen_signatures names ${SINTER_ATTR_NAMES}
     COMMAND sinter_gen_signatures tables ${SINTER_SIGNATURES}
     DEPENDS sinter_gen_signatures
-    COMMENT "Generating ir/attr_names.h and op_signatures.c from ir/op.def"
+    COMMENT "Generating ir/attr_names.h and op_signatures.c from ir/op/op.def"
     VERBATIM)
 target_sources(sinter_ir PRIVATE ${SINTER_ATTR_NAMES} ${SINTER_SIGNATURES})

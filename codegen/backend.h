@@ -1,11 +1,11 @@
 /* The table of functions that a code generator module fills. codegen/cpu (LLVM) and codegen/cuda
- * (CUDA C through NVRTC) are shared objects, loaded by runtime/backend.c at the first cache miss;
+ * (CUDA C through NVRTC) are shared objects, loaded by runtime/kernels/backend.c at the first cache miss;
  * each exports `const Backend *sinter_backend(void)`. */
 #ifndef SN_CODEGEN_BACKEND_H
 #define SN_CODEGEN_BACKEND_H
 
 #include "base/strbuf.h"
-#include "ir/kernel.h"
+#include "ir/kernel/kernel.h"
 #include "ir/target.h"
 
 enum { BACKEND_ABI = 2 };

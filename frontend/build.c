@@ -1,7 +1,7 @@
 /* Graph → passes → executable; see build.h. */
 #include "frontend/build.h"
 
-#include "base/parallel.h"
+#include "base/thread/parallel.h"
 #include "passes/pass.h"
 
 sn_status graph_build(const Graph *graph, const BuildOptions *options, Executable **out,

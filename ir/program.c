@@ -2,7 +2,7 @@
 #include "ir/program.h"
 
 #include "base/assert.h"
-#include "ir/dtype.h"
+#include "ir/op/dtype.h"
 
 void program_init(Program *program) {
     *program = (Program){0};

@@ -9,8 +9,8 @@
 #define SN_IR_PROGRAM_H
 
 #include "base/assert.h"
-#include "ir/graph.h"
-#include "ir/kernel.h"
+#include "ir/graph/graph.h"
+#include "ir/kernel/kernel.h"
 
 /* A place in the numbers of a program. */
 typedef uint32_t Place;

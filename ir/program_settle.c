@@ -3,7 +3,7 @@
  * such that a product or a sum of them is no number any more: those are refused. */
 #include "base/assert.h"
 #include "base/status.h"
-#include "ir/dtype.h"
+#include "ir/op/dtype.h"
 #include "ir/program.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* The pipeline: the array of passes, read from top to bottom, and its driver. */
-#include "base/log.h"
 #include "base/settings.h"
 #include "base/status.h"
+#include "base/thread/log.h"
 #include "passes/pass.h"
 
 const Pass pass_pipeline[] = {

@@ -3,8 +3,8 @@
 #include "runtime/executable.h"
 
 #include "base/assert.h"
-#include "base/parallel.h"
 #include "base/status.h"
+#include "base/thread/parallel.h"
 #include "runtime/gemm.h"
 #include "runtime/memory.h"
 #include "runtime/observe.h"

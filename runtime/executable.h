@@ -4,7 +4,7 @@
 #define SN_RUNTIME_EXECUTABLE_H
 
 #include "ir/program.h"
-#include "runtime/kernel_cache.h"
+#include "runtime/kernels/kernel_cache.h"
 
 typedef struct Executable Executable;
 

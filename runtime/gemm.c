@@ -3,14 +3,14 @@
 #include "runtime/gemm.h"
 
 #include "base/assert.h"
-#include "base/lock.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "base/parallel.h"
 #include "base/status.h"
+#include "base/thread/lock.h"
+#include "base/thread/parallel.h"
 #include "base/vec.h"
-#include "ir/dtype.h"
-#include "runtime/plugin.h"
+#include "ir/op/dtype.h"
+#include "runtime/kernels/plugin.h"
 
 #include <stdatomic.h>
 

@@ -3,9 +3,9 @@
 #include "runtime/memory.h"
 
 #include "base/assert.h"
-#include "base/lock.h"
 #include "base/mem.h"
-#include "base/thread_exit.h"
+#include "base/thread/lock.h"
+#include "base/thread/thread_exit.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #include "runtime/storage.h"
 
 #include "base/assert.h"
-#include "base/lock.h"
+#include "base/thread/lock.h"
 #include "runtime/memory.h"
 
 static Storage *storage_make(const Device *device, void *data, size_t bytes) {

@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Fields of an entry's header; the layout is at the top of runtime/disk_cache.c. */
+/* Fields of an entry's header; the layout is at the top of runtime/kernels/disk_cache.c. */
 enum {
     AT_MAGIC = 0,
     AT_CHECKSUM = 8,

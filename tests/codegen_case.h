@@ -7,10 +7,10 @@
 #include "base/mem.h"
 #include "base/strbuf.h"
 #include "codegen/backend.h"
-#include "ir/dtype.h"
-#include "ir/kernel.h"
-#include "runtime/backend.h"
-#include "runtime/code.h"
+#include "ir/kernel/kernel.h"
+#include "ir/op/dtype.h"
+#include "runtime/kernels/backend.h"
+#include "runtime/kernels/code.h"
 
 #include <math.h>
 #include <setjmp.h>

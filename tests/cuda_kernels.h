@@ -3,8 +3,8 @@
 #ifndef SN_TESTS_CUDA_KERNELS_H
 #define SN_TESTS_CUDA_KERNELS_H
 
-#include "ir/kernel.h"
-#include "ir/kernel_form.h"
+#include "ir/kernel/form.h"
+#include "ir/kernel/kernel.h"
 
 #include <stdio.h>
 

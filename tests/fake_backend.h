@@ -6,8 +6,8 @@
 #include "base/mem.h"
 #include "base/settings.h"
 #include "base/status.h"
-#include "runtime/backend.h"
-#include "runtime/kernel_cache.h"
+#include "runtime/kernels/backend.h"
+#include "runtime/kernels/kernel_cache.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
 #include "tests/fuzz_adapt.h"
 
 #include "frontend/tensor/tensor.h"
-#include "ir/dtype.h"
+#include "ir/op/dtype.h"
 #include "tests/fuzz_session.h"
 
 #include <string.h>

@@ -3,7 +3,7 @@
 #include "tests/fuzz_make.h"
 
 #include "frontend/tensor/tensor.h"
-#include "ir/dtype.h"
+#include "ir/op/dtype.h"
 
 #include <stdlib.h>
 #include <string.h>

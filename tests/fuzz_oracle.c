@@ -2,7 +2,7 @@
 #include "tests/fuzz_oracle.h"
 
 #include "frontend/tensor/tensor.h"
-#include "ir/dtype.h"
+#include "ir/op/dtype.h"
 #include "tests/fuzz_text.h"
 #include "tests/oracle_call.h"
 

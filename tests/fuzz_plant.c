@@ -4,7 +4,7 @@
 #include "base/status.h"
 #include "frontend/compiled/entries.h"
 #include "frontend/compiled/handle.h"
-#include "runtime/backend.h"
+#include "runtime/kernels/backend.h"
 
 #include <stdatomic.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #include "tests/fuzz_program.h"
 
 #include "frontend/op/dispatch.h"
-#include "ir/dtype.h"
+#include "ir/op/dtype.h"
 
 #include <math.h>
 #include <stdlib.h>

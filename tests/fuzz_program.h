@@ -7,7 +7,7 @@
 #ifndef SN_TESTS_FUZZ_PROGRAM_H
 #define SN_TESTS_FUZZ_PROGRAM_H
 
-#include "ir/graph.h"
+#include "ir/graph/graph.h"
 
 #include <sinter/sinter.h>
 

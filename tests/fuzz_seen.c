@@ -3,7 +3,7 @@
 
 #include "base/map.h"
 #include "frontend/tensor/tensor.h"
-#include "ir/dtype.h"
+#include "ir/op/dtype.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #include "tests/fuzz_vary.h"
 
 #include "frontend/tensor/tensor.h"
-#include "ir/dtype.h"
+#include "ir/op/dtype.h"
 
 #include <math.h>
 #include <stdlib.h>

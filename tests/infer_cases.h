@@ -4,8 +4,8 @@
 #ifndef SN_TESTS_INFER_CASES_H
 #define SN_TESTS_INFER_CASES_H
 
-#include "ir/dtype.h"
-#include "ir/graph.h"
+#include "ir/graph/graph.h"
+#include "ir/op/dtype.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 #include "frontend/tensor/tensor.h"
-#include "ir/dtype.h"
+#include "ir/op/dtype.h"
 
 #include <sinter/io.h>
 #include <sinter/ops.h>

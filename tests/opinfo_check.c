@@ -1,7 +1,7 @@
 /* Comparison of results; see opinfo_check.h. */
 #include "opinfo_check.h"
 
-#include "ir/dtype.h"
+#include "ir/op/dtype.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* The oracle: values, comparing, and the walk over a graph. See oracle.h. */
 #include "tests/oracle.h"
 
-#include "ir/dtype.h"
+#include "ir/op/dtype.h"
 #include "tests/oracle_call.h"
 
 #include <math.h>

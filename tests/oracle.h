@@ -4,7 +4,7 @@
 #ifndef SN_TESTS_ORACLE_H
 #define SN_TESTS_ORACLE_H
 
-#include "ir/graph.h"
+#include "ir/graph/graph.h"
 
 /* A value. Floats are in `real`, with `bound` the error that is allowed before the final rounding
  * to the dtype: 0 = the result is that rounding, INFINITY = anything goes. Bool and integers are in

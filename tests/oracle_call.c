@@ -1,7 +1,7 @@
 /* Numbers, attributes and indices of the oracle; see oracle_call.h. */
 #include "tests/oracle_call.h"
 
-#include "ir/dtype.h"
+#include "ir/op/dtype.h"
 
 #include <float.h>
 #include <math.h>

@@ -2,7 +2,7 @@
  * result, where it comes from. */
 #include "tests/oracle_move.h"
 
-#include "ir/dtype.h"
+#include "ir/op/dtype.h"
 
 #include <math.h>
 #include <stdlib.h>

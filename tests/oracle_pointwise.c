@@ -3,7 +3,7 @@
  * units of the last place. */
 #include "tests/oracle_pointwise.h"
 
-#include "ir/dtype.h"
+#include "ir/op/dtype.h"
 
 #include <math.h>
 #include <string.h>

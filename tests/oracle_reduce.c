@@ -2,7 +2,7 @@
  * double, with bounds of the form n · epsilon · sum of |terms|. */
 #include "tests/oracle_reduce.h"
 
-#include "ir/dtype.h"
+#include "ir/op/dtype.h"
 
 #include <math.h>
 #include <stdlib.h>

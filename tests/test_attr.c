@@ -1,6 +1,6 @@
 /* Attributes of ops: accessors and the walk find the same words for every op, whatever its lists are
  * long; what an op does not have cannot be read; lists that are built too long stay so. */
-#include "ir/attr.h"
+#include "ir/op/attr.h"
 
 #include <math.h>
 #include <setjmp.h>

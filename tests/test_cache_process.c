@@ -5,7 +5,7 @@
 #include "cache_damage.h"
 #include "cache_worker.h"
 
-#include "runtime/disk_cache.h"
+#include "runtime/kernels/disk_cache.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

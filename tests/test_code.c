@@ -1,6 +1,6 @@
 /* Executable memory: code runs, is never writable where it runs, survives fork, and a denial is an
  * error. */
-#include "runtime/code.h"
+#include "runtime/kernels/code.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
  * patterns, loops and grids. Reductions are in test_codegen_reduce.c. */
 #include "tests/codegen_case.h"
 
-#include "ir/kernel_form.h"
+#include "ir/kernel/form.h"
 
 #include <pthread.h>
 

@@ -2,10 +2,10 @@
  * and that the text, run by a small emulator of blocks and threads (where there is a C compiler),
  * computes the bits of kernel_interpret. */
 #include "base/mem.h"
-#include "ir/dtype.h"
-#include "ir/kernel.h"
-#include "ir/kernel_form.h"
-#include "runtime/backend.h"
+#include "ir/kernel/form.h"
+#include "ir/kernel/kernel.h"
+#include "ir/op/dtype.h"
+#include "runtime/kernels/backend.h"
 #include "tests/cuda_emulator.h"
 #include "tests/cuda_kernels.h"
 

@@ -2,7 +2,7 @@
  * dtype. SN_RANDOM_KERNELS=N tries N of them, SN_RANDOM_SEED another sequence. */
 #include "tests/codegen_case.h"
 
-#include "ir/kernel_form.h"
+#include "ir/kernel/form.h"
 
 enum { VALUES_MOST = 64, KERNELS = 60 };
 

@@ -1,6 +1,6 @@
-/* Expressions of sizes (ir/dim.h): equal polynomials are one Dim, values and bounds are those of plain
+/* Expressions of sizes (ir/op/dim.h): equal polynomials are one Dim, values and bounds are those of plain
  * arithmetic, and a decision that the hints took is met by just the bindings that decide alike. */
-#include "ir/dim.h"
+#include "ir/op/dim.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

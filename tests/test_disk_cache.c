@@ -1,6 +1,6 @@
 /* The disk cache: whatever happens to its files, an entry is right or a miss. */
 #include "base/map.h"
-#include "runtime/disk_cache.h"
+#include "runtime/kernels/disk_cache.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* Data types: names, promotion against PyTorch's table and rules, and conversions of single values:
  * every half value, rounding once to nearest even, saturation, wrapping, NaN, ±0 and subnormals. */
-#include "ir/dtype.h"
+#include "ir/op/dtype.h"
 
 #include <math.h>
 #include <setjmp.h>

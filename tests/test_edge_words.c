@@ -1,5 +1,5 @@
 /* Every integer that a program can give an op (kinds l and L of the op table), at the edges: of
- * int64_t, of the words of expressions (ir/dim.h), of 32 bits, of the axis. Eager and compiled, each
+ * int64_t, of the words of expressions (ir/op/dim.h), of 32 bits, of the axis. Eager and compiled, each
  * call twice, agree in bits or in the error; nothing outside of a tensor is touched; and a word that
  * looks like an expression fares as its neighbour that does not. */
 #include "api_case.h"

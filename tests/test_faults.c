@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "base/settings.h"
 #include "frontend/io/dlpack.h"
-#include "runtime/kernel_cache.h"
+#include "runtime/kernels/kernel_cache.h"
 
 #include <ftw.h>
 #include <pthread.h>

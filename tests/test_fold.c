@@ -1,8 +1,8 @@
 /* The fold stage: each rewrite that is made, and beside it the nearest one that would not be exact
  * and must not be made. */
-#include "ir/dtype.h"
-#include "ir/graph.h"
-#include "ir/kernel.h"
+#include "ir/graph/graph.h"
+#include "ir/kernel/kernel.h"
+#include "ir/op/dtype.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -4,11 +4,11 @@
 #include "api_case.h"
 #include "sanitizers.h"
 
-#include "base/log.h"
 #include "base/settings.h"
-#include "runtime/code.h"
+#include "base/thread/log.h"
 #include "runtime/gemm.h"
-#include "runtime/kernel_cache.h"
+#include "runtime/kernels/code.h"
+#include "runtime/kernels/kernel_cache.h"
 #include "runtime/memory.h"
 
 #include <dirent.h>

@@ -1,7 +1,7 @@
 /* sn_format: the text of tensors of every dtype, rank and layout, and snprintf's contract. */
 #include "base/mem.h"
 #include "frontend/tensor/tensor.h"
-#include "ir/dtype.h"
+#include "ir/op/dtype.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

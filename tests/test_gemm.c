@@ -1,8 +1,8 @@
 /* Matrix products: odd shapes, layouts, batches, bias and relu against a naive double loop, the same
  * bits at every run, and from several threads. */
 #include "base/mem.h"
-#include "base/parallel.h"
-#include "ir/dtype.h"
+#include "base/thread/parallel.h"
+#include "ir/op/dtype.h"
 #include "runtime/gemm.h"
 
 #include <float.h>

@@ -1,8 +1,8 @@
 /* The graph container: emitting, value numbering, attributes, equality, the verifier, and what is
  * left after an allocation fails. */
 #include "base/status.h"
-#include "ir/dtype.h"
-#include "ir/graph.h"
+#include "ir/graph/graph.h"
+#include "ir/op/dtype.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* The text forms of graphs: I4, parse(print(g)) == g for every op, literals bit for bit, errors
  * with line and column, and text that was written to do harm. */
-#include "ir/dtype.h"
-#include "ir/graph.h"
-#include "ir/literal.h"
+#include "ir/graph/graph.h"
+#include "ir/op/dtype.h"
+#include "ir/op/literal.h"
 
 #include <locale.h>
 #include <setjmp.h>

@@ -1,8 +1,8 @@
 /* The kernel container: text form, parser errors, verifier, builder, and survival of failed
  * allocations. */
 #include "base/mem.h"
-#include "ir/dtype.h"
-#include "ir/kernel.h"
+#include "ir/kernel/kernel.h"
+#include "ir/op/dtype.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

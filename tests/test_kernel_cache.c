@@ -1,8 +1,8 @@
 /* The kernel cache: order of the tiers, one compile per key for threads and processes, failures that
  * leave nothing behind, the pack, and executable memory. */
-#include "runtime/code.h"
-#include "runtime/disk_cache.h"
-#include "runtime/pack.h"
+#include "runtime/kernels/code.h"
+#include "runtime/kernels/disk_cache.h"
+#include "runtime/kernels/pack.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* The reference executor: the call's parameter words, grids, blocks, local buffers, predicates,
  * checks, and the order of every reduction and scan against level-by-level models. */
 #include "base/mem.h"
-#include "ir/dtype.h"
-#include "ir/kernel.h"
+#include "ir/kernel/kernel.h"
+#include "ir/op/dtype.h"
 
 #include <math.h>
 #include <setjmp.h>

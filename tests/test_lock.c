@@ -1,7 +1,7 @@
 /* Locks: their order, which debug builds check, and what a forked child finds of them. */
 #include "sanitizers.h"
 
-#include "base/lock.h"
+#include "base/thread/lock.h"
 
 #include <setjmp.h>
 #include <signal.h>

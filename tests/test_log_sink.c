@@ -6,8 +6,8 @@
 #include "sanitizers.h"
 
 #include "base/settings.h"
-#include "runtime/disk_cache.h"
-#include "runtime/kernel_cache.h"
+#include "runtime/kernels/disk_cache.h"
+#include "runtime/kernels/kernel_cache.h"
 
 #include <dirent.h>
 #include <stdatomic.h>

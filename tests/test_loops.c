@@ -1,7 +1,7 @@
-/* What ir/loops.h and ir/spread.h say of kernels, from their text: the tree of loops, the order of each
+/* What ir/kernel/loops.h and ir/kernel/spread.h say of kernels, from their text: the tree of loops, the order of each
  * reduction, and how values and addresses differ between the trips of a vector loop. */
-#include "ir/loops.h"
-#include "ir/spread.h"
+#include "ir/kernel/loops.h"
+#include "ir/kernel/spread.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
 #include "sanitizers.h"
 
 #include "base/mem.h"
-#include "base/parallel.h"
+#include "base/thread/parallel.h"
 #include "runtime/memory.h"
 
 #include <pthread.h>

@@ -1,5 +1,5 @@
 /* The op table: signatures rebuild from what was made of them, names are found, numbers stay. */
-#include "ir/op.h"
+#include "ir/op/op.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -24,7 +24,7 @@ static void assert_faults(const OpRow *rows, int32_t count, const char *wanted) 
 
 static void assert_fault(OpRow row, const char *wanted) {
     char line[256];
-    snprintf(line, sizeof line, "ir/op.def:7: %s: %s\n", row.name, wanted);
+    snprintf(line, sizeof line, "ir/op/op.def:7: %s: %s\n", row.name, wanted);
     assert_faults(&row, 1, line);
 }
 
@@ -78,7 +78,7 @@ static void names_are_unique_and_free(void **state) {
     (void)state;
     OpRow rows[2] = {{ROW}, {ROW}};
     rows[1].line = 9;
-    assert_faults(rows, 2, "ir/op.def:9: glue: line 7 has an op of this name\n");
+    assert_faults(rows, 2, "ir/op/op.def:9: glue: line 7 has an op of this name\n");
     assert_signature("x:t x:l", "parameter \"x:l\" has the name of another");
     assert_signature("x:t default:l", "parameter \"default\" has a name that is taken");
     assert_signature("x:t line:l", "parameter \"line\" has a name that is taken");
@@ -112,7 +112,7 @@ static void operands_suit_class_and_flags(void **state) {
 static void attributes_say_what_they_take(void **state) {
     (void)state;
     assert_signature("x:t as:y", "parameter \"as\" is of kind y, but not named dtype");
-    assert_signature("x:t mood:e", "parameter \"mood\" has no ENUMERATION in ir/op_rules.def");
+    assert_signature("x:t mood:e", "parameter \"mood\" has no ENUMERATION in ir/op/op_rules.def");
 }
 
 static void every_op_says_what_it_computes(void **state) {

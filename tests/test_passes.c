@@ -2,9 +2,9 @@
  * the passes have to make of it. `test_passes --facts FILE` prints all that could be expected. */
 #include "pass_file.h"
 
-#include "ir/fold.h"
-#include "passes/decompose.h"
-#include "passes/fuse.h"
+#include "ir/graph/fold.h"
+#include "passes/fuse/fuse.h"
+#include "passes/rewrite/decompose.h"
 
 #include <dirent.h>
 #include <setjmp.h>

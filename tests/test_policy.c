@@ -1,6 +1,6 @@
-/* The table of decisions (frontend/compiled/policy.h): every state has its one answer, written down here in
+/* The table of decisions (frontend/graphs/policy.h): every state has its one answer, written down here in
  * another form than in the code: as rules, of which the first that fits decides. */
-#include "frontend/compiled/policy.h"
+#include "frontend/graphs/policy.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,8 +2,8 @@
  * run by a small loop over scalar_eval, then compared with libm in a wider format (f32 with double,
  * f64 with long double) or, for exact ops, with plain C. */
 #include "base/mem.h"
-#include "ir/dtype.h"
-#include "ir/kernel.h"
+#include "ir/kernel/kernel.h"
+#include "ir/op/dtype.h"
 
 #include <float.h>
 #include <math.h>

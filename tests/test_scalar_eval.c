@@ -1,7 +1,7 @@
 /* The scalar evaluator: every primitive on ordinary and extreme values of its dtypes. */
-#include "ir/dtype.h"
-#include "ir/kernel.h"
-#include "ir/kernel_form.h"
+#include "ir/kernel/form.h"
+#include "ir/kernel/kernel.h"
+#include "ir/op/dtype.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
-/* One graph for many sizes (ir/symbolic.h): which expressions two samples give, which graphs bind
+/* One graph for many sizes (ir/graph/symbolic.h): which expressions two samples give, which graphs bind
  * and to what, and what keeps others out. */
-#include "ir/symbolic.h"
+#include "ir/graph/symbolic.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Ends of threads: their order, ends that cause others, and what a thread leaves to the next. */
-#include "base/thread_exit.h"
+#include "base/thread/thread_exit.h"
 #include "runtime/memory.h"
 
 #include <pthread.h>

@@ -4,7 +4,7 @@
 #include "api_case.h"
 
 #include "base/settings.h"
-#include "runtime/kernel_cache.h"
+#include "runtime/kernels/kernel_cache.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

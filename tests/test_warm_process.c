@@ -4,7 +4,7 @@
 #include "child.h"
 
 #include "base/settings.h"
-#include "runtime/pack.h"
+#include "runtime/kernels/pack.h"
 
 #include <dirent.h>
 #include <sys/stat.h>

@@ -1,6 +1,6 @@
 /* Build-time generator: prints, from the op table, the public header <sinter/ops.h> (`header FILE`)
  * and the functions behind it (`source FILE`), which pack their arguments and call the dispatcher
- * of frontend/op/dispatch.h. A new row in ir/op.def with the flag F_PUBLIC is all an op needs here. A
+ * of frontend/op/dispatch.h. A new row in ir/op/op.def with the flag F_PUBLIC is all an op needs here. A
  * row that is wrong is named with its line, and nothing is printed. */
 #include "tools/generator.h"
 
@@ -40,19 +40,19 @@ static const KindInfo kinds[] = {
 /* Result dtype by DtypeRule; %s is the first tensor. */
 static const char *const dtype_texts[DTYPE_RULE_COUNT] = {
 #define DTYPE_RULE(id, function, text) [DTYPE_##id] = text,
-#include "ir/op_rules.def"
+#include "ir/op/op_rules.def"
 };
 
 /* Result shape by ShapeRule; %s is the first tensor. */
 static const char *const shape_texts[SHAPE_RULE_COUNT] = {
 #define SHAPE_RULE(id, function, text) [SHAPE_##id] = text,
-#include "ir/op_rules.def"
+#include "ir/op/op_rules.def"
 };
 
 /* Headings of the header, by OpClass. */
 static const char *const class_titles[CLASS_COUNT] = {
 #define OP_CLASS(id, heading) [CLASS_##id] = heading,
-#include "ir/op_rules.def"
+#include "ir/op/op_rules.def"
 };
 
 static const char header_top[] =
@@ -82,7 +82,7 @@ static const char header_bottom[] = "\nSN_END_DECLS\n\n#endif\n";
 static const char source_top[] =
     "/* The functions of <sinter/ops.h>. Generated from the op table by tools/gen_ops.c. */\n"
     "#include \"frontend/op/dispatch.h\"\n"
-    "#include \"ir/graph.h\"\n"
+    "#include \"ir/graph/graph.h\"\n"
     "\n"
     "#include <sinter/ops.h>\n";
 

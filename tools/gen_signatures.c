@@ -1,6 +1,6 @@
 /* Build-time generator: the signatures of the op table, parsed once, for everybody. `names FILE` prints the
  * header ir/attr_names.h, an enumerator for each name that attributes have; `tables FILE` the source of
- * the tables that ir/op.h and ir/attr.h declare: parameters, operands, places of attributes, ops by name.
+ * the tables that ir/op/op.h and ir/op/attr.h declare: parameters, operands, places of attributes, ops by name.
  * The ir layer is compiled after it ran. */
 #include "tools/generator.h"
 #include "tools/op_signature.h"
@@ -42,7 +42,7 @@ static void print_attr(StrBuf *out, const char *name) {
 
 static void print_names(StrBuf *out) {
     strbuf_add(out,
-               "/* Names of attributes. Generated from ir/op.def by tools/gen_signatures.c. */\n"
+               "/* Names of attributes. Generated from ir/op/op.def by tools/gen_signatures.c. */\n"
                "#ifndef SN_IR_ATTR_NAMES_H\n#define SN_IR_ATTR_NAMES_H\n\n"
                "typedef enum AttrName {\n    ATTR_NONE,\n");
     for (int32_t op = 0; op < OP_COUNT; op++) {
@@ -139,8 +139,9 @@ static void print_order(StrBuf *out) {
 }
 
 static void print_tables(StrBuf *out) {
-    strbuf_add(out, "/* Signatures of ops. Generated from ir/op.def by tools/gen_signatures.c. */\n"
-                    "#include \"ir/attr.h\"\n\n");
+    strbuf_add(out,
+               "/* Signatures of ops. Generated from ir/op/op.def by tools/gen_signatures.c. */\n"
+               "#include \"ir/op/attr.h\"\n\n");
     print_params(out);
     print_signatures(out);
     print_places(out);

@@ -8,8 +8,8 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "frontend/op/dispatch.h"
-#include "runtime/backend.h"
-#include "runtime/kernel_cache.h"
+#include "runtime/kernels/backend.h"
+#include "runtime/kernels/kernel_cache.h"
 
 #include <sinter/sinter.h>
 

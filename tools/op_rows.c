@@ -14,7 +14,7 @@ enum {
 const OpRow op_rows[OP_COUNT] = {
 #define OP(id, name, klass, signature, dtype_rule, shape_rule, flags, about)                       \
     {__LINE__, #id, name, signature, about, CLASS_##klass, DTYPE_##dtype_rule, flags},
-#include "ir/op.def"
+#include "ir/op/op.def"
 #undef OP
 };
 
@@ -22,7 +22,7 @@ const OpEnumeration op_enumerations[] = {
 #define ENUMERATION(attr, type, about, values)                                                     \
     {#attr, "sn_" #type " ", about, (const char *const[]){values NULL}},
 #define VALUE(id, about) #id, about,
-#include "ir/op_rules.def"
+#include "ir/op/op_rules.def"
     {NULL, NULL, NULL, NULL},
 };
 
@@ -63,7 +63,7 @@ typedef struct Check {
 __attribute__((format(printf, 2, 3))) static void wrong(Check *c, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    strbuf_addf(c->faults, "ir/op.def:%d: %s: ", c->row->line, c->row->name);
+    strbuf_addf(c->faults, "ir/op/op.def:%d: %s: ", c->row->line, c->row->name);
     strbuf_vaddf(c->faults, format, args);
     strbuf_add_char(c->faults, '\n');
     va_end(args);
@@ -145,7 +145,7 @@ static void check_attributes(Check *c) {
         if (param->kind == 'y' && strcmp(param->name, "dtype") != 0)
             wrong(c, "parameter \"%s\" is of kind y, but not named dtype", param->name);
         if (param->kind == 'e' && !op_enumeration(param))
-            wrong(c, "parameter \"%s\" has no ENUMERATION in ir/op_rules.def", param->name);
+            wrong(c, "parameter \"%s\" has no ENUMERATION in ir/op/op_rules.def", param->name);
     }
 }
 

@@ -1,12 +1,12 @@
-/* The rows of ir/op.def with their lines, and a check of them, for the generators: what a wrong row makes
+/* The rows of ir/op/op.def with their lines, and a check of them, for the generators: what a wrong row makes
  * of ops.h, the text forms or the dispatcher is found before anything is printed from it. */
 #ifndef SN_TOOLS_OP_ROWS_H
 #define SN_TOOLS_OP_ROWS_H
 
 #include "base/strbuf.h"
-#include "ir/op.h"
+#include "ir/op/op.h"
 
-/* A row as it stands in ir/op.def. */
+/* A row as it stands in ir/op/op.def. */
 typedef struct OpRow {
     int line;              /* where */
     const char *id;        /* the identifier behind OP_ */
@@ -19,7 +19,7 @@ typedef struct OpRow {
 } OpRow;
 extern const OpRow op_rows[OP_COUNT];
 
-/* An enumerated attribute, as it stands in ir/op_rules.def. */
+/* An enumerated attribute, as it stands in ir/op/op_rules.def. */
 typedef struct OpEnumeration {
     const char *attr;  /* its name, in capitals */
     const char *type;  /* the type in C, followed by a blank */
@@ -31,7 +31,7 @@ typedef struct OpEnumeration {
 const OpEnumeration *op_enumeration(const OpParam *param);
 extern const OpEnumeration op_enumerations[]; /* attr is NULL behind the last */
 
-/* Appends a line "ir/op.def:LINE: NAME: what is wrong" for each row that is; returns how many. */
+/* Appends a line "ir/op/op.def:LINE: NAME: what is wrong" for each row that is; returns how many. */
 int32_t op_rows_check(const OpRow *rows, int32_t count, StrBuf *faults);
 
 #endif

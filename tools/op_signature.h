@@ -3,7 +3,7 @@
 #ifndef SN_TOOLS_OP_SIGNATURE_H
 #define SN_TOOLS_OP_SIGNATURE_H
 
-#include "ir/op.h"
+#include "ir/op/op.h"
 
 enum { OP_MOST_FAULT = 128 }; /* bytes that say what is wrong with a signature */
 

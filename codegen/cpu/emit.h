@@ -1,5 +1,5 @@
 /* Inside the CPU code generator: what its files share while one kernel becomes LLVM IR. Loops,
- * reductions and the spread of values over lanes come from ir/loops.h and ir/spread.h; the shape
+ * reductions and the spread of values over lanes come from ir/kernel/loops.h and ir/kernel/spread.h; the shape
  * (shape.c) says with how many lanes and accumulators each loop runs. The emitter walks the kernel's
  * instructions (emit.c), loop by loop (loop.c), and asks vector.c, access.c, ops.c, cast.c and
  * reduce.c for the pieces. */
@@ -9,8 +9,8 @@
 #include "base/arena.h"
 #include "base/assert.h"
 #include "codegen/backend.h"
-#include "ir/dtype.h"
-#include "ir/spread.h"
+#include "ir/kernel/spread.h"
+#include "ir/op/dtype.h"
 
 #include <llvm-c/Core.h>
 

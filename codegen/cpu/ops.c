@@ -1,7 +1,7 @@
 /* The scalar primitives as LLVM IR, on scalars and vectors alike: a table (op × type class) of small
  * functions. Their meaning, bit for bit, is scalar_eval's. No operation carries fast-math flags. */
 #include "codegen/cpu/emit.h"
-#include "ir/kernel_form.h"
+#include "ir/kernel/form.h"
 
 /* One use of a primitive. */
 typedef struct Use {

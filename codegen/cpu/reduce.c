@@ -1,6 +1,6 @@
 /* Reductions and scans. A loop carries their states from step to step: parts × accumulators, each a
  * scalar or a vector. Ordered sums and products fill chunks; a full chunk goes to the tree (tree.h),
- * so a row of a single chunk never touches it. The orders themselves are defined in ir/order.h.
+ * so a row of a single chunk never touches it. The orders themselves are defined in ir/op/order.h.
  *
  * Float maxima and minima are taken of the bits, as integers: among floats of one sign magnitudes are
  * ordered like their bits, -0 lies below +0, and a NaN beyond the infinity of its sign. Three integer

@@ -13,8 +13,8 @@
 #include "base/arena.h"
 #include "base/assert.h"
 #include "codegen/backend.h"
-#include "ir/dtype.h"
-#include "ir/loops.h"
+#include "ir/kernel/loops.h"
+#include "ir/op/dtype.h"
 
 enum {
     WARP = 32,          /* threads of a warp */

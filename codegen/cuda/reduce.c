@@ -1,4 +1,4 @@
-/* Reductions and scans. Their orders are defined in ir/order.h; the device functions that carry them out stand in device.c.
+/* Reductions and scans. Their orders are defined in ir/op/order.h; the device functions that carry them out stand in device.c.
  *
  * Why the bits of a ROW reduction do not depend on the number of warps: thread l of a warp adds the
  * elements of lane l of a chunk in ascending order, as defined. A warp takes an aligned group of

@@ -1,7 +1,7 @@
 /* Closures of libffi; see closure.h. */
 #include "frontend/compiled/closure.h"
 
-#include "base/lock.h"
+#include "base/thread/lock.h"
 
 /* libffi sets its heap up at the first closure without regard to other threads. */
 LOCK_DEFINE(closures, RANK_CLOSURES);

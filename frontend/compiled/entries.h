@@ -6,10 +6,10 @@
 #ifndef SN_FRONTEND_COMPILED_ENTRIES_H
 #define SN_FRONTEND_COMPILED_ENTRIES_H
 
-#include "base/lock.h"
 #include "base/map.h"
-#include "frontend/compiled/instance.h"
+#include "base/thread/lock.h"
 #include "frontend/compiled/results.h"
+#include "frontend/graphs/instance.h"
 
 typedef struct Key Key;
 

@@ -1,8 +1,8 @@
 /* Handles of compiled functions: making and releasing them, their stance; see handle.h. */
 #include "frontend/compiled/handle.h"
 
-#include "base/log.h"
 #include "base/status.h"
+#include "base/thread/log.h"
 #include "frontend/tensor/tensor.h"
 #include "frontend/trace/counters.h"
 

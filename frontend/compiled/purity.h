@@ -3,7 +3,7 @@
 #ifndef SN_FRONTEND_COMPILED_PURITY_H
 #define SN_FRONTEND_COMPILED_PURITY_H
 
-#include "base/lock.h"
+#include "base/thread/lock.h"
 
 #include <stdatomic.h>
 

@@ -3,12 +3,12 @@
  * by node, or refuse. */
 #include "frontend/compiled/resolve.h"
 
-#include "base/log.h"
 #include "base/status.h"
-#include "frontend/compiled/background.h"
-#include "frontend/compiled/compile.h"
-#include "frontend/compiled/policy.h"
-#include "frontend/compiled/varying.h"
+#include "base/thread/log.h"
+#include "frontend/graphs/background.h"
+#include "frontend/graphs/compile.h"
+#include "frontend/graphs/policy.h"
+#include "frontend/graphs/varying.h"
 
 /* A recorded graph for which an instance is wanted. */
 typedef struct Request {

@@ -1,6 +1,8 @@
 /* Signature strings and described structs; see signature.h and sinter/compile.h. */
 #include "frontend/compiled/signature.h"
 
+#include "frontend/graphs/options.h"
+
 #include "base/assert.h"
 #include "base/status.h"
 

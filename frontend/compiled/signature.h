@@ -37,10 +37,6 @@ typedef struct Signature {
 sn_status signature_parse(const char *text, const sn_tree *const *trees, int32_t n_trees,
                           Signature *signature, sn_error *error);
 void signature_free(Signature *signature);
-/* Words of a guard key that so many bytes take. */
-static inline size_t key_words_of(size_t bytes) {
-    return bytes / sizeof(uint64_t) + (bytes % sizeof(uint64_t) != 0);
-}
 /* Elements of a struct's field that are in use. */
 int32_t tree_field_count(const sn_field *field, const char *data);
 

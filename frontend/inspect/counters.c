@@ -3,12 +3,12 @@
 
 #include "frontend/trace/counters.h"
 
-#include "base/log.h"
-#include "base/parallel.h"
+#include "base/thread/log.h"
+#include "base/thread/parallel.h"
 #include "base/vec.h"
 #include "runtime/executable.h"
+#include "runtime/kernels/pack.h"
 #include "runtime/memory.h"
-#include "runtime/pack.h"
 
 #include <sinter/inspect.h>
 #include <sinter/runtime.h>

@@ -1,12 +1,12 @@
 /* Dumps: the stages of a graph's compilation, and sn_dump; see dump.h and sinter/inspect.h. */
 #include "frontend/inspect/dump.h"
 
-#include "base/parallel.h"
 #include "base/status.h"
+#include "base/thread/parallel.h"
 #include "frontend/inspect/explain.h"
 #include "frontend/inspect/report.h"
 #include "passes/pass.h"
-#include "runtime/backend.h"
+#include "runtime/kernels/backend.h"
 
 #include <sinter/inspect.h>
 

@@ -2,7 +2,7 @@
 #ifndef SN_FRONTEND_INSPECT_DUMP_H
 #define SN_FRONTEND_INSPECT_DUMP_H
 
-#include "ir/graph.h"
+#include "ir/graph/graph.h"
 
 /* Adds the text of a stage, as sn_dump names them, to `out`. Passes may add expressions to the
  * graph's table. */

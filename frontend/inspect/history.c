@@ -1,6 +1,6 @@
 /* The launch history of a thread; see sinter/inspect.h. */
 #include "base/mem.h"
-#include "base/thread_exit.h"
+#include "base/thread/thread_exit.h"
 #include "base/vec.h"
 #include "runtime/observe.h"
 

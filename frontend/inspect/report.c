@@ -7,12 +7,12 @@
 #include "frontend/inspect/html.h"
 #include "frontend/inspect/report_picture.h"
 
-#include "base/log.h"
-#include "base/parallel.h"
 #include "base/status.h"
-#include "ir/kernel_text.h"
+#include "base/thread/log.h"
+#include "base/thread/parallel.h"
+#include "ir/kernel/text.h"
 #include "passes/pass.h"
-#include "runtime/backend.h"
+#include "runtime/kernels/backend.h"
 
 #include <sinter/inspect.h>
 

@@ -2,7 +2,7 @@
 #ifndef SN_FRONTEND_INSPECT_SIZED_GRAPH_H
 #define SN_FRONTEND_INSPECT_SIZED_GRAPH_H
 
-#include "frontend/compiled/instance.h"
+#include "frontend/graphs/instance.h"
 #include "frontend/tensor/tensor.h"
 
 typedef struct SizedGraph {

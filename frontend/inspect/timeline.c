@@ -1,8 +1,8 @@
 /* A thread's timeline as Chrome's trace events: what it did, when, and how long; see
  * sinter/inspect.h. */
-#include "base/parallel.h"
 #include "base/strbuf.h"
-#include "base/thread_exit.h"
+#include "base/thread/parallel.h"
+#include "base/thread/thread_exit.h"
 #include "base/vec.h"
 #include "runtime/observe.h"
 

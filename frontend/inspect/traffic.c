@@ -1,8 +1,8 @@
 /* What the ops of a graph would move through memory if each ran alone, as eager runs them. */
 #include "frontend/inspect/traffic.h"
 
-#include "base/parallel.h"
 #include "base/status.h"
+#include "base/thread/parallel.h"
 #include "passes/pass.h"
 
 static int64_t node_bytes(const Graph *graph, NodeId id) {

@@ -2,7 +2,7 @@
 #ifndef SN_FRONTEND_INSPECT_TRAFFIC_H
 #define SN_FRONTEND_INSPECT_TRAFFIC_H
 
-#include "ir/graph.h"
+#include "ir/graph/graph.h"
 
 /* Bytes that the ops of a graph without expressions move when each runs alone; 0 where memory is
  * out. */

@@ -6,7 +6,7 @@
 #include "frontend/build.h"
 #include "frontend/op/inplace_fit.h"
 #include "frontend/op/weak.h"
-#include "ir/dtype.h"
+#include "ir/op/dtype.h"
 
 enum {
     PLAN_SLOTS = 1024, /* plans that a thread keeps */

@@ -2,7 +2,7 @@
 #include "frontend/op/inplace_fit.h"
 
 #include "base/status.h"
-#include "ir/dtype.h"
+#include "ir/op/dtype.h"
 
 static bool same_dims(const TensorType *x, const TensorType *y) {
     return x->rank == y->rank && memcmp(x->dims, y->dims, sizeof(int64_t) * x->rank) == 0;

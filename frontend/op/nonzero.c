@@ -4,8 +4,8 @@
 #include "frontend/op/dispatch.h"
 
 #include "base/mem.h"
-#include "ir/dtype.h"
-#include "ir/infer.h"
+#include "ir/infer/infer.h"
+#include "ir/op/dtype.h"
 
 #include <math.h>
 

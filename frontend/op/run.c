@@ -2,9 +2,9 @@
 #include "frontend/op/run.h"
 
 #include "base/assert.h"
-#include "base/parallel.h"
 #include "base/status.h"
-#include "ir/dtype.h"
+#include "base/thread/parallel.h"
+#include "ir/op/dtype.h"
 
 bool run_open(RunMemory *m, uint32_t n_inputs, uint32_t n_results) {
     m->inputs = m->few_inputs;

@@ -1,7 +1,7 @@
 /* Weak scalars as operands; see weak.h. */
 #include "frontend/op/weak.h"
 
-#include "ir/dtype.h"
+#include "ir/op/dtype.h"
 
 bool weak_promotes(OpCode op) {
     uint8_t rule = op_info[op].dtype_rule;

@@ -12,7 +12,7 @@
 #include "frontend/tensor/tensor.h"
 
 #include "base/strbuf.h"
-#include "ir/dtype.h"
+#include "ir/op/dtype.h"
 
 #include <math.h>
 #include <stdio.h>

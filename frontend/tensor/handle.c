@@ -2,7 +2,7 @@
 #include "frontend/tensor/tensor.h"
 
 #include "base/assert.h"
-#include "ir/dtype.h"
+#include "ir/op/dtype.h"
 
 /* Dead handles that a thread keeps. In debug builds they queue up, so that one is not reused before so
  * many others died: what still names it is told so. */

@@ -4,7 +4,7 @@
 #ifndef SN_FRONTEND_TENSOR_RECORDER_H
 #define SN_FRONTEND_TENSOR_RECORDER_H
 
-#include "ir/graph.h"
+#include "ir/graph/graph.h"
 
 #include <sinter/random.h>
 #include <sinter/scope.h>

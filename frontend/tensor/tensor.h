@@ -4,7 +4,7 @@
 #define SN_FRONTEND_TENSOR_TENSOR_H
 
 #include "frontend/tensor/thread.h"
-#include "ir/view_graph.h"
+#include "ir/graph/view_graph.h"
 #include "runtime/storage.h"
 
 #include <sinter/scope.h>

@@ -4,7 +4,7 @@
 #define SN_FRONTEND_TENSOR_THREAD_H
 
 #include "base/status.h"
-#include "base/thread_exit.h"
+#include "base/thread/thread_exit.h"
 #include "base/vec.h"
 #include "frontend/tensor/recorder.h"
 

@@ -4,7 +4,7 @@
 #include "base/status.h"
 #include "frontend/op/view.h"
 #include "frontend/op/weak.h"
-#include "ir/dtype.h"
+#include "ir/op/dtype.h"
 
 enum { FEW_OPERANDS = 16 };
 

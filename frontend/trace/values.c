@@ -1,7 +1,7 @@
 /* Values of handles as nodes of the graph; see trace.h. */
 #include "frontend/trace/trace.h"
 
-#include "ir/dtype.h"
+#include "ir/op/dtype.h"
 
 /* A view's op on its parent's value. */
 static NodeId emit_view(Trace *trace, const TraceView *view, NodeId parent, Site site,

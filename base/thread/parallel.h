@@ -1,0 +1,26 @@
+/* The one parallel loop. OpenMP's threads (libgomp, shared with oneDNN) run it in ordinary builds,
+ * plain pthreads in the thread sanitizer's (libgomp makes it report races that are none). */
+#ifndef SN_BASE_THREAD_PARALLEL_H
+#define SN_BASE_THREAD_PARALLEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A contiguous piece [begin, end) of the items, on the region's thread of that number. */
+typedef void ParallelBody(void *context, int64_t begin, int64_t end, int32_t thread);
+
+/* Splits [0, count) in at most `threads` contiguous shares of nearly equal size, each of which its
+ * thread works off in pieces; who is done helps the others. Serial, in one piece, when threads ≤ 1,
+ * when called inside a parallel region, when another caller holds the pool, or in a forked child.
+ * Returns when all are done. */
+void parallel_for(int32_t threads, int64_t count, ParallelBody *body, void *context);
+/* Is this a forked child? It has none of its parent's threads, and makes none. */
+bool parallel_forked(void);
+/* Threads of a region by default: SINTER_THREADS, else the CPUs this process may use. */
+int32_t parallel_threads(void);
+/* Changes the default (≥ 1). */
+void parallel_set_threads(int32_t threads);
+/* Nanoseconds of a monotonic clock. */
+int64_t clock_ns(void);
+
+#endif

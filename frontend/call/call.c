@@ -1,0 +1,71 @@
+/* A call of a compiled function: flatten the arguments, pack the guard key, and run the entry that
+ * it leads to, or trace. */
+#include "frontend/call/call.h"
+
+#include "frontend/graphs/policy.h"
+#include "frontend/trace/counters.h"
+#include "runtime/observe.h"
+
+/* Does the stance make the call eager? */
+static bool is_eager(sn_compiled *c) {
+    PolicyState policy = {.stance = compiled_stance(c),
+                          .called = atomic_load_explicit(&c->called, memory_order_relaxed)};
+    if (!policy.called) atomic_store_explicit(&c->called, true, memory_order_relaxed);
+    return policy_call(&policy) == CALL_EAGER;
+}
+
+/* Is this the call of an entry that runs the function again, to compare? */
+static bool is_due(const sn_compiled *c, Entry *entry) {
+    int32_t every = c->options.check_every;
+    if (!every) return atomic_load_explicit(&entry->calls, memory_order_relaxed) < 2;
+    int64_t before = atomic_fetch_add_explicit(&entry->calls, 1, memory_order_relaxed);
+    return before < 2 || before % every == 0;
+}
+
+/* The entry that the key led to runs, or, where it must not, a trace. */
+static sn_status call_by_key(sn_compiled *c, const CallArgs *args, Key *key, bool rerun,
+                             sn_tensor **outputs, bool owned) {
+    Entry *entry = rerun ? NULL : entries_find(&c->entries, key);
+    SN_ASSERT(!entry || entry->instance->executable);
+    if (entry && !is_due(c, entry) && call_entry_serves(entry, args)) {
+        COUNT(guard_hits);
+        sn_status status = call_entry(c, entry, args, outputs, owned);
+        entries_give_back(&c->entries, entry);
+        return status;
+    }
+    if (rerun)
+        COUNT(reruns);
+    else if (!entry)
+        COUNT(guard_misses);
+    return call_traced(c, args, key, entry, outputs, owned);
+}
+
+static sn_status call_guarded(sn_compiled *c, const sn_value *values, sn_tensor **outputs,
+                              bool owned) {
+    ThreadState *state = thread_state();
+    if (error_pending(state)) return state->error.status;
+    if (!owned && c->signature.n_outputs && !scope_check(c->site)) return SN_ERROR_SCOPE;
+    CallArgs args;
+    if (!arguments_flatten(c, values, &args)) return sn_error_status();
+    if (c->options.n_dims && !arguments_check_dims(c, &args)) return sn_error_status();
+    if (is_eager(c)) return call_eager(c, values, outputs, owned);
+    bool rerun = is_impure(&c->purity);
+    Key key;
+    key_open(&key);
+    if (!rerun && !key_pack(&key, c, &args)) return SN_ERROR_MEMORY;
+    int64_t begin = observe_now();
+    sn_status status = call_by_key(c, &args, &key, rerun, outputs, owned);
+    observe_span("call", c->name, begin);
+    mem_free(key.block);
+    return status;
+}
+
+/* The call holds the handle: a release on another thread ends it only afterwards. Inside a trace,
+ * the trace holds it. */
+sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outputs, bool owned) {
+    if (thread_state()->recorder) return call_inline(c, values, outputs, owned);
+    compiled_retain(c);
+    sn_status status = call_guarded(c, values, outputs, owned);
+    sn_compiled_release(c);
+    return status;
+}

@@ -1,0 +1,113 @@
+/* A guard hit: the kernels of an entry on the arguments of a call. */
+#include "frontend/call/call.h"
+
+#include "base/status.h"
+#include "frontend/op/run.h"
+
+bool call_entry_serves(const Entry *entry, const CallArgs *args) {
+    if (!entry->writes) return true;
+    for (uint32_t i = 0; i < entry_graph(entry)->outputs.count; i++) {
+        int32_t written = entry_graph(entry)->outputs.data[i].writes_input;
+        if (written < 0) continue;
+        SN_ASSERT(entry->sources[written] >= 0 && entry->sources[written] < args->n_tensors);
+        const sn_tensor *target = args->tensors[entry->sources[written]];
+        for (int32_t j = 0; j < args->n_tensors; j++) {
+            const sn_tensor *other = args->tensors[j];
+            bool same = other->storage == target->storage && other->offset == target->offset;
+            if (j != entry->sources[written] && !same && tensors_overlap(target, other))
+                return false;
+        }
+    }
+    return true;
+}
+
+static void set_inputs(const Entry *entry, const CallArgs *args, int32_t n_inputs, RunMemory *m) {
+    for (int32_t i = 0; i < n_inputs; i++) {
+        int32_t source = entry->sources[i];
+        SN_ASSERT(source < args->n_tensors && -1 - source < args->n_generators);
+        if (source >= 0)
+            run_set_tensor(m, (uint32_t)i, args->tensors[source]);
+        else
+            run_set_generator(m, (uint32_t)i, args->generators[-1 - source]);
+    }
+}
+
+static sn_tensor *make_output(const OutputSpec *spec, const Entry *entry, const CallArgs *args,
+                              const RunMemory *m, bool owned) {
+    Storage *storage;
+    int64_t offset = spec->offset;
+    if (spec->input >= 0) {
+        const sn_tensor *source = args->tensors[entry->sources[spec->input]];
+        storage = source->storage;
+        offset += source->offset;
+    } else {
+        SN_ASSERT(spec->output >= 0 && spec->output < m->n_results);
+        storage = m->results[spec->output];
+    }
+    storage_retain(storage);
+    sn_tensor *tensor = owned ? tensor_detached(storage, &spec->type, spec->strides, offset)
+                              : tensor_real(storage, &spec->type, spec->strides, offset, (Site){0});
+    if (!tensor && owned) {
+        storage_release(storage);
+        error_raise(SN_ERROR_MEMORY, (Site){0}, "out of memory");
+    }
+    return tensor;
+}
+
+static void commit_entry(const Entry *entry, const CallArgs *args) {
+    for (int32_t i = 0; i < args->n_generators; i++)
+        args->generators[i]->counter += (uint64_t)entry->drawn[i];
+    if (!entry->writes) return;
+    for (uint32_t i = 0; i < entry_graph(entry)->outputs.count; i++) {
+        int32_t written = entry_graph(entry)->outputs.data[i].writes_input;
+        if (written < 0) continue;
+        storage_written(args->tensors[entry->sources[written]]->storage);
+    }
+}
+
+/* The handles of the results, before the run: behind one that wrote or drew, nothing may fail.
+ * Returns how many could be made. */
+static int32_t make_outputs(const sn_compiled *c, const Entry *entry, const CallArgs *args,
+                            const RunMemory *m, sn_tensor **outputs, bool owned) {
+    int32_t made = 0;
+    for (; made < c->signature.n_outputs; made++) {
+        const OutputSpec *spec = &entry->outputs[made];
+        bool none = spec->input < 0 && spec->output < 0;
+        outputs[made] = none ? NULL : make_output(spec, entry, args, m, owned);
+        if (!none && !outputs[made]) break;
+    }
+    return made;
+}
+
+sn_status call_entry(const sn_compiled *c, const Entry *entry, const CallArgs *args,
+                     sn_tensor **outputs, bool owned) {
+    const Executable *executable = entry->instance->executable;
+    const Program *program = executable_program(executable);
+    SN_ASSERT((uint32_t)program->n_inputs == entry_graph(entry)->inputs.count);
+    RunMemory memory;
+    sn_error error;
+    error_init(&error);
+    Site site = c->site;
+    uint32_t first = thread_state()->held.count;
+    int32_t made = 0;
+    sn_status status = SN_OK;
+    if (!run_open(&memory, (uint32_t)program->n_inputs, (uint32_t)program->n_outputs) ||
+        run_make_results(&memory, executable, &error) != SN_OK)
+        status = error_set(&error, SN_ERROR_MEMORY, "%s: out of memory", c->name);
+    else if ((made = make_outputs(c, entry, args, &memory, outputs, owned)) <
+             c->signature.n_outputs)
+        status = SN_ERROR_MEMORY;
+    if (status == SN_OK) {
+        set_inputs(entry, args, program->n_inputs, &memory);
+        status = run_launch(&memory, executable, &site, &error);
+    }
+    if (status == SN_OK) commit_entry(entry, args);
+    run_close(&memory);
+    if (status != SN_OK) {
+        for (int32_t i = 0; owned && i < made; i++)
+            if (outputs[i]) tensor_unref(outputs[i]);
+        handles_release(thread_state(), first);
+        error_raise_from(&error, site);
+    }
+    return status;
+}

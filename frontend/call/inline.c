@@ -1,0 +1,43 @@
+/* A call inside a trace: the ops of the function become the caller's. */
+#include "frontend/call/call.h"
+#include "frontend/call/invoke.h"
+
+static void release_callee(void *callee) {
+    sn_compiled_release(callee);
+}
+
+/* Holds the function that is inlined until the trace ends. */
+static bool hold_callee(Trace *trace, sn_compiled *c) {
+    for (uint32_t i = 0; i < trace->cleanups.count; i++)
+        if (trace->cleanups.data[i].what == c) return true;
+    if (!trace_at_end(trace, release_callee, c)) {
+        error_raise(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
+        return false;
+    }
+    compiled_retain(c);
+    return true;
+}
+
+/* What the inlined function depends on beyond its arguments, the caller depends on. Arguments and
+ * results are checked, and a scalar that is returned becomes a tensor, as in a call of its own. */
+sn_status call_inline(sn_compiled *c, const sn_value *values, sn_tensor **outputs, bool owned) {
+    Trace *trace = trace_current();
+    if (error_pending(thread_state()) || !hold_callee(trace, c)) return sn_error_status();
+    SN_ASSERT(trace);
+    CallArgs args;
+    Substituted s;
+    if (!arguments_flatten(c, values, &args) || !arguments_check_dims(c, &args))
+        return sn_error_status();
+    if (!arguments_substitute(c, trace, &args, args.tensors, &s))
+        return error_raise(SN_ERROR_MEMORY, c->site, "out of memory"), SN_ERROR_MEMORY;
+    bool fullgraph = trace->fullgraph;
+    if (is_impure(&c->purity) || c->options.n_watch) trace->impure = true;
+    trace->fullgraph = fullgraph || c->options.fullgraph;
+    sn_status status = compiled_invoke(c, s.values, outputs);
+    trace->fullgraph = fullgraph;
+    if (status == SN_OK) status = substituted_check(c, &s);
+    if (status == SN_OK) status = results_check(c, outputs);
+    for (int32_t i = 0; owned && status == SN_OK && i < c->signature.n_outputs; i++)
+        sn_retain(outputs[i]);
+    return status;
+}

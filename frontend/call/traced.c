@@ -1,0 +1,326 @@
+/* A call by way of a trace: the function is run on proxies, what it recorded is compiled and run,
+ * and an entry remembers what the key leads to. */
+#include "frontend/call/call.h"
+
+#include "base/status.h"
+#include "base/thread/parallel.h"
+#include "frontend/call/invoke.h"
+#include "frontend/compiled/resolve.h"
+#include "frontend/trace/counters.h"
+#include "ir/op/dtype.h"
+#include "runtime/observe.h"
+
+#include <sinter/ops.h>
+
+/* The call on its way. */
+typedef struct TracedCall {
+    sn_compiled *c;          /* the function */
+    const CallArgs *args;    /* real arguments */
+    const Key *key;          /* of them; the trace has its block */
+    Entry *seen;             /* what the key led to, or NULL; the trace has the reference */
+    Trace *trace;            /* what is recorded */
+    sn_tensor **outputs;     /* results: proxies at first; one reference each */
+    bool owned;              /* they are to be the caller's references */
+    int64_t trace_ns;        /* spent in the function */
+    const char *impurity;    /* why the function is impure, by this trace; NULL: it may be pure */
+    TraceResults *results;   /* what the results are */
+    int64_t *drawn;          /* numbers drawn, by generator argument */
+    RootOutputs made;        /* which output of the graph holds which root */
+    GraphInstance *instance; /* what ran; NULL: nothing was left to run */
+} TracedCall;
+
+/* ---- the trace's owner ---------------------------------------------------------------------- */
+
+/* The graph has no executable. */
+static void note_nodes(sn_compiled *c, const GraphInstance *instance) {
+    const char *why = instance->graph->failure;
+    compiled_count_fallback(c, why ? why : "out of memory");
+}
+
+/* What runs a graph that is flushed in the middle of the function. */
+static sn_status build_flushed(void *context, const Trace *trace, Executable **out,
+                               sn_error *error) {
+    SN_ASSERT(trace->context == context);
+    GraphInstance *instance = resolve_trace(context, trace, error);
+    if (!instance) return error->status;
+    *out = instance->executable ? executable_retain(instance->executable) : NULL;
+    if (!*out) note_nodes(context, instance);
+    instance_release(instance);
+    return SN_OK;
+}
+
+static void fall_back(void *context, const char *reason) {
+    compiled_count_fallback(context, reason);
+}
+
+/* The call held the handle. */
+static void abandon(void *context) {
+    sn_compiled_release(context);
+}
+
+static const TraceOwner trace_owner = {
+    .build = build_flushed, .fallback = fall_back, .abandon = abandon};
+
+static void release_entry(void *entry) {
+    entry_release(entry);
+}
+
+/* A trace that has what must not be lost where the program jumps out of the function: the key's
+ * block and the entry. NULL with the error raised; both are taken over in any case. */
+static Trace *open_trace(sn_compiled *c, const CallArgs *args, void *block, Entry *seen) {
+    Trace *trace = trace_new(&trace_owner, c, c->name);
+    bool owns_block = trace && trace_owns(trace, block);
+    if (!trace) mem_free(block);
+    bool owns_seen = owns_block && (!seen || trace_at_end(trace, release_entry, seen));
+    if (!owns_seen) {
+        entry_release(seen);
+        if (trace) trace_free(trace);
+        return error_raise(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
+    }
+    trace->generators = args->generators;
+    trace->n_generators = args->n_generators;
+    trace->fullgraph = c->options.fullgraph;
+    return trace;
+}
+
+/* ---- recording ------------------------------------------------------------------------------ */
+
+static bool make_proxies(Trace *trace, const CallArgs *args, sn_tensor **proxies) {
+    for (int32_t i = 0; i < args->n_tensors; i++) {
+        sn_tensor *own = args->tensors[i];
+        if (own->kind == TENSOR_WEAK) /* a scalar is its value, in a handle of the function's own */
+            proxies[i] = own->dtype == SN_F64 ? sn_c(dtype_bits_to_double(SN_F64, own->bits))
+                                              : sn_ci((int64_t)own->bits);
+        else
+            proxies[i] = own->kind == TENSOR_NONE ? own : trace_argument(trace, own, i);
+        if (!proxies[i]) return false;
+    }
+    return true;
+}
+
+/* Runs the function on proxies inside a scope of its own; outputs keep one reference each. */
+static sn_status run_on_proxies(TracedCall *call) {
+    sn_compiled *c = call->c;
+    sn_tensor *proxies[SIGNATURE_MOST_TENSORS];
+    Substituted s = {.structs = {0}};
+    trace_enter(call->trace);
+    sn_status status = SN_OK;
+    if (!make_proxies(call->trace, call->args, proxies))
+        status = sn_error_status();
+    else if (!arguments_substitute(c, call->trace, call->args, proxies, &s))
+        status = (error_raise(SN_ERROR_MEMORY, c->site, "out of memory"), SN_ERROR_MEMORY);
+    if (status == SN_OK) status = compiled_invoke(c, s.values, call->outputs);
+    if (status == SN_OK) status = substituted_check(c, &s);
+    if (status == SN_OK) status = results_check(c, call->outputs);
+    for (int32_t i = 0; status == SN_OK && i < c->signature.n_outputs; i++)
+        atomic_fetch_add_explicit(&call->outputs[i]->refs, 1, memory_order_relaxed);
+    trace_leave(call->trace);
+    return status;
+}
+
+/* Reasons, read off a finished trace, for which the function must be run on every call. */
+static const char *impurity(const sn_compiled *c, const Trace *trace) {
+    if (trace->host_reads) return "it reads values on the host";
+    if (trace->impure) return "it reaches tensors or generators that are not its arguments";
+    /* All references but those of the results are gone, unless the program kept one. */
+    int32_t refs = 0;
+    for (sn_tensor *t = trace->recorder.live; t; t = t->next)
+        refs += atomic_load_explicit(&t->refs, memory_order_relaxed);
+    bool kept = trace->kept > 0 || refs > c->signature.n_outputs;
+    return kept ? "a tensor made in it was kept" : NULL;
+}
+
+/* Numbers drawn by generator argument; one that was passed twice counts at its first place. */
+static void count_draws(const Trace *trace, const CallArgs *args, int64_t *drawn) {
+    memset(drawn, 0, sizeof *drawn * (size_t)args->n_generators);
+    for (uint32_t i = 0; i < trace->inputs.count; i++)
+        for (int32_t j = 0; j < args->n_generators; j++) {
+            if (trace->inputs.data[i].generator != args->generators[j]) continue;
+            drawn[j] = trace->inputs.data[i].drawn;
+            break;
+        }
+}
+
+static sn_status record(TracedCall *call) {
+    COUNT(traces);
+    int64_t begin = clock_ns();
+    sn_status status = run_on_proxies(call);
+    call->trace_ns = clock_ns() - begin;
+    observe_span("trace", call->c->name, observe_now() ? begin : 0);
+    atomic_fetch_add_explicit(&frontend_counters.trace_ns, call->trace_ns, memory_order_relaxed);
+    if (status == SN_OK) {
+        results_describe(call->c, call->trace, call->outputs, call->results);
+        call->impurity = impurity(call->c, call->trace);
+        count_draws(call->trace, call->args, call->drawn);
+    } else if (sn_error_status() == status) {
+        segment_check_data(call->trace);
+        status = sn_error_status();
+    }
+    return status;
+}
+
+/* ---- running what was recorded -------------------------------------------------------------- */
+
+/* What runs the recorded graph: that of the entry seen, if the function recorded the same again. */
+static GraphInstance *find_instance(const TracedCall *call, sn_error *error) {
+    const Entry *seen = call->seen;
+    if (seen && instance_matches(seen->instance, &call->trace->graph))
+        return instance_retain(seen->instance);
+    return resolve_trace(call->c, call->trace, error);
+}
+
+static sn_status run_recorded(TracedCall *call, sn_error *error) {
+    uint32_t n_outputs = (uint32_t)call->c->signature.n_outputs;
+    SN_ASSERT(!call->instance && !call->made.count);
+    /* For results_hand_over: behind the run nothing may fail. */
+    if (!call->owned && !vec_reserve(&thread_state()->held, n_outputs)) return error_memory(error);
+    if (call->trace->ended) return SN_OK;
+    if (!segment_declare(call->trace, &call->made, error)) return error->status;
+    call->instance = find_instance(call, error);
+    if (!call->instance) return error->status;
+    if (!call->instance->executable) note_nodes(call->c, call->instance);
+    return segment_run(call->trace, call->instance->executable, &call->made, error);
+}
+
+/* An error of the run: where its op is, or where the function was compiled. */
+static void raise_run_error(const sn_compiled *c, const sn_error *error) {
+    if (error->file)
+        error_raise_from(error, (Site){error->file, error->line});
+    else if (error->status == SN_ERROR_MEMORY)
+        error_raise(SN_ERROR_MEMORY, c->site, "%s: %s", c->name, error->text);
+    else
+        error_raise_from(error, c->site);
+}
+
+static sn_status run(TracedCall *call) {
+    sn_error error;
+    error_init(&error);
+    sn_status status = run_recorded(call, &error);
+    if (status == SN_OK) return status;
+    raise_run_error(call->c, &error);
+    for (int32_t i = 0; i < call->c->signature.n_outputs; i++) tensor_unref(call->outputs[i]);
+    return status;
+}
+
+/* ---- what is remembered --------------------------------------------------------------------- */
+
+static bool fill_sources(Entry *entry, const Trace *trace, const CallArgs *args) {
+    for (uint32_t i = 0; i < trace->inputs.count; i++) {
+        const TraceInput *input = &trace->inputs.data[i];
+        int32_t source = -1;
+        bool found = false;
+        for (int32_t j = 0; !found && input->tensor && j < args->n_tensors; j++) {
+            found = args->tensors[j] == input->tensor;
+            source = j;
+        }
+        for (int32_t j = 0; !found && input->generator && j < args->n_generators; j++) {
+            found = args->generators[j] == input->generator;
+            source = -1 - j;
+        }
+        if (!found) return false;
+        SN_ASSERT((source >= 0) == (input->tensor != NULL));
+        entry->sources[i] = source;
+    }
+    return true;
+}
+
+/* An entry of this call; NULL when out of memory, or where an input is no argument. */
+static Entry *new_entry(const TracedCall *call) {
+    SN_ASSERT(call->instance->executable && call->results->known && call->key->count);
+    const CallArgs *args = call->args;
+    size_t n_outputs = (size_t)call->c->signature.n_outputs,
+           n_generators = (size_t)args->n_generators,
+           key_bytes = call->key->count * sizeof(uint64_t);
+    Entry *entry = mem_calloc(1, sizeof *entry);
+    if (!entry) return NULL;
+    atomic_init(&entry->refs, 1);
+    atomic_init(&entry->calls, 1);
+    atomic_init(&entry->used, true);
+    entry->hash = hash_bytes(call->key->words, key_bytes, 0);
+    entry->instance = instance_retain(call->instance);
+    entry->key_words = call->key->count;
+    entry->key = mem_alloc(key_bytes + 1);
+    entry->outputs = mem_calloc(n_outputs + 1, sizeof *entry->outputs);
+    entry->sources = mem_calloc(call->trace->inputs.count + 1, sizeof *entry->sources);
+    entry->drawn = mem_calloc(n_generators + 1, sizeof *entry->drawn);
+    if (!entry->key || !entry->outputs || !entry->sources || !entry->drawn ||
+        !fill_sources(entry, call->trace, args)) {
+        entry_release(entry);
+        return NULL;
+    }
+    memcpy(entry->key, call->key->words, key_bytes);
+    memcpy(entry->outputs, call->results->specs, sizeof *entry->outputs * n_outputs);
+    memcpy(entry->drawn, call->drawn, sizeof *entry->drawn * n_generators);
+    const Graph *graph = entry_graph(entry);
+    for (uint32_t i = 0; i < graph->outputs.count; i++)
+        entry->writes = entry->writes || graph->outputs.data[i].writes_input >= 0;
+    return entry;
+}
+
+/* The first difference between what an entry was recorded as and a trace; NULL when out of
+ * memory. */
+static char *difference_from(const Entry *seen, const Trace *trace) {
+    StrBuf text = {0};
+    Graph known;
+    if (instance_recorded(seen->instance, &known)) graph_difference(&known, &trace->graph, &text);
+    graph_free(&known);
+    return strbuf_take(&text);
+}
+
+/* Is a trace with these results as good as a run of the instance? */
+static bool is_repeatable(const TracedCall *call) {
+    return !call->impurity && call->results->known && !is_impure(&call->c->purity) &&
+           call->instance->executable;
+}
+
+/* Compares the call with the entry that its key led to, or keeps one: where memory is out, the next
+ * call traces again. */
+static void remember(TracedCall *call) {
+    sn_compiled *c = call->c;
+    Entry *seen = call->seen;
+    if (call->impurity) compiled_mark_impure(c, call->impurity, NULL);
+    if (!call->instance) return;
+    latest_set(&c->latest, (TraceNote){.instance = instance_retain(call->instance),
+                                       .trace_ns = call->trace_ns,
+                                       .host_reads = call->trace->host_reads,
+                                       .read_site = call->trace->read_site});
+    bool repeatable = is_repeatable(call);
+    if (repeatable) results_number(call->results, call->instance->executable, &call->made);
+    if (seen) {
+        if (!repeatable || seen->instance != call->instance ||
+            !results_equal(call->results, seen->outputs))
+            compiled_mark_impure(c, "a second call with equal arguments recorded other ops",
+                                 difference_from(seen, call->trace));
+        atomic_store_explicit(&seen->calls, 2, memory_order_relaxed);
+        return;
+    }
+    Entry *entry = repeatable ? new_entry(call) : NULL;
+    if (entry) entries_add(&c->entries, entry);
+}
+
+sn_status call_traced(sn_compiled *c, const CallArgs *args, Key *key, Entry *seen,
+                      sn_tensor **outputs, bool owned) {
+    TraceResults results;
+    int64_t drawn[SIGNATURE_MOST_PARAMS];
+    TracedCall call = {.c = c,
+                       .args = args,
+                       .key = key,
+                       .seen = seen,
+                       .trace = open_trace(c, args, key->block, seen),
+                       .outputs = outputs,
+                       .owned = owned,
+                       .results = &results,
+                       .drawn = drawn};
+    key->block = NULL;
+    if (!call.trace) return SN_ERROR_MEMORY;
+    sn_status status = record(&call);
+    if (status == SN_OK) status = run(&call);
+    if (status == SN_OK) remember(&call);
+    SN_ASSERT(status != SN_OK || !call.trace->recorder.live);
+    instance_release(call.instance);
+    vec_free(&call.made);
+    trace_free(call.trace);
+    for (int32_t i = 0; status != SN_OK && i < c->signature.n_outputs; i++) outputs[i] = NULL;
+    if (status == SN_OK) results_hand_over(c, outputs, owned);
+    return status;
+}

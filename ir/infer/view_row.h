@@ -1,0 +1,39 @@
+/* Inside ir/view*.c: the row of a view op. */
+#ifndef SN_IR_INFER_VIEW_ROW_H
+#define SN_IR_INFER_VIEW_ROW_H
+
+#include "ir/infer/infer.h"
+#include "ir/infer/view.h"
+
+/* What a row's functions work on. */
+typedef struct ViewCase {
+    DimTable *table;          /* of the dims; NULL: all are numbers */
+    AttrView attrs;           /* normalised */
+    const TensorType *input;  /* what is viewed */
+    const TensorType *result; /* the view */
+} ViewCase;
+
+/* Strides as they are filled in. */
+typedef struct ViewStrides {
+    const int64_t *input; /* of the input */
+    int64_t *result;      /* of the result */
+} ViewStrides;
+
+typedef struct ViewRow {
+    /* The result's dims; checks and normalises the attributes. */
+    InferRule *shape;
+    /* Changes the identity, in which axis i of the input follows axis i of the result. */
+    void (*map)(const ViewCase *c, ViewMap *map);
+    /* (optional: 0) Strides of result axes that no axis of the input follows. False: needs a copy. */
+    bool (*strides)(const ViewCase *c, const ViewStrides *s);
+    bool basic; /* stays behind decompose */
+    bool part;  /* the result may leave elements of the input out */
+    OpCode
+        update; /* part: the update that writes through it with the attributes of the view; OP_INPUT: put_slice */
+} ViewRow;
+
+extern const ViewRow view_rows[OP_COUNT];
+/* The row of a view op. */
+const ViewRow *view_row(OpCode op);
+
+#endif

@@ -1,0 +1,13 @@
+/* Where in a program an op was called: messages, dumps and guards name it. */
+#ifndef SN_IR_OP_SITE_H
+#define SN_IR_OP_SITE_H
+
+#include <stdint.h>
+
+/* A line of the user's program. */
+typedef struct Site {
+    const char *file; /* __FILE__ of the call; a static string, or one the graph owns */
+    int32_t line;     /* __LINE__ of the call */
+} Site;
+
+#endif

@@ -1,0 +1,66 @@
+/* Shared by fusion, planning and lowering: walking from a node to the values it reads through
+ * views and inlined nodes, and the geometry of a group. */
+#ifndef SN_PASSES_FUSE_FUSE_H
+#define SN_PASSES_FUSE_FUSE_H
+
+#include "ir/graph/index.h"
+#include "ir/graph/view_graph.h"
+#include "passes/pass.h"
+
+/* Symbols of a group's flat axes, in this order in its space. */
+enum { AXIS_A, AXIS_K, AXIS_B };
+
+/* FULL: one element for each point of [A, K, B]; ROW: for each point of [A, B]. */
+typedef enum Level { LEVEL_FULL, LEVEL_ROW, LEVEL_NONE } Level;
+
+/* Level of a value with this many elements in the group. */
+Level group_level(DimTable *table, const Group *group, Dim count);
+/* True when the group reduces or scans. */
+bool group_has_k(const Group *group);
+
+/* A value that a node reads: reached through views and inlined nodes. */
+typedef struct Read {
+    NodeId node;     /* a member, an extern's result, or an input */
+    IndexExpr index; /* its row-major position */
+} Read;
+typedef VEC(Read) ReadList;
+
+/* Appends what `consumer` (a member) reads at the point of the group's flat space where it is
+ * computed. Operands that are read at a place of their own (the source of a gather, the base of an
+ * update) come with an overflowed index. False when out of memory. */
+bool reads_of(const Graph *graph, const Fusion *fusion, const Group *group, NodeId consumer,
+              IndexSpace *space, ReadList *reads);
+/* The row-major position of a value of this level in the group's flat space. */
+IndexExpr level_position(DimTable *table, const Group *group, Level level);
+/* A space that holds the three flat axes. */
+bool flat_space(const Group *group, IndexSpace *space);
+
+/* Why two groups were not fused: (identifier, text). */
+#define FUSE_REFUSALS(R)                                                                           \
+    R(NONE, "fused")                                                                               \
+    R(INDEX, "a value is read at other indices than it is computed at")                            \
+    R(SPACE, "the iteration spaces differ")                                                        \
+    R(ORDER, "their reductions run in different orders")                                           \
+    R(CYCLE, "one depends on the other through a third kernel")                                    \
+    R(SIZE, "the kernel would become too large")                                                   \
+    R(CLOSED, "ordered writes and extern calls stand alone")
+typedef enum Refusal {
+#define R(id, text) REFUSE_##id,
+    FUSE_REFUSALS(R)
+#undef R
+} Refusal;
+
+/* One group reads what another computes. */
+typedef struct GroupEdge {
+    uint32_t from; /* the group that computes */
+    uint32_t to;   /* the group that reads */
+} GroupEdge;
+typedef VEC(GroupEdge) GroupEdgeList;
+
+/* Fills the order of the live groups of context->fusion: every group after those it reads from. */
+sn_status fuse_order(PassContext *context, const GroupEdgeList *edges);
+
+/* Rough cost of a pointwise op: 1 for arithmetic, more where many instructions stand behind it. */
+int32_t op_cost(OpCode op);
+
+#endif

@@ -1,0 +1,502 @@
+/* plan: gives every value that lies in memory a buffer. Updates and elementwise results take over
+ * the memory of a value that nobody reads any more (which is how writes to inputs reach the
+ * inputs); what is left shares one temporary block by lifetime (ir/program_settle.c), so that the
+ * peak is known before the run. */
+#include "base/assert.h"
+#include "base/status.h"
+#include "ir/graph/view_graph.h"
+#include "ir/op/dtype.h"
+#include "passes/fuse/fuse.h"
+
+enum { POSITION_END = INT32_MAX };
+
+/* A place where a value in memory is read. */
+typedef struct Reader {
+    NodeId node;      /* the value */
+    int32_t position; /* of the group in the order; POSITION_END = the caller */
+    NodeId consumer;  /* the member that reads; NODE_NONE = an extern call or the caller */
+    uint32_t next;    /* another reader of the same value; NO_READER */
+    bool replaced;    /* the base of the update `consumer`: read only if it has to be copied */
+    IndexExpr index;  /* row-major position that it reads, in the group's flat space */
+} Reader;
+enum { NO_READER = -1 };
+
+typedef struct Planner {
+    PassContext *context;
+    const Graph *graph;
+    Fusion *fusion;
+    Program *program;
+    VEC(Reader) readers;   /* by ascending position */
+    uint32_t *latest;      /* by node: its reader that was found last; NO_READER */
+    uint32_t *first_at;    /* by position: first reader there; one entry more at the end */
+    NodeId *owner;         /* by node: the value whose memory it took over; itself = its own */
+    bool *overwritten;     /* by node: a later value took its memory */
+    int32_t *position;     /* by group: place in the order */
+    IndexSpace space;      /* reused */
+    ReadList reads;        /* reused */
+    NodeId earliest_check; /* least node that can fail; NODE_NONE */
+    bool can_check_first; /* the indices of all ops that can fail are known before the first step */
+    bool checks_first;    /* they are checked there, for the sake of writes in place */
+} Planner;
+
+static sn_status memory_error(Planner *p) {
+    return error_memory(p->context->error);
+}
+
+static NodeId owner_of(const Planner *p, NodeId node) {
+    SN_ASSERT(node < p->graph->nodes.count);
+    while (p->owner[node] != node) node = p->owner[node];
+    return node;
+}
+
+static bool in_memory(const Planner *p, NodeId node) {
+    return node_is_input(graph_node(p->graph, node)) || p->fusion->materialized[node];
+}
+
+/* ---- who reads what ---------------------------------------------------------------------------- */
+
+static bool push_reader(Planner *p, Reader reader) {
+    if (!in_memory(p, reader.node)) return true;
+    reader.next = p->latest[reader.node];
+    if (!vec_push(&p->readers, reader)) return false;
+    p->latest[reader.node] = p->readers.count - 1;
+    return true;
+}
+
+static bool add_reader(Planner *p, NodeId node, int32_t position, NodeId consumer,
+                       const IndexExpr *index) {
+    return push_reader(p, (Reader){node, position, consumer, (uint32_t)NO_READER, false, *index});
+}
+
+static bool read_by_extern(Planner *p, NodeId id, int32_t position) {
+    const Node *node = graph_node(p->graph, id);
+    IndexExpr anywhere = {.count = INDEX_OVERFLOW};
+    for (uint32_t i = 0; i < node->n_inputs; i++) {
+        NodeId operand = node_inputs(p->graph, node)[i];
+        if (operand == NODE_NONE) continue;
+        if (!add_reader(p, view_base(p->graph, operand), position, NODE_NONE, &anywhere))
+            return false;
+    }
+    return true;
+}
+
+static bool is_update(const Planner *p, NodeId id) {
+    return op_is((OpCode)graph_node(p->graph, id)->op, CLASS_UPDATE);
+}
+
+static bool read_by_member(Planner *p, const Group *group, NodeId id, int32_t position) {
+    if (!flat_space(group, &p->space)) return false;
+    p->reads.count = 0;
+    if (!reads_of(p->graph, p->fusion, group, id, &p->space, &p->reads)) return false;
+    NodeId base = is_update(p, id)
+                      ? view_base(p->graph, node_inputs(p->graph, graph_node(p->graph, id))[0])
+                      : NODE_NONE;
+    IndexExpr anywhere = {.count = INDEX_OVERFLOW};
+    for (uint32_t i = 0; i < p->reads.count; i++) {
+        const Read *read = &p->reads.data[i];
+        /* An update's first read is its base, which it does not read but replace. */
+        bool replaced = i == 0 && read->node == base;
+        Reader reader = {read->node, position, id, (uint32_t)NO_READER, replaced, read->index};
+        if (replaced) reader.index = anywhere;
+        if (!push_reader(p, reader)) return false;
+    }
+    return true;
+}
+
+static sn_status find_readers(Planner *p) {
+    for (uint32_t i = 0; i < p->fusion->order.count; i++) {
+        const Group *group = &p->fusion->groups.data[p->fusion->order.data[i]];
+        p->position[p->fusion->order.data[i]] = (int32_t)i;
+        p->first_at[i] = p->readers.count;
+        for (uint32_t m = 0; m < group->members.count; m++) {
+            NodeId id = group->members.data[m];
+            bool ok = group->is_extern ? read_by_extern(p, id, (int32_t)i)
+                                       : read_by_member(p, group, id, (int32_t)i);
+            if (!ok) return memory_error(p);
+            bool fails = op_has((OpCode)graph_node(p->graph, id)->op, F_FAILS);
+            if (fails && id < p->earliest_check) p->earliest_check = id;
+        }
+    }
+    p->first_at[p->fusion->order.count] = p->readers.count;
+    IndexExpr anywhere = {.count = INDEX_OVERFLOW};
+    /* What is written into an input is read at the end too, or lies there already. */
+    for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
+        NodeId node = p->graph->outputs.data[i].node;
+        if (!add_reader(p, view_base(p->graph, node), POSITION_END, NODE_NONE, &anywhere))
+            return memory_error(p);
+    }
+    return SN_OK;
+}
+
+/* ---- taking over memory ------------------------------------------------------------------------- */
+
+/* Where an update writes, as a row-major position in its base; overflowed when that is not known. */
+static IndexExpr written_position(Planner *p, const Group *group, NodeId id) {
+    IndexExpr unknown = {.count = INDEX_OVERFLOW};
+    const Node *node = graph_node(p->graph, id);
+    if (!is_update(p, id))
+        return level_position(p->graph->table, group,
+                              group_level(p->graph->table, group, node_count(p->graph, id)));
+    if (update_row((OpCode)node->op)->index || !flat_space(group, &p->space)) return unknown;
+    NodeId value = update_space(p->graph, id);
+    const Node *shape = graph_node(p->graph, value);
+    Level level = group_level(p->graph->table, group, node_count(p->graph, value));
+    IndexExpr position = level_position(p->graph->table, group, level);
+    IndexExpr at[SN_MAX_RANK], index[SN_MAX_RANK];
+    index_unflatten(&p->space, &position, node_dims(p->graph, shape), shape->rank, at);
+    ViewMap map;
+    update_map(p->graph, id, &map);
+    index_through_map(&p->space, &map, at, index);
+    return index_flatten(&p->space, index, node_dims(p->graph, node), node->rank);
+}
+
+/* May `id` be written over the memory of `old`? Every other reader of it must have run before, or
+ * read in the same kernel exactly the element that is then written. */
+static bool may_overwrite(Planner *p, NodeId id, NodeId old) {
+    SN_ASSERT(p->fusion->group_of[id] != GROUP_NONE);
+    const Group *group = &p->fusion->groups.data[p->fusion->group_of[id]];
+    int32_t position = p->position[p->fusion->group_of[id]];
+    if (p->overwritten[old]) return false;
+    IndexExpr written = {.count = INDEX_OVERFLOW};
+    if (!group->is_extern) written = written_position(p, group, id);
+    for (uint32_t i = p->latest[old]; i != (uint32_t)NO_READER; i = p->readers.data[i].next) {
+        const Reader *reader = &p->readers.data[i];
+        if (reader->position < position) break; /* and so are all that were found earlier */
+        if (reader->replaced && reader->consumer == id) continue;
+        if (reader->position > position || group_has_k(group)) return false;
+        if (!index_equal(&reader->index, &written)) return false;
+    }
+    return true;
+}
+
+static void take_over(Planner *p, NodeId id, NodeId old) {
+    SN_ASSERT(p->owner[id] == id && !p->overwritten[old]);
+    p->owner[id] = old;
+    p->overwritten[old] = true;
+}
+
+/* The input whose memory `old` lies in may be written by `id` only on the way to its final value. */
+static bool leads_to_input(const Planner *p, NodeId id, NodeId input) {
+    for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
+        GraphOutput output = p->graph->outputs.data[i];
+        if (output.writes_input < 0 || p->graph->inputs.data[output.writes_input] != input)
+            continue;
+        for (NodeId at = output.node;; at = node_inputs(p->graph, graph_node(p->graph, at))[0]) {
+            if (at == id) return true;
+            if (!is_update(p, at)) return false;
+        }
+    }
+    return false;
+}
+
+NodeId checked_index(const Graph *graph, NodeId id, Dim *size) {
+    const Node *node = graph_node(graph, id);
+    const NodeId *inputs = node_inputs(graph, node);
+    if (node->op == OP_ONE_HOT) {
+        *size = node_dims(graph, node)[node->rank - 1];
+        return inputs[0];
+    }
+    *size = node_dims(graph, graph_node(graph, inputs[0]))[node_attr_int(graph, id, ATTR_AXIS)];
+    return inputs[1];
+}
+
+/* Is the index in an input that stays as it is? */
+static bool index_is_given(const Planner *p, NodeId id) {
+    Dim size;
+    NodeId base = view_base(p->graph, checked_index(p->graph, id, &size));
+    if (!node_is_input(graph_node(p->graph, base))) return false;
+    for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
+        int32_t written = p->graph->outputs.data[i].writes_input;
+        if (written >= 0 && p->graph->inputs.data[written] == base) return false;
+    }
+    return true;
+}
+
+static bool all_indices_are_given(const Planner *p) {
+    for (NodeId i = 0; i < p->graph->nodes.count; i++) {
+        bool fails = op_has((OpCode)graph_node(p->graph, i)->op, F_FAILS);
+        if (fails && p->fusion->group_of[i] != GROUP_NONE && !index_is_given(p, i)) return false;
+    }
+    return true;
+}
+
+/* Is the update all that its kernel stores? Then the kernel can be left out as a whole. */
+static bool stores_alone(const Planner *p, NodeId id) {
+    const Group *group = &p->fusion->groups.data[p->fusion->group_of[id]];
+    for (uint32_t m = 0; m < group->members.count; m++)
+        if (group->members.data[m] != id && p->fusion->materialized[group->members.data[m]])
+            return false;
+    return true;
+}
+
+/* May an input be written before the last op that can fail has run? Only where all were checked before,
+ * so that the write can be left out behind the one that fails. */
+static bool may_write_early(Planner *p, NodeId id) {
+    if (p->earliest_check == NODE_NONE) return true;
+    return p->can_check_first && stores_alone(p, id);
+}
+
+/* An update of its base in place. Data errors must be known before an input is touched. */
+static bool update_in_place(Planner *p, NodeId id) {
+    NodeId base = node_inputs(p->graph, graph_node(p->graph, id))[0];
+    if (!in_memory(p, base) || view_base(p->graph, base) != base) return false;
+    NodeId memory = owner_of(p, base);
+    bool input = node_is_input(graph_node(p->graph, memory));
+    if (input && (!may_write_early(p, id) || !leads_to_input(p, id, memory))) return false;
+    if (!may_overwrite(p, id, base)) return false;
+    if (input && p->earliest_check != NODE_NONE) p->checks_first = true;
+    return true;
+}
+
+/* A kernel sees a buffer in one dtype only. */
+static bool same_elements(const Planner *p, NodeId x, NodeId y) {
+    return graph_node(p->graph, x)->dtype == graph_node(p->graph, y)->dtype &&
+           dim_same(node_count(p->graph, x), node_count(p->graph, y));
+}
+
+/* An elementwise result over a temporary that the same kernel reads for the last time. */
+static void reuse_operand(Planner *p, NodeId id) {
+    const Group *group = &p->fusion->groups.data[p->fusion->group_of[id]];
+    if (group->is_extern || group_has_k(group)) return;
+    int32_t position = p->position[p->fusion->group_of[id]];
+    for (uint32_t i = p->first_at[position]; i < p->first_at[position + 1]; i++) {
+        NodeId old = p->readers.data[i].node;
+        if (node_is_input(graph_node(p->graph, owner_of(p, old))) || !same_elements(p, id, old))
+            continue;
+        if (!may_overwrite(p, id, old)) continue;
+        take_over(p, id, old);
+        return;
+    }
+}
+
+/* Results that are written into an input: straight there when its old value is not needed. */
+static void write_inputs(Planner *p) {
+    if (p->earliest_check != NODE_NONE) return;
+    for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
+        GraphOutput output = p->graph->outputs.data[i];
+        if (output.writes_input < 0) continue;
+        NodeId input = p->graph->inputs.data[output.writes_input], id = output.node;
+        bool plain = p->fusion->group_of[id] != GROUP_NONE && !is_update(p, id) &&
+                     p->fusion->roles[id] == ROLE_MEMBER && p->owner[id] == id;
+        if (plain && may_overwrite(p, id, input)) take_over(p, id, input);
+    }
+}
+
+static void share_memory(Planner *p) {
+    p->can_check_first = p->earliest_check != NODE_NONE && all_indices_are_given(p);
+    for (uint32_t i = 0; i < p->fusion->order.count; i++) {
+        const Group *group = &p->fusion->groups.data[p->fusion->order.data[i]];
+        for (uint32_t m = 0; m < group->members.count; m++) {
+            NodeId id = group->members.data[m];
+            if (is_update(p, id) && update_in_place(p, id))
+                take_over(p, id, node_inputs(p->graph, graph_node(p->graph, id))[0]);
+        }
+    }
+    write_inputs(p);
+    for (uint32_t i = 0; i < p->fusion->order.count; i++) {
+        const Group *group = &p->fusion->groups.data[p->fusion->order.data[i]];
+        for (uint32_t m = 0; m < group->members.count; m++) {
+            NodeId id = group->members.data[m];
+            if (p->fusion->materialized[id] && p->owner[id] == id && !is_update(p, id))
+                reuse_operand(p, id);
+        }
+    }
+}
+
+/* ---- buffers ------------------------------------------------------------------------------------ */
+
+static bool add_buffer(Planner *p, NodeId node, BufferKind kind, int32_t number) {
+    SN_ASSERT(p->fusion->buffer_of[node] == NO_BUFFER && owner_of(p, node) == node);
+    Dim count = node_count(p->graph, node);
+    Buffer buffer = {.kind = (uint8_t)kind,
+                     .dtype = graph_node(p->graph, node)->dtype,
+                     .number = number,
+                     .elements = program_sizes(p->program, p->graph->table, &count, 1),
+                     .offset = program_zeros(p->program, 1),
+                     .node = node,
+                     .first_step = INT32_MAX,
+                     .last_step = -1};
+    p->fusion->buffer_of[node] = (int32_t)p->program->buffers.count;
+    return buffer.elements != PLACE_NONE && buffer.offset != PLACE_NONE &&
+           vec_push(&p->program->buffers, buffer);
+}
+
+/* Buffers of inputs, then of results, then of what is left. */
+static sn_status make_buffers(Planner *p) {
+    const Graph *graph = p->graph;
+    for (uint32_t i = 0; i < graph->inputs.count; i++)
+        if (!add_buffer(p, graph->inputs.data[i], BUFFER_INPUT, (int32_t)i)) return memory_error(p);
+    p->program->n_inputs = (int32_t)graph->inputs.count;
+    for (uint32_t i = 0; i < graph->outputs.count; i++) {
+        if (graph->outputs.data[i].writes_input >= 0) continue;
+        NodeId memory = owner_of(p, view_base(graph, graph->outputs.data[i].node));
+        if (p->fusion->buffer_of[memory] != NO_BUFFER) continue;
+        if (!add_buffer(p, memory, BUFFER_OUTPUT, p->program->n_outputs++)) return memory_error(p);
+    }
+    for (NodeId i = 0; i < graph->nodes.count; i++) {
+        if (!p->fusion->materialized[i]) continue;
+        NodeId memory = owner_of(p, i);
+        if (p->fusion->buffer_of[memory] == NO_BUFFER && !add_buffer(p, memory, BUFFER_TEMP, 0))
+            return memory_error(p);
+        p->fusion->buffer_of[i] = p->fusion->buffer_of[memory];
+    }
+    return SN_OK;
+}
+
+/* Where in its buffer a result lies. */
+static bool place_output(Planner *p, NodeId node, ProgramOutput *result) {
+    NodeId base = view_base(p->graph, node);
+    Dim own[SN_MAX_RANK], strides[SN_MAX_RANK], offset;
+    DimTable *table = p->graph->table;
+    result->buffer = (uint32_t)p->fusion->buffer_of[base];
+    memory_strides(p->graph, owner_of(p, base), base, own);
+    if (!view_strides(p->graph, node, base, own, strides, &offset)) return false;
+    result->strides = program_sizes(p->program, table, strides, result->rank);
+    result->offset = program_sizes(p->program, table, &offset, 1);
+    return result->strides != PLACE_NONE && result->offset != PLACE_NONE;
+}
+
+static sn_status describe_outputs(Planner *p) {
+    for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
+        GraphOutput output = p->graph->outputs.data[i];
+        const Node *node = graph_node(p->graph, output.node);
+        ProgramOutput result = {.buffer = (uint32_t)output.writes_input,
+                                .writes_input = output.writes_input,
+                                .dtype = node->dtype,
+                                .rank = node->rank,
+                                .dims = program_sizes(p->program, p->graph->table,
+                                                      node_dims(p->graph, node), node->rank)};
+        if (result.dims == PLACE_NONE) return memory_error(p);
+        if (output.writes_input < 0 && !place_output(p, output.node, &result))
+            return error_set(p->context->error, SN_ERROR_INTERNAL, "plan: result has no strides");
+        if (!vec_push(&p->program->outputs, result)) return memory_error(p);
+    }
+    return SN_OK;
+}
+
+/* ---- steps --------------------------------------------------------------------------------------- */
+
+static bool add_step(Planner *p, PlanStep step) {
+    return vec_push(&p->fusion->steps, step);
+}
+
+/* The code that lets a group's step run: of an update that writes an input behind checks. */
+static NodeId commit_of(const Planner *p, const Group *group) {
+    for (uint32_t m = 0; p->checks_first && m < group->members.count; m++) {
+        NodeId id = group->members.data[m];
+        if (is_update(p, id) && node_is_input(graph_node(p->graph, owner_of(p, id)))) return id + 1;
+    }
+    return 0;
+}
+
+/* The group, after copies of the bases that its updates may not write in place. */
+static bool add_group_steps(Planner *p, uint32_t number) {
+    const Group *group = &p->fusion->groups.data[number];
+    for (uint32_t m = 0; m < group->members.count; m++) {
+        NodeId id = group->members.data[m];
+        if (!is_update(p, id) || p->owner[id] != id) continue;
+        NodeId base = node_inputs(p->graph, graph_node(p->graph, id))[0];
+        if (graph_node(p->graph, base)->op == OP_EMPTY) continue;
+        PlanStep copy = {GROUP_NONE, base, (uint32_t)p->fusion->buffer_of[id], 0, false};
+        if (!add_step(p, copy)) return false;
+    }
+    return add_step(p, (PlanStep){(int32_t)number, NODE_NONE, 0, commit_of(p, group), false});
+}
+
+static bool add_checks(Planner *p) {
+    for (NodeId i = 0; p->checks_first && i < p->graph->nodes.count; i++) {
+        bool fails = op_has((OpCode)graph_node(p->graph, i)->op, F_FAILS);
+        if (!fails || p->fusion->group_of[i] == GROUP_NONE) continue;
+        if (!add_step(p, (PlanStep){GROUP_NONE, i, 0, 0, true})) return false;
+    }
+    return true;
+}
+
+static sn_status make_steps(Planner *p) {
+    if (!add_checks(p)) return memory_error(p);
+    for (uint32_t i = 0; i < p->fusion->order.count; i++)
+        if (!add_group_steps(p, p->fusion->order.data[i])) return memory_error(p);
+    for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
+        GraphOutput output = p->graph->outputs.data[i];
+        if (output.writes_input < 0) continue;
+        NodeId input = p->graph->inputs.data[output.writes_input];
+        if (output.node == input || owner_of(p, output.node) == input) continue;
+        NodeId code = p->earliest_check != NODE_NONE ? output.node + 1 : 0;
+        PlanStep copy = {GROUP_NONE, output.node, (uint32_t)output.writes_input, code, false};
+        if (!add_step(p, copy)) return memory_error(p);
+    }
+    return SN_OK;
+}
+
+static void touch(Planner *p, NodeId node, int32_t step) {
+    if (p->fusion->buffer_of[node] == NO_BUFFER) return;
+    Buffer *buffer = &p->program->buffers.data[p->fusion->buffer_of[node]];
+    if (step < buffer->first_step) buffer->first_step = step;
+    if (step > buffer->last_step) buffer->last_step = step;
+}
+
+static void find_lifetimes(Planner *p) {
+    uint32_t reader = 0;
+    for (uint32_t s = 0; s < p->fusion->steps.count; s++) {
+        const PlanStep *step = &p->fusion->steps.data[s];
+        if (step->checks) continue; /* reads an input, which lives anyway */
+        if (step->group == GROUP_NONE) {
+            touch(p, view_base(p->graph, step->source), (int32_t)s);
+            Buffer *target = &p->program->buffers.data[step->target];
+            if ((int32_t)s < target->first_step) target->first_step = (int32_t)s;
+            if ((int32_t)s > target->last_step) target->last_step = (int32_t)s;
+            continue;
+        }
+        const Group *group = &p->fusion->groups.data[step->group];
+        for (uint32_t m = 0; m < group->members.count; m++)
+            touch(p, group->members.data[m], (int32_t)s);
+        int32_t position = p->position[step->group];
+        for (; reader < p->readers.count && p->readers.data[reader].position <= position; reader++)
+            if (p->readers.data[reader].position == position)
+                touch(p, p->readers.data[reader].node, (int32_t)s);
+    }
+}
+
+static sn_status plan_all(Planner *p) {
+    sn_status status = find_readers(p);
+    if (status != SN_OK) return status;
+    share_memory(p);
+    status = make_buffers(p);
+    if (status == SN_OK) status = describe_outputs(p);
+    if (status == SN_OK) status = make_steps(p);
+    if (status == SN_OK) find_lifetimes(p);
+    return status;
+}
+
+sn_status pass_plan(PassContext *context) {
+    uint32_t count = context->graph.nodes.count;
+    context->program->threads = context->threads;
+    SN_ASSERT(context->target->kind == TARGET_CPU);
+    context->program->cache_bytes = context->target->cpu.l3_bytes;
+    Planner p = {.context = context,
+                 .space = {.table = context->graph.table},
+                 .graph = &context->graph,
+                 .fusion = &context->fusion,
+                 .program = context->program,
+                 .earliest_check = NODE_NONE};
+    p.owner = arena_alloc(&context->arena, sizeof(NodeId) * (count + 1));
+    p.overwritten = arena_zalloc(&context->arena, count + 1);
+    p.position =
+        arena_zalloc(&context->arena, sizeof(int32_t) * (context->fusion.groups.count + 1));
+    p.latest = arena_alloc(&context->arena, sizeof(uint32_t) * (count + 1));
+    p.first_at = arena_alloc(&context->arena, sizeof(uint32_t) * (context->fusion.order.count + 1));
+    context->fusion.buffer_of = arena_alloc(&context->arena, sizeof(int32_t) * (count + 1));
+    if (!p.owner || !p.overwritten || !p.position || !p.latest || !p.first_at ||
+        !context->fusion.buffer_of || program_zeros(context->program, 0) == PLACE_NONE)
+        return memory_error(&p);
+    for (NodeId i = 0; i < count; i++) {
+        p.owner[i] = i;
+        p.latest[i] = (uint32_t)NO_READER;
+        context->fusion.buffer_of[i] = NO_BUFFER;
+    }
+    sn_status status = plan_all(&p);
+    vec_free(&p.readers);
+    vec_free(&p.reads);
+    vec_free(&p.space.symbols);
+    return status;
+}

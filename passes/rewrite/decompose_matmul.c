@@ -1,0 +1,134 @@
+/* decompose, contractions: matmul in all its rank combinations becomes a gemm of matrices with one or
+ * two batch dims in f32, or, for f64 and integers, a product and a sum in column order, which the
+ * fusion pass makes one kernel. */
+#include "passes/rewrite/decompose.h"
+
+#include "base/status.h"
+
+enum { LEVELS_MOST = 2 };
+
+/* The operands as matrices: x […, m, k], y […, k, n], each with `levels` batch dims, of which those that
+ * it repeats are 1. */
+typedef struct Contraction {
+    NodeId x, y;    /* operands in the compute type */
+    Dim m, n, k;    /* sizes */
+    int32_t levels; /* batch dims */
+} Contraction;
+
+static bool all_one(const Dim *dims, int32_t count) {
+    for (int32_t i = 0; i < count; i++)
+        if (!dim_is(dims[i], 1)) return false;
+    return true;
+}
+
+/* Batch dims that an operand lacks in front are 1. */
+static void aligned_batch(const TensorType *type, int32_t rank, Dim *dims) {
+    int32_t own = type->rank - 2;
+    for (int32_t i = 0; i < rank; i++)
+        dims[i] = i < rank - own ? dim_of(1) : type->dims[i - (rank - own)];
+}
+
+/* Dims [first, last) of `own` as one batch level: 1 where all are 1, else those of the result. */
+static Dim join_level(Rewrite *r, Dim *own, const Dim *result, int32_t first, int32_t last) {
+    if (all_one(own + first, last - first)) return dim_of(1);
+    memcpy(own + first, result + first, sizeof *own * (size_t)(last - first));
+    return dims_count(r->to->table, own + first, last - first);
+}
+
+/* An operand with at most two batch levels: its last batch dim, and those before as one. */
+static NodeId as_batched(Rewrite *r, NodeId x, const Dim *batch, int32_t rank, int32_t levels) {
+    TensorType type = rw_type(r, x);
+    Dim dims[SN_MAX_RANK], level[LEVELS_MOST + 2];
+    aligned_batch(&type, rank, dims);
+    int32_t cut = levels == LEVELS_MOST ? rank - 1 : 0, at = 0;
+    if (levels == LEVELS_MOST) level[at++] = join_level(r, dims, batch, 0, cut);
+    level[at++] = join_level(r, dims, batch, cut, rank);
+    for (int32_t i = 0; i < 2; i++) level[at++] = dims[rank + i] = type.dims[type.rank - 2 + i];
+    return rw_reshape(r, rw_expand(r, x, dims, rank + 2), level, levels + 2);
+}
+
+/* A product and a sum over k: x […, m, k, 1] times y […, 1, k, n]. */
+static NodeId multiply(Rewrite *r, const Contraction *c) {
+    TensorType tx = rw_type(r, c->x), ty = rw_type(r, c->y);
+    Dim x_dims[LEVELS_MOST + 3], y_dims[LEVELS_MOST + 3];
+    int32_t levels = c->levels;
+    memcpy(x_dims, tx.dims, sizeof *x_dims * (size_t)(levels + 2));
+    memcpy(y_dims, ty.dims, sizeof *y_dims * (size_t)levels);
+    x_dims[levels + 2] = y_dims[levels] = dim_of(1);
+    y_dims[levels + 1] = c->k;
+    y_dims[levels + 2] = c->n;
+    NodeId x = rw_reshape(r, c->x, x_dims, levels + 3), y = rw_reshape(r, c->y, y_dims, levels + 3);
+    sn_dtype dtype = (sn_dtype)tx.dtype;
+    NodeId products = rw_op2(r, OP_MUL, x, y);
+    if (!dtype_is_float(dtype)) products = rw_cast(r, SN_I64, products); /* as sums are */
+    return rw_cast(r, dtype, rw_reduce(r, OP_SUM, products, 1u << (levels + 1)));
+}
+
+static NodeId contract(Rewrite *r, const Contraction *c, NodeId bias) {
+    if (rw_type(r, c->x).dtype == SN_F32) {
+        AttrList attrs;
+        attrs.count = 0;
+        attr_add_int(&attrs, 0);
+        return rw_emit(r, OP_GEMM, (NodeId[]){c->x, c->y, bias}, 3, &attrs);
+    }
+    NodeId y = multiply(r, c);
+    if (bias == NODE_NONE) return y;
+    return rw_op2(r, OP_ADD, rw_reshape(r, y, (Dim[]){{1}, c->m, c->n}, 3), bias);
+}
+
+/* The batch dims of the result; how many. */
+static int32_t common_batch(const TensorType *x, const TensorType *y, Dim *batch) {
+    int32_t rank = (x->rank > y->rank ? x->rank : y->rank) - 2;
+    Dim dx[SN_MAX_RANK], dy[SN_MAX_RANK];
+    aligned_batch(x, rank, dx);
+    aligned_batch(y, rank, dy);
+    for (int32_t i = 0; i < rank; i++) batch[i] = dim_is(dx[i], 1) ? dy[i] : dx[i];
+    return rank;
+}
+
+/* x [… , k] times y [… , k, n] with NumPy's rules for 1-d operands. */
+static NodeId matmul(Rewrite *r, NodeId x, NodeId y, NodeId bias) {
+    TensorType tx = rw_type(r, x), ty = rw_type(r, y);
+    if (tx.rank == 1) x = rw_reshape(r, x, (Dim[]){{1}, tx.dims[0]}, 2);
+    if (ty.rank == 1) y = rw_reshape(r, y, (Dim[]){ty.dims[0], {1}}, 2);
+    tx = rw_type(r, x);
+    ty = rw_type(r, y);
+    Contraction c = {.k = tx.dims[tx.rank - 1], .n = ty.dims[ty.rank - 1], .levels = 1};
+    if (ty.rank == 2) { /* all rows of x against one matrix */
+        c.m = dims_count(r->to->table, tx.dims, tx.rank - 1);
+        c.x = rw_reshape(r, x, (Dim[]){{1}, c.m, c.k}, 3);
+        c.y = rw_reshape(r, y, (Dim[]){{1}, c.k, c.n}, 3);
+    } else {
+        Dim batch[SN_MAX_RANK];
+        int32_t rank = common_batch(&tx, &ty, batch);
+        c.levels = rank < LEVELS_MOST ? rank : LEVELS_MOST;
+        c.m = tx.dims[tx.rank - 2];
+        c.x = as_batched(r, x, batch, rank, c.levels);
+        c.y = as_batched(r, y, batch, rank, c.levels);
+    }
+    return contract(r, &c, bias);
+}
+
+static NodeId finish(Rewrite *r, NodeId y) {
+    TensorType type = node_type(r->from, r->id);
+    y = rw_cast(r, (sn_dtype)type.dtype, y);
+    return rw_reshape(r, y, type.dims, type.rank);
+}
+
+static NodeId operand(Rewrite *r, int32_t i) {
+    NodeId x = rw_input(r, i);
+    if (x == NODE_NONE) return x;
+    return rw_widen(r, rw_cast(r, (sn_dtype)r->node->dtype, x));
+}
+
+NodeId rule_matmul(Rewrite *r) {
+    NodeId y = operand(r, 1), x = operand(r, 0);
+    return finish(r, matmul(r, x, y, NODE_NONE));
+}
+
+NodeId rule_linear(Rewrite *r) {
+    NodeId weight = operand(r, 1);
+    if (rw_type(r, weight).rank == 2) weight = rw_transpose(r, weight, 0, 1);
+    NodeId bias = operand(r, 2), x = operand(r, 0);
+    return finish(r, matmul(r, x, weight, bias));
+}

@@ -1,0 +1,187 @@
+/* layout: extern calls take operands by strides; one that no strides describe, or whose strides the
+ * call cannot take, is copied into dense memory first (a reorder, counted in the program). What an
+ * update replaces elements of must be in memory too. */
+#include "base/status.h"
+#include "ir/graph/view_graph.h"
+#include "passes/pass.h"
+
+/* A batch may repeat one matrix, but else no two elements may lie in one place: oneDNN refuses that.
+ * From the shortest stride to the longest, each must reach beyond all before it; that they do proves the
+ * order. */
+static bool is_nested(DimTable *t, const Dim *dims, const Dim *strides, int32_t rank) {
+    int32_t order[4], count = 0;
+    for (int32_t i = 0; i < rank; i++) {
+        bool repeats = i < rank - 2 && dim_is(strides[i], 0);
+        if (dim_is(dims[i], 1) || repeats) continue;
+        if (dim_less(t, strides[i], dim_of(1))) return false;
+        int32_t at = count++;
+        int64_t own = dim_hint(t, strides[i]);
+        for (; at > 0 && own < dim_hint(t, strides[order[at - 1]]); at--) order[at] = order[at - 1];
+        order[at] = i;
+    }
+    for (int32_t i = 1; i < count; i++) {
+        Dim reach = dim_mul(t, strides[order[i - 1]], dims[order[i - 1]]);
+        if (dim_less(t, strides[order[i]], reach)) return false;
+    }
+    return true;
+}
+
+/* A vector whose elements lie apart, since the other axis is 1: it would take a slow path. */
+static bool is_vector_apart(DimTable *t, Dim length, Dim stride, Dim other) {
+    if (dim_is(stride, 1) || dim_is(length, 0) || dim_is(length, 1)) return false;
+    return !dim_same(stride, other) && dim_equal(t, other, dim_of(1));
+}
+
+/* What oneDNN's matmul runs without a reorder of its own: one of the matrix axes dense, the other
+ * not overlapping it. Asked without regard to sizes that may be 1, so that the answer, and with it the
+ * bits, is the same where they are. */
+static bool strides_fit(DimTable *t, const Dim *dims, const Dim *strides, int32_t rank) {
+    int32_t row = rank - 2, column = rank - 1;
+    bool dense = dim_is(strides[row], 1) || dim_is(strides[column], 1) || dim_is(dims[row], 1) ||
+                 dim_is(dims[column], 1);
+    return dense && !is_vector_apart(t, dims[column], strides[column], dims[row]) &&
+           !is_vector_apart(t, dims[row], strides[row], dims[column]) &&
+           is_nested(t, dims, strides, rank);
+}
+
+static bool is_extern_call(const Node *node) {
+    return op_is((OpCode)node->op, CLASS_CONTRACT);
+}
+
+/* Nodes of at most three operands that refer to some of them by address. */
+static bool in_memory(const Node *node) {
+    return is_extern_call(node) || op_is((OpCode)node->op, CLASS_UPDATE);
+}
+
+/* Strides of an operand that is not in memory, or that no strides describe: false. */
+static bool operand_strides(const Graph *graph, NodeId operand, Dim *strides) {
+    NodeId base = view_base(graph, operand);
+    Dim own[SN_MAX_RANK], offset;
+    base_strides(graph, base, own);
+    return view_strides(graph, operand, base, own, strides, &offset);
+}
+
+/* Does memory as it is serve as the operand of an extern call? */
+static bool fits_call(const Graph *graph, NodeId operand) {
+    Dim strides[SN_MAX_RANK];
+    const Node *node = graph_node(graph, operand);
+    const Dim *dims = node_dims(graph, node);
+    if (!operand_strides(graph, operand, strides)) return false;
+    if (node->rank == 1) /* a bias */
+        return dim_is(dims[0], 0) || dim_is(dims[0], 1) || dim_is(strides[0], 1);
+    return strides_fit(graph->table, dims, strides, node->rank);
+}
+
+/* Would both factors repeat one matrix along a batch dim of the result? One of them has to go on. */
+static bool both_repeat(const Graph *graph, NodeId x, NodeId y) {
+    const Dim *x_dims = node_dims(graph, graph_node(graph, x));
+    const Dim *y_dims = node_dims(graph, graph_node(graph, y));
+    Dim x_strides[SN_MAX_RANK], y_strides[SN_MAX_RANK];
+    if (!operand_strides(graph, x, x_strides) || !operand_strides(graph, y, y_strides))
+        return false;
+    for (int32_t i = 0; i < graph_node(graph, x)->rank - 2; i++) {
+        bool x_one = dim_is(x_dims[i], 1), y_one = dim_is(y_dims[i], 1);
+        if (x_one && y_one) continue;
+        if ((x_one || dim_is(x_strides[i], 0)) && (y_one || dim_is(y_strides[i], 0))) return true;
+    }
+    return false;
+}
+
+/* Were one of the view's sizes 1, its strides might do; what is planned holds for other sizes only. */
+static void exclude_ones(const Graph *graph, NodeId view) {
+    for (;; view = node_inputs(graph, graph_node(graph, view))[0]) {
+        const Node *node = graph_node(graph, view);
+        for (int32_t i = 0; i < node->rank; i++) {
+            Dim dim = node_dims(graph, node)[i];
+            if (!dim_is_number(dim) && dim_equal(graph->table, dim, dim_of(1)))
+                graph->table->failed = true;
+        }
+        if (!op_is((OpCode)node->op, CLASS_VIEW)) return;
+    }
+}
+
+/* Must operand j of a node be copied into memory? Those before it are settled. */
+static bool needs_copy(const Graph *graph, const Node *user, uint32_t j, const NodeId *operands) {
+    NodeId operand = operands[j];
+    const Node *base = graph_node(graph, view_base(graph, operand));
+    if (!is_extern_call(user)) return j == 0 && node_is_generated(base) && base->op != OP_EMPTY;
+    if (node_is_generated(base)) return true;
+    if (fits_call(graph, operand) && (j != 1 || !both_repeat(graph, operands[0], operand)))
+        return false;
+    exclude_ones(graph, operand);
+    return true;
+}
+
+/* A value that an extern call reads is dense: where it is also written into an input that is not, the
+ * input gets a copy. */
+static NodeId own_result(Graph *graph, GraphOutput output, NodeId node, sn_error *error) {
+    if (output.writes_input < 0) return node;
+    NodeId input = graph->inputs.data[output.writes_input];
+    const Node *value = graph_node(graph, node);
+    Dim strides[SN_MAX_RANK], dense[SN_MAX_RANK];
+    memory_strides(graph, input, node, strides);
+    row_major_strides(graph->table, node_dims(graph, value), value->rank, dense);
+    if (node == input || memcmp(strides, dense, sizeof *dense * value->rank) == 0) return node;
+    bool read = false;
+    for (NodeId i = 0; i < graph->nodes.count; i++) {
+        const Node *call = graph_node(graph, i);
+        for (uint32_t j = 0; is_extern_call(call) && j < call->n_inputs; j++) {
+            NodeId operand = node_inputs(graph, call)[j];
+            read = read || (operand != NODE_NONE && view_base(graph, operand) == node);
+        }
+    }
+    AttrList none;
+    none.count = 0;
+    return read ? graph_emit(graph, OP_CLONE, &node, 1, &none, (Site){0}, error) : node;
+}
+
+/* Node `id` in the new graph, its operands copied where they have to be. */
+static NodeId copy_reader(PassContext *context, Graph *to, NodeId id, const NodeId *map) {
+    const Graph *from = &context->graph;
+    const Node *node = graph_node(from, id);
+    Site site = from->sites.data[node->site];
+    NodeId inputs[3];
+    AttrList attrs, none;
+    none.count = 0;
+    for (uint32_t j = 0; j < node->n_inputs; j++) {
+        NodeId operand = node_inputs(from, node)[j];
+        inputs[j] = operand == NODE_NONE ? NODE_NONE : map[operand];
+        if (operand == NODE_NONE || !needs_copy(to, node, j, inputs)) continue;
+        inputs[j] = graph_emit(to, OP_CLONE, &inputs[j], 1, &none, site, context->error);
+        if (inputs[j] == NODE_NONE) return NODE_NONE;
+        context->program->reorders += is_extern_call(node);
+    }
+    attr_copy(&attrs, node_attrs(from, node));
+    return graph_emit(to, (OpCode)node->op, inputs, node->n_inputs, &attrs, site, context->error);
+}
+
+sn_status pass_layout(PassContext *context) {
+    const Graph *from = &context->graph;
+    bool any = false;
+    for (NodeId i = 0; i < from->nodes.count; i++) any = any || in_memory(graph_node(from, i));
+    if (!any) return SN_OK;
+    Graph to;
+    graph_init_like(&to, from);
+    NodeId *map = arena_alloc(&context->arena, sizeof(NodeId) * (from->nodes.count + 1));
+    if (!map) return error_memory(context->error);
+    sn_status status = SN_OK;
+    for (NodeId i = 0; i < from->nodes.count && status == SN_OK; i++) {
+        map[i] = in_memory(graph_node(from, i))
+                     ? copy_reader(context, &to, i, map)
+                     : graph_copy_node(from, i, &to, map, context->error);
+        if (map[i] == NODE_NONE)
+            status = context->error->status ? context->error->status : SN_ERROR_MEMORY;
+    }
+    for (uint32_t i = 0; i < from->outputs.count && status == SN_OK; i++) {
+        GraphOutput output = from->outputs.data[i];
+        output.node = own_result(&to, output, map[output.node], context->error);
+        if (output.node == NODE_NONE || !graph_output(&to, output.node, output.writes_input))
+            status = error_memory(context->error);
+    }
+    if (status != SN_OK) {
+        graph_free(&to);
+        return status;
+    }
+    graph_replace(&context->graph, &to);
+    return SN_OK;
+}
