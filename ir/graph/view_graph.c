@@ -49,22 +49,17 @@ static NodeId reshape_to(const ViewWrite *w, NodeId x, const Dim *dims, int32_t 
     return emit1(w, OP_RESHAPE, x, &attrs);
 }
 
-/* The value's axes in the order in which the base has them. */
+/* The value's axes in the order in which the base has them; all of them stay. */
 static NodeId in_base_order(const ViewWrite *w, NodeId value) {
-    int64_t order[SN_MAX_RANK], inverse[SN_MAX_RANK];
-    if (!view_reorders(w->map, order)) return value;
-    for (int32_t i = 0; i < w->map->rank; i++) inverse[order[i]] = i;
+    int64_t axes[SN_MAX_RANK];
+    for (int32_t i = 0; i < w->map->rank; i++) {
+        SN_ASSERT(w->map->axes[i].from >= 0);
+        axes[i] = w->map->axes[i].from;
+    }
     AttrList attrs;
     attrs.count = 0;
-    attr_add_list(&attrs, inverse, w->map->rank);
+    attr_add_list(&attrs, axes, w->map->rank);
     return emit1(w, OP_PERMUTE, value, &attrs);
-}
-
-/* Only axes of size 1 come or go, or axes change places. */
-static NodeId write_whole(const ViewWrite *w, NodeId value) {
-    TensorType base = node_type(w->graph, w->base);
-    NodeId ordered = in_base_order(w, value);
-    return ordered == value ? reshape_to(w, value, base.dims, base.rank) : ordered;
 }
 
 static NodeId put_slice(const ViewWrite *w, NodeId value) {
@@ -77,7 +72,8 @@ static NodeId put_slice(const ViewWrite *w, NodeId value) {
         steps[i] = axis->step;
         part[i] = axis->from < 0 ? dim_of(1) : type.dims[axis->from];
     }
-    value = in_base_order(w, value);
+    int64_t order[SN_MAX_RANK];
+    if (view_reorders(w->map, order)) value = in_base_order(w, value);
     if (type.rank != rank) value = reshape_to(w, value, part, rank);
     if (value == NODE_NONE) return value;
     AttrList attrs;
@@ -95,9 +91,17 @@ NodeId view_write(Graph *graph, AttrView view, NodeId base, NodeId value, Site s
     const ViewRow *row = view_row(view.op);
     view_map(graph->table, view.op, view, &input, &result, &map);
     const ViewWrite w = {graph, &map, base, site, error};
-    if (!row->part) return write_whole(&w, value);
-    if (row->update == OP_INPUT) return put_slice(&w, value);
     AttrList attrs;
     attr_copy(&attrs, view);
-    return graph_emit(graph, row->update, (NodeId[]){base, value}, 2, &attrs, site, error);
+    switch (row->inverse) {
+    case INVERSE_RESHAPE:
+        return reshape_to(&w, value, input.dims, input.rank);
+    case INVERSE_PERMUTE:
+        return in_base_order(&w, value);
+    case INVERSE_SELF:
+        return emit1(&w, view.op, value, &attrs);
+    default: /* INVERSE_UPDATE */
+        if (row->update == OP_INPUT) return put_slice(&w, value);
+        return graph_emit(graph, row->update, (NodeId[]){base, value}, 2, &attrs, site, error);
+    }
 }

@@ -15,7 +15,7 @@ bool view_is_basic(OpCode op) {
 }
 
 bool view_is_part(OpCode op) {
-    return view_row(op)->part;
+    return view_row(op)->inverse == INVERSE_UPDATE;
 }
 
 void view_map(DimTable *table, OpCode view, AttrView attrs, const TensorType *input,

@@ -19,6 +19,14 @@ typedef struct ViewStrides {
     int64_t *result;      /* of the result */
 } ViewStrides;
 
+/* What undoes the view: how a write through it reaches the input. */
+typedef enum ViewInverse {
+    INVERSE_RESHAPE, /* only axes of size 1 come or go, or elements are regrouped */
+    INVERSE_PERMUTE, /* axes change places */
+    INVERSE_SELF,    /* the same op */
+    INVERSE_UPDATE /* the view is a part of the input: an update writes it, by the same attributes */
+} ViewInverse;
+
 typedef struct ViewRow {
     /* The result's dims; checks and normalises the attributes. */
     InferRule *shape;
@@ -26,10 +34,9 @@ typedef struct ViewRow {
     void (*map)(const ViewCase *c, ViewMap *map);
     /* (optional: 0) Strides of result axes that no axis of the input follows. False: needs a copy. */
     bool (*strides)(const ViewCase *c, const ViewStrides *s);
-    bool basic; /* stays behind decompose */
-    bool part;  /* the result may leave elements of the input out */
-    OpCode
-        update; /* part: the update that writes through it with the attributes of the view; OP_INPUT: put_slice */
+    bool basic;      /* stays behind decompose */
+    uint8_t inverse; /* ViewInverse */
+    OpCode update;   /* INVERSE_UPDATE: which; OP_INPUT: put_slice */
 } ViewRow;
 
 extern const ViewRow view_rows[OP_COUNT];
