@@ -18,106 +18,6 @@ static sn_dtype access_dtype(const Emit *e, uint32_t access) {
     return (sn_dtype)kernel_access_arg(e->kernel, access)->dtype;
 }
 
-static LLVMValueRef element_at(Emit *e, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index) {
-    return LLVMBuildGEP2(e->b, type, base, &index, 1, "");
-}
-
-/* ---- addresses ------------------------------------------------------------------------------- */
-
-/* Scalar (lane 0, copy 0) factor of a term; NULL while its loop is not open or when it varies. */
-static LLVMValueRef term_factor(Emit *e, const KTerm *term) {
-    SN_ASSERT((term->value == KVALUE_NONE) == (term->axis != KVALUE_NONE));
-    return term->value == KVALUE_NONE ? e->index[term->axis] : value_scalar(e, term->value, 0);
-}
-
-static LLVMValueRef times(Emit *e, LLVMBuilderRef b, LLVMValueRef x, KCoef coef) {
-    return kcoef_is(coef, 1) ? x : LLVMBuildMul(b, x, emit_coef(e, coef), "");
-}
-
-static LLVMValueRef plus(LLVMBuilderRef b, LLVMValueRef sum, LLVMValueRef x) {
-    return sum ? LLVMBuildAdd(b, sum, x, "") : x;
-}
-
-LLVMValueRef emit_address(Emit *e, uint32_t access) {
-    const KAccess *a = kernel_access(e->kernel, access);
-    LLVMValueRef sum = NULL;
-    for (uint32_t t = 0; t < a->n_terms; t++) {
-        const KTerm *term = kernel_term(e->kernel, a, t);
-        if (kcoef_is(term->coef, 0) || (t < 64 && e->folded[access] >> t & 1)) continue;
-        LLVMValueRef factor = term_factor(e, term);
-        if (factor) sum = plus(e->b, sum, times(e, e->b, factor, term->coef));
-    }
-    if (!sum) return e->address[access];
-    LLVMTypeRef type = type_memory(e, access_dtype(e, access), 1);
-    return element_at(e, type, e->address[access], sum);
-}
-
-/* Adds the terms of one access that are known when `loop` opens. */
-static void fold_access(Emit *e, const KLoop *loop, uint32_t access) {
-    const KAccess *a = kernel_access(e->kernel, access);
-    LLVMValueRef sum = NULL;
-    for (uint32_t t = 0; t < a->n_terms && t < 64; t++) {
-        const KTerm *term = kernel_term(e->kernel, a, t);
-        bool known = term->value == KVALUE_NONE || term->value < loop->begin;
-        if (kcoef_is(term->coef, 0) || e->folded[access] >> t & 1 || !known) continue;
-        LLVMValueRef factor = term_factor(e, term);
-        if (!factor) continue;
-        e->folded[access] |= UINT64_C(1) << t;
-        sum = plus(e->b, sum, times(e, e->b, factor, term->coef));
-    }
-    LLVMTypeRef type = type_memory(e, access_dtype(e, access), 1);
-    LLVMValueRef at = sum ? element_at(e, type, e->address[access], sum) : e->address[access];
-    e->address[access] = emit_opaque(e->b, at);
-}
-
-void access_fold(Emit *e, const KLoop *loop) {
-    for (uint32_t i = loop->begin + 1; i < loop->end; i++) {
-        const KInst *inst = kernel_inst(e->kernel, i);
-        if (kop_is_access(inst->op)) fold_access(e, loop, (uint32_t)inst->imm);
-    }
-}
-
-/* Elements from lane to lane: Σ step of the term × coefficient, computed before the loop. */
-static LLVMValueRef lane_stride(Emit *e, const KAccess *a) {
-    SN_ASSERT(e->vector);
-    LLVMValueRef sum = NULL;
-    for (uint32_t t = 0; t < a->n_terms; t++) {
-        const KTerm *term = kernel_term(e->kernel, a, t);
-        int64_t step = term->axis == e->vector->loop->axis;
-        if (term->value != KVALUE_NONE)
-            step = term->value < e->vector->loop->begin ? 0 : e->spread[term->value].step;
-        if (step == 0 || kcoef_is(term->coef, 0)) continue;
-        LLVMValueRef part = const_i64(e, step);
-        if (!kcoef_is(term->coef, 1))
-            part = LLVMBuildMul(e->side, emit_coef(e, term->coef), part, "");
-        sum = plus(e->side, sum, part);
-    }
-    return sum;
-}
-
-/* Offsets of all lanes from lane 0's affine address. */
-static LLVMValueRef lane_offsets(Emit *e, const KAccess *a, LLVMValueRef stride, int32_t copy) {
-    LLVMValueRef sum = NULL;
-    if (stride) {
-        LLVMValueRef numbers = const_lane_numbers(e, e->i64, e->lanes, 1);
-        LLVMValueRef all = emit_splat(e, e->side, stride, e->lanes);
-        sum = LLVMBuildMul(e->side, all, numbers, "");
-    }
-    for (uint32_t t = 0; t < a->n_terms; t++) {
-        const KTerm *term = kernel_term(e->kernel, a, t);
-        if (term->value == KVALUE_NONE || kcoef_is(term->coef, 0)) continue;
-        if (value_scalar(e, term->value, copy)) continue;
-        LLVMValueRef x = value_vector(e, term->value, copy);
-        if (!kcoef_is(term->coef, 1)) {
-            LLVMPositionBuilderBefore(e->side, LLVMGetBasicBlockTerminator(e->before));
-            LLVMValueRef coef = emit_splat(e, e->side, emit_coef(e, term->coef), e->lanes);
-            x = LLVMBuildMul(e->b, x, coef, "");
-        }
-        sum = plus(e->b, sum, x);
-    }
-    return sum;
-}
-
 static Place place_of(Emit *e, uint32_t access, int32_t copy) {
     const KAccess *a = kernel_access(e->kernel, access);
     Place p = {.dtype = access_dtype(e, access),
@@ -127,12 +27,12 @@ static Place place_of(Emit *e, uint32_t access, int32_t copy) {
     if (p.pattern == PATTERN_UNIFORM) return p;
     SN_ASSERT(e->vector && copy < e->shape.copies);
     LLVMPositionBuilderBefore(e->side, LLVMGetBasicBlockTerminator(e->before));
-    p.stride = lane_stride(e, a);
+    p.stride = emit_lane_stride(e, a);
     if (copy && p.stride) {
         LLVMValueRef lanes = const_i64(e, (int64_t)copy * e->lanes);
-        p.base = element_at(e, p.type, p.base, LLVMBuildMul(e->side, p.stride, lanes, ""));
+        p.base = emit_element(e, p.type, p.base, LLVMBuildMul(e->side, p.stride, lanes, ""));
     }
-    if (p.pattern == PATTERN_SCATTERED) p.offsets = lane_offsets(e, a, p.stride, copy);
+    if (p.pattern == PATTERN_SCATTERED) p.offsets = emit_lane_offsets(e, a, p.stride, copy);
     return p;
 }
 
@@ -185,8 +85,8 @@ static void copy_active(Emit *e, LLVMTypeRef type, LLVMValueRef to, LLVMValueRef
                         int32_t copy) {
     SN_ASSERT(e->mask[copy] && e->active[copy]);
     CountLoop loop = count_open(e, const_i64(e, 0), e->active[copy]);
-    LLVMValueRef x = LLVMBuildLoad2(e->b, type, element_at(e, type, from, loop.i), "");
-    LLVMBuildStore(e->b, x, element_at(e, type, to, loop.i));
+    LLVMValueRef x = LLVMBuildLoad2(e->b, type, emit_element(e, type, from, loop.i), "");
+    LLVMBuildStore(e->b, x, emit_element(e, type, to, loop.i));
     count_close(e, &loop, const_i64(e, 1));
 }
 
@@ -195,11 +95,11 @@ static LLVMValueRef lane_address(Emit *e, const Place *p, int32_t lane, LLVMValu
                                  LLVMValueRef instead) {
     LLVMValueRef at = p->base;
     if (p->pattern == PATTERN_SCATTERED) {
-        at = element_at(e, p->type, at, emit_lane(e, p->offsets, lane));
+        at = emit_element(e, p->type, at, emit_lane(e, p->offsets, lane));
     } else if (p->stride && lane) {
         LLVMPositionBuilderBefore(e->side, LLVMGetBasicBlockTerminator(e->before));
         LLVMValueRef offset = LLVMBuildMul(e->side, p->stride, const_i64(e, lane), "");
-        at = element_at(e, p->type, at, offset);
+        at = emit_element(e, p->type, at, offset);
     }
     return mask ? emit_select(e, emit_lane(e, mask, lane), at, instead) : at;
 }
@@ -235,7 +135,7 @@ static LLVMValueRef gather(Emit *e, const Place *p, LLVMValueRef mask) {
             offsets =
                 LLVMBuildMul(e->side, emit_splat(e, e->side, p->stride, e->lanes), numbers, "");
         }
-        LLVMValueRef addresses = element_at(e, p->type, p->base, offsets);
+        LLVMValueRef addresses = emit_element(e, p->type, p->base, offsets);
         LLVMTypeRef types[] = {vector, LLVMTypeOf(addresses)};
         LLVMValueRef align = LLVMConstInt(e->i32, sn_dtype_size(p->dtype), false);
         if (!mask) mask = LLVMConstAllOnes(type_lanes(e->i1, e->lanes));
@@ -324,7 +224,7 @@ static void prefetch(Emit *e, const Place *p, LLVMValueRef ahead, bool for_writi
     enum { ALL_LEVELS = 3, DATA = 1 };
     LLVMTypeRef types[] = {e->ptr};
     LLVMValueRef args[] = {
-        element_at(e, p->type, p->base, ahead), LLVMConstInt(e->i32, for_writing, false),
+        emit_element(e, p->type, p->base, ahead), LLVMConstInt(e->i32, for_writing, false),
         LLVMConstInt(e->i32, ALL_LEVELS, false), LLVMConstInt(e->i32, DATA, false)};
     emit_intrinsic(e, "llvm.prefetch", types, 1, args, 4);
 }
@@ -512,7 +412,7 @@ void emit_store_add(Emit *e, uint32_t at, int32_t copy) {
     LLVMValueRef old = load_aligned(e, p.type, address, p.dtype);
     old = emit_cast(e, dtype, p.dtype, 1, from_memory(e, p.dtype, 1, old));
     LLVMValueRef in[3] = {old, value_scalar(e, inst->in[0], 0), NULL};
-    LLVMValueRef sum = emit_prim(e, OP_ADD, dtype, dtype, 1, in, NULL);
+    LLVMValueRef sum = emit_prim(e, (OpCode)kop_row(inst->op)->merge, dtype, dtype, 1, in, NULL);
     sum = to_memory(e, p.dtype, 1, emit_cast(e, p.dtype, dtype, 1, sum));
     store_aligned(e, sum, address, (int64_t)sn_dtype_size(p.dtype));
 }

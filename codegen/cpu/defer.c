@@ -144,7 +144,7 @@ void defer_open_host(Emit *e, const LoopShape *loop) {
     emit_locate_accesses(e, d->base, d->address);
     for (uint32_t c = 0; c < e->kernel->accesses.count; c++) d->folded[c] = 0;
     swap_items(e);
-    access_fold(e, d->loop->loop);
+    address_fold(e, d->loop->loop);
     d->aligned = access_aligned(e, d->loop);
     swap_items(e);
 }

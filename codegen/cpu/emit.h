@@ -1,8 +1,8 @@
 /* Inside the CPU code generator: what its files share while one kernel becomes LLVM IR. Loops,
- * reductions and the spread of values over lanes come from ir/kernel/loops.h and ir/kernel/spread.h; the shape
- * (shape.c) says with how many lanes and accumulators each loop runs. The emitter walks the kernel's
- * instructions (emit.c), loop by loop (loop.c), and asks vector.c, access.c, ops.c, cast.c and
- * reduce.c for the pieces. */
+ * reductions and the spread of values over lanes come from ir/kernel/loops.h and ir/kernel/spread.h;
+ * the shape (shape.c) says with how many lanes and accumulators each loop runs. A function (function.c)
+ * is a loop over items (items.c), in which the emitter walks the kernel's instructions (emit.c), loop by
+ * loop (loop.c), and asks vector.c, address.c, access.c, ops.c, cast.c and reduce.c for the pieces. */
 #ifndef SN_CODEGEN_CPU_EMIT_H
 #define SN_CODEGEN_CPU_EMIT_H
 
@@ -161,14 +161,15 @@ static inline bool is_varying(const Emit *e, KValue value) {
     return e->spread[value].kind == SPREAD_VARYING;
 }
 
-/* ---- emit.c ---- */
+/* ---- function.c ---- */
 /* Emits the whole function into e->module. */
 sn_status emit_kernel(Emit *e, const char *name);
+
+/* ---- emit.c ---- */
 /* Emits instructions [first, last) at the current place. */
 void emit_range(Emit *e, uint32_t first, uint32_t last);
 /* Emits instruction `at`, which is no loop, for one of the vectors side by side. */
 void emit_inst(Emit *e, uint32_t at, int32_t copy);
-void emit_fail(Emit *e, const char *message);
 
 /* ---- rare.c ---- */
 /* Finds what rare WHEREs alone need: fills Shape.rare. */
@@ -180,11 +181,6 @@ uint32_t emit_rare(Emit *e, uint32_t at);
 /* ---- items.c ---- */
 /* Emits the loop over items; false when out of memory. */
 bool emit_items(Emit *e);
-/* Addresses of all accesses before any loop: argument + offset, from the item's addresses of the
- * arguments (NULL: the argument's own). */
-void emit_locate_accesses(Emit *e, LLVMValueRef *const bases, LLVMValueRef *address);
-/* Elements of an argument from one point of a line to the next; read in the entry block. */
-LLVMValueRef emit_row_step(Emit *e, uint32_t arg);
 
 /* ---- defer.c; without a deferred loop these do nothing ---- */
 /* Finds what the deferred loop uses; false when out of memory. */
@@ -206,9 +202,12 @@ void defer_run(Emit *e, const LoopShape *loop);
 void emit_loop(Emit *e, uint32_t loop);
 
 /* ---- vector.c: types, constants, lanes ---- */
+void emit_fail(Emit *e, const char *message);
 /* Type in registers (bool i1, half types i16) or in memory (bool i8); lanes 1 gives the scalar. */
 LLVMTypeRef type_reg(const Emit *e, sn_dtype dtype, int32_t lanes);
 LLVMTypeRef type_memory(const Emit *e, sn_dtype dtype, int32_t lanes);
+/* An element of an argument in memory. */
+LLVMTypeRef type_element(const Emit *e, uint32_t arg);
 LLVMTypeRef type_lanes(LLVMTypeRef scalar, int32_t lanes);
 /* An integer type of as many bits as the scalar of `dtype`. */
 LLVMTypeRef type_bits(const Emit *e, sn_dtype dtype, int32_t lanes);
@@ -230,6 +229,8 @@ LLVMValueRef emit_lane(Emit *e, LLVMValueRef vector, int32_t lane);
 /* i1: is any lane of <n x i1> (or the i1) set? */
 LLVMValueRef emit_any(Emit *e, LLVMValueRef mask, int32_t lanes);
 LLVMValueRef emit_alloca(Emit *e, LLVMTypeRef type, int64_t count);
+/* base + index, in elements of this type. */
+LLVMValueRef emit_element(Emit *e, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index);
 LLVMBasicBlockRef emit_block(Emit *e);
 void emit_at(Emit *e, LLVMBasicBlockRef block);
 /* An i64 counter's loop `for (i = from; i < to; i += step)` whose body is straight code. */
@@ -253,15 +254,31 @@ LLVMValueRef emit_word(Emit *e, LLVMBuilderRef b, LLVMValueRef number);
 LLVMValueRef emit_param(Emit *e, int32_t param);
 LLVMValueRef emit_coef(Emit *e, KCoef coef);
 
+/* ---- address.c ---- */
+/* Addresses of all accesses before any loop: argument + offset, from the item's addresses of the
+ * arguments (NULL: the argument's own). */
+void emit_locate_accesses(Emit *e, LLVMValueRef *const bases, LLVMValueRef *address);
+/* Adds to the addresses of all accesses in `loop` the terms known by now. */
+void address_fold(Emit *e, const KLoop *loop);
+/* Scalar address of lane 0, copy 0 of an access. */
+LLVMValueRef emit_address(Emit *e, uint32_t access);
+/* Elements from lane to lane: Σ step of the term × coefficient, computed before the loop; NULL for 0. */
+LLVMValueRef emit_lane_stride(Emit *e, const KAccess *access);
+/* Offsets of all lanes from lane 0's affine address. */
+LLVMValueRef emit_lane_offsets(Emit *e, const KAccess *access, LLVMValueRef stride, int32_t copy);
+/* Number of the grid's innermost dimension, along which lines run, read in the entry block; 0 where
+ * the grid has none. */
+LLVMValueRef emit_innermost_dim(Emit *e);
+/* Number of the word with an argument's stride in a dimension. */
+LLVMValueRef emit_stride_word(Emit *e, LLVMBuilderRef b, LLVMValueRef dim, uint32_t arg);
+/* Elements of an argument from one point of a line to the next; read in the entry block. */
+LLVMValueRef emit_row_step(Emit *e, uint32_t arg);
+
 /* ---- access.c ---- */
 void emit_load(Emit *e, uint32_t inst, int32_t copy);
 void emit_store(Emit *e, uint32_t inst, int32_t copy);
 void emit_store_add(Emit *e, uint32_t inst, int32_t copy);
 void emit_check(Emit *e, uint32_t inst, int32_t copy);
-/* Scalar address of lane 0, copy 0 of an access. */
-LLVMValueRef emit_address(Emit *e, uint32_t access);
-/* Adds to the addresses of all accesses in `loop` the terms known by now. */
-void access_fold(Emit *e, const KLoop *loop);
 /* True when stores of this instruction may bypass the caches: whole vectors, side by side, to an
  * output, at an address known before the vector loop. *bytes is the alignment they need. */
 bool access_streams(const Emit *e, const LoopShape *loop, uint32_t inst, int64_t *bytes);
@@ -280,9 +297,6 @@ LLVMValueRef emit_fmod(Emit *e, sn_dtype dtype, int32_t lanes, LLVMValueRef x, L
 /* ---- reduce.c ---- */
 /* Values that make up one state of a reduction. */
 int32_t reduce_parts(const KReduction *r);
-/* x merged with y, for reductions whose state is one value and for scans. */
-LLVMValueRef reduce_merge(Emit *e, const KReduction *r, int32_t lanes, LLVMValueRef x,
-                          LLVMValueRef y);
 /* Initial carry of a loop, memory and stacks. */
 void reduce_open(Emit *e, Frame *frame);
 /* A REDUCE or SCAN instruction. */

@@ -37,32 +37,6 @@ static bool is_local(const Emit *e, uint32_t arg) {
     return e->kernel->args.data[arg].role == KARG_LOCAL;
 }
 
-static LLVMTypeRef element_type(Emit *e, uint32_t arg) {
-    return type_memory(e, (sn_dtype)e->kernel->args.data[arg].dtype, 1);
-}
-
-/* The innermost dimension's number, read in the entry block; 0 where the grid has none. */
-static LLVMValueRef innermost_dim(Emit *e) {
-    LLVMValueRef rank = emit_word(e, e->entry, const_i64(e, KPARAM_RANK)), one = const_i64(e, 1);
-    LLVMValueRef some = LLVMBuildICmp(e->entry, LLVMIntSGT, rank, one, "");
-    rank = LLVMBuildSelect(e->entry, some, rank, one, "");
-    return LLVMBuildSub(e->entry, rank, one, "");
-}
-
-/* Number of the word with an argument's stride in that dimension. */
-static LLVMValueRef row_step_word(Emit *e, LLVMBuilderRef b, LLVMValueRef innermost, uint32_t arg) {
-    LLVMValueRef first = const_i64(e, KPARAM_STRIDES + SN_MAX_RANK * (int64_t)arg);
-    return LLVMBuildAdd(b, innermost, first, "");
-}
-
-LLVMValueRef emit_row_step(Emit *e, uint32_t arg) {
-    if (!e->row_step[arg]) {
-        LLVMValueRef innermost = innermost_dim(e);
-        e->row_step[arg] = emit_word(e, e->entry, row_step_word(e, e->entry, innermost, arg));
-    }
-    return e->row_step[arg];
-}
-
 /* ---- first ----------------------------------------------------------------------------------- */
 
 /* Stores the grid indices of the first item, from the innermost dimension out; its block. */
@@ -122,11 +96,10 @@ static void move_places(Emit *e, const Items *items, LLVMValueRef dim) {
     LLVMValueRef index = LLVMBuildLoad2(e->b, e->i64, grid_slot(e, dim), "");
     for (uint32_t a = 0; a < e->kernel->args.count; a++) {
         if (is_local(e, a)) continue;
-        LLVMValueRef first = const_i64(e, KPARAM_STRIDES + SN_MAX_RANK * (int64_t)a);
-        LLVMValueRef stride = emit_word(e, e->b, LLVMBuildAdd(e->b, dim, first, ""));
+        LLVMValueRef stride = emit_word(e, e->b, emit_stride_word(e, e->b, dim, a));
         LLVMValueRef step = LLVMBuildMul(e->b, index, stride, "");
         LLVMValueRef place = load_place(e, items, a);
-        place = LLVMBuildGEP2(e->b, element_type(e, a), place, &step, 1, "");
+        place = LLVMBuildGEP2(e->b, type_element(e, a), place, &step, 1, "");
         LLVMBuildStore(e->b, place, slot_of_place(e, items, a));
     }
 }
@@ -178,17 +151,6 @@ static void open_line(Emit *e, Items *items, LLVMValueRef block) {
 
 /* ---- item ------------------------------------------------------------------------------------ */
 
-void emit_locate_accesses(Emit *e, LLVMValueRef *const bases, LLVMValueRef *address) {
-    for (uint32_t c = 0; c < e->kernel->accesses.count; c++) {
-        const KAccess *access = kernel_access(e->kernel, c);
-        LLVMValueRef offset = emit_coef(e, access->offset);
-        address[c] = bases[access->arg] ? bases[access->arg] : e->local_base[access->arg];
-        if (!kcoef_is(access->offset, 0))
-            address[c] =
-                LLVMBuildGEP2(e->b, element_type(e, access->arg), address[c], &offset, 1, "");
-    }
-}
-
 static bool reads_grid_index(const Emit *e) {
     for (uint32_t i = 0; i < e->kernel->insts.count; i++)
         if (kop_is(kernel_inst(e->kernel, i)->op, KFORM_GRID)) return true;
@@ -214,9 +176,9 @@ static void step_near(Emit *e, const Items *items, LLVMValueRef next, LLVMValueR
     if (items->block) phi_add(items->block, const_i64(e, 0), near);
     for (uint32_t a = 0; a < e->kernel->args.count; a++) {
         if (is_local(e, a)) continue;
-        LLVMValueRef step = emit_word(e, e->b, row_step_word(e, e->b, items->innermost, a));
+        LLVMValueRef step = emit_word(e, e->b, emit_stride_word(e, e->b, items->innermost, a));
         phi_add(items->bases[a],
-                LLVMBuildGEP2(e->b, element_type(e, a), items->bases[a], &step, 1, ""), near);
+                LLVMBuildGEP2(e->b, type_element(e, a), items->bases[a], &step, 1, ""), near);
     }
     defer_next_item(e, near);
     LLVMBuildBr(e->b, items->item);
@@ -286,7 +248,7 @@ static bool open_items(Emit *e, Items *items) {
     items->bases = arena_zalloc(&e->arena, (e->kernel->args.count + 1) * sizeof *items->bases);
     if (!items->bases) return false;
     items->rank = emit_word(e, e->entry, const_i64(e, KPARAM_RANK));
-    items->innermost = innermost_dim(e);
+    items->innermost = emit_innermost_dim(e);
     items->dim = emit_alloca(e, e->i64, 1);
     items->places = emit_alloca(e, e->ptr, (int64_t)e->kernel->args.count + 1);
     LLVMValueRef word = LLVMBuildAdd(e->entry, items->innermost, const_i64(e, KPARAM_SIZES), "");

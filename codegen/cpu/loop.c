@@ -345,7 +345,7 @@ void emit_loop(Emit *e, uint32_t loop) {
     if (e->status != SN_OK || !open_frame(e, &f, &state)) return;
     find_range(e, &f);
     reduce_open(e, &f);
-    access_fold(e, f.loop);
+    address_fold(e, f.loop);
     defer_open_host(e, f.shape);
     if (f.loop->vector)
         emit_vector_loop(e, &f);

@@ -64,13 +64,6 @@ static LLVMValueRef start_value(const Emit *e, const KReduction *r, int32_t part
     return is_of_bits(r) ? LLVMConstBitCast(start, type_bits(e, dtype, lanes)) : start;
 }
 
-LLVMValueRef reduce_merge(Emit *e, const KReduction *r, int32_t lanes, LLVMValueRef x,
-                          LLVMValueRef y) {
-    LLVMValueRef in[3] = {x, y, NULL};
-    sn_dtype dtype = (sn_dtype)r->dtype;
-    return emit_prim(e, (OpCode)r->merge, dtype, dtype, lanes, in, NULL);
-}
-
 static const Accumulator *accumulator_at(const Emit *e, const Frame *f, uint32_t i) {
     SN_ASSERT(i < f->loop->n_reductions);
     return &e->shape.accumulators[f->loop->first_reduction + i];
@@ -102,7 +95,7 @@ static void step_memory(Emit *e, const Frame *f, const Accumulator *a, LLVMValue
     LLVMValueRef trip = LLVMBuildSub(e->b, f->index, f->begin, "");
     LLVMValueRef lane = LLVMBuildAnd(e->b, trip, const_i64(e, ORDER_LANES - 1), "");
     LLVMValueRef at = slot_at(e, type, memory, lane);
-    LLVMValueRef sum = reduce_merge(e, a->of, lanes, LLVMBuildLoad2(e->b, type, at, ""), x);
+    LLVMValueRef sum = merge_values(e, a->of, lanes, LLVMBuildLoad2(e->b, type, at, ""), x);
     LLVMBuildStore(e->b, sum, at);
 }
 
@@ -189,12 +182,12 @@ static LLVMValueRef step_scan(Emit *e, const Frame *f, const KReduction *r, int3
                                        LLVMBuildICmp(e->b, LLVMIntNE, trip, none, ""), "");
     LLVMBuildCondBr(e->b, starts, start, join);
     emit_at(e, start);
-    LLVMValueRef runs = reduce_merge(e, r, lanes, state[RUNS], state[RUN]);
-    LLVMValueRef chunks = reduce_merge(e, r, lanes, state[CHUNKS], runs);
+    LLVMValueRef runs = merge_values(e, r, lanes, state[RUNS], state[RUN]);
+    LLVMValueRef chunks = merge_values(e, r, lanes, state[CHUNKS], runs);
     LLVMValueRef full = LLVMBuildICmp(e->b, LLVMIntEQ, in_chunk, none, "");
     chunks = emit_select(e, full, chunks, state[CHUNKS]);
     runs = emit_select(e, full, zero, runs);
-    LLVMValueRef next[] = {chunks, runs, zero, reduce_merge(e, r, lanes, chunks, runs)};
+    LLVMValueRef next[] = {chunks, runs, zero, merge_values(e, r, lanes, chunks, runs)};
     LLVMBuildBr(e->b, join);
     emit_at(e, join);
     for (int32_t p = 0; p < PARTS_OF_SCAN; p++) {
@@ -202,8 +195,8 @@ static LLVMValueRef step_scan(Emit *e, const Frame *f, const KReduction *r, int3
         phi_add(phi, next[p], start);
         state[p] = phi;
     }
-    state[RUN] = reduce_merge(e, r, lanes, state[RUN], x);
-    return reduce_merge(e, r, lanes, state[BASE], state[RUN]);
+    state[RUN] = merge_values(e, r, lanes, state[RUN], x);
+    return merge_values(e, r, lanes, state[BASE], state[RUN]);
 }
 
 /* The operand, with a start value in lanes that take no part. */
@@ -230,7 +223,7 @@ static LLVMValueRef step_state(Emit *e, const Frame *f, const KReduction *r, int
         return NULL;
     }
     if (is_float_scan(r)) return step_scan(e, f, r, lanes, state, x);
-    return state[0] = reduce_merge(e, r, lanes, state[0], x);
+    return state[0] = merge_values(e, r, lanes, state[0], x);
 }
 
 void reduce_step(Emit *e, uint32_t inst, int32_t copy) {
@@ -348,7 +341,7 @@ static void merge_states(Emit *e, const KReduction *r, int32_t lanes, LLVMValueR
         a[BEST] = emit_select(e, wins, b[BEST], a[BEST]);
         a[BEST_INDEX] = emit_select(e, wins, b[BEST_INDEX], a[BEST_INDEX]);
     } else {
-        a[0] = reduce_merge(e, r, lanes, a[0], b[0]);
+        a[0] = merge_values(e, r, lanes, a[0], b[0]);
     }
 }
 
@@ -382,7 +375,7 @@ static LLVMValueRef halve_memory(Emit *e, const Frame *f, uint32_t number) {
         LLVMValueRef far = LLVMBuildAdd(e->b, loop.i, const_i64(e, half), "");
         LLVMValueRef x = LLVMBuildLoad2(e->b, type, at, "");
         LLVMValueRef y = LLVMBuildLoad2(e->b, type, slot_at(e, type, memory, far), "");
-        LLVMBuildStore(e->b, reduce_merge(e, a->of, lanes, x, y), at);
+        LLVMBuildStore(e->b, merge_values(e, a->of, lanes, x, y), at);
         count_close(e, &loop, const_i64(e, 1));
     }
     return LLVMBuildLoad2(e->b, type, memory, "");

@@ -1,6 +1,13 @@
 /* Pushing chunks onto the tree of an ordered sum, and collapsing it; see tree.h. */
 #include "codegen/cpu/tree.h"
 
+LLVMValueRef merge_values(Emit *e, const KReduction *r, int32_t lanes, LLVMValueRef x,
+                          LLVMValueRef y) {
+    LLVMValueRef in[3] = {x, y, NULL};
+    sn_dtype dtype = (sn_dtype)r->dtype;
+    return emit_prim(e, (OpCode)r->merge, dtype, dtype, lanes, in, NULL);
+}
+
 static LLVMValueRef level_slot(Emit *e, const TreeEntry *t, LLVMValueRef level, int32_t i) {
     LLVMValueRef index = LLVMBuildMul(e->b, level, const_i64(e, t->width), "");
     index = LLVMBuildAdd(e->b, index, t->first ? t->first : const_i64(e, i), "");
@@ -11,7 +18,7 @@ static LLVMValueRef level_slot(Emit *e, const TreeEntry *t, LLVMValueRef level, 
 static void merge_level(Emit *e, const TreeEntry *t, LLVMValueRef level, LLVMValueRef *values) {
     for (int32_t i = 0; i < t->count; i++) {
         LLVMValueRef left = LLVMBuildLoad2(e->b, t->type, level_slot(e, t, level, i), "");
-        values[i] = reduce_merge(e, t->r, t->lanes, left, values[i]);
+        values[i] = merge_values(e, t->r, t->lanes, left, values[i]);
     }
 }
 

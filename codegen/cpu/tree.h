@@ -18,6 +18,9 @@ typedef struct TreeEntry {
     LLVMValueRef *values; /* replaced by the results */
 } TreeEntry;
 
+/* x merged with y, for reductions whose state is one value, and for scans. */
+LLVMValueRef merge_values(Emit *e, const KReduction *r, int32_t lanes, LLVMValueRef x,
+                          LLVMValueRef y);
 /* Adds the chunk in t->values to a tree that holds `count` chunks. */
 void tree_push(Emit *e, TreeEntry *t, LLVMValueRef count);
 /* Merges a tree of `count` chunks into the last chunk, t->values. */

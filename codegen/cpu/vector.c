@@ -1,9 +1,15 @@
-/* Small pieces of LLVM IR: types of scalars and vectors, constants, lanes, blocks, and the operands
+/* What all emitters need: failing, and small pieces of LLVM IR: types of scalars and vectors, constants, lanes, blocks, and the operands
  * of kernel instructions as scalars or vectors. A uniform value stays a scalar; its broadcast is
  * made once, before the vector loop or right behind its definition. */
 #include "codegen/cpu/emit.h"
 
+#include "base/status.h"
+
 #include <string.h>
+
+void emit_fail(Emit *e, const char *message) {
+    if (e->status == SN_OK) e->status = error_set(e->error, SN_ERROR_COMPILE, "%s", message);
+}
 
 /* ---- types ----------------------------------------------------------------------------------- */
 
@@ -31,6 +37,11 @@ LLVMTypeRef type_reg(const Emit *e, sn_dtype dtype, int32_t lanes) {
 
 LLVMTypeRef type_memory(const Emit *e, sn_dtype dtype, int32_t lanes) {
     return dtype == SN_BOOL ? type_lanes(e->i8, lanes) : type_reg(e, dtype, lanes);
+}
+
+LLVMTypeRef type_element(const Emit *e, uint32_t arg) {
+    SN_ASSERT(arg < e->kernel->args.count);
+    return type_memory(e, (sn_dtype)e->kernel->args.data[arg].dtype, 1);
 }
 
 /* ---- constants ------------------------------------------------------------------------------- */
@@ -145,6 +156,10 @@ LLVMValueRef emit_alloca(Emit *e, LLVMTypeRef type, int64_t count) {
         LLVMBuildArrayAlloca(e->entry, type, LLVMConstInt(e->i32, (unsigned)count, false), "");
     LLVMSetAlignment(slot, 64);
     return slot;
+}
+
+LLVMValueRef emit_element(Emit *e, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index) {
+    return LLVMBuildGEP2(e->b, type, base, &index, 1, "");
 }
 
 LLVMBasicBlockRef emit_block(Emit *e) {

@@ -8,59 +8,6 @@
 
 #include <stdio.h>
 
-/* ---- lines ----------------------------------------------------------------------------------- */
-
-static void begin_line(Emit *e, const char *format, va_list args) {
-    for (int32_t i = 0; i < e->indent; i++) strbuf_add(&e->body, "    ");
-    strbuf_vaddf(&e->body, format, args);
-}
-
-void emit_begin(Emit *e, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    begin_line(e, format, args);
-    va_end(args);
-}
-
-void emit_line(Emit *e, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    begin_line(e, format, args);
-    va_end(args);
-    strbuf_add_char(&e->body, '\n');
-}
-
-void emit_open(Emit *e, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    begin_line(e, format, args);
-    va_end(args);
-    strbuf_add(&e->body, " {\n");
-    e->indent++;
-}
-
-void emit_close(Emit *e) {
-    SN_ASSERT(e->indent > 0);
-    e->indent--;
-    emit_line(e, "}");
-}
-
-void emit_coef(Emit *e, KCoef coef) {
-    if (coef.param >= 0) {
-        SN_ASSERT(coef.param < e->kernel->n_params);
-        e->param_used[coef.param] = true;
-        strbuf_addf(&e->body, "p%d", (int)coef.param);
-    } else {
-        strbuf_add_int(&e->body, coef.value);
-    }
-}
-
-void emit_barrier(Emit *e) {
-    SN_ASSERT(e->together); /* or some threads of the block would wait for ever */
-    if (!e->synced) emit_line(e, "__syncthreads();");
-    e->synced = true;
-}
-
 /* ---- instructions ---------------------------------------------------------------------------- */
 
 typedef struct Name {

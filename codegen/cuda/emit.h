@@ -1,7 +1,7 @@
-/* Inside the CUDA code generator: what its files share while one kernel becomes CUDA C. The
- * mapping (mapping.c) says what a thread is and who runs each loop; the emitter walks the instructions
- * (emit.c), loop by loop (loop.c, reduce.c), and asks ops.c and cast.c for expressions. Device
- * functions that the text names are put in front of it (device.c).
+/* Inside the CUDA code generator: what its files share while one kernel becomes CUDA C. The mapping
+ * (mapping.c) says what a thread is and who runs each loop; the emitter walks the instructions
+ * (emit.c), loop by loop (loop.c, reduce.c), and asks text.c for lines and types, ops.c and cast.c for
+ * expressions. Device functions that the text names are put in front of it (device.c).
  *
  * Launching. A kernel runs over the items [begin, end) with any number of blocks, in one dimension,
  * of 32, 64, … 256 threads; neither number changes a bit. `args` and `params` are device memory as
@@ -76,11 +76,7 @@ static inline const KLoop *loop_at(const Emit *e, uint32_t number) {
 /* Finds the loops and chooses who runs them. False when out of memory. */
 bool mapping_make(Emit *e);
 
-/* ---- emit.c ---- */
-/* The whole text. */
-sn_status emit_kernel(Emit *e, const char *name, StrBuf *out, sn_error *error);
-/* Code of instructions [first, last). */
-void emit_range(Emit *e, uint32_t first, uint32_t last);
+/* ---- text.c ---- */
 /* One line at the current indent; one that ends in an opened brace; its closing brace. */
 void emit_line(Emit *e, const char *format, ...) SN_PRINTF(2, 3);
 void emit_open(Emit *e, const char *format, ...) SN_PRINTF(2, 3);
@@ -91,6 +87,18 @@ void emit_begin(Emit *e, const char *format, ...) SN_PRINTF(2, 3);
 void emit_coef(Emit *e, KCoef coef);
 /* A barrier of the block, unless the line before was one. */
 void emit_barrier(Emit *e);
+/* C type of a value, and of an element in memory. Half types are their bits. */
+const char *ctype_text(sn_dtype dtype);
+const char *ctype_memory(sn_dtype dtype);
+/* Of an integer: the unsigned type that it is computed in, and the one of its width. */
+const char *ctype_wide(sn_dtype dtype);
+const char *ctype_narrow(sn_dtype dtype);
+
+/* ---- emit.c ---- */
+/* The whole text. */
+sn_status emit_kernel(Emit *e, const char *name, StrBuf *out, sn_error *error);
+/* Code of instructions [first, last). */
+void emit_range(Emit *e, uint32_t first, uint32_t last);
 
 /* ---- loop.c ---- */
 void emit_loop(Emit *e, uint32_t number);
@@ -106,9 +114,6 @@ void reduce_push(Emit *e, uint32_t loop);
 void reduce_close(Emit *e, uint32_t loop);
 
 /* ---- ops.c, cast.c ---- */
-/* C type of a value, and of an element in memory. Half types are their bits. */
-const char *ctype_text(sn_dtype dtype);
-const char *ctype_memory(sn_dtype dtype);
 /* Appends a primitive as an expression over variables (operands may appear several times). */
 void op_text(StrBuf *out, OpCode op, sn_dtype dtype, sn_dtype in_dtype, const char *x,
              const char *y, const char *z);

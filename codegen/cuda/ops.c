@@ -7,36 +7,6 @@
 
 #include <string.h>
 
-typedef struct TypeRow {
-    const char *text;   /* of a value */
-    const char *memory; /* of an element in memory */
-    const char *wide;   /* $U */
-    const char *narrow; /* $N */
-} TypeRow;
-
-static const TypeRow types[SN_DTYPE_COUNT] = {
-    [SN_BOOL] = {"bool", "unsigned char", "unsigned int", "unsigned char"},
-    [SN_U8] = {"unsigned char", "unsigned char", "unsigned int", "unsigned char"},
-    [SN_I8] = {"signed char", "signed char", "unsigned int", "unsigned char"},
-    [SN_I16] = {"short", "short", "unsigned int", "unsigned short"},
-    [SN_I32] = {"int", "int", "unsigned int", "unsigned int"},
-    [SN_I64] = {"long long", "long long", "unsigned long long", "unsigned long long"},
-    [SN_F16] = {"unsigned short", "unsigned short", "", ""},
-    [SN_BF16] = {"unsigned short", "unsigned short", "", ""},
-    [SN_F32] = {"float", "float", "", ""},
-    [SN_F64] = {"double", "double", "", ""},
-};
-
-const char *ctype_text(sn_dtype dtype) {
-    SN_ASSERT((uint32_t)dtype < SN_DTYPE_COUNT);
-    return types[dtype].text;
-}
-
-const char *ctype_memory(sn_dtype dtype) {
-    SN_ASSERT((uint32_t)dtype < SN_DTYPE_COUNT);
-    return types[dtype].memory;
-}
-
 /* ---- the table ------------------------------------------------------------------------------- */
 
 typedef struct OpRow {
@@ -116,13 +86,13 @@ static void add_escape(StrBuf *out, char code, sn_dtype dtype, const char *const
         strbuf_add(out, operands[code - 'x']);
         return;
     case 'T':
-        strbuf_add(out, types[dtype].text);
+        strbuf_add(out, ctype_text(dtype));
         return;
     case 'U':
-        strbuf_add(out, types[dtype].wide);
+        strbuf_add(out, ctype_wide(dtype));
         return;
     case 'N':
-        strbuf_add(out, types[dtype].narrow);
+        strbuf_add(out, ctype_narrow(dtype));
         return;
     case 'W':
         strbuf_add_int(out, 8 * (int64_t)sn_dtype_size(dtype));
