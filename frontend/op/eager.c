@@ -65,8 +65,7 @@ static sn_tensor *run_new(const EagerCall *call, RunMemory *m, const Executable 
     /* The handle first: behind a run that drew or wrote, nothing may fail. */
     ThreadState *state = thread_state();
     uint32_t first = state->held.count;
-    sn_tensor *tensor =
-        tensor_real(storage_retain(m->results[0]), result, NULL, 0, call->call.site);
+    sn_tensor *tensor = tensor_real(run_take_result(m), result, NULL, 0, call->call.site);
     if (!tensor) return NULL;
     if (run_launch(m, executable, &plan_site, &error) != SN_OK) {
         handles_release(state, first);

@@ -6,14 +6,7 @@
 #include "base/thread/parallel.h"
 #include "ir/op/dtype.h"
 
-bool run_open(RunMemory *m, uint32_t n_inputs, uint32_t n_results) {
-    m->inputs = m->few_inputs;
-    m->words = m->few_words;
-    m->results = m->few_results;
-    m->outputs = m->few_outputs;
-    m->n_results = 0;
-    m->block = NULL;
-    if (n_inputs <= RUN_FEW && n_results <= RUN_FEW) return true;
+bool run_open_many(RunMemory *m, uint32_t n_inputs, uint32_t n_results) {
     size_t words = n_inputs * sizeof *m->words, inputs = n_inputs * sizeof *m->inputs;
     char *block = m->block = mem_alloc(words + inputs + 2 * n_results * sizeof(void *));
     if (!block) return false;
@@ -22,11 +15,6 @@ bool run_open(RunMemory *m, uint32_t n_inputs, uint32_t n_results) {
     m->results = (Storage **)(void *)(block + words + inputs);
     m->outputs = (void **)(void *)(m->results + n_results);
     return true;
-}
-
-void run_close(RunMemory *m) {
-    for (int32_t i = 0; i < m->n_results; i++) storage_release(m->results[i]);
-    mem_free(m->block);
 }
 
 void run_set_scalar(RunMemory *m, uint32_t input, const sn_tensor *scalar, sn_dtype dtype) {
@@ -65,7 +53,6 @@ static sn_status data_error(const Executable *executable, uint64_t code, Site *s
 
 sn_status run_launch(RunMemory *m, const Executable *executable, Site *site, sn_error *error) {
     uint64_t code = UINT64_MAX;
-    SN_ASSERT(m->n_results == executable_program(executable)->n_outputs);
     sn_status status =
         executable_run(executable, m->inputs, m->outputs, parallel_threads(), &code, error);
     if (status != SN_OK || code == UINT64_MAX) return status;

@@ -3,6 +3,8 @@
 #ifndef SN_FRONTEND_OP_RUN_H
 #define SN_FRONTEND_OP_RUN_H
 
+#include "base/assert.h"
+#include "base/mem.h"
 #include "frontend/tensor/tensor.h"
 #include "runtime/executable.h"
 
@@ -24,10 +26,23 @@ typedef struct RunMemory {
     void *few_outputs[RUN_FEW];
 } RunMemory;
 
+/* What run_open does for many: takes a block. */
+bool run_open_many(RunMemory *m, uint32_t n_inputs, uint32_t n_results);
 /* Room for so many inputs and results; false when out of memory. */
-bool run_open(RunMemory *m, uint32_t n_inputs, uint32_t n_results);
+static inline bool run_open(RunMemory *m, uint32_t n_inputs, uint32_t n_results) {
+    m->inputs = m->few_inputs;
+    m->words = m->few_words;
+    m->results = m->few_results;
+    m->outputs = m->few_outputs;
+    m->n_results = 0;
+    m->block = NULL;
+    return (n_inputs <= RUN_FEW && n_results <= RUN_FEW) || run_open_many(m, n_inputs, n_results);
+}
 /* Lets go of the results and of the block, also where run_open failed. */
-void run_close(RunMemory *m);
+static inline void run_close(RunMemory *m) {
+    for (int32_t i = 0; i < m->n_results; i++) storage_release(m->results[i]);
+    if (m->block) mem_free(m->block);
+}
 
 static inline void run_set_tensor(RunMemory *m, uint32_t input, const sn_tensor *tensor) {
     m->inputs[input] = tensor_data(tensor);
@@ -43,6 +58,12 @@ void run_set_scalar(RunMemory *m, uint32_t input, const sn_tensor *scalar, sn_dt
 
 /* Memory of all results of the executable. */
 sn_status run_make_results(RunMemory *m, const Executable *executable, sn_error *error);
+/* The only result, with its reference. */
+static inline Storage *run_take_result(RunMemory *m) {
+    SN_ASSERT(m->n_results == 1);
+    m->n_results = 0;
+    return m->results[0];
+}
 /* Runs it on this memory. An error in data gives SN_ERROR_INDEX with the text of its op, and its line in
  * *site, which otherwise stays; inputs were not written then. */
 sn_status run_launch(RunMemory *m, const Executable *executable, Site *site, sn_error *error);
