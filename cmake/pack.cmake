@@ -28,7 +28,7 @@ if(SINTER_PACK)
         COMMENT "Listing the pack of eager kernels"
         VERBATIM)
     set(script ${PROJECT_SOURCE_DIR}/cmake/write_pack.cmake)
-    set(decides ${contents} ${PROJECT_SOURCE_DIR}/runtime/pack.c
+    set(decides ${contents} ${PROJECT_SOURCE_DIR}/runtime/kernels/pack.c
         ${PROJECT_SOURCE_DIR}/tools/make_pack.c)
     add_custom_command(
         OUTPUT ${SINTER_PACK_FILE}
