@@ -34,6 +34,8 @@ static void note_thread(ThreadState *state) {
 }
 
 static sn_tensor *handle_make(TensorKind kind, const TensorType *type) {
+    SN_ASSERT(type->dtype < SN_DTYPE_COUNT && type->rank <= SN_MAX_RANK);
+    SN_ASSERT(dims_are_numbers(type->dims, type->rank));
     ThreadState *state = thread_state();
     sn_tensor *tensor = state->free_count > QUARANTINE ? state->free_list : NULL;
     if (tensor && mem_reuse_point()) {
@@ -44,6 +46,7 @@ static sn_tensor *handle_make(TensorKind kind, const TensorType *type) {
         tensor = tensor ? NULL : mem_alloc(sizeof *tensor);
     }
     if (!tensor) return NULL;
+    SN_ASSERT(state->free_count >= 0);
     tensor->magic = TENSOR_ALIVE;
     tensor->kind = (uint8_t)kind;
     tensor->dtype = type->dtype;
@@ -77,6 +80,15 @@ sn_tensor *tensor_new(TensorKind kind, const TensorType *type, Site site) {
     return tensor;
 }
 
+/* Is every element that the handle names in the storage? */
+static bool lies_in_storage(const sn_tensor *tensor) {
+    int64_t first, end, size = (int64_t)sn_dtype_size((sn_dtype)tensor->dtype);
+    tensor_extent(tensor, &first, &end);
+    if (first == end) return true;
+    return tensor->offset + first >= 0 &&
+           (tensor->offset + end) * size <= (int64_t)tensor->storage->bytes;
+}
+
 static void set_layout(sn_tensor *tensor, Storage *storage, const int64_t *strides,
                        int64_t offset) {
     tensor->storage = storage;
@@ -85,6 +97,8 @@ static void set_layout(sn_tensor *tensor, Storage *storage, const int64_t *strid
         memcpy(tensor->strides, strides, sizeof(int64_t) * tensor->rank);
     else
         dense_strides(tensor->dims, tensor->rank, tensor->strides);
+    SN_ASSERT(numbers_are_dims(tensor->strides, tensor->rank));
+    SN_ASSERT(lies_in_storage(tensor));
 }
 
 sn_tensor *tensor_real(Storage *storage, const TensorType *type, const int64_t *strides,
@@ -194,6 +208,7 @@ void tensor_type_to(const sn_tensor *tensor, TensorType *type) {
     type->strength = (uint8_t)(tensor->kind == TENSOR_WEAK ? STRENGTH_WEAK
                                : tensor->rank == 0         ? STRENGTH_ZERO_DIM
                                                            : STRENGTH_FULL);
+    SN_ASSERT(tensor->magic == TENSOR_ALIVE && numbers_are_dims(tensor->dims, tensor->rank));
     memcpy(type->dims, tensor->dims, sizeof type->dims);
 }
 
