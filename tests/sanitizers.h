@@ -11,7 +11,7 @@
 #endif
 #ifndef ADDRESS_SANITIZER
 #define ADDRESS_SANITIZER                                                                          \
-    0 /* 1: each block is given back at once; a fork may find its lock taken */
+    0 /* 1: each block is given back at once; a child may find its lock taken */
 #endif
 
 #if defined(__SANITIZE_THREAD__)
@@ -22,7 +22,7 @@
 #endif
 #endif
 #ifndef THREAD_SANITIZER
-#define THREAD_SANITIZER 0 /* 1: a forked child may start no threads; 64 locks at a time */
+#define THREAD_SANITIZER 0 /* 1: the same; a child may start no threads; 64 locks at a time */
 #endif
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "base/settings.h"
 #include "base/thread/log.h"
+#include "base/thread/parallel.h"
 #include "runtime/gemm.h"
 #include "runtime/kernels/code.h"
 #include "runtime/kernels/kernel_cache.h"
@@ -18,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WORKERS = 2, FORKS = THREAD_SANITIZER ? 8 : 40, CHILD_SECONDS = 60 };
+enum { WORKERS = 2, FORKS = 40, CHILD_SECONDS = 60 };
 
 /* Uses one part of the library; `i` is another number each time. False where something is wrong. */
 typedef bool Work(uint32_t i);
@@ -51,11 +52,11 @@ static void fork_once(Work *work) {
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-/* Forks while threads work, and after they have. The address sanitizer's own lock may be taken in the
- * child of the former. */
+/* Forks while threads work, and after they have; with a sanitizer, whose own locks may be taken in the
+ * child of the former, only then. */
 static void fork_amid(Work *work, int forks) {
     pthread_t threads[WORKERS];
-    if (ADDRESS_SANITIZER) forks = 0;
+    if (ADDRESS_SANITIZER || THREAD_SANITIZER) forks = 0;
     void *fine[WORKERS];
     atomic_store(&stop, false);
     for (int i = 0; i < WORKERS; i++)
@@ -64,6 +65,7 @@ static void fork_amid(Work *work, int forks) {
         fork_once(work);
         usleep((useconds_t)i * 37 % 1000);
     }
+    if (!forks) usleep(100000); /* the threads meet each other */
     atomic_store(&stop, true);
     for (int i = 0; i < WORKERS; i++) pthread_join(threads[i], &fine[i]);
     for (int i = 0; i < WORKERS; i++) assert_non_null(fine[i]);
@@ -109,6 +111,24 @@ static bool multiply(uint32_t i) {
     const GemmPlan *plan;
     return gemm_get(&shape, 2, &plan, NULL) == SN_OK &&
            gemm_run(plan, ones, ones, NULL, result, NULL) == SN_OK;
+}
+
+/* Large enough for threads. */
+static bool multiply_much(uint32_t i) {
+    enum { SIDE = 256 };
+    static float ones[SIDE * SIDE], result[SIDE * SIDE];
+    GemmShape shape = {.outer = 1, .batch = 1, .m = SIDE, .n = SIDE, .k = SIDE, .dtype = SN_F32};
+    shape.a[GEMM_ROW] = shape.b[GEMM_ROW] = shape.c[GEMM_ROW] = SIDE;
+    shape.a[GEMM_COL] = shape.b[GEMM_COL] = shape.c[GEMM_COL] = 1;
+    for (int j = 0; j < SIDE * SIDE; j++) ones[j] = 1;
+    const GemmPlan *plan;
+    return gemm_get(&shape, 4 + (int32_t)(i % 2), &plan, NULL) == SN_OK &&
+           gemm_run(plan, ones, ones, NULL, result, NULL) == SN_OK && result[0] == SIDE;
+}
+
+static void use_threads(void *context, int64_t begin, int64_t end, int32_t thread) {
+    (void)begin, (void)end, (void)thread;
+    atomic_fetch_add((_Atomic int32_t *)context, 1);
 }
 
 typedef sn_tensor *Unary(sn_tensor *);
@@ -158,6 +178,15 @@ static bool call_shared(uint32_t i) {
 }
 
 /* ---- the tests ------------------------------------------------------------------------------------ */
+
+/* Nothing of the matrix library was there before the fork: the first test of all. */
+static void a_child_makes_the_first_product_after_its_parent_used_threads(void **state) {
+    (void)state;
+    _Atomic int32_t pieces = 0;
+    parallel_for(4, 1000, use_threads, &pieces);
+    assert_true(atomic_load(&pieces) > 1);
+    fork_once(multiply_much);
+}
 
 static void amid_lines_of_the_log(void **state) {
     (void)state;
@@ -234,6 +263,7 @@ static void amid_kernels_being_stored(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_child_makes_the_first_product_after_its_parent_used_threads),
         cmocka_unit_test(amid_lines_of_the_log),
         cmocka_unit_test(amid_allocations),
         cmocka_unit_test(amid_code_being_mapped),
