@@ -41,13 +41,13 @@ static bool check_generator(OpCode op, const sn_rng *generator, Site site) {
 
 static bool attrs_fit(OpCode op, const AttrList *attrs, Site site) {
     int32_t n_params, list = 0;
-    int64_t length;
-    bool present;
-    if (!attr_is_overlong(attrs, &length, &present)) return true;
+    if (!attr_is_overlong(attrs)) return true;
     const OpParam *params = op_params(op, &n_params);
     while (list + 1 < n_params && params[list].kind != 'L') list++; /* no public op has two */
     error_raise(SN_ERROR_ARGUMENT, site, "%s: %s %s %lld entries", op_info[op].name,
-                params[list].name, present ? "cannot have" : "is NULL, but has", (long long)length);
+                params[list].name,
+                attrs->words[ATTR_OVERLONG_PRESENT] ? "cannot have" : "is NULL, but has",
+                (long long)attrs->words[ATTR_OVERLONG_LENGTH]);
     return false;
 }
 

@@ -1,4 +1,4 @@
-/* Attribute words of ops: places behind lists, the walk over all of them, building lists. */
+/* Attribute words of ops: places behind lists, whether there are as many as it takes, building lists. */
 #include "ir/op/attr.h"
 
 enum { SCALAR_BITS = 32 };
@@ -28,32 +28,6 @@ bool attr_is_scalar(int64_t word, uint32_t *number) {
     return word >> SCALAR_BITS == scalar_nan >> SCALAR_BITS;
 }
 
-/* ---- walking ------------------------------------------------------------------------------------- */
-
-AttrWalk attr_walk(AttrView view) {
-    int32_t n_params;
-    const OpParam *params = op_params(view.op, &n_params);
-    return (AttrWalk){.view = view, .next = params, .end = params + n_params};
-}
-
-/* How many of the `left` words from `words` on are the parameter's; 0 when some are missing. */
-static int32_t words_of(const OpParam *param, const int64_t *words, int32_t left) {
-    if (left < 1) return 0;
-    if (param->kind != 'L') return 1;
-    return words[0] >= 0 && words[0] < left ? (int32_t)words[0] + 1 : 0;
-}
-
-bool attr_next(AttrWalk *walk) {
-    walk->first += walk->count;
-    walk->count = 0;
-    while (walk->next < walk->end && !walk->next->attr) walk->next++;
-    if (walk->next == walk->end) return false;
-    walk->param = walk->next++;
-    const AttrView *view = &walk->view;
-    walk->count = words_of(walk->param, view->words + walk->first, view->count - walk->first);
-    return true;
-}
-
 bool attr_fits(AttrView view) {
     AttrWalk at = attr_walk(view);
     while (attr_next(&at))
@@ -62,9 +36,6 @@ bool attr_fits(AttrView view) {
 }
 
 /* ---- building ------------------------------------------------------------------------------------ */
-
-/* What the words are of attributes that are too many. */
-enum { OVERLONG_LENGTH, OVERLONG_PRESENT };
 
 void attr_add_int(AttrList *attrs, int64_t value) {
     if (attrs->count >= ATTR_MOST) {
@@ -84,20 +55,13 @@ void attr_add_list(AttrList *attrs, const int64_t *values, int32_t count) {
     if (attrs->count > ATTR_MOST) return;
     if (count < 0 || (count && !values) || count >= ATTR_MOST - attrs->count) {
         attrs->count = ATTR_MOST + 1;
-        attrs->words[OVERLONG_LENGTH] = count;
-        attrs->words[OVERLONG_PRESENT] = values != NULL;
+        attrs->words[ATTR_OVERLONG_LENGTH] = count;
+        attrs->words[ATTR_OVERLONG_PRESENT] = values != NULL;
         return;
     }
     attrs->words[attrs->count++] = count;
     if (count) memcpy(attrs->words + attrs->count, values, sizeof *values * (size_t)count);
     attrs->count += count;
-}
-
-bool attr_is_overlong(const AttrList *attrs, int64_t *length, bool *present) {
-    if (attrs->count <= ATTR_MOST) return false;
-    *length = attrs->words[OVERLONG_LENGTH];
-    *present = attrs->words[OVERLONG_PRESENT] != 0;
-    return true;
 }
 
 void attr_add_dims(AttrList *attrs, const Dim *values, int32_t count) {

@@ -115,8 +115,23 @@ typedef struct AttrWalk {
     int32_t count;        /* its words, a list's length being one */
 } AttrWalk;
 
-AttrWalk attr_walk(AttrView view);
-bool attr_next(AttrWalk *walk);
+static inline AttrWalk attr_walk(AttrView view) {
+    int32_t n_params;
+    const OpParam *params = op_params(view.op, &n_params);
+    return (AttrWalk){.view = view, .next = params, .end = params + n_params};
+}
+static inline bool attr_next(AttrWalk *walk) {
+    walk->first += walk->count;
+    walk->count = 0;
+    while (walk->next < walk->end && !walk->next->attr) walk->next++;
+    if (walk->next == walk->end) return false;
+    walk->param = walk->next++;
+    int32_t left = walk->view.count - walk->first;
+    if (left < 1) return true;
+    int64_t length = walk->param->kind == 'L' ? walk->view.words[walk->first] : 0;
+    if (length >= 0 && length < left) walk->count = 1 + (int32_t)length;
+    return true;
+}
 /* Are the words those of the signature, as many as it takes? */
 bool attr_fits(AttrView view);
 
@@ -128,8 +143,11 @@ void attr_add_int(AttrList *attrs, int64_t value);
 void attr_add_double(AttrList *attrs, double value); /* all NaNs become one */
 void attr_add_list(AttrList *attrs, const int64_t *values, int32_t count);
 void attr_add_dims(AttrList *attrs, const Dim *values, int32_t count);
-/* Are there too many? Of the list that was: its length, and whether it was there. */
-bool attr_is_overlong(const AttrList *attrs, int64_t *length, bool *present);
+/* Are there too many? What the words say then of the list that was: its length, and whether it was there. */
+enum { ATTR_OVERLONG_LENGTH, ATTR_OVERLONG_PRESENT };
+static inline bool attr_is_overlong(const AttrList *attrs) {
+    return attrs->count > ATTR_MOST;
+}
 /* Another value for an attribute of one word. */
 static inline void attr_set_int(AttrList *attrs, OpCode op, AttrName name, int64_t value) {
     SN_ASSERT(attr_is(op, name, "lhey"));
