@@ -118,10 +118,8 @@ int64_t *infer_attr(const Infer *call, AttrName name) {
 }
 
 int64_t *infer_list(const Infer *call, AttrName name, int32_t *count) {
-    SN_ASSERT(attr_is(call->op, name, "L"));
-    int64_t *words = infer_attr(call, name);
-    *count = (int32_t)words[0];
-    return words + 1;
+    attr_list(infer_attrs(call), name, count);
+    return infer_attr(call, name) + 1;
 }
 
 Dim *infer_dim(const Infer *call, AttrName name) {
