@@ -108,9 +108,6 @@ static void locks_are_taken_by_rank_and_given_in_any_order(void **state) {
 
 static void a_breach_of_the_order_ends_a_debug_build(void **state) {
     (void)state;
-#ifdef NDEBUG
-    skip();
-#else
     static const struct {
         void (*breach)(void);
         const char *text; /* in what it says */
@@ -122,13 +119,18 @@ static void a_breach_of_the_order_ends_a_debug_build(void **state) {
         {wait_with_a_second_lock, "none"},
         {fork_with_a_lock, "may_call"},
     };
+#ifdef NDEBUG
+    bool checked = false;
+#else
+    bool checked = true;
+#endif
+    if (!checked) skip();
     for (size_t i = 0; i < sizeof breaches / sizeof *breaches; i++) {
         char text[256];
         assert_int_equal(run_child(breaches[i].breach, text, sizeof text), -SIGABRT);
         assert_non_null(strstr(text, "assertion failed"));
         assert_non_null(strstr(text, breaches[i].text));
     }
-#endif
 }
 
 static void a_thread_knows_what_it_holds(void **state) {
