@@ -106,12 +106,4 @@ typedef struct PipelineOptions {
 sn_status pipeline_run(const Graph *graph, const PipelineOptions *options, Program *program,
                        sn_error *error);
 
-/* Nodes of `from` copied into an empty `to`, dead ones dropped; `map` (one entry a node of `from`)
- * receives the new ids. With folding on, this is the simplifier. */
-/* One node, its operands through `map`. */
-NodeId graph_copy_node(const Graph *from, NodeId id, Graph *to, const NodeId *map, sn_error *error);
-sn_status graph_copy_live(const Graph *from, Graph *to, NodeId *map, sn_error *error);
-/* Makes a result memory of its own, by a copy where it has none. */
-sn_status graph_own_memory(Graph *to, GraphOutput *output, sn_error *error);
-
 #endif

@@ -2,7 +2,7 @@
 #include "base/settings.h"
 #include "base/status.h"
 #include "base/thread/log.h"
-#include "passes/pass.h"
+#include "passes/rewrite/rewrite.h"
 
 const Pass pass_pipeline[] = {
     {"decompose", pass_decompose, true},
@@ -49,10 +49,8 @@ sn_status pipeline_run(const Graph *graph, const PipelineOptions *options, Progr
     };
     int64_t failures = mem_failure_count();
     graph_init_like(&context.graph, graph);
-    NodeId *map = arena_alloc(&context.arena, sizeof(NodeId) * (graph->nodes.count + 1));
-    sn_status status = map ? SN_OK : error_memory(error);
     context.graph.no_fold = true;
-    if (status == SN_OK) status = graph_copy_live(graph, &context.graph, map, error);
+    sn_status status = rewrite_into(&context, &rewrite_live, graph, &context.graph);
     context.graph.no_fold = false;
     for (const Pass *pass = pass_pipeline; status == SN_OK && pass->name; pass++) {
         status = run_pass(pass, &context);

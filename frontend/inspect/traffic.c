@@ -3,6 +3,7 @@
 
 #include "base/status.h"
 #include "base/thread/parallel.h"
+#include "ir/graph/build.h"
 #include "passes/pass.h"
 
 static int64_t node_bytes(const Graph *graph, NodeId id) {
@@ -25,7 +26,6 @@ static bool make_alone(const Graph *graph, NodeId id, Graph *alone, sn_error *er
     const Node *node = graph_node(graph, id);
     Site site = graph->sites.data[node->site];
     NodeId inputs[OP_MOST_PARAMS];
-    AttrList attrs;
     for (uint32_t i = 0; i < node->n_inputs; i++) {
         NodeId input = node_inputs(graph, node)[i];
         inputs[i] = NODE_NONE;
@@ -34,9 +34,9 @@ static bool make_alone(const Graph *graph, NodeId id, Graph *alone, sn_error *er
         inputs[i] = graph_input(alone, &type, NULL, site, error);
         if (inputs[i] == NODE_NONE) return false;
     }
-    attr_copy(&attrs, node_attrs(graph, node));
-    NodeId made = graph_emit(alone, (OpCode)node->op, inputs, node->n_inputs, &attrs, site, error);
-    return made != NODE_NONE && graph_output(alone, made, -1);
+    GraphBuilder b = gb_at(alone, site, error);
+    NodeId made = gb_emit_like(&b, node_attrs(graph, node), inputs, node->n_inputs);
+    return !b.failed && graph_output(alone, made, -1);
 }
 
 /* The traffic of the kernels that a composite op comes to: it may have more than one. -1: not

@@ -8,9 +8,7 @@
 #undef sn_ones
 
 sn_tensor *sn_copy_at_(sn_tensor *x, sn_tensor *source, const char *file, int32_t line) {
-    AttrList none;
-    none.count = 0;
-    return dispatch_inplace(OP_CLONE, (sn_tensor *[]){x, source}, 2, &none, NULL,
+    return dispatch_inplace(OP_CLONE, (sn_tensor *[]){x, source}, 2, &no_attrs, NULL,
                             (Site){file, line});
 }
 

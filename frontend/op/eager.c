@@ -118,9 +118,7 @@ sn_tensor *eager_op(Recorder *none, const OpCall *call) {
 }
 
 sn_tensor *eager_clone(sn_tensor *x, Site site) {
-    AttrList none;
-    none.count = 0;
-    return eager_op(NULL, &(OpCall){OP_CLONE, 1, &x, &none, NULL, site});
+    return eager_op(NULL, &(OpCall){OP_CLONE, 1, &x, &no_attrs, NULL, site});
 }
 
 /* Operands that share memory with the target in part are copied first: the op must read them as they

@@ -125,13 +125,12 @@ static sn_status add_inputs(const EagerCall *eager, Graph *graph, NodeId *nodes,
 static NodeId add_value(const EagerCall *eager, Graph *graph, const NodeId *nodes,
                         sn_error *error) {
     const OpCall *call = &eager->call;
+    GraphBuilder b = gb_at(graph, call->site, error);
     int32_t count = call->n_inputs + (call->generator != NULL);
-    NodeId node = copies(eager)
-                      ? nodes[1]
-                      : graph_emit(graph, call->op, nodes, count, call->attrs, call->site, error);
-    if (node == NODE_NONE || !eager->target) return node;
+    NodeId node = copies(eager) ? nodes[1] : gb_emit(&b, call->op, nodes, count, call->attrs);
+    if (b.failed || !eager->target) return node;
     TensorType wanted = tensor_type(eager->target);
-    return graph_fit(graph, node, &wanted, call->op, call->site, error);
+    return graph_fit(&b, node, &wanted, call->op);
 }
 
 static sn_status build_graph(const EagerCall *call, Graph *graph, TensorType *result,

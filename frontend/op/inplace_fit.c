@@ -17,43 +17,25 @@ static bool broadcasts_to(const TensorType *from, const TensorType *to) {
     return true;
 }
 
-static sn_status refuse_shape(OpCode op, const TensorType *type, const TensorType *wanted,
-                              sn_error *error) {
+static NodeId refuse_shape(GraphBuilder *b, OpCode op, const TensorType *type,
+                           const TensorType *wanted) {
     StrBuf text = {0};
     type_print(&text, type);
     strbuf_add(&text, " does not fit into ");
     type_print(&text, wanted);
-    error_set(error, SN_ERROR_SHAPE, "%s_: %s", inplace_name(op), strbuf_text(&text));
+    gb_fail(b, SN_ERROR_SHAPE, "%s_: %s", inplace_name(op), strbuf_text(&text));
     strbuf_free(&text);
-    return SN_ERROR_SHAPE;
+    return NODE_NONE;
 }
 
-NodeId graph_fit(Graph *graph, NodeId value, const TensorType *wanted, OpCode op, Site site,
-                 sn_error *error) {
-    TensorType type = node_type(graph, value);
+NodeId graph_fit(GraphBuilder *b, NodeId value, const TensorType *wanted, OpCode op) {
+    TensorType type = gb_type(b, value);
+    sn_dtype from = (sn_dtype)type.dtype, to = (sn_dtype)wanted->dtype;
     bool copies = inplace_copies(op);
-    if (copies ? !broadcasts_to(&type, wanted) : !same_dims(&type, wanted)) {
-        refuse_shape(op, &type, wanted, error);
-        return NODE_NONE;
-    }
-    if (!copies && dtype_is_float((sn_dtype)type.dtype) &&
-        !dtype_is_float((sn_dtype)wanted->dtype)) {
-        error_set(error, SN_ERROR_DTYPE, "%s_: the result is %s and cannot be written into %s",
-                  inplace_name(op), sn_dtype_name((sn_dtype)type.dtype),
-                  sn_dtype_name((sn_dtype)wanted->dtype));
-        return NODE_NONE;
-    }
-    if (type.dtype != wanted->dtype) {
-        AttrList attrs;
-        attrs.count = 0;
-        attr_add_int(&attrs, wanted->dtype);
-        value = graph_emit(graph, OP_CAST, &value, 1, &attrs, site, error);
-    }
-    if (value != NODE_NONE && !same_dims(&type, wanted)) {
-        AttrList attrs;
-        attrs.count = 0;
-        attr_add_dims(&attrs, wanted->dims, wanted->rank);
-        value = graph_emit(graph, OP_EXPAND, &value, 1, &attrs, site, error);
-    }
-    return value;
+    if (copies ? !broadcasts_to(&type, wanted) : !same_dims(&type, wanted))
+        return refuse_shape(b, op, &type, wanted);
+    if (!copies && dtype_is_float(from) && !dtype_is_float(to))
+        return gb_fail(b, SN_ERROR_DTYPE, "%s_: the result is %s and cannot be written into %s",
+                       inplace_name(op), sn_dtype_name(from), sn_dtype_name(to));
+    return gb_expand(b, gb_cast(b, to, value), wanted->dims, wanted->rank);
 }

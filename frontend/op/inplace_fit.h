@@ -3,6 +3,7 @@
 #define SN_FRONTEND_OP_INPLACE_FIT_H
 
 #include "frontend/tensor/tensor.h"
+#include "ir/graph/build.h"
 
 /* Is the in-place form copy_, which is no row of the op table? It has a target and a source, which it
  * broadcasts and converts. */
@@ -15,7 +16,6 @@ static inline const char *inplace_name(OpCode op) {
 }
 /* `value` in the dtype and dims of what an in-place op writes; NODE_NONE with the error set if it does
  * not fit. */
-NodeId graph_fit(Graph *graph, NodeId value, const TensorType *wanted, OpCode op, Site site,
-                 sn_error *error);
+NodeId graph_fit(GraphBuilder *b, NodeId value, const TensorType *wanted, OpCode op);
 
 #endif

@@ -70,19 +70,11 @@ bool trace_flush_layouts(Trace *trace, const OpCall *call) {
 }
 
 /* A dense copy of the axes in this order, seen in the order they had. */
-static NodeId copy_in_order(Graph *graph, NodeId node, const int64_t *axes, int32_t rank, Site site,
-                            sn_error *error) {
+static NodeId copy_in_order(GraphBuilder *b, NodeId node, const int64_t *axes, int32_t rank) {
     int64_t inverse[SN_MAX_RANK];
-    AttrList attrs, none;
-    attrs.count = none.count = 0;
     for (int32_t i = 0; i < rank; i++) inverse[axes[i]] = i;
-    attr_add_list(&attrs, axes, rank);
-    node = graph_emit(graph, OP_PERMUTE, &node, 1, &attrs, site, error);
-    if (node != NODE_NONE) node = graph_emit(graph, OP_CLONE, &node, 1, &none, site, error);
-    attrs.count = 0;
-    attr_add_list(&attrs, inverse, rank);
-    if (node != NODE_NONE) node = graph_emit(graph, OP_PERMUTE, &node, 1, &attrs, site, error);
-    return node;
+    NodeId copy = gb_op1(b, OP_CLONE, gb_permute(b, node, axes, rank));
+    return gb_permute(b, copy, inverse, rank);
 }
 
 NodeId trace_laid_out(Trace *trace, const sn_tensor *x, NodeId node, Site site) {
@@ -90,9 +82,10 @@ NodeId trace_laid_out(Trace *trace, const sn_tensor *x, NodeId node, Site site) 
     int64_t axes[SN_MAX_RANK];
     sn_error error;
     error_init(&error);
+    GraphBuilder b = gb_at(&trace->graph, site, &error);
     node = trace_derive(trace, x->record, site, &error);
     if (node != NODE_NONE && compare(trace, x, node, axes) == LAYOUT_COPIED)
-        node = copy_in_order(&trace->graph, node, axes, x->rank, site, &error);
+        node = copy_in_order(&b, node, axes, x->rank);
     if (node == NODE_NONE) error_raise_from(&error, site);
     return node;
 }

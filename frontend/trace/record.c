@@ -133,9 +133,7 @@ sn_tensor *trace_op(Recorder *recorder, const OpCall *call) {
 /* ---- views ---------------------------------------------------------------------------------------------- */
 
 static sn_tensor *record_clone(Trace *trace, sn_tensor *x, Site site) {
-    AttrList none;
-    none.count = 0;
-    return record_op(trace, &(OpCall){OP_CLONE, 1, &x, &none, NULL, site});
+    return record_op(trace, &(OpCall){OP_CLONE, 1, &x, &no_attrs, NULL, site});
 }
 
 /* A new row of the table of views, whose value is not known yet; its index, or -1 when out of memory. */

@@ -7,9 +7,8 @@
 static NodeId emit_view(Trace *trace, const TraceView *view, NodeId parent, Site site,
                         sn_error *error) {
     if (parent == NODE_NONE) return NODE_NONE;
-    AttrList attrs;
-    attr_copy(&attrs, trace_view_attrs(trace, view));
-    return graph_emit(&trace->graph, (OpCode)view->op, &parent, 1, &attrs, site, error);
+    GraphBuilder b = gb_at(&trace->graph, site, error);
+    return gb_emit_like(&b, trace_view_attrs(trace, view), &parent, 1);
 }
 
 NodeId trace_view_node(Trace *trace, uint32_t record, Site site, sn_error *error) {

@@ -5,25 +5,22 @@
 #include "frontend/op/inplace_fit.h"
 
 /* The root's content becomes that with `value` written through view `record`. */
-static bool write_view(Trace *trace, uint32_t record, NodeId value, Site site, sn_error *error) {
+static bool write_view(Trace *trace, GraphBuilder *b, uint32_t record, NodeId value) {
     uint32_t root_index = trace->views.data[record].root;
     NodeId written = value;
     for (uint32_t at = record; trace->views.data[at].parent >= 0;) {
         uint32_t parent = (uint32_t)trace->views.data[at].parent;
-        NodeId parent_node = trace_view_node(trace, parent, site, error);
+        NodeId parent_node = trace_view_node(trace, parent, b->site, b->error);
         if (parent_node == NODE_NONE) return false;
         TraceView view = trace->views.data[at];
-        value = view_write(&trace->graph, trace_view_attrs(trace, &view), parent_node, value, site,
-                           error);
-        if (value == NODE_NONE) return false;
+        value = view_write(b, trace_view_attrs(trace, &view), parent_node, value);
+        if (b->failed) return false;
         at = parent;
     }
     TraceRoot *root = &trace->roots.data[root_index];
     /* The write stands where its node does: not in front of an op that may fail before it. */
-    if (root->input >= 0 && value < trace->latest_check)
-        value =
-            graph_emit(&trace->graph, OP_CLONE, &value, 1, &(AttrList){.count = 0}, site, error);
-    if (value == NODE_NONE) return false;
+    if (root->input >= 0 && value < trace->latest_check) value = gb_op1(b, OP_CLONE, value);
+    if (b->failed) return false;
     root->node = value;
     root->version++;
     trace->views.data[record].node = written;
@@ -102,9 +99,10 @@ static sn_tensor *record_inplace(Trace *trace, const OpCall *call) {
     if (value == NODE_NONE) return NULL;
     sn_error error;
     error_init(&error);
+    GraphBuilder b = gb_at(&trace->graph, site, &error);
     TensorType wanted = tensor_type(target);
-    value = graph_fit(&trace->graph, value, &wanted, call->op, site, &error);
-    if (value == NODE_NONE || !write_view(trace, (uint32_t)record, value, site, &error))
+    value = graph_fit(&b, value, &wanted, call->op);
+    if (b.failed || !write_view(trace, &b, (uint32_t)record, value))
         return error_raise_from(&error, site);
     trace->ops++;
     return target;

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/status.h"
+#include "ir/graph/build.h"
 #include "ir/op/dtype.h"
 
 #include <math.h>
@@ -347,22 +348,17 @@ static bool check_dims(Maker *m, NodeId id) {
     return true;
 }
 
+static GraphBuilder builder_at(Maker *m, const Node *node) {
+    return gb_at(&m->g->graph, site_of(&m->g->recorded, node), m->error);
+}
+
 static bool make_op(Maker *m, NodeId id) {
-    SymbolicGraph *g = m->g;
-    const Node *node = graph_node(&g->recorded, id);
+    const Node *node = graph_node(&m->g->recorded, id);
     AttrList attrs;
     if (!make_attrs(m, node, &attrs)) return false;
-    NodeId few[16], *inputs = few;
-    if (node->n_inputs > 16) inputs = mem_alloc(sizeof *inputs * node->n_inputs);
-    if (!inputs) return error_memory(m->error), false;
-    for (uint32_t i = 0; i < node->n_inputs; i++) {
-        NodeId input = node_inputs(&g->recorded, node)[i];
-        inputs[i] = input == NODE_NONE ? NODE_NONE : m->map[input];
-    }
-    m->map[id] = graph_emit(&g->graph, (OpCode)node->op, inputs, node->n_inputs, &attrs,
-                            site_of(&g->recorded, node), m->error);
-    if (inputs != few) mem_free(inputs);
-    return m->map[id] != NODE_NONE && check_dims(m, id);
+    GraphBuilder b = builder_at(m, node);
+    m->map[id] = gb_copy_op(&b, &m->g->recorded, id, m->map, &attrs);
+    return !b.failed && check_dims(m, id);
 }
 
 /* ---- ranges -------------------------------------------------------------------------------------- */
@@ -394,43 +390,22 @@ static bool is_index_range(const SymbolicGraph *g, const Node *node, Values *sta
            (varies(g, start) || varies(g, end)) && whole_values(g, start, starts);
 }
 
-static NodeId emit(Maker *m, OpCode op, NodeId x, NodeId y, const AttrList *attrs, Site site) {
-    NodeId inputs[2] = {x, y};
-    int32_t count = (x != NODE_NONE) + (y != NODE_NONE);
-    return graph_emit(&m->g->graph, op, inputs, count, attrs, site, m->error);
-}
-
-static NodeId cast(Maker *m, NodeId x, sn_dtype dtype, Site site) {
-    AttrList attrs;
-    attrs.count = 0;
-    attr_add_int(&attrs, dtype);
-    return x == NODE_NONE ? x : emit(m, OP_CAST, x, NODE_NONE, &attrs, site);
-}
-
 /* iota + start, in i64 or f64 as arange computes it. The end shows in the number of elements. */
 static bool make_range(Maker *m, NodeId id, const Values *starts) {
     SymbolicGraph *g = m->g;
     const Node *node = graph_node(&g->recorded, id);
-    Site site = site_of(&g->recorded, node);
     sn_dtype dtype = (sn_dtype)node->dtype, wide = dtype_is_float(dtype) ? SN_F64 : SN_I64;
-    AttrList attrs, none;
     Dim size, start = dim_of(starts->at[0]);
     uint32_t word = node_attr_word(&g->recorded, node, ATTR_START);
     if (varies(g, word) && !resolve_values(m, starts, word, WORD_REAL_SIZE, false, &start))
         return false;
     if (!resolve(m, node->dims, true, &size)) return false;
-    attrs.count = none.count = 0;
-    attr_add_dims(&attrs, &size, 1);
-    attr_add_int(&attrs, 0);
-    NodeId y = cast(m, emit(m, OP_IOTA, NODE_NONE, NODE_NONE, &attrs, site), wide, site);
-    uint64_t bits = dtype_bits_from_double(wide, (double)starts->at[0]);
-    NodeId first = dim_is_number(start)
-                       ? graph_const(&g->graph, wide, bits, true, false, site, m->error)
-                       : graph_size(&g->graph, wide, start, site, m->error);
-    if (y != NODE_NONE && first != NODE_NONE) y = emit(m, OP_ADD, first, y, &none, site);
-    m->map[id] = cast(m, y, dtype, site);
+    GraphBuilder b = builder_at(m, node);
+    NodeId index = gb_cast(&b, wide, gb_iota(&b, &size, 1, 0));
+    NodeId first = gb_size(&b, wide, start);
+    m->map[id] = gb_cast(&b, dtype, gb_op2(&b, OP_ADD, first, index));
     set_rule(m, node_attr_word(&g->recorded, node, ATTR_END), WORD_ANY, 0);
-    return m->map[id] != NODE_NONE && check_dims(m, id);
+    return !b.failed && check_dims(m, id);
 }
 
 /* ---- making -------------------------------------------------------------------------------------- */

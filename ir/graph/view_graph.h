@@ -3,16 +3,15 @@
 #ifndef SN_IR_GRAPH_VIEW_GRAPH_H
 #define SN_IR_GRAPH_VIEW_GRAPH_H
 
-#include "ir/graph/graph.h"
+#include "ir/graph/build.h"
 #include "ir/infer/update.h"
 
 /* Coordinates in the input of a view node from those in its result. */
 void view_map_of(const Graph *graph, NodeId view, ViewMap *map);
 
 /* The content of `base` after `value` was written through its view; emits nodes. The inverse of a view,
- * so to say. NODE_NONE with the error set. */
-NodeId view_write(Graph *graph, AttrView attrs, NodeId base, NodeId value, Site site,
-                  sn_error *error);
+ * so to say. */
+NodeId view_write(GraphBuilder *b, AttrView view, NodeId base, NodeId value);
 
 /* ---- updates ------------------------------------------------------------------------------------------- */
 

@@ -1,6 +1,8 @@
 /* Attribute words of ops: places behind lists, whether there are as many as it takes, building lists. */
 #include "ir/op/attr.h"
 
+const AttrList no_attrs = {.count = 0};
+
 enum { SCALAR_BITS = 32 };
 static const int64_t quiet_nan = 0x7ff8000000000000, scalar_nan = 0x7ff4000000000000;
 

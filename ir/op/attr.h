@@ -20,6 +20,9 @@ typedef struct AttrList {
     int64_t words[ATTR_MOST]; /* the words */
 } AttrList;
 
+/* Those of an op that has none. */
+extern const AttrList no_attrs;
+
 /* Somebody's attribute words, to read. */
 typedef struct AttrView {
     OpCode op;            /* whose attributes they are */

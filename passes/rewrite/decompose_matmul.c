@@ -3,8 +3,6 @@
  * fusion pass makes one kernel. */
 #include "passes/rewrite/decompose.h"
 
-#include "base/status.h"
-
 enum { LEVELS_MOST = 2 };
 
 /* The operands as matrices: x […, m, k], y […, k, n], each with `levels` batch dims, of which those that
@@ -29,27 +27,29 @@ static void aligned_batch(const TensorType *type, int32_t rank, Dim *dims) {
 }
 
 /* Dims [first, last) of `own` as one batch level: 1 where all are 1, else those of the result. */
-static Dim join_level(Rewrite *r, Dim *own, const Dim *result, int32_t first, int32_t last) {
+static Dim join_level(DimTable *table, Dim *own, const Dim *result, int32_t first, int32_t last) {
     if (all_one(own + first, last - first)) return dim_of(1);
     memcpy(own + first, result + first, sizeof *own * (size_t)(last - first));
-    return dims_count(r->to->table, own + first, last - first);
+    return dims_count(table, own + first, last - first);
 }
 
 /* An operand with at most two batch levels: its last batch dim, and those before as one. */
-static NodeId as_batched(Rewrite *r, NodeId x, const Dim *batch, int32_t rank, int32_t levels) {
-    TensorType type = rw_type(r, x);
+static NodeId as_batched(GraphBuilder *b, NodeId x, const Dim *batch, int32_t rank,
+                         int32_t levels) {
+    DimTable *table = b->graph->table;
+    TensorType type = gb_type(b, x);
     Dim dims[SN_MAX_RANK], level[LEVELS_MOST + 2];
     aligned_batch(&type, rank, dims);
     int32_t cut = levels == LEVELS_MOST ? rank - 1 : 0, at = 0;
-    if (levels == LEVELS_MOST) level[at++] = join_level(r, dims, batch, 0, cut);
-    level[at++] = join_level(r, dims, batch, cut, rank);
+    if (levels == LEVELS_MOST) level[at++] = join_level(table, dims, batch, 0, cut);
+    level[at++] = join_level(table, dims, batch, cut, rank);
     for (int32_t i = 0; i < 2; i++) level[at++] = dims[rank + i] = type.dims[type.rank - 2 + i];
-    return rw_reshape(r, rw_expand(r, x, dims, rank + 2), level, levels + 2);
+    return gb_reshape(b, gb_expand(b, x, dims, rank + 2), level, levels + 2);
 }
 
 /* A product and a sum over k: x […, m, k, 1] times y […, 1, k, n]. */
-static NodeId multiply(Rewrite *r, const Contraction *c) {
-    TensorType tx = rw_type(r, c->x), ty = rw_type(r, c->y);
+static NodeId multiply(GraphBuilder *b, const Contraction *c) {
+    TensorType tx = gb_type(b, c->x), ty = gb_type(b, c->y);
     Dim x_dims[LEVELS_MOST + 3], y_dims[LEVELS_MOST + 3];
     int32_t levels = c->levels;
     memcpy(x_dims, tx.dims, sizeof *x_dims * (size_t)(levels + 2));
@@ -57,23 +57,18 @@ static NodeId multiply(Rewrite *r, const Contraction *c) {
     x_dims[levels + 2] = y_dims[levels] = dim_of(1);
     y_dims[levels + 1] = c->k;
     y_dims[levels + 2] = c->n;
-    NodeId x = rw_reshape(r, c->x, x_dims, levels + 3), y = rw_reshape(r, c->y, y_dims, levels + 3);
+    NodeId x = gb_reshape(b, c->x, x_dims, levels + 3), y = gb_reshape(b, c->y, y_dims, levels + 3);
     sn_dtype dtype = (sn_dtype)tx.dtype;
-    NodeId products = rw_op2(r, OP_MUL, x, y);
-    if (!dtype_is_float(dtype)) products = rw_cast(r, SN_I64, products); /* as sums are */
-    return rw_cast(r, dtype, rw_reduce(r, OP_SUM, products, 1u << (levels + 1)));
+    NodeId products = gb_op2(b, OP_MUL, x, y);
+    if (!dtype_is_float(dtype)) products = gb_cast(b, SN_I64, products); /* as sums are */
+    return gb_cast(b, dtype, gb_reduce(b, OP_SUM, products, 1u << (levels + 1)));
 }
 
-static NodeId contract(Rewrite *r, const Contraction *c, NodeId bias) {
-    if (rw_type(r, c->x).dtype == SN_F32) {
-        AttrList attrs;
-        attrs.count = 0;
-        attr_add_int(&attrs, 0);
-        return rw_emit(r, OP_GEMM, (NodeId[]){c->x, c->y, bias}, 3, &attrs);
-    }
-    NodeId y = multiply(r, c);
+static NodeId contract(GraphBuilder *b, const Contraction *c, NodeId bias) {
+    if (gb_dtype(b, c->x) == SN_F32) return gb_gemm(b, c->x, c->y, bias);
+    NodeId y = multiply(b, c);
     if (bias == NODE_NONE) return y;
-    return rw_op2(r, OP_ADD, rw_reshape(r, y, (Dim[]){{1}, c->m, c->n}, 3), bias);
+    return gb_op2(b, OP_ADD, gb_reshape(b, y, (Dim[]){{1}, c->m, c->n}, 3), bias);
 }
 
 /* The batch dims of the result; how many. */
@@ -87,48 +82,40 @@ static int32_t common_batch(const TensorType *x, const TensorType *y, Dim *batch
 }
 
 /* x [… , k] times y [… , k, n] with NumPy's rules for 1-d operands. */
-static NodeId matmul(Rewrite *r, NodeId x, NodeId y, NodeId bias) {
-    TensorType tx = rw_type(r, x), ty = rw_type(r, y);
-    if (tx.rank == 1) x = rw_reshape(r, x, (Dim[]){{1}, tx.dims[0]}, 2);
-    if (ty.rank == 1) y = rw_reshape(r, y, (Dim[]){ty.dims[0], {1}}, 2);
-    tx = rw_type(r, x);
-    ty = rw_type(r, y);
+static NodeId matmul(GraphBuilder *b, NodeId x, NodeId y, NodeId bias) {
+    TensorType tx = gb_type(b, x), ty = gb_type(b, y);
+    if (tx.rank == 1) x = gb_reshape(b, x, (Dim[]){{1}, tx.dims[0]}, 2);
+    if (ty.rank == 1) y = gb_reshape(b, y, (Dim[]){ty.dims[0], {1}}, 2);
+    tx = gb_type(b, x);
+    ty = gb_type(b, y);
     Contraction c = {.k = tx.dims[tx.rank - 1], .n = ty.dims[ty.rank - 1], .levels = 1};
     if (ty.rank == 2) { /* all rows of x against one matrix */
-        c.m = dims_count(r->to->table, tx.dims, tx.rank - 1);
-        c.x = rw_reshape(r, x, (Dim[]){{1}, c.m, c.k}, 3);
-        c.y = rw_reshape(r, y, (Dim[]){{1}, c.k, c.n}, 3);
+        c.m = dims_count(b->graph->table, tx.dims, tx.rank - 1);
+        c.x = gb_reshape(b, x, (Dim[]){{1}, c.m, c.k}, 3);
+        c.y = gb_reshape(b, y, (Dim[]){{1}, c.k, c.n}, 3);
     } else {
         Dim batch[SN_MAX_RANK];
         int32_t rank = common_batch(&tx, &ty, batch);
         c.levels = rank < LEVELS_MOST ? rank : LEVELS_MOST;
         c.m = tx.dims[tx.rank - 2];
-        c.x = as_batched(r, x, batch, rank, c.levels);
-        c.y = as_batched(r, y, batch, rank, c.levels);
+        c.x = as_batched(b, x, batch, rank, c.levels);
+        c.y = as_batched(b, y, batch, rank, c.levels);
     }
-    return contract(r, &c, bias);
-}
-
-static NodeId finish(Rewrite *r, NodeId y) {
-    TensorType type = node_type(r->from, r->id);
-    y = rw_cast(r, (sn_dtype)type.dtype, y);
-    return rw_reshape(r, y, type.dims, type.rank);
+    return contract(b, &c, bias);
 }
 
 static NodeId operand(Rewrite *r, int32_t i) {
-    NodeId x = rw_input(r, i);
-    if (x == NODE_NONE) return x;
-    return rw_widen(r, rw_cast(r, (sn_dtype)r->node->dtype, x));
+    return gb_meet(r->b, rewrite_dtype(r), rewrite_input(r, i));
 }
 
 NodeId rule_matmul(Rewrite *r) {
     NodeId y = operand(r, 1), x = operand(r, 0);
-    return finish(r, matmul(r, x, y, NODE_NONE));
+    return rewrite_finish(r, matmul(r->b, x, y, NODE_NONE));
 }
 
 NodeId rule_linear(Rewrite *r) {
     NodeId weight = operand(r, 1);
-    if (rw_type(r, weight).rank == 2) weight = rw_transpose(r, weight, 0, 1);
+    if (gb_type(r->b, weight).rank == 2) weight = gb_exchange(r->b, weight, 0, 1);
     NodeId bias = operand(r, 2), x = operand(r, 0);
-    return finish(r, matmul(r, x, weight, bias));
+    return rewrite_finish(r, matmul(r->b, x, weight, bias));
 }

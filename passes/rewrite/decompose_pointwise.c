@@ -2,12 +2,10 @@
  * the op's end, attributes turned into scalars that become kernel arguments. */
 #include "passes/rewrite/decompose.h"
 
-#include "base/status.h"
-
 /* The dtype in which the node's operands meet, before widening. */
 static sn_dtype meeting_dtype(const Rewrite *r) {
     OpCode op = (OpCode)r->node->op;
-    if (op_info[op].dtype_rule != DTYPE_BOOL) return (sn_dtype)r->node->dtype;
+    if (op_info[op].dtype_rule != DTYPE_BOOL) return rewrite_dtype(r);
     sn_dtype dtypes[OP_MOST_PARAMS];
     uint8_t strengths[OP_MOST_PARAMS];
     int32_t n = r->node->n_inputs;
@@ -19,78 +17,80 @@ static sn_dtype meeting_dtype(const Rewrite *r) {
     return dtype_result(dtypes, strengths, n);
 }
 
-static NodeId meet(Rewrite *r, sn_dtype dtype, NodeId x) {
-    return rw_widen(r, rw_cast(r, dtype, x));
-}
-
 NodeId rule_pointwise(Rewrite *r) {
-    OpCode op = (OpCode)r->node->op;
-    sn_dtype result = (sn_dtype)r->node->dtype;
-    /* A copy moves elements as they are. */
-    sn_dtype dtype = meeting_dtype(r);
+    GraphBuilder *b = r->b;
     NodeId inputs[OP_MOST_PARAMS];
-    for (int32_t i = 0; i < r->node->n_inputs; i++)
-        inputs[i] = op == OP_CLONE ? rw_input(r, i) : meet(r, dtype, rw_input(r, i));
-    AttrList attrs;
-    attr_copy(&attrs, node_attrs(r->from, r->node));
-    return rw_cast(r, result, rw_emit(r, op, inputs, r->node->n_inputs, &attrs));
+    bool copies = r->node->op == OP_CLONE; /* it moves elements as they are */
+    sn_dtype dtype = meeting_dtype(r);
+    for (int32_t i = 0; i < r->node->n_inputs; i++) {
+        NodeId x = rewrite_input(r, i);
+        inputs[i] = copies ? x : gb_meet(b, dtype, x);
+    }
+    NodeId y = gb_emit_like(b, node_attrs(r->from, r->node), inputs, r->node->n_inputs);
+    return gb_cast(b, rewrite_dtype(r), y);
 }
 
 NodeId rule_cast(Rewrite *r) {
-    return rw_cast(r, (sn_dtype)r->node->dtype, rw_input(r, 0));
+    return gb_cast(r->b, rewrite_dtype(r), rewrite_input(r, 0));
 }
 
 NodeId rule_where(Rewrite *r) {
-    sn_dtype dtype = (sn_dtype)r->node->dtype;
-    NodeId condition = rw_cast(r, SN_BOOL, rw_input(r, 0));
-    NodeId x = meet(r, dtype, rw_input(r, 1)), y = meet(r, dtype, rw_input(r, 2));
-    return rw_cast(r, dtype, rw_op3(r, OP_WHERE, condition, x, y));
+    GraphBuilder *b = r->b;
+    sn_dtype dtype = rewrite_dtype(r);
+    NodeId condition = gb_cast(b, SN_BOOL, rewrite_input(r, 0));
+    NodeId x = gb_meet(b, dtype, rewrite_input(r, 1)), y = gb_meet(b, dtype, rewrite_input(r, 2));
+    return gb_cast(b, dtype, gb_op3(b, OP_WHERE, condition, x, y));
 }
 
 NodeId rule_leaky_relu(Rewrite *r) {
-    NodeId x = rw_widen(r, rw_input(r, 0));
-    sn_dtype dtype = (sn_dtype)rw_type(r, x).dtype;
-    NodeId slope = rw_number(r, dtype, ATTR_SLOPE);
-    NodeId positive = rw_op2(r, OP_GT, x, rw_literal(r, dtype, 0));
-    NodeId y = rw_op3(r, OP_WHERE, positive, x, rw_op2(r, OP_MUL, x, slope));
-    return rw_cast(r, (sn_dtype)r->node->dtype, y);
+    GraphBuilder *b = r->b;
+    NodeId x = gb_widen(b, rewrite_input(r, 0));
+    sn_dtype dtype = gb_dtype(b, x);
+    NodeId slope = rewrite_number(r, dtype, ATTR_SLOPE);
+    NodeId positive = gb_op2(b, OP_GT, x, gb_literal(b, dtype, 0));
+    NodeId y = gb_op3(b, OP_WHERE, positive, x, gb_op2(b, OP_MUL, x, slope));
+    return gb_cast(b, rewrite_dtype(r), y);
 }
 
 NodeId rule_elu(Rewrite *r) {
-    NodeId x = rw_widen(r, rw_input(r, 0));
-    sn_dtype dtype = (sn_dtype)rw_type(r, x).dtype;
-    NodeId alpha = rw_number(r, dtype, ATTR_ALPHA);
-    NodeId positive = rw_op2(r, OP_GT, x, rw_literal(r, dtype, 0));
-    NodeId below = rw_op2(r, OP_MUL, rw_op1(r, OP_EXPM1, x), alpha);
-    return rw_cast(r, (sn_dtype)r->node->dtype, rw_op3(r, OP_WHERE, positive, x, below));
+    GraphBuilder *b = r->b;
+    NodeId x = gb_widen(b, rewrite_input(r, 0));
+    sn_dtype dtype = gb_dtype(b, x);
+    NodeId alpha = rewrite_number(r, dtype, ATTR_ALPHA);
+    NodeId positive = gb_op2(b, OP_GT, x, gb_literal(b, dtype, 0));
+    NodeId below = gb_op2(b, OP_MUL, gb_op1(b, OP_EXPM1, x), alpha);
+    return gb_cast(b, rewrite_dtype(r), gb_op3(b, OP_WHERE, positive, x, below));
 }
 
 NodeId rule_hardtanh(Rewrite *r) {
-    NodeId x = rw_widen(r, rw_input(r, 0));
-    sn_dtype dtype = (sn_dtype)rw_type(r, x).dtype;
-    NodeId low = rw_number(r, dtype, ATTR_LOW);
-    NodeId high = rw_number(r, dtype, ATTR_HIGH);
-    NodeId y = rw_op2(r, OP_MINIMUM, rw_op2(r, OP_MAXIMUM, x, low), high);
-    return rw_cast(r, (sn_dtype)r->node->dtype, y);
+    GraphBuilder *b = r->b;
+    NodeId x = gb_widen(b, rewrite_input(r, 0));
+    sn_dtype dtype = gb_dtype(b, x);
+    NodeId low = rewrite_number(r, dtype, ATTR_LOW);
+    NodeId high = rewrite_number(r, dtype, ATTR_HIGH);
+    NodeId y = gb_op2(b, OP_MINIMUM, gb_op2(b, OP_MAXIMUM, x, low), high);
+    return gb_cast(b, rewrite_dtype(r), y);
 }
 
 NodeId rule_softplus(Rewrite *r) {
-    NodeId x = rw_widen(r, rw_input(r, 0));
-    sn_dtype dtype = (sn_dtype)rw_type(r, x).dtype;
-    NodeId beta = rw_number(r, dtype, ATTR_BETA);
-    NodeId threshold = rw_number(r, dtype, ATTR_THRESHOLD);
-    NodeId scaled = rw_op2(r, OP_MUL, x, beta);
-    NodeId soft = rw_op2(r, OP_DIV, rw_op1(r, OP_LOG1P, rw_op1(r, OP_EXP, scaled)), beta);
-    NodeId y = rw_op3(r, OP_WHERE, rw_op2(r, OP_GT, scaled, threshold), x, soft);
-    return rw_cast(r, (sn_dtype)r->node->dtype, y);
+    GraphBuilder *b = r->b;
+    NodeId x = gb_widen(b, rewrite_input(r, 0));
+    sn_dtype dtype = gb_dtype(b, x);
+    NodeId beta = rewrite_number(r, dtype, ATTR_BETA);
+    NodeId threshold = rewrite_number(r, dtype, ATTR_THRESHOLD);
+    NodeId scaled = gb_op2(b, OP_MUL, x, beta);
+    NodeId soft = gb_op2(b, OP_DIV, gb_op1(b, OP_LOG1P, gb_op1(b, OP_EXP, scaled)), beta);
+    NodeId y = gb_op3(b, OP_WHERE, gb_op2(b, OP_GT, scaled, threshold), x, soft);
+    return gb_cast(b, rewrite_dtype(r), y);
 }
 
 NodeId rule_addcmul(Rewrite *r) {
-    sn_dtype result = (sn_dtype)r->node->dtype;
-    NodeId x = meet(r, result, rw_input(r, 0)), y = meet(r, result, rw_input(r, 1));
-    NodeId z = meet(r, result, rw_input(r, 2));
-    sn_dtype dtype = (sn_dtype)rw_type(r, x).dtype;
-    NodeId value = rw_number(r, dtype, ATTR_VALUE);
-    NodeId product = rw_op2(r, OP_MUL, rw_op2(r, OP_MUL, value, y), z);
-    return rw_cast(r, result, rw_op2(r, OP_ADD, x, product));
+    GraphBuilder *b = r->b;
+    sn_dtype result = rewrite_dtype(r);
+    NodeId x = gb_meet(b, result, rewrite_input(r, 0)), y = gb_meet(b, result, rewrite_input(r, 1));
+    NodeId z = gb_meet(b, result, rewrite_input(r, 2));
+    sn_dtype dtype = gb_dtype(b, x);
+    NodeId value = rewrite_number(r, dtype, ATTR_VALUE);
+    NodeId product = gb_op2(b, OP_MUL, gb_op2(b, OP_MUL, value, y), z);
+    return gb_cast(b, result, gb_op2(b, OP_ADD, x, product));
 }

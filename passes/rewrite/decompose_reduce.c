@@ -2,8 +2,6 @@
  * f32; the orders of design.md follow from the axes' positions in graph_emit. */
 #include "passes/rewrite/decompose.h"
 
-#include "base/status.h"
-
 #include <math.h>
 
 /* Bit mask of the node's `axes` attribute. */
@@ -15,49 +13,42 @@ static uint32_t axes_mask(const Rewrite *r) {
     return mask;
 }
 
-/* Gives a kept-dims result the node's own dims and dtype. */
-static NodeId finish(Rewrite *r, NodeId x) {
-    TensorType type = node_type(r->from, r->id);
-    return rw_reshape(r, rw_cast(r, (sn_dtype)type.dtype, x), type.dims, type.rank);
-}
-
-static NodeId divide_by(Rewrite *r, NodeId x, Dim count) {
-    return rw_op2(r, OP_DIV, x, rw_size(r, (sn_dtype)rw_type(r, x).dtype, count));
-}
-
-static NodeId mean_of(Rewrite *r, NodeId x, uint32_t mask) {
-    Dim count = rw_reduced_count(r, x, mask);
-    return divide_by(r, rw_reduce(r, OP_SUM, x, mask), count);
+static NodeId mean_of(GraphBuilder *b, NodeId x, uint32_t mask) {
+    Dim count = gb_reduced_count(b, x, mask);
+    NodeId sum = gb_reduce(b, OP_SUM, x, mask);
+    return gb_op2(b, OP_DIV, sum, gb_size(b, gb_dtype(b, sum), count));
 }
 
 /* Operand of a sum in the type it is added up in. */
 static NodeId accumulated(Rewrite *r) {
-    return rw_cast(r, dtype_compute((sn_dtype)r->node->dtype), rw_input(r, 0));
+    return gb_cast(r->b, dtype_compute(rewrite_dtype(r)), rewrite_input(r, 0));
 }
 
 NodeId rule_sum(Rewrite *r) {
-    return finish(r, rw_reduce(r, OP_SUM, accumulated(r), axes_mask(r)));
+    return rewrite_finish(r, gb_reduce(r->b, OP_SUM, accumulated(r), axes_mask(r)));
 }
 
 NodeId rule_prod(Rewrite *r) {
-    return finish(r, rw_reduce(r, OP_PROD, accumulated(r), axes_mask(r)));
+    return rewrite_finish(r, gb_reduce(r->b, OP_PROD, accumulated(r), axes_mask(r)));
 }
 
 NodeId rule_mean(Rewrite *r) {
-    return finish(r, mean_of(r, rw_widen(r, rw_input(r, 0)), axes_mask(r)));
+    return rewrite_finish(r, mean_of(r->b, gb_widen(r->b, rewrite_input(r, 0)), axes_mask(r)));
 }
 
 NodeId rule_extremum(Rewrite *r) {
-    return finish(r, rw_reduce(r, (OpCode)r->node->op, rw_widen(r, rw_input(r, 0)), axes_mask(r)));
+    NodeId x = gb_widen(r->b, rewrite_input(r, 0));
+    return rewrite_finish(r, gb_reduce(r->b, (OpCode)r->node->op, x, axes_mask(r)));
 }
 
 static NodeId any_or_all(Rewrite *r, OpCode op) {
-    NodeId x = rw_cast(r, SN_BOOL, rw_input(r, 0));
+    GraphBuilder *b = r->b;
+    NodeId x = gb_cast(b, SN_BOOL, rewrite_input(r, 0));
     uint32_t mask = axes_mask(r);
     /* MAX and MIN refuse what is empty; sums and products of 0/1 do not. */
-    if (!node_is_empty(r->to, x)) return finish(r, rw_reduce(r, op, x, mask));
+    if (!gb_is_empty(b, x)) return rewrite_finish(r, gb_reduce(b, op, x, mask));
     OpCode counted = op == OP_MAX ? OP_SUM : OP_PROD;
-    return finish(r, rw_reduce(r, counted, rw_cast(r, SN_I64, x), mask));
+    return rewrite_finish(r, gb_reduce(b, counted, gb_cast(b, SN_I64, x), mask));
 }
 
 NodeId rule_any(Rewrite *r) {
@@ -70,9 +61,10 @@ NodeId rule_all(Rewrite *r) {
 
 /* argmax, argmin: the reduced axes are brought together as one axis, whose index is the result. */
 NodeId rule_arg(Rewrite *r) {
-    NodeId x = rw_widen(r, rw_input(r, 0));
-    if (rw_type(r, x).dtype == SN_BOOL) x = rw_cast(r, SN_U8, x);
-    TensorType type = rw_type(r, x);
+    GraphBuilder *b = r->b;
+    NodeId x = gb_widen(b, rewrite_input(r, 0));
+    if (gb_dtype(b, x) == SN_BOOL) x = gb_cast(b, SN_U8, x);
+    TensorType type = gb_type(b, x);
     uint32_t mask = axes_mask(r);
     int64_t order[SN_MAX_RANK];
     Dim dims[SN_MAX_RANK];
@@ -87,8 +79,8 @@ NodeId rule_arg(Rewrite *r) {
         }
     }
     if (first < 0) { /* a scalar: index 0 */
-        NodeId zero = rw_literal(r, SN_I64, 0);
-        return rw_op1(r, OP_CLONE, zero);
+        NodeId zero = gb_literal(b, SN_I64, 0);
+        return gb_op1(b, OP_CLONE, zero);
     }
     if (!adjacent) { /* kept axes first, reduced ones last */
         for (int32_t i = 0; i < type.rank; i++)
@@ -96,178 +88,181 @@ NodeId rule_arg(Rewrite *r) {
         first = at;
         for (int32_t i = 0; i < type.rank; i++)
             if (mask >> i & 1) order[at++] = i;
-        x = rw_permute(r, x, order, type.rank);
+        x = gb_permute(b, x, order, type.rank);
         mask = ((1u << type.rank) - 1) & ~((1u << first) - 1);
-        type = rw_type(r, x);
+        type = gb_type(b, x);
     }
     for (int32_t i = 0; i < type.rank; i++) {
         if (i > first && (mask >> i & 1))
-            dims[kept - 1] = dim_mul(r->to->table, dims[kept - 1], type.dims[i]);
+            dims[kept - 1] = dim_mul(b->graph->table, dims[kept - 1], type.dims[i]);
         else
             dims[kept++] = type.dims[i];
     }
-    x = rw_reshape(r, x, dims, kept);
-    return finish(r, rw_reduce(r, (OpCode)r->node->op, x, 1u << first));
+    x = gb_reshape(b, x, dims, kept);
+    return rewrite_finish(r, gb_reduce(b, (OpCode)r->node->op, x, 1u << first));
 }
 
 /* The count less the correction, not below 0. A fraction is taken off a number only. */
 static NodeId var_divisor(Rewrite *r, sn_dtype dtype, Dim count) {
+    GraphBuilder *b = r->b;
     double correction = node_attr_double(r->from, r->id, ATTR_CORRECTION);
     if (!dim_is_number(count) && correction == floor(correction) && fabs(correction) < 0x1p31) {
-        Dim rest = dim_sub(r->to->table, count, dim_of((int64_t)correction));
-        return rw_size(r, dtype, dim_larger(r->to->table, rest, dim_of(0)));
+        Dim rest = dim_sub(b->graph->table, count, dim_of((int64_t)correction));
+        return gb_size(b, dtype, dim_larger(b->graph->table, rest, dim_of(0)));
     }
-    double divisor = (double)dim_fixed(r->to->table, count) - correction;
-    return rw_hoisted(r, dtype, divisor > 0 ? divisor : 0);
+    double divisor = (double)dim_fixed(b->graph->table, count) - correction;
+    return gb_hoisted(b, dtype, divisor > 0 ? divisor : 0);
 }
 
 NodeId rule_var(Rewrite *r) {
-    NodeId x = rw_widen(r, rw_input(r, 0));
+    GraphBuilder *b = r->b;
+    NodeId x = gb_widen(b, rewrite_input(r, 0));
     uint32_t mask = axes_mask(r);
-    NodeId distance = rw_op2(r, OP_SUB, x, mean_of(r, x, mask));
-    NodeId sum = rw_reduce(r, OP_SUM, rw_op2(r, OP_MUL, distance, distance), mask);
-    NodeId divisor = var_divisor(r, (sn_dtype)rw_type(r, x).dtype, rw_reduced_count(r, x, mask));
-    return finish(r, rw_op2(r, OP_DIV, sum, divisor));
+    NodeId distance = gb_op2(b, OP_SUB, x, mean_of(b, x, mask));
+    NodeId sum = gb_reduce(b, OP_SUM, gb_op2(b, OP_MUL, distance, distance), mask);
+    NodeId divisor = var_divisor(r, gb_dtype(b, x), gb_reduced_count(b, x, mask));
+    return rewrite_finish(r, gb_op2(b, OP_DIV, sum, divisor));
 }
 
 NodeId rule_logsumexp(Rewrite *r) {
-    NodeId x = rw_widen(r, rw_cast(r, (sn_dtype)r->node->dtype, rw_input(r, 0)));
+    GraphBuilder *b = r->b;
+    NodeId x = gb_meet(b, rewrite_dtype(r), rewrite_input(r, 0));
     uint32_t mask = axes_mask(r);
-    sn_dtype dtype = (sn_dtype)rw_type(r, x).dtype;
-    if (dim_equal(r->to->table, rw_reduced_count(r, x, mask), dim_of(0))) {
-        NodeId zero = rw_reduce(r, OP_SUM, x, mask);
-        return finish(r, rw_op1(r, OP_LOG, zero));
+    sn_dtype dtype = gb_dtype(b, x);
+    if (dim_equal(b->graph->table, gb_reduced_count(b, x, mask), dim_of(0))) {
+        NodeId zero = gb_reduce(b, OP_SUM, x, mask);
+        return rewrite_finish(r, gb_op1(b, OP_LOG, zero));
     }
-    NodeId max = rw_reduce(r, OP_MAX, x, mask);
+    NodeId max = gb_reduce(b, OP_MAX, x, mask);
     /* An infinite maximum is not subtracted: inf - inf would be NaN. */
-    NodeId zero = rw_literal(r, dtype, 0);
-    NodeId shift = rw_op3(r, OP_WHERE, rw_op1(r, OP_ISINF, max), zero, max);
-    NodeId sum = rw_reduce(r, OP_SUM, rw_op1(r, OP_EXP, rw_op2(r, OP_SUB, x, shift)), mask);
-    return finish(r, rw_op2(r, OP_ADD, rw_op1(r, OP_LOG, sum), shift));
+    NodeId zero = gb_literal(b, dtype, 0);
+    NodeId shift = gb_op3(b, OP_WHERE, gb_op1(b, OP_ISINF, max), zero, max);
+    NodeId sum = gb_reduce(b, OP_SUM, gb_op1(b, OP_EXP, gb_op2(b, OP_SUB, x, shift)), mask);
+    return rewrite_finish(r, gb_op2(b, OP_ADD, gb_op1(b, OP_LOG, sum), shift));
 }
 
 NodeId rule_cumsum(Rewrite *r) {
+    GraphBuilder *b = r->b;
     NodeId x = accumulated(r);
-    if (rw_type(r, x).rank == 0) return finish(r, rw_op1(r, OP_CLONE, x));
-    AttrList attrs;
-    attrs.count = 0;
-    attr_add_int(&attrs, node_attr_int(r->from, r->id, ATTR_AXIS));
-    return finish(r, rw_emit(r, OP_CUMSUM, &x, 1, &attrs));
+    if (gb_type(b, x).rank == 0) return rewrite_finish(r, gb_op1(b, OP_CLONE, x));
+    int64_t axis = node_attr_int(r->from, r->id, ATTR_AXIS);
+    return rewrite_finish(r, gb_along(b, OP_CUMSUM, x, axis));
 }
 
-/* x - max along the axis; NODE_NONE-safe. `*empty` when there is nothing to reduce. */
-static NodeId shifted(Rewrite *r, NodeId x, uint32_t mask) {
-    return rw_op2(r, OP_SUB, x, rw_reduce(r, OP_MAX, x, mask));
+/* x - max along the axes. */
+static NodeId shifted(GraphBuilder *b, NodeId x, uint32_t mask) {
+    return gb_op2(b, OP_SUB, x, gb_reduce(b, OP_MAX, x, mask));
 }
 
 /* The mask of the `axis` attribute; 0 for a scalar. */
 static uint32_t axis_mask(const Rewrite *r, NodeId x) {
-    return rw_type(r, x).rank ? 1u << node_attr_int(r->from, r->id, ATTR_AXIS) : 0;
+    return gb_type(r->b, x).rank ? 1u << node_attr_int(r->from, r->id, ATTR_AXIS) : 0;
 }
 
 NodeId rule_softmax(Rewrite *r) {
-    NodeId x = rw_widen(r, rw_input(r, 0));
-    if (node_is_empty(r->to, x)) return finish(r, rw_op1(r, OP_CLONE, x));
+    GraphBuilder *b = r->b;
+    NodeId x = gb_widen(b, rewrite_input(r, 0));
+    if (gb_is_empty(b, x)) return rewrite_finish(r, gb_op1(b, OP_CLONE, x));
     uint32_t mask = axis_mask(r, x);
-    NodeId e = rw_op1(r, OP_EXP, shifted(r, x, mask));
-    return finish(r, rw_op2(r, OP_DIV, e, rw_reduce(r, OP_SUM, e, mask)));
+    NodeId e = gb_op1(b, OP_EXP, shifted(b, x, mask));
+    return rewrite_finish(r, gb_op2(b, OP_DIV, e, gb_reduce(b, OP_SUM, e, mask)));
 }
 
 NodeId rule_log_softmax(Rewrite *r) {
-    NodeId x = rw_widen(r, rw_input(r, 0));
-    if (node_is_empty(r->to, x)) return finish(r, rw_op1(r, OP_CLONE, x));
+    GraphBuilder *b = r->b;
+    NodeId x = gb_widen(b, rewrite_input(r, 0));
+    if (gb_is_empty(b, x)) return rewrite_finish(r, gb_op1(b, OP_CLONE, x));
     uint32_t mask = axis_mask(r, x);
-    NodeId shift = shifted(r, x, mask);
-    NodeId sum = rw_reduce(r, OP_SUM, rw_op1(r, OP_EXP, shift), mask);
-    return finish(r, rw_op2(r, OP_SUB, shift, rw_op1(r, OP_LOG, sum)));
+    NodeId shift = shifted(b, x, mask);
+    NodeId sum = gb_reduce(b, OP_SUM, gb_op1(b, OP_EXP, shift), mask);
+    return rewrite_finish(r, gb_op2(b, OP_SUB, shift, gb_op1(b, OP_LOG, sum)));
 }
 
 /* The trailing axes that a norm with this weight (may be absent) covers. */
 static uint32_t norm_mask(const Rewrite *r, NodeId x, NodeId weight) {
-    int32_t rank = rw_type(r, x).rank;
-    int32_t covered = weight == NODE_NONE ? 1 : rw_type(r, weight).rank;
+    int32_t rank = gb_type(r->b, x).rank;
+    int32_t covered = weight == NODE_NONE ? 1 : gb_type(r->b, weight).rank;
     return ((1u << rank) - 1) & ~((1u << (rank - covered)) - 1);
 }
 
 static NodeId scale_rows(Rewrite *r, NodeId x, NodeId mean_square) {
-    sn_dtype dtype = (sn_dtype)rw_type(r, x).dtype;
-    NodeId eps = rw_number(r, dtype, ATTR_EPS);
-    return rw_op2(r, OP_MUL, x, rw_op1(r, OP_RSQRT, rw_op2(r, OP_ADD, mean_square, eps)));
+    GraphBuilder *b = r->b;
+    sn_dtype dtype = gb_dtype(b, x);
+    NodeId eps = rewrite_number(r, dtype, ATTR_EPS);
+    return gb_op2(b, OP_MUL, x, gb_op1(b, OP_RSQRT, gb_op2(b, OP_ADD, mean_square, eps)));
 }
 
 NodeId rule_layer_norm(Rewrite *r) {
-    NodeId x = rw_widen(r, rw_input(r, 0));
-    NodeId weight = rw_input(r, 1), bias = rw_input(r, 2);
-    sn_dtype dtype = (sn_dtype)rw_type(r, x).dtype;
+    GraphBuilder *b = r->b;
+    NodeId x = gb_widen(b, rewrite_input(r, 0));
+    NodeId weight = rewrite_input(r, 1), bias = rewrite_input(r, 2);
+    sn_dtype dtype = gb_dtype(b, x);
     uint32_t mask = norm_mask(r, x, weight != NODE_NONE ? weight : bias);
-    NodeId distance = rw_op2(r, OP_SUB, x, mean_of(r, x, mask));
-    NodeId y = scale_rows(r, distance, mean_of(r, rw_op2(r, OP_MUL, distance, distance), mask));
-    if (weight != NODE_NONE) y = rw_op2(r, OP_MUL, y, rw_cast(r, dtype, weight));
-    if (bias != NODE_NONE) y = rw_op2(r, OP_ADD, y, rw_cast(r, dtype, bias));
-    return finish(r, y);
+    NodeId distance = gb_op2(b, OP_SUB, x, mean_of(b, x, mask));
+    NodeId y = scale_rows(r, distance, mean_of(b, gb_op2(b, OP_MUL, distance, distance), mask));
+    if (weight != NODE_NONE) y = gb_op2(b, OP_MUL, y, gb_cast(b, dtype, weight));
+    if (bias != NODE_NONE) y = gb_op2(b, OP_ADD, y, gb_cast(b, dtype, bias));
+    return rewrite_finish(r, y);
 }
 
 NodeId rule_rms_norm(Rewrite *r) {
-    NodeId x = rw_widen(r, rw_input(r, 0)), weight = rw_input(r, 1);
-    sn_dtype dtype = (sn_dtype)rw_type(r, x).dtype;
-    NodeId y = scale_rows(r, x, mean_of(r, rw_op2(r, OP_MUL, x, x), norm_mask(r, x, weight)));
-    if (weight != NODE_NONE) y = rw_op2(r, OP_MUL, y, rw_cast(r, dtype, weight));
-    return finish(r, y);
+    GraphBuilder *b = r->b;
+    NodeId x = gb_widen(b, rewrite_input(r, 0)), weight = rewrite_input(r, 1);
+    sn_dtype dtype = gb_dtype(b, x);
+    NodeId y = scale_rows(r, x, mean_of(b, gb_op2(b, OP_MUL, x, x), norm_mask(r, x, weight)));
+    if (weight != NODE_NONE) y = gb_op2(b, OP_MUL, y, gb_cast(b, dtype, weight));
+    return rewrite_finish(r, y);
 }
 
 /* loss = log(sum(exp(x - max))) - (x[target] - max): one pass over the classes. */
 NodeId rule_cross_entropy(Rewrite *r) {
-    NodeId x = rw_widen(r, rw_input(r, 0));
-    NodeId target = rw_cast(r, SN_I64, rw_input(r, 1));
-    TensorType type = rw_type(r, x);
+    GraphBuilder *b = r->b;
+    NodeId x = gb_widen(b, rewrite_input(r, 0));
+    NodeId target = gb_cast(b, SN_I64, rewrite_input(r, 1));
+    TensorType type = gb_type(b, x);
     int32_t axis = type.rank > 1 ? 1 : 0;
     int64_t reduction = node_attr_int(r->from, r->id, ATTR_REDUCTION);
     TensorType kept = type;
     kept.dims[axis] = dim_of(1);
-    NodeId max = rw_reduce(r, OP_MAX, x, 1u << axis);
-    NodeId sum = rw_reduce(r, OP_SUM, rw_op1(r, OP_EXP, rw_op2(r, OP_SUB, x, max)), 1u << axis);
-    AttrList attrs;
-    attrs.count = 0;
-    attr_add_int(&attrs, axis);
-    attr_add_int(&attrs, r->node->op); /* as */
-    NodeId index = rw_reshape(r, target, kept.dims, kept.rank);
-    NodeId picked = rw_emit(r, OP_GATHER, (NodeId[]){x, index}, 2, &attrs);
-    NodeId score = rw_op2(r, OP_SUB, picked, max);
-    NodeId loss = rw_op2(r, OP_SUB, rw_op1(r, OP_LOG, sum), score);
-    if (reduction == REDUCTION_NONE) return finish(r, loss);
-    Dim flat = dims_count(r->to->table, kept.dims, kept.rank);
-    loss = rw_reshape(r, loss, &flat, 1);
-    return finish(r,
-                  reduction == REDUCTION_SUM ? rw_reduce(r, OP_SUM, loss, 1) : mean_of(r, loss, 1));
+    NodeId max = gb_reduce(b, OP_MAX, x, 1u << axis);
+    NodeId sum = gb_reduce(b, OP_SUM, gb_op1(b, OP_EXP, gb_op2(b, OP_SUB, x, max)), 1u << axis);
+    NodeId index = gb_reshape(b, target, kept.dims, kept.rank);
+    NodeId picked = decompose_gather(r, x, axis, index);
+    NodeId score = gb_op2(b, OP_SUB, picked, max);
+    NodeId loss = gb_op2(b, OP_SUB, gb_op1(b, OP_LOG, sum), score);
+    if (reduction == REDUCTION_NONE) return rewrite_finish(r, loss);
+    Dim flat = dims_count(b->graph->table, kept.dims, kept.rank);
+    loss = gb_reshape(b, loss, &flat, 1);
+    loss = reduction == REDUCTION_SUM ? gb_reduce(b, OP_SUM, loss, 1) : mean_of(b, loss, 1);
+    return rewrite_finish(r, loss);
 }
 
 /* Scores of each query with each key, scaled and masked, in f32 or f64. */
 static NodeId attention_scores(Rewrite *r, NodeId query, NodeId key, NodeId mask) {
-    TensorType q = rw_type(r, query), k = rw_type(r, key);
+    GraphBuilder *b = r->b;
+    TensorType q = gb_type(b, query), k = gb_type(b, key);
     sn_dtype dtype = (sn_dtype)q.dtype;
     double scale = node_attr_double(r->from, r->id, ATTR_SCALE);
-    if (scale == 0) scale = 1 / sqrt((double)dim_fixed(r->to->table, q.dims[q.rank - 1]));
-    NodeId keys = rw_transpose(r, key, k.rank - 2, k.rank - 1);
-    NodeId scores = rw_op2(r, OP_MATMUL, query, keys);
-    scores = rw_op2(r, OP_MUL, scores, rw_hoisted(r, dtype, scale));
-    NodeId least = rw_literal(r, dtype, -INFINITY);
-    if (mask != NODE_NONE && rw_type(r, mask).dtype == SN_BOOL)
-        return rw_op3(r, OP_WHERE, mask, scores, least);
-    if (mask != NODE_NONE) return rw_op2(r, OP_ADD, scores, rw_cast(r, dtype, mask));
+    if (scale == 0) scale = 1 / sqrt((double)dim_fixed(b->graph->table, q.dims[q.rank - 1]));
+    NodeId keys = gb_exchange(b, key, k.rank - 2, k.rank - 1);
+    NodeId scores = gb_op2(b, OP_MATMUL, query, keys);
+    scores = gb_op2(b, OP_MUL, scores, gb_hoisted(b, dtype, scale));
+    NodeId least = gb_literal(b, dtype, -INFINITY);
+    if (mask != NODE_NONE && gb_dtype(b, mask) == SN_BOOL)
+        return gb_op3(b, OP_WHERE, mask, scores, least);
+    if (mask != NODE_NONE) return gb_op2(b, OP_ADD, scores, gb_cast(b, dtype, mask));
     if (!node_attr_bool(r->from, r->id, ATTR_CAUSAL)) return scores;
     Dim dims[2] = {q.dims[q.rank - 2], k.dims[k.rank - 2]};
-    NodeId column = rw_iota(r, dims, 2, 1), row = rw_iota(r, dims, 2, 0);
-    NodeId seen = rw_op2(r, OP_GE, row, column);
-    return rw_op3(r, OP_WHERE, seen, scores, least);
+    NodeId column = gb_iota(b, dims, 2, 1), row = gb_iota(b, dims, 2, 0);
+    NodeId seen = gb_op2(b, OP_GE, row, column);
+    return gb_op3(b, OP_WHERE, seen, scores, least);
 }
 
 NodeId rule_attention(Rewrite *r) {
-    NodeId query = rw_widen(r, rw_input(r, 0)), key = rw_widen(r, rw_input(r, 1));
-    NodeId value = rw_widen(r, rw_input(r, 2));
-    NodeId scores = attention_scores(r, query, key, rw_input(r, 3));
-    AttrList attrs;
-    attrs.count = 0;
-    attr_add_int(&attrs, rw_type(r, scores).rank - 1);
-    NodeId weights = rw_emit(r, OP_SOFTMAX, &scores, 1, &attrs);
-    return finish(r, rw_op2(r, OP_MATMUL, weights, value));
+    GraphBuilder *b = r->b;
+    NodeId query = gb_widen(b, rewrite_input(r, 0)), key = gb_widen(b, rewrite_input(r, 1));
+    NodeId value = gb_widen(b, rewrite_input(r, 2));
+    NodeId scores = attention_scores(r, query, key, rewrite_input(r, 3));
+    NodeId weights = gb_along(b, OP_SOFTMAX, scores, gb_type(b, scores).rank - 1);
+    return rewrite_finish(r, gb_op2(b, OP_MATMUL, weights, value));
 }

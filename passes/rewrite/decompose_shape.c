@@ -2,23 +2,11 @@
  * into uninitialised memory; indexing with i64 indices; generated tensors. */
 #include "passes/rewrite/decompose.h"
 
-#include "base/status.h"
 #include "ir/graph/view_graph.h"
 
-static NodeId finish_dims(Rewrite *r, NodeId x) {
-    TensorType type = node_type(r->from, r->id);
-    return rw_reshape(r, x, type.dims, type.rank);
-}
-
-/* x[start + i * step], i < dim, along every axis. */
-static NodeId slice(Rewrite *r, NodeId x, const Dim *starts, const Dim *steps, const Dim *dims) {
-    int32_t rank = rw_type(r, x).rank;
-    AttrList attrs;
-    attrs.count = 0;
-    attr_add_dims(&attrs, starts, rank);
-    attr_add_dims(&attrs, steps, rank);
-    attr_add_dims(&attrs, dims, rank);
-    return rw_emit(r, OP_SLICE, &x, 1, &attrs);
+static NodeId at_least_1d(GraphBuilder *b, NodeId x) {
+    const Dim one = {1};
+    return gb_type(b, x).rank ? x : gb_reshape(b, x, &one, 1);
 }
 
 /* The elements that the view leaves in, in the input's order of axes. */
@@ -31,61 +19,51 @@ static NodeId view_part(Rewrite *r, const ViewMap *map) {
         steps[i] = axis->step;
         dims[i] = axis->from < 0 ? dim_of(1) : type.dims[axis->from];
     }
-    return slice(r, rw_input(r, 0), starts, steps, dims);
+    return gb_slice(r->b, rewrite_input(r, 0), starts, steps, dims);
 }
 
 /* A view as a slice, then axes in another order, then axes of size 1 that come or go. */
 NodeId rule_view(Rewrite *r) {
     ViewMap map;
     view_map_of(r->from, r->id, &map);
-    NodeId x = view_is_part((OpCode)r->node->op) ? view_part(r, &map) : rw_input(r, 0);
+    NodeId x = view_is_part((OpCode)r->node->op) ? view_part(r, &map) : rewrite_input(r, 0);
     int64_t order[SN_MAX_RANK];
-    if (view_reorders(&map, order)) x = rw_permute(r, x, order, map.rank);
-    return finish_dims(r, x);
-}
-
-static NodeId empty(Rewrite *r, const TensorType *type) {
-    AttrList attrs;
-    attrs.count = 0;
-    attr_add_dims(&attrs, type->dims, type->rank);
-    attr_add_int(&attrs, type->dtype);
-    return rw_emit(r, OP_EMPTY, NULL, 0, &attrs);
+    if (view_reorders(&map, order)) x = gb_permute(r->b, x, order, map.rank);
+    return rewrite_finish(r, x);
 }
 
 /* Writes `part` into `whole` at `start` of `axis`. */
-static NodeId put(Rewrite *r, NodeId whole, NodeId part, int32_t axis, Dim start) {
-    int32_t rank = rw_type(r, whole).rank;
-    Dim starts[SN_MAX_RANK] = {{0}}, steps[SN_MAX_RANK];
-    for (int32_t i = 0; i < rank; i++) steps[i] = dim_of(1);
-    starts[axis] = start;
-    AttrList attrs;
-    attrs.count = 0;
-    attr_add_dims(&attrs, starts, rank);
-    attr_add_dims(&attrs, steps, rank);
-    return rw_emit(r, OP_PUT_SLICE, (NodeId[]){whole, part}, 2, &attrs);
+static NodeId put(GraphBuilder *b, NodeId whole, NodeId part, int32_t axis, Dim start) {
+    Dim starts[SN_MAX_RANK], steps[SN_MAX_RANK];
+    for (int32_t i = 0; i < SN_MAX_RANK; i++) {
+        starts[i] = i == axis ? start : dim_of(0);
+        steps[i] = dim_of(1);
+    }
+    return gb_put_slice(b, whole, part, starts, steps);
 }
 
 /* cat and stack: each part becomes a write. A single part is a copy. */
 static NodeId join(Rewrite *r, bool stack) {
+    GraphBuilder *b = r->b;
     TensorType type = node_type(r->from, r->id);
     int32_t axis = (int32_t)node_attr_int(r->from, r->id, ATTR_AXIS);
-    if (type_is_empty(r->to->table, &type)) /* memory that nothing is written to has no value */
-        return rw_expand(r, rw_literal(r, (sn_dtype)type.dtype, 0), type.dims, type.rank);
-    NodeId whole = empty(r, &type);
+    if (type_is_empty(b->graph->table, &type)) /* memory that nothing is written to has no value */
+        return gb_zeros(b, &type);
+    NodeId whole = gb_empty(b, &type);
     Dim start = dim_of(0);
     for (int32_t i = 0; i < r->node->n_inputs; i++) {
-        NodeId part = rw_cast(r, (sn_dtype)type.dtype, rw_input(r, i));
-        TensorType shape = rw_type(r, part);
+        NodeId part = gb_cast(b, (sn_dtype)type.dtype, rewrite_input(r, i));
+        TensorType shape = gb_type(b, part);
         if (stack) {
             shape = type;
             shape.dims[axis] = dim_of(1);
-            part = rw_reshape(r, part, shape.dims, shape.rank);
+            part = gb_reshape(b, part, shape.dims, shape.rank);
         } else if (shape.rank != type.rank) {
             continue; /* the 1-d empty tensor that cat skips */
         }
-        if (type_is_empty(r->to->table, &shape)) continue;
-        whole = put(r, whole, part, axis, start);
-        start = dim_add(r->to->table, start, shape.dims[axis]);
+        if (type_is_empty(b->graph->table, &shape)) continue;
+        whole = put(b, whole, part, axis, start);
+        start = dim_add(b->graph->table, start, shape.dims[axis]);
     }
     return whole;
 }
@@ -100,15 +78,16 @@ NodeId rule_stack(Rewrite *r) {
 
 /* Crops first, so that what stays of pad only grows. */
 NodeId rule_pad(Rewrite *r) {
-    NodeId x = rw_widen(r, rw_input(r, 0));
-    TensorType type = rw_type(r, x);
+    GraphBuilder *b = r->b;
+    NodeId x = gb_widen(b, rewrite_input(r, 0));
+    TensorType type = gb_type(b, x);
     int32_t count;
     const Dim *pads = node_attr_dims(r->from, r->id, ATTR_PADS, &count);
     Dim grow[2 * SN_MAX_RANK], starts[SN_MAX_RANK] = {{0}}, steps[SN_MAX_RANK];
     bool crops = false, grows = false;
     for (int32_t i = 0; i < type.rank; i++) steps[i] = dim_of(1);
     for (int32_t i = 0; i < count; i++) {
-        DimTable *table = r->to->table;
+        DimTable *table = b->graph->table;
         int32_t axis = type.rank - 1 - i / 2;
         bool cropped = dim_less(table, pads[i], dim_of(0));
         grow[i] = cropped ? dim_of(0) : pads[i];
@@ -119,151 +98,154 @@ NodeId rule_pad(Rewrite *r) {
         type.dims[axis] = dim_add(table, type.dims[axis], pads[i]);
         type.dims[axis] = dim_larger(table, type.dims[axis], dim_of(0));
     }
-    if (crops) x = slice(r, x, starts, steps, type.dims);
-    sn_dtype result = (sn_dtype)r->node->dtype;
-    if (!grows) return rw_op1(r, OP_CLONE, rw_cast(r, result, x));
-    AttrList attrs;
-    attrs.count = 0;
-    attr_add_dims(&attrs, grow, count);
-    attr_add_double(&attrs, node_attr_double(r->from, r->id, ATTR_VALUE));
-    return rw_cast(r, result, rw_emit(r, OP_PAD, &x, 1, &attrs));
+    if (crops) x = gb_slice(b, x, starts, steps, type.dims);
+    sn_dtype result = rewrite_dtype(r);
+    if (!grows) return gb_op1(b, OP_CLONE, gb_cast(b, result, x));
+    double value = node_attr_double(r->from, r->id, ATTR_VALUE);
+    return gb_cast(b, result, gb_pad(b, x, grow, count, value));
 }
 
-static NodeId with_axis(Rewrite *r, OpCode op, NodeId x, int64_t axis, NodeId index) {
-    AttrList attrs;
-    attrs.count = 0;
-    attr_add_int(&attrs, axis);
-    attr_add_int(&attrs, node_written_as(r->from, r->id)); /* as */
-    return rw_emit(r, op, (NodeId[]){x, rw_cast(r, SN_I64, index)}, 2, &attrs);
+/* Is a look-up without elements? No index is read then, and none can be out of range. In a kernel with
+ * other ops, whose loops are not empty, or in one that reads the index outside its empty loop, it would
+ * be: so sizes that vary have to stay on the side where they are. */
+static bool looks_nothing_up(const GraphBuilder *b, const TensorType *type) {
+    DimTable *table = b->graph->table;
+    return dim_equal(table, dims_count(table, type->dims, type->rank), dim_of(0));
+}
+
+static NodeId look_up(Rewrite *r, OpCode op, const TensorType *result, NodeId x, int64_t axis,
+                      NodeId index) {
+    if (looks_nothing_up(r->b, result)) return gb_zeros(r->b, result);
+    return gb_look_up(r->b, op, x, axis, index, node_written_as(r->from, r->id));
+}
+
+NodeId decompose_gather(Rewrite *r, NodeId x, int64_t axis, NodeId index) {
+    index = gb_cast(r->b, SN_I64, index);
+    TensorType result = gb_type(r->b, index);
+    result.dtype = (uint8_t)gb_dtype(r->b, x);
+    return look_up(r, OP_GATHER, &result, x, axis, index);
+}
+
+static NodeId index_select(Rewrite *r, NodeId x, int64_t axis, NodeId index) {
+    index = gb_cast(r->b, SN_I64, index);
+    TensorType result = gb_type(r->b, x);
+    result.dims[axis] = gb_count(r->b, index);
+    return look_up(r, OP_INDEX_SELECT, &result, x, axis, index);
 }
 
 NodeId rule_gather(Rewrite *r) {
-    const Dim one = {1};
+    GraphBuilder *b = r->b;
     int64_t axis = node_attr_int(r->from, r->id, ATTR_AXIS);
-    NodeId x = rw_input(r, 0), index = rw_input(r, 1);
-    if (rw_type(r, x).rank == 0) { /* as 1-d tensors of one element */
-        x = rw_reshape(r, x, &one, 1);
-        Dim count = rw_count(r, index);
-        index = rw_reshape(r, index, &count, 1);
-    } else if (rw_type(r, index).rank == 0) {
-        index = rw_reshape(r, index, &one, 1);
+    NodeId x = rewrite_input(r, 0), index = rewrite_input(r, 1);
+    if (gb_type(b, x).rank == 0) { /* as 1-d tensors of one element */
+        x = at_least_1d(b, x);
+        Dim count = gb_count(b, index);
+        index = gb_reshape(b, index, &count, 1);
     }
-    return finish_dims(r, with_axis(r, OP_GATHER, x, axis, index));
+    index = at_least_1d(b, index);
+    return rewrite_finish(r, decompose_gather(r, x, axis, index));
 }
 
 NodeId rule_index_select(Rewrite *r) {
-    NodeId x = rw_input(r, 0), index = rw_input(r, 1);
-    const Dim one = {1};
-    if (rw_type(r, x).rank == 0) x = rw_reshape(r, x, &one, 1);
-    if (rw_type(r, index).rank == 0) index = rw_reshape(r, index, &one, 1);
+    NodeId x = at_least_1d(r->b, rewrite_input(r, 0));
+    NodeId index = at_least_1d(r->b, rewrite_input(r, 1));
     int64_t axis = node_attr_int(r->from, r->id, ATTR_AXIS);
-    return finish_dims(r, with_axis(r, OP_INDEX_SELECT, x, axis, index));
+    return rewrite_finish(r, index_select(r, x, axis, index));
 }
 
 NodeId rule_embedding(Rewrite *r) {
-    NodeId index = rw_input(r, 1);
-    Dim count = rw_count(r, index);
-    index = rw_reshape(r, index, &count, 1);
-    return finish_dims(r, with_axis(r, OP_INDEX_SELECT, rw_input(r, 0), 0, index));
+    NodeId index = rewrite_input(r, 1);
+    Dim count = gb_count(r->b, index);
+    index = gb_reshape(r->b, index, &count, 1);
+    return rewrite_finish(r, index_select(r, rewrite_input(r, 0), 0, index));
 }
 
 NodeId rule_tri(Rewrite *r) {
-    NodeId x = rw_input(r, 0);
-    TensorType type = rw_type(r, x);
+    GraphBuilder *b = r->b;
+    NodeId x = rewrite_input(r, 0);
+    TensorType type = gb_type(b, x);
     const Dim *dims = type.dims + type.rank - 2;
     Dim diagonal = node_attr_dim(r->from, r->id, ATTR_DIAGONAL);
-    NodeId row = rw_iota(r, dims, 2, 0), column = rw_iota(r, dims, 2, 1);
-    NodeId limit = rw_op2(r, OP_ADD, row, rw_size(r, SN_I64, diagonal));
+    NodeId row = gb_iota(b, dims, 2, 0), column = gb_iota(b, dims, 2, 1);
+    NodeId limit = gb_op2(b, OP_ADD, row, gb_size(b, SN_I64, diagonal));
     OpCode kept = r->node->op == OP_TRIL ? OP_GE : OP_LE;
-    NodeId y = rw_widen(r, x);
-    NodeId zero = rw_literal(r, (sn_dtype)rw_type(r, y).dtype, 0);
-    y = rw_op3(r, OP_WHERE, rw_op2(r, kept, limit, column), y, zero);
-    return rw_cast(r, (sn_dtype)type.dtype, y);
+    NodeId y = gb_widen(b, x);
+    NodeId zero = gb_literal(b, gb_dtype(b, y), 0);
+    y = gb_op3(b, OP_WHERE, gb_op2(b, kept, limit, column), y, zero);
+    return gb_cast(b, (sn_dtype)type.dtype, y);
 }
 
 NodeId rule_arange(Rewrite *r) {
+    GraphBuilder *b = r->b;
     TensorType type = node_type(r->from, r->id);
     sn_dtype dtype = dtype_is_float((sn_dtype)type.dtype) ? SN_F64 : SN_I64;
-    NodeId start = rw_number(r, dtype, ATTR_START);
-    NodeId step = rw_number(r, dtype, ATTR_STEP);
-    NodeId index = rw_cast(r, dtype, rw_iota(r, type.dims, 1, 0));
-    NodeId y = rw_op2(r, OP_ADD, start, rw_op2(r, OP_MUL, index, step));
-    return rw_cast(r, (sn_dtype)type.dtype, y);
+    NodeId start = rewrite_number(r, dtype, ATTR_START);
+    NodeId step = rewrite_number(r, dtype, ATTR_STEP);
+    NodeId index = gb_cast(b, dtype, gb_iota(b, type.dims, 1, 0));
+    NodeId y = gb_op2(b, OP_ADD, start, gb_op2(b, OP_MUL, index, step));
+    return gb_cast(b, (sn_dtype)type.dtype, y);
 }
 
 NodeId rule_full(Rewrite *r) {
     TensorType type = node_type(r->from, r->id);
-    NodeId value = rw_number(r, (sn_dtype)type.dtype, ATTR_VALUE);
+    NodeId value = rewrite_number(r, (sn_dtype)type.dtype, ATTR_VALUE);
     /* A copy, so that the result is memory of its own like any other. */
-    return rw_op1(r, OP_CLONE, rw_expand(r, value, type.dims, type.rank));
+    return gb_op1(r->b, OP_CLONE, gb_expand(r->b, value, type.dims, type.rank));
 }
 
 NodeId rule_one_hot(Rewrite *r) {
-    NodeId index = rw_cast(r, SN_I64, rw_input(r, 0));
-    AttrList attrs;
-    attrs.count = 0;
-    attr_add_int(&attrs, node_attr_int(r->from, r->id, ATTR_CLASSES));
-    return rw_emit(r, OP_ONE_HOT, &index, 1, &attrs);
+    NodeId index = gb_cast(r->b, SN_I64, rewrite_input(r, 0));
+    TensorType type = node_type(r->from, r->id);
+    if (looks_nothing_up(r->b, &type)) return gb_zeros(r->b, &type);
+    return gb_one_hot(r->b, index, node_attr_dim(r->from, r->id, ATTR_CLASSES));
 }
 
 /* scatter_add (summed in f32 for half types, rounded once) and index_copy. */
 NodeId rule_scatter(Rewrite *r) {
+    GraphBuilder *b = r->b;
     OpCode op = (OpCode)r->node->op;
-    NodeId x = rw_input(r, 0), index = rw_cast(r, SN_I64, rw_input(r, 1));
-    NodeId source = rw_input(r, 2);
-    sn_dtype dtype = (sn_dtype)r->node->dtype;
+    NodeId x = rewrite_input(r, 0), index = gb_cast(b, SN_I64, rewrite_input(r, 1));
+    NodeId source = rewrite_input(r, 2);
     if (op == OP_SCATTER_ADD) {
-        x = rw_widen(r, x);
-        source = rw_widen(r, source);
+        x = gb_widen(b, x);
+        source = gb_widen(b, source);
     }
-    TensorType type = rw_type(r, x);
-    const Dim one = {1};
-    if (type.rank == 0) x = rw_reshape(r, x, &one, 1);
-    if (rw_type(r, index).rank == 0) index = rw_reshape(r, index, &one, 1);
-    if (rw_type(r, source).rank == 0) source = rw_reshape(r, source, &one, 1);
-    AttrList attrs;
-    attrs.count = 0;
-    attr_add_int(&attrs, node_attr_int(r->from, r->id, ATTR_AXIS));
-    NodeId y = rw_emit(r, op, (NodeId[]){x, index, source}, 3, &attrs);
-    return finish_dims(r, rw_cast(r, dtype, y));
-}
-
-static NodeId draw(Rewrite *r, OpCode op, const TensorType *type, NodeId state) {
-    sn_dtype dtype = dtype_compute((sn_dtype)type->dtype);
-    AttrList attrs;
-    attrs.count = 0;
-    attr_add_dims(&attrs, type->dims, type->rank);
-    attr_add_int(&attrs, dtype);
-    attr_add_int(&attrs, node_attr_int(r->from, r->id, ATTR_OFFSET));
-    return rw_cast(r, (sn_dtype)type->dtype, rw_emit(r, op, &state, 1, &attrs));
+    x = at_least_1d(b, x);
+    index = at_least_1d(b, index);
+    source = at_least_1d(b, source);
+    int64_t axis = node_attr_int(r->from, r->id, ATTR_AXIS);
+    return rewrite_finish(r, gb_scatter(b, op, x, axis, index, source));
 }
 
 /* The half types draw as many bits as they have: rounding a longer number could give 1. */
 NodeId rule_random(Rewrite *r) {
-    TensorType type = node_type(r->from, r->id), drawn = type;
-    sn_dtype dtype = (sn_dtype)type.dtype;
+    GraphBuilder *b = r->b;
+    sn_dtype dtype = rewrite_dtype(r);
+    TensorType drawn = node_type(r->from, r->id);
     drawn.dtype = (uint8_t)dtype_compute(dtype);
-    NodeId u = draw(r, (OpCode)r->node->op, &drawn, rw_input(r, 0));
+    int64_t offset = node_attr_int(r->from, r->id, ATTR_OFFSET);
+    NodeId u = gb_draw(b, (OpCode)r->node->op, &drawn, rewrite_input(r, 0), offset);
     if (r->node->op == OP_RAND && dtype_is_half(dtype)) {
         double steps = dtype == SN_F16 ? 0x1p11 : 0x1p8;
-        NodeId step = rw_op2(r, OP_MUL, u, rw_literal(r, SN_F32, steps));
-        NodeId width = rw_literal(r, SN_F32, 1 / steps);
-        u = rw_op2(r, OP_MUL, rw_op1(r, OP_FLOOR, step), width);
+        NodeId step = gb_op2(b, OP_MUL, u, gb_literal(b, SN_F32, steps));
+        NodeId width = gb_literal(b, SN_F32, 1 / steps);
+        u = gb_op2(b, OP_MUL, gb_op1(b, OP_FLOOR, step), width);
     }
-    return rw_cast(r, dtype, u);
+    return gb_cast(b, dtype, u);
 }
 
 NodeId rule_dropout(Rewrite *r) {
-    NodeId x = rw_widen(r, rw_input(r, 0));
-    TensorType type = rw_type(r, x);
-    TensorType drawn = type;
+    GraphBuilder *b = r->b;
+    NodeId x = gb_widen(b, rewrite_input(r, 0));
+    sn_dtype dtype = gb_dtype(b, x);
+    TensorType drawn = gb_type(b, x);
     drawn.dtype = SN_F32;
     double p = node_attr_double(r->from, r->id, ATTR_P);
-    NodeId u = draw(r, OP_RAND, &drawn, rw_input(r, 1));
-    NodeId kept = rw_op2(r, OP_GE, u, rw_hoisted(r, SN_F32, p));
-    sn_dtype dtype = (sn_dtype)type.dtype;
-    NodeId scale = rw_hoisted(r, dtype, p < 1 ? 1 / (1 - p) : 0);
-    NodeId zero = rw_literal(r, dtype, 0);
-    NodeId y = rw_op3(r, OP_WHERE, kept, rw_op2(r, OP_MUL, x, scale), zero);
-    return rw_cast(r, (sn_dtype)r->node->dtype, y);
+    int64_t offset = node_attr_int(r->from, r->id, ATTR_OFFSET);
+    NodeId u = gb_draw(b, OP_RAND, &drawn, rewrite_input(r, 1), offset);
+    NodeId kept = gb_op2(b, OP_GE, u, gb_hoisted(b, SN_F32, p));
+    NodeId scale = gb_hoisted(b, dtype, p < 1 ? 1 / (1 - p) : 0);
+    NodeId zero = gb_literal(b, dtype, 0);
+    NodeId y = gb_op3(b, OP_WHERE, kept, gb_op2(b, OP_MUL, x, scale), zero);
+    return gb_cast(b, rewrite_dtype(r), y);
 }

@@ -1,9 +1,8 @@
 /* layout: extern calls take operands by strides; one that no strides describe, or whose strides the
  * call cannot take, is copied into dense memory first (a reorder, counted in the program). What an
  * update replaces elements of must be in memory too. */
-#include "base/status.h"
 #include "ir/graph/view_graph.h"
-#include "passes/pass.h"
+#include "passes/rewrite/rewrite.h"
 
 /* A batch may repeat one matrix, but else no two elements may lie in one place: oneDNN refuses that.
  * From the shortest stride to the longest, each must reach beyond all before it; that they do proves the
@@ -44,11 +43,13 @@ static bool strides_fit(DimTable *t, const Dim *dims, const Dim *strides, int32_
            is_nested(t, dims, strides, rank);
 }
 
+enum { MOST_OPERANDS = 3 /* of nodes that refer to some by address */ };
+
 static bool is_extern_call(const Node *node) {
     return op_is((OpCode)node->op, CLASS_CONTRACT);
 }
 
-/* Nodes of at most three operands that refer to some of them by address. */
+/* Does the node refer to operands by address? */
 static bool in_memory(const Node *node) {
     return is_extern_call(node) || op_is((OpCode)node->op, CLASS_UPDATE);
 }
@@ -112,76 +113,55 @@ static bool needs_copy(const Graph *graph, const Node *user, uint32_t j, const N
     return true;
 }
 
-/* A value that an extern call reads is dense: where it is also written into an input that is not, the
- * input gets a copy. */
-static NodeId own_result(Graph *graph, GraphOutput output, NodeId node, sn_error *error) {
-    if (output.writes_input < 0) return node;
-    NodeId input = graph->inputs.data[output.writes_input];
-    const Node *value = graph_node(graph, node);
-    Dim strides[SN_MAX_RANK], dense[SN_MAX_RANK];
-    memory_strides(graph, input, node, strides);
-    row_major_strides(graph->table, node_dims(graph, value), value->rank, dense);
-    if (node == input || memcmp(strides, dense, sizeof *dense * value->rank) == 0) return node;
-    bool read = false;
+/* Is the node the operand of an extern call? */
+static bool called_with(const Graph *graph, NodeId node) {
     for (NodeId i = 0; i < graph->nodes.count; i++) {
         const Node *call = graph_node(graph, i);
         for (uint32_t j = 0; is_extern_call(call) && j < call->n_inputs; j++) {
             NodeId operand = node_inputs(graph, call)[j];
-            read = read || (operand != NODE_NONE && view_base(graph, operand) == node);
+            if (operand != NODE_NONE && view_base(graph, operand) == node) return true;
         }
     }
-    AttrList none;
-    none.count = 0;
-    return read ? graph_emit(graph, OP_CLONE, &node, 1, &none, (Site){0}, error) : node;
+    return false;
 }
 
-/* Node `id` in the new graph, its operands copied where they have to be. */
-static NodeId copy_reader(PassContext *context, Graph *to, NodeId id, const NodeId *map) {
-    const Graph *from = &context->graph;
-    const Node *node = graph_node(from, id);
-    Site site = from->sites.data[node->site];
-    NodeId inputs[3];
-    AttrList attrs, none;
-    none.count = 0;
-    for (uint32_t j = 0; j < node->n_inputs; j++) {
-        NodeId operand = node_inputs(from, node)[j];
-        inputs[j] = operand == NODE_NONE ? NODE_NONE : map[operand];
-        if (operand == NODE_NONE || !needs_copy(to, node, j, inputs)) continue;
-        inputs[j] = graph_emit(to, OP_CLONE, &inputs[j], 1, &none, site, context->error);
-        if (inputs[j] == NODE_NONE) return NODE_NONE;
-        context->program->reorders += is_extern_call(node);
+/* A value that an extern call reads is dense: where it is also written into an input that is not, the
+ * input gets a copy. */
+static NodeId lay_out_result(GraphBuilder *b, const GraphOutput *output) {
+    NodeId id = output->node;
+    if (output->writes_input < 0) return id;
+    const Graph *graph = b->graph;
+    NodeId input = graph->inputs.data[output->writes_input];
+    const Node *node = graph_node(graph, id);
+    Dim strides[SN_MAX_RANK], dense[SN_MAX_RANK];
+    memory_strides(graph, input, id, strides);
+    row_major_strides(graph->table, node_dims(graph, node), node->rank, dense);
+    bool laid_out = id == input || memcmp(strides, dense, sizeof *dense * node->rank) == 0;
+    return laid_out || !called_with(graph, id) ? id : gb_op1(b, OP_CLONE, id);
+}
+
+/* The node, its operands copied where they have to be. */
+static NodeId lay_out_operands(Rewrite *r) {
+    NodeId inputs[MOST_OPERANDS];
+    SN_ASSERT(r->node->n_inputs <= MOST_OPERANDS);
+    for (uint32_t j = 0; j < r->node->n_inputs; j++) {
+        inputs[j] = rewrite_input(r, (int32_t)j);
+        if (inputs[j] == NODE_NONE || !needs_copy(r->b->graph, r->node, j, inputs)) continue;
+        inputs[j] = gb_op1(r->b, OP_CLONE, inputs[j]);
+        if (r->b->failed) return NODE_NONE;
+        r->context->program->reorders += is_extern_call(r->node);
     }
-    attr_copy(&attrs, node_attrs(from, node));
-    return graph_emit(to, (OpCode)node->op, inputs, node->n_inputs, &attrs, site, context->error);
+    return gb_emit_like(r->b, node_attrs(r->from, r->node), inputs, r->node->n_inputs);
+}
+
+static NodeId lay_out(Rewrite *r) {
+    return in_memory(r->node) ? lay_out_operands(r) : rewrite_keep(r);
 }
 
 sn_status pass_layout(PassContext *context) {
-    const Graph *from = &context->graph;
+    static const RewritePass layout = {.name = "layout", .rule = lay_out, .result = lay_out_result};
     bool any = false;
-    for (NodeId i = 0; i < from->nodes.count; i++) any = any || in_memory(graph_node(from, i));
-    if (!any) return SN_OK;
-    Graph to;
-    graph_init_like(&to, from);
-    NodeId *map = arena_alloc(&context->arena, sizeof(NodeId) * (from->nodes.count + 1));
-    if (!map) return error_memory(context->error);
-    sn_status status = SN_OK;
-    for (NodeId i = 0; i < from->nodes.count && status == SN_OK; i++) {
-        map[i] = in_memory(graph_node(from, i))
-                     ? copy_reader(context, &to, i, map)
-                     : graph_copy_node(from, i, &to, map, context->error);
-        if (map[i] == NODE_NONE)
-            status = context->error->status ? context->error->status : SN_ERROR_MEMORY;
-    }
-    for (uint32_t i = 0; i < from->outputs.count && status == SN_OK; i++) {
-        GraphOutput output = from->outputs.data[i];
-        output.node = own_result(&to, output, map[output.node], context->error);
-        if (output.node == NODE_NONE || !graph_output(&to, output.node, output.writes_input))
-            status = error_memory(context->error);
-    }
-    if (status != SN_OK) {
-        graph_free(&to);
-        return status;
-    }
-    graph_replace(&context->graph, &to);
-    return SN_OK;
+    for (NodeId i = 0; i < context->graph.nodes.count; i++)
+        any = any || in_memory(graph_node(&context->graph, i));
+    return any ? rewrite_graph(context, &layout) : SN_OK;
 }

@@ -6,9 +6,8 @@
  *   row     [A, K] → [A, blocks, steps, 32] → column sum over steps → tree over blocks → row over 32
  *   column  [A, K, B] → [A, blocks, steps, B] → column sum over steps → tree over blocks
  *   free    [A, K, B] → [A, blocks, steps, B] → steps, then blocks */
-#include "base/status.h"
 #include "ir/op/dtype.h"
-#include "passes/rewrite/decompose.h"
+#include "passes/rewrite/rewrite.h"
 
 #include <math.h>
 
@@ -49,20 +48,20 @@ static Neutral neutral_of(OpCode op) {
     }
 }
 
-static bool find_split(const Rewrite *r, int32_t threads, Split *s) {
-    const Node *node = r->node;
+static bool find_split(const Graph *graph, NodeId id, int32_t threads, Split *s) {
+    const Node *node = graph_node(graph, id);
     if (!neutral_of((OpCode)node->op).joins) return false;
-    TensorType type = node_type(r->from, node_inputs(r->from, node)[0]);
+    TensorType type = node_type(graph, node_inputs(graph, node)[0]);
     int32_t count;
-    const int64_t *axes = node_attr_list(r->from, r->id, ATTR_AXES, &count);
+    const int64_t *axes = node_attr_list(graph, id, ATTR_AXES, &count);
     if (!count) return false;
     int32_t first = (int32_t)axes[0], last = (int32_t)axes[count - 1] + 1;
-    DimTable *t = r->from->table;
+    DimTable *t = graph->table;
     s->lanes = 1;
     s->a = dims_count(t, type.dims, first);
     s->k = dims_count(t, type.dims + first, last - first);
     s->b = dims_count(t, type.dims + last, type.rank - last);
-    s->order = node_order(r->from, r->id);
+    s->order = node_order(graph, id);
     /* Where to cut is a matter of speed alone, so the sizes at hand may decide. */
     int64_t a = dim_hint(t, s->a), k = dim_hint(t, s->k), b = dim_hint(t, s->b);
     if (s->order == REDUCE_TREE || a * b == 0) return false;
@@ -77,81 +76,47 @@ static bool find_split(const Rewrite *r, int32_t threads, Split *s) {
     return dim_hint(t, s->blocks) > 1;
 }
 
-static NodeId pad_rows(Rewrite *r, NodeId x, const Split *s) {
-    Dim padded = dim_mul(r->to->table, s->blocks, dim_of(s->steps * s->lanes));
-    Dim missing = dim_sub(r->to->table, padded, s->k);
-    x = rw_reshape(r, x, (Dim[]){s->a, s->k, s->b}, 3);
+static NodeId pad_rows(GraphBuilder *b, OpCode op, NodeId x, const Split *s) {
+    DimTable *table = b->graph->table;
+    Dim padded = dim_mul(table, s->blocks, dim_of(s->steps * s->lanes));
+    Dim missing = dim_sub(table, padded, s->k);
+    x = gb_reshape(b, x, (Dim[]){s->a, s->k, s->b}, 3);
     if (dim_is(missing, 0)) return x;
-    Neutral neutral = neutral_of((OpCode)r->node->op);
-    sn_dtype dtype = (sn_dtype)rw_type(r, x).dtype;
-    AttrList attrs;
-    attrs.count = 0;
-    attr_add_dims(&attrs, (Dim[]){{0}, {0}, {0}, missing}, 4);
-    attr_add_double(&attrs, dtype_is_float(dtype)    ? neutral.real
-                            : dtype_is_signed(dtype) ? neutral.whole
-                                                     : neutral.natural);
-    return rw_emit(r, OP_PAD, &x, 1, &attrs);
-}
-
-static NodeId reduce_axis(Rewrite *r, NodeId x, int64_t axis, ReduceOrder order) {
-    OpCode op = (OpCode)r->node->op;
-    AttrList attrs;
-    attrs.count = 0;
-    attr_add_list(&attrs, &axis, 1);
-    attr_add_int(&attrs, 1);
-    if (op_has_attr(op, ATTR_ORDER)) attr_add_int(&attrs, order);
-    return rw_emit(r, op, &x, 1, &attrs);
+    Neutral neutral = neutral_of(op);
+    sn_dtype dtype = gb_dtype(b, x);
+    double value = dtype_is_float(dtype)    ? neutral.real
+                   : dtype_is_signed(dtype) ? neutral.whole
+                                            : neutral.natural;
+    return gb_pad(b, x, (Dim[]){{0}, {0}, {0}, missing}, 4, value);
 }
 
 static NodeId split(Rewrite *r, const Split *s) {
-    TensorType type = node_type(r->from, r->id);
-    NodeId x = pad_rows(r, rw_input(r, 0), s);
+    GraphBuilder *b = r->b;
+    OpCode op = (OpCode)r->node->op;
+    NodeId x = pad_rows(b, op, rewrite_input(r, 0), s);
     bool free_order = s->order == REDUCE_FREE;
     /* b is 1 for a row order, so one form serves: lanes and columns lie in the same place. */
-    Dim inner = dim_mul(r->to->table, dim_of(s->lanes), s->b);
-    x = rw_reshape(r, x, (Dim[]){s->a, s->blocks, {s->steps}, inner}, 4);
-    x = reduce_axis(r, x, 2, free_order ? REDUCE_FREE : REDUCE_COLUMN);
-    x = reduce_axis(r, x, 1, free_order ? REDUCE_FREE : REDUCE_TREE);
-    if (s->lanes > 1) x = reduce_axis(r, x, 3, REDUCE_ROW);
-    return rw_reshape(r, x, type.dims, type.rank);
+    Dim inner = dim_mul(b->graph->table, dim_of(s->lanes), s->b);
+    x = gb_reshape(b, x, (Dim[]){s->a, s->blocks, {s->steps}, inner}, 4);
+    x = gb_reduce_run(b, op, x, 2, 2, free_order ? REDUCE_FREE : REDUCE_COLUMN);
+    x = gb_reduce_run(b, op, x, 1, 1, free_order ? REDUCE_FREE : REDUCE_TREE);
+    if (s->lanes > 1) x = gb_reduce_run(b, op, x, 3, 3, REDUCE_ROW);
+    return rewrite_finish(r, x);
+}
+
+static NodeId split_node(Rewrite *r) {
+    Split cut;
+    return find_split(r->from, r->id, r->context->threads, &cut) ? split(r, &cut) : rewrite_keep(r);
 }
 
 sn_status pass_split_reductions(PassContext *context) {
-    const Graph *from = &context->graph;
+    static const RewritePass split_reductions = {
+        .name = "split_reductions", .rule = split_node, .result = rewrite_own_memory};
+    const Graph *graph = &context->graph;
     Split cut;
-    Graph to;
-    Rewrite r = {.from = from, .to = &to, .error = context->error};
-    bool any = false;
-    for (NodeId i = 0; i < from->nodes.count && !any; i++) {
-        r.id = i;
-        r.node = graph_node(from, i);
-        any = find_split(&r, context->threads, &cut);
-    }
-    if (!any) return SN_OK;
-    NodeId *map = arena_alloc(&context->arena, sizeof(NodeId) * (from->nodes.count + 1));
-    if (!map) return error_memory(context->error);
-    graph_init_like(&to, from);
-    r.map = map;
-    sn_status status = SN_OK;
-    for (NodeId i = 0; i < from->nodes.count && status == SN_OK; i++) {
-        r.id = i;
-        r.node = graph_node(from, i);
-        r.site = from->sites.data[r.node->site];
-        map[i] = find_split(&r, context->threads, &cut)
-                     ? split(&r, &cut)
-                     : graph_copy_node(from, i, &to, map, context->error);
-        if (map[i] == NODE_NONE)
-            status = context->error->status ? context->error->status : error_memory(context->error);
-    }
-    for (uint32_t i = 0; i < from->outputs.count && status == SN_OK; i++) {
-        GraphOutput output = from->outputs.data[i];
-        if (!graph_output(&to, map[output.node], output.writes_input))
-            status = error_memory(context->error);
-    }
-    if (status != SN_OK) {
-        graph_free(&to);
-        return status;
-    }
-    graph_replace(&context->graph, &to);
-    return pass_simplify(context);
+    NodeId id = 0;
+    while (id < graph->nodes.count && !find_split(graph, id, context->threads, &cut)) id++;
+    if (id == graph->nodes.count) return SN_OK;
+    sn_status status = rewrite_graph(context, &split_reductions);
+    return status == SN_OK ? pass_simplify(context) : status;
 }
