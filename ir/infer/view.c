@@ -423,7 +423,7 @@ const ViewRow view_rows[OP_COUNT] = {
     [OP_PERMUTE] = {shape_permute, map_permute, .basic = true, .inverse = INVERSE_PERMUTE},
     [OP_TRANSPOSE] = {shape_transpose, map_transpose, .inverse = INVERSE_SELF},
     [OP_EXPAND] = {shape_expand, map_expand, .strides = strides_expand, .basic = true},
-    [OP_SQUEEZE] = {shape_squeeze, map_squeeze},
+    [OP_SQUEEZE] = {.shape = shape_squeeze, .map = map_squeeze},
     [OP_UNSQUEEZE] = {shape_unsqueeze, map_unsqueeze, .strides = strides_unsqueeze},
     [OP_SLICE] = {shape_slice, map_slice, .basic = true, .inverse = INVERSE_UPDATE},
     [OP_SELECT] = {shape_select, map_select, .inverse = INVERSE_UPDATE},
