@@ -64,16 +64,16 @@ static GemmShape gemm_shape(const GemmStep *g, const int64_t *numbers) {
     return shape;
 }
 
-static sn_status prepare_kernel(const Kernel *text, bool streams, const LoadedKernel **kernel,
+static sn_status prepare_kernel(const Kernel *kernel, bool streams, const LoadedKernel **loaded,
                                 sn_error *error) {
     Schedule schedule = {.stream_stores = streams};
-    if (!streams) return kernel_cache_get(text, &schedule, kernel, NULL, error);
+    if (!streams) return kernel_cache_get(kernel, &schedule, loaded, NULL, error);
     /* Streaming is a matter of speed: without a code generator the pack's plain kernel serves. */
     sn_error first = {0};
-    sn_status status = kernel_cache_get(text, &schedule, kernel, NULL, &first);
+    sn_status status = kernel_cache_get(kernel, &schedule, loaded, NULL, &first);
     if (status != SN_ERROR_UNSUPPORTED) return status == SN_OK ? SN_OK : (*error = first, status);
     schedule.stream_stores = false;
-    return kernel_cache_get(text, &schedule, kernel, NULL, error);
+    return kernel_cache_get(kernel, &schedule, loaded, NULL, error);
 }
 
 /* Is a step worth more than one thread? Costs of views that repeat their elements may be any number. */
