@@ -394,9 +394,10 @@ static void print_source(StrBuf *out) {
 }
 
 int main(int argc, char **argv) {
-    static const GeneratorForm forms[GENERATOR_FORMS] = {
+    static const GeneratorForm forms[] = {
         {"header", print_header},
         {"source", print_source},
+        {NULL, NULL},
     };
     return generator_main(argc, argv, forms);
 }

@@ -149,9 +149,10 @@ static void print_tables(StrBuf *out) {
 }
 
 int main(int argc, char **argv) {
-    static const GeneratorForm forms[GENERATOR_FORMS] = {
+    static const GeneratorForm forms[] = {
         {"names", print_names},
         {"tables", print_tables},
+        {NULL, NULL},
     };
     return generator_main(argc, argv, forms);
 }

@@ -31,12 +31,12 @@ static bool write_file(const char *path, const StrBuf *text) {
     return fclose(file) == 0 && written;
 }
 
-int generator_main(int argc, char **argv, const GeneratorForm forms[GENERATOR_FORMS]) {
+int generator_main(int argc, char **argv, const GeneratorForm *forms) {
     const GeneratorForm *form = NULL;
-    for (int i = 0; argc == 3 && i < GENERATOR_FORMS; i++)
+    for (int i = 0; argc == 3 && forms[i].name; i++)
         if (strcmp(argv[1], forms[i].name) == 0) form = &forms[i];
     if (!form) {
-        fprintf(stderr, "usage: %s %s|%s FILE\n", argv[0], forms[0].name, forms[1].name);
+        for (; forms->name; forms++) fprintf(stderr, "usage: %s %s FILE\n", argv[0], forms->name);
         return 2;
     }
     if (!table_is_right()) return 1;

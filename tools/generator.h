@@ -7,13 +7,11 @@
 
 /* Something that a generator prints. */
 typedef struct GeneratorForm {
-    const char *name;           /* its first argument */
+    const char *name;           /* its first argument; NULL ends a list of forms */
     void (*print)(StrBuf *out); /* appends the file's text */
 } GeneratorForm;
 
-enum { GENERATOR_FORMS = 2 };
-
 /* The whole program. */
-int generator_main(int argc, char **argv, const GeneratorForm forms[GENERATOR_FORMS]);
+int generator_main(int argc, char **argv, const GeneratorForm *forms);
 
 #endif

@@ -60,7 +60,11 @@ typedef VEC(GroupEdge) GroupEdgeList;
 /* Fills the order of the live groups of context->fusion: every group after those it reads from. */
 sn_status fuse_order(PassContext *context, const GroupEdgeList *edges);
 
-/* Rough cost of a pointwise op: 1 for arithmetic, more where many instructions stand behind it. */
-int32_t op_cost(OpCode op);
+/* What computing an element of the op once more costs, in steps of arithmetic: 1, 12, 24 or 60. Counted
+ * when the library is built, in the op's scalar definition, by tools/gen_costs.c. */
+extern const uint8_t op_costs[OP_COUNT];
+static inline int32_t op_cost(OpCode op) {
+    return op_costs[op];
+}
 
 #endif
