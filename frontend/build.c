@@ -1,6 +1,7 @@
 /* Graph → passes → executable; see build.h. */
 #include "frontend/build.h"
 
+#include "base/status.h"
 #include "base/thread/parallel.h"
 #include "passes/pass.h"
 
@@ -15,6 +16,8 @@ sn_status graph_build(const Graph *graph, const BuildOptions *options, Executabl
     int64_t begin = clock_ns();
     sn_status status = pipeline_run(graph, &passes, &program, error);
     int64_t planned = clock_ns();
+    if (status == SN_OK && graph->table && graph->table->failed) /* the program is worthless */
+        status = error_set(error, SN_ERROR_UNSUPPORTED, "its sizes are too complex");
     if (status == SN_OK) status = executable_build(&program, out, error);
     if (times) *times = (BuildTimes){planned - begin, clock_ns() - planned};
     if (status != SN_OK) program_free(&program);

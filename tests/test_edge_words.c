@@ -349,6 +349,37 @@ static void numbers_that_vary_together_agree(void **state) {
     }
 }
 
+/* ---- sizes of what lies between the ops ------------------------------------------------------------ */
+
+static sn_tensor *attend(sn_tensor *query, sn_tensor *key) {
+    return sn_scaled_dot_product_attention(query, key, key, SN_NONE, false, 0);
+}
+
+static sn_tensor *repeated(int64_t count) {
+    return sn_expand(sn_ones(SN_I(1, 1), SN_F32), SN_I(count, 2));
+}
+
+/* The scores have n * n elements, whatever the operands: too many where that is no number, where its
+ * bytes are none, and where no memory has as many. */
+static void values_too_large_between_ops_are_refused_as_in_eager(void **state) {
+    (void)state;
+    static const int64_t sizes[] = {3, 4, 5, (int64_t)1 << 31, 6, 3037000500, 1518500250, 7};
+    sn_error want, got;
+    sn_compiled *c = sn_compile(attend, "tt:t", NULL);
+    for (size_t i = 0; i < 2 * sizeof sizes / sizeof sizes[0]; i++) {
+        int64_t n = sizes[i / 2];
+        sn_tensor *eager = attend(repeated(n), repeated(n));
+        sn_error_take(&want);
+        sn_tensor *compiled = SN_FN(c, attend)(repeated(n), repeated(n));
+        sn_error_take(&got);
+        assert_int_equal(want.status, n < 10 ? SN_OK : SN_ERROR_MEMORY);
+        assert_int_equal(got.status, want.status);
+        assert_string_equal(got.text, want.text);
+        if (eager) EXPECT_SAME(compiled, eager);
+    }
+    sn_compiled_release(c);
+}
+
 /* ---- sn_index ---------------------------------------------------------------------------------------- */
 
 /* An index of Python: the positions of start:stop:step in an axis of `size`. */
@@ -482,6 +513,7 @@ int main(void) {
         API_TEST(ops_agree_at_the_edges),
         API_TEST(writes_through_views_stay_inside_at_the_edges),
         API_TEST(pairs_of_numbers_agree),
+        API_TEST(values_too_large_between_ops_are_refused_as_in_eager),
         API_TEST(triangles_are_those_of_the_diagonal),
         API_TEST(numbers_that_vary_together_agree),
         API_TEST(ranges_are_those_of_python),

@@ -50,16 +50,17 @@ CompiledGraph *compile_symbolic(const CompileRequest *request, const SymbolicOpt
               symbolic_make(symbolic, known, first, look->recorded, options, &failure);
     if (ok) {
         made->symbolic = symbolic;
-        ok = build(request, made, &failure) == SN_OK && !symbolic->table.failed &&
-             limit_values(symbolic, executable_program(made->executable));
+        ok = build(request, made, &failure) == SN_OK;
+        SN_ASSERT(!ok || !symbolic->table.failed);
+        ok = ok && limit_values(symbolic, executable_program(made->executable));
     } else {
         mem_free(symbolic);
     }
     if (ok) return made;
     SN_ASSERT(!made || atomic_load(&made->refs) == 1);
+    error_memory(&failure); /* where nothing else was the reason */
     if (log_on(LOG_TRACE))
-        log_write(LOG_TRACE, "%s is not made general: %s", request->name,
-                  failure.status ? failure.text : "its sizes are too complex");
+        log_write(LOG_TRACE, "%s is not made general: %s", request->name, failure.text);
     compiled_graph_release(made);
     return NULL;
 }

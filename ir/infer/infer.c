@@ -319,9 +319,11 @@ static uint8_t result_strength(const Infer *call) {
     return result_is_weak(call) ? STRENGTH_WEAK : STRENGTH_ZERO_DIM;
 }
 
+/* Of sizes that vary those at hand count: other ones are looked at when they are bound. */
 static sn_status check_result_size(const Infer *call) {
     Dim count = dims_count(call->table, call->result->dims, call->result->rank);
-    if (!dim_is_number(count) || count.word >= 0) return SN_OK;
+    int64_t elements = dim_hint(call->table, count);
+    if (elements >= 0 && elements <= SIZE_MOST) return SN_OK;
     return infer_refuse(call, SN_ERROR_MEMORY, "the result %s is too large",
                         type_text(call->result).text);
 }

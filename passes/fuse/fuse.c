@@ -513,7 +513,8 @@ static int32_t find_candidates(Fuser *f, int32_t own, NodeId id, Candidate *foun
             if (count == MOST_CANDIDATES) continue;
             found[count++] = (Candidate){from, 0};
         }
-        found[at].bytes += bytes + 1;
+        if (__builtin_add_overflow(found[at].bytes, bytes + 1, &found[at].bytes))
+            found[at].bytes = INT64_MAX;
     }
     for (int32_t i = 1; i < count; i++)
         for (int32_t j = i; j > 0 && found[j].bytes > found[j - 1].bytes; j--) {
