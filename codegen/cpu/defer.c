@@ -9,7 +9,7 @@
 /* Notes a value that the loop uses from outside; constants and parameters stay as they are. */
 static void note_value(Emit *e, KValue value) {
     Deferred *d = &e->deferred;
-    if (value == KVALUE_NONE || value >= d->loop->loop->begin) return;
+    if (value == KVALUE_NONE || value >= d->loop->begin) return;
     uint16_t op = kernel_inst(e->kernel, value)->op;
     if (kop_is(op, KFORM_CONST) || kop_is(op, KFORM_PARAM)) return;
     for (uint32_t i = 0; i < d->n_values; i++)
@@ -27,7 +27,7 @@ static void note_access(Emit *e, uint32_t number) {
 }
 
 static void note_uses(Emit *e) {
-    const KLoop *loop = e->deferred.loop->loop;
+    const KLoop *loop = e->deferred.loop;
     for (uint32_t i = loop->begin + 1; i < loop->end; i++) {
         const KInst *inst = kernel_inst(e->kernel, i);
         for (uint32_t in = 0; in < 3; in++) note_value(e, inst->in[in]);
@@ -40,8 +40,9 @@ bool defer_open(Emit *e) {
     Deferred *d = &e->deferred;
     if (e->shape.deferred == KLOOP_NONE) return true;
     SN_ASSERT(e->shape.deferred > 0 && e->shape.deferred < e->loops.n_loops);
-    d->loop = &e->shape.loops[e->shape.deferred];
-    d->host = d->loop - 1;
+    d->shape = &e->shape.loops[e->shape.deferred];
+    d->loop = d->shape->loop;
+    d->host = d->shape - 1;
     size_t pointer = sizeof(LLVMValueRef);
     d->values = arena_zalloc(&e->arena, (k->insts.count + 1) * sizeof *d->values);
     d->uses = arena_zalloc(&e->arena, (k->args.count + 1) * sizeof *d->uses);
@@ -144,8 +145,8 @@ void defer_open_host(Emit *e, const LoopShape *loop) {
     emit_locate_accesses(e, d->base, d->address);
     for (uint32_t c = 0; c < e->kernel->accesses.count; c++) d->folded[c] = 0;
     swap_items(e);
-    address_fold(e, d->loop->loop);
-    d->aligned = access_aligned(e, d->loop);
+    address_fold(e, d->loop);
+    d->aligned = access_aligned(e, d->shape);
     swap_items(e);
 }
 
@@ -157,8 +158,8 @@ void defer_run(Emit *e, const LoopShape *loop) {
     emit_at(e, run);
     SN_ASSERT(e->vector == d->host && !e->in_deferred);
     swap_items(e);
-    e->vector = d->loop;
-    emit_range(e, d->loop->loop->begin + 1, d->loop->loop->end);
+    e->vector = d->shape;
+    emit_range(e, d->loop->begin + 1, d->loop->end);
     e->vector = d->host;
     swap_items(e);
     LLVMBuildBr(e->b, next);

@@ -69,19 +69,20 @@ typedef struct Value {
 /* The last loop of an item, when it runs inside a loop of the next item, and what it uses of its own
  * (defer.c). */
 typedef struct Deferred {
-    const LoopShape *loop; /* that loop; NULL when every item runs all its loops itself */
-    const LoopShape *host; /* the loop it joins */
-    KValue *values;        /* values from outside that it uses */
-    uint32_t n_values;     /* their number */
-    bool *uses;            /* per argument: does it access it? (LOCAL ones are not noted) */
-    LLVMValueRef *at_line; /* phis at the head of a line: values, then addresses by argument */
-    LLVMValueRef *at_item; /* the same at the head of an item */
-    Value *kept;           /* by place in `values`: the previous item's */
-    LLVMValueRef *base;    /* per argument: address in the previous item, NULL where not used */
-    LLVMValueRef *address; /* as Emit.address, of the previous item */
-    uint64_t *folded;      /* as Emit.folded */
-    LLVMValueRef pending;  /* i1: there is a previous item */
-    LLVMValueRef aligned;  /* i1: its stores may bypass the caches */
+    const KLoop *loop;      /* that loop; NULL when every item runs all its loops itself */
+    const LoopShape *shape; /* how it runs */
+    const LoopShape *host;  /* the loop it joins */
+    KValue *values;         /* values from outside that it uses */
+    uint32_t n_values;      /* their number */
+    bool *uses;             /* per argument: does it access it? (LOCAL ones are not noted) */
+    LLVMValueRef *at_line;  /* phis at the head of a line: values, then addresses by argument */
+    LLVMValueRef *at_item;  /* the same at the head of an item */
+    Value *kept;            /* by place in `values`: the previous item's */
+    LLVMValueRef *base;     /* per argument: address in the previous item, NULL where not used */
+    LLVMValueRef *address;  /* as Emit.address, of the previous item */
+    uint64_t *folded;       /* as Emit.folded */
+    LLVMValueRef pending;   /* i1: there is a previous item */
+    LLVMValueRef aligned;   /* i1: its stores may bypass the caches */
 } Deferred;
 
 /* The loop being emitted. */

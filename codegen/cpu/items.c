@@ -162,7 +162,7 @@ static void emit_item(Emit *e, const Items *items) {
     if (reads_grid_index(e)) LLVMBuildStore(e->b, items->place, grid_slot(e, items->innermost));
     emit_locate_accesses(e, e->item_base, e->address);
     defer_open_item(e, items->number);
-    uint32_t last = e->deferred.loop ? e->deferred.loop->loop->begin : e->kernel->insts.count;
+    uint32_t last = e->deferred.loop ? e->deferred.loop->begin : e->kernel->insts.count;
     emit_range(e, 0, last);
 }
 
@@ -274,7 +274,7 @@ bool emit_items(Emit *e) {
     emit_item(e, &items);
     emit_next(e, &items);
     emit_at(e, items.last);
-    if (e->deferred.loop) emit_range(e, e->deferred.loop->loop->begin, e->kernel->insts.count);
+    if (e->deferred.loop) emit_range(e, e->deferred.loop->begin, e->kernel->insts.count);
     LLVMBuildBr(e->b, items.finish);
     emit_at(e, items.finish);
     return true;

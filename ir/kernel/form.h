@@ -50,11 +50,10 @@ typedef struct KOpRow {
     uint8_t result;   /* KResult */
     uint8_t flags;    /* KFlags that it may carry */
     uint8_t start;    /* REDUCE, SCAN: KStart */
-    uint16_t
-        merge; /* REDUCE, SCAN, and a STORE that adds: the op that makes one value of two; of an
-                         index: the comparison that the better value wins */
+    uint16_t merge;   /* REDUCE, SCAN, a STORE that adds: the op that makes one value of two;
+                       * ARGMAX, ARGMIN: the comparison that the better value wins */
     uint16_t inputs;  /* set of dtypes (bit = sn_dtype) that the inputs may have */
-    uint16_t results; /* set of dtypes that a result of KRESULT_OWN may have */
+    uint16_t results; /* set of dtypes that a result of KRESULT_OWN or BITS may have */
 } KOpRow;
 
 /* Rows of ops outside kernel IR are zero. */

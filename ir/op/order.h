@@ -49,13 +49,13 @@ typedef enum ReduceOrder {
 } ReduceOrder;
 
 enum {
-    ORDER_LANES = 32,     /* ROW: accumulators of a chunk */
-    ORDER_STEPS_LOG2 = 5, /* ROW and COLUMN: elements of an accumulator in a chunk, and … */
-    ORDER_STEPS = 32,
-    ORDER_ROW_LOG2 = 10, /* … of all accumulators of a ROW chunk */
-    ORDER_ROW = 1024,
-    ORDER_RUN = 32,          /* SCAN_SUM: elements of a run … */
-    ORDER_SCAN = 1024,       /* … and of a chunk */
+    ORDER_LANES = 32,        /* ROW: accumulators of a chunk */
+    ORDER_STEPS = 32,        /* ROW, COLUMN: elements that an accumulator of a chunk takes in */
+    ORDER_STEPS_LOG2 = 5,    /* its logarithm: COLUMN's chunk */
+    ORDER_ROW = 1024,        /* ROW: elements of a chunk */
+    ORDER_ROW_LOG2 = 10,     /* its logarithm */
+    ORDER_RUN = 32,          /* SCAN_SUM: elements of a run */
+    ORDER_SCAN = 1024,       /* SCAN_SUM: elements of a chunk */
     ORDER_ENDLESS_LOG2 = 63, /* FREE: one chunk that never ends */
     ORDER_LEVELS = 64        /* levels of the tree that no count of chunks exceeds */
 };
