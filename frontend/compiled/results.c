@@ -39,8 +39,7 @@ void results_number(TraceResults *results, const Executable *executable, const R
 
 static bool same_spec(const OutputSpec *x, const OutputSpec *y) {
     return x->input == y->input && x->output == y->output && x->offset == y->offset &&
-           x->type.dtype == y->type.dtype && x->type.rank == y->type.rank &&
-           memcmp(x->type.dims, y->type.dims, sizeof(int64_t) * y->type.rank) == 0 &&
+           x->type.dtype == y->type.dtype && type_same_dims(&x->type, &y->type) &&
            memcmp(x->strides, y->strides, sizeof(int64_t) * y->type.rank) == 0;
 }
 

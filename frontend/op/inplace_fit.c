@@ -4,10 +4,6 @@
 #include "base/status.h"
 #include "ir/op/dtype.h"
 
-static bool same_dims(const TensorType *x, const TensorType *y) {
-    return x->rank == y->rank && memcmp(x->dims, y->dims, sizeof(int64_t) * x->rank) == 0;
-}
-
 static bool broadcasts_to(const TensorType *from, const TensorType *to) {
     if (from->rank > to->rank) return false;
     for (int32_t i = 0; i < from->rank; i++) {
@@ -32,7 +28,7 @@ NodeId graph_fit(GraphBuilder *b, NodeId value, const TensorType *wanted, OpCode
     TensorType type = gb_type(b, value);
     sn_dtype from = (sn_dtype)type.dtype, to = (sn_dtype)wanted->dtype;
     bool copies = inplace_copies(op);
-    if (copies ? !broadcasts_to(&type, wanted) : !same_dims(&type, wanted))
+    if (copies ? !broadcasts_to(&type, wanted) : !type_same_dims(&type, wanted))
         return refuse_shape(b, op, &type, wanted);
     if (!copies && dtype_is_float(from) && !dtype_is_float(to))
         return gb_fail(b, SN_ERROR_DTYPE, "%s_: the result is %s and cannot be written into %s",

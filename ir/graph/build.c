@@ -7,6 +7,7 @@
 enum { FEW_OPERANDS = 16 /* operands that need no allocation */ };
 
 static NodeId note(GraphBuilder *b, NodeId made) {
+    SN_ASSERT(made == NODE_NONE || (!b->failed && made < b->graph->nodes.count));
     b->failed = made == NODE_NONE;
     return made;
 }
@@ -223,9 +224,7 @@ NodeId gb_draw(GraphBuilder *b, OpCode op, const TensorType *type, NodeId state,
 
 static bool has_dims(const GraphBuilder *b, NodeId x, const Dim *dims, int32_t rank) {
     if (x == NODE_NONE) return true; /* an emit failed */
-    const Node *node = graph_node(b->graph, x);
-    return node->rank == rank &&
-           memcmp(node_dims(b->graph, node), dims, sizeof *dims * (size_t)rank) == 0;
+    return node_has_dims(b->graph, graph_node(b->graph, x), dims, rank);
 }
 
 NodeId gb_regroup(GraphBuilder *b, NodeId x, const Dim *dims, int32_t rank) {

@@ -25,15 +25,11 @@ static const Node *made_alike(const FoldCase *c) {
     return inner->op == c->op ? inner : NULL;
 }
 
-static bool same_dims(const TensorType *a, const TensorType *b) {
-    return a->rank == b->rank && memcmp(a->dims, b->dims, sizeof a->dims[0] * a->rank) == 0;
-}
-
 /* Operand i, when it can stand for the result: same dtype and dims, and not a weak constant, which
  * would count less in a later promotion. */
 static NodeId keep(const FoldCase *c, int32_t i) {
     const TensorType *type = &c->types[i];
-    bool same = type->dtype == c->result->dtype && same_dims(type, c->result);
+    bool same = type->dtype == c->result->dtype && type_same_dims(type, c->result);
     return same && type->strength != STRENGTH_WEAK ? c->inputs[i] : NODE_NONE;
 }
 

@@ -131,6 +131,9 @@ static inline const Dim *node_dims(const Graph *g, const Node *n) {
     SN_ASSERT((uint64_t)n->dims + n->rank <= g->words.capacity);
     return dims_of_words(g->words.data + n->dims);
 }
+static inline bool node_has_dims(const Graph *g, const Node *n, const Dim *dims, int32_t rank) {
+    return n->rank == rank && dims_same(node_dims(g, n), dims, rank);
+}
 static inline AttrView node_attrs(const Graph *g, const Node *n) {
     SN_ASSERT((uint64_t)n->attrs + n->n_attrs <= g->words.capacity);
     return (AttrView){(OpCode)n->op, n->n_attrs, g->words.data + n->attrs};

@@ -645,9 +645,7 @@ static bool read_constant(Parser *p, Line *line) {
 /* The inferred type is the one that counts; the text must agree with it. */
 static bool check_type(Parser *p, const Line *line, NodeId node) {
     TensorType type = node_type(p->graph, node);
-    if (type.dtype == line->type.dtype && type.rank == line->type.rank &&
-        memcmp(type.dims, line->type.dims, sizeof type.dims[0] * type.rank) == 0)
-        return true;
+    if (type.dtype == line->type.dtype && type_same_dims(&type, &line->type)) return true;
     StrBuf text = {0};
     node_print_type(&text, p->graph, node);
     fail(p, line->at, "the type of this %s is %s", op_info[line->op].name, strbuf_text(&text));

@@ -111,8 +111,7 @@ static sn_status check_inferred(const Graph *graph, NodeId id, TensorType *types
         SN_OK)
         return defect(error, graph, id, inner.text);
     if (type.dtype != node->dtype) return defect(error, graph, id, "not the inferred dtype");
-    if (type.rank != node->rank ||
-        memcmp(type.dims, node_dims(graph, node), sizeof type.dims[0] * type.rank) != 0)
+    if (!node_has_dims(graph, node, type.dims, type.rank))
         return defect(error, graph, id, "not the inferred shape");
     if (attrs.count != node->n_attrs ||
         memcmp(attrs.words, node_attrs(graph, node).words, sizeof(int64_t) * node->n_attrs) != 0)
@@ -152,9 +151,8 @@ static const char *check_write(const Graph *graph, GraphOutput output, uint8_t *
     written[output.writes_input] = 1;
     const Node *value = graph_node(graph, output.node);
     const Node *input = graph_node(graph, graph->inputs.data[output.writes_input]);
-    bool same = value->dtype == input->dtype && value->rank == input->rank &&
-                memcmp(node_dims(graph, value), node_dims(graph, input),
-                       sizeof(int64_t) * value->rank) == 0;
+    bool same = value->dtype == input->dtype &&
+                node_has_dims(graph, value, node_dims(graph, input), input->rank);
     return same ? NULL : "writes an input of another type";
 }
 

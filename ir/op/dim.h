@@ -14,6 +14,8 @@
 #include "base/strbuf.h"
 #include "base/vec.h"
 
+#include <string.h>
+
 typedef struct Dim {
     int64_t word; /* the number, or DIM_FIRST + the index of an expression */
 } Dim;
@@ -119,6 +121,10 @@ static inline const int64_t *words_of_dims(const Dim *dims) {
 /* Are the two the same number or the same expression? Different ones may still be equal. */
 static inline bool dim_same(Dim a, Dim b) {
     return a.word == b.word;
+}
+/* The same of all of them. */
+static inline bool dims_same(const Dim *a, const Dim *b, int32_t count) {
+    return memcmp(a, b, sizeof *a * (size_t)count) == 0;
 }
 /* Is it this number? An expression is not, whatever its hint. */
 static inline bool dim_is(Dim d, int64_t value) {

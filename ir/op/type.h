@@ -29,6 +29,9 @@ int64_t type_count(const TensorType *type);
 static inline const int64_t *type_sizes(const TensorType *type) {
     return dims_as_numbers(type->dims, type->rank);
 }
+static inline bool type_same_dims(const TensorType *a, const TensorType *b) {
+    return a->rank == b->rank && dims_same(a->dims, b->dims, a->rank);
+}
 /* "f32[2,3]" */
 void type_print(StrBuf *out, const TensorType *type);
 

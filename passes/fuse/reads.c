@@ -110,9 +110,8 @@ static void walk(Walk *w, NodeId id, const IndexExpr *index) {
 static bool read_in_place(const Walk *w, const Node *shape, NodeId operand) {
     const Node *node = graph_node(w->graph, operand);
     NodeRole role = (NodeRole)w->fusion->roles[operand];
-    return role != ROLE_VIEW && role != ROLE_INLINE && node->rank == shape->rank &&
-           memcmp(node_dims(w->graph, node), node_dims(w->graph, shape),
-                  sizeof(Dim) * shape->rank) == 0;
+    return role != ROLE_VIEW && role != ROLE_INLINE &&
+           node_has_dims(w->graph, node, node_dims(w->graph, shape), shape->rank);
 }
 
 /* What a pointwise op, a reduction or a scan reads; coordinates are worked out only for operands that

@@ -41,22 +41,21 @@ NodeId rule_extremum(Rewrite *r) {
     return rewrite_finish(r, gb_reduce(r->b, (OpCode)r->node->op, x, axes_mask(r)));
 }
 
-static NodeId any_or_all(Rewrite *r, OpCode op) {
+/* By `op`, or, since max and min refuse what is empty, by a sum or product of 0 and 1. */
+static NodeId any_or_all(Rewrite *r, OpCode op, OpCode counting) {
     GraphBuilder *b = r->b;
     NodeId x = gb_cast(b, SN_BOOL, rewrite_input(r, 0));
     uint32_t mask = axes_mask(r);
-    /* MAX and MIN refuse what is empty; sums and products of 0/1 do not. */
     if (!gb_is_empty(b, x)) return rewrite_finish(r, gb_reduce(b, op, x, mask));
-    OpCode counted = op == OP_MAX ? OP_SUM : OP_PROD;
-    return rewrite_finish(r, gb_reduce(b, counted, gb_cast(b, SN_I64, x), mask));
+    return rewrite_finish(r, gb_reduce(b, counting, gb_cast(b, SN_I64, x), mask));
 }
 
 NodeId rule_any(Rewrite *r) {
-    return any_or_all(r, OP_MAX);
+    return any_or_all(r, OP_MAX, OP_SUM);
 }
 
 NodeId rule_all(Rewrite *r) {
-    return any_or_all(r, OP_MIN);
+    return any_or_all(r, OP_MIN, OP_PROD);
 }
 
 /* argmax, argmin: the reduced axes are brought together as one axis, whose index is the result. */

@@ -85,9 +85,8 @@ static void mark_live(const Graph *graph, bool *live) {
 /* What a rule makes has the type of what it replaces. Where sizes vary, one may not see that it is so. */
 static bool has_type(const Rewrite *r, NodeId made) {
     const Node *was = r->node, *is = graph_node(r->b->graph, made);
-    return was->dtype == is->dtype && was->rank == is->rank &&
-           memcmp(node_dims(r->from, was), node_dims(r->b->graph, is), sizeof(Dim) * was->rank) ==
-               0;
+    return was->dtype == is->dtype &&
+           node_has_dims(r->b->graph, is, node_dims(r->from, was), was->rank);
 }
 
 static void rewrite_nodes(Rewrite *r, const RewritePass *pass, const bool *live, NodeId *map) {
@@ -110,6 +109,7 @@ static bool rewrite_results(Rewrite *r, const RewritePass *pass) {
     for (uint32_t i = 0; i < r->from->outputs.count && !r->b->failed; i++) {
         GraphOutput output = r->from->outputs.data[i];
         output.node = r->map[output.node];
+        SN_ASSERT(output.node < r->b->graph->nodes.count);
         output.node = pass->result(r->b, &output);
         if (!graph_output(r->b->graph, output.node, output.writes_input)) return false;
     }
