@@ -26,7 +26,6 @@ enum { GROUP_NONE = -1 };
 
 /* How a node takes part in kernels. */
 typedef enum NodeRole {
-    ROLE_DEAD,   /* not needed */
     ROLE_LEAF,   /* input, constant: no code of its own */
     ROLE_VIEW,   /* index arithmetic in its consumers */
     ROLE_INLINE, /* computed again in each consumer */

@@ -32,7 +32,6 @@ struct Executable {
     Executable *base;       /* a binding: whose program it runs; a reference is held */
     const int64_t *numbers; /* the program's */
     Prepared *steps;        /* by step */
-    int64_t load_ns;        /* spent in building */
 };
 
 static const Program *program_of(const Executable *e) {
@@ -115,7 +114,6 @@ static Executable *executable_new(uint32_t n_steps) {
 }
 
 sn_status executable_build(Program *program, Executable **out, sn_error *error) {
-    int64_t begin = clock_ns();
     *out = NULL;
     Executable *e = executable_new(program->steps.count);
     if (!e) return error_memory(error);
@@ -130,14 +128,12 @@ sn_status executable_build(Program *program, Executable **out, sn_error *error) 
         return status;
     }
     program_init(program);
-    e->load_ns = clock_ns() - begin;
     *out = e;
     return SN_OK;
 }
 
 sn_status executable_bind(Executable *base, const int64_t *values, const uint64_t *scalars,
                           Executable **out, sn_error *error) {
-    int64_t begin = clock_ns();
     const Program *program = &base->program;
     SN_ASSERT(!base->base); /* a binding has no program of its own to bind */
     *out = NULL;
@@ -157,7 +153,6 @@ sn_status executable_bind(Executable *base, const int64_t *values, const uint64_
         executable_release(e);
         return status;
     }
-    e->load_ns = clock_ns() - begin;
     *out = e;
     return SN_OK;
 }
@@ -197,10 +192,6 @@ size_t executable_buffer_bytes(const Executable *e, uint32_t i) {
 const LoadedKernel *executable_kernel(const Executable *e, uint32_t step) {
     SN_ASSERT(step < program_of(e)->steps.count);
     return e->steps[step].kernel;
-}
-
-int64_t executable_load_ns(const Executable *e) {
-    return e->load_ns;
 }
 
 /* ---- running ------------------------------------------------------------------------------------- */

@@ -29,8 +29,6 @@ const int64_t *executable_numbers(const Executable *executable);
 size_t executable_buffer_bytes(const Executable *executable, uint32_t buffer);
 /* The loaded kernel of a step; NULL for an extern call. */
 const LoadedKernel *executable_kernel(const Executable *executable, uint32_t step);
-/* Nanoseconds that executable_build spent in loading and compiling kernels. */
-int64_t executable_load_ns(const Executable *executable);
 
 /* Runs it. inputs: address of element 0 of each graph input. outputs: memory for each OUTPUT buffer,
  * by number. *code receives the least data-error code, UINT64_MAX if none: then inputs were not

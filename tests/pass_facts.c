@@ -72,7 +72,7 @@ static void add_graph(Run *run, const char *pass, const Graph *graph) {
 /* ---- fuse ------------------------------------------------------------------------------------- */
 
 static void add_roles(Run *run, const PassContext *context) {
-    static const char *const words[] = {"dead", "leaf", "view", "inline", "member", "extern"};
+    static const char *const words[] = {"leaf", "view", "inline", "member", "extern"};
     StrBuf stored = {0};
     for (NodeId i = 0; i < context->graph.nodes.count; i++) {
         uint8_t role = context->fusion.roles[i];

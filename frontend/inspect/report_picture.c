@@ -24,8 +24,7 @@ typedef struct Spot {
 } Spot;
 
 static bool is_drawn(const PassContext *context, NodeId id) {
-    uint8_t op = context->fusion.roles[id];
-    return op != ROLE_DEAD && !node_is_const(graph_node(&context->graph, id));
+    return !node_is_const(graph_node(&context->graph, id));
 }
 
 /* Rows by the longest way from an input. */
