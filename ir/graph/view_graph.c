@@ -67,7 +67,6 @@ NodeId view_write(GraphBuilder *b, AttrView view, NodeId base, NodeId value) {
     const ViewRow *row = view_row(view.op);
     view_map(b->graph->table, view.op, view, &input, &result, &map);
     const ViewWrite w = {b, &map, &result, base};
-    AttrView update = {row->update, view.count, view.words};
     switch (row->inverse) {
     case INVERSE_RESHAPE:
         return gb_regroup(b, value, input.dims, input.rank);
@@ -75,8 +74,11 @@ NodeId view_write(GraphBuilder *b, AttrView view, NodeId base, NodeId value) {
         return in_base_order(&w, value);
     case INVERSE_SELF:
         return gb_emit_like(b, view, &value, 1);
-    default: /* INVERSE_UPDATE */
-        if (row->update == OP_INPUT) return put_slice(&w, value);
-        return gb_emit_like(b, update, (NodeId[]){base, value}, 2);
+    case INVERSE_SLICE:
+        return put_slice(&w, value);
+    default:
+        SN_ASSERT(row->inverse == INVERSE_UPDATE);
+        view.op = row->update;
+        return gb_emit_like(b, view, (NodeId[]){base, value}, 2);
     }
 }

@@ -419,16 +419,19 @@ static bool strides_unsqueeze(const ViewCase *c, const ViewStrides *s) {
 /* ---- the table -------------------------------------------------------------------------------------- */
 
 const ViewRow view_rows[OP_COUNT] = {
-    [OP_RESHAPE] = {shape_reshape, map_reshape, .strides = strides_reshape, .basic = true},
+    [OP_RESHAPE] = {shape_reshape, map_reshape, strides_reshape, .basic = true,
+                    .inverse = INVERSE_RESHAPE},
     [OP_PERMUTE] = {shape_permute, map_permute, .basic = true, .inverse = INVERSE_PERMUTE},
     [OP_TRANSPOSE] = {shape_transpose, map_transpose, .inverse = INVERSE_SELF},
-    [OP_EXPAND] = {shape_expand, map_expand, .strides = strides_expand, .basic = true},
-    [OP_SQUEEZE] = {.shape = shape_squeeze, .map = map_squeeze},
-    [OP_UNSQUEEZE] = {shape_unsqueeze, map_unsqueeze, .strides = strides_unsqueeze},
-    [OP_SLICE] = {shape_slice, map_slice, .basic = true, .inverse = INVERSE_UPDATE},
-    [OP_SELECT] = {shape_select, map_select, .inverse = INVERSE_UPDATE},
-    [OP_FLIP] = {shape_flip, map_flip, .inverse = INVERSE_UPDATE},
+    [OP_EXPAND] = {shape_expand, map_expand, strides_expand, .basic = true,
+                   .inverse = INVERSE_RESHAPE},
+    [OP_SQUEEZE] = {shape_squeeze, map_squeeze, .inverse = INVERSE_RESHAPE},
+    [OP_UNSQUEEZE] = {shape_unsqueeze, map_unsqueeze, strides_unsqueeze,
+                      .inverse = INVERSE_RESHAPE},
+    [OP_SLICE] = {shape_slice, map_slice, .basic = true, .inverse = INVERSE_SLICE},
+    [OP_SELECT] = {shape_select, map_select, .inverse = INVERSE_SLICE},
+    [OP_FLIP] = {shape_flip, map_flip, .inverse = INVERSE_SLICE},
     [OP_DIAGONAL] = {shape_diagonal, map_diagonal, .basic = true, .inverse = INVERSE_UPDATE,
                      .update = OP_PUT_DIAGONAL},
-    [OP_NARROW] = {shape_narrow, map_narrow, .inverse = INVERSE_UPDATE},
+    [OP_NARROW] = {shape_narrow, map_narrow, .inverse = INVERSE_SLICE},
 };

@@ -2,8 +2,10 @@
 #include "ir/infer/view_row.h"
 
 const ViewRow *view_row(OpCode op) {
-    SN_ASSERT(view_rows[op].shape);
-    return &view_rows[op];
+    const ViewRow *row = &view_rows[op];
+    SN_ASSERT(row->shape && row->map && row->inverse != INVERSE_UNSAID);
+    SN_ASSERT((row->inverse == INVERSE_UPDATE) == op_is(row->update, CLASS_UPDATE));
+    return row;
 }
 
 sn_status shape_view(Infer *call) {
@@ -15,7 +17,8 @@ bool view_is_basic(OpCode op) {
 }
 
 bool view_is_part(OpCode op) {
-    return view_row(op)->inverse == INVERSE_UPDATE;
+    uint8_t inverse = view_row(op)->inverse;
+    return inverse == INVERSE_SLICE || inverse == INVERSE_UPDATE;
 }
 
 void view_map(DimTable *table, OpCode view, AttrView attrs, const TensorType *input,

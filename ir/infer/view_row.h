@@ -1,4 +1,4 @@
-/* Inside ir/view*.c: the row of a view op. */
+/* Inside the views (ir/infer/view.c, view_apply.c, ir/graph/view_graph.c): the row of a view op. */
 #ifndef SN_IR_INFER_VIEW_ROW_H
 #define SN_IR_INFER_VIEW_ROW_H
 
@@ -21,10 +21,12 @@ typedef struct ViewStrides {
 
 /* What undoes the view: how a write through it reaches the input. */
 typedef enum ViewInverse {
-    INVERSE_RESHAPE, /* only axes of size 1 come or go, or elements are regrouped */
-    INVERSE_PERMUTE, /* axes change places */
+    INVERSE_UNSAID,  /* of no row */
+    INVERSE_RESHAPE, /* a reshape: only axes of size 1 come or go, or elements are regrouped */
+    INVERSE_PERMUTE, /* a permute: axes change places */
     INVERSE_SELF,    /* the same op */
-    INVERSE_UPDATE /* the view is a part of the input: an update writes it, by the same attributes */
+    INVERSE_SLICE,   /* the view is a part of the input, by starts and steps: put_slice writes it */
+    INVERSE_UPDATE /* it is another part: an update of its own writes it, by the same attributes */
 } ViewInverse;
 
 typedef struct ViewRow {
@@ -36,7 +38,7 @@ typedef struct ViewRow {
     bool (*strides)(const ViewCase *c, const ViewStrides *s);
     bool basic;      /* stays behind decompose */
     uint8_t inverse; /* ViewInverse */
-    OpCode update;   /* INVERSE_UPDATE: which; OP_INPUT: put_slice */
+    OpCode update;   /* INVERSE_UPDATE: which */
 } ViewRow;
 
 extern const ViewRow view_rows[OP_COUNT];
