@@ -152,7 +152,6 @@ typedef struct Program {
     int32_t reorders;           /* kernels that only copy into another layout for an extern call */
     int32_t threads;            /* for which columns are cut */
     int64_t cache_bytes;        /* beyond these, stores that may stream do */
-    bool can_fail;              /* a step can record a data error */
 } Program;
 
 /* A buffer and a step by their numbers; one of the numbers by its place. */

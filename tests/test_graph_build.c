@@ -59,12 +59,10 @@ static void test_scalars_are_constants_of_their_kind(void **state) {
     gb_hoisted(&d.b, SN_I64, 7);
     gb_size(&d.b, SN_F64, dim_of(6));
     gb_real(&d.b, SN_F32, 3);
-    gb_constant(&d.b, SN_I64, (GraphConst){1, CONST_LITERAL, true});
     assert_drawn(&d, "%2 = const 0.5\n"
                      "%3 = const 7 {hoist=1}\n"
                      "%4 = const 6.0 {hoist=1}\n"
-                     "%5 = const real 3\n"
-                     "%6 = const 1 {weak=1}\n");
+                     "%5 = const real 3\n");
 }
 
 static void test_a_cast_to_the_own_dtype_is_none(void **state) {

@@ -1,4 +1,4 @@
-/* The scalar definitions (ir/scalar*.c). A body is built once with a parameter for each input and
+/* The scalar definitions (ir/scalar/). A body is built once with a parameter for each input and
  * run by a small loop over scalar_eval, then compared with libm in a wider format (f32 with double,
  * f64 with long double) or, for exact ops, with plain C. */
 #include "base/mem.h"

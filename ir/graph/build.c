@@ -131,21 +131,22 @@ NodeId gb_copy_op(GraphBuilder *b, const Graph *from, NodeId id, const NodeId *m
     return copy;
 }
 
+/* A constant as another graph holds it. */
+static NodeId constant_of(GraphBuilder *b, sn_dtype dtype, GraphConst constant) {
+    if (b->failed) return NODE_NONE;
+    return note(b, graph_constant(b->graph, dtype, constant, b->site, b->error));
+}
+
 NodeId gb_copy(GraphBuilder *b, const Graph *from, NodeId id, const NodeId *map) {
     const Node *node = graph_node(from, id);
     if (node_is_input(node)) return copy_input(b, from, id);
-    if (node_is_const(node)) return gb_constant(b, (sn_dtype)node->dtype, node_const(from, node));
+    if (node_is_const(node)) return constant_of(b, (sn_dtype)node->dtype, node_const(from, node));
     AttrList attrs;
     attr_copy(&attrs, node_attrs(from, node));
     return gb_copy_op(b, from, id, map, &attrs);
 }
 
 /* ---- scalars -------------------------------------------------------------------------------------- */
-
-NodeId gb_constant(GraphBuilder *b, sn_dtype dtype, GraphConst constant) {
-    if (b->failed) return NODE_NONE;
-    return note(b, graph_constant(b->graph, dtype, constant, b->site, b->error));
-}
 
 static NodeId number(GraphBuilder *b, sn_dtype dtype, double value, bool hoist) {
     if (b->failed) return NODE_NONE;
@@ -162,12 +163,12 @@ NodeId gb_hoisted(GraphBuilder *b, sn_dtype dtype, double value) {
 }
 
 NodeId gb_real(GraphBuilder *b, sn_dtype dtype, uint32_t number_of_call) {
-    return gb_constant(b, dtype, (GraphConst){number_of_call, CONST_REAL, false});
+    return constant_of(b, dtype, (GraphConst){number_of_call, CONST_REAL, false});
 }
 
 NodeId gb_size(GraphBuilder *b, sn_dtype dtype, Dim size) {
     if (dim_is_number(size)) return gb_hoisted(b, dtype, (double)size.word);
-    return gb_constant(b, dtype, (GraphConst){size.word, CONST_SIZE, false});
+    return constant_of(b, dtype, (GraphConst){size.word, CONST_SIZE, false});
 }
 
 /* ---- dtypes --------------------------------------------------------------------------------------- */

@@ -52,8 +52,6 @@ NodeId gb_copy_op(GraphBuilder *b, const Graph *from, NodeId id, const NodeId *m
 
 /* ---- scalars -------------------------------------------------------------------------------------- */
 
-/* As another graph holds it. */
-NodeId gb_constant(GraphBuilder *b, sn_dtype dtype, GraphConst constant);
 /* One that belongs to an op's definition; one that the program passed (a kernel argument). */
 NodeId gb_literal(GraphBuilder *b, sn_dtype dtype, double value);
 NodeId gb_hoisted(GraphBuilder *b, sn_dtype dtype, double value);

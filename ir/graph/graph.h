@@ -196,7 +196,7 @@ static inline const Dim *node_attr_dims(const Graph *g, NodeId id, AttrName name
     return attr_dims(node_attrs(g, graph_node(g, id)), name, count);
 }
 
-/* ---- text form (ir/graph/print.c, ir/graph/parse.c), equality, verifier ---------------------- */
+/* ---- text forms (ir/graph/print.c, parse.c, dot.c, difference.c), equality, verifier -------------- */
 
 /* Prints
  *   graph NAME(%0: f32[2,3], %1: i64[2]) {
@@ -221,7 +221,7 @@ bool graph_equal(const Graph *a, const Graph *b);
 /* The same but for dims and attributes. */
 bool graphs_alike(const Graph *a, const Graph *b);
 /* Where two recorded graphs part, in words: "%0: size of dim 1 was 128, now 96", "add (f.c:3) where mul
- * (f.c:2) was". (ir/graph/difference.c) */
+ * (f.c:2) was". */
 void graph_difference(const Graph *known, const Graph *now, StrBuf *out);
 uint64_t graph_hash(const Graph *graph);
 /* Every rule of the op table: operand count, order, inferred type equal to the stored one, outputs. */

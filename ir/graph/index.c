@@ -195,7 +195,8 @@ static int32_t divided(IndexSpace *space, SymbolKind kind, const IndexExpr *of, 
     return (int32_t)space->symbols.count - 1;
 }
 
-IndexExpr index_div(IndexSpace *space, const IndexExpr *e, Dim d) {
+/* Quotient and remainder by d ≥ 1 of an expression that is never negative. */
+static IndexExpr index_div(IndexSpace *space, const IndexExpr *e, Dim d) {
     if (dim_is(d, 0) || dim_is(d, 1) || e->count < 0) return *e;
     IndexExpr quotient, rest;
     split(space, e, d, &quotient, &rest);
@@ -206,7 +207,7 @@ IndexExpr index_div(IndexSpace *space, const IndexExpr *e, Dim d) {
     return quotient;
 }
 
-IndexExpr index_mod(IndexSpace *space, const IndexExpr *e, Dim d) {
+static IndexExpr index_mod(IndexSpace *space, const IndexExpr *e, Dim d) {
     if (e->count < 0 || dim_is(d, 0)) return *e; /* no element has it, but it stays in its loop */
     if (dim_is(d, 1)) return index_constant(dim_of(0));
     IndexExpr quotient, rest;

@@ -31,7 +31,6 @@ typedef struct IndexSymbol {
     IndexExpr of; /* DIV, MOD: the expression divided */
     Dim divisor;  /* DIV, MOD: by what */
     KValue value; /* VALUE: the instruction */
-    NodeId node;  /* VALUE: where it came from, for equality */
 } IndexSymbol;
 
 typedef struct IndexSpace {
@@ -49,9 +48,6 @@ IndexExpr index_constant(Dim value);
 IndexExpr index_symbol(int32_t symbol);
 /* a += scale × b */
 void index_add(const IndexSpace *space, IndexExpr *a, Dim scale, const IndexExpr *b);
-/* Quotient and remainder by d ≥ 1 of an expression that is never negative. */
-IndexExpr index_div(IndexSpace *space, const IndexExpr *e, Dim d);
-IndexExpr index_mod(IndexSpace *space, const IndexExpr *e, Dim d);
 /* Position in row-major order. */
 IndexExpr index_flatten(const IndexSpace *space, const IndexExpr *index, const Dim *dims,
                         int32_t rank);

@@ -1,5 +1,5 @@
 /* Shape rules of sources, pointwise ops, reductions, contractions and composites, the table of all
- * rules, and the checks that single ops make beyond their rule. Views and indexing: shape_view.c. */
+ * rules, and the checks that single ops make beyond their rule. Joins, padding and indexing: join.c; views: view.c. */
 #include "ir/infer/infer.h"
 
 #include <math.h>

@@ -66,10 +66,6 @@ void kbuilder_free(KBuilder *b) {
     mem_free(b);
 }
 
-void kbuilder_number_loads(KBuilder *b, const Kernel *kernel) {
-    b->kernel = kernel;
-}
-
 void kbuilder_at(KBuilder *b, uint32_t region) {
     if (region != PROLOGUE && region < b->regions.count)
         b->current = region;
@@ -167,20 +163,16 @@ static uint64_t hash_inst(const KInst *inst) {
     return hash_mix(hash_mix(head, inst->imm), hash_mix(low << 32 | high, inst->in[2]));
 }
 
-static bool is_numbered(const KBuilder *b, const KInst *inst) {
+/* What reads or writes memory, or stands for a place in the code, is not: it happens where it stands. */
+static bool is_numbered(const KInst *inst) {
     switch (kop_row(inst->op)->form) {
     case KFORM_NONE:
+    case KFORM_LOAD:
     case KFORM_STORE:
     case KFORM_CHECK:
     case KFORM_LOOP:
     case KFORM_END:
         return false;
-    case KFORM_LOAD: {
-        const Kernel *k = b->kernel;
-        if (!k || inst->imm >= k->accesses.count) return false;
-        uint32_t arg = k->accesses.data[inst->imm].arg;
-        return arg < k->args.count && k->args.data[arg].role == KARG_IN;
-    }
     default:
         return true;
     }
@@ -207,7 +199,7 @@ KValue kb_inst(KBuilder *b, KInst inst) {
         kbuilder_fail(b, "no op of kernel IR", inst.op);
         return KVALUE_NONE;
     }
-    bool numbered = is_numbered(b, &inst);
+    bool numbered = is_numbered(&inst);
     uint64_t hash = numbered ? hash_inst(&inst) : 0;
     if (numbered) {
         int64_t found = map_find(&b->numbering, hash, equals_wanted, &(Wanted){b, &inst});

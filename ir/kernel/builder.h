@@ -1,4 +1,4 @@
-/* Inside the kernel builder: what emitting (kernel_build.c) and joining (kernel_join.c) share.
+/* Inside the kernel builder: what emitting (build.c) and joining (join.c) share.
  * Instructions are appended to regions, and joined by kbuilder_finish, which drops what no store needs.
  *
  * Constants, parameters and grid indices stand in region 0, the prologue, whose code comes first:
@@ -44,7 +44,6 @@ struct KBuilder {
     VEC(uint32_t) scopes; /* parent of each scope; scope 0 is the prologue's */
     Map numbering;        /* hash of an instruction → KValue */
     uint32_t current;     /* region of emits */
-    const Kernel *kernel; /* where loads of IN arguments are recognised, or NULL */
     sn_status status;     /* SN_OK until something failed */
     sn_error error;       /* what failed first */
 };

@@ -185,7 +185,7 @@ static inline const KTerm *kernel_term(const Kernel *k, const KAccess *access, u
 void kernel_init(Kernel *kernel);
 void kernel_free(Kernel *kernel);
 
-/* ---- building (ir/kernel/build.c, kernel_join.c) -----------------------------------------------
+/* ---- building (ir/kernel/build.c, ir/kernel/join.c) ---------------------------------------------
  * A builder appends to regions (straight code at one loop level) and joins them at the end, so that
  * a value can be added to an outer level after inner code was begun. Within a region and its
  * enclosing ones equal instructions are found, not repeated, and constants are folded with the
@@ -195,9 +195,6 @@ KBuilder *kbuilder_new(void);
 void kbuilder_free(KBuilder *builder);
 /* A new region; parent = region that encloses it (UINT32_MAX for the item level itself). */
 uint32_t kbuilder_region(KBuilder *builder, uint32_t parent);
-/* Loads from IN arguments of `kernel`, whose arguments and accesses stand before the loads, are
- * found again like other values. Without this call every load stays. */
-void kbuilder_number_loads(KBuilder *builder, const Kernel *kernel);
 /* All later emits go to this region; constants, parameters and grid indices go to the beginning of
  * the item. */
 void kbuilder_at(KBuilder *builder, uint32_t region);
@@ -237,7 +234,7 @@ KValue scalar_expand(KBuilder *b, OpCode op, sn_dtype dtype, const KValue *input
  * mode the program has set. in_dtype: of in[0] (WHERE: of the condition). */
 uint64_t scalar_eval(OpCode op, sn_dtype dtype, sn_dtype in_dtype, const uint64_t in[3]);
 
-/* ---- text form, equality, verifier (ir/kernel/print.c, kernel_parse.c, kernel_verify.c) -------- */
+/* ---- text form (ir/kernel/print.c, parse.c), equality, verifier, interpreter --------------------- */
 /* With `sites`, comments give source lines: `; model.c:12` (sites may be NULL). */
 void kernel_print(const Kernel *kernel, StrBuf *out, const Site *sites);
 sn_status kernel_parse(Kernel *kernel, const char *text, size_t length, sn_error *error);

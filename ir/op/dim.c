@@ -554,10 +554,6 @@ Dim dim_larger(DimTable *table, Dim a, Dim b) {
 
 /* ---- questions --------------------------------------------------------------------------------- */
 
-void dims_hints(const DimTable *table, const Dim *dims, int32_t count, int64_t *hints) {
-    for (int32_t i = 0; i < count; i++) hints[i] = dim_hint(table, dims[i]);
-}
-
 static bool holds(int64_t value, DimRelation relation) {
     switch (relation) {
     case DIM_IS_ZERO:

@@ -180,7 +180,6 @@ static inline const DimExpression *dim_expression(const DimTable *table, Dim d) 
 static inline int64_t dim_hint(const DimTable *table, Dim d) {
     return dim_is_number(d) ? d.word : dim_expression(table, d)->hint;
 }
-void dims_hints(const DimTable *table, const Dim *dims, int32_t count, int64_t *hints);
 /* Bounds that hold for all values of the symbols. */
 static inline int64_t dim_least(const DimTable *table, Dim d) {
     return dim_is_number(d) ? d.word : dim_expression(table, d)->least;

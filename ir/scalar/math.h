@@ -1,4 +1,4 @@
-/* Inside of ir/scalar*.c: short names for the primitives that the bodies of elementary functions
+/* Inside ir/scalar/: short names for the primitives that the bodies of elementary functions
  * are written in, and the pieces that several of them share. A body is a C function that appends
  * the instructions of f(x) and returns their value; the dtype of its operands is f32 or f64. */
 #ifndef SN_IR_SCALAR_MATH_H

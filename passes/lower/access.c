@@ -44,8 +44,7 @@ static uint32_t find_arg(Lower *l, uint32_t buffer, Dim offset, const Dim *grid,
         arg->written = arg->written || write;
         return i;
     }
-    LowerArg arg = {
-        .buffer = buffer, .offset = offset, .read = !write, .written = write, .local = NODE_NONE};
+    LowerArg arg = {.buffer = buffer, .offset = offset, .read = !write, .written = write};
     memcpy(arg.grid, grid, sizeof arg.grid);
     KArg karg = {.dtype = l->program->buffers.data[buffer].dtype, .size = kcoef_literal(0)};
     if (!vec_push(&l->args, arg) || !vec_push(&l->kernel->args, karg)) {
@@ -157,7 +156,7 @@ int32_t lower_access_depth(const Lower *l, uint32_t access) {
 uint32_t lower_row_buffer(Lower *l, NodeId node) {
     if (l->failed) return UINT32_MAX;
     SN_ASSERT(l->k_symbol != LOWER_NO_AXIS);
-    LowerArg arg = {.buffer = UINT32_MAX, .read = true, .written = true, .local = node};
+    LowerArg arg = {.buffer = UINT32_MAX, .read = true, .written = true};
     KArg karg = {.dtype = graph_node(l->graph, node)->dtype,
                  .role = KARG_LOCAL,
                  .size = l->kernel->axes.data[l->k_axis].size};

@@ -597,7 +597,6 @@ sn_status pass_lower(PassContext *context) {
     sn_status status = SN_OK;
     for (uint32_t i = 0; i < context->fusion.steps.count && status == SN_OK; i++)
         status = lower_step(context, &context->fusion.steps.data[i], &tables);
-    program->can_fail = program->checks.count > 0;
     if (status != SN_OK) return status;
     return program_settle(program, program->numbers.data, context->error);
 }

@@ -1,5 +1,6 @@
-/* Lowering one step to a kernel: shared state of lower.c (loops and stores), lower_value.c (values
- * on demand), lower_access.c (arguments, addresses, the call's parameters). */
+/* Lowering one step to a kernel: shared state of lower.c (loops and stores), value.c (values on demand),
+ * keep.c (values that later loops need again), access.c (arguments, addresses, the call's parameters) and
+ * random.c. */
 #ifndef SN_PASSES_LOWER_LOWER_H
 #define SN_PASSES_LOWER_LOWER_H
 
@@ -16,7 +17,6 @@ typedef struct LowerArg {
     Dim offset;            /* elements from its start */
     Dim grid[SN_MAX_RANK]; /* stride for each grid dimension */
     bool read, written;    /* how it is used */
-    NodeId local;          /* LOCAL: the value it keeps; else NODE_NONE */
 } LowerArg;
 
 /* An access with the numbers behind its coefficients, for merging axes. */
@@ -87,7 +87,7 @@ typedef struct Lower {
     int32_t *stages;             /* by node: first loop over K in which it can be computed; -1 */
     int32_t *kept_from;          /* by node: loop over K that keeps it in a row buffer; -1 = none */
     uint32_t *kept_access;       /* by node: the row buffer's access */
-    KeepTables *keep;            /* of lower_keep.c */
+    KeepTables *keep;            /* of lower_choose_kept */
     VEC(LowerArg) args;          /* by kernel argument */
     VEC(LowerAccess) accesses;   /* by kernel access */
     VEC(LowerParam) params;      /* numbered parameters */
@@ -95,7 +95,12 @@ typedef struct Lower {
     bool failed;                 /* out of memory or too complex; context->error tells */
 } Lower;
 
-/* ---- lower_value.c ----------------------------------------------------------------------------- */
+/* ---- lower.c ------------------------------------------------------------------------------------ */
+
+/* Reports a failure; returns KVALUE_NONE. */
+KValue lower_fail(Lower *l, const char *why);
+
+/* ---- value.c ------------------------------------------------------------------------------------ */
 
 /* The value of `node` at these coordinates (one expression a dim), emitted where its axes live. */
 KValue lower_value(Lower *l, NodeId node, const IndexExpr *index);
@@ -118,15 +123,12 @@ KValue lower_checked_index(Lower *l, NodeId node, KValue index, Dim size);
 int32_t lower_value_symbol(Lower *l, KValue value, Dim size);
 /* Coordinates at which a member of the group is computed. */
 void lower_own_index(Lower *l, NodeId shaped, IndexExpr *index);
-/* Reports a failure; returns KVALUE_NONE. */
-KValue lower_fail(Lower *l, const char *why);
-
-/* ---- lower_keep.c ------------------------------------------------------------------------------- */
+/* ---- keep.c ------------------------------------------------------------------------------------- */
 
 /* Chooses the values that a row kernel computes in one loop over K and needs again in a later one. */
 void lower_choose_kept(Lower *l, int32_t last_stage);
 
-/* ---- lower_access.c ---------------------------------------------------------------------------- */
+/* ---- access.c ----------------------------------------------------------------------------------- */
 
 /* The access of `buffer` at an address (in elements); written or read. UINT32_MAX on failure. */
 uint32_t lower_access(Lower *l, uint32_t buffer, const IndexExpr *address, bool write);
@@ -143,7 +145,7 @@ KCoef lower_scalar(Lower *l, uint32_t number, bool real, sn_dtype dtype);
 /* Fills the launch: merged grid, blocks, strides, parameters, argument references. */
 sn_status lower_launch(Lower *l, Step *step);
 
-/* ---- lower_random.c ---------------------------------------------------------------------------- */
+/* ---- random.c ----------------------------------------------------------------------------------- */
 
 /* Uniform or normal draw number `index` (i64) of a generator's state words. */
 KValue lower_random(Lower *l, OpCode op, sn_dtype dtype, KValue seed, KValue counter, KValue index);

@@ -1,5 +1,5 @@
 /* decompose, reductions and what is made of them: norms, softmax, losses. Half types are summed in
- * f32; the orders of design.md follow from the axes' positions in graph_emit. */
+ * f32; the orders (ir/op/order.h) follow from the axes' positions in graph_emit. */
 #include "passes/rewrite/decompose.h"
 
 #include <math.h>

@@ -28,7 +28,7 @@ const char *cache_compiler(void) {
 
 _Static_assert(sizeof(Schedule) == sizeof(bool), "a new field of Schedule goes into schedule_word");
 
-uint64_t schedule_word(const Schedule *schedule) {
+static uint64_t schedule_word(const Schedule *schedule) {
     return schedule->stream_stores ? 1 : 0;
 }
 

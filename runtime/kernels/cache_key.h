@@ -15,7 +15,7 @@ enum {
 typedef struct CacheKey {
     Hash128 hash;      /* of format, target, schedule and text */
     uint32_t isa;      /* TargetIsa the code is for */
-    uint64_t schedule; /* schedule_word of its schedule */
+    uint64_t schedule; /* its schedule as one word */
     const char *text;  /* canonical kernel text, not NUL-terminated; not owned */
     size_t text_bytes; /* its length */
 } CacheKey;
@@ -27,8 +27,7 @@ typedef struct CacheCode {
     size_t entry;         /* offset of the KernelFn */
 } CacheCode;
 
-/* A schedule as one word, and back. */
-uint64_t schedule_word(const Schedule *schedule);
+/* The schedule that a key's word stands for. */
 Schedule schedule_from_word(uint64_t word);
 /* The key of a text; it points to `text`. False when out of memory. */
 bool cache_key_make(const char *text, size_t text_bytes, TargetIsa isa, const Schedule *schedule,
