@@ -795,7 +795,7 @@ static void inspection_is_checked(void **state) {
     assert_non_null(strstr(error.text, "grows was not called yet"));
     assert_non_null(SN_FN(c, grows)(make_i(), make_y(), make_i()));
     assert_null(sn_dump(c, "bogus", &error));
-    assert_non_null(strstr(error.text, "dump: unknown stage \"bogus\"; stages: graph"));
+    assert_non_null(strstr(error.text, "dump: unknown stage \"bogus\""));
     assert_null(sn_dump(c, "bogus", NULL));
     sn_text_free(NULL);
     sn_counters_get(NULL);
@@ -808,6 +808,43 @@ static void inspection_is_checked(void **state) {
     assert_true(sn_kernel_seconds(c, wrong, -1, 1) < 0);
     assert_true(sn_kernel_seconds(c, wrong, 1, 0) < 0);
     assert_int_equal(sn_history_end(NULL, 0), 0);
+    sn_compiled_release(c);
+}
+
+/* Dumps each stage of a list "a, b, c" of one of the two. */
+static int32_t dump_listed(sn_compiled *c, const sn_graph *graph, const char *list) {
+    char name[32], rest[400];
+    int32_t dumped = 0;
+    snprintf(rest, sizeof rest, "%s", list);
+    for (char *at = rest; sscanf(at, "%31[^,]", name) == 1; dumped++) {
+        sn_error error = {0};
+        char *text = c ? sn_dump(c, name, &error) : sn_graph_dump(graph, name, &error);
+        bool no_nvrtc = strcmp(name, "ptx") == 0 && error.status == SN_ERROR_UNSUPPORTED;
+        if (!text && !no_nvrtc) fail_msg("%s: %s", name, error.text);
+        sn_text_free(text);
+        at = strchr(at, ',');
+        if (!at) return dumped + 1;
+        at += 2;
+    }
+    return dumped;
+}
+
+static void a_refusal_names_the_stages_there_are(void **state) {
+    (void)state;
+    static const char text[] = "graph g(%0: f32[2]) {\n  %1 = neg %0 : f32[2]\n  return %1\n}\n";
+    sn_error of_function, of_graph;
+    sn_compiled *c = sn_compile(grows, "ttt:t", NULL);
+    assert_non_null(SN_FN(c, grows)(make_i(), make_y(), make_i()));
+    assert_null(sn_dump(c, "bogus", &of_function));
+    sn_graph *graph = sn_graph_parse(text, sizeof text - 1, &of_graph);
+    if (!graph) fail_msg("%s", of_graph.text);
+    assert_null(sn_graph_dump(graph, "html", &of_graph));
+    assert_non_null(strstr(of_function.text, "dump: unknown stage \"bogus\"; stages: graph, "));
+    assert_non_null(strstr(of_graph.text, "graph_dump: unknown stage \"html\"; stages: graph, "));
+    int32_t stages = dump_listed(c, NULL, strstr(of_function.text, "stages: ") + 8);
+    assert_int_equal(dump_listed(NULL, graph, strstr(of_graph.text, "stages: ") + 8), stages - 2);
+    assert_null(sn_graph_dump(graph, "guards", &of_graph));
+    sn_graph_free(graph);
     sn_compiled_release(c);
 }
 
@@ -903,6 +940,7 @@ int main(void) {
         API_TEST(sn_apply_checks_every_parameter_of_every_op),
         API_TEST(payload_functions_are_checked),
         API_TEST(inspection_is_checked),
+        API_TEST(a_refusal_names_the_stages_there_are),
         API_TEST(small_structs_of_older_programs_are_not_overrun),
         API_TEST(graphs_as_text_are_checked),
         API_TEST(process_settings_are_checked),

@@ -26,14 +26,137 @@ char *dump_finish(StrBuf *text, sn_status status, sn_error *error) {
     return result;
 }
 
-/* ---- stages --------------------------------------------------------------------------------- */
+/* ---- the stages ----------------------------------------------------------------------------- */
 
-/* Text of the stages of one compilation, as the observer sees them. */
-typedef struct StageDump {
-    const char *wanted; /* pass name */
-    StrBuf *out;        /* where to */
-    bool found;         /* the pass was run */
-} StageDump;
+/* What can be dumped. Of a pass, which is a stage too, there is nothing to say but its name: what it
+ * leaves is printed. */
+typedef struct DumpStage DumpStage;
+struct DumpStage {
+    const char *name; /* as sn_dump is given it */
+    /* Prints the graph as the passes get it; NULL: nothing. */
+    void (*recorded)(const Graph *graph, StrBuf *out);
+    bool every_pass; /* prints what each pass leaves */
+    /* Prints the program that they make; NULL: nothing. */
+    sn_status (*planned)(const DumpStage *stage, const Program *program, StrBuf *out,
+                         sn_error *error);
+    const Target *(*target)(void); /* of code: what it is for */
+    BackendStage code;             /* of code: which */
+    /* Prints what a called function has, and a graph alone has not; NULL: it is a graph's. */
+    sn_status (*function)(sn_compiled *c, const TraceNote *latest, StrBuf *out, sn_error *error);
+};
+
+static void print_recorded(const Graph *graph, StrBuf *out) {
+    strbuf_add(out, "--- as recorded ---\n");
+    graph_print(graph, out);
+}
+
+static sn_status print_program(const DumpStage *stage, const Program *program, StrBuf *out,
+                               sn_error *error) {
+    (void)stage, (void)error;
+    program_print(program, program->numbers.data, out);
+    return SN_OK;
+}
+
+static sn_status print_kernels(const DumpStage *stage, const Program *program, StrBuf *out,
+                               sn_error *error) {
+    (void)stage, (void)error;
+    for (uint32_t i = 0; i < program->steps.count; i++) {
+        const Step *step = &program->steps.data[i];
+        if (step->kind != STEP_KERNEL) continue;
+        strbuf_addf(out, "; kernel %u: %s\n", i, step->label);
+        kernel_print(program_kernel(program, &step->launch), out, program->sites.data);
+    }
+    return SN_OK;
+}
+
+static sn_status print_code(const DumpStage *stage, const Program *program, StrBuf *out,
+                            sn_error *error) {
+    const Target *target = stage->target();
+    const Backend *b = backend_load(target_backend(target), error);
+    if (!b) return error->status;
+    for (uint32_t i = 0; i < program->steps.count; i++) {
+        const Step *step = &program->steps.data[i];
+        if (step->kind != STEP_KERNEL) continue;
+        Schedule schedule = {.stream_stores = program->numbers.data[step->launch.streams] != 0};
+        char name[32];
+        snprintf(name, sizeof name, "kernel_%u", i);
+        strbuf_addf(out, "; kernel %u: %s\n", i, step->label);
+        sn_status status = b->print(program_kernel(program, &step->launch), target, &schedule, name,
+                                    stage->code, out, error);
+        if (status != SN_OK) return status;
+        strbuf_add_char(out, '\n');
+    }
+    return SN_OK;
+}
+
+static sn_status print_guards(sn_compiled *c, const TraceNote *latest, StrBuf *out,
+                              sn_error *error) {
+    (void)latest, (void)error;
+    explain_guards(c, out);
+    return SN_OK;
+}
+
+/* A symbolic graph is made anew: its passes add expressions to a table of their own. */
+static sn_status print_report(sn_compiled *c, const TraceNote *latest, StrBuf *out,
+                              sn_error *error) {
+    const CompiledGraph *graph = latest->instance->graph;
+    if (!graph->symbolic) return report_write(c, latest, &graph->own, out, error);
+    SymbolicGraph again;
+    if (!symbolic_copy(&again, graph->symbolic, error)) return error->status;
+    sn_status status = report_write(c, latest, &again.graph, out, error);
+    symbolic_free(&again);
+    return status;
+}
+
+static const DumpStage stages[] = {
+    {.name = "graph", .recorded = graph_print},
+    {.name = "dot", .recorded = graph_print_dot},
+    {.name = "program", .planned = print_program},
+    {.name = "kernels", .planned = print_kernels},
+    {.name = "llvm", .planned = print_code, .target = target_host, .code = STAGE_SOURCE},
+    {.name = "asm", .planned = print_code, .target = target_host, .code = STAGE_ASSEMBLY},
+    {.name = "cuda", .planned = print_code, .target = target_cuda, .code = STAGE_SOURCE},
+    {.name = "ptx", .planned = print_code, .target = target_cuda, .code = STAGE_ASSEMBLY},
+    {.name = "all", .recorded = print_recorded, .every_pass = true, .planned = print_kernels},
+    {.name = "guards", .function = print_guards},
+    {.name = "html", .function = print_report},
+};
+enum { STAGES = sizeof stages / sizeof stages[0] };
+
+static bool is_pass(const char *name) {
+    for (const Pass *pass = pass_pipeline; pass->name; pass++)
+        if (strcmp(pass->name, name) == 0) return true;
+    return false;
+}
+
+/* Names those that there are. */
+static sn_status refuse_stage(const char *name, bool of_function, sn_error *error) {
+    StrBuf known = {0};
+    for (int32_t i = 0; i < STAGES; i++)
+        if (of_function || !stages[i].function)
+            strbuf_addf(&known, "%s%s", i ? ", " : "", stages[i].name);
+    for (const Pass *pass = pass_pipeline; pass->name; pass++)
+        strbuf_addf(&known, ", %s", pass->name);
+    sn_status status =
+        known.failed
+            ? error_memory(error)
+            : error_set(error, SN_ERROR_ARGUMENT, "%s: unknown stage \"%.40s\"; stages: %s",
+                        of_function ? "dump" : "graph_dump", name, strbuf_text(&known));
+    strbuf_free(&known);
+    return status;
+}
+
+/* The row of a stage that functions, or graphs alone, have. */
+static sn_status find_stage(const char *name, bool of_function, DumpStage *stage, sn_error *error) {
+    int32_t i = 0;
+    while (i < STAGES && strcmp(stages[i].name, name) != 0) i++;
+    bool there = i < STAGES ? of_function || !stages[i].function : is_pass(name);
+    if (!there) return refuse_stage(name, of_function, error);
+    *stage = i < STAGES ? stages[i] : (DumpStage){.name = name};
+    return SN_OK;
+}
+
+/* ---- of a graph ----------------------------------------------------------------------------- */
 
 static void print_groups(const PassContext *context, StrBuf *out) {
     const Fusion *fusion = &context->fusion;
@@ -55,10 +178,16 @@ static void print_groups(const PassContext *context, StrBuf *out) {
     strbuf_add(out, "  (! = stored in memory)\n");
 }
 
-static void observe_stage(void *user, const char *pass, const PassContext *context) {
-    StageDump *dump = user;
-    bool all = strcmp(dump->wanted, "all") == 0;
-    if (!all && strcmp(dump->wanted, pass) != 0) return;
+/* A dump on its way through the passes. */
+typedef struct PassDump {
+    const DumpStage *stage; /* what is wanted */
+    StrBuf *out;            /* where to */
+    bool found;             /* a pass printed */
+} PassDump;
+
+static void observe_pass(void *user, const char *pass, const PassContext *context) {
+    PassDump *dump = user;
+    if (!dump->stage->every_pass && strcmp(dump->stage->name, pass) != 0) return;
     dump->found = true;
     strbuf_addf(dump->out, "%s--- after %s ---\n", dump->out->length ? "\n" : "", pass);
     if (strcmp(pass, "plan") == 0 || strcmp(pass, "lower") == 0)
@@ -68,125 +197,54 @@ static void observe_stage(void *user, const char *pass, const PassContext *conte
     if (strcmp(pass, "fuse") == 0) print_groups(context, dump->out);
 }
 
-static sn_status run_pipeline(const Graph *graph, bool fast, StageDump *dump, Program *program,
-                              sn_error *error) {
+static sn_status print_stage(const Graph *graph, bool fast, const DumpStage *stage, StrBuf *out,
+                             sn_error *error) {
+    SN_ASSERT(!stage->function);
+    if (stage->recorded) stage->recorded(graph, out);
+    if (stage->recorded && !stage->planned) return SN_OK;
+    PassDump dump = {stage, out, false};
     PipelineOptions options = {.target = target_host(),
                                .threads = parallel_threads(),
                                .fast = fast,
                                .explain = true,
-                               .observer = dump ? observe_stage : NULL,
-                               .user = dump};
-    return pipeline_run(graph, &options, program, error);
-}
-
-static sn_status print_code(const Program *program, const Target *target, BackendStage stage,
-                            StrBuf *out, sn_error *error) {
-    const Backend *b = backend_load(target_backend(target), error);
-    if (!b) return error->status;
-    for (uint32_t i = 0; i < program->steps.count; i++) {
-        const Step *step = &program->steps.data[i];
-        if (step->kind != STEP_KERNEL) continue;
-        Schedule schedule = {.stream_stores = program->numbers.data[step->launch.streams] != 0};
-        char name[32];
-        snprintf(name, sizeof name, "kernel_%u", i);
-        strbuf_addf(out, "; kernel %u: %s\n", i, step->label);
-        sn_status status = b->print(program_kernel(program, &step->launch), target, &schedule, name,
-                                    stage, out, error);
-        if (status != SN_OK) return status;
-        strbuf_add_char(out, '\n');
-    }
-    return SN_OK;
-}
-
-static void print_kernels(const Program *program, StrBuf *out) {
-    for (uint32_t i = 0; i < program->steps.count; i++) {
-        const Step *step = &program->steps.data[i];
-        if (step->kind != STEP_KERNEL) continue;
-        strbuf_addf(out, "; kernel %u: %s\n", i, step->label);
-        kernel_print(program_kernel(program, &step->launch), out, program->sites.data);
-    }
-}
-
-/* Stages of code: (name, what it is for, stage). */
-static const struct CodeStage {
-    const char *name;
-    const Target *(*target)(void);
-    BackendStage stage;
-} code_stages[] = {
-    {"llvm", target_host, STAGE_SOURCE},
-    {"asm", target_host, STAGE_ASSEMBLY},
-    {"cuda", target_cuda, STAGE_SOURCE},
-    {"ptx", target_cuda, STAGE_ASSEMBLY},
-};
-
-static const char stage_names[] =
-    "graph, dot, decompose, simplify, split_reductions, layout, fuse, plan, "
-    "lower, program, kernels, llvm, asm, cuda, ptx, html, all";
-
-sn_status dump_stage(const Graph *graph, bool fast, const char *stage, StrBuf *out,
-                     sn_error *error) {
-    if (strcmp(stage, "graph") == 0) return graph_print(graph, out), SN_OK;
-    if (strcmp(stage, "dot") == 0) return graph_print_dot(graph, out), SN_OK;
+                               .observer = observe_pass,
+                               .user = &dump};
     Program program;
     program_init(&program);
-    StageDump dump = {stage, out, false};
-    if (strcmp(stage, "all") == 0) {
-        strbuf_add(out, "--- as recorded ---\n");
-        graph_print(graph, out);
-    }
-    sn_status status = run_pipeline(graph, fast, &dump, &program, error);
-    bool known = dump.found;
-    if (status == SN_OK && (strcmp(stage, "kernels") == 0 || strcmp(stage, "all") == 0)) {
-        print_kernels(&program, out);
-        known = true;
-    }
-    if (status == SN_OK && strcmp(stage, "program") == 0) {
-        program_print(&program, program.numbers.data, out);
-        known = true;
-    }
-    for (size_t i = 0; status == SN_OK && i < sizeof code_stages / sizeof code_stages[0]; i++) {
-        if (strcmp(stage, code_stages[i].name) != 0) continue;
-        status = print_code(&program, code_stages[i].target(), code_stages[i].stage, out, error);
-        known = true;
-    }
+    sn_status status = pipeline_run(graph, &options, &program, error);
+    if (status == SN_OK && stage->planned) status = stage->planned(stage, &program, out, error);
+    if (status == SN_OK && !stage->planned && !dump.found)
+        status =
+            error_set(error, SN_ERROR_ARGUMENT, "dump: the pass %s is switched off", stage->name);
     program_free(&program);
-    if (status == SN_OK && !known)
-        return error_set(error, SN_ERROR_ARGUMENT, "dump: unknown stage \"%.40s\"; stages: %s",
-                         stage, stage_names);
     return status;
 }
 
-/* ---- of compiled functions ------------------------------------------------------------------ */
+sn_status dump_graph(const Graph *graph, const char *name, StrBuf *out, sn_error *error) {
+    DumpStage stage;
+    sn_status status = find_stage(name, false, &stage, error);
+    return status == SN_OK ? print_stage(graph, false, &stage, out, error) : status;
+}
 
-/* A symbolic graph is made anew: its passes add expressions to a table of their own. */
-static sn_status dump_instance(const GraphInstance *instance, bool fast, const char *stage,
-                               StrBuf *out, sn_error *error) {
+/* ---- of a compiled function ----------------------------------------------------------------- */
+
+/* A symbolic graph is made anew, as for the report. */
+static sn_status print_instance(const GraphInstance *instance, bool fast, const DumpStage *stage,
+                                StrBuf *out, sn_error *error) {
     const SymbolicGraph *symbolic = instance->graph->symbolic;
-    if (!symbolic) return dump_stage(&instance->graph->own, fast, stage, out, error);
+    if (!symbolic) return print_stage(&instance->graph->own, fast, stage, out, error);
     SymbolicGraph again;
     if (!symbolic_copy(&again, symbolic, error)) return error->status;
-    sn_status status = dump_stage(&again.graph, fast, stage, out, error);
+    sn_status status = print_stage(&again.graph, fast, stage, out, error);
     symbolic_free(&again);
     return status;
 }
 
-/* The report of what ran in the latest trace. */
-static sn_status dump_report(sn_compiled *c, const TraceNote *latest, StrBuf *out,
-                             sn_error *error) {
-    const CompiledGraph *graph = latest->instance->graph;
-    if (!graph->symbolic) return report_write(c, latest, &graph->own, out, error);
-    SymbolicGraph again;
-    if (!symbolic_copy(&again, graph->symbolic, error)) return error->status;
-    sn_status status = report_write(c, latest, &again.graph, out, error);
-    symbolic_free(&again);
-    return status;
-}
-
-char *sn_dump(sn_compiled *c, const char *stage, sn_error *error) {
+char *sn_dump(sn_compiled *c, const char *name, sn_error *error) {
     sn_error own = {0};
     if (!error) error = &own;
     *error = (sn_error){0};
-    if (!c || !stage) {
+    if (!c || !name) {
         error_set(error, SN_ERROR_ARGUMENT, "dump: %s is NULL", c ? "stage" : "the handle");
         return NULL;
     }
@@ -196,13 +254,12 @@ char *sn_dump(sn_compiled *c, const char *stage, sn_error *error) {
         return NULL;
     }
     StrBuf text = {0};
-    sn_status status = SN_OK;
-    if (strcmp(stage, "guards") == 0)
-        explain_guards(c, &text);
-    else if (strcmp(stage, "html") == 0)
-        status = dump_report(c, &latest, &text, error);
-    else
-        status = dump_instance(latest.instance, c->options.fast, stage, &text, error);
+    DumpStage stage;
+    sn_status status = find_stage(name, true, &stage, error);
+    if (status == SN_OK)
+        status = stage.function
+                     ? stage.function(c, &latest, &text, error)
+                     : print_instance(latest.instance, c->options.fast, &stage, &text, error);
     instance_release(latest.instance);
     return dump_finish(&text, status, error);
 }

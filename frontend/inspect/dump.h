@@ -4,10 +4,9 @@
 
 #include "ir/graph/graph.h"
 
-/* Adds the text of a stage, as sn_dump names them, to `out`. Passes may add expressions to the
+/* Adds the text of a stage, as sn_graph_dump names them, to `out`. Passes may add expressions to the
  * graph's table. */
-sn_status dump_stage(const Graph *graph, bool fast, const char *stage, StrBuf *out,
-                     sn_error *error);
+sn_status dump_graph(const Graph *graph, const char *stage, StrBuf *out, sn_error *error);
 /* The text as a string of the caller's; NULL, with the text freed, where `status` is an error or
  * memory is out. */
 char *dump_finish(StrBuf *text, sn_status status, sn_error *error);

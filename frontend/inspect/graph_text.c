@@ -66,7 +66,7 @@ char *sn_graph_dump(const sn_graph *graph, const char *stage, sn_error *error) {
     sn_graph *copy = copy_to_plan(graph, error);
     if (!copy) return NULL;
     StrBuf text = {0};
-    sn_status status = dump_stage(&copy->graph, false, stage, &text, error);
+    sn_status status = dump_graph(&copy->graph, stage, &text, error);
     sn_graph_free(copy);
     return dump_finish(&text, status, error);
 }
@@ -92,7 +92,7 @@ static sn_status hand_over(const Executable *executable, const RunMemory *m, sn_
     return SN_OK;
 }
 
-/* A graph from text is run through a function that replays it; here directly. */
+/* Compiles the graph and runs it once on these inputs. */
 static sn_status run_graph(const Graph *graph, sn_tensor *const *inputs, sn_tensor **outputs,
                            sn_error *error) {
     Executable *executable = NULL;

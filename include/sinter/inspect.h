@@ -62,10 +62,20 @@ SN_API sn_status sn_explain(sn_compiled *compiled, sn_explanation *explanation);
 /** The same, and guards, kernels, what fused and what did not and why, as text: a malloc'ed string
  *  that the caller frees with sn_text_free, or NULL. */
 SN_API char *sn_explain_text(sn_compiled *compiled);
-/** Stages: "graph" (as recorded), "decompose", "simplify", "fuse", "program", "kernels", "guards",
- *  "llvm", "asm", "cuda", "dot", "html" (one page with all of it, for a browser), or a pass's
- *  name. Of the latest entry. Caller frees with
- *  sn_text_free. */
+/** Dumps a stage of what ran in the latest trace. Caller frees with sn_text_free; NULL with the error.
+ *
+ *  | stage | what it prints |
+ *  | --- | --- |
+ *  | "graph", "dot" | the graph as recorded; the same for Graphviz |
+ *  | "decompose", "simplify", "fuse", … | what the pass of that name leaves |
+ *  | "program" | buffers, kernels and extern calls in order |
+ *  | "kernels" | kernel IR |
+ *  | "llvm", "asm", "cuda", "ptx" | code of the kernels; "ptx" where NVRTC is installed |
+ *  | "all" | the graph, what each pass leaves, kernel IR |
+ *  | "guards" | what has to hold for the kernels to be used; not of a graph alone |
+ *  | "html" | one page with all of it, for a browser; not of a graph alone |
+ *
+ *  An error about a stage that is not there names those that are. */
 SN_API char *sn_dump(sn_compiled *compiled, const char *stage, sn_error *error);
 SN_API void sn_text_free(char *text);
 
@@ -99,7 +109,8 @@ SN_API double sn_kernel_seconds(sn_compiled *compiled, const sn_value *inputs, i
 typedef struct sn_graph sn_graph;
 SN_API sn_graph *sn_graph_parse(const char *text, size_t length, sn_error *error);
 SN_API char *sn_graph_print(const sn_graph *graph);
-/** Dumps a stage of compiling this graph; stages as for sn_dump. */
+/** Dumps a stage of compiling this graph: those of sn_dump but "guards" and "html", which a function has
+ *  that was called. */
 SN_API char *sn_graph_dump(const sn_graph *graph, const char *stage, sn_error *error);
 /** Compiles and runs it. Outputs are owned references. */
 SN_API sn_status sn_graph_run(const sn_graph *graph, sn_tensor *const *inputs, int32_t n_inputs,
