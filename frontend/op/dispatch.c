@@ -64,8 +64,8 @@ static bool check_target(const OpCall *call) {
 }
 
 /* Where the thread's ops go. */
-static const RecorderTable *table_of(const ThreadState *state) {
-    return state->recorder ? state->recorder->table : &eager_table;
+static const OpTable *table_of(const ThreadState *state) {
+    return state->recorder ? &state->recorder->table->ops : &eager_ops;
 }
 
 sn_tensor *dispatch_op(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, const AttrList *attrs,
@@ -76,7 +76,7 @@ sn_tensor *dispatch_op(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, co
         !attrs_fit(op, attrs, site))
         return NULL;
     const OpCall call = {op, n_inputs, inputs, attrs, generator, site};
-    const RecorderTable *table = table_of(state);
+    const OpTable *table = table_of(state);
     return op_is(op, CLASS_VIEW) ? table->view(state->recorder, &call)
                                  : table->op(state->recorder, &call);
 }

@@ -8,25 +8,7 @@
 
 enum { MOST_INPLACE_INPUTS = 16 };
 
-const RecorderTable eager_table = {.op = eager_op,
-                                   .view = eager_view,
-                                   .inplace = eager_inplace,
-                                   .look = eager_look,
-                                   .keep = eager_keep,
-                                   .read = eager_read};
-
-void eager_look(Recorder *none, const sn_tensor *tensor) {
-    (void)none, (void)tensor;
-}
-
-void eager_keep(Recorder *none, const sn_tensor *tensor, int32_t references) {
-    (void)none, (void)tensor, (void)references;
-}
-
-bool eager_read(Recorder *none, const sn_tensor *tensor, bool writes, const char *op, Site site) {
-    (void)none, (void)tensor, (void)writes, (void)op, (void)site;
-    return true;
-}
+const OpTable eager_ops = {.op = eager_op, .view = eager_view, .inplace = eager_inplace};
 
 /* ---- running --------------------------------------------------------------------------------------------- */
 

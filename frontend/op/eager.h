@@ -6,17 +6,13 @@
 #include "frontend/tensor/tensor.h"
 #include "runtime/executable.h"
 
-/* What ops do on a thread without a recorder; the functions ignore the recorder. It also serves a
- * recorder that has ended but is still the thread's: looks and reads have nothing to do then. */
-extern const RecorderTable eager_table;
+/* What ops do on a thread without a recorder, or with one that has ended; the functions ignore it. */
+extern const OpTable eager_ops;
 
 /* The table's functions. */
 sn_tensor *eager_op(Recorder *none, const OpCall *call);
 sn_tensor *eager_view(Recorder *none, const OpCall *call);
 sn_tensor *eager_inplace(Recorder *none, const OpCall *call);
-void eager_look(Recorder *none, const sn_tensor *tensor);
-void eager_keep(Recorder *none, const sn_tensor *tensor, int32_t references);
-bool eager_read(Recorder *none, const sn_tensor *tensor, bool writes, const char *op, Site site);
 
 /* A dense copy; a scalar becomes a tensor. NULL with the error raised. */
 sn_tensor *eager_clone(sn_tensor *x, Site site);

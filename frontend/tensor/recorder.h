@@ -23,13 +23,18 @@ typedef struct OpCall {
     Site site;             /* the caller's line */
 } OpCall;
 
-typedef struct RecorderTable {
+/* What becomes of ops: of a recorder, or, without one (NULL), of a thread that runs them at once. */
+typedef struct OpTable {
     /* The result of an op that is no view; NULL with the error raised. */
     sn_tensor *(*op)(Recorder *recorder, const OpCall *call);
     /* The same of a view op. */
     sn_tensor *(*view)(Recorder *recorder, const OpCall *call);
     /* inputs[0] = op(inputs…), converted to its dtype; inputs[0], or NULL with the error raised. */
     sn_tensor *(*inplace)(Recorder *recorder, const OpCall *call);
+} OpTable;
+
+typedef struct RecorderTable {
+    OpTable ops; /* what it does with ops */
     /* The program looks at a handle: its shape, its elements, a scalar's value. */
     void (*look)(Recorder *recorder, const sn_tensor *tensor);
     /* It retained (1) or released (-1) a handle. */

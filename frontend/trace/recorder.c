@@ -1,6 +1,8 @@
 /* A trace as the recorder of its thread; see tensor/recorder.h. */
 #include "frontend/trace/flush.h"
 
+#include "base/assert.h"
+
 /* A captured tensor that becomes an operand is noticed where it does; looks leave no op behind. */
 static void trace_look(Recorder *recorder, const sn_tensor *tensor) {
     Trace *trace = trace_of(recorder);
@@ -32,19 +34,26 @@ static bool trace_read(Recorder *recorder, const sn_tensor *tensor, bool writes,
     return true;
 }
 
-static const RecorderTable trace_table = {.op = trace_op,
-                                          .view = trace_view,
-                                          .inplace = trace_inplace,
-                                          .look = trace_look,
-                                          .keep = trace_keep,
-                                          .read = trace_read,
-                                          .abandon = trace_abandon};
+static const RecorderTable trace_table = {
+    .ops = {.op = trace_op, .view = trace_view, .inplace = trace_inplace},
+    .look = trace_look,
+    .keep = trace_keep,
+    .read = trace_read,
+    .abandon = trace_abandon};
+
 void trace_enter(Trace *trace) {
     ThreadState *state = thread_state();
     trace->recorder.outer = state->recorder;
     trace->recorder.scope = sn_scope_begin();
     trace->recorder.table = &trace_table;
     state->recorder = &trace->recorder;
+}
+
+void trace_leave(Trace *trace) {
+    ThreadState *state = thread_state();
+    SN_ASSERT(state->recorder == &trace->recorder);
+    state->recorder = trace->recorder.outer;
+    sn_scope_end(trace->recorder.scope, NULL);
 }
 
 Trace *trace_current(void) {

@@ -27,15 +27,6 @@ void trace_abandon(Recorder *recorder) {
     owner->abandon(context);
 }
 
-/* What a trace that has ended does as a recorder: ops run at once. */
-static const RecorderTable ended_table = {.op = eager_op,
-                                          .view = eager_view,
-                                          .inplace = eager_inplace,
-                                          .look = eager_look,
-                                          .keep = eager_keep,
-                                          .read = eager_read,
-                                          .abandon = trace_abandon};
-
 /* ---- life ---------------------------------------------------------------------------------------------- */
 
 /* A trace that ended leaves its memory to the thread's next one: a re-trace allocates nothing. */
@@ -86,19 +77,6 @@ void trace_free(Trace *trace) {
         thread_keep(ROOM_TRACE, trace, free_all);
 }
 
-void trace_leave(Trace *trace) {
-    ThreadState *state = thread_state();
-    SN_ASSERT(state->recorder == &trace->recorder);
-    state->recorder = trace->recorder.outer;
-    sn_scope_end(trace->recorder.scope, NULL);
-}
-
-void trace_end(Trace *trace) {
-    SN_ASSERT(!trace->recorder.live);
-    trace->ended = true;
-    trace->recorder.table = &ended_table;
-}
-
 bool trace_at_end(Trace *trace, void (*run)(void *), void *what) {
     TraceCleanup cleanup = {run, what};
     return vec_push(&trace->cleanups, cleanup);
@@ -108,6 +86,35 @@ bool trace_owns(Trace *trace, void *block) {
     if (!block || trace_at_end(trace, mem_free, block)) return true;
     mem_free(block);
     return false;
+}
+
+/* ---- a trace that has ended, as a recorder: its function goes on, but there is nothing to notice ------- */
+
+static void ended_look(Recorder *recorder, const sn_tensor *tensor) {
+    (void)recorder, (void)tensor;
+}
+
+static void ended_keep(Recorder *recorder, const sn_tensor *tensor, int32_t references) {
+    (void)recorder, (void)tensor, (void)references;
+}
+
+static bool ended_read(Recorder *recorder, const sn_tensor *tensor, bool writes, const char *op,
+                       Site site) {
+    (void)recorder, (void)tensor, (void)writes, (void)op, (void)site;
+    return true;
+}
+
+static const RecorderTable ended_table = {
+    .ops = {.op = eager_op, .view = eager_view, .inplace = eager_inplace},
+    .look = ended_look,
+    .keep = ended_keep,
+    .read = ended_read,
+    .abandon = trace_abandon};
+
+void trace_end(Trace *trace) {
+    SN_ASSERT(!trace->recorder.live);
+    trace->ended = true;
+    trace->recorder.table = &ended_table;
 }
 
 /* ---- roots and proxies --------------------------------------------------------------------------------- */

@@ -103,8 +103,6 @@ bool trace_at_end(Trace *trace, void (*run)(void *), void *what);
 /* Frees the block, which may be NULL, at the trace's end; at once, and returns false, when out of
  * memory. */
 bool trace_owns(Trace *trace, void *block);
-/* Ends scope and recording of trace_enter. */
-void trace_leave(Trace *trace);
 /* From here on ops run at once, though the function goes on; there are no live proxies. */
 void trace_end(Trace *trace);
 /* RecorderTable.abandon: it is left and freed, without running what was recorded. */
@@ -126,6 +124,8 @@ bool trace_made_here(const Trace *trace, const sn_tensor *x);
 
 /* Makes it the thread's recorder, inside a scope of its own. */
 void trace_enter(Trace *trace);
+/* Ends scope and recording of trace_enter. */
+void trace_leave(Trace *trace);
 /* The trace that the thread records, or NULL. */
 Trace *trace_current(void);
 
@@ -162,7 +162,7 @@ int64_t trace_record_of(Trace *trace, sn_tensor *x, Site site);
 
 /* The node of an op; NODE_NONE with the error raised. */
 NodeId trace_emit(Trace *trace, const OpCall *call);
-/* RecorderTable.op, .view, .inplace. */
+/* OpTable.op, .view, .inplace. */
 sn_tensor *trace_op(Recorder *recorder, const OpCall *call);
 sn_tensor *trace_view(Recorder *recorder, const OpCall *call);
 sn_tensor *trace_inplace(Recorder *recorder, const OpCall *call);
