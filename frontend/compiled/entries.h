@@ -24,7 +24,7 @@ typedef struct Entry {
     int32_t *sources;        /* by graph input: flattened tensor ≥ 0, or -1 - generator */
     int64_t *drawn;          /* by generator: numbers drawn */
     bool writes;             /* some input is written */
-    _Atomic int64_t calls;   /* so far, saturating: the second one is checked */
+    _Atomic int64_t calls;   /* 1 when made, 2 when compared; then hits, where check_every is set */
     _Atomic bool used;       /* since entries were last dropped: the clock of the LRU */
 } Entry;
 
