@@ -9,7 +9,7 @@
 #include <string.h>
 
 const SettingInfo setting_info[SETTING_COUNT] = {
-#define SETTING(id, variable, fallback, about) {variable, fallback, about},
+#define SETTING(id, variable, fallback, about) {variable, fallback},
 #include "base/settings.def"
 #undef SETTING
 };

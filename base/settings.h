@@ -15,7 +15,6 @@ typedef enum SettingId {
 typedef struct SettingInfo {
     const char *variable; /* name of the environment variable */
     const char *fallback; /* value when it is unset or empty */
-    const char *about;    /* one line for --help and the docs */
 } SettingInfo;
 
 extern const SettingInfo setting_info[SETTING_COUNT];

@@ -10,8 +10,9 @@
 
 typedef struct BaseThread {
     int64_t failed_allocations; /* by this thread (base/mem.c) */
-    bool in_region;             /* it runs a share of a parallel region (base/thread/parallel.c) */
-    LogKept log;                /* lines that wait (base/thread/log.c) */
+    int32_t threads; /* of its regions, 0: as many as everyone's (base/thread/parallel.c) */
+    bool in_region;  /* it runs a share of a parallel region (base/thread/parallel.c) */
+    LogKept log;     /* lines that wait (base/thread/log.c) */
     struct Observer *observers; /* who watches its runs (runtime/observe.h) */
 #ifndef NDEBUG
     HeldLocks held; /* in debug builds: what it holds (base/thread/lock.c) */

@@ -3,6 +3,8 @@
 #include "runtime/executable.h"
 
 #include "base/assert.h"
+#include "base/refs.h"
+#include "base/small.h"
 #include "base/status.h"
 #include "base/thread/parallel.h"
 #include "runtime/gemm.h"
@@ -27,7 +29,7 @@ typedef struct Prepared {
 } Prepared;
 
 struct Executable {
-    _Atomic int64_t refs;   /* owners */
+    Refs refs;              /* owners */
     Program program;        /* what it runs; empty in a binding */
     Executable *base;       /* a binding: whose program it runs; a reference is held */
     const int64_t *numbers; /* the program's */
@@ -106,7 +108,7 @@ static sn_status prepare_step(const Executable *e, uint32_t i, const Executable 
 static Executable *executable_new(uint32_t n_steps) {
     Executable *e = mem_calloc(1, sizeof *e);
     if (!e) return NULL;
-    atomic_init(&e->refs, 1);
+    refs_init(&e->refs);
     e->steps = mem_calloc(n_steps + 1, sizeof *e->steps);
     if (e->steps) return e;
     mem_free(e);
@@ -158,17 +160,12 @@ sn_status executable_bind(Executable *base, const int64_t *values, const uint64_
 }
 
 Executable *executable_retain(Executable *e) {
-    int64_t before = atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
-    SN_ASSERT(before > 0);
-    (void)before;
+    refs_take(&e->refs);
     return e;
 }
 
 void executable_release(Executable *e) {
-    if (!e) return;
-    int64_t before = atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel);
-    SN_ASSERT(before > 0);
-    if (before != 1) return;
+    if (!e || !refs_drop(&e->refs)) return;
     if (e->base) mem_free((void *)(uintptr_t)e->numbers);
     executable_release(e->base);
     program_free(&e->program);
@@ -235,18 +232,14 @@ static sn_status run_kernel(Run *run, const Step *step, const Prepared *prepared
     const Launch *launch = &step->launch;
     int64_t items = run->numbers[launch->items];
     SN_ASSERT(items >= 0 && prepared->kernel && prepared->kernel->fn);
-    void *few[FEW_ARGS];
-    void **args = few;
     if (items == 0) return SN_OK; /* sizes that vary left nothing to do */
-    if (launch->args.count > FEW_ARGS) {
-        args = mem_alloc(sizeof *args * launch->args.count);
-        if (!args) return error_memory(run->error);
-    }
+    SMALL(void *, FEW_ARGS) args;
+    if (!small_open(&args, launch->args.count)) return error_memory(run->error);
     for (uint32_t i = 0; i < launch->args.count; i++)
-        args[i] =
+        args.data[i] =
             launch->args.data[i].buffer == UINT32_MAX ? NULL : address(run, launch->args.data[i]);
     Work work = {prepared->kernel->fn,
-                 args,
+                 args.data,
                  run->numbers + launch->params,
                  run->scratch,
                  run->numbers[PROGRAM_SCRATCH_BYTES],
@@ -255,7 +248,7 @@ static sn_status run_kernel(Run *run, const Step *step, const Prepared *prepared
         parallel_for(run->threads, items, run_share, &work);
     else
         run_share(&work, 0, items, 0);
-    if (args != few) mem_free(args);
+    small_close(&args);
     atomic_fetch_add_explicit(&kernels_launched, 1, memory_order_relaxed);
     return SN_OK;
 }
@@ -283,7 +276,8 @@ static void note_launch(const Run *run, uint32_t i, int64_t begin_ns) {
                            kernel ? run->numbers[step->launch.items] : 1,
                            run->numbers[step->costs + COST_BYTES],
                            begin_ns,
-                           clock_ns()};
+                           clock_ns(),
+                           !kernel};
     observe_launch(&record);
 }
 
@@ -333,11 +327,9 @@ static bool working_bytes(const int64_t *numbers, int32_t threads, size_t *temp,
 sn_status executable_run(const Executable *e, void *const *inputs, void *const *outputs,
                          int32_t threads, uint64_t *code, sn_error *error) {
     const Program *program = program_of(e);
-    char *few[FEW_BUFFERS];
     Run run = {.e = e,
                .program = program,
                .numbers = e->numbers,
-               .memory = few,
                .threads = threads,
                .code = UINT64_MAX,
                .error = error};
@@ -345,15 +337,15 @@ sn_status executable_run(const Executable *e, void *const *inputs, void *const *
     if (!working_bytes(e->numbers, threads, &temp_bytes, &bytes)) return error_memory(error);
     char *temp = bytes ? memory_alloc(bytes) : NULL;
     if (!temp && bytes) return error_memory(error);
-    if (program->buffers.count > FEW_BUFFERS)
-        run.memory = mem_alloc(sizeof *run.memory * program->buffers.count);
-    sn_status status = run.memory ? SN_OK : error_memory(error);
+    SMALL(char *, FEW_BUFFERS) memory;
+    sn_status status = small_open(&memory, program->buffers.count) ? SN_OK : error_memory(error);
     if (status == SN_OK) {
+        run.memory = memory.data;
         run.scratch = temp + temp_bytes;
         resolve(&run, inputs, outputs, temp);
         status = run_steps(&run);
     }
-    if (run.memory != few) mem_free(run.memory);
+    small_close(&memory);
     memory_free(temp, bytes);
     *code = run.code;
     return status;

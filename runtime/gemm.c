@@ -160,15 +160,6 @@ static const GemmModule *load(sn_error *error) {
     return module;
 }
 
-void gemm_register(const GemmModule *module) {
-    atomic_store_explicit(&loaded, module, memory_order_release);
-}
-
-const char *gemm_library(void) {
-    const GemmModule *module = atomic_load_explicit(&loaded, memory_order_acquire);
-    return module ? module->library : "";
-}
-
 static sn_status prepare_plan(GemmPlan *plan, sn_error *error) {
     if (shape_empty(&plan->shape) || plan->shape.k == 0) return SN_OK;
     plan->module = load(error);

@@ -38,8 +38,6 @@ sn_status gemm_get(const GemmShape *shape, int32_t threads, const GemmPlan **pla
  * inner dimension gives bias or zeros; an empty result, nothing. Thread-safe. */
 sn_status gemm_run(const GemmPlan *plan, const void *a, const void *b, const void *bias, void *c,
                    sn_error *error);
-/* Name and version of the library behind it ("onednn-2.6.3"), "" before the first product. */
-const char *gemm_library(void);
 
 /* ---- what the module provides ---------------------------------------------------------------- */
 
@@ -50,8 +48,7 @@ typedef struct GemmPrimitive GemmPrimitive;
 
 /* Functions of the module, which exports `const GemmModule *sinter_gemm(void)`. */
 typedef struct GemmModule {
-    uint32_t abi;        /* GEMM_ABI */
-    const char *library; /* name and version of the vendor library */
+    uint32_t abi; /* GEMM_ABI */
     /* Prepares a product that gemm_accepts, with no empty dimension. */
     sn_status (*prepare)(const GemmShape *shape, int32_t threads, GemmPrimitive **primitive,
                          sn_error *error);
@@ -62,8 +59,5 @@ typedef struct GemmModule {
 } GemmModule;
 
 typedef const GemmModule *GemmEntry(void);
-
-/* Uses this table in place of the module: a linked-in library, and tests. */
-void gemm_register(const GemmModule *module);
 
 #endif

@@ -370,24 +370,14 @@ static void primitive_destroy(GemmPrimitive *p) {
 
 /* ---- the module's entry ------------------------------------------------------------------------ */
 
-static char library[32];
-static GemmModule module = {
+static const GemmModule module = {
     .abi = GEMM_ABI,
-    .library = library,
     .prepare = prepare,
     .run = run,
     .destroy = primitive_destroy,
 };
-static pthread_once_t module_once = PTHREAD_ONCE_INIT;
-
-static void name_library(void) {
-    const dnnl_version_t *version = dnnl_version();
-    snprintf(library, sizeof library, "onednn-%d.%d.%d", version->major, version->minor,
-             version->patch);
-}
 
 SN_API const GemmModule *sinter_gemm(void);
 const GemmModule *sinter_gemm(void) {
-    pthread_once(&module_once, name_library);
     return &module;
 }

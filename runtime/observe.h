@@ -8,12 +8,13 @@
 
 /* A step of an executable that was run. */
 typedef struct LaunchRecord {
-    const char *name;  /* the kernel's, or "gemm" */
+    const char *name;  /* the kernel's, or that of the extern op */
     const char *label; /* its ops; lives as long as the executable */
     int64_t items;     /* items */
     int64_t bytes;     /* bytes moved */
     int64_t begin_ns;  /* on the monotonic clock */
     int64_t end_ns;
+    bool is_extern; /* no kernel of ours */
 } LaunchRecord;
 
 /* A span of time around such steps. */

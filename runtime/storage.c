@@ -9,7 +9,7 @@ static Storage *storage_make(const Device *device, void *data, size_t bytes) {
     Storage *storage = memory_alloc(sizeof *storage);
     if (!storage) return NULL;
     *storage = (Storage){.device = device, .data = data, .bytes = bytes};
-    atomic_init(&storage->refs, 1);
+    refs_init(&storage->refs);
     return storage;
 }
 
@@ -32,18 +32,13 @@ Storage *storage_borrow(void *data, size_t bytes, void (*release)(void *), void 
 }
 
 Storage *storage_retain(Storage *storage) {
-    int64_t before = atomic_fetch_add_explicit(&storage->refs, 1, memory_order_relaxed);
-    SN_ASSERT(before > 0);
-    (void)before;
+    refs_take(&storage->refs);
     return storage;
 }
 
 void storage_release(Storage *storage) {
     SN_ASSERT(may_call_program());
-    if (!storage) return;
-    int64_t before = atomic_fetch_sub_explicit(&storage->refs, 1, memory_order_acq_rel);
-    SN_ASSERT(before > 0);
-    if (before != 1) return;
+    if (!storage || !refs_drop(&storage->refs)) return;
     if (!storage->borrowed)
         storage->device->free(storage->data, storage->bytes);
     else if (storage->release)

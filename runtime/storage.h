@@ -2,6 +2,7 @@
 #ifndef SN_RUNTIME_STORAGE_H
 #define SN_RUNTIME_STORAGE_H
 
+#include "base/refs.h"
 #include "runtime/device.h"
 
 #include <stdatomic.h>
@@ -9,11 +10,10 @@
 #include <stdint.h>
 
 typedef struct Storage {
-    _Atomic int64_t refs;           /* handles and executions that hold it */
+    Refs refs;                      /* handles and executions that hold it */
     const Device *device;           /* where data lies */
     char *data;                     /* first byte; NULL only when bytes is 0 */
     size_t bytes;                   /* size */
-    _Atomic uint64_t version;       /* raised by every write */
     void (*release)(void *context); /* borrowed memory: called at the end; NULL = nothing to call */
     void *context;                  /* handed to release */
     bool borrowed;                  /* the program's memory, not the device's */
@@ -26,9 +26,5 @@ Storage *storage_borrow(void *data, size_t bytes, void (*release)(void *), void 
 Storage *storage_retain(Storage *storage);
 /* NULL is ignored. The last one gives the memory back, or calls the program's `release`. */
 void storage_release(Storage *storage);
-/* What was derived from the contents holds no longer. */
-static inline void storage_written(Storage *storage) {
-    atomic_fetch_add_explicit(&storage->version, 1, memory_order_relaxed);
-}
 
 #endif

@@ -671,12 +671,36 @@ static void sn_call_is_checked(void **state) {
     sn_call_options options = {.size = 3};
     assert_int_equal(sn_call(c, values, 3, out, 1, &n, &options, &error), SN_ERROR_ARGUMENT);
     assert_non_null(strstr(error.text, "options.size is 3"));
+    options = (sn_call_options){.threads = -1};
+    assert_int_equal(sn_call(c, values, 3, out, 1, &n, &options, &error), SN_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.text, "options.threads is -1"));
     values[1] = (sn_value){.kind = SN_VALUE_FLOAT, .as.real = 1};
     assert_int_equal(sn_call(c, values, 3, out, 1, &n, NULL, &error), SN_ERROR_SIGNATURE);
     assert_non_null(strstr(error.text, "argument 2 of grows"));
     assert_int_equal(sn_call(c, values, 3, out, 1, NULL, NULL, NULL), SN_ERROR_SIGNATURE);
     assert_null(out[0]);
     EXPECT_OK();
+    sn_compiled_release(c);
+}
+
+static int32_t threads_seen;
+
+static sn_tensor *sees_threads(sn_tensor *x) {
+    threads_seen = sn_threads();
+    return sn_exp(x);
+}
+
+static void a_call_has_its_own_number_of_threads(void **state) {
+    (void)state;
+    int32_t before = sn_threads();
+    sn_compiled *c = sn_compile(sees_threads, "t:t", NULL);
+    sn_value x = {.kind = SN_VALUE_TENSOR, .as.tensor = sn_zeros(SN_I(3), SN_F32)};
+    sn_call_options options = {.size = sizeof options, .threads = before + 3};
+    sn_tensor *out;
+    assert_int_equal(sn_call(c, &x, 1, &out, 1, NULL, &options, NULL), SN_OK);
+    assert_int_equal(threads_seen, before + 3);
+    assert_int_equal(sn_threads(), before);
+    sn_release(out);
     sn_compiled_release(c);
 }
 
@@ -943,6 +967,7 @@ int main(void) {
         API_TEST(a_refusal_names_the_stages_there_are),
         API_TEST(small_structs_of_older_programs_are_not_overrun),
         API_TEST(graphs_as_text_are_checked),
+        API_TEST(a_call_has_its_own_number_of_threads),
         API_TEST(process_settings_are_checked),
     };
     return cmocka_run_group_tests_name("errors", tests, NULL, NULL);

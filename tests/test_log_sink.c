@@ -39,6 +39,7 @@ static struct {
     {"purity", "is run on every call", 0},
     {"trace", "is run on every call", 0},
     {"trace", "is not made general", 0},
+    {"guards", "no entry for a call with f32[", 0},
 };
 enum { PLACES = sizeof places / sizeof *places };
 

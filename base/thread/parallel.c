@@ -28,7 +28,15 @@ bool parallel_forked(void) {
     return atomic_load_explicit(&forked, memory_order_relaxed);
 }
 
+int32_t parallel_own_threads(int32_t threads) {
+    SN_ASSERT(threads >= 0);
+    int32_t before = base_thread.threads;
+    base_thread.threads = threads;
+    return before;
+}
+
 int32_t parallel_threads(void) {
+    if (base_thread.threads) return base_thread.threads;
     int32_t threads = atomic_load_explicit(&default_threads, memory_order_relaxed);
     if (threads) return threads;
     threads = (int32_t)setting_int(SETTING_THREADS, 0);

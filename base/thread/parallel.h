@@ -16,10 +16,13 @@ typedef void ParallelBody(void *context, int64_t begin, int64_t end, int32_t thr
 void parallel_for(int32_t threads, int64_t count, ParallelBody *body, void *context);
 /* Is this a forked child? It has none of its parent's threads, and makes none. */
 bool parallel_forked(void);
-/* Threads of a region by default: SINTER_THREADS, else the CPUs this process may use. */
+/* Threads of this thread's regions: its own number, else the default, which is SINTER_THREADS, else the
+ * CPUs this process may use. */
 int32_t parallel_threads(void);
 /* Changes the default (≥ 1). */
 void parallel_set_threads(int32_t threads);
+/* Gives this thread a number of its own (0: the default) and returns what it had. */
+int32_t parallel_own_threads(int32_t threads);
 /* Nanoseconds of a monotonic clock. */
 int64_t clock_ns(void);
 

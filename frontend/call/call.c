@@ -2,6 +2,8 @@
  * it leads to, or trace. */
 #include "frontend/call/call.h"
 
+#include "base/strbuf.h"
+#include "base/thread/log.h"
 #include "frontend/graphs/policy.h"
 #include "frontend/trace/counters.h"
 #include "runtime/observe.h"
@@ -22,6 +24,27 @@ static bool is_due(const sn_compiled *c, Entry *entry) {
     return before < 2 || before % every == 0;
 }
 
+/* Which types of arguments no entry was made for. */
+static void log_miss(const sn_compiled *c, const CallArgs *args) {
+    StrBuf types = {0};
+    for (int32_t i = 0; i < args->n_tensors; i++) {
+        TensorType type = tensor_type(args->tensors[i]);
+        strbuf_add(&types, i ? ", " : "");
+        if (args->tensors[i]->kind == TENSOR_NONE)
+            strbuf_add(&types, "none");
+        else
+            type_print(&types, &type);
+    }
+    log_write(LOG_GUARDS, "%s: no entry for a call with %s", c->name,
+              args->n_tensors ? strbuf_text(&types) : "no tensors");
+    strbuf_free(&types);
+}
+
+static void count_miss(const sn_compiled *c, const CallArgs *args) {
+    COUNT(guard_misses);
+    if (log_on(LOG_GUARDS)) log_miss(c, args);
+}
+
 /* The entry that the key led to runs, or, where it must not, a trace. */
 static sn_status call_by_key(sn_compiled *c, const CallArgs *args, Key *key, bool rerun,
                              sn_tensor **outputs, bool owned) {
@@ -36,7 +59,7 @@ static sn_status call_by_key(sn_compiled *c, const CallArgs *args, Key *key, boo
     if (rerun)
         COUNT(reruns);
     else if (!entry)
-        COUNT(guard_misses);
+        count_miss(c, args);
     return call_traced(c, args, key, entry, outputs, owned);
 }
 

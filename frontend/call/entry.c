@@ -57,12 +57,6 @@ static sn_tensor *make_output(const OutputSpec *spec, const Entry *entry, const 
 static void commit_entry(const Entry *entry, const CallArgs *args) {
     for (int32_t i = 0; i < args->n_generators; i++)
         args->generators[i]->counter += (uint64_t)entry->drawn[i];
-    if (!entry->writes) return;
-    for (uint32_t i = 0; i < entry_graph(entry)->outputs.count; i++) {
-        int32_t written = entry_graph(entry)->outputs.data[i].writes_input;
-        if (written < 0) continue;
-        storage_written(args->tensors[entry->sources[written]]->storage);
-    }
 }
 
 /* The handles of the results, before the run: behind one that wrote or drew, nothing may fail.

@@ -233,7 +233,7 @@ static Entry *new_entry(const TracedCall *call) {
            key_bytes = call->key->count * sizeof(uint64_t);
     Entry *entry = mem_calloc(1, sizeof *entry);
     if (!entry) return NULL;
-    atomic_init(&entry->refs, 1);
+    refs_init(&entry->refs);
     atomic_init(&entry->calls, 1);
     atomic_init(&entry->used, true);
     entry->hash = hash_bytes(call->key->words, key_bytes, 0);

@@ -61,15 +61,10 @@ sn_status sn_call(sn_compiled *c, const sn_value *inputs, int32_t n_inputs, sn_t
     sn_status status = call_options_check(options, "call", &own);
     if (status == SN_OK) status = check_values(c, inputs, n_inputs, outputs, capacity, &own);
     if (status == SN_OK) {
-        /* The thread's own error is none of this call's business. */
-        ThreadState *state = thread_state();
-        sn_error pending = state->error;
-        state->error = (sn_error){0};
-        sn_scope scope = sn_scope_begin();
-        status = compiled_call(c, inputs, outputs, true);
-        sn_scope_end(scope, NULL);
-        if (status != SN_OK) sn_error_take(&own);
-        state->error = pending;
+        BindingCall call;
+        binding_enter(&call, options);
+        (void)compiled_call(c, inputs, outputs, true);
+        status = binding_leave(&call, &own);
     }
     if (status == SN_OK && n_outputs) *n_outputs = c->signature.n_outputs;
     if (error) *error = own;

@@ -10,17 +10,12 @@ enum {
 };
 
 Entry *entry_retain(Entry *entry) {
-    int64_t before = atomic_fetch_add_explicit(&entry->refs, 1, memory_order_relaxed);
-    SN_ASSERT(before > 0);
-    (void)before;
+    refs_take(&entry->refs);
     return entry;
 }
 
 void entry_release(Entry *entry) {
-    if (!entry) return;
-    int64_t before = atomic_fetch_sub_explicit(&entry->refs, 1, memory_order_acq_rel);
-    SN_ASSERT(before > 0);
-    if (before != 1) return;
+    if (!entry || !refs_drop(&entry->refs)) return;
     instance_release(entry->instance);
     mem_free(entry->key);
     mem_free(entry->outputs);

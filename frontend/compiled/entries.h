@@ -7,6 +7,7 @@
 #define SN_FRONTEND_COMPILED_ENTRIES_H
 
 #include "base/map.h"
+#include "base/refs.h"
 #include "base/thread/lock.h"
 #include "frontend/compiled/results.h"
 #include "frontend/graphs/instance.h"
@@ -15,7 +16,7 @@ typedef struct Key Key;
 
 /* What a guard key leads to. Immutable but for `calls` and `used`. */
 typedef struct Entry {
-    _Atomic int64_t refs;    /* the list's and those of threads */
+    Refs refs;               /* the list's and those of threads */
     uint64_t hash;           /* of the key */
     uint64_t *key;           /* the guard, packed */
     uint32_t key_words;      /* its length */

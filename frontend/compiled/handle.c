@@ -77,9 +77,7 @@ static void take_locks(sn_compiled *c, uint64_t serial) {
 /* ---- releasing ------------------------------------------------------------------------------ */
 
 sn_compiled *compiled_retain(sn_compiled *c) {
-    int64_t before = atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
-    SN_ASSERT(before > 0);
-    (void)before;
+    refs_take(&c->refs);
     return c;
 }
 
@@ -98,10 +96,7 @@ static void free_compiled(sn_compiled *c) {
 
 void sn_compiled_release(sn_compiled *c) {
     SN_ASSERT(may_call_program()); /* destroy, below */
-    if (!c) return;
-    int64_t before = atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel);
-    SN_ASSERT(before > 0);
-    if (before != 1) return;
+    if (!c || !refs_drop(&c->refs)) return;
     SN_ASSERT(!c->callee.function || !c->callee.payload_function);
     Callee callee = c->callee;
     free_compiled(c);
@@ -144,7 +139,7 @@ static sn_compiled *make(const char *name, const char *signature, const sn_compi
     static _Atomic uint64_t serials;
     c->entries.serial = atomic_fetch_add(&serials, 1) + 1;
     take_locks(c, c->entries.serial);
-    atomic_init(&c->refs, 1);
+    refs_init(&c->refs);
     c->site = site;
     c->name = mem_strdup(name ? name : "function");
     c->signature_text = mem_strdup(signature ? signature : "");

@@ -7,6 +7,7 @@
 #ifndef SN_FRONTEND_COMPILED_HANDLE_H
 #define SN_FRONTEND_COMPILED_HANDLE_H
 
+#include "base/refs.h"
 #include "frontend/compiled/closure.h"
 #include "frontend/compiled/entries.h"
 #include "frontend/compiled/purity.h"
@@ -28,7 +29,7 @@ typedef struct Callee {
 } Callee;
 
 struct sn_compiled {
-    _Atomic int64_t refs;   /* the program's, calls in flight, jobs in the background */
+    Refs refs;              /* the program's, calls in flight, jobs in the background */
     char *name;             /* for messages and dumps */
     Site site;              /* of sn_compile */
     char *signature_text;   /* as given */

@@ -3,6 +3,7 @@
  * by node, or refuse. */
 #include "frontend/compiled/resolve.h"
 
+#include "base/small.h"
 #include "base/status.h"
 #include "base/thread/log.h"
 #include "frontend/graphs/background.h"
@@ -238,19 +239,19 @@ enum { DECLARED_FEW = 8 };
 /* The miss, with the dims that are known to vary. */
 static GraphInstance *miss_of_trace(Request *request, const Trace *trace, sn_error *error) {
     sn_compiled *c = request->compiled;
-    DeclaredDim few[DECLARED_FEW], learned[VARYING_MOST], *dims = few;
+    DeclaredDim learned[VARYING_MOST];
+    SMALL(DeclaredDim, DECLARED_FEW) dims;
     size_t most = varying_most_declared(&c->options, trace);
-    if (most > DECLARED_FEW) dims = mem_alloc(sizeof *dims * most);
-    if (!dims) {
+    if (!small_open(&dims, most)) {
         error_memory(error);
         return NULL;
     }
-    request->declared = varying_declared(&c->options, trace, dims);
+    request->declared = varying_declared(&c->options, trace, dims.data);
     varying_learn(&c->graphs, trace);
     request->learned = varying_learned(&c->graphs, trace, learned);
     SN_ASSERT((size_t)request->declared.n_dims <= most);
     GraphInstance *instance = miss(request, error);
-    if (dims != few) mem_free(dims);
+    small_close(&dims);
     return instance;
 }
 

@@ -57,7 +57,7 @@ CompiledGraph *compile_symbolic(const CompileRequest *request, const SymbolicOpt
         mem_free(symbolic);
     }
     if (ok) return made;
-    SN_ASSERT(!made || atomic_load(&made->refs) == 1);
+    SN_ASSERT(!made || refs_count(&made->refs) == 1);
     error_memory(&failure); /* where nothing else was the reason */
     if (log_on(LOG_TRACE))
         log_write(LOG_TRACE, "%s is not made general: %s", request->name, failure.text);

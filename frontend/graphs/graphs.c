@@ -50,16 +50,13 @@ static void note_reason(Lookup *look, const CompiledGraph *known, const DimGuard
 GraphList *graphs_list(GraphCache *cache) {
     lock_take(cache->lock);
     GraphList *list = cache->list;
-    if (list) atomic_fetch_add_explicit(&list->refs, 1, memory_order_relaxed);
+    if (list) refs_take(&list->refs);
     lock_give(cache->lock);
     return list;
 }
 
 void graph_list_release(GraphList *list) {
-    if (!list) return;
-    int64_t before = atomic_fetch_sub_explicit(&list->refs, 1, memory_order_acq_rel);
-    SN_ASSERT(before > 0);
-    if (before != 1) return;
+    if (!list || !refs_drop(&list->refs)) return;
     for (uint32_t i = 0; i < list->count; i++) compiled_graph_release(list->graphs[i]);
     mem_free(list);
 }
@@ -78,7 +75,7 @@ uint32_t graphs_count(GraphCache *cache) {
 /* ---- finding -------------------------------------------------------------------------------- */
 
 static void note_use(GraphCache *cache, CompiledGraph *graph) {
-    SN_ASSERT(atomic_load(&graph->refs) > 0);
+    SN_ASSERT(refs_count(&graph->refs) > 0);
     uint64_t now = atomic_fetch_add_explicit(&cache->clock, 1, memory_order_relaxed) + 1;
     atomic_store_explicit(&graph->used, now, memory_order_relaxed);
 }
@@ -183,7 +180,7 @@ static GraphList *list_with(const GraphList *before, CompiledGraph *graph, uint3
     uint32_t dropped = count >= most ? find_oldest(before) : count;
     GraphList *list = mem_alloc(sizeof *list + sizeof *list->graphs * ((size_t)count + 1));
     if (!list) return NULL;
-    atomic_init(&list->refs, 1);
+    refs_init(&list->refs);
     list->count = 0;
     for (uint32_t i = 0; i < count; i++)
         if (i != dropped) list->graphs[list->count++] = compiled_graph_retain(before->graphs[i]);

@@ -3,6 +3,7 @@
 #ifndef SN_FRONTEND_GRAPHS_GRAPHS_H
 #define SN_FRONTEND_GRAPHS_GRAPHS_H
 
+#include "base/refs.h"
 #include "base/thread/lock.h"
 #include "frontend/graphs/instance.h"
 
@@ -15,7 +16,7 @@ typedef struct VaryingDim {
 /* The graphs of a function at one time. Immutable: they are compared and bound without a lock,
  * which other functions have too. */
 typedef struct GraphList {
-    _Atomic int64_t refs;    /* the cache's, and of who walks it */
+    Refs refs;               /* the cache's, and of who walks it */
     uint32_t count;          /* of graphs */
     CompiledGraph *graphs[]; /* oldest first; a reference to each */
 } GraphList;

@@ -8,7 +8,7 @@
 CompiledGraph *compiled_graph_new(uint64_t hash, uint64_t structure) {
     CompiledGraph *graph = mem_calloc(1, sizeof *graph);
     if (!graph) return NULL;
-    atomic_init(&graph->refs, 1);
+    refs_init(&graph->refs);
     graph->hash = hash;
     graph->structure = structure;
     graph->static_instance.graph = graph;
@@ -16,17 +16,12 @@ CompiledGraph *compiled_graph_new(uint64_t hash, uint64_t structure) {
 }
 
 CompiledGraph *compiled_graph_retain(CompiledGraph *graph) {
-    int64_t before = atomic_fetch_add_explicit(&graph->refs, 1, memory_order_relaxed);
-    SN_ASSERT(before > 0);
-    (void)before;
+    refs_take(&graph->refs);
     return graph;
 }
 
 void compiled_graph_release(CompiledGraph *graph) {
-    if (!graph) return;
-    int64_t before = atomic_fetch_sub_explicit(&graph->refs, 1, memory_order_acq_rel);
-    SN_ASSERT(before > 0);
-    if (before != 1) return;
+    if (!graph || !refs_drop(&graph->refs)) return;
     executable_release(graph->executable);
     graph_free(&graph->own);
     if (graph->symbolic) symbolic_free(graph->symbolic);
@@ -94,7 +89,7 @@ GraphInstance *instance_new(CompiledGraph *graph, Executable *executable,
         executable_release(executable);
         return NULL;
     }
-    atomic_init(&instance->refs, 1);
+    refs_init(&instance->refs);
     instance->graph = compiled_graph_retain(graph);
     instance->executable = executable;
     instance->symbols = binding->symbols;
@@ -109,9 +104,7 @@ GraphInstance *instance_retain(GraphInstance *instance) {
         compiled_graph_retain(instance->graph);
         return instance;
     }
-    int64_t before = atomic_fetch_add_explicit(&instance->refs, 1, memory_order_relaxed);
-    SN_ASSERT(before > 0);
-    (void)before;
+    refs_take(&instance->refs);
     return instance;
 }
 
@@ -121,9 +114,7 @@ void instance_release(GraphInstance *instance) {
         compiled_graph_release(instance->graph);
         return;
     }
-    int64_t before = atomic_fetch_sub_explicit(&instance->refs, 1, memory_order_acq_rel);
-    SN_ASSERT(before > 0);
-    if (before != 1) return;
+    if (!refs_drop(&instance->refs)) return;
     executable_release(instance->executable);
     compiled_graph_release(instance->graph);
     mem_free(instance->symbols);

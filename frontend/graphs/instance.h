@@ -10,6 +10,7 @@
 #ifndef SN_FRONTEND_GRAPHS_INSTANCE_H
 #define SN_FRONTEND_GRAPHS_INSTANCE_H
 
+#include "base/refs.h"
 #include "frontend/build.h"
 #include "ir/graph/symbolic.h"
 
@@ -19,7 +20,7 @@ typedef struct CompiledGraph CompiledGraph;
 
 /* A compiled graph at the sizes and scalars of a trace. Immutable. */
 typedef struct GraphInstance {
-    _Atomic int64_t refs;   /* owners; of a static graph's instance those of the graph count */
+    Refs refs;              /* owners; of a static graph's instance those of the graph count */
     CompiledGraph *graph;   /* a reference is held, but by the graph's own instance */
     Executable *executable; /* a reference is held, likewise; NULL: run node by node */
     int64_t *symbols;       /* symbolic: values by symbol */
@@ -29,7 +30,7 @@ typedef struct GraphInstance {
 /* What was recorded, once or made symbolic from several records, and what runs it. Immutable but
  * for `used` once it is in the function's list. */
 struct CompiledGraph {
-    _Atomic int64_t refs;          /* the list's and those of instances */
+    Refs refs;                     /* the list's and those of instances */
     uint64_t hash;                 /* of the recorded graph */
     uint64_t structure;            /* the same without its words */
     Graph own;                     /* static: as recorded */

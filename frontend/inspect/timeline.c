@@ -33,9 +33,8 @@ static void add(Timeline *timeline, Event event, const char *name) {
 }
 
 static void add_launch(Observer *observer, const LaunchRecord *launch) {
-    bool is_extern = strcmp(launch->name, "gemm") == 0;
     add((Timeline *)observer,
-        (Event){.what = is_extern ? "extern" : "kernel",
+        (Event){.what = launch->is_extern ? "extern" : "kernel",
                 .begin_ns = launch->begin_ns,
                 .end_ns = launch->end_ns,
                 .items = launch->items,

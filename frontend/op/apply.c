@@ -3,6 +3,7 @@
 #include "frontend/op/dispatch.h"
 
 #include "base/status.h"
+#include "base/thread/parallel.h"
 
 bool sn_op_info(int32_t op, sn_op_description *description) {
     if (op < 0 || op >= OP_COUNT || !description) return false;
@@ -15,11 +16,34 @@ bool sn_op_info(int32_t op, sn_op_description *description) {
     return true;
 }
 
-/* Threads come from the process for now. */
 sn_status call_options_check(const sn_call_options *options, const char *op, sn_error *error) {
-    if (!options || !options->size || options->size == sizeof *options) return SN_OK;
-    return error_set(error, SN_ERROR_ARGUMENT, "%s: options.size is %zu, expected %zu", op,
-                     options->size, sizeof *options);
+    if (!options) return SN_OK;
+    if (options->size && options->size != sizeof *options)
+        return error_set(error, SN_ERROR_ARGUMENT, "%s: options.size is %zu, expected %zu", op,
+                         options->size, sizeof *options);
+    if (options->threads < 0)
+        return error_set(error, SN_ERROR_ARGUMENT, "%s: options.threads is %d", op,
+                         (int)options->threads);
+    return SN_OK;
+}
+
+void binding_enter(BindingCall *call, const sn_call_options *options) {
+    ThreadState *state = thread_state();
+    call->pending = state->error;
+    state->error = (sn_error){0};
+    int32_t threads = options ? options->threads : 0;
+    call->threads = parallel_own_threads(threads);
+    if (!threads)
+        parallel_own_threads(call->threads); /* a call within a call has the outer one's */
+    call->scope = sn_scope_begin();
+}
+
+sn_status binding_leave(BindingCall *call, sn_error *error) {
+    sn_status status = sn_error_take(error);
+    sn_scope_end(call->scope, NULL);
+    parallel_own_threads(call->threads);
+    thread_state()->error = call->pending;
+    return status;
 }
 
 /* Operands and attributes of an op as they are collected from values. */
@@ -113,16 +137,12 @@ sn_status sn_apply(int32_t op, const sn_value *inputs, int32_t n_inputs, sn_tens
     if (status == SN_OK) status = check_apply(op, inputs, n_inputs, outputs, capacity, &own);
     if (status == SN_OK) status = collect((OpCode)op, inputs, n_inputs, &args, &own);
     if (status == SN_OK) {
-        ThreadState *state = thread_state();
-        sn_error pending = state->error;
-        state->error = (sn_error){0};
-        sn_scope scope = sn_scope_begin();
+        BindingCall call;
+        binding_enter(&call, options);
         outputs[0] = dispatch_op((OpCode)op, args.tensors, args.n_tensors, &args.attrs,
                                  args.generator, (Site){0});
         sn_retain(outputs[0]);
-        status = sn_error_take(&own);
-        sn_scope_end(scope, NULL);
-        state->error = pending;
+        status = binding_leave(&call, &own);
         if (status == SN_OK && n_outputs) *n_outputs = 1;
     }
     if (error) *error = own;

@@ -1,10 +1,22 @@
-/* What calls from language bindings share: sn_call's and sn_apply's options. */
+/* What calls from language bindings, sn_call and sn_apply, share. */
 #ifndef SN_FRONTEND_OP_APPLY_H
 #define SN_FRONTEND_OP_APPLY_H
 
 #include <sinter/binding.h>
+#include <sinter/scope.h>
 
-/* Refuses options of another size, in the words of `op`. */
+/* What such a call leaves as it was, and the scope of what it makes on its way. */
+typedef struct BindingCall {
+    sn_error pending; /* the thread's error, which is none of this call's business */
+    int32_t threads;  /* the thread's own number of threads */
+    sn_scope scope;   /* what the call does not hand out ends with it */
+} BindingCall;
+
+void binding_enter(BindingCall *call, const sn_call_options *options);
+/* The call's status, and its error if it has one. */
+sn_status binding_leave(BindingCall *call, sn_error *error);
+
+/* Refuses options of another size or with what no call can have, in the words of `op`. */
 sn_status call_options_check(const sn_call_options *options, const char *op, sn_error *error);
 
 #endif

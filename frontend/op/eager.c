@@ -64,7 +64,6 @@ static sn_tensor *run_into_target(const EagerCall *call, RunMemory *m, const Exe
     Site plan_site;
     if (run_launch(m, executable, &plan_site, &error) != SN_OK) return refuse(&call->call, &error);
     advance(&call->call, result);
-    storage_written(call->target->storage);
     return call->target;
 }
 

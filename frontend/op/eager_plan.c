@@ -3,6 +3,7 @@
 #include "frontend/op/eager.h"
 
 #include "base/map.h"
+#include "base/small.h"
 #include "frontend/build.h"
 #include "frontend/op/inplace_fit.h"
 #include "frontend/op/weak.h"
@@ -135,19 +136,17 @@ static NodeId add_value(const EagerCall *eager, Graph *graph, const NodeId *node
 
 static sn_status build_graph(const EagerCall *call, Graph *graph, TensorType *result,
                              sn_error *error) {
-    NodeId few[FEW_INPUTS + 1], *nodes = few;
-    if (call->call.n_inputs > FEW_INPUTS)
-        nodes = mem_alloc(sizeof *nodes * (size_t)(call->call.n_inputs + 1));
-    if (!nodes) return error_memory(error);
-    sn_status status = add_inputs(call, graph, nodes, error);
-    NodeId node = status == SN_OK ? add_value(call, graph, nodes, error) : NODE_NONE;
+    SMALL(NodeId, FEW_INPUTS + 1) nodes;
+    if (!small_open(&nodes, call->call.n_inputs + 1)) return error_memory(error);
+    sn_status status = add_inputs(call, graph, nodes.data, error);
+    NodeId node = status == SN_OK ? add_value(call, graph, nodes.data, error) : NODE_NONE;
     if (node == NODE_NONE && status == SN_OK)
         status = error->status ? error->status : error_memory(error);
     if (status == SN_OK) {
         *result = node_type(graph, node);
         if (!graph_output(graph, node, call->target ? 0 : -1)) status = error_memory(error);
     }
-    if (nodes != few) mem_free(nodes);
+    small_close(&nodes);
     return status;
 }
 

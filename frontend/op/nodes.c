@@ -1,6 +1,7 @@
 /* Running a graph node by node; see nodes.h. */
 #include "frontend/op/nodes.h"
 
+#include "base/small.h"
 #include "base/status.h"
 #include "frontend/op/eager.h"
 
@@ -17,17 +18,17 @@ static sn_tensor *const_value(const Graph *graph, NodeId id, Site site) {
 
 static sn_tensor *op_value(const Graph *graph, const Node *node, const AttrList *attrs,
                            sn_tensor *const *values, Site site) {
-    sn_tensor *few[FEW_OPERANDS], **operands = few;
-    if (node->n_inputs > FEW_OPERANDS) operands = mem_alloc(sizeof *operands * node->n_inputs);
-    if (!operands) return error_raise(SN_ERROR_MEMORY, site, "out of memory");
+    SMALL(sn_tensor *, FEW_OPERANDS) operands;
+    if (!small_open(&operands, node->n_inputs))
+        return error_raise(SN_ERROR_MEMORY, site, "out of memory");
     for (uint32_t i = 0; i < node->n_inputs; i++) {
         NodeId input = node_inputs(graph, node)[i];
-        operands[i] = input == NODE_NONE ? SN_NONE : values[input];
+        operands.data[i] = input == NODE_NONE ? SN_NONE : values[input];
     }
-    const OpCall call = {(OpCode)node->op, node->n_inputs, operands, attrs, NULL, site};
+    const OpCall call = {(OpCode)node->op, node->n_inputs, operands.data, attrs, NULL, site};
     sn_tensor *result =
         op_is(call.op, CLASS_VIEW) ? eager_view(NULL, &call) : eager_op(NULL, &call);
-    if (operands != few) mem_free(operands);
+    small_close(&operands);
     return result;
 }
 

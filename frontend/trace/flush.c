@@ -90,11 +90,6 @@ static void commit(Trace *trace) {
         if (waits) input->generator->counter += (uint64_t)input->drawn;
         input->drawn = 0;
     }
-    for (uint32_t i = 0; i < trace->roots.count; i++) {
-        const TraceRoot *root = &trace->roots.data[i];
-        if (root->input < 0 || root->version == 0) continue;
-        storage_written(trace->inputs.data[root->input].tensor->storage);
-    }
 }
 
 /* A run's results by graph output. */

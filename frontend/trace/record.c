@@ -1,6 +1,7 @@
 /* Recording ops and views as nodes; see trace.h. */
 #include "frontend/trace/trace.h"
 
+#include "base/small.h"
 #include "base/status.h"
 #include "frontend/op/view.h"
 #include "frontend/op/weak.h"
@@ -99,15 +100,13 @@ static NodeId emit_operands(Trace *trace, const OpCall *call, NodeId *nodes) {
 }
 
 NodeId trace_emit(Trace *trace, const OpCall *call) {
-    NodeId few[FEW_OPERANDS], *nodes = few;
-    if (call->n_inputs + 1 > FEW_OPERANDS)
-        nodes = mem_alloc(sizeof *nodes * (size_t)(call->n_inputs + 1));
-    if (!nodes) {
+    SMALL(NodeId, FEW_OPERANDS) nodes;
+    if (!small_open(&nodes, call->n_inputs + 1)) {
         error_raise(SN_ERROR_MEMORY, call->site, "%s: out of memory", op_info[call->op].name);
         return NODE_NONE;
     }
-    NodeId result = emit_operands(trace, call, nodes);
-    if (nodes != few) mem_free(nodes);
+    NodeId result = emit_operands(trace, call, nodes.data);
+    small_close(&nodes);
     if (result != NODE_NONE && op_has(call->op, F_FAILS) && result > trace->latest_check)
         trace->latest_check = result;
     trace->ops++;

@@ -45,7 +45,7 @@ typedef struct sn_outputs {
 
 typedef struct sn_call_options {
     size_t size;     /**< sizeof(sn_call_options), or 0 */
-    int32_t threads; /**< 0 = the default */
+    int32_t threads; /**< that kernels of this call use; 0 = sn_threads() */
 } sn_call_options;
 
 /** Calls a compiled function. `inputs` follow the signature. Fills `outputs` (capacity of them) with

@@ -77,7 +77,7 @@ SN_API double sn_item(sn_tensor *tensor);
 SN_API int64_t sn_item_int_at(sn_tensor *tensor, const char *file, int32_t line);
 SN_API int64_t sn_item_int(sn_tensor *tensor);
 #define sn_item_int(tensor) sn_item_int_at(tensor, __FILE__, __LINE__)
-/** Pointer to element 0 of the tensor's storage view, for direct access by sn_strides; NULL on
+/** Pointer to element 0 of the tensor's storage view, for direct access by sn_stride; NULL on
  *  error. Writable; sn_unmap tells Sinter that the content may have changed. */
 SN_API void *sn_map_at(sn_tensor *tensor, const char *file, int32_t line);
 SN_API void *sn_map(sn_tensor *tensor);

@@ -1,6 +1,7 @@
 /* The vocabulary of build.h: each helper lays out the attributes of its op as op.def has them. */
 #include "ir/graph/build.h"
 
+#include "base/small.h"
 #include "base/status.h"
 #include "ir/op/dtype.h"
 
@@ -115,19 +116,18 @@ static NodeId copy_input(GraphBuilder *b, const Graph *from, NodeId id) {
 NodeId gb_copy_op(GraphBuilder *b, const Graph *from, NodeId id, const NodeId *map,
                   const AttrList *attrs) {
     const Node *node = graph_node(from, id);
-    NodeId few[FEW_OPERANDS], *inputs = few;
-    if (node->n_inputs > FEW_OPERANDS) inputs = mem_alloc(sizeof *inputs * node->n_inputs);
-    if (!inputs) {
+    SMALL(NodeId, FEW_OPERANDS) inputs;
+    if (!small_open(&inputs, node->n_inputs)) {
         error_memory(b->error);
         return note(b, NODE_NONE);
     }
     for (uint32_t i = 0; i < node->n_inputs; i++) {
         NodeId input = node_inputs(from, node)[i];
-        inputs[i] = input == NODE_NONE ? NODE_NONE : map[input];
-        SN_ASSERT(input == NODE_NONE || inputs[i] < b->graph->nodes.count);
+        inputs.data[i] = input == NODE_NONE ? NODE_NONE : map[input];
+        SN_ASSERT(input == NODE_NONE || inputs.data[i] < b->graph->nodes.count);
     }
-    NodeId copy = gb_emit(b, (OpCode)node->op, inputs, node->n_inputs, attrs);
-    if (inputs != few) mem_free(inputs);
+    NodeId copy = gb_emit(b, (OpCode)node->op, inputs.data, node->n_inputs, attrs);
+    small_close(&inputs);
     return copy;
 }
 

@@ -1,5 +1,6 @@
 /* The verifier: every rule that the op table and graph.h state about a graph, checked on what is
  * stored, not on what graph_emit meant to store. Runs after every pass in tests. */
+#include "base/small.h"
 #include "base/status.h"
 #include "ir/graph/graph.h"
 #include "ir/op/dtype.h"
@@ -120,13 +121,10 @@ static sn_status check_inferred(const Graph *graph, NodeId id, TensorType *types
 }
 
 static sn_status infer_again(const Graph *graph, NodeId id, sn_error *error) {
-    TensorType few[FEW_OPERANDS];
-    uint32_t n_inputs = graph_node(graph, id)->n_inputs;
-    if (n_inputs <= FEW_OPERANDS) return check_inferred(graph, id, few, error);
-    TensorType *many = mem_alloc(sizeof *many * n_inputs);
-    if (!many) return error_memory(error);
-    sn_status status = check_inferred(graph, id, many, error);
-    mem_free(many);
+    SMALL(TensorType, FEW_OPERANDS) types;
+    if (!small_open(&types, graph_node(graph, id)->n_inputs)) return error_memory(error);
+    sn_status status = check_inferred(graph, id, types.data, error);
+    small_close(&types);
     return status;
 }
 

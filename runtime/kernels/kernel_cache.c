@@ -45,7 +45,7 @@ static bool disk_opened;      /* `disk` was decided */
 /* CacheCounters, less what other modules count. */
 static struct {
     _Atomic int64_t memory_hits, pack_hits, disk_hits, disk_misses, corrupt_entries, compiles,
-        failures, compile_ns, disk_load_ns, evictions;
+        failures, compile_ns, disk_load_ns;
 } count;
 
 static void add(_Atomic int64_t *counter, int64_t amount) {
@@ -372,9 +372,6 @@ sn_status kernel_cache_get(const Kernel *kernel, const Schedule *schedule, const
 }
 
 void kernel_cache_counters(CacheCounters *c) {
-    lock_take(&lock);
-    int64_t evictions = disk ? disk_cache_evictions(disk) : 0;
-    lock_give(&lock);
     *c = (CacheCounters){
         .memory_hits = atomic_load(&count.memory_hits),
         .pack_hits = atomic_load(&count.pack_hits),
@@ -386,7 +383,6 @@ void kernel_cache_counters(CacheCounters *c) {
         .compile_ns = atomic_load(&count.compile_ns),
         .llvm_load_ns = backend_load_ns(),
         .disk_load_ns = atomic_load(&count.disk_load_ns),
-        .evictions = atomic_load(&count.evictions) + evictions,
     };
 }
 
@@ -485,7 +481,6 @@ void kernel_cache_clear(void) {
     map_free(&record_index);
     disk = NULL;
     disk_opened = false;
-    if (closed) add(&count.evictions, disk_cache_evictions(closed));
     lock_give(&lock);
     for (uint32_t i = 0; i < n; i++)
         if (old[i]) record_free(old[i]);

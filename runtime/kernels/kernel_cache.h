@@ -37,7 +37,6 @@ typedef struct CacheCounters {
     int64_t compile_ns;      /* time in the code generator, loading it not included */
     int64_t llvm_load_ns;    /* time for loading it */
     int64_t disk_load_ns;    /* time for reading the disk */
-    int64_t evictions;       /* disk entries removed for the budget */
 } CacheCounters;
 
 /* Machine code of a verified kernel for the host. On failure nothing is left behind and a later call
