@@ -2,6 +2,7 @@
 #include "tests/fuzz_oracle.h"
 
 #include "frontend/tensor/tensor.h"
+#include "ir/infer/infer.h"
 #include "ir/op/dtype.h"
 #include "tests/fuzz_text.h"
 #include "tests/oracle_call.h"

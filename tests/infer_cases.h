@@ -5,6 +5,7 @@
 #define SN_TESTS_INFER_CASES_H
 
 #include "ir/graph/graph.h"
+#include "ir/infer/infer.h"
 #include "ir/op/dtype.h"
 
 #include <setjmp.h>

@@ -1,6 +1,7 @@
 /* Rare WHEREs in compiled code: whatever is put behind the branch, the bits are those of the
  * interpreter, on every instruction set, in vectors, tails and scalar loops. The sines, which
  * depend on them, likewise over all exponents. */
+#include "ir/scalar/scalar.h"
 #include "tests/codegen_case.h"
 
 static const int64_t sizes[] = {1, 3, 7, 8, 9, 16, 31, 33, 64, 65, 200, 1000};

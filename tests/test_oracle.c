@@ -1,5 +1,6 @@
 /* The oracle has a reference for every op that a program can call, so that a new one cannot pass the
  * fuzzer unjudged. Random draws have none: their values are compared with eager's. */
+#include "ir/infer/infer.h"
 #include "tests/oracle_call.h"
 
 #include <setjmp.h>

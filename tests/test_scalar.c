@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "ir/kernel/kernel.h"
 #include "ir/op/dtype.h"
+#include "ir/scalar/scalar.h"
 
 #include <float.h>
 #include <math.h>

@@ -4,7 +4,7 @@
  * A pointwise op costs what its scalar definition comes to in f32 (in i32 where it takes no floats), in
  * instructions of f32 vectors. Four classes are told apart; passes see no finer differences. So a new op has its
  * cost from what it computes, and only what the count does not know stands in a table here. */
-#include "ir/kernel/kernel.h"
+#include "ir/scalar/scalar.h"
 #include "tools/generator.h"
 
 #include <stdio.h>

@@ -4,7 +4,7 @@
 #include "frontend/inspect/dump.h"
 #include "frontend/inspect/sized_graph.h"
 #include "frontend/op/run.h"
-#include "ir/infer/infer.h"
+#include "ir/op/type.h"
 
 #include <sinter/inspect.h>
 

@@ -1,7 +1,7 @@
 /* Indexing and splitting by slices, selections and reshapes: sn_index, sn_split. */
 #include "frontend/op/dispatch.h"
 
-#include "ir/infer/infer.h"
+#include "ir/op/type.h"
 
 #undef sn_index
 #undef sn_split

@@ -4,7 +4,7 @@
 #include "frontend/op/dispatch.h"
 
 #include "base/mem.h"
-#include "ir/infer/infer.h"
+#include "ir/infer/rule.h"
 #include "ir/op/dtype.h"
 
 #include <math.h>

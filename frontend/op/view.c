@@ -1,5 +1,6 @@
 /* What a view op makes of its operand's layout; see view.h. */
 #include "frontend/op/view.h"
+#include "ir/infer/infer.h"
 
 bool view_infer(View *view, const OpCall *call, const sn_tensor *x) {
     sn_error error;

@@ -1,8 +1,8 @@
 /* Data into tensors and out of them: copies, borrowed memory, scalars, reads, maps. */
 #include "frontend/tensor/tensor.h"
 
-#include "ir/infer/infer.h"
 #include "ir/op/dtype.h"
+#include "ir/op/type.h"
 
 #undef sn_from_copy
 #undef sn_from_borrow

@@ -1,7 +1,7 @@
 /* What a program asks of a handle: dtype, rank, sizes, strides. */
 #include "frontend/tensor/tensor.h"
 
-#include "ir/infer/infer.h"
+#include "ir/op/type.h"
 
 static bool readable(const sn_tensor *tensor, const char *op) {
     if (!tensor_check(tensor, op, "tensor", (Site){0})) return false;

@@ -5,6 +5,7 @@
 #include "base/status.h"
 #include "frontend/op/view.h"
 #include "frontend/op/weak.h"
+#include "ir/infer/infer.h"
 #include "ir/op/dtype.h"
 
 enum { FEW_OPERANDS = 16 };

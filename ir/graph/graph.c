@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include "ir/graph/fold.h"
+#include "ir/infer/infer.h"
 #include "ir/op/dtype.h"
 
 enum {

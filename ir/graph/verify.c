@@ -3,6 +3,7 @@
 #include "base/small.h"
 #include "base/status.h"
 #include "ir/graph/graph.h"
+#include "ir/infer/infer.h"
 #include "ir/op/dtype.h"
 
 enum { FEW_OPERANDS = 16 }; /* operands handled without a heap request */

@@ -1,52 +1,12 @@
 /* Helpers of the shape rules: refusals with the op's and operands' names, attributes by name, axes
- * and lists of them, dims. See infer.h. */
-#include "ir/infer/infer.h"
+ * and lists of them, dims. See rule.h. */
+#include "ir/infer/rule.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "ir/op/dtype.h"
-
-/* ---- types as text -------------------------------------------------------------------------- */
-
-_Static_assert(sizeof((TypeText){0}.text) >= sizeof "bf16[]" + SN_MAX_RANK * 21,
-               "the longest type must fit");
-
-static int print_size(char *text, size_t size, const char *before, Dim d, bool is_number) {
-    if (!is_number) return snprintf(text, size, "%s?", before);
-    return snprintf(text, size, "%s%lld", before, (long long)d.word);
-}
-
-static TypeText print_type(const TensorType *type, bool all_numbers) {
-    TypeText out;
-    size_t size = sizeof out.text;
-    if (type_absent(type)) {
-        snprintf(out.text, size, "absent");
-        return out;
-    }
-    size_t length = (size_t)snprintf(out.text, size, "%s[", sn_dtype_name((sn_dtype)type->dtype));
-    for (int32_t i = 0; i < type->rank && i < SN_MAX_RANK; i++)
-        length += (size_t)print_size(out.text + length, size - length, i ? "," : "", type->dims[i],
-                                     all_numbers || dim_is_number(type->dims[i]));
-    snprintf(out.text + length, size - length, "]");
-    return out;
-}
-
-/* Sizes that are expressions print as ?: such types are the compiler's own, and refuse nothing that a
- * user wrote. */
-TypeText type_text(const TensorType *type) {
-    return print_type(type, false);
-}
-
-TypeText infer_wanted_text(const Infer *call, const TensorType *type) {
-    return print_type(type, !call->table);
-}
-
-void type_print(StrBuf *out, const TensorType *type) {
-    TypeText text = type_text(type);
-    strbuf_add(out, text.text);
-}
 
 /* ---- refusals ------------------------------------------------------------------------------- */
 
@@ -59,6 +19,10 @@ InputName infer_input_name(const Infer *call, int32_t input) {
     else
         snprintf(out.text, sizeof out.text, "%s", param->name);
     return out;
+}
+
+TypeText infer_wanted_text(const Infer *call, const TensorType *type) {
+    return call->table ? type_text(type) : type_text_as_written(type);
 }
 
 /* What fits of an error's text. */
@@ -192,59 +156,6 @@ sn_status infer_axes(Infer *call, AttrName name, uint32_t *mask) {
 }
 
 /* ---- dims ----------------------------------------------------------------------------------- */
-
-bool dims_equal(DimTable *table, const Dim *a, const Dim *b, int32_t rank) {
-    for (int32_t i = 0; i < rank; i++)
-        if (!dim_equal(table, a[i], b[i])) return false;
-    return true;
-}
-
-int64_t type_count(const TensorType *type) {
-    return sizes_count(type_sizes(type), type->rank);
-}
-
-int64_t sizes_count(const int64_t *sizes, int32_t rank) {
-    SN_ASSERT(rank >= 0 && rank <= SN_MAX_RANK);
-    int64_t count = 1;
-    bool empty = false;
-    for (int32_t i = 0; i < rank; i++) {
-        if (sizes[i] < 0) return -1;
-        if (sizes[i] == 0)
-            empty = true;
-        else if (count > SIZE_MOST / sizes[i])
-            return -1;
-        else
-            count *= sizes[i];
-    }
-    return empty ? 0 : count;
-}
-
-/* The product of positive numbers that is not too large; 0: there are others, or it is. */
-static int64_t plain_count(const Dim *dims, int32_t rank) {
-    int64_t count = 1;
-    for (int32_t i = 0; i < rank; i++)
-        if (dims[i].word <= 0 || __builtin_mul_overflow(count, dims[i].word, &count)) return 0;
-    return count <= SIZE_MOST ? count : 0;
-}
-
-/* Expressions apart: they are never negative, and too large ones fail in the table. */
-Dim dims_count(DimTable *table, const Dim *dims, int32_t rank) {
-    int64_t plain = plain_count(dims, rank);
-    if (plain) return dim_of(plain);
-    SN_ASSERT(rank >= 0 && rank <= SN_MAX_RANK);
-    int64_t numbers[SN_MAX_RANK];
-    int32_t n_numbers = 0;
-    Dim count = dim_of(1);
-    for (int32_t i = 0; i < rank; i++) {
-        if (dim_is_number(dims[i]))
-            numbers[n_numbers++] = dims[i].word;
-        else
-            count = dim_mul(table, count, dims[i]);
-    }
-    Dim known = dim_of(sizes_count(numbers, n_numbers));
-    if (n_numbers == rank || known.word <= 0) return known;
-    return dim_mul(table, count, known);
-}
 
 static bool is_negative(const Infer *call, Dim d) {
     return infer_is_number(call, d) && d.word < 0;

@@ -1,6 +1,6 @@
 /* Type inference: checks a call against its signature, finds the result's dtype by the op's dtype
  * rule, hands over to the shape rule (op_rules.def), and checks the size of the result. */
-#include "ir/infer/infer.h"
+#include "ir/infer/rule.h"
 
 #include "ir/op/dtype.h"
 

@@ -1,5 +1,5 @@
-/* Shape rules of joins, padding and indexing. See infer.h. */
-#include "ir/infer/infer.h"
+/* Shape rules of joins, padding and indexing. See rule.h. */
+#include "ir/infer/rule.h"
 
 #include "ir/op/dtype.h"
 

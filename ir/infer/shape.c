@@ -1,6 +1,7 @@
 /* Shape rules of sources, pointwise ops, reductions, contractions and composites, the table of all
- * rules, and the checks that single ops make beyond their rule. Joins, padding and indexing: join.c; views: view.c. */
-#include "ir/infer/infer.h"
+ * rules, and the checks that single ops make beyond their rule. Joins, padding and indexing: join.c;
+ * views: view.c. */
+#include "ir/infer/rule.h"
 
 #include <math.h>
 

@@ -3,7 +3,7 @@
 #ifndef SN_IR_INFER_UPDATE_H
 #define SN_IR_INFER_UPDATE_H
 
-#include "ir/infer/infer.h"
+#include "ir/infer/rule.h"
 #include "ir/infer/view.h"
 
 typedef struct UpdateRow {

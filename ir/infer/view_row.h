@@ -2,7 +2,7 @@
 #ifndef SN_IR_INFER_VIEW_ROW_H
 #define SN_IR_INFER_VIEW_ROW_H
 
-#include "ir/infer/infer.h"
+#include "ir/infer/rule.h"
 #include "ir/infer/view.h"
 
 /* What a row's functions work on. */

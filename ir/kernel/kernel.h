@@ -45,6 +45,8 @@
 #include "ir/op/site.h"
 #include "ir/op/type.h"
 
+#include <sinter/error.h>
+
 typedef uint32_t KValue;       /* index of an instruction */
 #define KVALUE_NONE UINT32_MAX /* no operand */
 
@@ -224,12 +226,6 @@ bool kb_is_const(const KBuilder *b, KValue x, uint64_t *bits);
  * was empty. Values used in kernel->terms are renumbered too; accesses that nothing uses go. */
 sn_status kbuilder_finish(KBuilder *b, Kernel *kernel, sn_error *error);
 
-/* ---- scalar definitions (ir/scalar*.c) --------------------------------------------------------
- * The one definition of every pointwise op on scalars: expands `op` (any POINTWISE row but those
- * with double attributes, which decompose replaces; inputs already in the compute type: f32, f64,
- * integers, bool) into primitives. attrs as in the graph. `dtype` is the result's. */
-KValue scalar_expand(KBuilder *b, OpCode op, sn_dtype dtype, const KValue *inputs, int32_t n_inputs,
-                     AttrView attrs, sn_error *error);
 /* Value of a primitive on constants, bit for bit what every back end computes, whatever floating point
  * mode the program has set. in_dtype: of in[0] (WHERE: of the condition). */
 uint64_t scalar_eval(OpCode op, sn_dtype dtype, sn_dtype in_dtype, const uint64_t in[3]);

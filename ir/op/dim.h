@@ -195,6 +195,12 @@ bool dim_always_divides(DimTable *table, Dim divisor, Dim d);
 /* Decisions: the answer holds for every binding that meets the guards. Without a table both are numbers,
  * whatever they look like. */
 bool dim_equal(DimTable *table, Dim a, Dim b);
+/* The same of all of them. */
+static inline bool dims_equal(DimTable *table, const Dim *a, const Dim *b, int32_t count) {
+    for (int32_t i = 0; i < count; i++)
+        if (!dim_equal(table, a[i], b[i])) return false;
+    return true;
+}
 bool dim_less(DimTable *table, Dim a, Dim b);
 bool dim_divides(DimTable *table, Dim divisor, Dim d);
 /* The value at hand, to which this ties all bindings. */

@@ -6,6 +6,7 @@
  *
  * Elementary functions stand in ir/scalar/exp.c and its neighbours. Where a function is rare,
  * f32 is computed in f64 and rounded. */
+#include "ir/scalar/scalar.h"
 #include "base/status.h"
 #include "ir/kernel/form.h"
 #include "ir/scalar/math.h"

@@ -1,6 +1,5 @@
 /* What a node reads, seen from a group's iteration space; see fuse.h. */
 #include "ir/graph/view_graph.h"
-#include "ir/infer/infer.h"
 #include "ir/op/dtype.h"
 #include "passes/fuse/fuse.h"
 

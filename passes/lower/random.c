@@ -4,6 +4,7 @@
 #include "passes/lower/lower.h"
 
 #include "ir/op/dtype.h"
+#include "ir/scalar/scalar.h"
 
 #include <math.h>
 

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "ir/op/dtype.h"
+#include "ir/scalar/scalar.h"
 
 /* ---- emission --------------------------------------------------------------------------------- */
 
