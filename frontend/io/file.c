@@ -1,4 +1,4 @@
-/* Reading at offsets and publishing whole files; see io_file.h. */
+/* Reading at offsets and publishing whole files; see file.h. */
 #include "frontend/io/file.h"
 
 #include "base/status.h"
