@@ -2,10 +2,9 @@
 #include "frontend/inspect/dump.h"
 
 #include "base/status.h"
-#include "base/thread/parallel.h"
+#include "frontend/build.h"
 #include "frontend/inspect/explain.h"
 #include "frontend/inspect/report.h"
-#include "passes/pass.h"
 #include "runtime/kernels/backend.h"
 
 #include <sinter/inspect.h>
@@ -203,15 +202,10 @@ static sn_status print_stage(const Graph *graph, bool fast, const DumpStage *sta
     if (stage->recorded) stage->recorded(graph, out);
     if (stage->recorded && !stage->planned) return SN_OK;
     PassDump dump = {stage, out, false};
-    PipelineOptions options = {.target = target_host(),
-                               .threads = parallel_threads(),
-                               .fast = fast,
-                               .explain = true,
-                               .observer = observe_pass,
-                               .user = &dump};
+    BuildOptions options = {.fast = fast, .explain = true, .observer = observe_pass, .user = &dump};
     Program program;
     program_init(&program);
-    sn_status status = pipeline_run(graph, &options, &program, error);
+    sn_status status = graph_plan(graph, &options, &program, error);
     if (status == SN_OK && stage->planned) status = stage->planned(stage, &program, out, error);
     if (status == SN_OK && !stage->planned && !dump.found)
         status =

@@ -8,10 +8,7 @@
 #include "frontend/inspect/report_picture.h"
 
 #include "base/status.h"
-#include "base/thread/log.h"
 #include "base/thread/parallel.h"
-#include "ir/kernel/text.h"
-#include "passes/pass.h"
 #include "runtime/kernels/backend.h"
 
 #include <sinter/inspect.h>
@@ -345,18 +342,14 @@ sn_status report_write(sn_compiled *c, const TraceNote *latest, const Graph *gra
         return error_set(error, SN_ERROR_UNSUPPORTED, "report: %s runs node by node: %s", c->name,
                          instance->graph->failure ? instance->graph->failure : "?");
     Report report = {.compiled = c, .latest = latest, .out = out};
-    PipelineOptions options = {.target = target_host(),
-                               .threads = parallel_threads(),
-                               .fast = c->options.fast,
-                               .explain = true,
-                               .observer = observe,
-                               .user = &report};
+    BuildOptions options = {
+        .fast = c->options.fast, .explain = true, .observer = observe, .user = &report};
     Program program;
     program_init(&program);
     write_head(&report);
     write_figures(&report);
     report.begin = clock_ns();
-    sn_status status = pipeline_run(graph, &options, &program, error);
+    sn_status status = graph_plan(graph, &options, &program, error);
     strbuf_add(out, "</body></html>\n");
     program_free(&program);
     return status == SN_OK && out->failed ? error_memory(error) : status;

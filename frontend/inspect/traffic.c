@@ -2,9 +2,8 @@
 #include "frontend/inspect/traffic.h"
 
 #include "base/status.h"
-#include "base/thread/parallel.h"
+#include "frontend/build.h"
 #include "ir/graph/build.h"
-#include "passes/pass.h"
 
 static int64_t node_bytes(const Graph *graph, NodeId id) {
     TensorType type = node_type(graph, id);
@@ -42,7 +41,6 @@ static bool make_alone(const Graph *graph, NodeId id, Graph *alone, sn_error *er
 /* The traffic of the kernels that a composite op comes to: it may have more than one. -1: not
  * known. */
 static int64_t composite_bytes(const Graph *graph, NodeId id) {
-    PipelineOptions options = {.target = target_host(), .threads = parallel_threads()};
     Graph alone;
     Program program;
     sn_error error;
@@ -52,7 +50,7 @@ static int64_t composite_bytes(const Graph *graph, NodeId id) {
     program_init(&program);
     int64_t bytes = 0;
     bool ok = make_alone(graph, id, &alone, &error) &&
-              pipeline_run(&alone, &options, &program, &error) == SN_OK;
+              graph_plan(&alone, &(BuildOptions){0}, &program, &error) == SN_OK;
     for (uint32_t i = 0; ok && i < program.steps.count; i++)
         bytes += program.numbers.data[program.steps.data[i].costs + COST_BYTES];
     program_free(&program);
