@@ -5,7 +5,7 @@
 #include "base/strbuf.h"
 #include "base/thread/log.h"
 #include "frontend/graphs/policy.h"
-#include "frontend/trace/counters.h"
+#include "frontend/tensor/counters.h"
 #include "runtime/observe.h"
 
 /* Does the stance make the call eager? */

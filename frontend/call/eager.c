@@ -2,9 +2,7 @@
 #include "frontend/call/call.h"
 #include "frontend/call/invoke.h"
 #include "frontend/compiled/results.h"
-#include "frontend/trace/counters.h"
-
-#include "frontend/trace/counters.h"
+#include "frontend/tensor/counters.h"
 
 #include <sinter/ops.h>
 

@@ -6,7 +6,7 @@
 #include "base/thread/parallel.h"
 #include "frontend/call/invoke.h"
 #include "frontend/compiled/resolve.h"
-#include "frontend/trace/counters.h"
+#include "frontend/tensor/counters.h"
 #include "ir/op/dtype.h"
 #include "runtime/observe.h"
 

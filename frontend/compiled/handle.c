@@ -3,8 +3,8 @@
 
 #include "base/status.h"
 #include "base/thread/log.h"
+#include "frontend/tensor/counters.h"
 #include "frontend/tensor/tensor.h"
-#include "frontend/trace/counters.h"
 
 /* ---- what becomes of it --------------------------------------------------------------------- */
 

@@ -3,7 +3,7 @@
 
 #include "base/status.h"
 #include "base/thread/log.h"
-#include "frontend/trace/counters.h"
+#include "frontend/tensor/counters.h"
 #include "runtime/observe.h"
 
 static CompiledGraph *new_graph(const CompileRequest *request) {

@@ -2,7 +2,7 @@
 #include "frontend/graphs/graphs.h"
 
 #include "base/status.h"
-#include "frontend/trace/counters.h"
+#include "frontend/tensor/counters.h"
 
 #include <stdio.h>
 

@@ -6,7 +6,7 @@
 #include "base/status.h"
 #include "frontend/op/nodes.h"
 #include "frontend/op/run.h"
-#include "frontend/trace/counters.h"
+#include "frontend/tensor/counters.h"
 
 #include <stdio.h>
 

@@ -1,11 +1,9 @@
-/* The process-wide part of the API: threads, memory, log, counters, test hooks. */
-#include "frontend/trace/counters.h"
-
-#include "frontend/trace/counters.h"
-
+/* What a program asks of the process: threads, memory, log and test hooks (sinter/runtime.h), counters
+ * (sinter/inspect.h). */
+#include "base/mem.h"
 #include "base/thread/log.h"
 #include "base/thread/parallel.h"
-#include "base/vec.h"
+#include "frontend/tensor/counters.h"
 #include "runtime/executable.h"
 #include "runtime/kernels/pack.h"
 #include "runtime/memory.h"
@@ -13,7 +11,7 @@
 #include <sinter/inspect.h>
 #include <sinter/runtime.h>
 
-#include <stdio.h>
+#include <string.h>
 
 void sn_set_threads(int32_t threads) {
     parallel_set_threads(threads);

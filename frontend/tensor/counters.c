@@ -1,4 +1,4 @@
 /* The counters; see counters.h. */
-#include "frontend/trace/counters.h"
+#include "frontend/tensor/counters.h"
 
 FrontendCounters frontend_counters;
