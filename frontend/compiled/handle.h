@@ -10,11 +10,11 @@
 #include "base/refs.h"
 #include "frontend/compiled/closure.h"
 #include "frontend/compiled/entries.h"
+#include "frontend/compiled/options.h"
 #include "frontend/compiled/purity.h"
 #include "frontend/compiled/signature.h"
 #include "frontend/graphs/graphs.h"
 #include "frontend/graphs/latest.h"
-#include "frontend/graphs/options.h"
 #include "frontend/graphs/turns.h"
 
 #include <sinter/binding.h>

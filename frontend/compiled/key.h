@@ -14,6 +14,11 @@ struct Key {
     uint64_t few[KEY_FEW_WORDS]; /* room enough for most */
 };
 
+/* Words of a key that so many bytes take. */
+static inline size_t key_words_of(size_t bytes) {
+    return bytes / sizeof(uint64_t) + (bytes % sizeof(uint64_t) != 0);
+}
+
 static inline void key_open(Key *key) {
     key->count = 0;
     key->block = NULL;

@@ -239,14 +239,16 @@ enum { DECLARED_FEW = 8 };
 /* The miss, with the dims that are known to vary. */
 static GraphInstance *miss_of_trace(Request *request, const Trace *trace, sn_error *error) {
     sn_compiled *c = request->compiled;
+    const CompileOptions *options = &c->options;
     DeclaredDim learned[VARYING_MOST];
     SMALL(DeclaredDim, DECLARED_FEW) dims;
-    size_t most = varying_most_declared(&c->options, trace);
+    size_t most = varying_most_declared(options->n_dims, trace);
     if (!small_open(&dims, most)) {
         error_memory(error);
         return NULL;
     }
-    request->declared = varying_declared(&c->options, trace, dims.data);
+    request->declared =
+        varying_declared(options->shapes, options->dims, options->n_dims, trace, dims.data);
     varying_learn(&c->graphs, trace);
     request->learned = varying_learned(&c->graphs, trace, learned);
     SN_ASSERT((size_t)request->declared.n_dims <= most);

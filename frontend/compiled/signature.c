@@ -1,10 +1,9 @@
 /* Signature strings and described structs; see signature.h and sinter/compile.h. */
 #include "frontend/compiled/signature.h"
 
-#include "frontend/graphs/options.h"
-
 #include "base/assert.h"
 #include "base/status.h"
+#include "frontend/compiled/key.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* Declared and learned dims; see varying.h. */
 #include "frontend/graphs/varying.h"
 
-size_t varying_most_declared(const CompileOptions *options, const Trace *trace) {
-    return (size_t)options->n_dims * trace->inputs.count;
+size_t varying_most_declared(int32_t n_dims, const Trace *trace) {
+    return (size_t)n_dims * trace->inputs.count;
 }
 
 static DeclaredDim declared_dim(const sn_dim *d, uint32_t input) {
@@ -15,13 +15,13 @@ static DeclaredDim declared_dim(const sn_dim *d, uint32_t input) {
                          .multiple_of = d->multiple_of > 1 ? d->multiple_of : 1};
 }
 
-SymbolicOptions varying_declared(const CompileOptions *options, const Trace *trace,
-                                 DeclaredDim *dims) {
-    SymbolicOptions declared = {.dims = dims, .all = options->shapes == SN_SHAPES_DYNAMIC};
-    for (int32_t i = 0; i < options->n_dims; i++)
+SymbolicOptions varying_declared(sn_shapes shapes, const sn_dim *dims, int32_t n_dims,
+                                 const Trace *trace, DeclaredDim *out) {
+    SymbolicOptions declared = {.dims = out, .all = shapes == SN_SHAPES_DYNAMIC};
+    for (int32_t i = 0; i < n_dims; i++)
         for (uint32_t j = 0; j < trace->inputs.count; j++)
-            if (trace->inputs.data[j].argument == options->dims[i].tensor)
-                dims[declared.n_dims++] = declared_dim(&options->dims[i], j);
+            if (trace->inputs.data[j].argument == dims[i].tensor)
+                out[declared.n_dims++] = declared_dim(&dims[i], j);
     return declared;
 }
 

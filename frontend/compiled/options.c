@@ -1,9 +1,10 @@
 /* Checking and copying the options of sn_compile; see options.h. */
-#include "frontend/graphs/options.h"
+#include "frontend/compiled/options.h"
 
 #include "base/mem.h"
 #include "base/settings.h"
 #include "base/status.h"
+#include "frontend/compiled/key.h"
 
 #include <string.h>
 

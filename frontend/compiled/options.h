@@ -1,6 +1,6 @@
 /* Options of a compiled function: what sn_compile was told, checked and copied. */
-#ifndef SN_FRONTEND_GRAPHS_OPTIONS_H
-#define SN_FRONTEND_GRAPHS_OPTIONS_H
+#ifndef SN_FRONTEND_COMPILED_OPTIONS_H
+#define SN_FRONTEND_COMPILED_OPTIONS_H
 
 #include <sinter/compile.h>
 #include <sinter/error.h>
@@ -32,10 +32,5 @@ typedef struct CompileOptions {
  * options_free frees what there is. */
 sn_status options_copy(CompileOptions *options, const sn_compile_options *given, sn_error *error);
 void options_free(CompileOptions *options);
-
-/* Words of a guard key that so many bytes take. */
-static inline size_t key_words_of(size_t bytes) {
-    return bytes / sizeof(uint64_t) + (bytes % sizeof(uint64_t) != 0);
-}
 
 #endif
