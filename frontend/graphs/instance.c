@@ -30,18 +30,6 @@ void compiled_graph_release(CompiledGraph *graph) {
     mem_free(graph);
 }
 
-bool graphs_same_lines(const Graph *a, const Graph *b) {
-    SN_ASSERT(a->nodes.count == b->nodes.count);
-    for (NodeId i = 0; i < a->nodes.count; i++) {
-        const Node *x = graph_node(a, i), *y = graph_node(b, i);
-        if (!op_has((OpCode)x->op, F_FAILS)) continue;
-        Site s = a->sites.data[x->site], t = b->sites.data[y->site];
-        if (s.line != t.line || strcmp(s.file ? s.file : "", t.file ? t.file : "") != 0)
-            return false;
-    }
-    return true;
-}
-
 /* ---- bindings of a symbolic graph ----------------------------------------------------------- */
 
 static bool binding_alloc(const SymbolicGraph *symbolic, SymbolicBinding *binding) {

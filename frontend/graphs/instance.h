@@ -50,8 +50,6 @@ void compiled_graph_release(CompiledGraph *graph);
 static inline const Graph *compiled_graph_recorded(const CompiledGraph *graph) {
     return graph->symbolic ? &graph->symbolic->recorded : &graph->own;
 }
-/* Do ops that can fail on data stand on the same lines? Errors name them. */
-bool graphs_same_lines(const Graph *a, const Graph *b);
 
 /* ---- bindings of a symbolic graph ----------------------------------------------------------- */
 

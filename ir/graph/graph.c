@@ -468,6 +468,18 @@ bool graph_equal(const Graph *a, const Graph *b) {
             memcmp(a->words.data, b->words.data, sizeof(int64_t) * a->words.count) == 0);
 }
 
+bool graphs_same_lines(const Graph *a, const Graph *b) {
+    SN_ASSERT(a->nodes.count == b->nodes.count);
+    for (NodeId i = 0; i < a->nodes.count; i++) {
+        const Node *x = graph_node(a, i), *y = graph_node(b, i);
+        if (!op_has((OpCode)x->op, F_FAILS)) continue;
+        Site s = a->sites.data[x->site], t = b->sites.data[y->site];
+        if (s.line != t.line || strcmp(s.file ? s.file : "", t.file ? t.file : "") != 0)
+            return false;
+    }
+    return true;
+}
+
 /* Node hashes hold everything but the outputs: inputs are numbered by an attribute. */
 uint64_t graph_hash(const Graph *graph) {
     uint64_t hash = hash_mix(graph->nodes.count, graph->outputs.count);

@@ -220,6 +220,8 @@ sn_status graph_parse(Graph *graph, const char *text, size_t length, sn_error *e
 bool graph_equal(const Graph *a, const Graph *b);
 /* The same but for dims and attributes. */
 bool graphs_alike(const Graph *a, const Graph *b);
+/* Of graphs that are alike: do ops that can fail on data stand on the same lines? Errors name them. */
+bool graphs_same_lines(const Graph *a, const Graph *b);
 /* Where two recorded graphs part, in words: "%0: size of dim 1 was 128, now 96", "add (f.c:3) where mul
  * (f.c:2) was". */
 void graph_difference(const Graph *known, const Graph *now, StrBuf *out);
