@@ -83,10 +83,11 @@ static sn_status call_guarded(sn_compiled *c, const sn_value *values, sn_tensor 
     return status;
 }
 
-/* The call holds the handle: a release on another thread ends it only afterwards. Inside a trace,
- * the trace holds it. */
+/* The call holds the handle: a release on another thread ends it only afterwards. What is recorded
+ * holds it longer: that is the recorder's to see to. */
 sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outputs, bool owned) {
-    if (thread_state()->recorder) return call_inline(c, values, outputs, owned);
+    Recorder *recorder = thread_state()->recorder;
+    if (recorder) return recorder->table->call(recorder, c, values, outputs, owned);
     compiled_retain(c);
     sn_status status = call_guarded(c, values, outputs, owned);
     sn_compiled_release(c);

@@ -26,8 +26,8 @@ sn_status call_traced(sn_compiled *compiled, const CallArgs *args, Key *key, Ent
 /* The program's function on real tensors, as if it were not compiled. */
 sn_status call_eager(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs,
                      bool owned);
-/* Inside a trace: the function's ops are recorded with the caller's. */
-sn_status call_inline(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs,
-                      bool owned);
+/* TraceOwner.call: the function's ops are recorded with those of the trace's. */
+sn_status call_inline(Trace *trace, sn_compiled *compiled, const sn_value *values,
+                      sn_tensor **outputs, bool owned);
 
 #endif

@@ -24,11 +24,11 @@ bool call_entry_serves(const Entry *entry, const CallArgs *args) {
 static void set_inputs(const Entry *entry, const CallArgs *args, int32_t n_inputs, RunMemory *m) {
     for (int32_t i = 0; i < n_inputs; i++) {
         int32_t source = entry->sources[i];
-        SN_ASSERT(source < args->n_tensors && -1 - source < args->n_generators);
+        SN_ASSERT(source < args->n_tensors && generator_source(source) < args->n_generators);
         if (source >= 0)
             run_set_tensor(m, (uint32_t)i, args->tensors[source]);
         else
-            run_set_generator(m, (uint32_t)i, args->generators[-1 - source]);
+            run_set_generator(m, (uint32_t)i, args->generators[generator_source(source)]);
     }
 }
 

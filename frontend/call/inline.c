@@ -20,10 +20,9 @@ static bool hold_callee(Trace *trace, sn_compiled *c) {
 
 /* What the inlined function depends on beyond its arguments, the caller depends on. Arguments and
  * results are checked, and a scalar that is returned becomes a tensor, as in a call of its own. */
-sn_status call_inline(sn_compiled *c, const sn_value *values, sn_tensor **outputs, bool owned) {
-    Trace *trace = trace_current();
+sn_status call_inline(Trace *trace, sn_compiled *c, const sn_value *values, sn_tensor **outputs,
+                      bool owned) {
     if (error_pending(thread_state()) || !hold_callee(trace, c)) return sn_error_status();
-    SN_ASSERT(trace);
     CallArgs args;
     Substituted s;
     if (!arguments_flatten(c, values, &args) || !arguments_check_dims(c, &args))

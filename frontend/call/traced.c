@@ -59,7 +59,7 @@ static void abandon(void *context) {
 }
 
 static const TraceOwner trace_owner = {
-    .build = build_flushed, .fallback = fall_back, .abandon = abandon};
+    .build = build_flushed, .fallback = fall_back, .call = call_inline, .abandon = abandon};
 
 static void release_entry(void *entry) {
     entry_release(entry);
@@ -133,12 +133,11 @@ static const char *impurity(const sn_compiled *c, const Trace *trace) {
 /* Numbers drawn by generator argument; one that was passed twice counts at its first place. */
 static void count_draws(const Trace *trace, const CallArgs *args, int64_t *drawn) {
     memset(drawn, 0, sizeof *drawn * (size_t)args->n_generators);
-    for (uint32_t i = 0; i < trace->inputs.count; i++)
-        for (int32_t j = 0; j < args->n_generators; j++) {
-            if (trace->inputs.data[i].generator != args->generators[j]) continue;
-            drawn[j] = trace->inputs.data[i].drawn;
-            break;
-        }
+    for (uint32_t i = 0; i < trace->inputs.count; i++) {
+        const TraceInput *input = &trace->inputs.data[i];
+        if (input->generator && input->source != SOURCE_CAPTURED)
+            drawn[generator_source(input->source)] = input->drawn;
+    }
 }
 
 static sn_status record(TracedCall *call) {
@@ -204,59 +203,6 @@ static sn_status run(TracedCall *call) {
 
 /* ---- what is remembered --------------------------------------------------------------------- */
 
-static bool fill_sources(Entry *entry, const Trace *trace, const CallArgs *args) {
-    for (uint32_t i = 0; i < trace->inputs.count; i++) {
-        const TraceInput *input = &trace->inputs.data[i];
-        int32_t source = -1;
-        bool found = false;
-        for (int32_t j = 0; !found && input->tensor && j < args->n_tensors; j++) {
-            found = args->tensors[j] == input->tensor;
-            source = j;
-        }
-        for (int32_t j = 0; !found && input->generator && j < args->n_generators; j++) {
-            found = args->generators[j] == input->generator;
-            source = -1 - j;
-        }
-        if (!found) return false;
-        SN_ASSERT((source >= 0) == (input->tensor != NULL));
-        entry->sources[i] = source;
-    }
-    return true;
-}
-
-/* An entry of this call; NULL when out of memory, or where an input is no argument. */
-static Entry *new_entry(const TracedCall *call) {
-    SN_ASSERT(call->instance->executable && call->results->known && call->key->count);
-    const CallArgs *args = call->args;
-    size_t n_outputs = (size_t)call->c->signature.n_outputs,
-           n_generators = (size_t)args->n_generators,
-           key_bytes = call->key->count * sizeof(uint64_t);
-    Entry *entry = mem_calloc(1, sizeof *entry);
-    if (!entry) return NULL;
-    refs_init(&entry->refs);
-    atomic_init(&entry->calls, 1);
-    atomic_init(&entry->used, true);
-    entry->hash = hash_bytes(call->key->words, key_bytes, 0);
-    entry->instance = instance_retain(call->instance);
-    entry->key_words = call->key->count;
-    entry->key = mem_alloc(key_bytes + 1);
-    entry->outputs = mem_calloc(n_outputs + 1, sizeof *entry->outputs);
-    entry->sources = mem_calloc(call->trace->inputs.count + 1, sizeof *entry->sources);
-    entry->drawn = mem_calloc(n_generators + 1, sizeof *entry->drawn);
-    if (!entry->key || !entry->outputs || !entry->sources || !entry->drawn ||
-        !fill_sources(entry, call->trace, args)) {
-        entry_release(entry);
-        return NULL;
-    }
-    memcpy(entry->key, call->key->words, key_bytes);
-    memcpy(entry->outputs, call->results->specs, sizeof *entry->outputs * n_outputs);
-    memcpy(entry->drawn, call->drawn, sizeof *entry->drawn * n_generators);
-    const Graph *graph = entry_graph(entry);
-    for (uint32_t i = 0; i < graph->outputs.count; i++)
-        entry->writes = entry->writes || graph->outputs.data[i].writes_input >= 0;
-    return entry;
-}
-
 /* The first difference between what an entry was recorded as and a trace; NULL when out of
  * memory. */
 static char *difference_from(const Entry *seen, const Trace *trace) {
@@ -294,7 +240,9 @@ static void remember(TracedCall *call) {
         atomic_store_explicit(&seen->calls, 2, memory_order_relaxed);
         return;
     }
-    Entry *entry = repeatable ? new_entry(call) : NULL;
+    if (!repeatable) return;
+    Entry *entry = entry_new(call->key, call->instance, call->trace, call->results, call->drawn,
+                             call->args->n_generators);
     if (entry) entries_add(&c->entries, entry);
 }
 

@@ -9,6 +9,42 @@ enum {
     ENTRIES_MOST = 256 /* of a function; then those not used of late go */
 };
 
+static bool alloc_entry(Entry *entry, size_t n_outputs, size_t n_inputs, size_t n_generators) {
+    entry->key = mem_calloc(entry->key_words + 1, sizeof *entry->key);
+    entry->outputs = mem_calloc(n_outputs + 1, sizeof *entry->outputs);
+    entry->sources = mem_calloc(n_inputs + 1, sizeof *entry->sources);
+    entry->drawn = mem_calloc(n_generators + 1, sizeof *entry->drawn);
+    return entry->key && entry->outputs && entry->sources && entry->drawn;
+}
+
+Entry *entry_new(const Key *key, GraphInstance *instance, const Trace *trace,
+                 const TraceResults *results, const int64_t *drawn, int32_t n_generators) {
+    SN_ASSERT(key->count && instance->executable && results->known);
+    Entry *entry = mem_calloc(1, sizeof *entry);
+    if (!entry) return NULL;
+    refs_init(&entry->refs);
+    atomic_init(&entry->calls, 1);
+    atomic_init(&entry->used, true);
+    entry->hash = hash_bytes(key->words, key->count * sizeof *key->words, 0);
+    entry->key_words = key->count;
+    entry->instance = instance_retain(instance);
+    if (!alloc_entry(entry, (size_t)results->count, trace->inputs.count, (size_t)n_generators)) {
+        entry_release(entry);
+        return NULL;
+    }
+    memcpy(entry->key, key->words, key->count * sizeof *key->words);
+    memcpy(entry->outputs, results->specs, sizeof *results->specs * (size_t)results->count);
+    memcpy(entry->drawn, drawn, sizeof *drawn * (size_t)n_generators);
+    for (uint32_t i = 0; i < trace->inputs.count; i++) {
+        SN_ASSERT(trace->inputs.data[i].source != SOURCE_CAPTURED);
+        entry->sources[i] = trace->inputs.data[i].source;
+    }
+    const Graph *graph = entry_graph(entry);
+    for (uint32_t i = 0; i < graph->outputs.count; i++)
+        entry->writes = entry->writes || graph->outputs.data[i].writes_input >= 0;
+    return entry;
+}
+
 Entry *entry_retain(Entry *entry) {
     refs_take(&entry->refs);
     return entry;

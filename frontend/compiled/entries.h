@@ -22,7 +22,7 @@ typedef struct Entry {
     uint32_t key_words;      /* its length */
     GraphInstance *instance; /* what runs; a reference is held; it has an executable */
     OutputSpec *outputs;     /* results in the signature's order */
-    int32_t *sources;        /* by graph input: flattened tensor ≥ 0, or -1 - generator */
+    int32_t *sources;        /* by graph input: which argument it is; see TraceInput */
     int64_t *drawn;          /* by generator: numbers drawn */
     bool writes;             /* some input is written */
     _Atomic int64_t calls;   /* 1 when made, 2 when compared; then hits, where check_every is set */
@@ -36,7 +36,11 @@ typedef struct EntryCache {
     Map map;              /* hash of the key → place in entries */
 } EntryCache;
 
-/* One reference, the caller's. */
+/* What the key leads to, by a trace of which nothing was captured: the instance that ran, the results, and
+ * the numbers drawn of each generator argument. With one reference, the caller's; NULL when out of memory. */
+Entry *entry_new(const Key *key, GraphInstance *instance, const Trace *trace,
+                 const TraceResults *results, const int64_t *drawn, int32_t n_generators);
+/* One reference more, the caller's. */
 Entry *entry_retain(Entry *entry);
 void entry_release(Entry *entry);
 /* As it was recorded. */

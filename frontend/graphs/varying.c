@@ -20,7 +20,7 @@ SymbolicOptions varying_declared(sn_shapes shapes, const sn_dim *dims, int32_t n
     SymbolicOptions declared = {.dims = out, .all = shapes == SN_SHAPES_DYNAMIC};
     for (int32_t i = 0; i < n_dims; i++)
         for (uint32_t j = 0; j < trace->inputs.count; j++)
-            if (trace->inputs.data[j].argument == dims[i].tensor)
+            if (trace->inputs.data[j].source == dims[i].tensor)
                 out[declared.n_dims++] = declared_dim(&dims[i], j);
     return declared;
 }
@@ -66,9 +66,9 @@ void varying_learn(GraphCache *cache, const Trace *trace) {
         const Node *node = graph_node(now, now->inputs.data[i]);
         const Dim *dims = node_dims(now, node),
                   *before = node_dims(known, graph_node(known, known->inputs.data[i]));
-        int32_t argument = trace->inputs.data[i].argument;
-        for (int32_t axis = 0; argument >= 0 && axis < node->rank; axis++)
-            if (dims[axis].word != before[axis].word) add_varying(cache, argument, axis);
+        int32_t source = trace->inputs.data[i].source;
+        for (int32_t axis = 0; source >= 0 && axis < node->rank; axis++)
+            if (dims[axis].word != before[axis].word) add_varying(cache, source, axis);
     }
     lock_give(cache->lock);
     graph_list_release(list);
@@ -76,7 +76,7 @@ void varying_learn(GraphCache *cache, const Trace *trace) {
 
 /* Is it a dim of this input, and more than 1? */
 static bool varies(const VaryingDim *d, const TraceInput *input) {
-    return input->argument == d->argument && d->axis < input->tensor->rank &&
+    return input->source == d->argument && d->axis < input->tensor->rank &&
            input->tensor->dims[d->axis] > 1;
 }
 

@@ -6,6 +6,7 @@
 
 #include "ir/graph/graph.h"
 
+#include <sinter/binding.h>
 #include <sinter/random.h>
 #include <sinter/scope.h>
 #include <sinter/tensor.h>
@@ -43,6 +44,10 @@ typedef struct RecorderTable {
      * a proxy turns real. False with the error raised. */
     bool (*read)(Recorder *recorder, const sn_tensor *tensor, bool writes, const char *op,
                  Site site);
+    /* It calls a compiled function. Outputs receive handles of the current scope, or references that are
+     * the caller's (`owned`). Errors are raised. */
+    sn_status (*call)(Recorder *recorder, sn_compiled *callee, const sn_value *values,
+                      sn_tensor **outputs, bool owned);
     /* The program jumped out of what is recorded: ends the recorder, and pops it from the thread. */
     void (*abandon)(Recorder *recorder);
 } RecorderTable;

@@ -45,7 +45,7 @@ bool segment_declare(Trace *trace, RootOutputs *roots, sn_error *error) {
 
 /* What a generator was before the draws that were recorded. */
 static sn_rng generator_state(const TraceInput *input) {
-    return input->captured ? input->state : *input->generator;
+    return input->source == SOURCE_CAPTURED ? input->state : *input->generator;
 }
 
 static void set_inputs(const Trace *trace, RunMemory *m) {
@@ -86,7 +86,7 @@ static void make_all_real(Trace *trace, const RootOutputs *roots, OutputStorage 
 static void commit(Trace *trace) {
     for (uint32_t i = 0; i < trace->inputs.count; i++) {
         TraceInput *input = &trace->inputs.data[i];
-        bool waits = input->generator && !input->captured;
+        bool waits = input->generator && input->source != SOURCE_CAPTURED;
         if (waits) input->generator->counter += (uint64_t)input->drawn;
         input->drawn = 0;
     }

@@ -12,13 +12,13 @@ int64_t trace_known_input(const Trace *trace, const sn_tensor *real) {
     return -1;
 }
 
-static int64_t add_input(Trace *trace, TraceInputKind kind, sn_tensor *real, Site site) {
+static int64_t add_input(Trace *trace, int32_t source, sn_tensor *real, Site site) {
     TensorType type;
     tensor_type_to(real, &type);
     sn_error error;
     error_init(&error);
     const Dim *strides = tensor_is_dense(real) ? NULL : dims_of_numbers(real->strides, real->rank);
-    TraceInput input = {.kind = (uint8_t)kind, .tensor = real, .argument = -1};
+    TraceInput input = {.source = source, .tensor = real};
     if (!vec_reserve(&trace->inputs, 1)) return -1;
     NodeId node = graph_input(&trace->graph, &type, strides, site, &error);
     if (node == NODE_NONE) return -1;
@@ -30,10 +30,7 @@ static int64_t add_input(Trace *trace, TraceInputKind kind, sn_tensor *real, Sit
 sn_tensor *trace_argument(Trace *trace, sn_tensor *real, int32_t number) {
     Site nowhere = {0};
     int64_t view = trace_known_input(trace, real);
-    if (view < 0) {
-        view = add_input(trace, INPUT_ARGUMENT, real, nowhere);
-        if (view >= 0) vec_last(&trace->inputs).argument = number;
-    }
+    if (view < 0) view = add_input(trace, number, real, nowhere);
     if (view < 0) return error_raise(SN_ERROR_MEMORY, nowhere, "out of memory");
     TensorType type;
     tensor_type_to(real, &type);
@@ -43,7 +40,7 @@ sn_tensor *trace_argument(Trace *trace, sn_tensor *real, int32_t number) {
 NodeId trace_capture(Trace *trace, sn_tensor *real, Site site) {
     int64_t view = trace_known_input(trace, real);
     trace->impure = true; /* even where it is the memory of an argument: that is chance */
-    if (view < 0) view = add_input(trace, INPUT_CAPTURE, real, site);
+    if (view < 0) view = add_input(trace, SOURCE_CAPTURED, real, site);
     if (view < 0) {
         error_raise(SN_ERROR_MEMORY, site, "out of memory");
         return NODE_NONE;
@@ -58,35 +55,32 @@ static int64_t known_generator(const Trace *trace, const sn_rng *generator) {
         if (input->generator != generator) continue;
         bool same = generator->seed == input->state.seed &&
                     generator->counter == input->state.counter + (uint64_t)input->drawn;
-        if (!input->captured || same) return i;
+        if (input->source != SOURCE_CAPTURED || same) return i;
     }
     return -1;
 }
 
-/* Is it an argument of the function? */
-static bool is_argument(const Trace *trace, const sn_rng *generator) {
+/* The first argument of the function that it is. */
+static int32_t source_of(const Trace *trace, const sn_rng *generator) {
     for (int32_t i = 0; i < trace->n_generators; i++)
-        if (trace->generators[i] == generator) return true;
-    return false;
+        if (trace->generators[i] == generator) return generator_source(i);
+    return SOURCE_CAPTURED;
 }
 
 int64_t trace_generator(Trace *trace, sn_rng *generator) {
     int64_t known = known_generator(trace, generator);
     if (known >= 0) return known;
-    TraceInput input = {.kind = INPUT_GENERATOR,
-                        .generator = generator,
-                        .captured = !is_argument(trace, generator),
-                        .state = *generator,
-                        .argument = -1};
+    TraceInput input = {
+        .source = source_of(trace, generator), .generator = generator, .state = *generator};
     if (!vec_reserve(&trace->inputs, 1)) return -1;
     if (graph_generator(&trace->graph, (Site){0}, NULL) == NODE_NONE) return -1;
     trace->inputs.data[trace->inputs.count++] = input;
-    if (input.captured) trace->impure = true;
+    if (input.source == SOURCE_CAPTURED) trace->impure = true;
     return (int64_t)trace->inputs.count - 1;
 }
 
 void trace_draw(Trace *trace, int64_t number, int64_t count) {
     TraceInput *input = &trace->inputs.data[number];
     input->drawn += count;
-    if (input->captured) input->generator->counter += (uint64_t)count;
+    if (input->source == SOURCE_CAPTURED) input->generator->counter += (uint64_t)count;
 }

@@ -39,6 +39,7 @@ static const RecorderTable trace_table = {
     .look = trace_look,
     .keep = trace_keep,
     .read = trace_read,
+    .call = trace_call,
     .abandon = trace_abandon};
 
 void trace_enter(Trace *trace) {
@@ -54,9 +55,4 @@ void trace_leave(Trace *trace) {
     SN_ASSERT(state->recorder == &trace->recorder);
     state->recorder = trace->recorder.outer;
     sn_scope_end(trace->recorder.scope, NULL);
-}
-
-Trace *trace_current(void) {
-    Recorder *recorder = thread_state()->recorder;
-    return recorder ? trace_of(recorder) : NULL;
 }

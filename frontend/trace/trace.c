@@ -17,6 +17,12 @@ static void free_all(void *data) {
     mem_free(trace);
 }
 
+sn_status trace_call(Recorder *recorder, sn_compiled *callee, const sn_value *values,
+                     sn_tensor **outputs, bool owned) {
+    Trace *trace = trace_of(recorder);
+    return trace->owner->call(trace, callee, values, outputs, owned);
+}
+
 void trace_abandon(Recorder *recorder) {
     Trace *trace = trace_of(recorder);
     const TraceOwner *owner = trace->owner;
@@ -109,6 +115,7 @@ static const RecorderTable ended_table = {
     .look = ended_look,
     .keep = ended_keep,
     .read = ended_read,
+    .call = trace_call,
     .abandon = trace_abandon};
 
 void trace_end(Trace *trace) {

@@ -7,21 +7,23 @@
 #include "frontend/tensor/tensor.h"
 #include "runtime/executable.h"
 
-/* What a graph input stands for. */
-typedef enum TraceInputKind {
-    INPUT_ARGUMENT, /* an argument of the function */
-    INPUT_CAPTURE,  /* a tensor that the function reached by itself */
-    INPUT_GENERATOR /* a random generator's state */
-} TraceInputKind;
+/* Which argument of the function a graph input is: the number of a tensor, which is ≥ 0, that of a
+ * generator as generator_source gives it, or SOURCE_CAPTURED where the function reached it by itself. */
+enum { SOURCE_CAPTURED = INT32_MIN };
+/* From the number of a generator argument to the source, and back. */
+static inline int32_t generator_source(int32_t number) {
+    return -1 - number;
+}
 
+/* What a graph input stands for. */
 typedef struct TraceInput {
-    uint8_t kind;      /* TraceInputKind */
-    sn_tensor *tensor; /* ARGUMENT, CAPTURE: the real tensor; a reference is held */
-    sn_rng *generator; /* GENERATOR: the program's */
-    int64_t drawn;     /* GENERATOR: numbers drawn so far */
-    bool captured;     /* GENERATOR: it is no argument, and advances with each draw … */
-    sn_rng state;      /* … and this is what it was; it may be gone when the graph runs */
-    int32_t argument;  /* ARGUMENT: number of the tensor argument; else -1 */
+    int32_t source; /* which argument it is */
+    sn_tensor *
+        tensor; /* the real tensor, of which a reference is held; NULL: it is a generator's state */
+    sn_rng *generator; /* the program's, or NULL */
+    int64_t drawn;     /* from the generator: numbers so far */
+    sn_rng state; /* of a captured generator, which advances with each draw: what it was; it may be
+                        * gone when the graph runs */
 } TraceInput;
 
 /* Storage as the trace sees it. */
@@ -51,6 +53,9 @@ typedef struct TraceOwner {
     sn_status (*build)(void *context, const Trace *trace, Executable **out, sn_error *error);
     /* Ops will run at once from here on, since `reason`, a static text. */
     void (*fallback)(void *context, const char *reason);
+    /* The function calls another compiled one, which is to be recorded with it: see RecorderTable. */
+    sn_status (*call)(Trace *trace, sn_compiled *callee, const sn_value *values,
+                      sn_tensor **outputs, bool owned);
     /* The program jumped out of the function: the call ends here. */
     void (*abandon)(void *context);
 } TraceOwner;
@@ -105,6 +110,9 @@ bool trace_at_end(Trace *trace, void (*run)(void *), void *what);
 bool trace_owns(Trace *trace, void *block);
 /* From here on ops run at once, though the function goes on; there are no live proxies. */
 void trace_end(Trace *trace);
+/* RecorderTable.call: the owner's. */
+sn_status trace_call(Recorder *recorder, sn_compiled *callee, const sn_value *values,
+                     sn_tensor **outputs, bool owned);
 /* RecorderTable.abandon: it is left and freed, without running what was recorded. */
 void trace_abandon(Recorder *recorder);
 
@@ -126,8 +134,6 @@ bool trace_made_here(const Trace *trace, const sn_tensor *x);
 void trace_enter(Trace *trace);
 /* Ends scope and recording of trace_enter. */
 void trace_leave(Trace *trace);
-/* The trace that the thread records, or NULL. */
-Trace *trace_current(void);
 
 /* ---- inputs (frontend/trace/inputs.c) --------------------------------------------------------------------- */
 
