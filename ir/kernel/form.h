@@ -96,6 +96,13 @@ static inline uint32_t kop_first_typed(uint32_t op) {
     return kop_chooses(op) ? 1 : 0;
 }
 
+/* The op of kernel IR that carries out a graph's reduction, one of those that decompose leaves. */
+OpCode kop_of_reduction(OpCode op);
+/* Are the results of parts, reduced alike, the result of the whole? Not the index of the best value. */
+static inline bool kop_joins_parts(uint32_t op) {
+    return kop_is(op, KFORM_REDUCE) && kop_row(op)->result == KRESULT_SAME;
+}
+
 /* Bits of where an accumulator of this dtype starts. */
 uint64_t kstart_bits(KStart start, sn_dtype dtype);
 

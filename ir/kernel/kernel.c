@@ -85,6 +85,16 @@ const KOpRow kop_rows[OP_COUNT] = {
     [OP_SCAN_SUM] = {KFORM_SCAN, 1, KRESULT_SAME, .merge = OP_ADD, .inputs = D_NUMBER},
 };
 
+static const uint16_t of_reductions[OP_COUNT] = {
+    [OP_SUM] = OP_REDUCE_SUM, [OP_PROD] = OP_REDUCE_PROD,     [OP_MAX] = OP_REDUCE_MAX,
+    [OP_MIN] = OP_REDUCE_MIN, [OP_ARGMAX] = OP_REDUCE_ARGMAX, [OP_ARGMIN] = OP_REDUCE_ARGMIN,
+};
+
+OpCode kop_of_reduction(OpCode op) {
+    SN_ASSERT(kop_is(of_reductions[op], KFORM_REDUCE));
+    return (OpCode)of_reductions[op];
+}
+
 uint64_t kstart_bits(KStart start, sn_dtype dtype) {
     SN_ASSERT(!dtype_is_half(dtype)); /* in which nothing is computed */
     static const double values[] = {[KSTART_ZERO] = -0.0,

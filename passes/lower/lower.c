@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/status.h"
 #include "ir/graph/view_graph.h"
+#include "ir/kernel/form.h"
 #include "ir/op/dtype.h"
 
 KValue lower_fail(Lower *l, const char *why) {
@@ -123,23 +124,6 @@ static void close_loop(Lower *l, int32_t depth) {
 
 /* ---- reductions and stores ----------------------------------------------------------------------- */
 
-static OpCode reduction_op(OpCode op) {
-    switch (op) {
-    case OP_SUM:
-        return OP_REDUCE_SUM;
-    case OP_PROD:
-        return OP_REDUCE_PROD;
-    case OP_MAX:
-        return OP_REDUCE_MAX;
-    case OP_MIN:
-        return OP_REDUCE_MIN;
-    case OP_ARGMAX:
-        return OP_REDUCE_ARGMAX;
-    default:
-        return OP_REDUCE_ARGMIN;
-    }
-}
-
 static void emit_reduction(Lower *l, NodeId id) {
     const Node *node = graph_node(l->graph, id);
     NodeId input = node_inputs(l->graph, node)[0];
@@ -148,7 +132,7 @@ static void emit_reduction(Lower *l, NodeId id) {
     lower_own_index(l, input, index);
     KValue value = lower_value(l, input, index);
     if (l->failed) return;
-    KInst inst = {.op = (uint16_t)reduction_op((OpCode)node->op),
+    KInst inst = {.op = (uint16_t)kop_of_reduction((OpCode)node->op),
                   .dtype = node->dtype,
                   .order = (uint8_t)node_order(l->graph, id),
                   .in = {value, KVALUE_NONE, KVALUE_NONE},

@@ -6,10 +6,8 @@
  *   row     [A, K] → [A, blocks, steps, 32] → column sum over steps → tree over blocks → row over 32
  *   column  [A, K, B] → [A, blocks, steps, B] → column sum over steps → tree over blocks
  *   free    [A, K, B] → [A, blocks, steps, B] → steps, then blocks */
-#include "ir/op/dtype.h"
+#include "ir/kernel/form.h"
 #include "passes/rewrite/rewrite.h"
-
-#include <math.h>
 
 enum {
     SPLIT_ELEMENTS = 1 << 16, /* below, one thread is as fast */
@@ -26,31 +24,10 @@ typedef struct Split {
     ReduceOrder order; /* of the whole */
 } Split;
 
-/* What elements that are missing count as, by kind of dtype. */
-typedef struct Neutral {
-    bool joins;                  /* results of parts, reduced alike, are the result of the whole */
-    double real, whole, natural; /* of floats, integers with and without sign */
-} Neutral;
-
-/* The limits of integers saturate to those of the dtype. */
-static Neutral neutral_of(OpCode op) {
-    switch (op) {
-    case OP_SUM:
-        return (Neutral){true, -0.0, 0, 0};
-    case OP_PROD:
-        return (Neutral){true, 1, 1, 1};
-    case OP_MAX:
-        return (Neutral){true, -INFINITY, -ldexp(1, 63), 0};
-    case OP_MIN:
-        return (Neutral){true, INFINITY, ldexp(1, 63), ldexp(1, 63)};
-    default:
-        return (Neutral){.joins = false};
-    }
-}
-
 static bool find_split(const Graph *graph, NodeId id, int32_t threads, Split *s) {
     const Node *node = graph_node(graph, id);
-    if (!neutral_of((OpCode)node->op).joins) return false;
+    if (!op_is((OpCode)node->op, CLASS_REDUCE)) return false;
+    if (!kop_joins_parts(kop_of_reduction((OpCode)node->op))) return false;
     TensorType type = node_type(graph, node_inputs(graph, node)[0]);
     int32_t count;
     const int64_t *axes = node_attr_list(graph, id, ATTR_AXES, &count);
@@ -82,11 +59,9 @@ static NodeId pad_rows(GraphBuilder *b, OpCode op, NodeId x, const Split *s) {
     Dim missing = dim_sub(table, padded, s->k);
     x = gb_reshape(b, x, (Dim[]){s->a, s->k, s->b}, 3);
     if (dim_is(missing, 0)) return x;
-    Neutral neutral = neutral_of(op);
     sn_dtype dtype = gb_dtype(b, x);
-    double value = dtype_is_float(dtype)    ? neutral.real
-                   : dtype_is_signed(dtype) ? neutral.whole
-                                            : neutral.natural;
+    KStart identity = (KStart)kop_row(kop_of_reduction(op))->start;
+    double value = dtype_bits_to_double(dtype, kstart_bits(identity, dtype));
     return gb_pad(b, x, (Dim[]){{0}, {0}, {0}, missing}, 4, value);
 }
 
