@@ -33,35 +33,41 @@ typedef enum NodeRole {
     ROLE_EXTERN  /* a contraction */
 } NodeRole;
 
-enum { NO_BUFFER = -1 };
-
-/* One step before lowering: a group, a copy of a value into a buffer, or a check of an op's index ahead
- * of all that is written. */
-typedef struct PlanStep {
-    int32_t group;   /* the group, or GROUP_NONE for a copy or a check */
-    NodeId source;   /* copy: the value; check: the op that can fail */
-    uint32_t target; /* copy: the buffer it goes to */
-    NodeId commit;   /* > 0, writes an input: not run once a lower error code was recorded */
-    bool checks;     /* it is a check */
-} PlanStep;
-
-/* The index of an op that fails on data, as it is after decompose, and the size that it must be below. */
-NodeId checked_index(const Graph *graph, NodeId id, Dim *size);
-
 typedef struct Fusion {
     VEC(Group) groups;   /* in order of creation */
     uint8_t *roles;      /* NodeRole by node */
     int32_t *group_of;   /* group by node, GROUP_NONE */
     bool *materialized;  /* by node: its value is stored in a buffer */
-    int32_t *buffer_of;  /* by node: its buffer in the program, or NO_BUFFER (filled by plan) */
-    VEC(PlanStep) steps; /* what is to be lowered, in order (filled by plan) */
     VEC(uint32_t) order; /* live groups in execution order */
 } Fusion;
+
+typedef enum PlanStepKind {
+    PLAN_GROUP, /* the members of a group */
+    PLAN_COPY,  /* a value into a buffer */
+    PLAN_CHECK  /* the index of an op that can fail, ahead of all that is written */
+} PlanStepKind;
+
+/* One step before lowering. */
+typedef struct PlanStep {
+    uint8_t kind;    /* PlanStepKind */
+    uint32_t group;  /* GROUP: its number */
+    NodeId node;     /* COPY: the value; CHECK: the op that can fail */
+    uint32_t target; /* COPY: the buffer it goes to */
+    NodeId commit;   /* > 0, writes an input: not run once a lower error code was recorded */
+} PlanStep;
+
+enum { NO_BUFFER = -1 };
+
+typedef struct Plan {
+    int32_t *buffer_of;  /* by node: its buffer in the program, or NO_BUFFER */
+    VEC(PlanStep) steps; /* what is to be lowered, in order */
+} Plan;
 
 typedef struct PassContext {
     Arena arena;          /* memory of the passes' own structures */
     Graph graph;          /* the graph, replaced by graph passes */
     Fusion fusion;        /* filled by fuse */
+    Plan plan;            /* filled by plan */
     Program *program;     /* filled by plan and lower */
     const Target *target; /* what code will be generated for */
     int32_t threads;      /* threads of a parallel region */

@@ -61,7 +61,7 @@ sn_status pipeline_run(const Graph *graph, const PipelineOptions *options, Progr
         vec_free(&context.fusion.groups.data[i].members);
     vec_free(&context.fusion.groups);
     vec_free(&context.fusion.order);
-    vec_free(&context.fusion.steps);
+    vec_free(&context.plan.steps);
     graph_free(&context.graph);
     arena_free(&context.arena);
     /* A pass that found no memory may know only that something was not possible, and go another way. */

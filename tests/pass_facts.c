@@ -115,19 +115,19 @@ static void print_space(StrBuf *out, const DimTable *table, const Group *group) 
 }
 
 static void add_step(Run *run, const PassContext *context, uint32_t i) {
-    const PlanStep *step = &context->fusion.steps.data[i];
+    const PlanStep *step = &context->plan.steps.data[i];
     StrBuf text = {0};
-    if (step->group != GROUP_NONE) {
+    if (step->kind == PLAN_GROUP) {
         const Group *group = &context->fusion.groups.data[step->group];
         strbuf_add(&text, group->is_extern ? "extern" : "group");
         for (uint32_t m = 0; m < group->members.count; m++)
             strbuf_addf(&text, " %%%u", group->members.data[m]);
         if (!group->is_extern) print_space(&text, context->graph.table, group);
         if (run->coverage) run->coverage->orders[group->order] = true;
-    } else if (step->checks) {
-        strbuf_addf(&text, "check %%%u", step->source);
+    } else if (step->kind == PLAN_CHECK) {
+        strbuf_addf(&text, "check %%%u", step->node);
     } else {
-        strbuf_addf(&text, "copy %%%u to %%%u", step->source,
+        strbuf_addf(&text, "copy %%%u to %%%u", step->node,
                     context->program->buffers.data[step->target].node);
     }
     if (step->commit) strbuf_add(&text, " unless an earlier op failed");
@@ -139,7 +139,7 @@ static void add_step(Run *run, const PassContext *context, uint32_t i) {
 static void add_memory(Run *run, const PassContext *context) {
     static const char *const kinds[] = {"input", "result", "temporary"};
     for (NodeId i = 0; i < context->graph.nodes.count; i++) {
-        int32_t number = context->fusion.buffer_of[i];
+        int32_t number = context->plan.buffer_of[i];
         if (number == NO_BUFFER) continue;
         const Buffer *buffer = &context->program->buffers.data[number];
         if (run->coverage) run->coverage->buffers[buffer->kind] = true;
@@ -155,7 +155,7 @@ static void add_memory(Run *run, const PassContext *context) {
 static void observe(void *user, const char *pass, const PassContext *context) {
     Run *run = user;
     if (strcmp(pass, "plan") == 0) {
-        for (uint32_t i = 0; i < context->fusion.steps.count; i++) add_step(run, context, i);
+        for (uint32_t i = 0; i < context->plan.steps.count; i++) add_step(run, context, i);
         add_memory(run, context);
     } else if (strcmp(pass, "fuse") == 0) {
         add_roles(run, context);

@@ -13,10 +13,13 @@ void view_map_of(const Graph *graph, NodeId view, ViewMap *map);
  * so to say. */
 NodeId view_write(GraphBuilder *b, AttrView view, NodeId base, NodeId value);
 
-/* ---- updates ------------------------------------------------------------------------------------------- */
+/* ---- updates, indices from data ------------------------------------------------------------------------------------------- */
 
 /* The operand in whose shape the node is computed: its own for ops that are no updates. */
 NodeId update_space(const Graph *graph, NodeId id);
+/* Of an op that fails on data, as decompose leaves it: the operand whose values are indices, and the size
+ * that they must be below. */
+NodeId node_checked_index(const Graph *graph, NodeId id, Dim *size);
 /* Of an update without an index: coordinates that are written, from those in the value. */
 void update_map(const Graph *graph, NodeId id, ViewMap *map);
 

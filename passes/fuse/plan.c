@@ -24,7 +24,8 @@ enum { NO_READER = -1 };
 typedef struct Planner {
     PassContext *context;
     const Graph *graph;
-    Fusion *fusion;
+    const Fusion *fusion;
+    Plan *plan;
     Program *program;
     VEC(Reader) readers;   /* by ascending position */
     uint32_t *latest;      /* by node: its reader that was found last; NO_READER */
@@ -189,21 +190,10 @@ static bool leads_to_input(const Planner *p, NodeId id, NodeId input) {
     return false;
 }
 
-NodeId checked_index(const Graph *graph, NodeId id, Dim *size) {
-    const Node *node = graph_node(graph, id);
-    const NodeId *inputs = node_inputs(graph, node);
-    if (node->op == OP_ONE_HOT) {
-        *size = node_dims(graph, node)[node->rank - 1];
-        return inputs[0];
-    }
-    *size = node_dims(graph, graph_node(graph, inputs[0]))[node_attr_int(graph, id, ATTR_AXIS)];
-    return inputs[1];
-}
-
 /* Is the index in an input that stays as it is? */
 static bool index_is_given(const Planner *p, NodeId id) {
     Dim size;
-    NodeId base = view_base(p->graph, checked_index(p->graph, id, &size));
+    NodeId base = view_base(p->graph, node_checked_index(p->graph, id, &size));
     if (!node_is_input(graph_node(p->graph, base))) return false;
     for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
         int32_t written = p->graph->outputs.data[i].writes_input;
@@ -306,7 +296,7 @@ static void share_memory(Planner *p) {
 /* ---- buffers ------------------------------------------------------------------------------------ */
 
 static bool add_buffer(Planner *p, NodeId node, BufferKind kind, int32_t number) {
-    SN_ASSERT(p->fusion->buffer_of[node] == NO_BUFFER && owner_of(p, node) == node);
+    SN_ASSERT(p->plan->buffer_of[node] == NO_BUFFER && owner_of(p, node) == node);
     Dim count = node_count(p->graph, node);
     Buffer buffer = {.kind = (uint8_t)kind,
                      .dtype = graph_node(p->graph, node)->dtype,
@@ -316,7 +306,7 @@ static bool add_buffer(Planner *p, NodeId node, BufferKind kind, int32_t number)
                      .node = node,
                      .first_step = INT32_MAX,
                      .last_step = -1};
-    p->fusion->buffer_of[node] = (int32_t)p->program->buffers.count;
+    p->plan->buffer_of[node] = (int32_t)p->program->buffers.count;
     return buffer.elements != PLACE_NONE && buffer.offset != PLACE_NONE &&
            vec_push(&p->program->buffers, buffer);
 }
@@ -330,15 +320,15 @@ static sn_status make_buffers(Planner *p) {
     for (uint32_t i = 0; i < graph->outputs.count; i++) {
         if (graph->outputs.data[i].writes_input >= 0) continue;
         NodeId memory = owner_of(p, view_base(graph, graph->outputs.data[i].node));
-        if (p->fusion->buffer_of[memory] != NO_BUFFER) continue;
+        if (p->plan->buffer_of[memory] != NO_BUFFER) continue;
         if (!add_buffer(p, memory, BUFFER_OUTPUT, p->program->n_outputs++)) return memory_error(p);
     }
     for (NodeId i = 0; i < graph->nodes.count; i++) {
         if (!p->fusion->materialized[i]) continue;
         NodeId memory = owner_of(p, i);
-        if (p->fusion->buffer_of[memory] == NO_BUFFER && !add_buffer(p, memory, BUFFER_TEMP, 0))
+        if (p->plan->buffer_of[memory] == NO_BUFFER && !add_buffer(p, memory, BUFFER_TEMP, 0))
             return memory_error(p);
-        p->fusion->buffer_of[i] = p->fusion->buffer_of[memory];
+        p->plan->buffer_of[i] = p->plan->buffer_of[memory];
     }
     return SN_OK;
 }
@@ -348,7 +338,7 @@ static bool place_output(Planner *p, NodeId node, ProgramOutput *result) {
     NodeId base = view_base(p->graph, node);
     Dim own[SN_MAX_RANK], strides[SN_MAX_RANK], offset;
     DimTable *table = p->graph->table;
-    result->buffer = (uint32_t)p->fusion->buffer_of[base];
+    result->buffer = (uint32_t)p->plan->buffer_of[base];
     memory_strides(p->graph, owner_of(p, base), base, own);
     if (!view_strides(p->graph, node, base, own, strides, &offset)) return false;
     result->strides = program_sizes(p->program, table, strides, result->rank);
@@ -377,7 +367,7 @@ static sn_status describe_outputs(Planner *p) {
 /* ---- steps --------------------------------------------------------------------------------------- */
 
 static bool add_step(Planner *p, PlanStep step) {
-    return vec_push(&p->fusion->steps, step);
+    return vec_push(&p->plan->steps, step);
 }
 
 /* The code that lets a group's step run: of an update that writes an input behind checks. */
@@ -397,17 +387,19 @@ static bool add_group_steps(Planner *p, uint32_t number) {
         if (!is_update(p, id) || p->owner[id] != id) continue;
         NodeId base = node_inputs(p->graph, graph_node(p->graph, id))[0];
         if (graph_node(p->graph, base)->op == OP_EMPTY) continue;
-        PlanStep copy = {GROUP_NONE, base, (uint32_t)p->fusion->buffer_of[id], 0, false};
+        PlanStep copy = {
+            .kind = PLAN_COPY, .node = base, .target = (uint32_t)p->plan->buffer_of[id]};
         if (!add_step(p, copy)) return false;
     }
-    return add_step(p, (PlanStep){(int32_t)number, NODE_NONE, 0, commit_of(p, group), false});
+    PlanStep step = {.kind = PLAN_GROUP, .group = number, .commit = commit_of(p, group)};
+    return add_step(p, step);
 }
 
 static bool add_checks(Planner *p) {
     for (NodeId i = 0; p->checks_first && i < p->graph->nodes.count; i++) {
         bool fails = op_has((OpCode)graph_node(p->graph, i)->op, F_FAILS);
         if (!fails || p->fusion->group_of[i] == GROUP_NONE) continue;
-        if (!add_step(p, (PlanStep){GROUP_NONE, i, 0, 0, true})) return false;
+        if (!add_step(p, (PlanStep){.kind = PLAN_CHECK, .node = i})) return false;
     }
     return true;
 }
@@ -422,38 +414,52 @@ static sn_status make_steps(Planner *p) {
         NodeId input = p->graph->inputs.data[output.writes_input];
         if (output.node == input || owner_of(p, output.node) == input) continue;
         NodeId code = p->earliest_check != NODE_NONE ? output.node + 1 : 0;
-        PlanStep copy = {GROUP_NONE, output.node, (uint32_t)output.writes_input, code, false};
+        PlanStep copy = {.kind = PLAN_COPY,
+                         .node = output.node,
+                         .target = (uint32_t)output.writes_input,
+                         .commit = code};
         if (!add_step(p, copy)) return memory_error(p);
     }
     return SN_OK;
 }
 
-static void touch(Planner *p, NodeId node, int32_t step) {
-    if (p->fusion->buffer_of[node] == NO_BUFFER) return;
-    Buffer *buffer = &p->program->buffers.data[p->fusion->buffer_of[node]];
+static void touch_buffer(Planner *p, uint32_t number, int32_t step) {
+    SN_ASSERT(number < p->program->buffers.count);
+    Buffer *buffer = &p->program->buffers.data[number];
     if (step < buffer->first_step) buffer->first_step = step;
     if (step > buffer->last_step) buffer->last_step = step;
 }
 
+static void touch(Planner *p, NodeId node, int32_t step) {
+    int32_t number = p->plan->buffer_of[node];
+    if (number != NO_BUFFER) touch_buffer(p, (uint32_t)number, step);
+}
+
+/* What a group's kernel writes and reads; `reader` is the first reader of groups that run later. */
+static void touch_group(Planner *p, uint32_t number, int32_t step, uint32_t *reader) {
+    const Group *group = &p->fusion->groups.data[number];
+    for (uint32_t m = 0; m < group->members.count; m++) touch(p, group->members.data[m], step);
+    int32_t position = p->position[number];
+    for (; *reader < p->readers.count && p->readers.data[*reader].position <= position; ++*reader)
+        if (p->readers.data[*reader].position == position)
+            touch(p, p->readers.data[*reader].node, step);
+}
+
 static void find_lifetimes(Planner *p) {
     uint32_t reader = 0;
-    for (uint32_t s = 0; s < p->fusion->steps.count; s++) {
-        const PlanStep *step = &p->fusion->steps.data[s];
-        if (step->checks) continue; /* reads an input, which lives anyway */
-        if (step->group == GROUP_NONE) {
-            touch(p, view_base(p->graph, step->source), (int32_t)s);
-            Buffer *target = &p->program->buffers.data[step->target];
-            if ((int32_t)s < target->first_step) target->first_step = (int32_t)s;
-            if ((int32_t)s > target->last_step) target->last_step = (int32_t)s;
-            continue;
+    for (uint32_t s = 0; s < p->plan->steps.count; s++) {
+        const PlanStep *step = &p->plan->steps.data[s];
+        switch (step->kind) {
+        case PLAN_GROUP:
+            touch_group(p, step->group, (int32_t)s, &reader);
+            break;
+        case PLAN_COPY:
+            touch(p, view_base(p->graph, step->node), (int32_t)s);
+            touch_buffer(p, step->target, (int32_t)s);
+            break;
+        default: /* PLAN_CHECK: reads an input, which lives anyway */
+            break;
         }
-        const Group *group = &p->fusion->groups.data[step->group];
-        for (uint32_t m = 0; m < group->members.count; m++)
-            touch(p, group->members.data[m], (int32_t)s);
-        int32_t position = p->position[step->group];
-        for (; reader < p->readers.count && p->readers.data[reader].position <= position; reader++)
-            if (p->readers.data[reader].position == position)
-                touch(p, p->readers.data[reader].node, (int32_t)s);
     }
 }
 
@@ -477,6 +483,7 @@ sn_status pass_plan(PassContext *context) {
                  .space = {.table = context->graph.table},
                  .graph = &context->graph,
                  .fusion = &context->fusion,
+                 .plan = &context->plan,
                  .program = context->program,
                  .earliest_check = NODE_NONE};
     p.owner = arena_alloc(&context->arena, sizeof(NodeId) * (count + 1));
@@ -485,14 +492,14 @@ sn_status pass_plan(PassContext *context) {
         arena_zalloc(&context->arena, sizeof(int32_t) * (context->fusion.groups.count + 1));
     p.latest = arena_alloc(&context->arena, sizeof(uint32_t) * (count + 1));
     p.first_at = arena_alloc(&context->arena, sizeof(uint32_t) * (context->fusion.order.count + 1));
-    context->fusion.buffer_of = arena_alloc(&context->arena, sizeof(int32_t) * (count + 1));
+    context->plan.buffer_of = arena_alloc(&context->arena, sizeof(int32_t) * (count + 1));
     if (!p.owner || !p.overwritten || !p.position || !p.latest || !p.first_at ||
-        !context->fusion.buffer_of || program_zeros(context->program, 0) == PLACE_NONE)
+        !context->plan.buffer_of || program_zeros(context->program, 0) == PLACE_NONE)
         return memory_error(&p);
     for (NodeId i = 0; i < count; i++) {
         p.owner[i] = i;
         p.latest[i] = (uint32_t)NO_READER;
-        context->fusion.buffer_of[i] = NO_BUFFER;
+        context->plan.buffer_of[i] = NO_BUFFER;
     }
     sn_status status = plan_all(&p);
     vec_free(&p.readers);

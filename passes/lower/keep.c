@@ -18,14 +18,10 @@ typedef struct KeepWalk {
     int32_t kept;  /* buffers so far */
 } KeepWalk;
 
-static bool is_own(const Lower *l, NodeId id) {
-    return l->fusion->group_of[id] == l->group_number;
-}
-
 /* A pointwise value of the full space, stored by nobody else. */
 static bool may_keep(const Lower *l, NodeId id) {
     const Node *node = graph_node(l->graph, id);
-    return is_own(l, id) && op_is((OpCode)node->op, CLASS_POINTWISE) &&
+    return lower_is_member(l, id) && op_is((OpCode)node->op, CLASS_POINTWISE) &&
            op_cost((OpCode)node->op) >= KEEP_COST && !dtype_is_half((sn_dtype)node->dtype) &&
            group_level(l->graph->table, l->group, node_count(l->graph, id)) == LEVEL_FULL;
 }
@@ -35,11 +31,11 @@ static void walk(KeepWalk *w, NodeId id) {
     KeepTables *tables = l->keep;
     const Node *node = graph_node(l->graph, id);
     bool passes = l->fusion->roles[id] == ROLE_VIEW || l->fusion->roles[id] == ROLE_INLINE;
-    if (tables->seen[id] == tables->walks || (!is_own(l, id) && !passes)) return;
+    if (tables->seen[id] == tables->walks || (!lower_is_member(l, id) && !passes)) return;
     tables->seen[id] = tables->walks;
     bool reduces = op_is((OpCode)node->op, CLASS_REDUCE);
-    if (is_own(l, id) && reduces) return; /* a value of an earlier loop */
-    int32_t *first = &tables->first[id];  /* that of a view may be another group's: none is kept */
+    if (lower_is_member(l, id) && reduces) return; /* a value of an earlier loop */
+    int32_t *first = &tables->first[id]; /* that of a view may be another group's: none is kept */
     if (*first >= 0 && *first < w->stage && may_keep(l, id)) {
         if (l->kept_from[id] < 0 && w->kept < KEEP_MOST) {
             l->kept_from[id] = *first;

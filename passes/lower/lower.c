@@ -226,7 +226,7 @@ static void emit_update(Lower *l, NodeId id, StoreList *stores) {
     lower_own_index(l, update_space(l->graph, id), index);
     KValue value = lower_value(l, node_inputs(l->graph, node)[row->value], index);
     if (!written_target(l, id, index, target)) return;
-    uint32_t buffer = (uint32_t)l->fusion->buffer_of[id];
+    uint32_t buffer = (uint32_t)l->plan->buffer_of[id];
     IndexExpr address = address_in(l, id, buffer, target);
     queue_store(l, stores, id, row->adds ? OP_STORE_ADD : OP_STORE, buffer, &address, value);
 }
@@ -239,7 +239,7 @@ static void emit_member_store(Lower *l, NodeId id, StoreList *stores) {
     IndexExpr index[SN_MAX_RANK];
     lower_own_index(l, id, index);
     KValue value = lower_value(l, id, index);
-    uint32_t buffer = (uint32_t)l->fusion->buffer_of[id];
+    uint32_t buffer = (uint32_t)l->plan->buffer_of[id];
     IndexExpr address = address_in(l, id, buffer, index);
     queue_store(l, stores, id, OP_STORE, buffer, &address, value);
 }
@@ -341,11 +341,12 @@ static void emit_copy(Lower *l) {
     l->regions[DEPTH_ITEM] = kbuilder_region(l->builder, UINT32_MAX);
     l->stage = -1;
     open_loop(l, DEPTH_B, l->b_axis, true);
+    NodeId copied = l->step->node;
     IndexExpr index[SN_MAX_RANK];
-    lower_own_index(l, l->copied, index);
-    KValue value = lower_value(l, l->copied, index);
-    IndexExpr address = address_in(l, l->copied, l->copy_target, index);
-    queue_store(l, &stores, l->copied, OP_STORE, l->copy_target, &address, value);
+    lower_own_index(l, copied, index);
+    KValue value = lower_value(l, copied, index);
+    IndexExpr address = address_in(l, copied, l->step->target, index);
+    queue_store(l, &stores, copied, OP_STORE, l->step->target, &address, value);
     flush_stores(l, &stores);
     close_loop(l, DEPTH_B);
     vec_free(&stores);
@@ -354,14 +355,14 @@ static void emit_copy(Lower *l) {
 /* The index of an op that can fail, without the op. */
 static void emit_check_ahead(Lower *l) {
     Dim size;
-    NodeId index_node = checked_index(l->graph, l->copied, &size);
+    NodeId index_node = node_checked_index(l->graph, l->step->node, &size);
     IndexExpr index[SN_MAX_RANK];
     l->regions[DEPTH_ITEM] = kbuilder_region(l->builder, UINT32_MAX);
     l->stage = -1;
     open_loop(l, DEPTH_B, l->b_axis, true);
     lower_own_index(l, index_node, index);
     KValue value = lower_value(l, index_node, index);
-    if (!l->failed) lower_checked_index(l, l->copied, value, size);
+    if (!l->failed) lower_checked_index(l, l->step->node, value, size);
     close_loop(l, DEPTH_B);
 }
 
@@ -376,7 +377,8 @@ static bool keep_string(Program *program, char *text) {
 /* "add+mul+reduce…": the members' names. */
 static const char *label_of(Lower *l) {
     StrBuf text = {0};
-    if (l->group_number == GROUP_NONE) strbuf_add(&text, l->checks ? "check" : "copy");
+    if (l->step->kind != PLAN_GROUP)
+        strbuf_add(&text, l->step->kind == PLAN_CHECK ? "check" : "copy");
     for (uint32_t i = 0; i < l->group->members.count; i++) {
         if (i) strbuf_add_char(&text, '+');
         if (text.length > 48) {
@@ -408,11 +410,12 @@ static bool space_is_empty(const Lower *l) {
     return dim_is(g->a, 0) || dim_is(g->b, 0) || (g->sequential && dim_is(g->k, 0));
 }
 
-static sn_status lower_kernel(Lower *l, NodeId commit) {
+static sn_status lower_kernel(Lower *l) {
     if (space_is_empty(l)) return SN_OK;
     Program *program = l->program;
-    Step first = {
-        .kind = STEP_KERNEL, .commit_code = commit, .launch = {.kernel = program->kernels.count}};
+    Step first = {.kind = STEP_KERNEL,
+                  .commit_code = l->step->commit,
+                  .launch = {.kernel = program->kernels.count}};
     if (!vec_push(&program->kernels, (Kernel){0}) || !vec_push(&program->steps, first))
         return error_memory(l->context->error);
     Step *step = &vec_last(&program->steps);
@@ -422,12 +425,16 @@ static sn_status lower_kernel(Lower *l, NodeId commit) {
     make_space(l);
     if (l->space.failed) return error_memory(l->context->error);
     make_axes(l);
-    if (l->checks)
+    switch (l->step->kind) {
+    case PLAN_CHECK:
         emit_check_ahead(l);
-    else if (l->group_number == GROUP_NONE)
+        break;
+    case PLAN_COPY:
         emit_copy(l);
-    else
+        break;
+    default:
         emit_group(l);
+    }
     if (l->failed || l->space.failed)
         return l->context->error->status ? l->context->error->status
                                          : error_memory(l->context->error);
@@ -436,81 +443,6 @@ static sn_status lower_kernel(Lower *l, NodeId commit) {
     step->label = label_of(l);
     step->site = graph_node(l->graph, l->group->shape_of)->site;
     return lower_launch(l, step);
-}
-
-static ArgRef operand_ref(const Lower *l, NodeId node, Dim *strides) {
-    NodeId base = view_base(l->graph, node);
-    Dim own[SN_MAX_RANK], offset;
-    uint32_t buffer = (uint32_t)l->fusion->buffer_of[base]; /* that of no value is out of bounds */
-    memory_strides(l->graph, program_buffer(l->program, buffer)->node, base, own);
-    view_strides(l->graph, node, base, own, strides, &offset);
-    return (ArgRef){buffer, program_sizes(l->program, l->graph->table, &offset, 1)};
-}
-
-/* Bytes and operations of C[batch][m][n] = A B. */
-static void gemm_costs(const Lower *l, NodeId id, Dim *costs) {
-    const Node *node = graph_node(l->graph, id);
-    const NodeId *inputs = node_inputs(l->graph, node);
-    DimTable *table = l->graph->table;
-    Dim results = node_count(l->graph, id),
-        size = dim_of((int64_t)sn_dtype_size((sn_dtype)node->dtype));
-    Dim read = dim_add(table, node_count(l->graph, inputs[0]), node_count(l->graph, inputs[1]));
-    Dim k = node_dims(l->graph, graph_node(l->graph, inputs[0]))[node->rank - 1];
-    costs[COST_BYTES] = dim_mul(table, dim_add(table, read, results), size);
-    costs[COST_BYTES_STORED] = dim_mul(table, results, size);
-    costs[COST_INSTRUCTIONS] = dim_mul(table, results, k);
-    costs[COST_FLOPS] = dim_mul(table, costs[COST_INSTRUCTIONS], dim_of(2));
-}
-
-/* Strides of a matrix with `rank` dims, for two batch levels; a level that is repeated has stride 0. */
-static void gemm_strides(const Dim *dims, const Dim *strides, int32_t rank, Dim *out) {
-    out[0] = out[1] = dim_of(0);
-    for (int32_t i = 0; i < rank; i++) {
-        bool repeats = i < rank - 2 && dim_is(dims[i], 1);
-        out[4 - rank + i] = repeats ? dim_of(0) : strides[i];
-    }
-}
-
-static ArgRef gemm_operand(const Lower *l, NodeId id, Dim *out) {
-    const Node *node = graph_node(l->graph, id);
-    Dim strides[SN_MAX_RANK];
-    ArgRef ref = operand_ref(l, id, strides);
-    gemm_strides(node_dims(l->graph, node), strides, node->rank, out);
-    return ref;
-}
-
-static sn_status lower_gemm(Lower *l, NodeId id) {
-    const Node *node = graph_node(l->graph, id);
-    const NodeId *inputs = node_inputs(l->graph, node);
-    const Dim *dims = node_dims(l->graph, node), none = {0};
-    int32_t rank = node->rank;
-    if (node_is_empty(l->graph, id)) return SN_OK;
-    DimTable *table = l->graph->table;
-    Step step = {.kind = STEP_GEMM, .site = node->site, .label = "gemm"};
-    GemmStep *gemm = &step.gemm;
-    Dim numbers[GEMM_NUMBERS], costs[STEP_COSTS], strides[SN_MAX_RANK];
-    Dim *sizes = numbers + GEMM_SIZES;
-    sizes[0] = rank == 4 ? dims[0] : dim_of(1);
-    memcpy(sizes + 1, dims + rank - 3, sizeof *sizes * 3);
-    sizes[4] = node_dims(l->graph, graph_node(l->graph, inputs[0]))[rank - 1];
-    gemm->relu = node_attr_bool(l->graph, id, ATTR_RELU);
-    gemm->dtype = node->dtype;
-    gemm->a = gemm_operand(l, inputs[0], numbers + GEMM_A_STRIDES);
-    gemm->b = gemm_operand(l, inputs[1], numbers + GEMM_B_STRIDES);
-    gemm->bias = (ArgRef){UINT32_MAX, PLACE_NONE};
-    if (inputs[2] != NODE_NONE) gemm->bias = operand_ref(l, inputs[2], strides);
-    gemm->c.buffer = (uint32_t)l->fusion->buffer_of[id];
-    gemm->c.offset = program_sizes(l->program, table, &none, 1);
-    base_strides(l->graph, id, strides);
-    gemm_strides(dims, strides, rank, numbers + GEMM_C_STRIDES);
-    gemm->numbers = program_sizes(l->program, table, numbers, GEMM_NUMBERS);
-    gemm_costs(l, id, costs);
-    step.costs = program_sizes(l->program, table, costs, STEP_COSTS);
-    bool ok = gemm->a.offset != PLACE_NONE && gemm->b.offset != PLACE_NONE &&
-              (inputs[2] == NODE_NONE || gemm->bias.offset != PLACE_NONE) &&
-              gemm->c.offset != PLACE_NONE && gemm->numbers != PLACE_NONE &&
-              step.costs != PLACE_NONE && vec_push(&l->program->steps, step);
-    return ok ? SN_OK : error_memory(l->context->error);
 }
 
 /* Tables by node that all steps share. */
@@ -522,36 +454,39 @@ typedef struct NodeTables {
     KeepTables keep;       /* see Lower */
 } NodeTables;
 
-static sn_status lower_step(PassContext *context, const PlanStep *plan, NodeTables *tables) {
+/* The space of a copy, or of a check of an index: a map. */
+static Group map_of(const Graph *graph, const PlanStep *step) {
+    Dim size;
+    NodeId shape =
+        step->kind == PLAN_CHECK ? node_checked_index(graph, step->node, &size) : step->node;
+    return (Group){.a = node_count(graph, shape), .k = {1}, .b = {1}, .shape_of = shape};
+}
+
+static sn_status lower_step(PassContext *context, const PlanStep *step, NodeTables *tables) {
     Lower l = {.context = context,
                .space = {.table = context->graph.table},
                .graph = &context->graph,
                .fusion = &context->fusion,
+               .plan = &context->plan,
                .program = context->program,
-               .group_number = plan->group,
-               .copied = plan->source,
-               .checks = plan->checks,
-               .copy_target = plan->target,
+               .step = step,
                .predicate = KVALUE_NONE,
                .reduced = tables->reduced,
                .stages = tables->stages,
                .kept_from = tables->kept_from,
                .kept_access = tables->kept_access,
                .keep = &tables->keep};
-    Dim size;
-    NodeId shape =
-        plan->checks ? checked_index(&context->graph, plan->source, &size) : plan->source;
-    Group copy = {.shape_of = shape, .k = {1}, .b = {1}};
-    if (plan->group == GROUP_NONE) {
-        copy.a = node_count(&context->graph, shape);
-        l.group = &copy;
-    } else {
-        SN_ASSERT((uint32_t)plan->group < context->fusion.groups.count);
-        l.group = &context->fusion.groups.data[plan->group];
+    Group map;
+    if (step->kind == PLAN_GROUP) {
+        SN_ASSERT(step->group < context->fusion.groups.count);
+        l.group = &context->fusion.groups.data[step->group];
         SN_ASSERT(!l.group->dead && l.group->members.count > 0);
+    } else {
+        map = map_of(&context->graph, step);
+        l.group = &map;
     }
-    sn_status status = l.group->is_extern ? lower_gemm(&l, l.group->members.data[0])
-                                          : lower_kernel(&l, plan->commit);
+    sn_status status =
+        l.group->is_extern ? lower_gemm(&l, l.group->members.data[0]) : lower_kernel(&l);
     lower_release(&l);
     return status;
 }
@@ -579,8 +514,8 @@ sn_status pass_lower(PassContext *context) {
         tables.kept_access[i] = UINT32_MAX;
     }
     sn_status status = SN_OK;
-    for (uint32_t i = 0; i < context->fusion.steps.count && status == SN_OK; i++)
-        status = lower_step(context, &context->fusion.steps.data[i], &tables);
+    for (uint32_t i = 0; i < context->plan.steps.count && status == SN_OK; i++)
+        status = lower_step(context, &context->plan.steps.data[i], &tables);
     if (status != SN_OK) return status;
     return program_settle(program, program->numbers.data, context->error);
 }

@@ -1,6 +1,6 @@
 /* Lowering one step to a kernel: shared state of lower.c (loops and stores), value.c (values on demand),
- * keep.c (values that later loops need again), access.c (arguments, addresses, the call's parameters) and
- * random.c. */
+ * keep.c (values that later loops need again), access.c (arguments, addresses, the call's parameters),
+ * random.c; and of gemm.c, whose steps are no kernels. */
 #ifndef SN_PASSES_LOWER_LOWER_H
 #define SN_PASSES_LOWER_LOWER_H
 
@@ -58,12 +58,10 @@ typedef struct Lower {
     PassContext *context;        /* the pipeline's */
     const Graph *graph;          /* the graph */
     const Fusion *fusion;        /* its groups */
+    const Plan *plan;            /* its steps */
     Program *program;            /* what is filled */
-    const Group *group;          /* the group, or a copy's space */
-    int32_t group_number;        /* its number; GROUP_NONE for a copy */
-    NodeId copied;               /* copy: the value; check: the op */
-    bool checks;                 /* it is a check ahead of all writes */
-    uint32_t copy_target;        /* copy: the buffer it goes to */
+    const PlanStep *step;        /* what is lowered */
+    const Group *group;          /* the step's; of a copy or check its space, without members */
     Kernel *kernel;              /* the result */
     KBuilder *builder;           /* its code */
     IndexSpace space;            /* symbols: grid dims, then K, then B */
@@ -99,6 +97,10 @@ typedef struct Lower {
 
 /* Reports a failure; returns KVALUE_NONE. */
 KValue lower_fail(Lower *l, const char *why);
+/* Is the node one of the group that is lowered? */
+static inline bool lower_is_member(const Lower *l, NodeId id) {
+    return l->step->kind == PLAN_GROUP && l->fusion->group_of[id] == (int32_t)l->step->group;
+}
 
 /* ---- value.c ------------------------------------------------------------------------------------ */
 
@@ -144,6 +146,11 @@ KCoef lower_bits(Lower *l, int64_t bits);
 KCoef lower_scalar(Lower *l, uint32_t number, bool real, sn_dtype dtype);
 /* Fills the launch: merged grid, blocks, strides, parameters, argument references. */
 sn_status lower_launch(Lower *l, Step *step);
+
+/* ---- gemm.c ------------------------------------------------------------------------------------- */
+
+/* Appends the step of a contraction. */
+sn_status lower_gemm(Lower *l, NodeId id);
 
 /* ---- random.c ----------------------------------------------------------------------------------- */
 

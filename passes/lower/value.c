@@ -213,7 +213,7 @@ void lower_own_index(Lower *l, NodeId shaped, IndexExpr *index) {
 
 int32_t lower_stage(Lower *l, NodeId id) {
     const Node *node = graph_node(l->graph, id);
-    bool own = l->fusion->group_of[id] == l->group_number && l->group_number != GROUP_NONE;
+    bool own = lower_is_member(l, id);
     bool view = l->fusion->roles[id] == ROLE_VIEW;
     if (!own && !view) return 0;
     if (own && l->stages[id] >= 0) return l->stages[id];
@@ -277,7 +277,7 @@ static void keep_memo(Lower *l, NodeId node, const IndexExpr *index, int32_t ran
 /* ---- values ------------------------------------------------------------------------------------------ */
 
 static KValue load(Lower *l, NodeId node, const IndexExpr *index) {
-    int32_t buffer = l->fusion->buffer_of[node];
+    int32_t buffer = l->plan->buffer_of[node];
     if (buffer == NO_BUFFER) return lower_fail(l, "a value has no buffer");
     NodeId owner = program_buffer(l->program, (uint32_t)buffer)->node;
     const Node *shape = graph_node(l->graph, node);
@@ -521,7 +521,7 @@ KValue lower_value(Lower *l, NodeId id, const IndexExpr *index) {
         return lower_value(l, node_inputs(l->graph, node)[0], inner);
     }
     if (role == ROLE_LEAF && node_is_generated(node)) return make_leaf(l, id, index);
-    bool own = l->fusion->group_of[id] == l->group_number && l->group_number != GROUP_NONE;
+    bool own = lower_is_member(l, id);
     MemoKey key = {l, id, index, node->rank};
     uint64_t hash = memo_hash(l, id, index, node->rank);
     int64_t found = map_find(&l->memo_map, hash, memo_equal, &key);
