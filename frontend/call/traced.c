@@ -152,7 +152,7 @@ static sn_status record(TracedCall *call) {
         call->impurity = impurity(call->c, call->trace);
         count_draws(call->trace, call->args, call->drawn);
     } else if (sn_error_status() == status) {
-        segment_check_data(call->trace);
+        trace_check_data(call->trace);
         status = sn_error_status();
     }
     return status;
@@ -174,11 +174,11 @@ static sn_status run_recorded(TracedCall *call, sn_error *error) {
     /* For results_hand_over: behind the run nothing may fail. */
     if (!call->owned && !vec_reserve(&thread_state()->held, n_outputs)) return error_memory(error);
     if (call->trace->ended) return SN_OK;
-    if (!segment_declare(call->trace, &call->made, error)) return error->status;
+    if (!trace_declare_results(call->trace, &call->made, error)) return error->status;
     call->instance = find_instance(call, error);
     if (!call->instance) return error->status;
     if (!call->instance->executable) note_nodes(call->c, call->instance);
-    return segment_run(call->trace, call->instance->executable, &call->made, error);
+    return trace_run(call->trace, call->instance->executable, &call->made, error);
 }
 
 /* An error of the run: where its op is, or where the function was compiled. */

@@ -4,7 +4,7 @@
 #define SN_FRONTEND_COMPILED_RESULTS_H
 
 #include "frontend/compiled/signature.h"
-#include "frontend/trace/flush.h"
+#include "frontend/trace/trace.h"
 
 /* A result as a guarded entry makes it. */
 typedef struct OutputSpec {

@@ -54,7 +54,7 @@ static uint8_t find_dtype(const char *text) {
     return d;
 }
 
-/* ---- names ------------------------------------------------------------------------------------------ */
+/* ---- names ---------------------------------------------------------------------------------- */
 
 static uint64_t hash_name(const char *name) {
     return hash_bytes(name, strlen(name), 0);
@@ -107,7 +107,7 @@ static bool is_utf8(const char *text, size_t length) {
     return true;
 }
 
-/* ---- opening: one entry of the header ------------------------------------------------------------------ */
+/* ---- opening: one entry of the header ------------------------------------------------------- */
 
 /* Raises what is wrong with the tensor `name`. Always false. */
 static bool entry_defect(const sn_safetensors *st, const char *name, const char *defect) {
@@ -201,7 +201,7 @@ static bool add_entry(sn_safetensors *st, const cJSON *object) {
            file_raise(&st->file, SN_ERROR_MEMORY, "out of memory");
 }
 
-/* ---- opening: the whole header --------------------------------------------------------------------------- */
+/* ---- opening: the whole header -------------------------------------------------------------- */
 
 /* The byte range of an entry. */
 typedef struct Range {
@@ -317,7 +317,7 @@ void sn_safetensors_close(sn_safetensors *file) {
     mem_free(file);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------- */
+/* ---- reading -------------------------------------------------------------------------------- */
 
 int32_t sn_safetensors_count(const sn_safetensors *file) {
     return file ? (int32_t)file->entries.count : 0;
@@ -366,7 +366,7 @@ sn_tensor *sn_safetensors_get(const sn_safetensors *file, const char *name) {
     return NULL;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------- */
+/* ---- writing -------------------------------------------------------------------------------- */
 
 /* Tensors that are being written. */
 typedef struct Writing {

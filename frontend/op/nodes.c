@@ -94,5 +94,5 @@ sn_status nodes_run(const Graph *graph, sn_tensor *const *inputs, sn_tensor **ou
     state->recorder = recorder;
     if (ok) return SN_OK;
     if (!error_pending(state)) return error_memory(error);
-    return sn_error_take(error);
+    return error_take(error);
 }

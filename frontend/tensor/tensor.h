@@ -39,7 +39,7 @@ struct sn_tensor {
     sn_tensor *next, *previous;   /* PROXY: list of the recorder's live handles; free list */
 };
 
-/* ---- handles (frontend/tensor/handle.c) -------------------------------------------------------------- */
+/* ---- handles (frontend/tensor/handle.c) ----------------------------------------------------- */
 
 /* Is a scope open? Raises. */
 bool scope_check(Site site);

@@ -32,7 +32,7 @@ void thread_keep(ThreadRoom room, void *data, void (*end)(void *data)) {
     own->rooms[room].end = end;
 }
 
-/* ---- errors ------------------------------------------------------------------------------------------ */
+/* ---- errors --------------------------------------------------------------------------------- */
 
 void *error_raise_from(const sn_error *error, Site site) {
     ThreadState *thread = thread_state();
@@ -40,11 +40,7 @@ void *error_raise_from(const sn_error *error, Site site) {
     thread->error.status = error->status ? error->status : SN_ERROR_INTERNAL;
     thread->error.file = site.file;
     thread->error.line = site.line;
-    if (site.file)
-        snprintf(thread->error.text, sizeof thread->error.text, "%s:%d: %.400s", site.file,
-                 (int)site.line, error->text);
-    else
-        snprintf(thread->error.text, sizeof thread->error.text, "%s", error->text);
+    memcpy(thread->error.text, error->text, sizeof thread->error.text);
     return NULL;
 }
 
@@ -62,16 +58,36 @@ sn_status sn_error_status(void) {
     return thread_state()->error.status;
 }
 
-const char *sn_error_text(void) {
-    return thread_state()->error.text;
+/* As a program reads it: behind the line of the call. */
+static void print_text(const sn_error *error, char *out) {
+    if (error->file)
+        snprintf(out, sizeof error->text, "%s:%d: %.400s", error->file, (int)error->line,
+                 error->text);
+    else
+        memcpy(out, error->text, sizeof error->text);
 }
 
-sn_status sn_error_take(sn_error *error) {
+const char *sn_error_text(void) {
+    ThreadState *thread = thread_state();
+    print_text(&thread->error, thread->error_text);
+    return thread->error_text;
+}
+
+sn_status error_take(sn_error *error) {
     ThreadState *thread = thread_state();
     sn_status status = thread->error.status;
     thread->error.size = sizeof thread->error;
     if (error) *error = thread->error;
     thread->error = (sn_error){0};
+    return status;
+}
+
+sn_status sn_error_take(sn_error *error) {
+    sn_error bare;
+    sn_status status = error_take(&bare);
+    if (!error) return status;
+    *error = bare;
+    print_text(&bare, error->text);
     return status;
 }
 

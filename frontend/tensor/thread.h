@@ -23,17 +23,18 @@ typedef enum ThreadRoom {
 typedef struct ThreadState {
     VEC(sn_tensor *) held; /* handles of all open scopes, in order; NULL where one was moved out */
     uint32_t depth;        /* open scopes */
-    sn_error error;        /* the pending error */
+    sn_error error;        /* the pending error; its text has no line in front */
     Recorder *recorder;    /* what ops go to; NULL: they run at once */
     sn_stance stance;      /* sn_set_thread_stance */
     sn_tensor *free_list;  /* dead handles for reuse */
     sn_tensor *free_last;  /* the last of them; only where they queue (debug builds) */
     int32_t free_count;    /* their number */
     struct {
-        void *data;              /* the room's; NULL: nothing */
-        void (*end)(void *data); /* frees it when the thread ends */
-    } rooms[THREAD_ROOMS];       /* by ThreadRoom */
-    ThreadExit exit;             /* ends all this */
+        void *data;                              /* the room's; NULL: nothing */
+        void (*end)(void *data);                 /* frees it when the thread ends */
+    } rooms[THREAD_ROOMS];                       /* by ThreadRoom */
+    char error_text[sizeof((sn_error){0}.text)]; /* what sn_error_text gave last */
+    ThreadExit exit;                             /* ends all this */
 } ThreadState;
 
 /* The thread's state, from its first call on: one load, also in a library that was loaded late. */
@@ -52,16 +53,19 @@ static inline void *thread_room(ThreadRoom room) {
 /* Keeps `data` there, in place of what is there (which is the room's to free). */
 void thread_keep(ThreadRoom room, void *data, void (*end)(void *data));
 
-/* ---- errors ------------------------------------------------------------------------------------------ */
+/* ---- errors --------------------------------------------------------------------------------- */
 
-/* Records `error` with the caller's line in front of its text, unless one is pending. Returns NULL. */
+/* Records `error` as of the caller's line, which its text does not name, unless one is pending. Returns
+ * NULL. */
 void *error_raise_from(const sn_error *error, Site site);
 void *error_raise(sn_status status, Site site, const char *format, ...) SN_PRINTF(3, 4);
+/* sn_error_take for who raises it again: the text has no line in front. */
+sn_status error_take(sn_error *error);
 static inline bool error_pending(const ThreadState *state) {
     return state->error.status != SN_OK;
 }
 
-/* ---- the recorder ------------------------------------------------------------------------------------ */
+/* ---- the recorder --------------------------------------------------------------------------- */
 
 /* Tell the thread's recorder, if there is one; see RecorderTable. */
 static inline void record_look(const sn_tensor *tensor) {

@@ -1,6 +1,6 @@
 /* Running what a trace recorded: at the end of the function, or before it when a value is needed on
  * the host. The live proxies' storages are the results; each proxy becomes a real tensor. */
-#include "frontend/trace/flush.h"
+#include "frontend/trace/trace.h"
 
 #include "base/assert.h"
 #include "base/status.h"
@@ -8,9 +8,7 @@
 #include "frontend/op/run.h"
 #include "frontend/tensor/counters.h"
 
-#include <stdio.h>
-
-/* ---- what is wanted ------------------------------------------------------------------------------------ */
+/* ---- what is wanted ------------------------------------------------------------------------- */
 
 static bool declare_root(Trace *trace, uint32_t root, RootOutputs *roots, sn_error *error) {
     if (trace->roots.data[root].input >= 0) return true; /* an alias of the input */
@@ -23,7 +21,7 @@ static bool declare_root(Trace *trace, uint32_t root, RootOutputs *roots, sn_err
     return false;
 }
 
-bool segment_declare(Trace *trace, RootOutputs *roots, sn_error *error) {
+bool trace_declare_results(Trace *trace, RootOutputs *roots, sn_error *error) {
     trace->graph.outputs.count = 0;
     /* Oldest first: the order in which the program made them. */
     const sn_tensor *proxy = trace->recorder.live;
@@ -41,7 +39,7 @@ bool segment_declare(Trace *trace, RootOutputs *roots, sn_error *error) {
     return true;
 }
 
-/* ---- running ------------------------------------------------------------------------------------------------ */
+/* ---- running -------------------------------------------------------------------------------- */
 
 /* What a generator was before the draws that were recorded. */
 static sn_rng generator_state(const TraceInput *input) {
@@ -134,19 +132,9 @@ static sn_status input_tensors(const Trace *trace, sn_tensor **inputs, sn_error 
         sn_rng state = generator_state(input);
         int64_t words[2] = {(int64_t)state.seed, (int64_t)state.counter};
         inputs[i] = sn_from_copy(words, sizeof words, (const int64_t[]){2}, 1, SN_I64);
-        if (!inputs[i]) return sn_error_take(error);
+        if (!inputs[i]) return error_take(error);
     }
     return SN_OK;
-}
-
-/* An error that was the thread's has its line in the text; who raises this one puts it there again. */
-static void drop_line(sn_error *error) {
-    char line[sizeof error->text];
-    if (!error->file) return;
-    snprintf(line, sizeof line, "%s:%d: ", error->file, (int)error->line);
-    size_t length = strlen(line);
-    if (strncmp(error->text, line, length) == 0)
-        memmove(error->text, error->text + length, strlen(error->text + length) + 1);
 }
 
 static Storage *node_result(const void *context, int32_t output) {
@@ -154,50 +142,51 @@ static Storage *node_result(const void *context, int32_t output) {
     return outputs[output]->storage;
 }
 
-/* Node by node, for a graph that could not be compiled. */
+/* Each node at once, on what the inputs stand for. `outputs` as of nodes_run. */
+static sn_status run_each_node(const Trace *trace, sn_tensor **outputs, sn_error *error) {
+    sn_tensor **inputs = mem_calloc(trace->inputs.count + 1, sizeof *inputs);
+    sn_status status = inputs ? input_tensors(trace, inputs, error) : error_memory(error);
+    if (status == SN_OK) status = nodes_run(&trace->graph, inputs, outputs, error);
+    mem_free(inputs);
+    return status;
+}
+
+/* For a graph that could not be compiled. */
 static sn_status run_nodes(Trace *trace, const RootOutputs *roots, sn_error *error) {
     sn_scope scope = sn_scope_begin();
-    sn_tensor **inputs = mem_calloc(trace->inputs.count + 1, sizeof *inputs);
     sn_tensor **outputs = mem_calloc(trace->graph.outputs.count + 1, sizeof *outputs);
-    sn_status status =
-        inputs && outputs ? input_tensors(trace, inputs, error) : error_memory(error);
-    if (status == SN_OK) status = nodes_run(&trace->graph, inputs, outputs, error);
-    if (status != SN_OK) drop_line(error);
+    sn_status status = outputs ? run_each_node(trace, outputs, error) : error_memory(error);
     if (status == SN_OK) {
         commit(trace);
         make_all_real(trace, roots, node_result, outputs);
     }
-    mem_free(inputs);
     mem_free(outputs);
     sn_scope_end(scope, NULL);
     return status;
 }
 
-sn_status segment_run(Trace *trace, const Executable *executable, const RootOutputs *roots,
-                      sn_error *error) {
+sn_status trace_run(Trace *trace, const Executable *executable, const RootOutputs *roots,
+                    sn_error *error) {
     return executable ? run_compiled(trace, executable, roots, error)
                       : run_nodes(trace, roots, error);
 }
 
-void segment_check_data(Trace *trace) {
+void trace_check_data(Trace *trace) {
     bool fails = false;
     for (uint32_t i = 0; i < trace->graph.nodes.count; i++)
         fails = fails || op_has((OpCode)trace->graph.nodes.data[i].op, F_FAILS);
     if (!fails || trace->ended || trace->failed) return;
     sn_error refused, found;
-    sn_error_take(&refused);
+    error_take(&refused);
     error_init(&found);
     sn_scope scope = sn_scope_begin();
-    sn_tensor **inputs = mem_calloc(trace->inputs.count + 1, sizeof *inputs);
     trace->graph.outputs.count = 0; /* nothing is written */
-    sn_status status = inputs ? input_tensors(trace, inputs, &found) : SN_ERROR_MEMORY;
-    if (status == SN_OK) status = nodes_run(&trace->graph, inputs, NULL, &found);
-    mem_free(inputs);
+    sn_status status = run_each_node(trace, NULL, &found);
     sn_scope_end(scope, NULL);
     thread_state()->error = status == SN_ERROR_INDEX ? found : refused;
 }
 
-/* ---- flushing --------------------------------------------------------------------------------------------------- */
+/* ---- flushing ------------------------------------------------------------------------------- */
 
 bool trace_flush(Trace *trace, Site site) {
     RootOutputs roots = {0};
@@ -205,9 +194,9 @@ bool trace_flush(Trace *trace, Site site) {
     error_init(&error);
     trace->impure = true;
     Executable *executable = NULL;
-    bool ok = segment_declare(trace, &roots, &error) &&
+    bool ok = trace_declare_results(trace, &roots, &error) &&
               trace->owner->build(trace->context, trace, &executable, &error) == SN_OK &&
-              segment_run(trace, executable, &roots, &error) == SN_OK;
+              trace_run(trace, executable, &roots, &error) == SN_OK;
     executable_release(executable);
     vec_free(&roots);
     trace->failed = !ok;
@@ -230,7 +219,7 @@ bool trace_host_read(Trace *trace, const char *op, Site site) {
     return trace_flush(trace, site);
 }
 
-/* ---- flushes around ops ------------------------------------------------------------------------------ */
+/* ---- flushes around ops --------------------------------------------------------------------- */
 
 /* Would reading `real` as it is now miss a recorded write to memory that it shares in part? */
 static bool misses_a_write(const Trace *trace, const sn_tensor *real) {

@@ -1,5 +1,5 @@
 /* A trace as the recorder of its thread; see tensor/recorder.h. */
-#include "frontend/trace/flush.h"
+#include "frontend/trace/trace.h"
 
 #include "base/assert.h"
 
