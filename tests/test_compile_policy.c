@@ -114,6 +114,30 @@ static void declared_dims_of_one_name_are_one(void **state) {
     sn_compiled_release(c);
 }
 
+static sn_tensor *overwritten(sn_tensor *x, sn_tensor *y) {
+    return sn_neg(sn_copy_(y, sn_exp(x)));
+}
+
+/* The value that is written has x's sizes, and y's, by other names. */
+static void a_write_may_have_dims_of_other_names(void **state) {
+    (void)state;
+    const sn_dim dims[] = {{.name = "N", .tensor = 0}, {.name = "M", .tensor = 1}};
+    sn_compile_options options = {.dims = dims, .n_dims = 2};
+    sn_compiled *c = sn_compile(overwritten, "tt:t", &options);
+    sn_tensor *(*fast)(sn_tensor *, sn_tensor *) = SN_FN(c, overwritten);
+    for (int64_t n = 6; n >= 1; n--) {
+        sn_tensor *x = tensor_random(1, SN_F32, SN_I(n, 6));
+        sn_tensor *y = tensor_random(2, SN_F32, SN_I(n, 6)), *z = sn_clone(y);
+        EXPECT_SAME(fast(x, y), overwritten(x, z));
+        EXPECT_SAME(y, z);
+    }
+    assert_int_equal(explained(c).graphs, 1);
+    char *text = sn_dump(c, "graph", NULL);
+    assert_non_null(strstr(text, "%0: f32[N,6], %1: f32[M,6])"));
+    sn_text_free(text);
+    sn_compiled_release(c);
+}
+
 /* ---- limits ---------------------------------------------------------------------------------------- */
 
 static void at_the_limit_the_oldest_graph_goes(void **state) {
@@ -343,6 +367,7 @@ int main(void) {
         API_TEST(a_declared_dim_varies_from_the_first_call_on),
         API_TEST(a_declared_dim_is_kept_to),
         API_TEST(declared_dims_of_one_name_are_one),
+        API_TEST(a_write_may_have_dims_of_other_names),
         API_TEST(at_the_limit_the_oldest_graph_goes),
         API_TEST(at_the_limit_static_shapes_may_become_general),
         API_TEST(at_the_limit_it_may_run_eagerly),

@@ -197,6 +197,29 @@ static void test_a_graph_prints_in_columns_and_reads_back(void **state) {
     graph_free(&g);
 }
 
+/* Of sizes that vary those at hand: the expressions may be others. */
+static void test_a_write_has_the_sizes_of_its_input(void **state) {
+    (void)state;
+    for (int t = 4; t <= 5; t++) {
+        Graph g;
+        DimTable table;
+        sn_error error = {0};
+        char text[128];
+        snprintf(text, sizeof text,
+                 "graph f[S = 4 in .., T = %d in ..](%%0: f32[S], %%1: f32[T]) {\n"
+                 "  %%2 = neg %%0 : f32[S]\n  return %%2 -> %%1\n}\n",
+                 t);
+        graph_init(&g, "f");
+        dims_init(&table);
+        g.table = &table;
+        assert_int_equal(graph_parse(&g, text, strlen(text), &error),
+                         t == 4 ? SN_OK : SN_ERROR_FORMAT);
+        if (t != 4) assert_non_null(strstr(error.text, "writes an input of another type"));
+        graph_free(&g);
+        dims_free(&table);
+    }
+}
+
 static void test_gaps_comments_and_defaults_are_allowed(void **state) {
     (void)state;
     Graph g, same;
@@ -603,6 +626,7 @@ int main(void) {
         cmocka_unit_test(test_text_that_is_no_literal_is_refused),
         cmocka_unit_test(test_the_locale_does_not_show),
         cmocka_unit_test(test_a_graph_prints_in_columns_and_reads_back),
+        cmocka_unit_test(test_a_write_has_the_sizes_of_its_input),
         cmocka_unit_test(test_gaps_comments_and_defaults_are_allowed),
         cmocka_unit_test(test_a_graph_without_anything_reads_back),
         cmocka_unit_test(test_strides_of_inputs_read_back),

@@ -141,6 +141,16 @@ static sn_status check_node(const Graph *graph, NodeId id, sn_error *error) {
     return infer_again(graph, id, error);
 }
 
+/* Sizes that are different expressions may be equal whenever the graph is run, as those of a write are;
+ * for the sizes at hand they must be. */
+static bool sizes_agree(const Graph *graph, const Node *x, const Node *y) {
+    bool agree = x->rank == y->rank;
+    for (int32_t i = 0; agree && i < x->rank; i++)
+        agree = dim_hint(graph->table, node_dims(graph, x)[i]) ==
+                dim_hint(graph->table, node_dims(graph, y)[i]);
+    return agree;
+}
+
 /* A write comes behind all results, one an input, and fills that input exactly. `written` has a
  * byte for each input. */
 static const char *check_write(const Graph *graph, GraphOutput output, uint8_t *written) {
@@ -150,8 +160,7 @@ static const char *check_write(const Graph *graph, GraphOutput output, uint8_t *
     written[output.writes_input] = 1;
     const Node *value = graph_node(graph, output.node);
     const Node *input = graph_node(graph, graph->inputs.data[output.writes_input]);
-    bool same = value->dtype == input->dtype &&
-                node_has_dims(graph, value, node_dims(graph, input), input->rank);
+    bool same = value->dtype == input->dtype && sizes_agree(graph, value, input);
     return same ? NULL : "writes an input of another type";
 }
 

@@ -76,6 +76,30 @@ NodeId rule_stack(Rewrite *r) {
     return join(r, true);
 }
 
+/* A pad that crops and grows, in two steps. */
+typedef struct PadParts {
+    Dim grow[2 * SN_MAX_RANK]; /* pads of which none is negative */
+    Dim starts[SN_MAX_RANK];   /* of the slice before */
+    Dim dims[SN_MAX_RANK];     /* its sizes */
+    bool crops, grows;         /* is there such a step? */
+} PadParts;
+
+/* What the two sides of an axis do. False where they crop more than there is: inference knows that they do
+ * not of numbers alone, of sizes that vary it is noted here. */
+static bool part_axis(DimTable *table, const Dim *pads, int32_t axis, Dim *grow, PadParts *parts) {
+    const Dim zero = dim_of(0);
+    bool crops[2];
+    for (int32_t side = 0; side < 2; side++) {
+        crops[side] = dim_less(table, pads[side], zero);
+        grow[side] = crops[side] ? zero : pads[side];
+        parts->crops = parts->crops || crops[side];
+        parts->grows = parts->grows || !dim_is(grow[side], 0);
+        if (crops[side]) parts->dims[axis] = dim_add(table, parts->dims[axis], pads[side]);
+    }
+    if (crops[0]) parts->starts[axis] = dim_sub(table, zero, pads[0]);
+    return !(crops[0] || crops[1]) || !dim_less(table, parts->dims[axis], zero);
+}
+
 /* Crops first, so that what stays of pad only grows. */
 NodeId rule_pad(Rewrite *r) {
     GraphBuilder *b = r->b;
@@ -83,26 +107,18 @@ NodeId rule_pad(Rewrite *r) {
     TensorType type = gb_type(b, x);
     int32_t count;
     const Dim *pads = node_attr_dims(r->from, r->id, ATTR_PADS, &count);
-    Dim grow[2 * SN_MAX_RANK], starts[SN_MAX_RANK] = {{0}}, steps[SN_MAX_RANK];
-    bool crops = false, grows = false;
+    Dim steps[SN_MAX_RANK];
+    PadParts parts = {.crops = false};
+    memcpy(parts.dims, type.dims, sizeof parts.dims);
     for (int32_t i = 0; i < type.rank; i++) steps[i] = dim_of(1);
-    for (int32_t i = 0; i < count; i++) {
-        DimTable *table = b->graph->table;
-        int32_t axis = type.rank - 1 - i / 2;
-        bool cropped = dim_less(table, pads[i], dim_of(0));
-        grow[i] = cropped ? dim_of(0) : pads[i];
-        crops = crops || cropped;
-        grows = grows || !dim_is(grow[i], 0);
-        if (!cropped) continue;
-        if (i % 2 == 0) starts[axis] = dim_sub(table, dim_of(0), pads[i]);
-        type.dims[axis] = dim_add(table, type.dims[axis], pads[i]);
-        type.dims[axis] = dim_larger(table, type.dims[axis], dim_of(0));
-    }
-    if (crops) x = gb_slice(b, x, starts, steps, type.dims);
+    for (int32_t i = 0; i < count; i += 2)
+        if (!part_axis(b->graph->table, &pads[i], type.rank - 1 - i / 2, &parts.grow[i], &parts))
+            return gb_fail(b, SN_ERROR_INTERNAL, "pad crops more than there is");
+    if (parts.crops) x = gb_slice(b, x, parts.starts, steps, parts.dims);
     sn_dtype result = rewrite_dtype(r);
-    if (!grows) return gb_op1(b, OP_CLONE, gb_cast(b, result, x));
+    if (!parts.grows) return gb_op1(b, OP_CLONE, gb_cast(b, result, x));
     double value = node_attr_double(r->from, r->id, ATTR_VALUE);
-    return gb_cast(b, result, gb_pad(b, x, grow, count, value));
+    return gb_cast(b, result, gb_pad(b, x, parts.grow, count, value));
 }
 
 /* Is a look-up without elements? No index is read then, and none can be out of range. In a kernel with
