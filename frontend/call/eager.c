@@ -28,8 +28,10 @@ static sn_tensor *own_handle(const sn_compiled *c, sn_tensor *out) {
 sn_status call_eager(sn_compiled *c, const sn_value *values, sn_tensor **outputs, bool owned) {
     int32_t count = c->signature.n_outputs;
     sn_tensor *results[SIGNATURE_MOST_PARAMS] = {0};
-    if (!owned && !vec_reserve(&thread_state()->held, (uint32_t)count))
-        return error_raise(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name), SN_ERROR_MEMORY;
+    if (!owned && !vec_reserve(&thread_state()->held, (uint32_t)count)) {
+        error_raise(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
+        return SN_ERROR_MEMORY;
+    }
     COUNT(eager_calls);
     sn_scope scope = sn_scope_begin();
     sn_status status = compiled_invoke(c, values, outputs);

@@ -1,6 +1,7 @@
 /* A call inside a trace: the ops of the function become the caller's. */
 #include "frontend/call/call.h"
 #include "frontend/call/invoke.h"
+#include "frontend/call/substituted.h"
 
 static void release_callee(void *callee) {
     sn_compiled_release(callee);
@@ -10,10 +11,8 @@ static void release_callee(void *callee) {
 static bool hold_callee(Trace *trace, sn_compiled *c) {
     for (uint32_t i = 0; i < trace->cleanups.count; i++)
         if (trace->cleanups.data[i].what == c) return true;
-    if (!trace_at_end(trace, release_callee, c)) {
-        error_raise(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
-        return false;
-    }
+    if (!trace_at_end(trace, release_callee, c))
+        return error_refuse(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
     compiled_retain(c);
     return true;
 }
@@ -25,17 +24,16 @@ sn_status call_inline(Trace *trace, sn_compiled *c, const sn_value *values, sn_t
     if (error_pending(thread_state()) || !hold_callee(trace, c)) return sn_error_status();
     CallArgs args;
     Substituted s;
-    if (!arguments_flatten(c, values, &args) || !arguments_check_dims(c, &args))
+    if (!arguments_flatten(c, values, &args) || !arguments_check_dims(c, &args) ||
+        !substituted_make(c, trace, &args, args.tensors, &s))
         return sn_error_status();
-    if (!arguments_substitute(c, trace, &args, args.tensors, &s))
-        return error_raise(SN_ERROR_MEMORY, c->site, "out of memory"), SN_ERROR_MEMORY;
     bool fullgraph = trace->fullgraph;
     if (is_impure(&c->purity) || c->options.n_watch) trace->impure = true;
     trace->fullgraph = fullgraph || c->options.fullgraph;
     sn_status status = compiled_invoke(c, s.values, outputs);
     trace->fullgraph = fullgraph;
     if (status == SN_OK) status = substituted_check(c, &s);
-    if (status == SN_OK) status = results_check(c, outputs);
+    if (status == SN_OK) status = results_complete(c, outputs);
     for (int32_t i = 0; owned && status == SN_OK && i < c->signature.n_outputs; i++)
         sn_retain(outputs[i]);
     return status;

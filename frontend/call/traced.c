@@ -5,6 +5,7 @@
 #include "base/status.h"
 #include "base/thread/parallel.h"
 #include "frontend/call/invoke.h"
+#include "frontend/call/substituted.h"
 #include "frontend/compiled/resolve.h"
 #include "frontend/tensor/counters.h"
 #include "ir/op/dtype.h"
@@ -104,14 +105,12 @@ static sn_status run_on_proxies(TracedCall *call) {
     sn_tensor *proxies[SIGNATURE_MOST_TENSORS];
     Substituted s = {.structs = {0}};
     trace_enter(call->trace);
-    sn_status status = SN_OK;
-    if (!make_proxies(call->trace, call->args, proxies))
-        status = sn_error_status();
-    else if (!arguments_substitute(c, call->trace, call->args, proxies, &s))
-        status = (error_raise(SN_ERROR_MEMORY, c->site, "out of memory"), SN_ERROR_MEMORY);
+    bool ready = make_proxies(call->trace, call->args, proxies) &&
+                 substituted_make(c, call->trace, call->args, proxies, &s);
+    sn_status status = ready ? SN_OK : sn_error_status();
     if (status == SN_OK) status = compiled_invoke(c, s.values, call->outputs);
     if (status == SN_OK) status = substituted_check(c, &s);
-    if (status == SN_OK) status = results_check(c, call->outputs);
+    if (status == SN_OK) status = results_complete(c, call->outputs);
     for (int32_t i = 0; status == SN_OK && i < c->signature.n_outputs; i++)
         atomic_fetch_add_explicit(&call->outputs[i]->refs, 1, memory_order_relaxed);
     trace_leave(call->trace);

@@ -11,11 +11,11 @@ static bool add_tensor(const sn_compiled *c, CallArgs *args, sn_tensor *tensor, 
                        const char *what) {
     if (!tensor_check(tensor, c->name, what, c->site)) return false;
     if (tensor->kind == TENSOR_NONE && !optional)
-        return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: %s is SN_NONE, but is not optional",
-                           c->name, what) != NULL;
+        return error_refuse(SN_ERROR_ARGUMENT, c->site, "%s: %s is SN_NONE, but is not optional",
+                            c->name, what);
     if (args->n_tensors == SIGNATURE_MOST_TENSORS)
-        return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: more than %d tensors", c->name,
-                           SIGNATURE_MOST_TENSORS) != NULL;
+        return error_refuse(SN_ERROR_ARGUMENT, c->site, "%s: more than %d tensors", c->name,
+                            SIGNATURE_MOST_TENSORS);
     args->tensors[args->n_tensors++] = tensor;
     return true;
 }
@@ -26,10 +26,9 @@ static bool count_fits(const sn_compiled *c, const sn_field *field, const char *
     int32_t used;
     memcpy(&used, data + field->count_offset, sizeof used);
     if (used >= 0 && (size_t)used <= (field->count ? field->count : 1)) return true;
-    return error_raise(SN_ERROR_ARGUMENT, c->site,
-                       "%s: the count of field %s is %d, it has room for %zu", c->name,
-                       field->name ? field->name : "?", (int)used,
-                       field->count ? field->count : 1) != NULL;
+    return error_refuse(
+        SN_ERROR_ARGUMENT, c->site, "%s: the count of field %s is %d, it has room for %zu", c->name,
+        field->name ? field->name : "?", (int)used, field->count ? field->count : 1);
 }
 
 static bool add_tree(const sn_compiled *c, CallArgs *args, const sn_tree *tree, const char *data) {
@@ -70,9 +69,9 @@ static bool add_argument(const sn_compiled *c, CallArgs *args, int32_t i, const 
 static bool add_array(const sn_compiled *c, CallArgs *args, int32_t i, const sn_value *value) {
     char name[40];
     if (value->count < 0 || (value->count && !value->as.tensors))
-        return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: argument %d is %s array of %d tensors",
-                           c->name, (int)i + 1, value->as.tensors ? "an" : "a NULL",
-                           (int)value->count) != NULL;
+        return error_refuse(SN_ERROR_ARGUMENT, c->site, "%s: argument %d is %s array of %d tensors",
+                            c->name, (int)i + 1, value->as.tensors ? "an" : "a NULL",
+                            (int)value->count);
     for (int32_t j = 0; j < value->count; j++) {
         if (add_plain(args, value->as.tensors[j])) continue;
         snprintf(name, sizeof name, "argument %d[%d]", (int)i + 1, (int)j);
@@ -83,8 +82,8 @@ static bool add_array(const sn_compiled *c, CallArgs *args, int32_t i, const sn_
 
 static bool add_generator(const sn_compiled *c, CallArgs *args, int32_t i, const sn_value *value) {
     if (!value->as.generator)
-        return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: argument %d, a generator, is NULL",
-                           c->name, (int)i + 1) != NULL;
+        return error_refuse(SN_ERROR_ARGUMENT, c->site, "%s: argument %d, a generator, is NULL",
+                            c->name, (int)i + 1);
     SN_ASSERT(args->n_generators < SIGNATURE_MOST_PARAMS);
     args->generators[args->n_generators++] = value->as.generator;
     return true;
@@ -92,8 +91,8 @@ static bool add_generator(const sn_compiled *c, CallArgs *args, int32_t i, const
 
 static bool add_struct(const sn_compiled *c, CallArgs *args, int32_t i, const sn_value *value) {
     if (!value->as.pointer)
-        return error_raise(SN_ERROR_ARGUMENT, c->site, "%s: argument %d, a struct, is NULL",
-                           c->name, (int)i + 1) != NULL;
+        return error_refuse(SN_ERROR_ARGUMENT, c->site, "%s: argument %d, a struct, is NULL",
+                            c->name, (int)i + 1);
     return add_tree(c, args, c->signature.params[i].tree, value->as.pointer);
 }
 
@@ -120,11 +119,11 @@ bool arguments_flatten(const sn_compiled *c, const sn_value *values, CallArgs *a
 
 static bool breaks_dim(const sn_compiled *c, const sn_dim *d, int64_t size, const char *what,
                        int64_t bound) {
-    return error_raise(
-               SN_ERROR_SHAPE, c->site,
-               "%s: %s (dim %d of tensor argument %d) is %lld, but is declared to be %s %lld",
-               c->name, d->name ? d->name : "a size", (int)d->axis, (int)d->tensor, (long long)size,
-               what, (long long)bound) != NULL;
+    return error_refuse(
+        SN_ERROR_SHAPE, c->site,
+        "%s: %s (dim %d of tensor argument %d) is %lld, but is declared to be %s %lld", c->name,
+        d->name ? d->name : "a size", (int)d->axis, (int)d->tensor, (long long)size, what,
+        (long long)bound);
 }
 
 /* Dims of one name are equal. */
@@ -148,9 +147,9 @@ bool arguments_check_dims(const sn_compiled *c, const CallArgs *args) {
         const sn_tensor *t = d->tensor < args->n_tensors ? args->tensors[d->tensor] : NULL;
         if (!t || t->kind == TENSOR_NONE) continue; /* absent, or an array is shorter */
         if (d->axis >= t->rank)
-            return error_raise(SN_ERROR_SHAPE, c->site,
-                               "%s: tensor argument %d has %d dims, but dim %d is declared",
-                               c->name, (int)d->tensor, (int)t->rank, (int)d->axis) != NULL;
+            return error_refuse(SN_ERROR_SHAPE, c->site,
+                                "%s: tensor argument %d has %d dims, but dim %d is declared",
+                                c->name, (int)d->tensor, (int)t->rank, (int)d->axis);
         int64_t size = t->dims[d->axis];
         if (size < d->min) return breaks_dim(c, d, size, "at least", d->min);
         if (d->max && size > d->max) return breaks_dim(c, d, size, "at most", d->max);

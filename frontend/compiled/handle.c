@@ -32,8 +32,8 @@ sn_stance compiled_stance(const sn_compiled *c) {
 
 static bool is_stance(sn_stance stance, const char *what) {
     if ((uint32_t)stance <= SN_STANCE_ASYNC) return true;
-    error_raise(SN_ERROR_ARGUMENT, (Site){0}, "%s: there is no stance %d", what, (int)stance);
-    return false;
+    return error_refuse(SN_ERROR_ARGUMENT, (Site){0}, "%s: there is no stance %d", what,
+                        (int)stance);
 }
 
 sn_stance sn_set_stance(sn_compiled *c, sn_stance stance) {

@@ -52,7 +52,7 @@ bool results_equal(const TraceResults *results, const OutputSpec *specs) {
 
 /* ---- on their way to the caller ------------------------------------------------------------- */
 
-sn_status results_check(const sn_compiled *c, sn_tensor **outputs) {
+sn_status results_complete(const sn_compiled *c, sn_tensor **outputs) {
     for (int32_t i = 0; i < c->signature.n_outputs; i++) {
         if (!tensor_check(outputs[i], c->name, "the result", c->site)) return sn_error_status();
         if (outputs[i]->kind != TENSOR_NONE) continue;

@@ -30,9 +30,9 @@ void results_number(TraceResults *results, const Executable *executable, const R
 /* Are these the results? */
 bool results_equal(const TraceResults *results, const OutputSpec *specs);
 
-/* Results as a caller gets them: there, and tensors, which a constant becomes of its own.
- * Raises. */
-sn_status results_check(const sn_compiled *compiled, sn_tensor **outputs);
+/* Makes of what the function returned what a caller gets: a constant becomes a tensor of its own. What is no
+ * result is refused. Raises. */
+sn_status results_complete(const sn_compiled *compiled, sn_tensor **outputs);
 /* Gives results, which hold one reference each, to the caller; there is room in the scope. */
 void results_hand_over(const sn_compiled *compiled, sn_tensor **outputs, bool owned);
 

@@ -34,8 +34,7 @@ typedef struct Import {
 } Import;
 
 static bool refuse(const Import *in, sn_status status, const char *defect, long long value) {
-    error_raise(status, no_site, "%s: %s (%lld)", in->op, defect, value);
-    return false;
+    return error_refuse(status, no_site, "%s: %s (%lld)", in->op, defect, value);
 }
 
 static bool import_dtype(Import *in) {
@@ -47,9 +46,9 @@ static bool import_dtype(Import *in) {
         in->type.dtype = d;
         return true;
     }
-    error_raise(SN_ERROR_DTYPE, no_site, "%s: Sinter has no elements of code %d, %d bits, %d lanes",
-                in->op, wanted.code, wanted.bits, wanted.lanes);
-    return false;
+    return error_refuse(SN_ERROR_DTYPE, no_site,
+                        "%s: Sinter has no elements of code %d, %d bits, %d lanes", in->op,
+                        wanted.code, wanted.bits, wanted.lanes);
 }
 
 static bool import_dims(Import *in) {

@@ -15,14 +15,12 @@ enum {
 };
 
 static bool fail(const char *op, const char *path, sn_status status, const char *defect) {
-    error_raise(status, (Site){NULL, 0}, "%s: %.256s: %s", op, path, defect);
-    return false;
+    return error_refuse(status, (Site){NULL, 0}, "%s: %.256s: %s", op, path, defect);
 }
 
 static bool path_given(const char *op, const char *path) {
     if (path) return true;
-    error_raise(SN_ERROR_ARGUMENT, (Site){NULL, 0}, "%s: path is NULL", op);
-    return false;
+    return error_refuse(SN_ERROR_ARGUMENT, (Site){NULL, 0}, "%s: path is NULL", op);
 }
 
 /* ---- reading ---------------------------------------------------------------------------------- */

@@ -326,11 +326,9 @@ bool sn_npy_save(const char *path, sn_tensor *tensor) {
     static const char op[] = "npy_save";
     sn_tensor *real = tensor_realize(tensor, op, (Site){NULL, 0});
     if (!real) return false;
-    if (!numpy_names[real->dtype]) {
-        error_raise(SN_ERROR_DTYPE, (Site){NULL, 0}, "%s: .npy files have no %s", op,
-                    sn_dtype_name((sn_dtype)real->dtype));
-        return false;
-    }
+    if (!numpy_names[real->dtype])
+        return error_refuse(SN_ERROR_DTYPE, (Site){NULL, 0}, "%s: .npy files have no %s", op,
+                            sn_dtype_name((sn_dtype)real->dtype));
     TensorType type = tensor_type(real);
     StrBuf header = {0};
     build_header(&type, &header);

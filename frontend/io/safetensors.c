@@ -377,14 +377,12 @@ typedef struct Writing {
 } Writing;
 
 static bool refuse(int32_t i, const char *name, const char *defect) {
-    error_raise(SN_ERROR_ARGUMENT, no_site, "safetensors_save: names[%d] \"%.80s\": %s", (int)i,
-                name ? name : "(NULL)", defect);
-    return false;
+    return error_refuse(SN_ERROR_ARGUMENT, no_site, "safetensors_save: names[%d] \"%.80s\": %s",
+                        (int)i, name ? name : "(NULL)", defect);
 }
 
 static bool out_of_memory(void) {
-    error_raise(SN_ERROR_MEMORY, no_site, "safetensors_save: out of memory");
-    return false;
+    return error_refuse(SN_ERROR_MEMORY, no_site, "safetensors_save: out of memory");
 }
 
 static bool check_names(const Writing *w) {
@@ -499,11 +497,9 @@ static bool save(const char *path, Writing *w) {
 bool sn_safetensors_save(const char *path, const char *const *names, sn_tensor *const *tensors,
                          int32_t count) {
     if (error_pending(thread_state())) return false;
-    if (count < 0 || (count && (!names || !tensors))) {
-        error_raise(SN_ERROR_ARGUMENT, no_site,
-                    "safetensors_save: names or tensors is NULL, or count < 0");
-        return false;
-    }
+    if (count < 0 || (count && (!names || !tensors)))
+        return error_refuse(SN_ERROR_ARGUMENT, no_site,
+                            "safetensors_save: names or tensors is NULL, or count < 0");
     size_t n = (size_t)count;
     Writing w = {mem_calloc(n, sizeof *w.entries), mem_calloc(n, sizeof *w.tensors),
                  mem_calloc(n, sizeof *w.order), count};

@@ -10,17 +10,16 @@ static bool check_inputs(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, 
     const OpOperands *operands = op_operands(op);
     const char *name = op_info[op].name;
     if (n_inputs < 0)
-        return error_raise(SN_ERROR_ARGUMENT, site, "%s: %s has %d tensors", name,
-                           params[operands->params[0]].name, (int)n_inputs) != NULL;
+        return error_refuse(SN_ERROR_ARGUMENT, site, "%s: %s has %d tensors", name,
+                            params[operands->params[0]].name, (int)n_inputs);
     for (int32_t i = 0; i < n_inputs; i++) {
         const OpParam *param = &params[op_operand_param(operands, i, n_inputs)];
         if (!inputs)
-            return error_raise(SN_ERROR_ARGUMENT, site, "%s: %s is NULL", name, param->name) !=
-                   NULL;
+            return error_refuse(SN_ERROR_ARGUMENT, site, "%s: %s is NULL", name, param->name);
         if (!tensor_check(inputs[i], name, param->name, site)) return false;
         if (inputs[i]->kind != TENSOR_NONE || param->suffix == '?') continue;
-        return error_raise(SN_ERROR_ARGUMENT, site, "%s: %s is SN_NONE, but is not optional", name,
-                           param->name) != NULL;
+        return error_refuse(SN_ERROR_ARGUMENT, site, "%s: %s is SN_NONE, but is not optional", name,
+                            param->name);
     }
     return true;
 }
@@ -35,8 +34,7 @@ static bool check_copy(sn_tensor *const *inputs, Site site) {
 
 static bool check_generator(OpCode op, const sn_rng *generator, Site site) {
     if (!op_is(op, CLASS_RANDOM) || generator) return true;
-    error_raise(SN_ERROR_ARGUMENT, site, "%s: generator is NULL", op_info[op].name);
-    return false;
+    return error_refuse(SN_ERROR_ARGUMENT, site, "%s: generator is NULL", op_info[op].name);
 }
 
 static bool attrs_fit(OpCode op, const AttrList *attrs, Site site) {
@@ -44,23 +42,21 @@ static bool attrs_fit(OpCode op, const AttrList *attrs, Site site) {
     if (!attr_is_overlong(attrs)) return true;
     const OpParam *params = op_params(op, &n_params);
     while (list + 1 < n_params && params[list].kind != 'L') list++; /* no public op has two */
-    error_raise(SN_ERROR_ARGUMENT, site, "%s: %s %s %lld entries", op_info[op].name,
-                params[list].name,
-                attrs->words[ATTR_OVERLONG_PRESENT] ? "cannot have" : "is NULL, but has",
-                (long long)attrs->words[ATTR_OVERLONG_LENGTH]);
-    return false;
+    return error_refuse(SN_ERROR_ARGUMENT, site, "%s: %s %s %lld entries", op_info[op].name,
+                        params[list].name,
+                        attrs->words[ATTR_OVERLONG_PRESENT] ? "cannot have" : "is NULL, but has",
+                        (long long)attrs->words[ATTR_OVERLONG_LENGTH]);
 }
 
 static bool check_target(const OpCall *call) {
     const sn_tensor *target = call->inputs[0];
     if (target->kind == TENSOR_WEAK || target->kind == TENSOR_NONE)
-        return error_raise(SN_ERROR_ARGUMENT, call->site,
-                           "%s_: a scalar constant cannot be written",
-                           inplace_name(call->op)) != NULL;
+        return error_refuse(SN_ERROR_ARGUMENT, call->site,
+                            "%s_: a scalar constant cannot be written", inplace_name(call->op));
     return !tensor_overlaps_itself(target) ||
-           error_raise(SN_ERROR_ALIAS, call->site,
-                       "%s_: the tensor names one element more than once (it was expanded)",
-                       inplace_name(call->op)) != NULL;
+           error_refuse(SN_ERROR_ALIAS, call->site,
+                        "%s_: the tensor names one element more than once (it was expanded)",
+                        inplace_name(call->op));
 }
 
 /* Where the thread's ops go. */

@@ -48,20 +48,16 @@ static bool plan_item(const sn_index_item *item, int32_t axis, const sn_tensor *
     bool keeps = true;
     if (item && item->kind == SN_INDEX_AT) {
         first = item->start < 0 ? item->start + size : item->start;
-        if (first < 0 || first >= size) {
-            error_raise(SN_ERROR_INDEX, site,
-                        "index: %lld is out of range for axis %d of size %lld",
-                        (long long)item->start, (int)axis, (long long)size);
-            return false;
-        }
+        if (first < 0 || first >= size)
+            return error_refuse(SN_ERROR_INDEX, site,
+                                "index: %lld is out of range for axis %d of size %lld",
+                                (long long)item->start, (int)axis, (long long)size);
         count = 1;
         keeps = false;
     } else if (item && item->kind == SN_INDEX_RANGE) {
-        if (item->step == 0 || item->step == INT64_MIN) {
-            error_raise(SN_ERROR_ARGUMENT, site, "index: the step of axis %d is %s", (int)axis,
-                        item->step ? "too large" : "0");
-            return false;
-        }
+        if (item->step == 0 || item->step == INT64_MIN)
+            return error_refuse(SN_ERROR_ARGUMENT, site, "index: the step of axis %d is %s",
+                                (int)axis, item->step ? "too large" : "0");
         clamp_range(item, size, &first, &count);
         step = fitting_step(item->step, count, x->strides[axis]);
     }
@@ -69,10 +65,8 @@ static bool plan_item(const sn_index_item *item, int32_t axis, const sn_tensor *
     plan->steps[axis] = step;
     plan->dims[axis] = count;
     if (!keeps) return true;
-    if (plan->rank == SN_MAX_RANK) {
-        error_raise(SN_ERROR_SHAPE, site, "index: more than %d dims", SN_MAX_RANK);
-        return false;
-    }
+    if (plan->rank == SN_MAX_RANK)
+        return error_refuse(SN_ERROR_SHAPE, site, "index: more than %d dims", SN_MAX_RANK);
     plan->result[plan->rank++] = count;
     return true;
 }
@@ -83,18 +77,18 @@ static bool plan_index(const sn_tensor *x, const sn_index_item *items, int32_t c
     for (int32_t i = 0; i < count; i++) {
         if (items[i].kind == SN_INDEX_NEW) {
             if (plan->rank == SN_MAX_RANK)
-                return error_raise(SN_ERROR_SHAPE, site, "index: more than %d dims", SN_MAX_RANK) !=
-                       NULL;
+                return error_refuse(SN_ERROR_SHAPE, site, "index: more than %d dims", SN_MAX_RANK);
             plan->result[plan->rank++] = 1;
             continue;
         }
         if ((uint32_t)items[i].kind > SN_INDEX_NEW)
-            return error_raise(SN_ERROR_ARGUMENT, site, "index: item %d has kind %d, which is none",
-                               (int)i, (int)items[i].kind) != NULL;
+            return error_refuse(SN_ERROR_ARGUMENT, site,
+                                "index: item %d has kind %d, which is none", (int)i,
+                                (int)items[i].kind);
         if (axis == x->rank)
-            return error_raise(SN_ERROR_INDEX, site,
-                               "index: more than %d axes are named for a tensor of rank %d",
-                               (int)axis, (int)x->rank) != NULL;
+            return error_refuse(SN_ERROR_INDEX, site,
+                                "index: more than %d axes are named for a tensor of rank %d",
+                                (int)axis, (int)x->rank);
         if (!plan_item(&items[i], axis++, x, plan, site)) return false;
     }
     for (; axis < x->rank; axis++)
@@ -138,14 +132,14 @@ static bool check_sizes(const sn_tensor *x, const int64_t *sizes, int32_t count,
     int64_t wanted = x->dims[axis < 0 ? axis + x->rank : axis], sum = 0;
     for (int32_t i = 0; i < count; i++) {
         if (sizes[i] < 0)
-            return error_raise(SN_ERROR_SHAPE, site, "split: sizes[%d] is %lld, a negative size",
-                               (int)i, (long long)sizes[i]) != NULL;
+            return error_refuse(SN_ERROR_SHAPE, site, "split: sizes[%d] is %lld, a negative size",
+                                (int)i, (long long)sizes[i]);
         if (__builtin_add_overflow(sum, sizes[i], &sum)) sum = INT64_MAX;
     }
     return sum == wanted ||
-           error_raise(SN_ERROR_SHAPE, site,
-                       "split: the sizes add up to %lld, but axis %lld has size %lld: x is %s",
-                       (long long)sum, (long long)axis, (long long)wanted, text_of(x).text) != NULL;
+           error_refuse(SN_ERROR_SHAPE, site,
+                        "split: the sizes add up to %lld, but axis %lld has size %lld: x is %s",
+                        (long long)sum, (long long)axis, (long long)wanted, text_of(x).text);
 }
 
 static bool check_split(const sn_tensor *x, const int64_t *sizes, int32_t count, int64_t axis,
@@ -155,11 +149,11 @@ static bool check_split(const sn_tensor *x, const int64_t *sizes, int32_t count,
                          : count && !sizes      ? "sizes is NULL"
                          : count && !parts      ? "parts is NULL"
                                                 : NULL;
-    if (defect) return error_raise(SN_ERROR_ARGUMENT, site, "split: %s", defect) != NULL;
+    if (defect) return error_refuse(SN_ERROR_ARGUMENT, site, "split: %s", defect);
     if (axis < -x->rank || axis >= x->rank)
-        return error_raise(SN_ERROR_INDEX, site,
-                           "split: axis %lld is out of range for x, which is %s", (long long)axis,
-                           text_of(x).text) != NULL;
+        return error_refuse(SN_ERROR_INDEX, site,
+                            "split: axis %lld is out of range for x, which is %s", (long long)axis,
+                            text_of(x).text);
     return check_sizes(x, sizes, count, axis, site);
 }
 

@@ -179,7 +179,7 @@ static Place *sort_places(Place *places, Place *spare, int64_t count) {
 static bool read_places(sn_tensor *x, Place *places, int64_t count, Site site) {
     bool real = dtype_is_float((sn_dtype)x->dtype);
     int64_t *words = mem_alloc((size_t)count * sizeof *words);
-    if (!words) return error_raise(SN_ERROR_MEMORY, site, "unique: out of memory") != NULL;
+    if (!words) return error_refuse(SN_ERROR_MEMORY, site, "unique: out of memory");
     bool ok = sn_read_at(x, real ? SN_F64 : SN_I64, words, (size_t)count * sizeof *words, site.file,
                          site.line);
     for (int64_t i = 0; ok && i < count; i++) {

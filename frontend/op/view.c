@@ -8,8 +8,10 @@ bool view_infer(View *view, const OpCall *call, const sn_tensor *x) {
     view->op = call->op;
     tensor_type_to(x, &view->input);
     attr_copy(&view->attrs, attr_view(call->op, call->attrs));
-    return op_infer(NULL, call->op, &view->input, 1, &view->attrs, &view->type, &error) == SN_OK ||
-           error_raise_from(&error, call->site) != NULL;
+    if (op_infer(NULL, call->op, &view->input, 1, &view->attrs, &view->type, &error) == SN_OK)
+        return true;
+    error_raise_from(&error, call->site);
+    return false;
 }
 
 bool view_place(View *view, const sn_tensor *x) {

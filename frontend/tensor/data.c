@@ -16,24 +16,23 @@
 static bool make_type(const int64_t *dims, int32_t rank, sn_dtype dtype, const char *op,
                       TensorType *type, Site site) {
     if (rank < 0 || (rank && !dims))
-        return error_raise(SN_ERROR_ARGUMENT, site, "%s: dims %s %d entries", op,
-                           dims ? "cannot have" : "is NULL, but has", (int)rank) != NULL;
+        return error_refuse(SN_ERROR_ARGUMENT, site, "%s: dims %s %d entries", op,
+                            dims ? "cannot have" : "is NULL, but has", (int)rank);
     if (rank > SN_MAX_RANK)
-        return error_raise(SN_ERROR_SHAPE, site,
-                           "%s: dims has %d sizes, but a tensor has at most %d", op, (int)rank,
-                           SN_MAX_RANK) != NULL;
+        return error_refuse(SN_ERROR_SHAPE, site,
+                            "%s: dims has %d sizes, but a tensor has at most %d", op, (int)rank,
+                            SN_MAX_RANK);
     if ((uint32_t)dtype >= SN_DTYPE_COUNT)
-        return error_raise(SN_ERROR_ARGUMENT, site, "%s: dtype %d is no dtype", op, (int)dtype) !=
-               NULL;
+        return error_refuse(SN_ERROR_ARGUMENT, site, "%s: dtype %d is no dtype", op, (int)dtype);
     *type = (TensorType){.dtype = (uint8_t)dtype, .rank = (uint8_t)rank};
     for (int32_t i = 0; i < rank; i++) {
         if (dims[i] < 0)
-            return error_raise(SN_ERROR_SHAPE, site, "%s: dims[%d] is %lld, a negative size", op,
-                               (int)i, (long long)dims[i]) != NULL;
+            return error_refuse(SN_ERROR_SHAPE, site, "%s: dims[%d] is %lld, a negative size", op,
+                                (int)i, (long long)dims[i]);
         type->dims[i] = dim_of(dims[i]);
     }
-    return sizes_count(dims, rank) >= 0 || error_raise(SN_ERROR_MEMORY, site, "%s: %s is too large",
-                                                       op, type_text(type).text) != NULL;
+    return sizes_count(dims, rank) >= 0 ||
+           error_refuse(SN_ERROR_MEMORY, site, "%s: %s is too large", op, type_text(type).text);
 }
 
 static size_t type_bytes(const TensorType *type) {
@@ -162,14 +161,13 @@ bool sn_read_at(sn_tensor *tensor, sn_dtype dtype, void *destination, size_t byt
     int64_t count = sizes_count(real->dims, real->rank);
     size_t wanted = (size_t)count * sn_dtype_size(dtype);
     if ((uint32_t)dtype >= SN_DTYPE_COUNT)
-        return error_raise(SN_ERROR_ARGUMENT, site, "read: dtype %d is no dtype", (int)dtype) !=
-               NULL;
+        return error_refuse(SN_ERROR_ARGUMENT, site, "read: dtype %d is no dtype", (int)dtype);
     if (bytes != wanted)
-        return error_raise(SN_ERROR_ARGUMENT, site,
-                           "read: %zu bytes given for %lld elements of %s, %zu are needed", bytes,
-                           (long long)count, sn_dtype_name(dtype), wanted) != NULL;
+        return error_refuse(SN_ERROR_ARGUMENT, site,
+                            "read: %zu bytes given for %lld elements of %s, %zu are needed", bytes,
+                            (long long)count, sn_dtype_name(dtype), wanted);
     if (wanted && !destination)
-        return error_raise(SN_ERROR_ARGUMENT, site, "read: destination is NULL") != NULL;
+        return error_refuse(SN_ERROR_ARGUMENT, site, "read: destination is NULL");
     if (count == 0) return true;
     if (dtype == real->dtype && tensor_is_dense(real)) {
         memcpy(destination, tensor_data(real), wanted);
@@ -200,9 +198,9 @@ static bool item_bits(sn_tensor *tensor, sn_dtype dtype, uint64_t *bits, Site si
     if (!real) return false;
     if (sizes_count(real->dims, real->rank) != 1) {
         TensorType type = tensor_type(real);
-        error_raise(SN_ERROR_SHAPE, site, "item: the tensor is %s: it has %lld elements, not one",
-                    type_text(&type).text, (long long)sizes_count(real->dims, real->rank));
-        return false;
+        return error_refuse(SN_ERROR_SHAPE, site,
+                            "item: the tensor is %s: it has %lld elements, not one",
+                            type_text(&type).text, (long long)sizes_count(real->dims, real->rank));
     }
     uint64_t own = dtype_load((sn_dtype)real->dtype, tensor_data(real));
     *bits = dtype_bits_cast(dtype, (sn_dtype)real->dtype, own);

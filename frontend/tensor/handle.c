@@ -61,14 +61,6 @@ static sn_tensor *handle_make(TensorKind kind, const TensorType *type) {
     return tensor;
 }
 
-bool scope_check(Site site) {
-    return thread_state()->depth > 0 ||
-           error_raise(
-               SN_ERROR_SCOPE, site,
-               "no scope is open on this thread: call sn_scope_begin() first, it owns results") !=
-               NULL;
-}
-
 sn_tensor *tensor_new(TensorKind kind, const TensorType *type, Site site) {
     ThreadState *state = thread_state();
     if (!scope_check(site)) return NULL;
@@ -219,30 +211,22 @@ TensorType tensor_type(const sn_tensor *tensor) {
 }
 
 bool tensor_check(const sn_tensor *tensor, const char *op, const char *name, Site site) {
-    if (!tensor) {
-        error_raise(SN_ERROR_ARGUMENT, site, "%s: %s is NULL", op, name);
-        return false;
-    }
-    if (tensor->magic != TENSOR_ALIVE) {
-        error_raise(SN_ERROR_HANDLE, site, "%s: %s was released already, or is no tensor", op,
-                    name);
-        return false;
-    }
-    if (tensor->kind == TENSOR_PROXY && !tensor->recorder) {
-        error_raise(SN_ERROR_HANDLE, site, "%s: %s has no value: the function that made it failed",
-                    op, name);
-        return false;
-    }
-    if (tensor->kind == TENSOR_PROXY && tensor->recorder != thread_state()->recorder) {
-        error_raise(SN_ERROR_HANDLE, site,
-                    "%s: %s belongs to a function that is being traced elsewhere", op, name);
-        return false;
-    }
+    if (!tensor) return error_refuse(SN_ERROR_ARGUMENT, site, "%s: %s is NULL", op, name);
+    if (tensor->magic != TENSOR_ALIVE)
+        return error_refuse(SN_ERROR_HANDLE, site, "%s: %s was released already, or is no tensor",
+                            op, name);
+    if (tensor->kind == TENSOR_PROXY && !tensor->recorder)
+        return error_refuse(SN_ERROR_HANDLE, site,
+                            "%s: %s has no value: the function that made it failed", op, name);
+    if (tensor->kind == TENSOR_PROXY && tensor->recorder != thread_state()->recorder)
+        return error_refuse(SN_ERROR_HANDLE, site,
+                            "%s: %s belongs to a function that is being traced elsewhere", op,
+                            name);
     return true;
 }
 
 bool tensor_check_present(const sn_tensor *tensor, const char *op, const char *name, Site site) {
     if (!tensor_check(tensor, op, name, site)) return false;
     return tensor->kind != TENSOR_NONE ||
-           error_raise(SN_ERROR_ARGUMENT, site, "%s: %s is SN_NONE", op, name) != NULL;
+           error_refuse(SN_ERROR_ARGUMENT, site, "%s: %s is SN_NONE", op, name);
 }

@@ -9,8 +9,7 @@ static bool readable(const sn_tensor *tensor, const char *op) {
         record_look(tensor);
         return true;
     }
-    error_raise(SN_ERROR_ARGUMENT, (Site){0}, "%s: tensor is SN_NONE", op);
-    return false;
+    return error_refuse(SN_ERROR_ARGUMENT, (Site){0}, "%s: tensor is SN_NONE", op);
 }
 
 sn_dtype sn_dtype_of(const sn_tensor *tensor) {

@@ -41,8 +41,6 @@ struct sn_tensor {
 
 /* ---- handles (frontend/tensor/handle.c) ----------------------------------------------------- */
 
-/* Is a scope open? Raises. */
-bool scope_check(Site site);
 /* A new handle of the innermost scope, without storage; NULL with the error raised when no scope is
  * open or memory is out. */
 sn_tensor *tensor_new(TensorKind kind, const TensorType *type, Site site);
@@ -50,19 +48,26 @@ sn_tensor *tensor_new(TensorKind kind, const TensorType *type, Site site);
  * dense. */
 sn_tensor *tensor_real(Storage *storage, const TensorType *type, const int64_t *strides,
                        int64_t offset, Site site);
-/* Releases the thread's handles from place `first` of its list on. */
-void handles_release(ThreadState *state, uint32_t first);
 /* A handle outside any scope, owned by one retain. */
 sn_tensor *tensor_detached(Storage *storage, const TensorType *type, const int64_t *strides,
                            int64_t offset);
+/* Frees the handle once no reference is left. */
+void tensor_unref(sn_tensor *tensor);
+/* Releases the thread's handles from place `first` of its list on. */
+void handles_release(ThreadState *state, uint32_t first);
 /* A new proxy is one of the recorder's live ones … */
 void proxy_link(Recorder *recorder, sn_tensor *proxy);
 /* … until its last reference goes or it turns real; until then it has a value. */
 void proxy_unlink(sn_tensor *proxy);
-/* Frees the handle once no reference is left. */
-void tensor_unref(sn_tensor *tensor);
 TensorType tensor_type(const sn_tensor *tensor);
 void tensor_type_to(const sn_tensor *tensor, TensorType *type); /* where speed counts: in place */
+/* Checks an argument: not NULL, not released, of this thread's recorder. Raises. */
+bool tensor_check(const sn_tensor *tensor, const char *op, const char *name, Site site);
+/* The same, and that it is not SN_NONE. */
+bool tensor_check_present(const sn_tensor *tensor, const char *op, const char *name, Site site);
+
+/* ---- where elements lie (frontend/tensor/layout.c) ------------------------------------------ */
+
 static inline char *tensor_data(const sn_tensor *t) {
     return t->storage->data + t->offset * (int64_t)sn_dtype_size((sn_dtype)t->dtype);
 }
@@ -75,13 +80,12 @@ bool tensor_overlaps_itself(const sn_tensor *tensor);
 bool tensors_overlap(const sn_tensor *x, const sn_tensor *y);
 /* Do both name the same elements of the same memory, in the same order? */
 bool tensors_same(const sn_tensor *x, const sn_tensor *y);
-/* Checks an argument: not NULL, not released, of this thread's recorder. Raises. */
-bool tensor_check(const sn_tensor *tensor, const char *op, const char *name, Site site);
-/* The same, and that it is not SN_NONE. */
-bool tensor_check_present(const sn_tensor *tensor, const char *op, const char *name, Site site);
-/* Copies the elements of a tensor of equal dtype and dims; memory that overlaps must be the same. */
-void tensor_store(sn_tensor *target, const sn_tensor *source);
+
+/* ---- elements (frontend/tensor/data.c) ------------------------------------------------------ */
+
 /* The tensor's memory, computed if it was recorded only (a host read). NULL with the error raised. */
 sn_tensor *tensor_realize(sn_tensor *tensor, const char *op, Site site);
+/* Copies the elements of a tensor of equal dtype and dims; memory that overlaps must be the same. */
+void tensor_store(sn_tensor *target, const sn_tensor *source);
 
 #endif

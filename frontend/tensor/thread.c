@@ -44,14 +44,28 @@ void *error_raise_from(const sn_error *error, Site site) {
     return NULL;
 }
 
-void *error_raise(sn_status status, Site site, const char *format, ...) {
+__attribute__((format(printf, 3, 0))) static void raise_list(sn_status status, Site site,
+                                                             const char *format, va_list args) {
     sn_error error;
     error_init(&error);
+    error_vset(&error, status, format, args);
+    error_raise_from(&error, site);
+}
+
+void *error_raise(sn_status status, Site site, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    error_vset(&error, status, format, args);
+    raise_list(status, site, format, args);
     va_end(args);
-    return error_raise_from(&error, site);
+    return NULL;
+}
+
+bool error_refuse(sn_status status, Site site, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    raise_list(status, site, format, args);
+    va_end(args);
+    return false;
 }
 
 sn_status sn_error_status(void) {
@@ -92,11 +106,15 @@ sn_status sn_error_take(sn_error *error) {
 }
 
 void *sn_error_raise(sn_status status, const char *file, int32_t line, const char *format, ...) {
-    sn_error error;
-    error_init(&error);
     va_list args;
     va_start(args, format);
-    error_vset(&error, status ? status : SN_ERROR_INTERNAL, format, args);
+    raise_list(status ? status : SN_ERROR_INTERNAL, (Site){file, line}, format, args);
     va_end(args);
-    return error_raise_from(&error, (Site){file, line});
+    return NULL;
+}
+
+bool scope_refuse(Site site) {
+    return error_refuse(
+        SN_ERROR_SCOPE, site,
+        "no scope is open on this thread: call sn_scope_begin() first, it owns results");
 }

@@ -59,10 +59,19 @@ void thread_keep(ThreadRoom room, void *data, void (*end)(void *data));
  * NULL. */
 void *error_raise_from(const sn_error *error, Site site);
 void *error_raise(sn_status status, Site site, const char *format, ...) SN_PRINTF(3, 4);
+/* The same for who returns a bool: false. */
+bool error_refuse(sn_status status, Site site, const char *format, ...) SN_PRINTF(3, 4);
 /* sn_error_take for who raises it again: the text has no line in front. */
 sn_status error_take(sn_error *error);
 static inline bool error_pending(const ThreadState *state) {
     return state->error.status != SN_OK;
+}
+
+/* Raises that no scope is open. False. */
+bool scope_refuse(Site site);
+/* Is a scope open? Raises. */
+static inline bool scope_check(Site site) {
+    return thread_state()->depth > 0 || scope_refuse(site);
 }
 
 /* ---- the recorder --------------------------------------------------------------------------- */

@@ -208,12 +208,11 @@ bool trace_flush(Trace *trace, Site site) {
 }
 
 bool trace_host_read(Trace *trace, const char *op, Site site) {
-    if (trace->fullgraph) {
-        error_raise(SN_ERROR_GRAPH_BREAK, site,
-                    "%s: a value is read on the host inside %s, which was compiled with fullgraph",
-                    op, trace->graph.name);
-        return false;
-    }
+    if (trace->fullgraph)
+        return error_refuse(
+            SN_ERROR_GRAPH_BREAK, site,
+            "%s: a value is read on the host inside %s, which was compiled with fullgraph", op,
+            trace->graph.name);
     if (trace->host_reads++ == 0) trace->read_site = site;
     COUNT(host_reads);
     return trace_flush(trace, site);

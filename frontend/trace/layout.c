@@ -63,7 +63,10 @@ bool trace_flush_layouts(Trace *trace, const OpCall *call) {
         sn_error error;
         error_init(&error);
         NodeId node = trace_derive(trace, x->record, call->site, &error);
-        if (node == NODE_NONE) return error_raise_from(&error, call->site) != NULL;
+        if (node == NODE_NONE) {
+            error_raise_from(&error, call->site);
+            return false;
+        }
         if (compare(trace, x, node, axes) == LAYOUT_OTHER) return trace_flush(trace, call->site);
     }
     return true;
