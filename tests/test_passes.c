@@ -189,7 +189,7 @@ static void every_kind_of_op_order_and_memory_occurs(void **state) {
     (void)state;
     StrBuf why = {0};
     for (uint32_t op = 0; op < OP_COUNT; op++) {
-        bool alike = op_is((OpCode)op, CLASS_POINTWISE) && !decompose_rules[op];
+        bool alike = op_is((OpCode)op, CLASS_POINTWISE) && !decompose_rows[op].rule;
         if (!alike && !op_is((OpCode)op, CLASS_KERNEL))
             want(coverage.ops[op], &why, "the op", op_info[op].name);
     }

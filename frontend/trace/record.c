@@ -33,7 +33,7 @@ static NodeId operand_node(Trace *trace, const OpCall *call, sn_tensor *x) {
     bool own = x->kind == TENSOR_WEAK && !weak_promotes(call->op);
     NodeId node = own ? trace_scalar(trace, x, weak_dtype(call), call->site)
                       : trace_node(trace, x, call->site);
-    if (node == NODE_NONE || !trace_layouts_matter(call->op)) return node;
+    if (node == NODE_NONE || !op_has(call->op, F_CONTRACTS)) return node;
     return trace_laid_out(trace, x, node, call->site);
 }
 
@@ -87,7 +87,7 @@ static NodeId emit_draw(Trace *trace, const OpCall *call, NodeId *nodes, sn_erro
 static NodeId emit_operands(Trace *trace, const OpCall *call, NodeId *nodes) {
     if (has_real(call) && !trace_flush_writes(trace, call->inputs, call->n_inputs, call->site))
         return NODE_NONE;
-    if (trace_layouts_matter(call->op) && !trace_flush_layouts(trace, call)) return NODE_NONE;
+    if (op_has(call->op, F_CONTRACTS) && !trace_flush_layouts(trace, call)) return NODE_NONE;
     if (!operand_nodes(trace, call, nodes)) return NODE_NONE;
     sn_error error;
     error_init(&error);

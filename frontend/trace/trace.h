@@ -175,11 +175,9 @@ sn_tensor *trace_inplace(Recorder *recorder, const OpCall *call);
 
 /* ---- layouts of operands (frontend/trace/layout.c) ------------------------------------------ */
 
-/* May operands of the op reach an extern call? Of no other do layouts matter. */
-static inline bool trace_layouts_matter(OpCode op) {
-    return op == OP_MATMUL || op == OP_LINEAR || op == OP_ATTENTION;
-}
-/* Runs what was recorded where an operand of a matrix product has a layout that no node can have. */
+/* Of ops that contract (F_CONTRACTS): no other's results depend on how operands lie.
+ *
+ * Runs what was recorded where an operand of a matrix product has a layout that no node can have. */
 bool trace_flush_layouts(Trace *trace, const OpCall *call);
 /* `node`, the value of operand x, as a value whose memory eager's operand has. NODE_NONE with the
  * error raised. */

@@ -33,12 +33,13 @@ typedef enum ShapeRule {
 } ShapeRule;
 
 enum OpFlags {
-    F_COMMUTES = 1, /* inputs 0 and 1 may be exchanged */
-    F_PRIM = 2,     /* a scalar primitive: every back end and the evaluator emit it directly */
-    F_INPLACE = 4,  /* has a public in-place form, sn_NAME_ */
-    F_FAILS = 8,    /* can fail on data: never dead code */
-    F_PUBLIC = 16,  /* declared in ops.h */
-    F_NO_VN = 32    /* two equal nodes are not the same value */
+    F_COMMUTES = 1,  /* inputs 0 and 1 may be exchanged */
+    F_PRIM = 2,      /* a scalar primitive: every back end and the evaluator emit it directly */
+    F_INPLACE = 4,   /* has a public in-place form, sn_NAME_ */
+    F_FAILS = 8,     /* can fail on data: never dead code */
+    F_PUBLIC = 16,   /* declared in ops.h */
+    F_NO_VN = 32,    /* two equal nodes are not the same value */
+    F_CONTRACTS = 64 /* operands reach a matrix product: it is one, or is decomposed into some */
 };
 
 enum {

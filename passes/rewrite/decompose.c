@@ -8,66 +8,81 @@
 
 #include "ir/graph/view_graph.h"
 
-RewriteRule *const decompose_rules[OP_COUNT] = {
-    [OP_CAST] = rule_cast,
-    [OP_WHERE] = rule_where,
-    [OP_LEAKY_RELU] = rule_leaky_relu,
-    [OP_ELU] = rule_elu,
-    [OP_HARDTANH] = rule_hardtanh,
-    [OP_SOFTPLUS] = rule_softplus,
-    [OP_ADDCMUL] = rule_addcmul,
-    [OP_SUM] = rule_sum,
-    [OP_PROD] = rule_prod,
-    [OP_MEAN] = rule_mean,
-    [OP_MAX] = rule_extremum,
-    [OP_MIN] = rule_extremum,
-    [OP_ARGMAX] = rule_arg,
-    [OP_ARGMIN] = rule_arg,
-    [OP_ANY] = rule_any,
-    [OP_ALL] = rule_all,
-    [OP_VAR] = rule_var,
-    [OP_LOGSUMEXP] = rule_logsumexp,
-    [OP_CUMSUM] = rule_cumsum,
-    [OP_CAT] = rule_cat,
-    [OP_STACK] = rule_stack,
-    [OP_PAD] = rule_pad,
-    [OP_GATHER] = rule_gather,
-    [OP_INDEX_SELECT] = rule_index_select,
-    [OP_EMBEDDING] = rule_embedding,
-    [OP_TRIL] = rule_tri,
-    [OP_TRIU] = rule_tri,
-    [OP_ARANGE] = rule_arange,
-    [OP_FULL] = rule_full,
-    [OP_ONE_HOT] = rule_one_hot,
-    [OP_SCATTER_ADD] = rule_scatter,
-    [OP_INDEX_COPY] = rule_scatter,
-    [OP_MATMUL] = rule_matmul,
-    [OP_LINEAR] = rule_linear,
-    [OP_RAND] = rule_random,
-    [OP_RANDN] = rule_random,
-    [OP_DROPOUT] = rule_dropout,
-    [OP_SOFTMAX] = rule_softmax,
-    [OP_LOG_SOFTMAX] = rule_log_softmax,
-    [OP_LAYER_NORM] = rule_layer_norm,
-    [OP_RMS_NORM] = rule_rms_norm,
-    [OP_CROSS_ENTROPY] = rule_cross_entropy,
-    [OP_ATTENTION] = rule_attention,
+const DecomposeRow decompose_rows[OP_COUNT] = {
+    [OP_CAST] = {.rule = rule_cast, .leaves_op = true},
+    [OP_WHERE] = {.rule = rule_where, .leaves_op = true},
+    [OP_LEAKY_RELU] = {.rule = rule_leaky_relu},
+    [OP_ELU] = {.rule = rule_elu},
+    [OP_HARDTANH] = {.rule = rule_hardtanh},
+    [OP_SOFTPLUS] = {.rule = rule_softplus},
+    [OP_ADDCMUL] = {.rule = rule_addcmul},
+    [OP_SUM] = {.rule = rule_sum, .leaves_op = true},
+    [OP_PROD] = {.rule = rule_prod, .leaves_op = true},
+    [OP_MEAN] = {.rule = rule_mean},
+    [OP_MAX] = {.rule = rule_extremum, .leaves_op = true},
+    [OP_MIN] = {.rule = rule_extremum, .leaves_op = true},
+    [OP_ARGMAX] = {.rule = rule_arg, .leaves_op = true},
+    [OP_ARGMIN] = {.rule = rule_arg, .leaves_op = true},
+    [OP_ANY] = {.rule = rule_any},
+    [OP_ALL] = {.rule = rule_all},
+    [OP_VAR] = {.rule = rule_var},
+    [OP_LOGSUMEXP] = {.rule = rule_logsumexp},
+    [OP_CUMSUM] = {.rule = rule_cumsum, .leaves_op = true},
+    [OP_CAT] = {.rule = rule_cat},
+    [OP_STACK] = {.rule = rule_stack},
+    [OP_PAD] = {.rule = rule_pad, .leaves_op = true},
+    [OP_GATHER] = {.rule = rule_gather, .leaves_op = true},
+    [OP_INDEX_SELECT] = {.rule = rule_index_select, .leaves_op = true},
+    [OP_EMBEDDING] = {.rule = rule_embedding},
+    [OP_TRIL] = {.rule = rule_tri},
+    [OP_TRIU] = {.rule = rule_tri},
+    [OP_ARANGE] = {.rule = rule_arange},
+    [OP_FULL] = {.rule = rule_full},
+    [OP_ONE_HOT] = {.rule = rule_one_hot, .leaves_op = true},
+    [OP_SCATTER_ADD] = {.rule = rule_scatter, .leaves_op = true},
+    [OP_INDEX_COPY] = {.rule = rule_scatter, .leaves_op = true},
+    [OP_MATMUL] = {.rule = rule_matmul},
+    [OP_LINEAR] = {.rule = rule_linear},
+    [OP_RAND] = {.rule = rule_random, .leaves_op = true},
+    [OP_RANDN] = {.rule = rule_random, .leaves_op = true},
+    [OP_DROPOUT] = {.rule = rule_dropout},
+    [OP_SOFTMAX] = {.rule = rule_softmax},
+    [OP_LOG_SOFTMAX] = {.rule = rule_log_softmax},
+    [OP_LAYER_NORM] = {.rule = rule_layer_norm},
+    [OP_RMS_NORM] = {.rule = rule_rms_norm},
+    [OP_CROSS_ENTROPY] = {.rule = rule_cross_entropy},
+    [OP_ATTENTION] = {.rule = rule_attention},
 };
+
+/* What a rule makes contracts only if the op's row says so: whoever records the op looks at layouts then. */
+static bool contracts_as_said(const Rewrite *r, NodeId made_from) {
+    if (op_has((OpCode)r->node->op, F_CONTRACTS)) return true;
+    for (NodeId i = made_from; i < r->b->graph->nodes.count; i++)
+        if (op_has((OpCode)graph_node(r->b->graph, i)->op, F_CONTRACTS)) return false;
+    return true;
+}
 
 static NodeId decompose_node(Rewrite *r) {
     OpCode op = (OpCode)r->node->op;
-    RewriteRule *rule = decompose_rules[op];
+    RewriteRule *rule = decompose_rows[op].rule;
     if (!rule && op_is(op, CLASS_POINTWISE)) rule = rule_pointwise;
     if (!rule && op_is(op, CLASS_VIEW) && !view_is_basic(op)) rule = rule_view;
-    return rule ? rule(r) : rewrite_keep(r);
+    NodeId first = r->b->graph->nodes.count, made = rule ? rule(r) : rewrite_keep(r);
+    SN_ASSERT(contracts_as_said(r, first));
+    (void)first;
+    return made;
+}
+
+/* An op that is never left. */
+static bool is_replaced(OpCode op) {
+    const DecomposeRow *row = &decompose_rows[op];
+    return row->rule ? !row->leaves_op : op_is(op, CLASS_VIEW) && !view_is_basic(op);
 }
 
 /* True while a rule has emitted an op that is itself to be replaced (attention emits a softmax). */
-static bool holds_composites(const Graph *graph) {
-    for (NodeId i = 0; i < graph->nodes.count; i++) {
-        OpCode op = (OpCode)graph_node(graph, i)->op;
-        if (op == OP_MATMUL || (op_is(op, CLASS_COMPOSITE) && op != OP_ONE_HOT)) return true;
-    }
+static bool is_unfinished(const Graph *graph) {
+    for (NodeId i = 0; i < graph->nodes.count; i++)
+        if (is_replaced((OpCode)graph_node(graph, i)->op)) return true;
     return false;
 }
 
@@ -75,7 +90,7 @@ sn_status pass_decompose(PassContext *context) {
     static const RewritePass decompose = {
         .name = "decompose", .rule = decompose_node, .result = rewrite_own_memory};
     sn_status status = rewrite_graph(context, &decompose);
-    while (status == SN_OK && holds_composites(&context->graph))
+    while (status == SN_OK && is_unfinished(&context->graph))
         status = rewrite_graph(context, &decompose);
     return status;
 }

@@ -5,8 +5,12 @@
 #include "ir/op/dtype.h"
 #include "passes/rewrite/rewrite.h"
 
-/* By op; NULL where the node is kept or a rule of its class applies. */
-extern RewriteRule *const decompose_rules[OP_COUNT];
+/* What becomes of an op. */
+typedef struct DecomposeRow {
+    RewriteRule *rule; /* NULL: the node is kept, or a rule of its class applies */
+    bool leaves_op;    /* the rule may make the op itself, in the one form that is left of it */
+} DecomposeRow;
+extern const DecomposeRow decompose_rows[OP_COUNT];
 
 /* decompose_pointwise.c */
 RewriteRule rule_pointwise, rule_cast, rule_where, rule_leaky_relu, rule_elu, rule_hardtanh;
