@@ -5,13 +5,13 @@
 
 #include "base/thread/lock.h"
 
-#include <sys/types.h>
+#include <stdint.h>
 
 typedef struct Turn {
     Lock *lock;       /* of what follows */
     Condition *ended; /* a turn has ended; that of all functions with this lock */
     bool taken;       /* a thread compiles … */
-    pid_t process;    /* … of this process: a forked child has not got it */
+    uint32_t forks;   /* … of the process that so many forks led to: a child has not got it */
 } Turn;
 
 /* Waits for the turn. A flight (base/thread/flight.h) of rank RANK_TURN: nothing of the program is called
