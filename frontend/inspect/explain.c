@@ -179,11 +179,10 @@ static void print_steps(const GraphInstance *graph, StrBuf *out) {
     for (uint32_t i = 0; i < program->steps.count; i++) {
         const Step *step = &program->steps.data[i];
         const LoadedKernel *kernel = executable_kernel(graph->executable, i);
-        static const char *const sources[] = {"memory", "pack", "disk", "compiled"};
         strbuf_addf(out, "  %s %s: %s, %lld bytes%s%s\n", kernel ? "kernel" : "extern",
                     kernel ? kernel->name : "gemm", step->label,
                     (long long)numbers[step->costs + COST_BYTES], kernel ? ", " : "",
-                    kernel ? sources[kernel->source] : "");
+                    kernel ? cache_source_name(kernel->source) : "");
     }
     for (uint32_t i = 0; i < program->notes.count; i++)
         strbuf_addf(out, "  not fused: %s\n", program->notes.data[i]);

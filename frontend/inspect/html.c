@@ -27,8 +27,8 @@ void html_escape_text(StrBuf *out, const StrBuf *text) {
     html_escape(out, strbuf_text(text), text->length);
 }
 
-int32_t html_hue(int32_t group) {
-    return group * 137 % 360;
+int32_t html_hue(int32_t kernel) {
+    return kernel * 137 % 360;
 }
 
 void html_heading(StrBuf *out, const char *text) {

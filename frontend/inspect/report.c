@@ -87,9 +87,9 @@ static void write_figures(Report *r) {
 
 /* ---- source lines --------------------------------------------------------------------------- */
 
-static void kernel_mark(StrBuf *out, int32_t group, bool is_extern) {
+static void kernel_mark(StrBuf *out, int32_t kernel, bool is_extern) {
     strbuf_addf(out, "<span class=\"k\" style=\"background:hsl(%d 70%% 86%%)\">%s %d</span>",
-                (int)html_hue(group), is_extern ? "extern" : "kernel", (int)group);
+                (int)html_hue(kernel), is_extern ? "extern" : "kernel", (int)kernel);
 }
 
 static bool same_file(const char *a, const char *b) {

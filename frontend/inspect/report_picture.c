@@ -20,7 +20,8 @@ static int32_t place_of(const Fusion *fusion, int32_t group) {
 
 /* Where a node is drawn. */
 typedef struct Spot {
-    int32_t column, row; /* -1: it is not */
+    int32_t column; /* from the left; -1: not placed yet, or not drawn */
+    int32_t row;    /* from the top; -1: it is not drawn */
 } Spot;
 
 static bool is_drawn(const PassContext *context, NodeId id) {

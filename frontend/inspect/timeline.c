@@ -16,8 +16,10 @@ enum { NAME_MOST = 56 };
 typedef struct Event {
     const char *what;     /* category: "call", "trace", "compile", "kernel", "extern" */
     char name[NAME_MOST]; /* the function's, or the ops in a kernel */
-    int64_t begin_ns, end_ns;
-    int64_t items, bytes; /* of a kernel; 0 = none */
+    int64_t begin_ns;     /* when it began, on the clock of clock_ns */
+    int64_t end_ns;       /* and ended */
+    int64_t items;        /* of a kernel: it ran over; 0 = none */
+    int64_t bytes;        /* of a kernel: it moves */
 } Event;
 
 /* What is kept, from sn_timeline_begin to sn_timeline_end or the thread's end. */

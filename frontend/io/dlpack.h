@@ -1,7 +1,7 @@
 /* The ABI of DLPack (https://dmlc.github.io/dlpack), versions 0.x and 1.x, as its specification gives
  * it: the structs that programs hand each other to share a tensor's memory. */
-#ifndef SN_FRONTEND_DLPACK_H
-#define SN_FRONTEND_DLPACK_H
+#ifndef SN_FRONTEND_IO_DLPACK_H
+#define SN_FRONTEND_IO_DLPACK_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -31,7 +31,7 @@ SN_API void sn_release(sn_tensor *tensor);
 typedef struct sn_mark_t {
     uint32_t depth; /**< open scopes */
     uint32_t first; /**< handles held */
-    void *trace;    /**< the trace being recorded */
+    void *trace;    /**< who records the thread's ops, or NULL */
 } sn_mark_t;
 SN_API sn_mark_t sn_mark(void);
 /** Closes the scopes and ends the traces that were begun since the mark. */

@@ -300,12 +300,20 @@ static sn_status find_or_add(const CacheKey *key, char *text, Record **record, b
     return status;
 }
 
+const char *cache_source_name(CacheSource source) {
+    static const char *const names[] = {[CACHE_MEMORY] = "memory",
+                                        [CACHE_PACK] = "pack",
+                                        [CACHE_DISK] = "disk",
+                                        [CACHE_COMPILED] = "compiled"};
+    SN_ASSERT((size_t)source < sizeof names / sizeof names[0]);
+    return names[source];
+}
+
 static void log_kernel(const Record *record, sn_status status) {
-    static const char *const names[] = {"memory", "pack", "disk", "compiled"};
     const LoadedKernel *k = &record->loaded;
     if (status == SN_OK)
-        log_write(LOG_CACHE, "%s %s, %zu bytes of code, %lld us", k->name, names[k->source],
-                  k->code_bytes, (long long)(k->load_ns / 1000));
+        log_write(LOG_CACHE, "%s %s, %zu bytes of code, %lld us", k->name,
+                  cache_source_name(k->source), k->code_bytes, (long long)(k->load_ns / 1000));
     else
         log_write(LOG_CACHE, "%s failed (%s)", k->name, sn_status_name(status));
 }

@@ -13,6 +13,8 @@ typedef enum CacheSource {
     CACHE_DISK,    /* compiled by an earlier process */
     CACHE_COMPILED /* compiled now */
 } CacheSource;
+/* "memory", "pack", "disk", "compiled". */
+const char *cache_source_name(CacheSource source);
 
 /* A kernel that can be called; lives as long as the process. */
 typedef struct LoadedKernel {
