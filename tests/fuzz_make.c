@@ -362,7 +362,8 @@ static const sn_tensor *value_of(const Maker *m, const FuzzStep *step, int32_t o
 
 static Need need_of(OpCode op) {
     uint8_t rule = op_info[op].dtype_rule;
-    return rule == DTYPE_FLOATING ? NEED_FLOAT : rule == DTYPE_INTEGRAL ? NEED_INTEGRAL : NEED_ANY;
+    if (rule == DTYPE_FLOATING || rule == DTYPE_PROMOTE_FLOATING) return NEED_FLOAT;
+    return rule == DTYPE_INTEGRAL ? NEED_INTEGRAL : NEED_ANY;
 }
 
 static bool recipe_pointwise(Maker *m, FuzzStep *step) {

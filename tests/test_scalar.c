@@ -699,7 +699,8 @@ static bool has_scalar_body(OpCode op) {
 
 static bool takes(OpCode op, sn_dtype type) {
     uint8_t rule = op_info[op].dtype_rule;
-    if (rule == DTYPE_FLOAT || rule == DTYPE_FLOATING) return dtype_is_float(type);
+    if (rule == DTYPE_FLOAT || rule == DTYPE_FLOATING || rule == DTYPE_PROMOTE_FLOATING)
+        return dtype_is_float(type);
     if (rule == DTYPE_INTEGRAL) return !dtype_is_float(type);
     return !(type == SN_BOOL && (op == OP_NEG || op == OP_SUB));
 }

@@ -39,7 +39,7 @@ static const KindInfo kinds[] = {
 
 /* Result dtype by DtypeRule; %s is the first tensor. */
 static const char *const dtype_texts[DTYPE_RULE_COUNT] = {
-#define DTYPE_RULE(id, function, text) [DTYPE_##id] = text,
+#define DTYPE_RULE(id, function, promotes_from, text) [DTYPE_##id] = text,
 #include "ir/op/op_rules.def"
 };
 

@@ -4,16 +4,15 @@
 #include "ir/op/dtype.h"
 
 bool weak_promotes(OpCode op) {
-    uint8_t rule = op_info[op].dtype_rule;
-    return rule == DTYPE_PROMOTE || rule == DTYPE_FLOAT || rule == DTYPE_BOOL ||
-           rule == DTYPE_TAIL || op_info[op].shape_rule == SHAPE_BROADCAST;
+    return op_promotes_from(op) >= 0;
 }
 
+/* Where nothing is promoted, a scalar takes the dtype of the other operands. */
 sn_dtype weak_dtype(const OpCall *call) {
-    uint8_t rule = op_info[call->op].dtype_rule;
     Promotion promotion = {0};
     bool any = false;
-    for (int32_t i = rule == DTYPE_TAIL ? 1 : 0; i < call->n_inputs; i++) {
+    for (int32_t i = weak_promotes(call->op) ? op_promotes_from(call->op) : 0; i < call->n_inputs;
+         i++) {
         const sn_tensor *x = call->inputs[i];
         if (x->kind == TENSOR_NONE) continue;
         TensorType type = tensor_type(x);
@@ -22,5 +21,5 @@ sn_dtype weak_dtype(const OpCall *call) {
     }
     sn_dtype dtype = any ? promotion_result(&promotion) : SN_F32;
     /* An op that makes floats of integers takes the scalar as a float, not as a wrapped integer. */
-    return rule == DTYPE_FLOAT && !dtype_is_float(dtype) ? SN_F32 : dtype;
+    return op_info[call->op].dtype_rule == DTYPE_FLOAT ? dtype_as_float(dtype) : dtype;
 }

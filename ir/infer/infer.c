@@ -114,10 +114,11 @@ static sn_status check_sizes(const Infer *call) {
 
 /* ---- dtypes --------------------------------------------------------------------------------- */
 
-/* Promotes the operands from number `first` on; absent ones and generators do not count. */
-static sn_dtype promote_inputs(const Infer *call, int32_t first) {
+/* The one dtype of the operands that the op promotes; absent ones do not count. */
+static sn_dtype promoted_dtype(const Infer *call) {
     Promotion promotion = {0};
-    for (int32_t i = first; i < call->n_inputs; i++) {
+    SN_ASSERT(op_promotes_from(call->op) >= 0);
+    for (int32_t i = op_promotes_from(call->op); i < call->n_inputs; i++) {
         const TensorType *type = infer_input(call, i);
         if (type_absent(type)) continue;
         promotion_add(&promotion, (sn_dtype)type->dtype, (DtypeStrength)type->strength);
@@ -139,26 +140,21 @@ static sn_dtype input0_dtype(const Infer *call) {
 }
 
 static DtypePair dtype_rule_promote(const Infer *call) {
-    sn_dtype d = promote_inputs(call, 0);
+    sn_dtype d = promoted_dtype(call);
     return (DtypePair){d, d};
 }
 
 static DtypePair dtype_rule_float(const Infer *call) {
-    sn_dtype d = promote_inputs(call, 0);
-    return (DtypePair){d, dtype_is_float(d) ? d : SN_F32};
+    sn_dtype d = promoted_dtype(call);
+    return (DtypePair){d, dtype_as_float(d)};
 }
 
 static DtypePair dtype_rule_bool(const Infer *call) {
-    return (DtypePair){promote_inputs(call, 0), SN_BOOL};
+    return (DtypePair){promoted_dtype(call), SN_BOOL};
 }
 
 static DtypePair dtype_rule_same(const Infer *call) {
     sn_dtype d = input0_dtype(call);
-    return (DtypePair){d, d};
-}
-
-static DtypePair dtype_rule_tail(const Infer *call) {
-    sn_dtype d = promote_inputs(call, 1);
     return (DtypePair){d, d};
 }
 
@@ -184,15 +180,8 @@ static DtypePair dtype_rule_attr(const Infer *call) {
     return (DtypePair){d, d};
 }
 
-/* Operands that broadcast (hypot) are promoted; else operand 0 decides, as its others are indices,
- * masks and generators, or demanded to have its dtype. */
-static DtypePair dtype_rule_floating(const Infer *call) {
-    bool promotes = op_info[call->op].shape_rule == SHAPE_BROADCAST;
-    return promotes ? dtype_rule_promote(call) : dtype_rule_same(call);
-}
-
 static DtypeFn *const dtype_rules[DTYPE_RULE_COUNT] = {
-#define DTYPE_RULE(id, function, text) [DTYPE_##id] = dtype_rule_##function,
+#define DTYPE_RULE(id, function, promotes_from, text) [DTYPE_##id] = dtype_rule_##function,
 #include "ir/op/op_rules.def"
 };
 
@@ -259,9 +248,15 @@ static uint8_t dtype_category(sn_dtype d) {
 /* Categories refused by the dtype rule and by the demands together. */
 static uint8_t refused_categories(OpCode op) {
     uint8_t refuse = dtype_demands[op].refuse;
-    if (op_info[op].dtype_rule == DTYPE_FLOATING) refuse |= REFUSE_BOOL | REFUSE_INT;
-    if (op_info[op].dtype_rule == DTYPE_INTEGRAL) refuse |= REFUSE_FLOAT;
-    return refuse;
+    switch (op_info[op].dtype_rule) {
+    case DTYPE_FLOATING:
+    case DTYPE_PROMOTE_FLOATING:
+        return refuse | REFUSE_BOOL | REFUSE_INT;
+    case DTYPE_INTEGRAL:
+        return refuse | REFUSE_FLOAT;
+    default:
+        return refuse;
+    }
 }
 
 static sn_status refuse_dtype(const Infer *call, sn_dtype dtype) {

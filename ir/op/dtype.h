@@ -17,6 +17,11 @@ static inline bool dtype_is_signed(sn_dtype d) {
     return d >= SN_I8;
 }
 
+/* Itself, or f32: the type in which an op that makes floats of integers gives its result. */
+static inline sn_dtype dtype_as_float(sn_dtype d) {
+    return dtype_is_float(d) ? d : SN_F32;
+}
+
 /* Smallest type that holds both, by PyTorch's table (i64 with f16 gives f16, u8 with i8 gives i16,
  * f16 with bf16 gives f32). */
 sn_dtype dtype_promote(sn_dtype a, sn_dtype b);

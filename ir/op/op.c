@@ -11,6 +11,11 @@ const OpInfo op_info[OP_COUNT] = {
 #undef OP
 };
 
+const int8_t dtype_promotes_from[DTYPE_RULE_COUNT] = {
+#define DTYPE_RULE(id, function, promotes_from, text) [DTYPE_##id] = promotes_from,
+#include "ir/op/op_rules.def"
+};
+
 /* As strcmp, of a text of `length` bytes and a name. */
 static int compare_name(const char *text, size_t length, const char *name) {
     size_t other = strlen(name);

@@ -21,7 +21,7 @@ typedef enum OpClass {
 } OpClass;
 
 typedef enum DtypeRule {
-#define DTYPE_RULE(id, function, text) DTYPE_##id,
+#define DTYPE_RULE(id, function, promotes_from, text) DTYPE_##id,
 #include "ir/op/op_rules.def"
     DTYPE_RULE_COUNT
 } DtypeRule;
@@ -84,6 +84,8 @@ typedef struct OpInfo {
 
 /* The table. */
 extern const OpInfo op_info[OP_COUNT];
+/* By DtypeRule: operands from this one on are brought to one dtype; -1: none are. */
+extern const int8_t dtype_promotes_from[DTYPE_RULE_COUNT];
 /* What tools/gen_signatures.c makes of it when the library is built: signatures, their parameters one
  * after the other, and the ops (OpCode) in the order of their names. */
 extern const OpSignature op_signatures[OP_COUNT];
@@ -116,6 +118,11 @@ static inline bool op_is(OpCode op, OpClass klass) {
 static inline bool op_has(OpCode op, int flags) {
     SN_ASSERT((uint32_t)op < OP_COUNT);
     return (op_info[op].flags & flags) == flags;
+}
+/* The first of the operands that the op brings to one dtype; -1: each keeps its own. */
+static inline int32_t op_promotes_from(OpCode op) {
+    SN_ASSERT((uint32_t)op < OP_COUNT);
+    return dtype_promotes_from[op_info[op].dtype_rule];
 }
 /* Is the result memory of its own, whatever else has the same elements: a copy, room for updates? */
 static inline bool op_makes_memory(OpCode op) {
