@@ -27,7 +27,7 @@ typedef struct Buffer {
     uint8_t dtype;      /* sn_dtype */
     int32_t number;     /* see kind */
     Place elements;     /* of a dense buffer */
-    Place offset;       /* TEMP: bytes from the start of the block; settled */
+    Place offset;       /* TEMP: bytes from the start of the block; fitted */
     NodeId node;        /* the value it holds first, for dumps */
     int32_t first_step; /* TEMP: first and last step that touch it */
     int32_t last_step;
@@ -43,14 +43,14 @@ typedef struct ArgRef {
 /* One launch of a kernel: no barrier across its items. */
 typedef struct Launch {
     uint32_t kernel;   /* in Program.kernels */
-    Place params;      /* first of all parameter words, fixed part first; the blocks are settled */
+    Place params;      /* first of all parameter words, fixed part first; the blocks are fitted */
     uint32_t n_params; /* how many */
     VEC(ArgRef) args;  /* one for each kernel argument; unused for LOCAL ones */
     VEC(uint8_t)
     locals;          /* sn_dtype of each LOCAL argument: a row of k elements in scratch memory */
-    Place items;     /* grid points × blocks; settled */
+    Place items;     /* grid points × blocks; fitted */
     Place k;         /* steps of the loop over K, which row buffers are as long as */
-    Place streams;   /* 1: see Schedule; settled */
+    Place streams;   /* 1: see Schedule; fitted */
     int32_t b_param; /* the word of params that is the size of the loop over B; -1: none */
     bool is_column;  /* B is cut for threads, not for items of a fair length */
     bool may_stream; /* its stores follow one another, so that they may bypass the caches */
@@ -127,7 +127,7 @@ typedef struct ProgramScalar {
     bool real;       /* the scalar is a double, whatever dtype */
 } ProgramScalar;
 
-/* Numbers of the program as a whole, at the head of the array; all are settled. */
+/* Numbers of the program as a whole, at the head of the array; all are fitted. */
 typedef enum ProgramNumber {
     PROGRAM_TEMP_BYTES,    /* size of the temporary block */
     PROGRAM_SCRATCH_BYTES, /* most per-thread scratch of any launch */
@@ -186,9 +186,9 @@ Place program_size_as(Program *program, const DimTable *table, Dim dim, sn_dtype
 /* A size as a parameter word: bits of the dtype's compute type. */
 int64_t program_size_word(sn_dtype dtype, int64_t size);
 Place program_zeros(Program *program, int32_t count);
-/* The temporaries' places, cuts of launches and choices of stores that follow from the sizes among
- * `numbers`. (ir/program_settle.c) */
-sn_status program_settle(const Program *program, int64_t *numbers, sn_error *error);
+/* Fits the program to the sizes among `numbers`: cuts launches into items, places temporaries, chooses
+ * stores. (ir/program_fit.c) */
+sn_status program_fit(const Program *program, int64_t *numbers, sn_error *error);
 /* The numbers for other values of the expressions, as dims_evaluate gives them, and of the scalars,
  * as bits of their dtypes. */
 sn_status program_bind(const Program *program, const int64_t *values, const uint64_t *scalars,

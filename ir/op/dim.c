@@ -1,10 +1,6 @@
-/* Expressions of sizes; see dim.h. Arithmetic goes through Poly, a sum that is being made; poly_close
- * gives it its normal form and finds or appends the expression. */
-#include "ir/op/dim.h"
-
-#include "base/assert.h"
-
-#include <limits.h>
+/* Expressions of sizes in their normal form, and decisions about them; see dim.h. Arithmetic goes through
+ * Poly, a sum that is being made; poly_close gives it its normal form and finds or appends the expression. */
+#include "ir/op/dim_value.h"
 
 enum { POLY_MOST = 24, FACTORS_MOST = 16 };
 
@@ -15,9 +11,9 @@ typedef struct Term {
 
 /* constant + Σ coef × expression, by rising expression. */
 typedef struct Poly {
-    int64_t constant;
-    int32_t count;
-    Term terms[POLY_MOST];
+    int64_t constant;      /* added to the terms */
+    int32_t count;         /* terms in use */
+    Term terms[POLY_MOST]; /* by rising expression */
 } Poly;
 
 void dims_init(DimTable *table) {
@@ -38,219 +34,26 @@ static Dim dim_at(int64_t at) {
     return (Dim){DIM_FIRST + at};
 }
 
-static const int64_t *words_of(const DimTable *table, const DimExpression *e) {
-    return table->words.data + e->first;
-}
-
 static Dim fail(DimTable *table) {
     if (table) table->failed = true;
     return dim_of(0);
 }
 
-/* ---- values ------------------------------------------------------------------------------------ */
-
-static bool can_divide(int64_t a, int64_t b) {
-    return b != 0 && !(a == INT64_MIN && b == -1);
-}
-
-static int64_t floor_quotient(int64_t a, int64_t b) {
-    SN_ASSERT(can_divide(a, b));
-    return a / b - (a % b != 0 && (a < 0) != (b < 0));
-}
-
-static int64_t floor_remainder(int64_t a, int64_t b) {
-    SN_ASSERT(can_divide(a, b));
-    int64_t r = a % b;
-    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
-}
-
-/* A word's value: of the binding, or its hint where `values` is NULL. */
-static int64_t value_of(const DimTable *table, const int64_t *values, int64_t word) {
-    Dim d = {word};
-    if (dim_is_number(d)) return word;
-    SN_ASSERT(dims_has(table, d));
-    return values ? values[word - DIM_FIRST] : dim_expression(table, d)->hint;
-}
-
-static bool evaluate_sum(const DimTable *table, const int64_t *values, const int64_t *words,
-                         uint32_t count, int64_t *result) {
-    int64_t sum = words[0], product;
-    SN_ASSERT(count % 2 == 1);
-    for (uint32_t i = 1; i < count; i += 2) {
-        int64_t x = value_of(table, values, words[i + 1]);
-        if (__builtin_mul_overflow(words[i], x, &product)) return false;
-        if (__builtin_add_overflow(sum, product, &sum)) return false;
-    }
-    *result = sum;
-    return true;
-}
-
-/* The value of an expression other than a symbol. */
-static bool evaluate(const DimTable *table, const int64_t *values, DimKind kind,
-                     const int64_t *words, uint32_t count, int64_t *result) {
-    if (kind == DIM_SUM) return evaluate_sum(table, values, words, count, result);
-    SN_ASSERT(kind != DIM_SYMBOL && count >= 2);
-    int64_t x = value_of(table, values, words[0]);
-    for (uint32_t i = 1; i < count; i++) {
-        int64_t y = value_of(table, values, words[i]);
-        bool divides = kind == DIM_QUOTIENT || kind == DIM_REMAINDER;
-        if (divides && !can_divide(x, y)) return false;
-        if (kind == DIM_PRODUCT && __builtin_mul_overflow(x, y, &x)) return false;
-        if (kind == DIM_QUOTIENT) x = floor_quotient(x, y);
-        if (kind == DIM_REMAINDER) x = floor_remainder(x, y);
-        if (kind == DIM_LARGER && y > x) x = y;
-    }
-    *result = x;
-    return true;
-}
-
-bool dims_evaluate(const DimTable *table, const int64_t *symbols, int64_t *values) {
-    for (uint32_t i = 0; i < table->expressions.count; i++) {
-        const DimExpression *e = &table->expressions.data[i];
-        const int64_t *words = words_of(table, e);
-        bool needed = !table->needed.count || table->needed.data[i];
-        if (!needed) continue;
-        if (e->kind != DIM_SYMBOL) {
-            if (!evaluate(table, values, (DimKind)e->kind, words, e->count, &values[i]))
-                return false;
-            continue;
-        }
-        SN_ASSERT((uint64_t)words[0] < table->symbols.count);
-        values[i] = symbols[words[0]];
-        if (values[i] < e->least || values[i] > e->most) return false;
-    }
-    return true;
-}
-
-static void need(DimTable *table, int64_t word) {
-    if (dim_is_number((Dim){word})) return;
-    SN_ASSERT(word - DIM_FIRST < table->needed.count);
-    table->needed.data[word - DIM_FIRST] = 1;
-}
-
-/* Words of an expression that are Dims: of a sum every second one behind the constant. */
-static void need_operands(DimTable *table, const DimExpression *e) {
-    const int64_t *words = words_of(table, e);
-    uint32_t first = e->kind == DIM_SUM ? 2 : 0, step = e->kind == DIM_SUM ? 2 : 1;
-    for (uint32_t i = first; e->kind != DIM_SYMBOL && i < e->count; i += step)
-        need(table, words[i]);
-}
-
-bool dims_limit(DimTable *table, const Dim *roots, uint32_t count) {
-    uint32_t n = table->expressions.count;
-    if (!vec_reserve(&table->needed, n + 1)) return false;
-    memset(table->needed.data, 0, n);
-    table->needed.count = n;
-    for (uint32_t i = 0; i < count; i++) need(table, roots[i].word);
-    for (uint32_t i = 0; i < table->guards.count; i++) need(table, table->guards.data[i].dim.word);
-    for (uint32_t i = 0; i < table->symbols.count; i++)
-        need(table, table->symbols.data[i].dim.word);
-    for (uint32_t i = n; i-- > 0;)
-        if (table->needed.data[i]) need_operands(table, &table->expressions.data[i]);
-    return true;
-}
-
-/* ---- bounds ------------------------------------------------------------------------------------ */
-
-/* A closed interval; INT64_MIN and INT64_MAX stand for no bound. */
-typedef struct Range {
-    int64_t least, most;
-} Range;
-
-static const Range anything = {INT64_MIN, INT64_MAX};
-
-static bool is_endless(int64_t x) {
-    return x == INT64_MIN || x == INT64_MAX;
-}
-
-/* Lower bounds are never INT64_MAX and upper ones never INT64_MIN, so no two infinities meet. */
-static int64_t add_bounds(int64_t a, int64_t b) {
-    int64_t sum;
-    SN_ASSERT(!is_endless(a) || !is_endless(b) || a == b);
-    if (is_endless(a)) return a;
-    if (is_endless(b)) return b;
-    if (!__builtin_add_overflow(a, b, &sum)) return sum;
-    return a < 0 ? INT64_MIN : INT64_MAX;
-}
-
-static int64_t multiply_bounds(int64_t a, int64_t b) {
-    int64_t product;
-    if (a == 0 || b == 0) return 0;
-    bool finite = !is_endless(a) && !is_endless(b);
-    if (finite && !__builtin_mul_overflow(a, b, &product)) return product;
-    return (a < 0) != (b < 0) ? INT64_MIN : INT64_MAX;
-}
-
-static Range multiply_ranges(Range x, Range y) {
-    int64_t corners[] = {multiply_bounds(x.least, y.least), multiply_bounds(x.least, y.most),
-                         multiply_bounds(x.most, y.least), multiply_bounds(x.most, y.most)};
-    Range r = {corners[0], corners[0]};
-    for (int i = 1; i < 4; i++) {
-        if (corners[i] < r.least) r.least = corners[i];
-        if (corners[i] > r.most) r.most = corners[i];
-    }
-    return r;
-}
-
-static Range range_of(const DimTable *table, int64_t word) {
-    Dim d = {word};
-    if (dim_is_number(d)) return (Range){word, word};
-    return (Range){dim_expression(table, d)->least, dim_expression(table, d)->most};
-}
-
-static Range range_of_sum(const DimTable *table, const int64_t *words, uint32_t count) {
-    Range sum = {words[0], words[0]};
-    for (uint32_t i = 1; i < count; i += 2) {
-        Range factor = {words[i], words[i]};
-        Range term = multiply_ranges(factor, range_of(table, words[i + 1]));
-        sum = (Range){add_bounds(sum.least, term.least), add_bounds(sum.most, term.most)};
-    }
-    return sum;
-}
-
-static Range range_of_quotient(Range x, Range y) {
-    if (y.least != y.most || y.least <= 0) return anything;
-    Range r = x;
-    if (!is_endless(x.least)) r.least = floor_quotient(x.least, y.least);
-    if (!is_endless(x.most)) r.most = floor_quotient(x.most, y.least);
-    return r;
-}
-
-static Range range_of_all(const DimTable *table, DimKind kind, const int64_t *words,
-                          uint32_t count) {
-    if (kind == DIM_SUM) return range_of_sum(table, words, count);
-    Range x = range_of(table, words[0]);
-    for (uint32_t i = 1; i < count; i++) {
-        Range y = range_of(table, words[i]);
-        if (kind == DIM_PRODUCT) {
-            x = multiply_ranges(x, y);
-        } else if (kind == DIM_LARGER) {
-            x.least = x.least > y.least ? x.least : y.least;
-            x.most = x.most > y.most ? x.most : y.most;
-        } else if (kind == DIM_QUOTIENT) {
-            x = range_of_quotient(x, y);
-        } else {
-            bool known = y.least == y.most && y.least > 0;
-            x = known ? (Range){0, y.least - 1} : anything;
-        }
-    }
-    return x;
-}
-
 /* ---- interning --------------------------------------------------------------------------------- */
 
+/* An expression that is looked for. */
 typedef struct Wanted {
-    const DimTable *table;
-    DimKind kind;
-    const int64_t *words;
-    uint32_t count;
+    const DimTable *table; /* where */
+    DimKind kind;          /* its kind */
+    const int64_t *words;  /* its words */
+    uint32_t count;        /* how many */
 } Wanted;
 
 static bool is_wanted(const void *context, uint32_t index) {
     const Wanted *w = context;
     const DimExpression *e = &w->table->expressions.data[index];
     return e->kind == w->kind && e->count == w->count &&
-           memcmp(words_of(w->table, e), w->words, w->count * sizeof *w->words) == 0;
+           memcmp(dim_words(w->table, e), w->words, w->count * sizeof *w->words) == 0;
 }
 
 static bool append(DimTable *table, DimExpression e, const int64_t *words) {
@@ -271,13 +74,13 @@ static Dim intern(DimTable *table, DimKind kind, const int64_t *words, uint32_t 
     Wanted wanted = {table, kind, words, count};
     int64_t found = map_find(&table->map, hash, is_wanted, &wanted);
     if (found != MAP_NONE) return dim_at(found);
-    Range range = range_of_all(table, kind, words, count);
+    DimRange range = dim_range(table, kind, words, count);
     DimExpression e = {.kind = (uint8_t)kind,
                        .count = count,
                        .least = range.least,
                        .most = range.most,
                        .hash = hash};
-    if (!evaluate(table, NULL, kind, words, count, &e.hint)) return fail(table);
+    if (!dim_evaluate(table, NULL, kind, words, count, &e.hint)) return fail(table);
     if (!append(table, e, words)) return fail(table);
     return dim_at(table->expressions.count - 1);
 }
@@ -310,7 +113,7 @@ static void poly_open(const DimTable *table, Dim d, Poly *p) {
         p->terms[p->count++] = (Term){1, d.word - DIM_FIRST};
         return;
     }
-    const int64_t *words = words_of(table, e);
+    const int64_t *words = dim_words(table, e);
     p->constant = words[0];
     for (uint32_t i = 1; i < e->count; i += 2)
         p->terms[p->count++] = (Term){words[i], words[i + 1] - DIM_FIRST};
@@ -380,8 +183,8 @@ Dim dim_sub_any(DimTable *table, Dim a, Dim b) {
 
 /* Factors of an expression that is no sum, as words by rising index. */
 typedef struct Factors {
-    uint32_t count;
-    int64_t words[FACTORS_MOST];
+    uint32_t count;              /* factors in use */
+    int64_t words[FACTORS_MOST]; /* of Dims */
 } Factors;
 
 static void factors_of(const DimTable *table, int64_t at, Factors *f) {
@@ -391,7 +194,7 @@ static void factors_of(const DimTable *table, int64_t at, Factors *f) {
     f->count = product ? e->count : 1;
     SN_ASSERT(e->kind != DIM_SUM && f->count <= FACTORS_MOST);
     f->words[0] = DIM_FIRST + at;
-    if (product) memcpy(f->words, words_of(table, e), e->count * sizeof *f->words);
+    if (product) memcpy(f->words, dim_words(table, e), e->count * sizeof *f->words);
 }
 
 /* Index of the expression that is the product of these; -1 when it is too long. */
@@ -461,7 +264,8 @@ static bool divide_by_term(DimTable *table, const Poly *a, Term b, Poly *quotien
     if (a->constant != 0) return false;
     for (int32_t i = 0; i < a->count; i++) {
         Dim rest;
-        if (!can_divide(a->terms[i].coef, b.coef) || a->terms[i].coef % b.coef != 0) return false;
+        if (!dim_can_divide(a->terms[i].coef, b.coef) || a->terms[i].coef % b.coef != 0)
+            return false;
         if (!divide_expression(table, a->terms[i].at, b.at, &rest)) return false;
         int64_t coef = a->terms[i].coef / b.coef;
         if (dim_is_number(rest))
@@ -474,7 +278,7 @@ static bool divide_by_term(DimTable *table, const Poly *a, Term b, Poly *quotien
 
 /* a = k × b for a number k? */
 static bool is_multiple(const Poly *a, const Poly *b, int64_t *k) {
-    if (a->count != b->count || !b->count || !can_divide(a->terms[0].coef, b->terms[0].coef))
+    if (a->count != b->count || !b->count || !dim_can_divide(a->terms[0].coef, b->terms[0].coef))
         return false;
     *k = a->terms[0].coef / b->terms[0].coef;
     Poly difference = *a;
@@ -493,12 +297,12 @@ static bool divide_exactly(DimTable *table, const Poly *a, const Poly *b, Poly *
 /* a = b × whole + rest for a number b > 0, with every coefficient of rest in [0, b). */
 static bool split(const Poly *a, int64_t b, Poly *whole, Poly *rest) {
     SN_ASSERT(b > 0);
-    *whole = (Poly){.constant = floor_quotient(a->constant, b)};
-    *rest = (Poly){.constant = floor_remainder(a->constant, b)};
+    *whole = (Poly){.constant = dim_floor_quotient(a->constant, b)};
+    *rest = (Poly){.constant = dim_floor_remainder(a->constant, b)};
     for (int32_t i = 0; i < a->count; i++) {
         Term t = a->terms[i];
-        if (!poly_add(whole, floor_quotient(t.coef, b), t.at) ||
-            !poly_add(rest, floor_remainder(t.coef, b), t.at))
+        if (!poly_add(whole, dim_floor_quotient(t.coef, b), t.at) ||
+            !poly_add(rest, dim_floor_remainder(t.coef, b), t.at))
             return false;
     }
     return true;
@@ -523,8 +327,9 @@ static Dim divide_by_number(DimTable *table, const Poly *a, int64_t b, bool quot
 static Dim divide(DimTable *table, Dim a, Dim b, bool quotient) {
     SN_ASSERT(!dim_is(b, 0));
     if (dim_is_number(a) && dim_is_number(b)) {
-        if (!can_divide(a.word, b.word)) return fail(table);
-        return dim_of(quotient ? floor_quotient(a.word, b.word) : floor_remainder(a.word, b.word));
+        if (!dim_can_divide(a.word, b.word)) return fail(table);
+        return dim_of(quotient ? dim_floor_quotient(a.word, b.word)
+                               : dim_floor_remainder(a.word, b.word));
     }
     Poly p, q, exact;
     poly_open(table, a, &p);
@@ -554,23 +359,10 @@ Dim dim_larger(DimTable *table, Dim a, Dim b) {
 
 /* ---- questions --------------------------------------------------------------------------------- */
 
-static bool holds(int64_t value, DimRelation relation) {
-    switch (relation) {
-    case DIM_IS_ZERO:
-        return value == 0;
-    case DIM_NOT_ZERO:
-        return value != 0;
-    case DIM_NOT_NEGATIVE:
-        return value >= 0;
-    default:
-        return value < 0;
-    }
-}
-
 /* Notes that the answer was read off the hint. */
 static bool decide(DimTable *table, Dim d, DimRelation yes, DimRelation no) {
     SN_ASSERT(dims_has(table, d));
-    bool answer = holds(dim_hint(table, d), yes);
+    bool answer = dim_holds(dim_hint(table, d), yes);
     DimGuard guard = {d, (uint8_t)(answer ? yes : no)};
     for (uint32_t i = 0; i < table->guards.count; i++) {
         const DimGuard *g = &table->guards.data[i];
@@ -617,106 +409,4 @@ bool dim_always_divides(DimTable *table, Dim divisor, Dim d) {
     if (dim_is_number(d) && dim_is_number(divisor))
         return divisor.word && d.word % divisor.word == 0;
     return !dim_is(divisor, 0) && dim_is(dim_remainder(table, d, divisor), 0);
-}
-
-const DimGuard *dims_failing(const DimTable *table, const int64_t *values) {
-    for (uint32_t i = 0; i < table->guards.count; i++) {
-        const DimGuard *g = &table->guards.data[i];
-        if (!holds(dim_value(values, g->dim), (DimRelation)g->relation)) return g;
-    }
-    return NULL;
-}
-
-/* ---- text -------------------------------------------------------------------------------------- */
-
-/* How tightly a text holds together: a sum least, what is one word most. */
-static int binding_of(const DimTable *table, Dim d) {
-    if (dim_is_number(d)) return d.word < 0 ? 0 : 2;
-    switch ((DimKind)dim_expression(table, d)->kind) {
-    case DIM_SUM:
-        return 0;
-    case DIM_SYMBOL:
-    case DIM_LARGER:
-        return 2;
-    default:
-        return 1;
-    }
-}
-
-/* In parentheses where it would fall apart: products and quotients are read from the left. */
-static void print_operand(StrBuf *out, const DimTable *table, int64_t word, int least) {
-    Dim d = {word};
-    bool loose = binding_of(table, d) < least;
-    if (loose) strbuf_add(out, "(");
-    dim_print(out, table, d);
-    if (loose) strbuf_add(out, ")");
-}
-
-static void print_sum(StrBuf *out, const DimTable *table, const int64_t *words, uint32_t count) {
-    for (uint32_t i = 1; i < count; i += 2) {
-        int64_t coef = words[i];
-        if (i > 1) strbuf_add(out, coef < 0 ? " - " : " + ");
-        if (i == 1 && coef < 0) strbuf_add(out, "-");
-        print_operand(out, table, words[i + 1], 1);
-        uint64_t size = coef < 0 ? 0 - (uint64_t)coef : (uint64_t)coef;
-        if (size != 1) strbuf_addf(out, "*%llu", (unsigned long long)size);
-    }
-    if (words[0] > 0) strbuf_addf(out, " + %lld", (long long)words[0]);
-    if (words[0] < 0) strbuf_addf(out, " - %llu", 0ull - (unsigned long long)words[0]);
-}
-
-/* The first operand may be a quotient as it is, the others may not; a product's may only be words. */
-static void print_joined(StrBuf *out, const DimTable *table, const int64_t *words, uint32_t count,
-                         const char *sign) {
-    for (uint32_t i = 0; i < count; i++) {
-        if (i) strbuf_add(out, sign);
-        print_operand(out, table, words[i], i ? 2 : 1);
-    }
-}
-
-void dim_print(StrBuf *out, const DimTable *table, Dim d) {
-    if (dim_is_number(d)) {
-        strbuf_addf(out, "%lld", (long long)d.word);
-        return;
-    }
-    const DimExpression *e = dim_expression(table, d);
-    const int64_t *words = words_of(table, e);
-    const DimSymbol *symbol = NULL;
-    switch ((DimKind)e->kind) {
-    case DIM_SYMBOL:
-        symbol = &table->symbols.data[words[0]];
-        if (symbol->name)
-            strbuf_add(out, symbol->name);
-        else
-            strbuf_addf(out, "s%lld", (long long)words[0]);
-        return;
-    case DIM_SUM:
-        print_sum(out, table, words, e->count);
-        return;
-    case DIM_PRODUCT:
-        print_joined(out, table, words, e->count, "*");
-        return;
-    case DIM_QUOTIENT:
-        print_joined(out, table, words, e->count, "/");
-        return;
-    case DIM_REMAINDER:
-        print_joined(out, table, words, e->count, "%");
-        return;
-    case DIM_LARGER:
-        strbuf_add(out, "max(");
-        dim_print(out, table, (Dim){words[0]});
-        strbuf_add(out, ", ");
-        dim_print(out, table, (Dim){words[1]});
-        strbuf_add(out, ")");
-        return;
-    }
-}
-
-void dim_print_guard(StrBuf *out, const DimTable *table, const DimGuard *guard) {
-    static const char *const texts[] = {[DIM_IS_ZERO] = " == 0",
-                                        [DIM_NOT_ZERO] = " != 0",
-                                        [DIM_NOT_NEGATIVE] = " >= 0",
-                                        [DIM_NEGATIVE] = " < 0"};
-    dim_print(out, table, guard->dim);
-    strbuf_add(out, texts[guard->relation]);
 }

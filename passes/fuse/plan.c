@@ -1,6 +1,6 @@
 /* plan: gives every value that lies in memory a buffer. Updates and elementwise results take over
  * the memory of a value that nobody reads any more (which is how writes to inputs reach the
- * inputs); what is left shares one temporary block by lifetime (ir/program_settle.c), so that the
+ * inputs); what is left shares one temporary block by lifetime (ir/program_fit.c), so that the
  * peak is known before the run. */
 #include "base/assert.h"
 #include "base/status.h"

@@ -517,5 +517,5 @@ sn_status pass_lower(PassContext *context) {
     for (uint32_t i = 0; i < context->plan.steps.count && status == SN_OK; i++)
         status = lower_step(context, &context->plan.steps.data[i], &tables);
     if (status != SN_OK) return status;
-    return program_settle(program, program->numbers.data, context->error);
+    return program_fit(program, program->numbers.data, context->error);
 }

@@ -1,5 +1,5 @@
-/* What follows from the sizes of a program: how a launch is cut into items, which stores bypass the
- * caches, where temporaries lie. None of it can change bits; see program.h. Sizes of a binding may be
+/* A program is fitted to its sizes: how a launch is cut into items, which stores bypass the caches, where
+ * temporaries lie. None of it can change bits; see program.h. Sizes of a binding may be
  * such that a product or a sum of them is no number any more: those are refused. */
 #include "base/assert.h"
 #include "base/status.h"
@@ -15,22 +15,22 @@ enum {
     ITEMS_PER_THREAD = 4    /* so that threads end together */
 };
 
-/* Numbers that are being settled. */
-typedef struct Settle {
+/* One fitting. */
+typedef struct Fit {
     const Program *program; /* whose they are */
     int64_t *numbers;       /* filled in */
     bool too_large;         /* some product or sum overflowed: what was made of it is worthless */
-} Settle;
+} Fit;
 
-static int64_t times(Settle *s, int64_t a, int64_t b) {
+static int64_t times(Fit *f, int64_t a, int64_t b) {
     int64_t product;
-    s->too_large |= __builtin_mul_overflow(a, b, &product);
+    f->too_large |= __builtin_mul_overflow(a, b, &product);
     return product;
 }
 
-static int64_t plus(Settle *s, int64_t a, int64_t b) {
+static int64_t plus(Fit *f, int64_t a, int64_t b) {
     int64_t sum;
-    s->too_large |= __builtin_add_overflow(a, b, &sum);
+    f->too_large |= __builtin_add_overflow(a, b, &sum);
     return sum;
 }
 
@@ -52,44 +52,44 @@ static int64_t block_size(const Launch *launch, int64_t points, int64_t b_size, 
     return size < b_size ? size : b_size;
 }
 
-static void cut_launch(Settle *s, const Launch *launch) {
-    SN_ASSERT(launch->params < s->program->numbers.count);
+static void cut_launch(Fit *f, const Launch *launch) {
+    SN_ASSERT(launch->params < f->program->numbers.count);
     SN_ASSERT(launch->b_param < (int32_t)launch->n_params);
-    int64_t *words = s->numbers + launch->params;
+    int64_t *words = f->numbers + launch->params;
     SN_ASSERT(words[KPARAM_RANK] >= 0 && words[KPARAM_RANK] <= SN_MAX_RANK);
     int64_t b_size = launch->b_param < 0 ? 1 : words[launch->b_param], points = 1;
     for (int64_t i = 0; i < words[KPARAM_RANK]; i++)
-        points = times(s, points, words[KPARAM_SIZES + i]);
-    int64_t block = block_size(launch, points, b_size, s->program->threads);
+        points = times(f, points, words[KPARAM_SIZES + i]);
+    int64_t block = block_size(launch, points, b_size, f->program->threads);
     int64_t blocks = launch->b_param < 0 || block < 1 ? 1 : (b_size + block - 1) / block;
     words[KPARAM_BLOCKS] = blocks;
     words[KPARAM_BLOCK_SIZE] = block;
-    s->numbers[launch->items] = times(s, points, blocks);
+    f->numbers[launch->items] = times(f, points, blocks);
 }
 
-static int64_t scratch_of(Settle *s, const Launch *launch) {
-    int64_t bytes = 0, elements = program_number(s->program, s->numbers, launch->k);
+static int64_t scratch_of(Fit *f, const Launch *launch) {
+    int64_t bytes = 0, elements = program_number(f->program, f->numbers, launch->k);
     for (uint32_t i = 0; i < launch->locals.count; i++) {
-        s->too_large |= elements > SIZE_MOST / 2; /* of fewer the bytes are a number, padded too */
-        if (s->too_large) return 0;
-        bytes = plus(s, bytes, kernel_local_bytes((sn_dtype)launch->locals.data[i], elements));
+        f->too_large |= elements > SIZE_MOST / 2; /* of fewer the bytes are a number, padded too */
+        if (f->too_large) return 0;
+        bytes = plus(f, bytes, kernel_local_bytes((sn_dtype)launch->locals.data[i], elements));
     }
     return bytes;
 }
 
-static void settle_launches(Settle *s) {
-    const Program *program = s->program;
-    int64_t *numbers = s->numbers, most = 0;
+static void cut_launches(Fit *f) {
+    const Program *program = f->program;
+    int64_t *numbers = f->numbers, most = 0;
     for (uint32_t i = 0; i < program->steps.count; i++) {
         const Step *step = program_step(program, i);
         SN_ASSERT(step->costs + STEP_COSTS <= program->numbers.count);
         const int64_t *costs = numbers + step->costs;
         if (step->kind != STEP_KERNEL) continue;
-        cut_launch(s, &step->launch);
+        cut_launch(f, &step->launch);
         /* Beyond the cache, a store that first fetches its line moves twice the bytes. */
         numbers[step->launch.streams] = step->launch.may_stream && costs[COST_BYTES_STORED] > 0 &&
                                         costs[COST_BYTES] > program->cache_bytes;
-        int64_t scratch = scratch_of(s, &step->launch);
+        int64_t scratch = scratch_of(f, &step->launch);
         if (scratch > most) most = scratch;
     }
     numbers[PROGRAM_SCRATCH_BYTES] = most;
@@ -97,15 +97,15 @@ static void settle_launches(Settle *s) {
 
 /* ---- memory -------------------------------------------------------------------------------------- */
 
-static int64_t buffer_bytes(Settle *s, const Buffer *buffer) {
-    int64_t elements = program_number(s->program, s->numbers, buffer->elements);
+static int64_t buffer_bytes(Fit *f, const Buffer *buffer) {
+    int64_t elements = program_number(f->program, f->numbers, buffer->elements);
     SN_ASSERT(elements >= 0 && buffer->dtype < SN_DTYPE_COUNT);
-    return times(s, elements, (int64_t)sn_dtype_size((sn_dtype)buffer->dtype));
+    return times(f, elements, (int64_t)sn_dtype_size((sn_dtype)buffer->dtype));
 }
 
 /* The same with room behind it, up to a multiple of the alignment. */
-static int64_t room_of(Settle *s, const Buffer *buffer) {
-    return plus(s, buffer_bytes(s, buffer), BUFFER_ALIGN) & -(int64_t)BUFFER_ALIGN;
+static int64_t room_of(Fit *f, const Buffer *buffer) {
+    return plus(f, buffer_bytes(f, buffer), BUFFER_ALIGN) & -(int64_t)BUFFER_ALIGN;
 }
 
 /* A temporary with its place in the block; `first` and `last` are steps. */
@@ -141,53 +141,53 @@ static void place(Temporary *placed, uint32_t count, Temporary *one) {
 }
 
 /* The temporaries in the order of their buffers; how many there are. */
-static uint32_t list_temporaries(Settle *s, Temporary *temps) {
+static uint32_t list_temporaries(Fit *f, Temporary *temps) {
     uint32_t count = 0;
     int64_t all = 0; /* where the sum is a number, so is every place */
-    for (uint32_t i = 0; i < s->program->buffers.count; i++) {
-        const Buffer *buffer = &s->program->buffers.data[i];
+    for (uint32_t i = 0; i < f->program->buffers.count; i++) {
+        const Buffer *buffer = &f->program->buffers.data[i];
         if (buffer->kind != BUFFER_TEMP) continue;
         SN_ASSERT(buffer->first_step <= buffer->last_step);
-        int64_t bytes = room_of(s, buffer);
-        all = plus(s, all, bytes);
+        int64_t bytes = room_of(f, buffer);
+        all = plus(f, all, bytes);
         temps[count++] = (Temporary){0, bytes, buffer->first_step, buffer->last_step, i};
     }
     return count;
 }
 
 /* Shares one block among the temporaries by lifetime, larger ones first. */
-static sn_status place_temporaries(Settle *s, sn_error *error) {
-    uint32_t total = s->program->buffers.count;
-    int64_t *numbers = s->numbers;
+static sn_status place_temporaries(Fit *f, sn_error *error) {
+    uint32_t total = f->program->buffers.count;
+    int64_t *numbers = f->numbers;
     Temporary *temps = mem_alloc(sizeof *temps * 2 * (total + 1)), *placed = temps + total + 1;
     if (!temps) return error_memory(error);
-    uint32_t count = list_temporaries(s, temps);
+    uint32_t count = list_temporaries(f, temps);
     qsort(temps, count, sizeof *temps, by_size);
     numbers[PROGRAM_TEMP_BYTES] = 0;
-    for (uint32_t i = 0; i < count && !s->too_large; i++) {
+    for (uint32_t i = 0; i < count && !f->too_large; i++) {
         place(placed, i, &temps[i]);
-        numbers[s->program->buffers.data[temps[i].buffer].offset] = temps[i].offset;
+        numbers[f->program->buffers.data[temps[i].buffer].offset] = temps[i].offset;
         if (temps[i].end > numbers[PROGRAM_TEMP_BYTES]) numbers[PROGRAM_TEMP_BYTES] = temps[i].end;
     }
     mem_free(temps);
     return SN_OK;
 }
 
-static void settle_peak(Settle *s) {
-    int64_t peak = s->numbers[PROGRAM_TEMP_BYTES];
-    for (uint32_t i = 0; i < s->program->buffers.count; i++)
-        if (s->program->buffers.data[i].kind == BUFFER_OUTPUT)
-            peak = plus(s, peak, buffer_bytes(s, &s->program->buffers.data[i]));
-    s->numbers[PROGRAM_PEAK_BYTES] = peak;
+static void find_peak(Fit *f) {
+    int64_t peak = f->numbers[PROGRAM_TEMP_BYTES];
+    for (uint32_t i = 0; i < f->program->buffers.count; i++)
+        if (f->program->buffers.data[i].kind == BUFFER_OUTPUT)
+            peak = plus(f, peak, buffer_bytes(f, &f->program->buffers.data[i]));
+    f->numbers[PROGRAM_PEAK_BYTES] = peak;
 }
 
-sn_status program_settle(const Program *program, int64_t *numbers, sn_error *error) {
-    Settle s = {program, numbers, false};
-    settle_launches(&s);
-    sn_status status = place_temporaries(&s, error);
+sn_status program_fit(const Program *program, int64_t *numbers, sn_error *error) {
+    Fit f = {program, numbers, false};
+    cut_launches(&f);
+    sn_status status = place_temporaries(&f, error);
     if (status != SN_OK) return status;
-    settle_peak(&s);
-    return s.too_large ? error_set(error, SN_ERROR_MEMORY, "values between the ops are too large")
+    find_peak(&f);
+    return f.too_large ? error_set(error, SN_ERROR_MEMORY, "values between the ops are too large")
                        : SN_OK;
 }
 
@@ -208,5 +208,5 @@ sn_status program_bind(const Program *program, const int64_t *values, const uint
         if (dtype_is_half(dtype)) bits = dtype_bits_cast(SN_F32, dtype, bits);
         numbers[s->place] = (int64_t)bits;
     }
-    return program_settle(program, numbers, error);
+    return program_fit(program, numbers, error);
 }
