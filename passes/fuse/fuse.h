@@ -57,6 +57,8 @@ typedef struct GroupEdge {
 } GroupEdge;
 typedef VEC(GroupEdge) GroupEdgeList;
 
+/* Fills the roles of context->fusion. */
+sn_status fuse_roles(PassContext *context);
 /* Fills the order of the live groups of context->fusion: every group after those it reads from. */
 sn_status fuse_order(PassContext *context, const GroupEdgeList *edges);
 

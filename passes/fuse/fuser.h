@@ -1,0 +1,40 @@
+/* Inside fusion: groups while they are merged, shared by those who choose which (fuse.c, siblings.c). */
+#ifndef SN_PASSES_FUSE_FUSER_H
+#define SN_PASSES_FUSE_FUSER_H
+
+#include "passes/fuse/fuse.h"
+
+/* What the pass knows of a group beside its members. */
+typedef struct GroupState {
+    uint64_t *before; /* bit set of groups that must run earlier, transitively */
+    uint64_t *direct; /* bit set of those among them that it reads from itself */
+    int32_t cost;     /* sum of op_cost */
+    int32_t reads;    /* upper bound of distinct values read from memory */
+} GroupState;
+
+typedef struct Fuser {
+    PassContext *context;   /* the pipeline's */
+    const Graph *graph;     /* context->graph */
+    Fusion *fusion;         /* the result */
+    VEC(GroupState) states; /* by group; the bit sets of a group that was dropped are used again */
+    uint32_t with_sets;     /* states that have bit sets, count and those beyond it */
+    IndexSpace space;       /* reused */
+    ReadList reads;         /* reused */
+    uint32_t words;         /* words of a bit set */
+    int32_t fresh;          /* the group that nothing reads from yet; GROUP_NONE */
+    GroupEdgeList edges;    /* which groups read from which, at the end */
+} Fuser;
+
+/* A group of this node alone; GROUP_NONE when out of memory. */
+int32_t fuser_group(Fuser *f, NodeId id);
+/* `group` reads from `producer`, and so runs after what that one runs after. */
+void fuser_depend(Fuser *f, int32_t group, int32_t producer);
+/* May `from` be merged into `into`? Fills the space that they have together. */
+Refusal fuser_can_merge(Fuser *f, int32_t into, int32_t from, Group *joined);
+/* Does so. False when out of memory. */
+bool fuser_merge(Fuser *f, int32_t into, int32_t from, const Group *joined);
+
+/* Groups with the same space that read the same value become one. (siblings.c) */
+sn_status fuse_siblings(Fuser *f);
+
+#endif

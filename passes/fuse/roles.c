@@ -1,0 +1,116 @@
+/* Fusion, roles: how each node takes part in kernels. Cheap pointwise values are computed in each of their
+ * consumers, views are index arithmetic there; the others are members of groups. */
+#include "base/status.h"
+#include "ir/graph/view_graph.h"
+#include "passes/fuse/fuse.h"
+
+enum {
+    INLINE_MOST_COST = 4,  /* an inlined node is computed again in each consumer */
+    INLINE_INDEX_COST = 10 /* the same when it reads no memory (masks made of indices) */
+};
+
+/* What computing a value in each of its consumers comes to. */
+typedef struct InlineInfo {
+    int32_t cost;  /* op_cost of computing the value from leaves */
+    NodeId source; /* the one input it reads; NODE_NONE = none */
+    bool possible; /* made of pointwise ops, constants and at most one input */
+} InlineInfo;
+
+static InlineInfo inline_of_operands(const Graph *graph, const InlineInfo *infos, NodeId id) {
+    const Node *node = graph_node(graph, id);
+    InlineInfo info = {.cost = op_cost((OpCode)node->op), .source = NODE_NONE, .possible = true};
+    for (uint32_t i = 0; i < node->n_inputs; i++) {
+        NodeId operand = node_inputs(graph, node)[i];
+        if (operand == NODE_NONE) continue;
+        const InlineInfo *from = &infos[operand];
+        if (!from->possible) return (InlineInfo){0};
+        if (from->source != NODE_NONE) {
+            if (info.source != NODE_NONE && info.source != from->source) return (InlineInfo){0};
+            info.source = from->source;
+        }
+        info.cost += from->cost;
+    }
+    int32_t most = info.source == NODE_NONE ? INLINE_INDEX_COST : INLINE_MOST_COST;
+    info.possible = info.cost <= most;
+    return info;
+}
+
+/* Values that only a pad reads, through views and other pointwise ops: their space is not the pad's,
+ * so they are computed inside it. */
+static bool *find_pad_feeds(const Graph *graph, Arena *arena) {
+    uint32_t count = graph->nodes.count;
+    bool *used = arena_zalloc(arena, count + 1), *other = arena_zalloc(arena, count + 1);
+    if (!used || !other) return NULL;
+    for (uint32_t i = 0; i < graph->outputs.count; i++) other[graph->outputs.data[i].node] = true;
+    for (NodeId id = count; id-- > 0;) {
+        const Node *node = graph_node(graph, id);
+        bool passes =
+            op_is((OpCode)node->op, CLASS_VIEW) || op_is((OpCode)node->op, CLASS_POINTWISE);
+        bool feeds = node->op == OP_PAD || (passes && used[id] && !other[id]);
+        for (uint32_t j = 0; j < node->n_inputs; j++) {
+            NodeId operand = node_inputs(graph, node)[j];
+            if (operand == NODE_NONE) continue;
+            used[operand] = true;
+            if (!feeds) other[operand] = true;
+        }
+    }
+    for (NodeId id = 0; id < count; id++) used[id] = used[id] && !other[id];
+    return used;
+}
+
+static NodeRole role_of(const Graph *graph, const bool *kept, const bool *pad_feeds,
+                        InlineInfo *infos, NodeId id) {
+    const Node *node = graph_node(graph, id);
+    switch (op_info[node->op].klass) {
+    case CLASS_SOURCE:
+        infos[id] = (InlineInfo){.source = node_is_input(node) ? id : NODE_NONE,
+                                 .possible = !op_makes_memory((OpCode)node->op)};
+        return ROLE_LEAF;
+    case CLASS_VIEW:
+        infos[id] = infos[node_inputs(graph, node)[0]];
+        return ROLE_VIEW;
+    case CLASS_CONTRACT:
+        return ROLE_EXTERN;
+    case CLASS_POINTWISE:
+        if (kept[id] || op_makes_memory((OpCode)node->op)) return ROLE_MEMBER;
+        if (pad_feeds[id]) return ROLE_INLINE;
+        infos[id] = inline_of_operands(graph, infos, id);
+        return infos[id].possible ? ROLE_INLINE : ROLE_MEMBER;
+    default:
+        return ROLE_MEMBER;
+    }
+}
+
+/* A value that must lie in memory: what outputs, extern calls, gathers and updates refer to. */
+static void keep_base(const Graph *graph, bool *kept, NodeId id) {
+    kept[view_base(graph, id)] = true;
+}
+
+/* Values that refer to memory: of a contraction all operands, of an update the base. */
+static void keep_operands(const Graph *graph, bool *kept, const Node *node) {
+    bool contracts = op_is((OpCode)node->op, CLASS_CONTRACT);
+    if (!contracts && !op_is((OpCode)node->op, CLASS_UPDATE)) return;
+    uint32_t count = contracts ? node->n_inputs : 1;
+    for (uint32_t j = 0; j < count; j++) {
+        NodeId operand = node_inputs(graph, node)[j];
+        if (operand != NODE_NONE) keep_base(graph, kept, operand);
+    }
+}
+
+sn_status fuse_roles(PassContext *context) {
+    const Graph *graph = &context->graph;
+    uint32_t count = graph->nodes.count;
+    Arena *arena = &context->arena;
+    Fusion *fusion = &context->fusion;
+    fusion->roles = arena_zalloc(arena, count + 1);
+    bool *kept = arena_zalloc(arena, count + 1);
+    InlineInfo *infos = arena_zalloc(arena, sizeof *infos * (count + 1));
+    const bool *pad_feeds = find_pad_feeds(graph, arena);
+    if (!fusion->roles || !kept || !infos || !pad_feeds) return error_memory(context->error);
+    for (uint32_t i = 0; i < graph->outputs.count; i++)
+        keep_base(graph, kept, graph->outputs.data[i].node);
+    for (NodeId i = 0; i < count; i++) keep_operands(graph, kept, graph_node(graph, i));
+    for (NodeId i = 0; i < count; i++)
+        fusion->roles[i] = (uint8_t)role_of(graph, kept, pad_feeds, infos, i);
+    return SN_OK;
+}
