@@ -40,7 +40,7 @@ typedef struct ThreadState {
 /* The thread's state, from its first call on: one load, also in a library that was loaded late. */
 extern _Thread_local ThreadState *thread_own __attribute__((tls_model("initial-exec")));
 /* Sets it, and sees to it that what the thread keeps is freed when it ends. */
-ThreadState *thread_begin(void);
+ThreadState *thread_begin(void) __attribute__((cold));
 /* The same for the life of the thread. */
 static inline ThreadState *thread_state(void) {
     return thread_own ? thread_own : thread_begin();
@@ -58,9 +58,11 @@ void thread_keep(ThreadRoom room, void *data, void (*end)(void *data));
 /* Records `error` as of the caller's line, which its text does not name, unless one is pending. Returns
  * NULL. */
 void *error_raise_from(const sn_error *error, Site site);
-void *error_raise(sn_status status, Site site, const char *format, ...) SN_PRINTF(3, 4);
+void *error_raise(sn_status status, Site site, const char *format, ...) SN_PRINTF(3, 4)
+    __attribute__((cold));
 /* The same for who returns a bool: false. */
-bool error_refuse(sn_status status, Site site, const char *format, ...) SN_PRINTF(3, 4);
+bool error_refuse(sn_status status, Site site, const char *format, ...) SN_PRINTF(3, 4)
+    __attribute__((cold));
 /* sn_error_take for who raises it again: the text has no line in front. */
 sn_status error_take(sn_error *error);
 static inline bool error_pending(const ThreadState *state) {
@@ -68,7 +70,7 @@ static inline bool error_pending(const ThreadState *state) {
 }
 
 /* Raises that no scope is open. False. */
-bool scope_refuse(Site site);
+bool scope_refuse(Site site) __attribute__((cold));
 /* Is a scope open? Raises. */
 static inline bool scope_check(Site site) {
     return thread_state()->depth > 0 || scope_refuse(site);
