@@ -235,8 +235,9 @@ static sn_status run_kernel(Run *run, const Step *step, const Prepared *prepared
     if (items == 0) return SN_OK; /* sizes that vary left nothing to do */
     SMALL(void *, FEW_ARGS) args;
     if (!small_open(&args, launch->args.count)) return error_memory(run->error);
+    void **arg = args.data; /* for all that is known, a store there might change args itself */
     for (uint32_t i = 0; i < launch->args.count; i++)
-        args.data[i] =
+        arg[i] =
             launch->args.data[i].buffer == UINT32_MAX ? NULL : address(run, launch->args.data[i]);
     Work work = {prepared->kernel->fn,
                  args.data,
