@@ -22,11 +22,11 @@ typedef struct Reader {
 enum { NO_READER = -1 };
 
 typedef struct Planner {
-    PassContext *context;
-    const Graph *graph;
-    const Fusion *fusion;
-    Plan *plan;
-    Program *program;
+    PassContext *context;  /* the pipeline's */
+    const Graph *graph;    /* the graph */
+    const Fusion *fusion;  /* its groups */
+    Plan *plan;            /* the result */
+    Program *program;      /* whose buffers and results are filled in */
     VEC(Reader) readers;   /* by ascending position */
     uint32_t *latest;      /* by node: its reader that was found last; NO_READER */
     uint32_t *first_at;    /* by position: first reader there; one entry more at the end */

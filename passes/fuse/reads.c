@@ -36,11 +36,11 @@ IndexExpr level_position(DimTable *table, const Group *group, Level level) {
 
 /* One walk from a consumer towards what it reads. */
 typedef struct Walk {
-    const Graph *graph;
-    const Fusion *fusion;
-    IndexSpace *space;
-    ReadList *reads;
-    bool failed;
+    const Graph *graph;   /* the graph */
+    const Fusion *fusion; /* its roles */
+    IndexSpace *space;    /* of the consumer's coordinates */
+    ReadList *reads;      /* what was met */
+    bool failed;          /* out of memory */
 } Walk;
 
 static void walk(Walk *w, NodeId id, const IndexExpr *index);

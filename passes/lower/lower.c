@@ -1,20 +1,8 @@
-/* lower: turns each planned step into a kernel. A group's kernel is, for each item, a row of loops
- * over K (one for each stage: a reduction's result is needed before the next loop can start), inside
- * a loop over B if there is one; values are emitted on demand from the stores and reductions back,
- * each in the outermost loop that knows its indices. */
+/* lower: turns each planned step into a kernel, or the call of the matrix library. A kernel is made for the
+ * step's space (its axes), filled (body.c), and launched (launch.c). */
 #include "passes/lower/lower.h"
 
-#include "base/assert.h"
 #include "base/status.h"
-#include "ir/graph/view_graph.h"
-#include "ir/kernel/form.h"
-#include "ir/op/dtype.h"
-
-KValue lower_fail(Lower *l, const char *why) {
-    if (!l->failed) error_set(l->context->error, SN_ERROR_INTERNAL, "lower: %s", why);
-    l->failed = true;
-    return KVALUE_NONE;
-}
 
 /* ---- the space ---------------------------------------------------------------------------------- */
 
@@ -41,47 +29,70 @@ static void add_term(const Lower *l, IndexExpr *e, int32_t symbol, Dim stride) {
     index_add(&l->space, e, stride, &one);
 }
 
-/* Axes: the dims before K and those behind it but for the last are the grid, K is one flat axis, the
- * last dim is the loop over B. A map has no K: its last dim is the loop over B. */
-static void make_space(Lower *l) {
+/* The dims of the space's shape by what they become. */
+typedef struct Axes {
+    const Dim *dims; /* of the shape */
+    int32_t rank;    /* how many */
+    int32_t k_first,
+        k_last; /* K: [k_first, k_last), one flat axis; both are rank where there is no K */
+    int32_t b;  /* the loop over B; rank = there is none, or one of a single step */
+    int32_t symbols[SN_MAX_RANK]; /* of the others: their symbols in the grid */
+} Axes;
+
+/* The dims before K and those behind it but for the last are the grid, the last dim is the loop over B. A map
+ * has no K: its last dim is the loop over B. */
+static Axes choose_axes(const Lower *l, bool has_k) {
     const Group *g = l->group;
     const Node *shape = graph_node(l->graph, g->shape_of);
-    const Dim *dims = node_dims(l->graph, shape);
-    int32_t symbols[SN_MAX_RANK], rank = shape->rank;
-    bool has_k = group_has_k(g);
-    int32_t k_first = has_k ? g->k_first : rank, k_last = has_k ? g->k_last : rank;
-    int32_t last = rank; /* the dim of the loop over B; rank = none */
-    int32_t lowest = has_k ? k_last : 0;
-    for (int32_t i = rank - 1; i >= lowest && last == rank; i--)
-        if (!dim_is(dims[i], 1)) last = i;
-    if (last == rank && !has_k && rank) last = rank - 1;
-    int32_t front = has_k ? k_first : last;
-    l->k_symbol = l->b_symbol = LOWER_NO_AXIS;
-    add_grid(l, dims, 0, front, symbols);
-    if (has_k) add_grid(l, dims, k_last, last, symbols);
-    if (has_k) l->k_symbol = add_symbol(l, g->k, DEPTH_K);
-    if (last < rank || !has_k)
-        l->b_symbol = add_symbol(l, last < rank ? dims[last] : dim_of(1), DEPTH_B);
+    int32_t rank = shape->rank, lowest = has_k ? g->k_last : 0;
+    Axes axes = {.dims = node_dims(l->graph, shape),
+                 .rank = rank,
+                 .k_first = has_k ? g->k_first : rank,
+                 .k_last = has_k ? g->k_last : rank,
+                 .b = rank};
+    for (int32_t i = rank - 1; i >= lowest && axes.b == rank; i--)
+        if (!dim_is(axes.dims[i], 1)) axes.b = i;
+    if (axes.b == rank && !has_k && rank) axes.b = rank - 1;
+    return axes;
+}
+
+/* Row-major positions of FULL and ROW values. */
+static void make_positions(Lower *l, const Axes *axes, bool has_k) {
     DimTable *table = l->graph->table;
+    Dim stride = dim_of(1), row_stride = dim_of(1);
     l->full = index_constant(dim_of(0));
     l->row = index_constant(dim_of(0));
-    Dim stride = dim_of(1), row_stride = dim_of(1);
-    for (int32_t i = rank - 1; i >= 0; i--) {
-        if (has_k && i >= k_first && i < k_last) {
-            if (i == k_first) {
-                add_term(l, &l->full, l->k_symbol, stride);
-                stride = dim_mul(table, stride, g->k);
-            }
+    for (int32_t i = axes->rank - 1; i >= 0; i--) {
+        Dim size = axes->dims[i];
+        if (i >= axes->k_first && i < axes->k_last) {
+            if (i > axes->k_first) continue;
+            add_term(l, &l->full, l->k_symbol, stride);
+            stride = dim_mul(table, stride, l->group->k);
             continue;
         }
-        int32_t symbol = i == last ? l->b_symbol : i > last ? LOWER_NO_AXIS : symbols[i];
-        if (dim_is(dims[i], 1)) continue;
+        if (dim_is(size, 1)) continue;
+        int32_t symbol = i == axes->b  ? l->b_symbol
+                         : i > axes->b ? LOWER_NO_AXIS
+                                       : axes->symbols[i];
         add_term(l, &l->full, symbol, stride);
         add_term(l, &l->row, symbol, row_stride);
-        stride = dim_mul(table, stride, dims[i]);
-        row_stride = dim_mul(table, row_stride, dims[i]);
+        stride = dim_mul(table, stride, size);
+        row_stride = dim_mul(table, row_stride, size);
     }
-    if (has_k && k_first == k_last) add_term(l, &l->full, l->k_symbol, dim_of(1));
+    if (has_k && axes->k_first == axes->k_last) add_term(l, &l->full, l->k_symbol, dim_of(1));
+}
+
+static void make_space(Lower *l) {
+    bool has_k = group_has_k(l->group);
+    Axes axes = choose_axes(l, has_k);
+    l->k_symbol = l->b_symbol = LOWER_NO_AXIS;
+    add_grid(l, axes.dims, 0, has_k ? axes.k_first : axes.b, axes.symbols);
+    if (has_k) add_grid(l, axes.dims, axes.k_last, axes.b, axes.symbols);
+    if (has_k) l->k_symbol = add_symbol(l, l->group->k, DEPTH_K);
+    bool has_b = axes.b < axes.rank;
+    if (has_b || !has_k)
+        l->b_symbol = add_symbol(l, has_b ? axes.dims[axes.b] : dim_of(1), DEPTH_B);
+    make_positions(l, &axes, has_k);
 }
 
 static void make_axes(Lower *l) {
@@ -99,271 +110,6 @@ static void make_axes(Lower *l) {
         l->k_vector = l->b_symbol == LOWER_NO_AXIS && !g->sequential &&
                       (g->order == REDUCE_ROW || g->order == REDUCE_FREE);
     }
-}
-
-/* ---- loops -------------------------------------------------------------------------------------- */
-
-static void open_loop(Lower *l, int32_t depth, int32_t axis, bool vector) {
-    SN_ASSERT(l->failed || (axis >= 0 && (uint32_t)axis < l->kernel->axes.count));
-    int32_t outer = depth == DEPTH_K && l->b_symbol != LOWER_NO_AXIS ? DEPTH_B : DEPTH_ITEM;
-    l->regions[depth] = kbuilder_region(l->builder, l->regions[outer]);
-    kbuilder_at(l->builder, l->regions[depth]);
-    KInst loop = {.op = OP_LOOP,
-                  .flags = vector ? K_VECTOR : 0,
-                  .in = {KVALUE_NONE, KVALUE_NONE, KVALUE_NONE},
-                  .imm = (uint64_t)axis};
-    kb_inst(l->builder, loop);
-}
-
-static void close_loop(Lower *l, int32_t depth) {
-    int32_t outer = depth == DEPTH_K && l->b_symbol != LOWER_NO_AXIS ? DEPTH_B : DEPTH_ITEM;
-    kbuilder_at(l->builder, l->regions[depth]);
-    kb_inst(l->builder, (KInst){.op = OP_END, .in = {KVALUE_NONE, KVALUE_NONE, KVALUE_NONE}});
-    kb_place(l->builder, l->regions[outer], l->regions[depth]);
-}
-
-/* ---- reductions and stores ----------------------------------------------------------------------- */
-
-static void emit_reduction(Lower *l, NodeId id) {
-    const Node *node = graph_node(l->graph, id);
-    NodeId input = node_inputs(l->graph, node)[0];
-    SN_ASSERT(l->stage >= 0 && l->k_symbol != LOWER_NO_AXIS);
-    IndexExpr index[SN_MAX_RANK];
-    lower_own_index(l, input, index);
-    KValue value = lower_value(l, input, index);
-    if (l->failed) return;
-    KInst inst = {.op = (uint16_t)kop_of_reduction((OpCode)node->op),
-                  .dtype = node->dtype,
-                  .order = (uint8_t)node_order(l->graph, id),
-                  .in = {value, KVALUE_NONE, KVALUE_NONE},
-                  .site = node->site};
-    if (!dtype_is_float((sn_dtype)node->dtype)) inst.order = REDUCE_FREE;
-    kbuilder_at(l->builder, l->regions[DEPTH_K]);
-    l->reduced[id] = lower_inst(l, inst, l->b_symbol != LOWER_NO_AXIS ? DEPTH_B : DEPTH_ITEM);
-}
-
-/* A store that waits until the loop's values are computed: a kernel may read what it overwrites. */
-typedef struct PendingStore {
-    uint32_t access; /* where */
-    KValue value;    /* what */
-    OpCode op;       /* STORE or STORE_ADD */
-    int32_t depth;   /* in which loop */
-    uint32_t site;   /* source line */
-} PendingStore;
-typedef VEC(PendingStore) StoreList;
-
-static void flush_stores(Lower *l, StoreList *stores) {
-    for (uint32_t i = 0; i < stores->count && !l->failed; i++) {
-        const PendingStore *s = &stores->data[i];
-        KInst inst = {.op = (uint16_t)s->op,
-                      .dtype = (uint8_t)kb_dtype(l->builder, s->value),
-                      .in = {s->value, KVALUE_NONE, KVALUE_NONE},
-                      .site = s->site,
-                      .imm = s->access};
-        kbuilder_at(l->builder, l->regions[s->depth]);
-        kb_inst(l->builder, inst);
-    }
-    stores->count = 0;
-}
-
-static int32_t innermost(const Lower *l) {
-    if (l->stage >= 0) return DEPTH_K;
-    return l->b_symbol != LOWER_NO_AXIS ? DEPTH_B : DEPTH_ITEM;
-}
-
-static void queue_store(Lower *l, StoreList *stores, NodeId id, OpCode op, uint32_t buffer,
-                        const IndexExpr *address, KValue value) {
-    if (l->failed) return;
-    PendingStore store = {.access = lower_access(l, buffer, address, true),
-                          .value = value,
-                          .op = op,
-                          .depth = innermost(l),
-                          .site = graph_node(l->graph, id)->site};
-    if (!l->failed && !vec_push(stores, store)) lower_fail(l, "out of memory");
-}
-
-/* Address in the buffer of a node at the node's coordinates. */
-static IndexExpr address_in(Lower *l, NodeId node, uint32_t buffer, const IndexExpr *index) {
-    Dim strides[SN_MAX_RANK];
-    const Node *shape = graph_node(l->graph, node);
-    memory_strides(l->graph, program_buffer(l->program, buffer)->node, node, strides);
-    IndexExpr address = index_constant(dim_of(0));
-    for (int32_t i = 0; i < shape->rank; i++) index_add(&l->space, &address, strides[i], &index[i]);
-    return address;
-}
-
-/* Coordinates in the base that an update with an index writes: as those of its space, but along the axis
- * where the index says. False where there is none, since every index is an error. */
-static bool indexed_target(Lower *l, NodeId id, const IndexExpr *index, IndexExpr *target) {
-    const Node *node = graph_node(l->graph, id);
-    const UpdateRow *row = update_row((OpCode)node->op);
-    int32_t axis = (int32_t)node_attr_int(l->graph, id, ATTR_AXIS);
-    Dim size = node_dims(l->graph, node)[axis];
-    NodeId which = node_inputs(l->graph, node)[row->index];
-    KValue at = lower_value(l, which, row->listed ? &index[axis] : index);
-    if (l->failed) return false;
-    memcpy(target, index, sizeof(IndexExpr) * node->rank);
-    at = lower_checked_index(l, id, at, size);
-    if (dim_equal(l->graph->table, node_count(l->graph, id), dim_of(0))) return false;
-    target[axis] = index_symbol(lower_value_symbol(l, at, size));
-    return true;
-}
-
-/* Coordinates in the base that an update writes, from those of its space. */
-static bool written_target(Lower *l, NodeId id, const IndexExpr *index, IndexExpr *target) {
-    if (update_row((OpCode)graph_node(l->graph, id)->op)->index)
-        return indexed_target(l, id, index, target);
-    ViewMap map;
-    update_map(l->graph, id, &map);
-    index_through_map(&l->space, &map, index, target);
-    return true;
-}
-
-static void emit_update(Lower *l, NodeId id, StoreList *stores) {
-    const Node *node = graph_node(l->graph, id);
-    const UpdateRow *row = update_row((OpCode)node->op);
-    IndexExpr index[SN_MAX_RANK], target[SN_MAX_RANK];
-    lower_own_index(l, update_space(l->graph, id), index);
-    KValue value = lower_value(l, node_inputs(l->graph, node)[row->value], index);
-    if (!written_target(l, id, index, target)) return;
-    uint32_t buffer = (uint32_t)l->plan->buffer_of[id];
-    IndexExpr address = address_in(l, id, buffer, target);
-    queue_store(l, stores, id, row->adds ? OP_STORE_ADD : OP_STORE, buffer, &address, value);
-}
-
-static void emit_member_store(Lower *l, NodeId id, StoreList *stores) {
-    if (op_is((OpCode)graph_node(l->graph, id)->op, CLASS_UPDATE)) {
-        emit_update(l, id, stores);
-        return;
-    }
-    IndexExpr index[SN_MAX_RANK];
-    lower_own_index(l, id, index);
-    KValue value = lower_value(l, id, index);
-    uint32_t buffer = (uint32_t)l->plan->buffer_of[id];
-    IndexExpr address = address_in(l, id, buffer, index);
-    queue_store(l, stores, id, OP_STORE, buffer, &address, value);
-}
-
-/* ---- the kernel of a group ------------------------------------------------------------------------ */
-
-/* Is the member stored in the loops over K, or behind them? */
-static bool stored_in_k(const Lower *l, NodeId id) {
-    if (l->k_symbol == LOWER_NO_AXIS) return false;
-    if (op_is((OpCode)graph_node(l->graph, id)->op, CLASS_REDUCE)) return false;
-    Dim count = node_count(l->graph, update_space(l->graph, id));
-    return group_level(l->graph->table, l->group, count) == LEVEL_FULL;
-}
-
-/* A value that nobody stores, but whose error must be found. */
-static bool only_checked(const Lower *l, NodeId id) {
-    OpCode op = (OpCode)graph_node(l->graph, id)->op;
-    return !l->fusion->materialized[id] && op_has(op, F_FAILS);
-}
-
-static void emit_check(Lower *l, NodeId id) {
-    IndexExpr index[SN_MAX_RANK];
-    lower_own_index(l, id, index);
-    lower_value(l, id, index);
-}
-
-static void emit_stage(Lower *l, int32_t stage, StoreList *stores) {
-    const Group *g = l->group;
-    bool opened = false;
-    for (uint32_t i = 0; i < g->members.count && !l->failed; i++) {
-        NodeId id = g->members.data[i];
-        bool reduces = op_is((OpCode)graph_node(l->graph, id)->op, CLASS_REDUCE);
-        bool checks = only_checked(l, id);
-        bool wanted = (l->fusion->materialized[id] || checks) && stored_in_k(l, id);
-        if (!reduces && !wanted) continue;
-        int32_t needs = reduces ? lower_stage(l, node_inputs(l->graph, graph_node(l->graph, id))[0])
-                                : lower_stage(l, id);
-        if (needs != stage) continue;
-        if (!opened) {
-            l->stage = stage;
-            open_loop(l, DEPTH_K, l->k_axis, l->k_vector);
-            opened = true;
-        }
-        if (reduces)
-            emit_reduction(l, id);
-        else if (checks)
-            emit_check(l, id);
-        else
-            emit_member_store(l, id, stores);
-    }
-    if (!opened) return;
-    flush_stores(l, stores);
-    close_loop(l, DEPTH_K);
-    l->stage = -1;
-}
-
-static int32_t last_stage(Lower *l) {
-    int32_t last = -1;
-    for (uint32_t i = 0; i < l->group->members.count; i++) {
-        NodeId id = l->group->members.data[i];
-        int32_t stage = lower_stage(l, id);
-        if (stage > last) last = stage;
-    }
-    return last;
-}
-
-/* Ordered adds to memory take no lanes. */
-static bool adds_in_order(const Lower *l) {
-    for (uint32_t i = 0; i < l->group->members.count; i++) {
-        OpCode op = (OpCode)graph_node(l->graph, l->group->members.data[i])->op;
-        const UpdateRow *update = update_row_if(op);
-        if (update && update->adds) return true;
-    }
-    return false;
-}
-
-static void emit_group(Lower *l) {
-    StoreList stores = {0};
-    l->regions[DEPTH_ITEM] = kbuilder_region(l->builder, UINT32_MAX);
-    l->stage = -1;
-    if (l->b_symbol != LOWER_NO_AXIS) open_loop(l, DEPTH_B, l->b_axis, !adds_in_order(l));
-    if (l->k_symbol != LOWER_NO_AXIS) {
-        int32_t last = last_stage(l);
-        lower_choose_kept(l, last);
-        for (int32_t stage = 0; stage <= last && !l->failed; stage++) emit_stage(l, stage, &stores);
-    }
-    for (uint32_t i = 0; i < l->group->members.count && !l->failed; i++) {
-        NodeId id = l->group->members.data[i];
-        if (l->fusion->materialized[id] && !stored_in_k(l, id)) emit_member_store(l, id, &stores);
-        if (only_checked(l, id) && !stored_in_k(l, id)) emit_check(l, id);
-    }
-    flush_stores(l, &stores);
-    if (l->b_symbol != LOWER_NO_AXIS) close_loop(l, DEPTH_B);
-    vec_free(&stores);
-}
-
-static void emit_copy(Lower *l) {
-    StoreList stores = {0};
-    l->regions[DEPTH_ITEM] = kbuilder_region(l->builder, UINT32_MAX);
-    l->stage = -1;
-    open_loop(l, DEPTH_B, l->b_axis, true);
-    NodeId copied = l->step->node;
-    IndexExpr index[SN_MAX_RANK];
-    lower_own_index(l, copied, index);
-    KValue value = lower_value(l, copied, index);
-    IndexExpr address = address_in(l, copied, l->step->target, index);
-    queue_store(l, &stores, copied, OP_STORE, l->step->target, &address, value);
-    flush_stores(l, &stores);
-    close_loop(l, DEPTH_B);
-    vec_free(&stores);
-}
-
-/* The index of an op that can fail, without the op. */
-static void emit_check_ahead(Lower *l) {
-    Dim size;
-    NodeId index_node = node_checked_index(l->graph, l->step->node, &size);
-    IndexExpr index[SN_MAX_RANK];
-    l->regions[DEPTH_ITEM] = kbuilder_region(l->builder, UINT32_MAX);
-    l->stage = -1;
-    open_loop(l, DEPTH_B, l->b_axis, true);
-    lower_own_index(l, index_node, index);
-    KValue value = lower_value(l, index_node, index);
-    if (!l->failed) lower_checked_index(l, l->step->node, value, size);
-    close_loop(l, DEPTH_B);
 }
 
 /* ---- steps ----------------------------------------------------------------------------------------- */
@@ -427,13 +173,13 @@ static sn_status lower_kernel(Lower *l) {
     make_axes(l);
     switch (l->step->kind) {
     case PLAN_CHECK:
-        emit_check_ahead(l);
+        lower_check(l);
         break;
     case PLAN_COPY:
-        emit_copy(l);
+        lower_copy(l);
         break;
     default:
-        emit_group(l);
+        lower_group(l);
     }
     if (l->failed || l->space.failed)
         return l->context->error->status ? l->context->error->status

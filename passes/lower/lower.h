@@ -1,6 +1,5 @@
-/* Lowering one step to a kernel: shared state of lower.c (loops and stores), value.c (values on demand),
- * keep.c (values that later loops need again), access.c (arguments, addresses, the call's parameters),
- * random.c; and of gemm.c, whose steps are no kernels. */
+/* Lowering one step to a kernel: its state, and what the files below say of each other, each of which uses
+ * those above it alone. */
 #ifndef SN_PASSES_LOWER_LOWER_H
 #define SN_PASSES_LOWER_LOWER_H
 
@@ -93,44 +92,56 @@ typedef struct Lower {
     bool failed;                 /* out of memory or too complex; context->error tells */
 } Lower;
 
-/* ---- lower.c ------------------------------------------------------------------------------------ */
-
-/* Reports a failure; returns KVALUE_NONE. */
-KValue lower_fail(Lower *l, const char *why);
 /* Is the node one of the group that is lowered? */
 static inline bool lower_is_member(const Lower *l, NodeId id) {
     return l->step->kind == PLAN_GROUP && l->fusion->group_of[id] == (int32_t)l->step->group;
 }
+static inline int32_t lower_deeper(int32_t x, int32_t y) {
+    return x > y ? x : y;
+}
 
-/* ---- value.c ------------------------------------------------------------------------------------ */
+/* ---- emission (emit.c) --------------------------------------------------------------------------- */
 
-/* The value of `node` at these coordinates (one expression a dim), emitted where its axes live. */
-KValue lower_value(Lower *l, NodeId node, const IndexExpr *index);
-/* The i64 value of an index expression. */
-KValue lower_index_value(Lower *l, const IndexExpr *e);
-/* Deepest loop on which an expression depends. */
-int32_t lower_index_depth(const Lower *l, const IndexExpr *e);
+/* Reports a failure; returns KVALUE_NONE. */
+KValue lower_fail(Lower *l, const char *why);
+/* A new parameter word with this value; the same in another dtype; bits of a compute type; a scalar of the
+ * call. */
+KCoef lower_param(Lower *l, Dim value);
+KCoef lower_param_as(Lower *l, Dim value, sn_dtype dtype);
+KCoef lower_bits(Lower *l, int64_t bits);
+KCoef lower_scalar(Lower *l, uint32_t number, bool real, sn_dtype dtype);
+/* The value of a parameter word; of a new one with a size; a constant i64. */
+KValue lower_word(Lower *l, sn_dtype dtype, KCoef coef);
+KValue lower_size(Lower *l, Dim size);
+KValue lower_int(Lower *l, int64_t value);
+/* Depth of an instruction with these operands; emission is set to go there. */
+int32_t lower_emit_at(Lower *l, const KValue *in, int32_t count);
 /* Emission at the depth that the operands require; each notes the result's depth. */
 KValue lower_op(Lower *l, OpCode op, KValue x, KValue y, KValue z);
 KValue lower_inst(Lower *l, KInst inst, int32_t depth);
 int32_t lower_depth(const Lower *l, KValue x);
 /* Notes that a value the builder made lives at this depth; returns the value. */
 KValue lower_depth_at(Lower *l, KValue value, int32_t depth);
-/* First loop over K in which a value can be computed: one more than that of what it reduces. */
-int32_t lower_stage(Lower *l, NodeId node);
+
+/* ---- indices (index.c) --------------------------------------------------------------------------- */
+
+/* The i64 value of an index expression. */
+KValue lower_index_value(Lower *l, const IndexExpr *e);
+/* Deepest loop on which an expression depends. */
+int32_t lower_index_depth(const Lower *l, const IndexExpr *e);
+/* The symbol of an i64 value in [0, size). */
+int32_t lower_value_symbol(Lower *l, KValue value, Dim size);
+/* Both of two predicates, of which KVALUE_NONE holds everywhere. */
+KValue lower_both(Lower *l, KValue x, KValue y);
+/* Is an index in [0, size)? */
+KValue lower_in_range(Lower *l, KValue index, Dim size);
 /* An index from data for an axis of `size` elements: checked, its error coded by `node`; where it
  * is out of range the result is a harmless 0. */
 KValue lower_checked_index(Lower *l, NodeId node, KValue index, Dim size);
-/* The symbol of an i64 value in [0, size). */
-int32_t lower_value_symbol(Lower *l, KValue value, Dim size);
 /* Coordinates at which a member of the group is computed. */
 void lower_own_index(Lower *l, NodeId shaped, IndexExpr *index);
-/* ---- keep.c ------------------------------------------------------------------------------------- */
 
-/* Chooses the values that a row kernel computes in one loop over K and needs again in a later one. */
-void lower_choose_kept(Lower *l, int32_t last_stage);
-
-/* ---- access.c ----------------------------------------------------------------------------------- */
+/* ---- accesses (access.c) ------------------------------------------------------------------------- */
 
 /* The access of `buffer` at an address (in elements); written or read. UINT32_MAX on failure. */
 uint32_t lower_access(Lower *l, uint32_t buffer, const IndexExpr *address, bool write);
@@ -138,23 +149,30 @@ uint32_t lower_access(Lower *l, uint32_t buffer, const IndexExpr *address, bool 
 int32_t lower_access_depth(const Lower *l, uint32_t access);
 /* The access of a new row buffer: one element for each step of K. UINT32_MAX on failure. */
 uint32_t lower_row_buffer(Lower *l, NodeId node);
-/* A new parameter word with this value. */
-KCoef lower_param(Lower *l, Dim value);
-/* The same in another dtype. */
-KCoef lower_param_as(Lower *l, Dim value, sn_dtype dtype);
-KCoef lower_bits(Lower *l, int64_t bits);
-KCoef lower_scalar(Lower *l, uint32_t number, bool real, sn_dtype dtype);
-/* Fills the launch: merged grid, blocks, strides, parameters, argument references. */
-sn_status lower_launch(Lower *l, Step *step);
 
-/* ---- gemm.c ------------------------------------------------------------------------------------- */
+/* ---- values (value.c, random.c, keep.c) ---------------------------------------------------------- */
 
-/* Appends the step of a contraction. */
-sn_status lower_gemm(Lower *l, NodeId id);
-
-/* ---- random.c ----------------------------------------------------------------------------------- */
-
+/* The value of `node` at these coordinates (one expression a dim), emitted where its axes live. */
+KValue lower_value(Lower *l, NodeId node, const IndexExpr *index);
+/* First loop over K in which a value can be computed: one more than that of what it reduces. */
+int32_t lower_stage(Lower *l, NodeId node);
 /* Uniform or normal draw number `index` (i64) of a generator's state words. */
 KValue lower_random(Lower *l, OpCode op, sn_dtype dtype, KValue seed, KValue counter, KValue index);
+/* Chooses the values that a row kernel computes in one loop over K and needs again in a later one. */
+void lower_choose_kept(Lower *l, int32_t last_stage);
+
+/* ---- bodies (body.c) ----------------------------------------------------------------------------- */
+
+/* The code of a group; of a copy; of the check of an index, without the op that it is of. */
+void lower_group(Lower *l);
+void lower_copy(Lower *l);
+void lower_check(Lower *l);
+
+/* ---- steps (launch.c, gemm.c) --------------------------------------------------------------------- */
+
+/* Fills the launch: merged grid, blocks, strides, parameters, argument references. */
+sn_status lower_launch(Lower *l, Step *step);
+/* Appends the step of a contraction. */
+sn_status lower_gemm(Lower *l, NodeId id);
 
 #endif

@@ -14,7 +14,7 @@ static const int64_t weyl[2] = {0x9E3779B9, 0xBB67AE85};
 static const int64_t word_mask = 0xFFFFFFFF;
 
 typedef struct Draw {
-    Lower *l;
+    Lower *l;       /* where code goes */
     sn_dtype dtype; /* of the result */
 } Draw;
 

@@ -1,0 +1,223 @@
+/* Lowering, launches: the call of a kernel. After emission, adjacent grid dimensions along which all
+ * arguments advance evenly are merged, and a map's last one into its loop, which changes numbers only. */
+#include "passes/lower/lower.h"
+
+#include "base/status.h"
+#include "ir/kernel/form.h"
+
+/* ---- the grid ------------------------------------------------------------------------------------- */
+
+/* The grid as it will be launched. */
+typedef struct Grid {
+    int32_t rank;              /* dimensions left */
+    Dim sizes[SN_MAX_RANK];    /* their sizes */
+    int32_t from[SN_MAX_RANK]; /* the innermost original dimension in each: its strides count */
+    Dim b_size;                /* size of the loop over B after merging */
+} Grid;
+
+static bool evenly(const Lower *l, int32_t outer, int32_t inner, Dim inner_size) {
+    for (uint32_t i = 0; i < l->args.count; i++) {
+        const Dim *grid = l->args.data[i].grid;
+        if (!dim_same(grid[outer], dim_mul(l->graph->table, grid[inner], inner_size))) return false;
+    }
+    return true;
+}
+
+/* Can the loop over B go on into the next grid dimension? Only a map's: a column's rows lie between. */
+static bool continues_in_b(const Lower *l, int32_t dim, Dim b_size) {
+    if (l->b_used || l->grid_used[dim] || l->k_symbol != LOWER_NO_AXIS) return false;
+    for (uint32_t i = 0; i < l->accesses.count; i++) {
+        const LowerAccess *access = &l->accesses.data[i];
+        Dim whole = dim_mul(l->graph->table, access->coef[0], b_size);
+        if (!dim_same(l->args.data[access->arg].grid[dim], whole)) return false;
+    }
+    return l->accesses.count > 0;
+}
+
+static Grid merge_grid(const Lower *l) {
+    DimTable *table = l->graph->table;
+    Grid grid = {.b_size = {1}};
+    int32_t rank = l->n_grid;
+    Dim sizes[SN_MAX_RANK];
+    memcpy(sizes, l->grid_sizes, sizeof sizes);
+    if (l->b_symbol != LOWER_NO_AXIS) {
+        grid.b_size = l->space.symbols.data[l->b_symbol].size;
+        while (rank > 0 && continues_in_b(l, rank - 1, grid.b_size))
+            grid.b_size = dim_mul(table, grid.b_size, sizes[--rank]);
+    }
+    for (int32_t i = 0; i < rank; i++) {
+        int32_t last = grid.rank - 1;
+        bool merges = grid.rank > 0 && !l->grid_used[i] && !l->grid_used[grid.from[last]] &&
+                      evenly(l, grid.from[last], i, sizes[i]);
+        if (merges) {
+            grid.sizes[last] = dim_mul(table, grid.sizes[last], sizes[i]);
+            grid.from[last] = i;
+        } else {
+            grid.sizes[grid.rank] = sizes[i];
+            grid.from[grid.rank++] = i;
+        }
+    }
+    return grid;
+}
+
+/* GRID_INDEX instructions name a dimension by its place after merging. */
+static void renumber_grid(Lower *l, const Grid *grid) {
+    for (uint32_t i = 0; i < l->kernel->insts.count; i++) {
+        KInst *inst = &l->kernel->insts.data[i];
+        if (inst->op != OP_GRID_INDEX) continue;
+        for (int32_t d = 0; d < grid->rank; d++) {
+            if (grid->from[d] != (int32_t)inst->imm) continue;
+            inst->imm = (uint64_t)d;
+            break;
+        }
+    }
+}
+
+/* ---- costs ---------------------------------------------------------------------------------------- */
+
+static Dim smaller(DimTable *table, Dim a, Dim b) {
+    if (dim_is_number(a) && dim_is_number(b)) return a.word < b.word ? a : b;
+    if (dim_same(a, b)) return a;
+    return dim_sub(table, dim_add(table, a, b), dim_larger(table, a, b));
+}
+
+/* Bytes that one access moves in all: each element that it can name, once. */
+static Dim access_bytes(const Lower *l, const LowerAccess *access) {
+    const LowerArg *arg = &l->args.data[access->arg];
+    if (arg->buffer == UINT32_MAX) return dim_of(0); /* a row buffer stays in the cache */
+    DimTable *table = l->graph->table;
+    const Buffer *buffer = program_buffer(l->program, arg->buffer);
+    Dim count = dim_of(1), all = node_count(l->graph, buffer->node);
+    for (int32_t d = 0; d < l->n_grid; d++)
+        if (!dim_is(arg->grid[d], 0)) count = dim_mul(table, count, l->grid_sizes[d]);
+    if (!dim_is(access->coef[0], 0))
+        count = dim_mul(table, count, l->space.symbols.data[l->b_symbol].size);
+    if (!dim_is(access->coef[1], 0)) count = dim_mul(table, count, l->group->k);
+    if (access->indirect) {
+        count = l->group->a;
+        if (access->depth >= DEPTH_B) count = dim_mul(table, count, l->group->b);
+        if (access->depth == DEPTH_K) count = dim_mul(table, count, l->group->k);
+    }
+    if (!dim_is(all, 0)) count = smaller(table, count, all);
+    return dim_mul(table, count, dim_of((int64_t)sn_dtype_size((sn_dtype)buffer->dtype)));
+}
+
+static void count_bytes(const Lower *l, Dim *costs) {
+    for (uint32_t i = 0; i < l->accesses.count; i++) {
+        DimTable *table = l->graph->table;
+        Dim bytes = access_bytes(l, &l->accesses.data[i]);
+        costs[COST_BYTES] = dim_add(table, costs[COST_BYTES], bytes);
+        if (l->args.data[l->accesses.data[i].arg].written)
+            costs[COST_BYTES_STORED] = dim_add(table, costs[COST_BYTES_STORED], bytes);
+    }
+}
+
+/* Instructions of one pass through a loop, and multiply-adds among them. */
+typedef struct LoopCount {
+    int64_t instructions, pairs;
+} LoopCount;
+
+static void add_count(DimTable *table, Dim trips, LoopCount count, Dim *costs) {
+    Dim done = dim_mul(table, trips, dim_of(count.instructions));
+    Dim pairs = dim_mul(table, trips, dim_of(count.pairs));
+    costs[COST_INSTRUCTIONS] = dim_add(table, costs[COST_INSTRUCTIONS], done);
+    costs[COST_FLOPS] = dim_add(table, costs[COST_FLOPS], dim_add(table, done, pairs));
+}
+
+/* Arithmetic of all items: each instruction as often as its loops go round. */
+static void count_operations(const Lower *l, Dim points, Dim *costs) {
+    enum { LOOPS_DEEP = 8 }; /* lowering nests two */
+    DimTable *table = l->graph->table;
+    const Kernel *k = l->kernel;
+    Dim trips[LOOPS_DEEP + 1] = {points};
+    LoopCount counts[LOOPS_DEEP + 1] = {{0}};
+    int32_t depth = 0;
+    for (uint32_t i = 0; i < k->insts.count; i++) {
+        const KInst *inst = &k->insts.data[i];
+        uint8_t form = kop_row(inst->op)->form;
+        SN_ASSERT(depth >= 0 && depth < LOOPS_DEEP);
+        if (form == KFORM_LOOP) {
+            KCoef size = k->axes.data[inst->imm].size;
+            Dim count = size.param >= 0 ? l->params.data[size.param].size : dim_of(size.value);
+            trips[depth + 1] = dim_mul(table, trips[depth], count);
+            counts[++depth] = (LoopCount){0};
+        } else if (form == KFORM_END) {
+            add_count(table, trips[depth], counts[depth], costs);
+            depth--;
+        }
+        bool prim = form == KFORM_PRIM && inst->op != OP_BITCAST;
+        if (!prim && form != KFORM_REDUCE && form != KFORM_SCAN) continue;
+        counts[depth].instructions++;
+        counts[depth].pairs += inst->op == OP_FMA;
+    }
+    add_count(table, points, counts[0], costs);
+}
+
+/* ---- the launch ------------------------------------------------------------------------------------ */
+
+static bool push_word(Lower *l, const LowerParam *param) {
+    Program *program = l->program;
+    DimTable *table = l->graph->table;
+    if (param->kind == PARAM_SIZE)
+        return program_size_as(program, table, param->size, (sn_dtype)param->dtype) != PLACE_NONE;
+    Place place = program_zeros(program, 1);
+    if (place == PLACE_NONE) return false;
+    program->numbers.data[place] = param->bits;
+    ProgramScalar scalar = {place, param->scalar, param->dtype, param->real};
+    return param->kind == PARAM_BITS || vec_push(&program->scalars, scalar);
+}
+
+/* The words of the call: rank and sizes of the grid, strides of the arguments, then the parameters. */
+static bool push_params(Lower *l, Launch *launch, const Grid *grid) {
+    Dim fixed[KPARAM_STRIDES] = {{0}, {0}, {grid->rank}};
+    memcpy(fixed + KPARAM_SIZES, grid->sizes, sizeof *fixed * (size_t)grid->rank);
+    DimTable *table = l->graph->table;
+    launch->params = program_sizes(l->program, table, fixed, KPARAM_STRIDES);
+    bool ok = launch->params != PLACE_NONE;
+    for (uint32_t a = 0; ok && a < l->args.count; a++) {
+        Dim strides[SN_MAX_RANK] = {{0}};
+        for (int32_t d = 0; d < grid->rank; d++) strides[d] = l->args.data[a].grid[grid->from[d]];
+        ok = program_sizes(l->program, table, strides, SN_MAX_RANK) != PLACE_NONE;
+    }
+    for (uint32_t i = 0; ok && i < l->params.count; i++) ok = push_word(l, &l->params.data[i]);
+    launch->n_params = l->program->numbers.count - launch->params;
+    return ok;
+}
+
+static bool push_args(Lower *l, Launch *launch) {
+    for (uint32_t i = 0; i < l->args.count; i++) {
+        const LowerArg *arg = &l->args.data[i];
+        KArg *karg = &l->kernel->args.data[i];
+        if (karg->role != KARG_LOCAL)
+            karg->role = arg->written ? (arg->read ? KARG_INOUT : KARG_OUT) : KARG_IN;
+        ArgRef ref = {arg->buffer, program_sizes(l->program, l->graph->table, &arg->offset, 1)};
+        if (ref.offset == PLACE_NONE || !vec_push(&launch->args, ref)) return false;
+        if (karg->role == KARG_LOCAL && !vec_push(&launch->locals, karg->dtype)) return false;
+    }
+    return true;
+}
+
+sn_status lower_launch(Lower *l, Step *step) {
+    DimTable *table = l->graph->table;
+    Launch *launch = &step->launch;
+    Grid grid = merge_grid(l);
+    renumber_grid(l, &grid);
+    bool has_b = l->b_symbol != LOWER_NO_AXIS, has_k = l->k_symbol != LOWER_NO_AXIS;
+    int32_t b_param = has_b ? l->kernel->axes.data[l->b_axis].size.param : -1;
+    if (has_b) l->params.data[b_param].size = grid.b_size;
+    Dim points = dims_count(table, grid.sizes, grid.rank), costs[STEP_COSTS] = {{0}};
+    count_bytes(l, costs);
+    count_operations(l, points, costs);
+    launch->b_param = has_b ? kernel_param_word(l->kernel, b_param) : -1;
+    launch->is_column = has_b && has_k;
+    launch->may_stream = !has_k || l->k_vector;
+    launch->k = program_sizes(l->program, table, &l->group->k, 1);
+    launch->items = program_zeros(l->program, 1);
+    launch->streams = program_zeros(l->program, 1);
+    step->costs = program_sizes(l->program, table, costs, STEP_COSTS);
+    bool ok = launch->k != PLACE_NONE && launch->items != PLACE_NONE &&
+              launch->streams != PLACE_NONE && step->costs != PLACE_NONE;
+    return ok && push_args(l, launch) && push_params(l, launch, &grid)
+               ? SN_OK
+               : error_memory(l->context->error);
+}
