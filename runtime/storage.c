@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/thread/lock.h"
+#include "base/thread/program.h"
 #include "runtime/memory.h"
 
 static Storage *storage_make(const Device *device, void *data, size_t bytes) {
@@ -36,12 +37,19 @@ Storage *storage_retain(Storage *storage) {
     return storage;
 }
 
+static void call_release(const Storage *storage) {
+    ProgramCall call;
+    program_enter(&call);
+    storage->release(storage->context);
+    program_leave(&call);
+}
+
 void storage_release(Storage *storage) {
     SN_ASSERT(may_call_program());
     if (!storage || !refs_drop(&storage->refs)) return;
     if (!storage->borrowed)
         storage->device->free(storage->data, storage->bytes);
     else if (storage->release)
-        storage->release(storage->context);
+        call_release(storage);
     memory_free(storage, sizeof *storage);
 }

@@ -166,6 +166,7 @@ static void zero_dims_and_empty_tensors_work(void **state) {
     EXPECT_SHAPE(sn_cumsum(empty, 0), SN_F32, SN_I(0, 3));
     sn_tensor *both[2] = {empty, sn_ones(SN_I(1, 3), SN_F32)};
     EXPECT_VALUES(sn_cat(both, 2, 0), 1, 1, 1);
+    assert_int_equal(sn_stride(sn_flip(empty, SN_I(0)), 0), -3); /* as that of a step of -1 */
     assert_null(sn_max(empty, SN_I0, false));
     EXPECT_ERROR(SN_ERROR_SHAPE, "max");
 }

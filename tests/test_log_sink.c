@@ -243,6 +243,47 @@ static int run_child(const char *where) {
     return child_report(report, sizeof report) ? 0 : 1;
 }
 
+/* ---- a sink in the midst of a trace --------------------------------------------------------------- */
+
+static _Atomic int32_t sums, wrong_sums; /* computed by the sink below */
+
+/* Its kernels are compiled on the way, so more is logged meanwhile. */
+static void compute_sum(void *context, const char *topic, const char *text) {
+    (void)context, (void)topic, (void)text;
+    if (inside) return;
+    inside = true;
+    sn_scope scope = sn_scope_begin();
+    wrong_sums += sn_item(sn_sum(sn_ones(SN_I(3), SN_F32), SN_I0, false)) != 3;
+    sums++;
+    sn_scope_end(scope, NULL);
+    inside = false;
+}
+
+/* A value is read in the midst, for which kernels are compiled. */
+static sn_tensor *reads_all(sn_tensor *x) {
+    float values[5];
+    sn_tensor *y = sn_add(sn_exp(x), x);
+    sn_read(y, SN_F32, values, sizeof values);
+    return sn_add(y, sn_c(1));
+}
+
+static int run_traced(void) {
+    alarm(60);
+    sn_scope scope = sn_scope_begin();
+    sn_tensor *x = tensor_random(6, SN_F32, SN_I(5));
+    sn_explanation explanation = {.size = sizeof explanation};
+    sn_compiled *c = sn_compile(reads_all, "t:t", NULL);
+    sn_set_log(compute_sum, NULL);
+    sn_tensor *y = SN_FN(c, reads_all)(x);
+    sn_set_log(NULL, NULL);
+    int32_t report = sums && !wrong_sums && sn_explain(c, &explanation) == SN_OK &&
+                     explanation.host_reads == 1 && explanation.graphs == 2;
+    EXPECT_SAME(y, reads_all(x));
+    sn_compiled_release(c);
+    sn_scope_end(scope, NULL);
+    return child_report(&report, sizeof report) ? 0 : 1;
+}
+
 /* ---- the tests ------------------------------------------------------------------------------------ */
 
 static void a_sink_may_use_the_library_at_every_line(void **state) {
@@ -267,10 +308,25 @@ static void a_sink_may_use_the_library_at_every_line(void **state) {
         if (!report[i + 1]) fail_msg("no line of %s had \"%s\"", places[i].topic, places[i].part);
 }
 
+static void what_a_sink_computes_is_no_part_of_a_trace(void **state) {
+    (void)state;
+    Child child;
+    int32_t report;
+    bool killed;
+    const char *const arguments[] = {"traced", NULL};
+    const char *const settings[] = {"SINTER_CACHE_DIR=off", "SINTER_LOG=cache", "SINTER_PACK=off",
+                                    NULL};
+    assert_true(child_start(&child, arguments, settings));
+    assert_true(child_finish(&child, &report, sizeof report, &killed));
+    assert_true(report);
+}
+
 int main(int argc, char **argv) {
+    if (argc == 2 && strcmp(argv[1], "traced") == 0) return run_traced();
     if (argc == 3 && strcmp(argv[1], "child") == 0) return run_child(argv[2]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sink_may_use_the_library_at_every_line),
+        cmocka_unit_test(what_a_sink_computes_is_no_part_of_a_trace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/settings.h"
 #include "base/thread.h"
+#include "base/thread/program.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -77,6 +78,13 @@ bool log_on(LogTopic topic) {
     return state == 2;
 }
 
+static void call_sink(LogSink *sink, void *context, const char *topic, const char *text) {
+    ProgramCall call;
+    program_enter(&call);
+    sink(context, topic, text);
+    program_leave(&call);
+}
+
 void log_write(LogTopic topic, const char *format, ...) {
     char text[1024];
     va_list args;
@@ -94,7 +102,7 @@ void log_write(LogTopic topic, const char *format, ...) {
     else if (base_thread.log.depth)
         keep(topic, text);
     else
-        sink(context, topic_names[topic], text);
+        call_sink(sink, context, topic_names[topic], text);
 }
 
 void log_set_sink(LogSink *sink, void *context) {

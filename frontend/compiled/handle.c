@@ -3,6 +3,7 @@
 
 #include "base/status.h"
 #include "base/thread/log.h"
+#include "base/thread/program.h"
 #include "frontend/tensor/counters.h"
 #include "frontend/tensor/tensor.h"
 
@@ -100,7 +101,11 @@ void sn_compiled_release(sn_compiled *c) {
     SN_ASSERT(!c->callee.function || !c->callee.payload_function);
     Callee callee = c->callee;
     free_compiled(c);
-    if (callee.destroy) callee.destroy(callee.payload);
+    if (!callee.destroy) return;
+    ProgramCall call;
+    program_enter(&call);
+    callee.destroy(callee.payload);
+    program_leave(&call);
 }
 
 /* ---- making --------------------------------------------------------------------------------- */

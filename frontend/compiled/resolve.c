@@ -6,6 +6,7 @@
 #include "base/small.h"
 #include "base/status.h"
 #include "base/thread/log.h"
+#include "base/thread/program.h"
 #include "frontend/graphs/background.h"
 #include "frontend/graphs/compile.h"
 #include "frontend/graphs/policy.h"
@@ -213,9 +214,12 @@ static bool defer(const Request *request) {
 static bool report_progress(const sn_compiled *c, int32_t done, sn_error *error) {
     const CompileOptions *options = &c->options;
     SN_ASSERT(may_call_program());
-    if (!options->progress || options->progress(options->progress_context, "compile", done, 1) ||
-        done)
-        return true;
+    if (!options->progress) return true;
+    ProgramCall call;
+    program_enter(&call);
+    bool goes_on = options->progress(options->progress_context, "compile", done, 1);
+    program_leave(&call);
+    if (goes_on || done) return true;
     error_set(error, SN_ERROR_CANCELLED, "%s: compiling was cancelled", c->name);
     return false;
 }

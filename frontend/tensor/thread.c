@@ -2,6 +2,8 @@
 #include "frontend/tensor/thread.h"
 
 #include "base/assert.h"
+#include "base/thread/program.h"
+
 #include <stdio.h>
 
 _Thread_local ThreadState *thread_own;
@@ -23,6 +25,24 @@ ThreadState *thread_begin(void) {
     state.exit = (ThreadExit){.rank = EXIT_FRONTEND, .end = thread_end};
     (void)thread_at_exit(&state.exit); /* without it the system frees what a thread leaves behind */
     return thread_own;
+}
+
+static void put_aside(ProgramCall *call) {
+    if (!thread_own) return;
+    call->work = thread_own->recorder;
+    call->error = thread_own->error;
+    thread_own->recorder = NULL;
+    thread_own->error = (sn_error){0};
+}
+
+static void take_up(ProgramCall *call) {
+    if (!thread_own) return;
+    thread_own->recorder = call->work;
+    thread_own->error = call->error;
+}
+
+__attribute__((constructor)) static void know_calls_from_within(void) {
+    program_hooks(put_aside, take_up);
 }
 
 void thread_keep(ThreadRoom room, void *data, void (*end)(void *data)) {

@@ -344,8 +344,7 @@ static void map_flip(const ViewCase *c, ViewMap *map) {
     const int64_t *axes = attr_list(c->attrs, ATTR_AXES, &count);
     for (int32_t i = 0; i < count; i++) {
         Dim size = c->input->dims[axes[i]];
-        if (dim_is(size, 0)) continue;
-        map->axes[axes[i]].start = dim_sub(c->table, size, dim_of(1));
+        if (!dim_is(size, 0)) map->axes[axes[i]].start = dim_sub(c->table, size, dim_of(1));
         map->axes[axes[i]].step = dim_of(-1);
     }
 }

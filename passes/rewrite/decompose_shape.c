@@ -16,8 +16,8 @@ static NodeId view_part(Rewrite *r, const ViewMap *map) {
     for (int32_t i = 0; i < map->rank; i++) {
         const ViewAxis *axis = &map->axes[i];
         starts[i] = axis->start;
-        steps[i] = axis->step;
         dims[i] = axis->from < 0 ? dim_of(1) : type.dims[axis->from];
+        steps[i] = dim_is(dims[i], 0) ? dim_of(1) : axis->step; /* nothing runs in no direction */
     }
     return gb_slice(r->b, rewrite_input(r, 0), starts, steps, dims);
 }
