@@ -1,7 +1,7 @@
 /* What varies from call to call: shapes, scalars, positions, control flow, threads. Each line compares
  * eager and compiled calls of one C function, turn by turn, with equal bits checked.
  *
- *     dynamic [name …]        all, or those named: shapes rates decode decode_tensor solver tree exit threads
+ *     dynamic [name …]   all, or those named: shapes rates decode decode_tensor solver tree exit threads
  *
  * Output: one JSON object a line. */
 #include <sinter/sinter.h>
@@ -58,7 +58,7 @@ static sn_tensor *normal(const int64_t *dims, int32_t rank, double scale) {
     return sn_mul(sn_randn(&generator, dims, rank, SN_F32), sn_c(scale));
 }
 
-/* ---- a transformer block ---------------------------------------------------------------------------- */
+/* ---- a transformer block --------------------------------------------------------------------- */
 
 enum { WIDTH = 256, HEADS = 8, HEAD = WIDTH / HEADS, LAYERS = 4, WEIGHTS = 6 };
 
@@ -94,7 +94,7 @@ static void make_weights(sn_tensor **w, int layers) {
     }
 }
 
-/* ---- shapes ------------------------------------------------------------------------------------------ */
+/* ---- shapes ---------------------------------------------------------------------------------- */
 
 typedef sn_tensor *BlockFn(sn_tensor **, int32_t, sn_tensor *);
 
@@ -171,7 +171,7 @@ static void run_shapes(void) {
     sn_compiled_release(c);
 }
 
-/* ---- learning rates ---------------------------------------------------------------------------------- */
+/* ---- learning rates -------------------------------------------------------------------------- */
 
 static sn_tensor *descend(sn_tensor *w, sn_tensor *gradient, double rate) {
     return sn_sub(w, sn_mul(gradient, sn_c(rate)));
@@ -200,7 +200,7 @@ static void run_rates(void) {
     sn_compiled_release(c);
 }
 
-/* ---- decoding ---------------------------------------------------------------------------------------- */
+/* ---- decoding -------------------------------------------------------------------------------- */
 
 enum { CACHE = 1024, TOKENS = 1000 };
 
@@ -299,7 +299,7 @@ static void run_decoding(bool with_tensor) {
     sn_compiled_release(c);
 }
 
-/* ---- control flow ------------------------------------------------------------------------------------ */
+/* ---- control flow ---------------------------------------------------------------------------- */
 
 /* Jacobi's iteration until the residual is small: a host read each round. */
 static sn_tensor *solve(sn_tensor *a, sn_tensor *b) {
@@ -386,7 +386,7 @@ static void run_exit(void) {
     sn_compiled_release(c);
 }
 
-/* ---- threads ----------------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 static sn_tensor *layer(sn_tensor *x, sn_tensor *y) {
     return sn_softmax(sn_gelu(sn_mul(sn_add(x, y), sn_c(0.7)), SN_GELU_TANH), 1);
@@ -446,7 +446,7 @@ static void run_threads(void) {
     sn_compiled_release(c);
 }
 
-/* ---- all ---------------------------------------------------------------------------------------------- */
+/* ---- all ------------------------------------------------------------------------------------- */
 
 static void run_decode(void) {
     run_decoding(false);

@@ -29,7 +29,7 @@ static void expect(bool ok, const char *what) {
     exit(1);
 }
 
-/* ---- functions -------------------------------------------------------------------------------- */
+/* ---- functions ------------------------------------------------------------------------------- */
 
 /* A function over an array of tensors, as all of them are here. */
 typedef sn_tensor *Function(sn_tensor **x, int32_t count);
@@ -84,7 +84,7 @@ static sn_tensor *layers(sn_tensor **x, int32_t count) {
     return y;
 }
 
-/* ---- cases ------------------------------------------------------------------------------------ */
+/* ---- cases ----------------------------------------------------------------------------------- */
 
 /* What a case has set up. */
 typedef struct Bench {

@@ -47,7 +47,7 @@ typedef struct Run {
 typedef sn_tensor *StepFunction(sn_tensor *images, sn_tensor *labels, sn_tensor *w, sn_tensor *b,
                                 double rate);
 
-/* ---- the model -------------------------------------------------------------------------------- */
+/* ---- the model ------------------------------------------------------------------------------- */
 
 static sn_tensor *normalise(sn_tensor *images) {
     sn_tensor *x = sn_div(sn_cast(images, SN_F32), sn_c(255));
@@ -77,7 +77,7 @@ static double accuracy(const DataSet *data, const Run *run) {
     return share;
 }
 
-/* ---- data --------------------------------------------------------------------------------------- */
+/* ---- data ------------------------------------------------------------------------------------ */
 
 static bool read_file(const char *name, int32_t rank, IdxArray *array) {
     char path[256], error[384];
@@ -122,7 +122,7 @@ static void free_data(DataSet *data) {
     idx_free(&data->labels);
 }
 
-/* ---- training ------------------------------------------------------------------------------------- */
+/* ---- training -------------------------------------------------------------------------------- */
 
 static double seconds(void) {
     struct timespec now;
@@ -187,7 +187,7 @@ static void count_launches(StepFunction *step, const DataSet *data, Run *run) {
     sn_scope_end(scope, NULL);
 }
 
-/* ---- what is shown ---------------------------------------------------------------------------------- */
+/* ---- what is shown --------------------------------------------------------------------------- */
 
 static bool same_bits(const Run *x, const Run *y) {
     static float left[(PIXELS + 1) * CLASSES], right[(PIXELS + 1) * CLASSES];
@@ -250,7 +250,7 @@ static void show_table(const DataSet *data, const Run *eager, const Run *compile
     show_run(compiled, steps, median_epoch(eager));
 }
 
-/* ---- the job ------------------------------------------------------------------------------------------ */
+/* ---- the job --------------------------------------------------------------------------------- */
 
 static void start_weights(Run *eager, Run *compiled) {
     sn_rng rng = {.seed = 1};

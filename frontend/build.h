@@ -1,5 +1,6 @@
 /* The one bridge from a graph to what runs it: graph → passes → program → executable. Eager ops,
- * compiled functions and graphs from text all cross here, and who looks at programs alone goes half of it. */
+ * compiled functions and graphs from text all cross here, and who looks at programs alone goes half of
+ * it. */
 #ifndef SN_FRONTEND_BUILD_H
 #define SN_FRONTEND_BUILD_H
 

@@ -32,7 +32,7 @@ void program_free(Program *program) {
     program_init(program);
 }
 
-/* ---- numbers ------------------------------------------------------------------------------------ */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 /* Room for `count` more, and for those of the program as a whole before the first. */
 static bool reserve_numbers(Program *program, uint32_t count) {
@@ -78,7 +78,7 @@ Place program_size_as(Program *program, const DimTable *table, Dim dim, sn_dtype
     return place;
 }
 
-/* ---- text --------------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 static void print_buffer(const Program *program, const int64_t *numbers, uint32_t i, StrBuf *out) {
     static const char *const kinds[] = {"input", "output", "temp"};

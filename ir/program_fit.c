@@ -34,7 +34,7 @@ static int64_t plus(Fit *f, int64_t a, int64_t b) {
     return sum;
 }
 
-/* ---- launches ------------------------------------------------------------------------------------ */
+/* ---- launches -------------------------------------------------------------------------------- */
 
 static int64_t round_up(int64_t value, int64_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
@@ -95,7 +95,7 @@ static void cut_launches(Fit *f) {
     numbers[PROGRAM_SCRATCH_BYTES] = most;
 }
 
-/* ---- memory -------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static int64_t buffer_bytes(Fit *f, const Buffer *buffer) {
     int64_t elements = program_number(f->program, f->numbers, buffer->elements);

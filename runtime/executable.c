@@ -47,7 +47,7 @@ void launch_counters(LaunchCounters *counters) {
     counters->extern_calls = atomic_load_explicit(&externs_called, memory_order_relaxed);
 }
 
-/* ---- building ----------------------------------------------------------------------------------- */
+/* ---- building -------------------------------------------------------------------------------- */
 
 static GemmShape gemm_shape(const GemmStep *g, const int64_t *numbers) {
     const int64_t *n = numbers + g->numbers, *sizes = n + GEMM_SIZES;
@@ -191,7 +191,7 @@ const LoadedKernel *executable_kernel(const Executable *e, uint32_t step) {
     return e->steps[step].kernel;
 }
 
-/* ---- running ------------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 /* One launch, as the threads see it. */
 typedef struct Work {

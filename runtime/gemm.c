@@ -33,7 +33,7 @@ static VEC(GemmPlan *) plans; /* all plans, never removed */
 static Map plan_index;        /* key → plan */
 static _Atomic(const GemmModule *) loaded;
 
-/* ---- shapes ------------------------------------------------------------------------------------ */
+/* ---- shapes ---------------------------------------------------------------------------------- */
 
 /* True for a matrix with dense rows or dense columns that does not overlap itself. */
 static bool matrix_dense(int64_t rows, int64_t cols, const int64_t *strides) {
@@ -112,7 +112,7 @@ static void make_key(const GemmShape *s, int32_t threads, int64_t *key) {
     *word = (int64_t)threads << 16 | (int64_t)s->dtype << 8 | s->bias << 1 | s->relu;
 }
 
-/* ---- plans ------------------------------------------------------------------------------------- */
+/* ---- plans ----------------------------------------------------------------------------------- */
 
 static bool key_equal(const void *context, uint32_t index) {
     return memcmp(context, plans.data[index]->key, sizeof plans.data[index]->key) == 0;
@@ -198,7 +198,7 @@ sn_status gemm_get(const GemmShape *shape, int32_t threads, const GemmPlan **pla
     return *plan ? SN_OK : error_memory(error);
 }
 
-/* ---- running ----------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 /* The value of one result of an empty sum: bias or +0, after relu. NaN passes relu. */
 static uint64_t empty_sum(const GemmShape *s, const char *bias, int64_t column, size_t size) {

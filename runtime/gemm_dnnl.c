@@ -42,7 +42,7 @@ static void make_engine(void) {
 /* Operands of a primitive, in the order of arrays of layouts. */
 enum { LAYOUT_A, LAYOUT_B, LAYOUT_C, LAYOUT_BIAS, LAYOUT_COUNT };
 
-/* ---- the two versions of the API -------------------------------------------------------------- */
+/* ---- the two versions of the API ------------------------------------------------------------- */
 
 #if DNNL_VERSION_MAJOR >= 3
 
@@ -110,7 +110,7 @@ static dnnl_status_t append_relu(dnnl_post_ops_t ops) {
 
 #endif
 
-/* ---- preparation ------------------------------------------------------------------------------ */
+/* ---- preparation ----------------------------------------------------------------------------- */
 
 /* Up to this many rows, weights stored [n,k] run through the inner product primitive, which reaches
  * memory's speed there; matmul copies such weights first and takes 2.5 times as long at one row. */
@@ -273,7 +273,7 @@ static sn_status prepare(const GemmShape *shape, int32_t threads, GemmPrimitive 
     return SN_OK;
 }
 
-/* ---- running ---------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 static void call_state_free(CallState *state) {
     dnnl_memory_t memories[] = {state->a, state->b, state->c, state->bias, state->scratch};
@@ -368,7 +368,7 @@ static void primitive_destroy(GemmPrimitive *p) {
     mem_free(p);
 }
 
-/* ---- the module's entry ------------------------------------------------------------------------ */
+/* ---- the module's entry ---------------------------------------------------------------------- */
 
 static const GemmModule module = {
     .abi = GEMM_ABI,

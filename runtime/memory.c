@@ -69,7 +69,7 @@ static _Atomic size_t high_water;  /* most live, ever: bounds what is held */
 static _Atomic size_t limit;       /* of live; 0 = none */
 static _Atomic size_t cache_limit; /* of cached, less one, so that 0 means none */
 
-/* ---- size classes ----------------------------------------------------------------------------- */
+/* ---- size classes ---------------------------------------------------------------------------- */
 
 /* Class of a request: multiples of 64 up to 1 KiB, then 8 steps to each doubling. */
 static uint32_t class_of(size_t bytes) {
@@ -91,7 +91,7 @@ size_t memory_block_bytes(size_t bytes) {
     return bytes > LARGEST_REQUEST ? 0 : class_bytes(class_of(bytes));
 }
 
-/* ---- counters --------------------------------------------------------------------------------- */
+/* ---- counters -------------------------------------------------------------------------------- */
 
 static size_t load(_Atomic size_t *counter) {
     return atomic_load_explicit(counter, memory_order_relaxed);
@@ -123,7 +123,7 @@ static void count_dead(size_t bytes) {
     (void)before;
 }
 
-/* ---- the system ------------------------------------------------------------------------------- */
+/* ---- the system ------------------------------------------------------------------------------ */
 
 /* Address space at a multiple of 2 MiB, huge pages preferred. */
 static void *map_huge(size_t bytes) {
@@ -157,7 +157,7 @@ static void system_free(void *block, size_t bytes) {
         free(block);
 }
 
-/* ---- the process's cache ---------------------------------------------------------------------- */
+/* ---- the process's cache --------------------------------------------------------------------- */
 
 /* Lock held. */
 static void shared_push(FreeBlock *block, uint32_t class) {
@@ -259,7 +259,7 @@ static void shared_give(void *block, uint32_t class) {
     if (kept) evict_to(load(&live) + kept - 1);
 }
 
-/* ---- a thread's cache ------------------------------------------------------------------------- */
+/* ---- a thread's cache ------------------------------------------------------------------------ */
 
 /* Makes the calling thread's cache; NULL when there can be none. */
 static ThreadCache *thread_begin(void) {
@@ -307,7 +307,7 @@ static void *thread_take(ThreadCache *cache, uint32_t class) {
     return block;
 }
 
-/* ---- requests --------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 /* A small block when the thread has none of its class at hand. */
 static void *small_alloc(uint32_t class) {

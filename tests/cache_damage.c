@@ -49,7 +49,7 @@ static size_t code_at(const File *f) {
     return AT_TEXT + (size_t)text;
 }
 
-/* ---- kinds --------------------------------------------------------------------------------------- */
+/* ---- kinds ----------------------------------------------------------------------------------- */
 
 static void cut_to(File *f, size_t size) {
     f->size = size < f->size ? size : f->size - 1;
@@ -175,7 +175,7 @@ static void entered_past_its_end(File *f) {
     seal(f);
 }
 
-/* ---- what is no plain file of ours ---------------------------------------------------------------- */
+/* ---- what is no plain file of ours ----------------------------------------------------------- */
 
 static void make_way(File *f) {
     assert_int_equal(unlink(f->path), 0);
@@ -210,7 +210,7 @@ static void writable_by_others(File *f) {
     assert_int_equal(chmod(f->path, 0622), 0);
 }
 
-/* ---- the table ----------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 #define KIND(name)                                                                                 \
     { #name, name }

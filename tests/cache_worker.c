@@ -13,7 +13,7 @@
 
 enum { ROWS = 7, COLUMNS = 33, ELEMENTS = ROWS * COLUMNS };
 
-/* ---- the functions ------------------------------------------------------------------------------- */
+/* ---- the functions --------------------------------------------------------------------------- */
 
 typedef sn_tensor *Step(sn_tensor *x, sn_tensor *y);
 
@@ -67,7 +67,7 @@ static sn_tensor *chain(sn_tensor *x, sn_tensor *y, int32_t number) {
     return number % 5 == 0 ? sn_softmax(z, -1) : z;
 }
 
-/* ---- in the worker ------------------------------------------------------------------------------- */
+/* ---- in the worker --------------------------------------------------------------------------- */
 
 static uint64_t hash_of(const float *values, int number) {
     uint64_t hash = 0xcbf29ce484222325u + (uint64_t)number;
@@ -127,7 +127,7 @@ int worker_main(int argc, char **argv) {
     return child_report(&report, sizeof report) ? 0 : 1;
 }
 
-/* ---- in the parent ------------------------------------------------------------------------------ */
+/* ---- in the parent --------------------------------------------------------------------------- */
 
 Child worker_start(const WorkerTask *task) {
     char count[16], first[16], step[16], folder[512], megabytes[48];

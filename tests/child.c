@@ -14,7 +14,7 @@
 
 enum { REPORT_FD = 9, MOST_ARGUMENTS = 15 };
 
-/* ---- in the parent ------------------------------------------------------------------------------ */
+/* ---- in the parent --------------------------------------------------------------------------- */
 
 /* Becomes the program; never returns. */
 static void become(const char *const *arguments, const char *const *settings, int report) {
@@ -73,7 +73,7 @@ bool child_finish(Child *child, void *report, size_t size, bool *killed) {
     return fine && whole;
 }
 
-/* ---- in the child ------------------------------------------------------------------------------- */
+/* ---- in the child ---------------------------------------------------------------------------- */
 
 bool child_report(const void *report, size_t size) {
     return write(REPORT_FD, report, size) == (ssize_t)size;
@@ -97,7 +97,7 @@ bool is_mapped(const char *name) {
     return found;
 }
 
-/* ---- random numbers ------------------------------------------------------------------------------ */
+/* ---- random numbers -------------------------------------------------------------------------- */
 
 unsigned random_next(unsigned *state) {
     *state ^= *state << 13;

@@ -13,7 +13,7 @@ typedef struct Child {
     int report; /* where its report arrives */
 } Child;
 
-/* ---- in the parent ------------------------------------------------------------------------------ */
+/* ---- in the parent --------------------------------------------------------------------------- */
 
 /* Runs this program with these arguments, and these environment variables changed ("NAME=value"); both
  * lists end with NULL. False when it cannot be started. */
@@ -22,7 +22,7 @@ bool child_start(Child *child, const char *const *arguments, const char *const *
  * *killed when SIGKILL ended it. Any other end prints why. */
 bool child_finish(Child *child, void *report, size_t size, bool *killed);
 
-/* ---- in the child ------------------------------------------------------------------------------- */
+/* ---- in the child ---------------------------------------------------------------------------- */
 
 /* Sends the report to the parent; false when nobody listens. */
 bool child_report(const void *report, size_t size);
@@ -31,7 +31,7 @@ int open_descriptors(void);
 /* Is a library whose file name contains `name` mapped? */
 bool is_mapped(const char *name);
 
-/* ---- random numbers ------------------------------------------------------------------------------ */
+/* ---- random numbers -------------------------------------------------------------------------- */
 
 /* The next number of a sequence (xorshift); the state is never 0. */
 unsigned random_next(unsigned *state);

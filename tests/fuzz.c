@@ -112,7 +112,7 @@ static void print(const Options *o, const FuzzSequence *subject) {
         fuzz_print(&subject->variants[0], stdout);
 }
 
-/* ---- children ------------------------------------------------------------------------------- */
+/* ---- children -------------------------------------------------------------------------------- */
 
 /* Runs a program once more, with the other instruction set. */
 static FuzzVerdict compare_digest(const FuzzProgram *program, uint64_t wanted,
@@ -155,7 +155,7 @@ static void start(const Options *o, Slot *slot) {
     slot->child = child > 0 ? child : 0; /* by the parent alone: the memory is shared */
 }
 
-/* ---- shrinking ------------------------------------------------------------------------------ */
+/* ---- shrinking ------------------------------------------------------------------------------- */
 
 /* Memory that shrinking shares with the parent. */
 typedef struct Shared {
@@ -219,7 +219,7 @@ static void shrink_and_print(const Options *o, uint64_t seed, FuzzFailure failur
     if (status) printf("(the program cannot be cut down: making it ends the process)\n");
 }
 
-/* ---- the parent ----------------------------------------------------------------------------- */
+/* ---- the parent ------------------------------------------------------------------------------ */
 
 typedef struct Totals {
     FuzzCoverage coverage;               /* of all programs */
@@ -331,7 +331,7 @@ static void run_all(const Options *o, Totals *totals) {
     munmap(slots, bytes);
 }
 
-/* ---- the command line ----------------------------------------------------------------------- */
+/* ---- the command line ------------------------------------------------------------------------ */
 
 static int usage(void) {
     fprintf(stderr,

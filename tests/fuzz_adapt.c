@@ -33,7 +33,7 @@ static int32_t any_value(Adapter *a, int32_t number, int32_t min_rank) {
     return -1;
 }
 
-/* ---- attributes that follow ----------------------------------------------------------------- */
+/* ---- attributes that follow ------------------------------------------------------------------ */
 
 /* Makes `number` come to `wanted` by a factor, a divisor or a sum, if that looks like something a
  * program would write; `exactly`: as it is. */
@@ -210,7 +210,7 @@ static void follow_step(Adapter *a, int32_t number) {
         if (sized[i].op == step->op) follow_sized(a, number, sized[i].attr, sized[i].second);
 }
 
-/* ---- steps on conditions -------------------------------------------------------------------- */
+/* ---- steps on conditions --------------------------------------------------------------------- */
 
 /* A host branch on a size, mostly, that is taken or not for the arguments at hand. */
 static void ask(Adapter *a, int32_t number, int32_t value) {
@@ -246,7 +246,7 @@ static void ask_somewhere(Adapter *a) {
     }
 }
 
-/* ---- how things are handed over ------------------------------------------------------------- */
+/* ---- how things are handed over -------------------------------------------------------------- */
 
 /* An input that no step writes, looks at or returns first may be absent: the steps that take it are
  * run where it is there. */

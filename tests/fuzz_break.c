@@ -42,7 +42,7 @@ static FuzzStep *step_of(Breaker *b) {
     return &b->program->steps[b->at];
 }
 
-/* ---- operands ------------------------------------------------------------------------------- */
+/* ---- operands -------------------------------------------------------------------------------- */
 
 /* One of the operands that the step hands to the library; NULL where it has none. */
 static FuzzOperand *any_operand(Breaker *b) {
@@ -151,7 +151,7 @@ static bool break_generator(Breaker *b) {
     return fuzz_draws(step_of(b));
 }
 
-/* ---- steps that are put in ------------------------------------------------------------------ */
+/* ---- steps that are put in ------------------------------------------------------------------- */
 
 /* Puts a step in front of step `at`; what it gives has no user yet. */
 static bool insert_step(Breaker *b, int32_t at, const FuzzStep *step) {
@@ -289,7 +289,7 @@ static bool break_new_step(Breaker *b) {
     return insert_step(b, b->at, &step);
 }
 
-/* ---- data ----------------------------------------------------------------------------------- */
+/* ---- data ------------------------------------------------------------------------------------ */
 
 static bool break_data(Breaker *b) {
     FuzzStep *step = step_of(b);
@@ -304,7 +304,7 @@ static bool break_data(Breaker *b) {
     return false;
 }
 
-/* ---- what stands around --------------------------------------------------------------------- */
+/* ---- what stands around ---------------------------------------------------------------------- */
 
 /* A step that reads, writes or draws, on one side of the place. */
 static void add_neighbour(Breaker *b, FuzzKind kind, int32_t at) {
@@ -341,7 +341,7 @@ static void add_surroundings(Breaker *b) {
     if (chance(b, 30)) inline_steps(b);
 }
 
-/* ---- a program ------------------------------------------------------------------------------ */
+/* ---- a program ------------------------------------------------------------------------------- */
 
 /* The ways, and how often each is tried. */
 static const struct {

@@ -58,7 +58,7 @@ static void drop_last(Breaker *b, int64_t *list) {
     memmove(entry, entry + 1, sizeof *entry * (size_t)(end - entry - 1));
 }
 
-/* ---- axes ----------------------------------------------------------------------------------- */
+/* ---- axes ------------------------------------------------------------------------------------ */
 
 static int64_t wrong_axis(Breaker *b) {
     int32_t rank = rank_of(b);
@@ -95,7 +95,7 @@ bool break_axes(Breaker *b) {
     return true;
 }
 
-/* ---- sizes ---------------------------------------------------------------------------------- */
+/* ---- sizes ----------------------------------------------------------------------------------- */
 
 /* Sizes whose product is too large, or so many that no tensor has them. */
 static bool large_dims(Breaker *b, int64_t *dims) {
@@ -138,7 +138,7 @@ bool break_pads(Breaker *b) {
     return true;
 }
 
-/* ---- numbers -------------------------------------------------------------------------------- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 bool break_number(Breaker *b) {
     static const int64_t integers[] = {-1, -100, 1000, 0, INT64_MAX, INT64_MIN, HUGE_SIZE};
@@ -160,7 +160,7 @@ bool break_enumeration(Breaker *b) {
     return true;
 }
 
-/* ---- lists and items ------------------------------------------------------------------------ */
+/* ---- lists and items ------------------------------------------------------------------------- */
 
 bool break_list(Breaker *b) {
     FuzzStep *step = step_of(b);

@@ -13,7 +13,7 @@ enum { VARIED_PERCENT = 40, REFUSED_PERCENT = 2 };
 /* What a call should do with the guards. */
 typedef enum Expect { EXPECT_ANY, EXPECT_HIT, EXPECT_MISS } Expect;
 
-/* ---- eager ---------------------------------------------------------------------------------- */
+/* ---- eager ----------------------------------------------------------------------------------- */
 
 /* Runs the steps, each of which the oracle judges; `context` is the coverage, or NULL. */
 static FuzzVerdict run_steps(const FuzzProgram *p, sn_tensor **values, sn_tensor *const *blocks,
@@ -67,7 +67,7 @@ uint64_t fuzz_digest(const FuzzProgram *program) {
     return verdict.digest;
 }
 
-/* ---- compiled ------------------------------------------------------------------------------- */
+/* ---- compiled -------------------------------------------------------------------------------- */
 
 /* May two elements of the input be one in memory? */
 static bool overlaps_itself(const FuzzInput *input) {
@@ -177,7 +177,7 @@ static FuzzVerdict check_call(Session *s, const FuzzProgram *p, const Seen *eage
     return verdict;
 }
 
-/* ---- one program ---------------------------------------------------------------------------- */
+/* ---- one program ----------------------------------------------------------------------------- */
 
 static FuzzVerdict check_graph(Session *s) {
     char text[480];

@@ -11,7 +11,7 @@ void coverage_add(FuzzCoverage *to, const FuzzCoverage *from) {
     for (size_t i = 0; i < sizeof *to / sizeof *a; i++) a[i] += b[i];
 }
 
-/* ---- steps ---------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 /* Does the step's value share the memory of its operand 0? */
 static bool passes_on(const FuzzStep *step) {
@@ -83,7 +83,7 @@ void coverage_program(FuzzCoverage *c, const FuzzProgram *p) {
     c->shared_inputs += shared;
 }
 
-/* ---- text ----------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 static void print_ops(const char *title, const int64_t *counts) {
     printf("%s:", title);

@@ -23,7 +23,7 @@ typedef struct Maker {
 
 typedef bool Recipe(Maker *m, FuzzStep *step);
 
-/* ---- small choices -------------------------------------------------------------------------- */
+/* ---- small choices --------------------------------------------------------------------------- */
 
 static int64_t below(Maker *m, int64_t bound) {
     return fuzz_below(&m->random, bound);
@@ -118,7 +118,7 @@ static void add_scalar(Maker *m, FuzzStep *step) {
     step->operands[step->n_operands++] = operand;
 }
 
-/* ---- inputs --------------------------------------------------------------------------------- */
+/* ---- inputs ---------------------------------------------------------------------------------- */
 
 static int64_t count_of(const int64_t *dims, int32_t rank) {
     int64_t count = 1;
@@ -227,7 +227,7 @@ static int32_t index_input(Maker *m, int64_t bound, int32_t rank, const int64_t 
     return new_input(m, chance(m, 70) ? SN_I64 : SN_I32, fill, bound, rank, dims);
 }
 
-/* ---- values that are there ------------------------------------------------------------------ */
+/* ---- values that are there ------------------------------------------------------------------- */
 
 typedef enum Need { NEED_ANY, NEED_FLOAT, NEED_INTEGRAL } Need;
 
@@ -302,7 +302,7 @@ static int32_t random_axes(Maker *m, int32_t rank, int64_t *axes) {
     return count;
 }
 
-/* ---- attributes from a signature ------------------------------------------------------------ */
+/* ---- attributes from a signature ------------------------------------------------------------- */
 
 static double named_real(Maker *m, AttrName name) {
     static const struct {
@@ -358,7 +358,7 @@ static const sn_tensor *value_of(const Maker *m, const FuzzStep *step, int32_t o
     return m->values[step->operands[operand].value];
 }
 
-/* ---- recipes -------------------------------------------------------------------------------- */
+/* ---- recipes --------------------------------------------------------------------------------- */
 
 static Need need_of(OpCode op) {
     uint8_t rule = op_info[op].dtype_rule;
@@ -749,7 +749,7 @@ static Recipe *const recipes[OP_COUNT] = {
     [OP_ATTENTION] = recipe_attention,
 };
 
-/* ---- writes --------------------------------------------------------------------------------- */
+/* ---- writes ---------------------------------------------------------------------------------- */
 
 static bool make_inplace(Maker *m, FuzzStep *step) {
     OpCode op;
@@ -784,7 +784,7 @@ static bool make_copy(Maker *m, FuzzStep *step) {
     return add_operand(step, partner(m, x->dims, x->rank, true, NEED_ANY));
 }
 
-/* ---- a program ------------------------------------------------------------------------------ */
+/* ---- a program ------------------------------------------------------------------------------- */
 
 static OpCode random_op(Maker *m) {
     static const struct {

@@ -22,7 +22,7 @@ const char *const oracle_verdict_names[ORACLE_VERDICT_COUNT] = {
     [ORACLE_UNJUDGED] = "not known",
 };
 
-/* ---- steps ---------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 static bool load_operand(OracleTensor *to, const FuzzOperand *operand, sn_tensor *const *values,
                          sn_dtype weak) {
@@ -340,7 +340,7 @@ void oracle_step_end(OracleStep *oracle, const FuzzStep *step, const sn_tensor *
     oracle_step_free(oracle);
 }
 
-/* ---- graphs --------------------------------------------------------------------------------- */
+/* ---- graphs ---------------------------------------------------------------------------------- */
 
 /* A recorded graph, its inputs, and what it gives. */
 typedef struct GraphCase {

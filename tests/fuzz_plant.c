@@ -9,7 +9,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-/* ---- bugs ----------------------------------------------------------------------------------- */
+/* ---- bugs ------------------------------------------------------------------------------------ */
 
 static const struct {
     const char *name; /* of the op that is replaced */
@@ -82,7 +82,7 @@ void plant_into(FuzzProgram *program, const char *name) {
         if (program->steps[i].op == plants[plant].from) program->steps[i].op = plants[plant].to;
 }
 
-/* ---- kernels that do not compile ------------------------------------------------------------ */
+/* ---- kernels that do not compile ------------------------------------------------------------- */
 
 static const Backend *real;   /* the code generator */
 static Backend refusing;      /* the same, but for its compile */

@@ -10,7 +10,7 @@
 
 enum { MOST_LOOPS = 6 };
 
-/* ---- random numbers ------------------------------------------------------------------------- */
+/* ---- random numbers -------------------------------------------------------------------------- */
 
 uint64_t fuzz_next(FuzzRandom *random) {
     uint64_t x = random->state += 0x9e3779b97f4a7c15u;
@@ -28,7 +28,7 @@ bool fuzz_chance(FuzzRandom *random, int percent) {
     return fuzz_below(random, 100) < percent;
 }
 
-/* ---- memory --------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static double special_real(FuzzRandom *random) {
     static const double values[] = {
@@ -157,7 +157,7 @@ int32_t fuzz_add_input(FuzzProgram *p, FuzzBlock block, int32_t rank, const int6
     return p->n_inputs++;
 }
 
-/* ---- running -------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 /* Saturates, where a C cast would be undefined. */
 static int64_t whole(double value) {
@@ -289,7 +289,7 @@ static sn_tensor *run_loop(sn_tensor *x, Site site) {
     return sum;
 }
 
-/* ---- numbers -------------------------------------------------------------------------------- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 bool fuzz_is_real(const FuzzScalar *scalar) {
     return scalar->letter == 'd' || scalar->letter == 'f' || scalar->letter == 'w';
@@ -345,7 +345,7 @@ FuzzStep fuzz_bound_step(const FuzzProgram *program, int32_t number, sn_tensor *
     return step;
 }
 
-/* ---- steps ---------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 bool fuzz_writes(const FuzzStep *step) {
     return step->kind == FUZZ_INPLACE || step->kind == FUZZ_COPY || step->kind == FUZZ_FILL;

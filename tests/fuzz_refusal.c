@@ -10,7 +10,7 @@
 
 enum { MOST_VARIATIONS = 3, FALLBACK_PERCENT = 8 };
 
-/* ---- what eager does ------------------------------------------------------------------------ */
+/* ---- what eager does ------------------------------------------------------------------------- */
 
 /* What an eager run went through before it was refused. */
 typedef struct Past {
@@ -74,7 +74,7 @@ static void run_free(Run *run) {
     past_free(&run->past);
 }
 
-/* ---- one call ------------------------------------------------------------------------------- */
+/* ---- one call -------------------------------------------------------------------------------- */
 
 /* Is the memory of every input as it was at some point before the failing step? */
 static FuzzVerdict check_memory(const Run *run, const Seen *seen, int32_t call) {
@@ -145,7 +145,7 @@ static FuzzVerdict check_call(Session *s, const Run *run) {
     return verdict;
 }
 
-/* ---- calls with bad values ------------------------------------------------------------------ */
+/* ---- calls with bad values ------------------------------------------------------------------- */
 
 /* Values of a call that do not fit the signature, or are no tensors. */
 typedef enum BadCall {
@@ -199,7 +199,7 @@ static FuzzVerdict check_bad_call(Session *s, const Run *run, BadCall bad, Seen 
     return verdict;
 }
 
-/* ---- orders of calls ------------------------------------------------------------------------ */
+/* ---- orders of calls ------------------------------------------------------------------------- */
 
 /* What all calls of a check have in common. */
 typedef struct Test {

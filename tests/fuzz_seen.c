@@ -74,7 +74,7 @@ bool seen_take(const FuzzProgram *p, Seen *seen, sn_tensor *const *outputs,
     return ok && seen_take_blocks(p, blocks, shift, seen->blocks);
 }
 
-/* ---- comparing ------------------------------------------------------------------------------ */
+/* ---- comparing ------------------------------------------------------------------------------- */
 
 static bool is_nan(sn_dtype dtype, uint64_t bits) {
     return dtype_is_float(dtype) && isnan(dtype_bits_to_double(dtype, bits));
@@ -152,7 +152,7 @@ FuzzVerdict seen_compare(const FuzzProgram *p, const Seen *e, const Seen *c, int
     return compare_blocks(p, e, c, call);
 }
 
-/* ---- digest --------------------------------------------------------------------------------- */
+/* ---- digest ---------------------------------------------------------------------------------- */
 
 /* Bits with one pattern for all NaNs. */
 static uint64_t digest_elements(sn_dtype dtype, const char *data, int64_t count, uint64_t digest) {

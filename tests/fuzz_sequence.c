@@ -15,7 +15,7 @@ enum {
     MOST_BYTES = 1 << 25
 };
 
-/* ---- making --------------------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 /* What a program comes to with its arguments. */
 typedef enum Outcome { RUNS, REFUSED, TOO_LARGE } Outcome;
@@ -109,7 +109,7 @@ void fuzz_sequence_make(uint64_t seed, FuzzSequence *s) {
     s->policy = random_policy(&random);
 }
 
-/* ---- text ----------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 void fuzz_sequence_print(const FuzzSequence *s, FILE *out) {
     bool shown[FUZZ_MOST_VARIANTS] = {false};

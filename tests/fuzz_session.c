@@ -32,7 +32,7 @@ static void watch_log(void) {
     done = true;
 }
 
-/* ---- steps inside a compiled function of their own ------------------------------------------ */
+/* ---- steps inside a compiled function of their own ------------------------------------------- */
 
 /* The step that the inlined function runs: C state, which only an inlined call may depend on. */
 static _Thread_local struct {
@@ -63,7 +63,7 @@ static sn_tensor *call_inlined(sn_compiled *compiled, const FuzzStep *step, int3
     return function ? function(tensors, count, generator) : NULL;
 }
 
-/* ---- all steps ------------------------------------------------------------------------------ */
+/* ---- all steps ------------------------------------------------------------------------------- */
 
 /* Large ones are not kept: they would meet others that no call alone has. */
 static sn_tensor *run_exchange(sn_tensor *x, int32_t number, FuzzState *state) {
@@ -110,7 +110,7 @@ sn_status fuzz_run(const FuzzProgram *p, sn_tensor **values, FuzzState *state,
     return sn_error_status();
 }
 
-/* ---- eager ---------------------------------------------------------------------------------- */
+/* ---- eager ----------------------------------------------------------------------------------- */
 
 FuzzVerdict session_eager(const FuzzProgram *p, FuzzSteps *steps, void *context, Seen *seen) {
     sn_tensor *blocks[FUZZ_MOST_INPUTS], *values[FUZZ_MOST_VALUES] = {0};
@@ -130,7 +130,7 @@ FuzzVerdict session_eager(const FuzzProgram *p, FuzzSteps *steps, void *context,
     return verdict;
 }
 
-/* ---- a described struct --------------------------------------------------------------------- */
+/* ---- a described struct ---------------------------------------------------------------------- */
 
 typedef struct StructScalar {
     double value; /* of a scalar, whatever its letter */
@@ -167,7 +167,7 @@ static const sn_tree *struct_tree(bool hides) {
     return &tree;
 }
 
-/* ---- arguments ------------------------------------------------------------------------------ */
+/* ---- arguments ------------------------------------------------------------------------------- */
 
 /* The tensors that are passed, in order; a list may end early where they are absent. */
 static int32_t tensors_to_pass(const FuzzProgram *p, sn_tensor *const *inputs, sn_tensor **passed) {
@@ -236,7 +236,7 @@ static void make_signature(const FuzzProgram *p, char *text) {
     *text = 0;
 }
 
-/* ---- the functions -------------------------------------------------------------------------- */
+/* ---- the functions --------------------------------------------------------------------------- */
 
 static void take_tensors(const Session *s, const sn_value *inputs, sn_tensor **values) {
     const FuzzProgram *p = s->program;
@@ -301,7 +301,7 @@ static sn_status call_compiled(void *payload, const sn_value *inputs, int32_t n_
     return status;
 }
 
-/* ---- calls ---------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 /* What the function reaches by itself. */
 static void set_surroundings(Session *s, const FuzzProgram *p, sn_tensor *const *inputs) {
@@ -336,7 +336,7 @@ FuzzVerdict session_call(Session *s, const FuzzProgram *p, int64_t shift, FuzzSp
     return ok ? fuzz_fine() : fuzz_fail(FUZZ_SETUP, "out of memory");
 }
 
-/* ---- handles -------------------------------------------------------------------------------- */
+/* ---- handles --------------------------------------------------------------------------------- */
 
 static sn_compiled *compile(Session *s, sn_payload_function *function, const char *name,
                             sn_error *error) {

@@ -37,7 +37,7 @@ static bool try_draft(Shrinker *s) {
 #define EACH_VARIANT(p, s)                                                                         \
     for (FuzzProgram *p = (s)->draft.variants; p < (s)->draft.variants + (s)->draft.n_variants; p++)
 
-/* ---- calls and variants --------------------------------------------------------------------- */
+/* ---- calls and variants ---------------------------------------------------------------------- */
 
 static bool cut_calls(Shrinker *s) {
     bool any = false;
@@ -88,7 +88,7 @@ static bool plainer_calls(Shrinker *s) {
     return any;
 }
 
-/* ---- steps and results ---------------------------------------------------------------------- */
+/* ---- steps and results ----------------------------------------------------------------------- */
 
 /* What takes the place of a value that goes. */
 typedef struct Renaming {
@@ -195,7 +195,7 @@ static bool plainer_steps(Shrinker *s) {
     return any;
 }
 
-/* ---- inputs --------------------------------------------------------------------------------- */
+/* ---- inputs ---------------------------------------------------------------------------------- */
 
 static void drop_input(FuzzProgram *p, int32_t at) {
     Renaming renaming = {at, 0, FUZZ_MOST_INPUTS};

@@ -21,7 +21,7 @@ const char *const fuzz_variation_names[FUZZ_VARIATION_COUNT] = {
 
 typedef bool Vary(FuzzProgram *p, FuzzRandom *random);
 
-/* ---- layouts -------------------------------------------------------------------------------- */
+/* ---- layouts --------------------------------------------------------------------------------- */
 
 static bool is_dense(const FuzzInput *input) {
     int64_t strides[SN_MAX_RANK];
@@ -57,7 +57,7 @@ static FuzzInput *any_input(FuzzProgram *p, FuzzRandom *random, int32_t min_rank
     return NULL;
 }
 
-/* ---- variations ----------------------------------------------------------------------------- */
+/* ---- variations ------------------------------------------------------------------------------ */
 
 static bool vary_data(FuzzProgram *p, FuzzRandom *random) {
     for (int32_t i = 0; i < p->n_blocks; i++) p->blocks[i].seed = fuzz_next(random) >> 40;
@@ -321,7 +321,7 @@ bool fuzz_vary(const FuzzProgram *from, FuzzVariation variation, FuzzRandom *ran
     return rules[variation](to, random);
 }
 
-/* ---- guards --------------------------------------------------------------------------------- */
+/* ---- guards ---------------------------------------------------------------------------------- */
 
 /* The first input whose first element is this one's. */
 static int32_t same_place(const FuzzProgram *p, int32_t number) {

@@ -163,7 +163,7 @@ static inline sn_tensor *view_2x2(sn_tensor *x, int64_t stride0, int64_t stride1
     return tensor_real(storage_retain(x->storage), &type, strides, offset, (Site){NULL, 0});
 }
 
-/* ---- sweeps -------------------------------------------------------------------------------------- */
+/* ---- sweeps ---------------------------------------------------------------------------------- */
 
 /* Something that allocates; true when it succeeded, else an error is pending. */
 typedef bool Attempt(const Fixture *f, void *context);

@@ -1,6 +1,6 @@
-/* The check of calls that PyTorch refuses (promise I1): where eager refuses one, the compiled form refuses
- * it with the same status, text and line, leaves no entry behind and its inputs as they are, and takes valid
- * calls afterwards; on the first calls of a handle and on later ones. */
+/* The check of calls that PyTorch refuses (promise I1): where eager refuses one, the compiled form
+ * refuses it with the same status, text and line, leaves no entry behind and its inputs as they are,
+ * and takes valid calls afterwards; on the first calls of a handle and on later ones. */
 #ifndef SN_TESTS_OPINFO_REFUSAL_H
 #define SN_TESTS_OPINFO_REFUSAL_H
 

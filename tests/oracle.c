@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- values --------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 bool oracle_alloc(OracleTensor *t) {
     t->count = 1;
@@ -107,7 +107,7 @@ bool oracle_allows(const OracleTensor *t, int64_t i, const void *element) {
     return x.real == wanted && (wanted != 0 || signbit(x.real) == signbit(wanted));
 }
 
-/* ---- ops ------------------------------------------------------------------------------------ */
+/* ---- ops ------------------------------------------------------------------------------------- */
 
 OracleRule *oracle_rule(OpCode op) {
     OracleRule *rule = oracle_move_rule(op);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- floats --------------------------------------------------------------------------------- */
+/* ---- floats ---------------------------------------------------------------------------------- */
 
 OracleFormat oracle_format(sn_dtype dtype) {
     switch (dtype) {
@@ -49,7 +49,7 @@ long double oracle_tiny(sn_dtype dtype) {
     return oracle_ulp(oracle_compute(dtype), 0);
 }
 
-/* ---- integers ------------------------------------------------------------------------------- */
+/* ---- integers -------------------------------------------------------------------------------- */
 
 int64_t oracle_wrap(sn_dtype dtype, uint64_t value) {
     switch (dtype) {
@@ -120,7 +120,7 @@ void oracle_put_real(OracleTensor *out, int64_t i, long double value, long doubl
     if (bound != 0) out->exact = false;
 }
 
-/* ---- attributes ----------------------------------------------------------------------------- */
+/* ---- attributes ------------------------------------------------------------------------------ */
 
 static AttrView attrs_of(const OracleCall *call) {
     return attr_view(call->op, call->attrs);
@@ -146,7 +146,7 @@ bool oracle_absent(const OracleCall *call, int32_t input) {
     return input >= call->n_in || call->in[input].rank < 0;
 }
 
-/* ---- indices -------------------------------------------------------------------------------- */
+/* ---- indices --------------------------------------------------------------------------------- */
 
 void oracle_unravel(int64_t flat, const int64_t *dims, int32_t rank, int64_t *index) {
     for (int32_t i = rank - 1; i >= 0; i--) {

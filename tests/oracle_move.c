@@ -13,7 +13,7 @@ static void copy(const OracleCall *call, int64_t to, int32_t input, int64_t from
     oracle_put(call->out, to, oracle_convert(call->out->dtype, x->dtype, oracle_number(x, from)));
 }
 
-/* ---- views ---------------------------------------------------------------------------------- */
+/* ---- views ----------------------------------------------------------------------------------- */
 
 /* Index in the operand of an element of the view. */
 typedef void Source(const OracleCall *call, const int64_t *index, int64_t *from);
@@ -97,7 +97,7 @@ static OracleStatus view(const OracleCall *call) {
     return ORACLE_OK;
 }
 
-/* ---- joins, pad ----------------------------------------------------------------------------- */
+/* ---- joins, pad ------------------------------------------------------------------------------ */
 
 static OracleStatus cat(const OracleCall *call) {
     int64_t axis = oracle_int(call, ATTR_AXIS), start = 0;
@@ -147,7 +147,7 @@ static OracleStatus pad(const OracleCall *call) {
     return ORACLE_OK;
 }
 
-/* ---- indexing ------------------------------------------------------------------------------- */
+/* ---- indexing -------------------------------------------------------------------------------- */
 
 static OracleStatus gather(const OracleCall *call) {
     const OracleTensor *x = &call->in[0], *indices = &call->in[1];
@@ -197,7 +197,7 @@ static OracleStatus one_hot(const OracleCall *call) {
     return ORACLE_OK;
 }
 
-/* ---- generated ------------------------------------------------------------------------------ */
+/* ---- generated ------------------------------------------------------------------------------- */
 
 static OracleStatus tri(const OracleCall *call) {
     const OracleTensor *x = &call->in[0];
@@ -242,7 +242,7 @@ static OracleStatus iota(const OracleCall *call) {
     return ORACLE_OK;
 }
 
-/* ---- updates -------------------------------------------------------------------------------- */
+/* ---- updates --------------------------------------------------------------------------------- */
 
 static void copy_base(const OracleCall *call) {
     for (int64_t i = 0; i < call->out->count; i++) copy(call, i, 0, i);

@@ -19,7 +19,7 @@ typedef struct Element {
     bool unknown;           /* nothing here says what the op is of that type */
 } Element;
 
-/* ---- arithmetic in f32 or f64 --------------------------------------------------------------- */
+/* ---- arithmetic in f32 or f64 ---------------------------------------------------------------- */
 
 #define ARITHMETIC(name, operator)                                                                 \
     static long double name(sn_dtype c, long double x, long double y) {                            \
@@ -52,7 +52,7 @@ static long double smaller(long double x, long double y) {
     return x < y ? x : y;
 }
 
-/* ---- elementary functions ------------------------------------------------------------------- */
+/* ---- elementary functions -------------------------------------------------------------------- */
 
 static long double sigmoid(long double x) {
     return 1 / (1 + expl(-x));
@@ -76,7 +76,7 @@ static long double ulps(const Element *e, long double value, long double count) 
     return count * oracle_ulp(e->compute, value);
 }
 
-/* ---- floats --------------------------------------------------------------------------------- */
+/* ---- floats ---------------------------------------------------------------------------------- */
 
 static long double float_remainder(const Element *e) {
     long double rest = fmodl(e->x.real, e->y.real);
@@ -278,7 +278,7 @@ static long double float_value(Element *e) {
     }
 }
 
-/* ---- integers ------------------------------------------------------------------------------- */
+/* ---- integers -------------------------------------------------------------------------------- */
 
 static int64_t floor_divide(int64_t x, int64_t y) {
     if (y == 0) return 0;
@@ -386,7 +386,7 @@ static int64_t integer_value(Element *e) {
     }
 }
 
-/* ---- truth ---------------------------------------------------------------------------------- */
+/* ---- truth ----------------------------------------------------------------------------------- */
 
 static int compare(const Element *e) {
     if (dtype_is_float(e->type)) return (e->x.real > e->y.real) - (e->x.real < e->y.real);
@@ -433,7 +433,7 @@ static bool truth_value(Element *e) {
     }
 }
 
-/* ---- the rule ------------------------------------------------------------------------------- */
+/* ---- the rule -------------------------------------------------------------------------------- */
 
 /* The type in which operands meet: the result's, but for ops that answer yes or no. */
 static sn_dtype meeting_type(const OracleCall *call) {

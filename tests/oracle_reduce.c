@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- sums ----------------------------------------------------------------------------------- */
+/* ---- sums ------------------------------------------------------------------------------------ */
 
 /* A sum of floats and how far one in another order, of type c, may be from it. */
 typedef struct Sum {
@@ -51,7 +51,7 @@ static uint32_t listed_axes(const OracleCall *call) {
     return count ? mask : (1u << call->in[0].rank) - 1;
 }
 
-/* ---- one bucket at a time ------------------------------------------------------------------- */
+/* ---- one bucket at a time -------------------------------------------------------------------- */
 
 /* The elements of one result. */
 typedef struct Bucket {
@@ -305,7 +305,7 @@ static void bucket_cumsum(const Bucket *b) {
     }
 }
 
-/* ---- rules over buckets --------------------------------------------------------------------- */
+/* ---- rules over buckets ---------------------------------------------------------------------- */
 
 /* Bucket rules, and which axes a bucket holds. */
 typedef struct BucketOp {
@@ -348,7 +348,7 @@ static OracleStatus by_buckets(const OracleCall *call) {
     return ORACLE_OK;
 }
 
-/* ---- losses --------------------------------------------------------------------------------- */
+/* ---- losses ---------------------------------------------------------------------------------- */
 
 static OracleStatus cross_entropy(const OracleCall *call) {
     const OracleTensor *x = &call->in[0], *target = &call->in[1];
@@ -384,7 +384,7 @@ static OracleStatus cross_entropy(const OracleCall *call) {
     return ORACLE_OK;
 }
 
-/* ---- contractions --------------------------------------------------------------------------- */
+/* ---- contractions ---------------------------------------------------------------------------- */
 
 /* One element of a product: both operands as rows of numbers with a stride, after conversion to the
  * result's dtype. */
@@ -451,7 +451,7 @@ static OracleStatus linear(const OracleCall *call) {
     return ORACLE_OK;
 }
 
-/* ---- attention ------------------------------------------------------------------------------ */
+/* ---- attention ------------------------------------------------------------------------------- */
 
 /* Scores of one query with all keys. */
 static void attention_scores(const OracleCall *call, int64_t batch, int64_t row,

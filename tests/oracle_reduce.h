@@ -1,4 +1,5 @@
-/* Reductions, scans, norms, losses and contractions of the oracle: their rule is oracle_reduce_rule in oracle_call.h. */
+/* Reductions, scans, norms, losses and contractions of the oracle: their rule is oracle_reduce_rule in
+ * oracle_call.h. */
 #ifndef SN_TESTS_ORACLE_REDUCE_H
 #define SN_TESTS_ORACLE_REDUCE_H
 

@@ -49,7 +49,7 @@ static void add_lines(Run *run, const char *head, const char *text) {
     }
 }
 
-/* ---- graphs ----------------------------------------------------------------------------------- */
+/* ---- graphs ---------------------------------------------------------------------------------- */
 
 static void find_ops(const Graph *graph, bool *ops) {
     for (NodeId i = 0; i < graph->nodes.count; i++) ops[graph_node(graph, i)->op] = true;
@@ -69,7 +69,7 @@ static void add_graph(Run *run, const char *pass, const Graph *graph) {
     memcpy(run->had, has, sizeof has);
 }
 
-/* ---- fuse ------------------------------------------------------------------------------------- */
+/* ---- fuse ------------------------------------------------------------------------------------ */
 
 static void add_roles(Run *run, const PassContext *context) {
     static const char *const words[] = {"leaf", "view", "inline", "member", "extern"};
@@ -101,7 +101,7 @@ static void add_guards(Run *run, const DimTable *table) {
     if (!table->failed && !table->guards.count) add_fact(run, "guards: nothing");
 }
 
-/* ---- plan ------------------------------------------------------------------------------------- */
+/* ---- plan ------------------------------------------------------------------------------------ */
 
 /* "over [64, 512, 1] row": the iteration space of a group. */
 static void print_space(StrBuf *out, const DimTable *table, const Group *group) {
@@ -150,7 +150,7 @@ static void add_memory(Run *run, const PassContext *context) {
     }
 }
 
-/* ---- the run ---------------------------------------------------------------------------------- */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 static void observe(void *user, const char *pass, const PassContext *context) {
     Run *run = user;

@@ -24,7 +24,7 @@ static bool take(const char **text, const char *word) {
     return true;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* Is there a pass of this name at the beginning of the text, with ": " and more behind it? */
 static bool names_a_pass(const char *text) {
@@ -109,7 +109,7 @@ void pass_file_free(PassFile *file) {
     vec_free(&file->expects);
 }
 
-/* ---- matching ---------------------------------------------------------------------------------- */
+/* ---- matching -------------------------------------------------------------------------------- */
 
 static const char anything[] = "…";
 

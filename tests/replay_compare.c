@@ -54,7 +54,7 @@ typedef struct Section {
     size_t length;       /* up to the next section */
 } Section;
 
-/* ---- sections --------------------------------------------------------------------------------- */
+/* ---- sections -------------------------------------------------------------------------------- */
 
 static const char mark[] = "==== ";
 
@@ -84,7 +84,7 @@ static bool same_title(const Section *a, const Section *b) {
            memcmp(a->title, b->title, a->title_length) == 0;
 }
 
-/* ---- counting --------------------------------------------------------------------------------- */
+/* ---- counting -------------------------------------------------------------------------------- */
 
 static StageCount *stage_of(Comparison *c, const Section *s) {
     size_t at = s->title_length;
@@ -117,7 +117,7 @@ static void count_section(Comparison *c, const Section *s) {
         c->kernels++;
 }
 
-/* ---- differences ------------------------------------------------------------------------------ */
+/* ---- differences ----------------------------------------------------------------------------- */
 
 static bool write_section(const char *path, const Comparison *c, const Section *s) {
     FILE *out = fopen(path, "w");
@@ -203,7 +203,7 @@ static void compare_texts(Comparison *c, const char *older, const char *newer) {
     }
 }
 
-/* ---- files and folders ------------------------------------------------------------------------ */
+/* ---- files and folders ----------------------------------------------------------------------- */
 
 static char *read_side(Comparison *c, int side, const char *name) {
     char path[PATH_BYTES];
@@ -257,7 +257,7 @@ static void compare_folder(Comparison *c, const char *folder) {
     if (count) free(files);
 }
 
-/* ---- the result ------------------------------------------------------------------------------- */
+/* ---- the result ------------------------------------------------------------------------------ */
 
 /* The beginning of the report: `show` sections, of each so many lines. */
 static void print_beginning(const Comparison *c) {

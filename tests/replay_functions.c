@@ -17,7 +17,7 @@ enum { MOST_LAUNCHES = 1024, BATCH = 30, PIXELS = 28 * 28, CLASSES = 10, MOST_TE
 static const char *const stages[] = {"guards", "all", "program", "llvm", "asm", "cuda", "dot"};
 enum { STAGES = sizeof stages / sizeof stages[0] };
 
-/* ---- what tools/sinter_workloads.c asks of its program ---------------------------------------- */
+/* ---- what tools/sinter_workloads.c asks of its program --------------------------------------- */
 
 int usage_error(const char *command, const char *format, ...) {
     va_list args;
@@ -36,7 +36,7 @@ int report_error(const char *command, const char *what) {
     return EXIT_WRONG;
 }
 
-/* ---- functions of the examples ---------------------------------------------------------------- */
+/* ---- functions of the examples --------------------------------------------------------------- */
 
 /* Of examples/hello.c. */
 static sn_tensor *layer(sn_tensor *x, sn_tensor *w, sn_tensor *b) {
@@ -88,7 +88,7 @@ static const Example examples[] = {
 };
 enum { EXAMPLES = sizeof examples / sizeof examples[0] };
 
-/* ---- printing --------------------------------------------------------------------------------- */
+/* ---- printing -------------------------------------------------------------------------------- */
 
 static void print_launches(FILE *out) {
     static sn_launch_record records[MOST_LAUNCHES];

@@ -13,7 +13,7 @@
 static const char *const stages[] = {"all", "program", "asm", "cuda"};
 enum { STAGES = sizeof stages / sizeof stages[0] };
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* Room for one more; false when out of memory. */
 static bool grow(ReplayGraphs *graphs) {
@@ -80,7 +80,7 @@ void replay_graphs_free(ReplayGraphs *graphs) {
     free(graphs->hashes);
 }
 
-/* ---- coverage --------------------------------------------------------------------------------- */
+/* ---- coverage -------------------------------------------------------------------------------- */
 
 /* Is there a node of that op? */
 static bool has_op(const ReplayGraphs *graphs, const char *name) {
@@ -117,7 +117,7 @@ bool replay_graphs_cover(const ReplayGraphs *graphs) {
     return found == wanted;
 }
 
-/* ---- printing --------------------------------------------------------------------------------- */
+/* ---- printing -------------------------------------------------------------------------------- */
 
 static void print_stages(const sn_graph *graph, const char *item, FILE *out) {
     for (int i = 0; i < STAGES; i++) {

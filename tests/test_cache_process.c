@@ -94,7 +94,7 @@ static void expect_all_on_disk(void) {
     assert_int_equal(report.hits, count_files("k"));
 }
 
-/* ---- the storm ----------------------------------------------------------------------------------- */
+/* ---- the storm ------------------------------------------------------------------------------- */
 
 /* Waits until a process begins or fills a temporary file and returns it; 0 after `ms`. */
 static pid_t writer_now(int watch, int ms) {
@@ -181,7 +181,7 @@ static void processes_killed_while_compiling_lose_nothing(void **state) {
     expect_all_on_disk();
 }
 
-/* ---- damage -------------------------------------------------------------------------------------- */
+/* ---- damage ---------------------------------------------------------------------------------- */
 
 static void copy_file(const char *from, const char *to) {
     char bytes[1 << 16];
@@ -254,7 +254,7 @@ static void folder_that_is_not_ours_is_not_used(void **state) {
     expect_all_on_disk();
 }
 
-/* ---- budget -------------------------------------------------------------------------------------- */
+/* ---- budget ---------------------------------------------------------------------------------- */
 
 /* Fills the folder with unused entries of 64 KiB, a day old. */
 static void fill_with_old_entries(int count) {
@@ -331,7 +331,7 @@ static void workers_keep_the_folder_to_its_budget(void **state) {
     expect_all_on_disk();
 }
 
-/* ---- command line ---------------------------------------------------------------------------------- */
+/* ---- command line ---------------------------------------------------------------------------- */
 
 static int read_options(int argc, char **argv) {
     run.seed = (unsigned)time(NULL) ^ (unsigned)getpid() << 8;

@@ -516,7 +516,7 @@ static void test_empty_kernel(void **state) {
     case_close(&c);
 }
 
-/* ---- the caller's floating point mode --------------------------------------------------------- */
+/* ---- the caller's floating point mode -------------------------------------------------------- */
 
 enum { FLUSH_SUBNORMALS = 0x8040, ROUND_UP = 0x4000 };
 

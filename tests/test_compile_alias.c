@@ -20,7 +20,7 @@ static bool same_strides(sn_tensor *a, sn_tensor *b) {
     return sn_shape(b, NULL, y) == rank && memcmp(x, y, sizeof(int64_t) * (size_t)rank) == 0;
 }
 
-/* ---- returned aliases ---------------------------------------------------------------------------- */
+/* ---- returned aliases ------------------------------------------------------------------------ */
 
 static sn_tensor *itself(sn_tensor *x) {
     return x;
@@ -129,7 +129,7 @@ static void what_eager_copies_is_new_memory_in_every_call(void **state) {
     }
 }
 
-/* ---- writes ------------------------------------------------------------------------------------- */
+/* ---- writes ---------------------------------------------------------------------------------- */
 
 static sn_tensor *write_views(sn_tensor *x, sn_tensor *y) {
     sn_tensor *before = sn_mul(x, sn_ci(1));
@@ -276,7 +276,7 @@ static void writing_an_expanded_view_is_refused_as_in_eager(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- globals that overlap arguments -------------------------------------------------------------- */
+/* ---- globals that overlap arguments ---------------------------------------------------------- */
 
 static sn_tensor *global_view;
 
@@ -309,7 +309,7 @@ static void a_global_that_overlaps_an_argument_gives_eagers_bits(void **state) {
     global_view = NULL;
 }
 
-/* ---- handles that escape --------------------------------------------------------------------------- */
+/* ---- handles that escape --------------------------------------------------------------------- */
 
 static sn_tensor *kept;
 

@@ -25,7 +25,7 @@ static void expect_fresh(Unary *function, sn_tensor *first, sn_tensor *second) {
     global = NULL;
 }
 
-/* ---- captured tensors that leave no op behind --------------------------------------------------- */
+/* ---- captured tensors that leave no op behind ------------------------------------------------ */
 
 static sn_tensor *by_size(sn_tensor *x) {
     return sn_mul(x, sn_ci(sn_size(global, 0)));
@@ -140,7 +140,7 @@ static void what_a_function_keeps_it_keeps_in_every_call(void **state) {
     }
 }
 
-/* ---- generators --------------------------------------------------------------------------------- */
+/* ---- generators ------------------------------------------------------------------------------ */
 
 static sn_tensor *noise(uint64_t seed) {
     sn_rng generator = {.seed = seed};
@@ -198,7 +198,7 @@ static void a_refused_draw_draws_nothing(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- memory of the function's own ------------------------------------------------------------------ */
+/* ---- memory of the function's own ------------------------------------------------------------ */
 
 static sn_tensor *borrow_frame(sn_tensor *x) {
     float memory[3] = {1, 2, 3};
@@ -252,7 +252,7 @@ static void a_write_sees_that_its_source_is_the_same_memory(void **state) {
     global = NULL;
 }
 
-/* ---- compiled in compiled ------------------------------------------------------------------------- */
+/* ---- compiled in compiled -------------------------------------------------------------------- */
 
 static Binary *inner;
 
@@ -305,7 +305,7 @@ static void an_inlined_call_refuses_what_one_of_its_own_refuses(void **state) {
     sn_compiled_release(c_inner);
 }
 
-/* ---- keys ----------------------------------------------------------------------------------------- */
+/* ---- keys ------------------------------------------------------------------------------------ */
 
 typedef struct Item {
     int64_t value; /* compared */

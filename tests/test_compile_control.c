@@ -25,7 +25,7 @@ static void compare(Binary *fast, Binary *eager, sn_tensor *x, sn_tensor *y) {
     sn_scope_end(scope, NULL);
 }
 
-/* ---- until it converges ------------------------------------------------------------------------------ */
+/* ---- until it converges ---------------------------------------------------------------------- */
 
 static sn_tensor *solve(sn_tensor *a, sn_tensor *b) {
     runs++;
@@ -57,7 +57,7 @@ static void a_solver_runs_until_it_converges(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- recursion --------------------------------------------------------------------------------------- */
+/* ---- recursion ------------------------------------------------------------------------------- */
 
 static sn_tensor *fold(sn_tensor *leaves, sn_tensor *w) {
     int64_t count = sn_size(leaves, 0);
@@ -87,7 +87,7 @@ static void a_tree_is_folded_by_recursion(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- early return ------------------------------------------------------------------------------------ */
+/* ---- early return ---------------------------------------------------------------------------- */
 
 static sn_tensor *classify(sn_tensor *x, sn_tensor *w) {
     runs++;
@@ -116,7 +116,7 @@ static void a_classifier_exits_early(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- sizes from data --------------------------------------------------------------------------------- */
+/* ---- sizes from data ------------------------------------------------------------------------- */
 
 /* Elements above a threshold: their number is read on the host. */
 static sn_tensor *keep_large(sn_tensor *x, sn_tensor *limit) {

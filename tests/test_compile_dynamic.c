@@ -30,7 +30,7 @@ static int32_t graphs_of(sn_compiled *c) {
     return e.graphs;
 }
 
-/* ---- shapes --------------------------------------------------------------------------------------- */
+/* ---- shapes ---------------------------------------------------------------------------------- */
 
 static sn_tensor *row_softmax(sn_tensor *x) {
     return sn_softmax(x, 1);
@@ -196,7 +196,7 @@ static void strides_are_general(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- scalars --------------------------------------------------------------------------------------- */
+/* ---- scalars --------------------------------------------------------------------------------- */
 
 static sn_tensor *descend(sn_tensor *w, sn_tensor *gradient, double rate) {
     return sn_sub(w, sn_mul(gradient, sn_c(rate * 0.5)));
@@ -305,7 +305,7 @@ static void a_rate_may_be_a_number_of_an_op(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- positions ------------------------------------------------------------------------------------- */
+/* ---- positions ------------------------------------------------------------------------------- */
 
 enum { CACHE_HEADS = 3, CACHE_LENGTH = 1024, CACHE_WIDTH = 16 };
 
@@ -396,7 +396,7 @@ static void a_position_in_a_tensor_writes_the_slice_alone(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- draws and errors ------------------------------------------------------------------------------ */
+/* ---- draws and errors ------------------------------------------------------------------------ */
 
 static sn_tensor *noisy(sn_tensor *x, sn_rng *generator) {
     sn_tensor *first = sn_dropout(x, 0.5, generator);
@@ -440,7 +440,7 @@ static void an_index_is_checked_against_the_size_at_hand(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- looking at it --------------------------------------------------------------------------------- */
+/* ---- looking at it --------------------------------------------------------------------------- */
 
 static sn_tensor *look_up(sn_tensor *rows, sn_tensor *index) {
     return sn_embedding(rows, index);

@@ -21,7 +21,7 @@ static int64_t since(const sn_counters *before, size_t offset) {
 }
 #define SINCE(before, field) since(&(before), offsetof(sn_counters, field))
 
-/* ---- counters ----------------------------------------------------------------------------------- */
+/* ---- counters -------------------------------------------------------------------------------- */
 
 static sn_tensor *gated(sn_tensor *x) {
     return sn_mul(sn_sigmoid(x), sn_add(x, sn_ci(1)));
@@ -107,7 +107,7 @@ static void only_the_address_of_an_input_may_change(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- which inputs share memory is part of the guard ------------------------------------------------ */
+/* ---- which inputs share memory is part of the guard ------------------------------------------ */
 
 static sn_tensor *three(sn_tensor *a, sn_tensor *b, sn_tensor *c) {
     return sn_add(sn_add(a, sn_mul(b, sn_ci(10))), sn_mul(c, sn_ci(100)));
@@ -169,7 +169,7 @@ static void borrowed_memory_under_two_handles_is_told_apart(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- declared memory, rerun, purity ---------------------------------------------------------------- */
+/* ---- declared memory, rerun, purity ---------------------------------------------------------- */
 
 static double global_factor = 1;
 static int32_t runs;
@@ -343,7 +343,7 @@ static void a_global_generator_goes_on_drawing(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- compiled in compiled ----------------------------------------------------------------------- */
+/* ---- compiled in compiled -------------------------------------------------------------------- */
 
 static Unary *inner;
 
@@ -411,7 +411,7 @@ static void sn_call_works_inside_a_compiled_function(void **state) {
     sn_compiled_release(inner_handle);
 }
 
-/* ---- numbers that are easily confused -------------------------------------------------------------- */
+/* ---- numbers that are easily confused -------------------------------------------------------- */
 
 static sn_tensor *awkward(sn_tensor *x, sn_tensor *y) {
     sn_tensor *a = sn_add(sn_mul(x, sn_c(0.0)), sn_neg(y));
@@ -439,7 +439,7 @@ static void bits_equal_eager_for_nan_infinity_zero_and_subnormals(void **state) 
     sn_compiled_release(c);
 }
 
-/* ---- progress ------------------------------------------------------------------------------------ */
+/* ---- progress -------------------------------------------------------------------------------- */
 
 static int32_t progress_calls;
 static bool progress_answer;
@@ -470,7 +470,7 @@ static void the_progress_callback_can_cancel_and_a_later_call_compiles(void **st
     sn_compiled_release(c);
 }
 
-/* ---- leaks --------------------------------------------------------------------------------------- */
+/* ---- leaks ----------------------------------------------------------------------------------- */
 
 static void compile_call_release_leaves_nothing(void **state) {
     (void)state;

@@ -33,7 +33,7 @@ static void call_sizes(sn_compiled *c, int64_t rows, int64_t first, int64_t last
     }
 }
 
-/* ---- shapes ---------------------------------------------------------------------------------------- */
+/* ---- shapes ---------------------------------------------------------------------------------- */
 
 static void static_shapes_are_compiled_one_by_one(void **state) {
     (void)state;
@@ -138,7 +138,7 @@ static void a_write_may_have_dims_of_other_names(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- limits ---------------------------------------------------------------------------------------- */
+/* ---- limits ---------------------------------------------------------------------------------- */
 
 static void at_the_limit_the_oldest_graph_goes(void **state) {
     (void)state;
@@ -188,7 +188,7 @@ static void at_the_limit_it_may_be_an_error(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- stances --------------------------------------------------------------------------------------- */
+/* ---- stances --------------------------------------------------------------------------------- */
 
 static void the_eager_stance_runs_the_function(void **state) {
     (void)state;
@@ -283,7 +283,7 @@ static void a_handle_may_be_released_while_it_is_compiled(void **state) {
     sn_compile_wait();
 }
 
-/* ---- eager calls hand over what the function gives --------------------------------------------------- */
+/* ---- eager calls hand over what the function gives ------------------------------------------- */
 
 static sn_tensor *global_kept;
 
@@ -327,7 +327,7 @@ static void an_eager_calls_error_is_the_functions(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- purity ------------------------------------------------------------------------------------------ */
+/* ---- purity ---------------------------------------------------------------------------------- */
 
 static double hidden; /* what the function below should not depend on */
 

@@ -9,7 +9,7 @@ typedef sn_tensor *Binary(sn_tensor *, sn_tensor *);
 
 enum { ROUNDS = 4 };
 
-/* ---- host reads ---------------------------------------------------------------------------------- */
+/* ---- host reads ------------------------------------------------------------------------------ */
 
 static sn_tensor *branches_on_item(sn_tensor *x) {
     sn_tensor *y = sn_mul(x, sn_ci(2));
@@ -189,7 +189,7 @@ static void an_inner_functions_fullgraph_and_reads_are_handed_up(void **state) {
     }
 }
 
-/* ---- errors in metadata -------------------------------------------------------------------------- */
+/* ---- errors in metadata ---------------------------------------------------------------------- */
 
 static sn_tensor *wrong_shapes(sn_tensor *x, sn_tensor *y) {
     return sn_matmul(sn_neg(x), y);
@@ -303,7 +303,7 @@ static void what_the_function_returns_instead_of_a_tensor_is_an_error(void **sta
     sn_compiled_release(c);
 }
 
-/* ---- errors in data ------------------------------------------------------------------------------ */
+/* ---- errors in data -------------------------------------------------------------------------- */
 
 static sn_tensor *gathers(sn_tensor *table, sn_tensor *index) {
     sn_tensor *y = sn_mul(sn_embedding(table, index), sn_ci(2));
@@ -382,7 +382,7 @@ static void a_bad_index_surfaces_at_the_host_read(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- jumps ---------------------------------------------------------------------------------------- */
+/* ---- jumps ----------------------------------------------------------------------------------- */
 
 static jmp_buf out_of_here;
 

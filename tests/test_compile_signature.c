@@ -478,7 +478,7 @@ static void wrong_calls_are_errors_that_name_the_function(void **state) {
     sn_compiled_release(NULL);
 }
 
-/* ---- sn_call and payloads ---------------------------------------------------------------------- */
+/* ---- sn_call and payloads -------------------------------------------------------------------- */
 
 static sn_value value_of_tensor(sn_tensor *t) {
     return (sn_value){.kind = SN_VALUE_TENSOR, .as.tensor = t};

@@ -14,7 +14,7 @@ enum { ROUNDS = 4 };
 static char empty[] = "/tmp/sinter_degraded_XXXXXX";
 static char modules[512];
 
-/* ---- no code generator ------------------------------------------------------------------------------------ */
+/* ---- no code generator ----------------------------------------------------------------------- */
 
 typedef sn_tensor *Binary(sn_tensor *, sn_tensor *);
 
@@ -150,7 +150,7 @@ static void a_code_generator_that_comes_later_is_found(void **state) {
     setting_set(SETTING_MODULE_DIR, empty);
 }
 
-/* ---- no place for the cache ----------------------------------------------------------------------------------- */
+/* ---- no place for the cache ------------------------------------------------------------------ */
 
 /* Runs in a process of its own: the cache is opened once. True if compiling gave eager's bits. */
 static bool compiles_like_eager(void) {

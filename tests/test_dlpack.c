@@ -87,7 +87,7 @@ static void expect_values_at(sn_tensor *tensor, const double *values, int64_t co
     expect_values_at(tensor, (const double[]){__VA_ARGS__},                                        \
                      sizeof((const double[]){__VA_ARGS__}) / sizeof(double), __LINE__)
 
-/* ---- in --------------------------------------------------------------------------------------------- */
+/* ---- in -------------------------------------------------------------------------------------- */
 
 static void memory_is_taken_without_a_copy(void **state) {
     float data[6] = {1, 2, 3, 4, 5, 6};
@@ -418,7 +418,7 @@ static void failing_allocations_delete_what_is_handed_in(void **state) {
     }
 }
 
-/* ---- out -------------------------------------------------------------------------------------------- */
+/* ---- out ------------------------------------------------------------------------------------- */
 
 static const float six[6] = {1, 2, 3, 4, 5, 6};
 

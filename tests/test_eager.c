@@ -5,7 +5,7 @@
 #include <float.h>
 #include <math.h>
 
-/* ---- data in and out ------------------------------------------------------------------------------ */
+/* ---- data in and out ------------------------------------------------------------------------- */
 
 static void from_copy_copies_and_read_converts(void **state) {
     (void)state;
@@ -95,7 +95,7 @@ static void format_prints_like_numpy(void **state) {
     assert_string_equal(text, "[ 1.5, -2.5]");
 }
 
-/* ---- shapes and views -------------------------------------------------------------------------------- */
+/* ---- shapes and views ------------------------------------------------------------------------ */
 
 static sn_tensor *counted(const int64_t *dims, int32_t rank) {
     int64_t count = 1;
@@ -195,7 +195,7 @@ static void eight_dims_broadcast(void **state) {
                 sn_sum(sn_permute(z, SN_I(1, 3, 5, 7, 0, 2, 4, 6)), SN_I(4, 5, 6, 7), false));
 }
 
-/* ---- promotion --------------------------------------------------------------------------------------- */
+/* ---- promotion ------------------------------------------------------------------------------- */
 
 /* PyTorch's table: rows and columns in the order of sn_dtype. */
 static const char promotion[SN_DTYPE_COUNT][SN_DTYPE_COUNT + 1] = {
@@ -267,7 +267,7 @@ static void sums_of_integers_are_i64(void **state) {
     EXPECT_SHAPE(sn_sum(sn_ones(SN_I(3), SN_BF16), SN_I0, false), SN_BF16, SN_I0);
 }
 
-/* ---- writes ------------------------------------------------------------------------------------------ */
+/* ---- writes ---------------------------------------------------------------------------------- */
 
 static void in_place_ops_keep_dtype_shape_and_memory(void **state) {
     (void)state;
@@ -308,7 +308,7 @@ static void writes_from_overlapping_memory_read_the_old_values(void **state) {
     EXPECT_SAME(sn_select(square, 0, 16), sn_select(square, 0, 0));
 }
 
-/* ---- compile nothing ----------------------------------------------------------------------------------- */
+/* ---- compile nothing ------------------------------------------------------------------------- */
 
 static void use_length(int64_t n) {
     sn_scope scope = sn_scope_begin();

@@ -28,7 +28,7 @@ static void expect_near(const char *name, sn_tensor *t, const double *want, int6
     free(got);
 }
 
-/* ---- one input --------------------------------------------------------------------------------------- */
+/* ---- one input ------------------------------------------------------------------------------- */
 
 static double sign(double x) {
     return x > 0 ? 1 : x < 0 ? -1 : x;
@@ -174,7 +174,7 @@ static void parametrised_activations_equal_their_formulas(void **state) {
     expect_near("cast", sn_cast(x, SN_F32), want[6], COUNT, 0);
 }
 
-/* ---- two inputs --------------------------------------------------------------------------------------- */
+/* ---- two inputs ------------------------------------------------------------------------------ */
 
 static void binary_ops_on_floats(void **state) {
     (void)state;
@@ -265,7 +265,7 @@ static void integers_wrap_shift_and_divide_without_traps(void **state) {
                   2.5, 0);
 }
 
-/* ---- reductions --------------------------------------------------------------------------------------- */
+/* ---- reductions ------------------------------------------------------------------------------ */
 
 enum { A = 3, B = 5, C = 37 };
 
@@ -331,7 +331,7 @@ static void cumsum_runs_along_its_axis(void **state) {
     EXPECT_SAME(sn_cumsum(sn_transpose(ones, 0, 1), 0), sn_transpose(want, 0, 1));
 }
 
-/* ---- joining and indexing ------------------------------------------------------------------------------ */
+/* ---- joining and indexing -------------------------------------------------------------------- */
 
 static void joining_and_padding(void **state) {
     (void)state;
@@ -366,7 +366,7 @@ static void indices_from_data(void **state) {
                   0, 1, 7, 8, 20, 21);
 }
 
-/* ---- matrix products ------------------------------------------------------------------------------------ */
+/* ---- matrix products ------------------------------------------------------------------------- */
 
 static void matmul_in_all_ranks(void **state) {
     (void)state;
@@ -407,7 +407,7 @@ static void matmul_equals_a_plain_loop(void **state) {
     for (int i = 0; i < M * N; i++) assert_true(fabs(got[i] - want[i]) < 1e-13);
 }
 
-/* ---- random --------------------------------------------------------------------------------------------- */
+/* ---- random ---------------------------------------------------------------------------------- */
 
 static void draws_depend_on_the_generator_alone(void **state) {
     (void)state;
@@ -430,7 +430,7 @@ static void draws_depend_on_the_generator_alone(void **state) {
     assert_int_equal(one.counter, 21000);
 }
 
-/* ---- composites ------------------------------------------------------------------------------------------ */
+/* ---- composites ------------------------------------------------------------------------------ */
 
 static void softmax_and_norms_equal_their_formulas(void **state) {
     (void)state;

@@ -99,7 +99,7 @@ static void every_op_that_takes_integers_is_tried(void **state) {
     }
 }
 
-/* ---- one call -------------------------------------------------------------------------------------- */
+/* ---- one call -------------------------------------------------------------------------------- */
 
 enum { GUARD = 1024, MOST_ELEMENTS = 12 };
 
@@ -233,7 +233,7 @@ static void expect_like_neighbour(const Outcome *got, int64_t edge, const Outcom
     assert_int_equal(got->status, neighbour->status);
 }
 
-/* ---- all of them ----------------------------------------------------------------------------------- */
+/* ---- all of them ----------------------------------------------------------------------------- */
 
 /* Tries all edges in `count` words from `at` on. */
 static void try_words(int32_t at, int32_t count) {
@@ -349,7 +349,7 @@ static void numbers_that_vary_together_agree(void **state) {
     }
 }
 
-/* ---- sizes of what lies between the ops ------------------------------------------------------------ */
+/* ---- sizes of what lies between the ops ------------------------------------------------------ */
 
 static sn_tensor *attend(sn_tensor *query, sn_tensor *key) {
     return sn_scaled_dot_product_attention(query, key, key, SN_NONE, false, 0);
@@ -380,7 +380,7 @@ static void values_too_large_between_ops_are_refused_as_in_eager(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- sn_index ---------------------------------------------------------------------------------------- */
+/* ---- sn_index -------------------------------------------------------------------------------- */
 
 /* An index of Python: the positions of start:stop:step in an axis of `size`. */
 static int32_t positions_of(int64_t start, int64_t stop, int64_t step, int32_t size,
@@ -456,7 +456,7 @@ static void compiled_ranges_agree(void **state) {
     }
 }
 
-/* ---- other ways in ------------------------------------------------------------------------------------- */
+/* ---- other ways in --------------------------------------------------------------------------- */
 
 static sn_tensor *positive_parts(sn_tensor *x) {
     return sn_relu(x);

@@ -26,7 +26,7 @@ static void find_own(sn_compiled *c, Entry **entry) {
     assert_ptr_equal(*entry, only);
 }
 
-/* ---- entries -------------------------------------------------------------------------------- */
+/* ---- entries --------------------------------------------------------------------------------- */
 
 static void an_entry_is_the_callers_until_it_is_given_back(void **state) {
     (void)state;
@@ -58,7 +58,7 @@ static void a_kept_entry_is_found_without_the_list(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- keys ----------------------------------------------------------------------------------- */
+/* ---- keys ------------------------------------------------------------------------------------ */
 
 /* Kinds of scalars whose sizes are no multiples of a word, and counted ones. */
 typedef struct Odd {

@@ -5,7 +5,7 @@
 
 #define HUGE_DIM ((int64_t)1 << 40)
 
-/* ---- ops called wrongly -------------------------------------------------------------------------------- */
+/* ---- ops called wrongly ---------------------------------------------------------------------- */
 
 typedef sn_tensor *Wrong(sn_tensor *x, sn_tensor *y, sn_tensor *i);
 
@@ -306,7 +306,7 @@ static void a_compiled_function_gives_the_same_status_text_and_line(void **state
     assert_int_equal(bad, 0);
 }
 
-/* ---- sticky errors -------------------------------------------------------------------------------------- */
+/* ---- sticky errors --------------------------------------------------------------------------- */
 
 static void a_pending_error_stops_every_op_and_write(void **state) {
     (void)state;
@@ -391,7 +391,7 @@ static void errors_of_the_program_travel_like_ours(void **state) {
     assert_int_equal(sn_error_take(NULL), SN_OK);
 }
 
-/* ---- data in and out ------------------------------------------------------------------------------------- */
+/* ---- data in and out ------------------------------------------------------------------------- */
 
 static void data_in_is_checked(void **state) {
     (void)state;
@@ -505,7 +505,7 @@ static void split_is_checked(void **state) {
     assert_true(!parts[0]);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------------ */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static void memory_beyond_the_limit_is_an_error(void **state) {
     (void)state;
@@ -557,7 +557,7 @@ static void a_huge_shape_that_does_not_overflow_is_out_of_memory(void **state) {
     EXPECT_ERROR(SN_ERROR_MEMORY, "out of memory");
 }
 
-/* ---- compile ------------------------------------------------------------------------------------------------ */
+/* ---- compile --------------------------------------------------------------------------------- */
 
 static void compile_is_checked(void **state) {
     (void)state;
@@ -644,7 +644,7 @@ static void arguments_of_a_compiled_call_are_checked(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- bindings --------------------------------------------------------------------------------------------------- */
+/* ---- bindings -------------------------------------------------------------------------------- */
 
 static sn_value of_tensor(sn_tensor *t) {
     return (sn_value){.kind = SN_VALUE_TENSOR, .as.tensor = t};
@@ -801,7 +801,7 @@ static void payload_functions_are_checked(void **state) {
     EXPECT_OK();
 }
 
-/* ---- inspection ----------------------------------------------------------------------------------------------------- */
+/* ---- inspection ------------------------------------------------------------------------------ */
 
 static void inspection_is_checked(void **state) {
     (void)state;

@@ -138,7 +138,7 @@ static sn_tensor *make_index(void) {
     return sn_from_copy(index, sizeof index, SN_I(3), SN_I64);
 }
 
-/* ---- eager ops ------------------------------------------------------------------------------------------- */
+/* ---- eager ops ------------------------------------------------------------------------------- */
 
 static void pointwise(Run *run) {
     sn_tensor *x, *y, *s;
@@ -253,7 +253,7 @@ static void text_of_tensors(Run *run) {
     keep_bytes(run, text, strlen(text));
 }
 
-/* ---- compiled functions ---------------------------------------------------------------------------------------- */
+/* ---- compiled functions ---------------------------------------------------------------------- */
 
 static sn_tensor *block(sn_tensor *x, sn_tensor *w, sn_tensor *b) {
     sn_tensor *h = sn_gelu(sn_add(sn_matmul(x, w), b), SN_GELU_TANH);
@@ -460,7 +460,7 @@ static void compiled_overlap(Run *run) {
     sn_compiled_release(c);
 }
 
-/* ---- bindings, inspection, files ---------------------------------------------------------------------------------- */
+/* ---- bindings, inspection, files ------------------------------------------------------------- */
 
 static sn_status payload(void *unused, const sn_value *in, int32_t n_in, sn_outputs *out) {
     (void)unused, (void)n_in;
@@ -607,7 +607,7 @@ static void dies_in_many_scopes(Run *run) {
     KEEP(x);
 }
 
-/* ---- the sweep ---------------------------------------------------------------------------------------------------- */
+/* ---- the sweep ------------------------------------------------------------------------------- */
 
 static void *run_scenario(void *data) {
     Run *run = data;

@@ -77,7 +77,7 @@ static NodeId reshape(NodeId x, int64_t rows, int64_t columns) {
     return list_op(OP_RESHAPE, x, 2, (const int64_t[]){rows, columns});
 }
 
-/* ---- identities ----------------------------------------------------------------------------- */
+/* ---- identities ------------------------------------------------------------------------------ */
 
 static void test_neutral_operands_vanish(void **state) {
     (void)state;
@@ -152,7 +152,7 @@ static void test_where_with_a_constant_condition_is_a_choice(void **state) {
     assert_int_equal(graph_node(&g, kept)->op, OP_WHERE); /* row is broadcast */
 }
 
-/* ---- casts ---------------------------------------------------------------------------------- */
+/* ---- casts ----------------------------------------------------------------------------------- */
 
 /* Values where conversions part ways, as bits of `dtype`. */
 static uint64_t sample(sn_dtype dtype, int i) {
@@ -277,7 +277,7 @@ static void test_inexact_cast_chains_stay(void **state) {
     }
 }
 
-/* ---- views ---------------------------------------------------------------------------------- */
+/* ---- views ----------------------------------------------------------------------------------- */
 
 /* `rows` rows of a matrix with 6 columns, from `start` on. */
 static NodeId slice_rows(NodeId x, int64_t start, int64_t step, int64_t rows) {
@@ -363,7 +363,7 @@ static void test_slices_of_slices_merge(void **state) {
     assert_int_equal(slice(slice(x, 5, -1, 6), 5, -1, 6), x);
 }
 
-/* ---- constants ------------------------------------------------------------------------------ */
+/* ---- constants ------------------------------------------------------------------------------- */
 
 static void assert_const(NodeId id, sn_dtype dtype, double value) {
     const Node *node = graph_node(&g, id);

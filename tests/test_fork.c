@@ -72,7 +72,7 @@ static void fork_amid(Work *work, int forks) {
     fork_once(work);
 }
 
-/* ---- what the parts do --------------------------------------------------------------------------- */
+/* ---- what the parts do ----------------------------------------------------------------------- */
 
 static void ignore_line(void *context, const char *topic, const char *text) {
     (void)context, (void)topic, (void)text;
@@ -177,7 +177,7 @@ static bool call_shared(uint32_t i) {
     return call(shared, 1 + i % 500, 1);
 }
 
-/* ---- the tests ------------------------------------------------------------------------------------ */
+/* ---- the tests ------------------------------------------------------------------------------- */
 
 /* Nothing of the matrix library was there before the fork: the first test of all. */
 static void a_child_makes_the_first_product_after_its_parent_used_threads(void **state) {

@@ -59,7 +59,7 @@ static sn_tensor *count_up(sn_dtype dtype, const int64_t *dims, int32_t rank) {
     return make(dtype, values, dims, rank);
 }
 
-/* ---- elements ------------------------------------------------------------------------------------------- */
+/* ---- elements -------------------------------------------------------------------------------- */
 
 static void integers_are_aligned(void **state) {
     (void)state;
@@ -132,7 +132,7 @@ static void no_elements_are_brackets(void **state) {
     expect_text(count_up(SN_I8, SN_I(0, 1000000000, 1000)), "[]");
 }
 
-/* ---- layout --------------------------------------------------------------------------------------------- */
+/* ---- layout ---------------------------------------------------------------------------------- */
 
 static void short_tensors_are_one_line(void **state) {
     (void)state;
@@ -215,7 +215,7 @@ static void views_are_shown_by_their_strides(void **state) {
         "[[4, 5], [4, 5], [4, 5]]");
 }
 
-/* ---- contract ------------------------------------------------------------------------------------------- */
+/* ---- contract -------------------------------------------------------------------------------- */
 
 static void text_is_cut_at_the_buffers_end(void **state) {
     (void)state;

@@ -47,7 +47,7 @@ static void assert_valid(const Graph *g) {
     if (graph_verify(g, &error) != SN_OK) fail_msg("%s", error.text);
 }
 
-/* ---- emitting and value numbering ----------------------------------------------------------- */
+/* ---- emitting and value numbering ------------------------------------------------------------ */
 
 static void test_equal_nodes_are_one_node(void **state) {
     (void)state;
@@ -251,7 +251,7 @@ static void test_source_lines_are_kept_by_node(void **state) {
     graph_free(&g);
 }
 
-/* ---- attributes ----------------------------------------------------------------------------- */
+/* ---- attributes ------------------------------------------------------------------------------ */
 
 static void test_attributes_are_read_by_name(void **state) {
     (void)state;
@@ -272,7 +272,7 @@ static void test_attributes_are_read_by_name(void **state) {
     graph_free(&g);
 }
 
-/* ---- equality and reuse --------------------------------------------------------------------- */
+/* ---- equality and reuse ---------------------------------------------------------------------- */
 
 /* Mean square of x - c·y, a graph with every kind of array in use. */
 static bool build(Graph *g, double c, int64_t axis, Site site) {
@@ -333,7 +333,7 @@ static void test_a_cleared_graph_is_recorded_again_without_a_request(void **stat
     graph_free(&b);
 }
 
-/* ---- faults --------------------------------------------------------------------------------- */
+/* ---- faults ---------------------------------------------------------------------------------- */
 
 static void test_every_failed_allocation_is_survived(void **state) {
     (void)state;
@@ -366,7 +366,7 @@ static void test_outputs_that_name_nothing_are_refused(void **state) {
     graph_free(&g);
 }
 
-/* ---- verifier ------------------------------------------------------------------------------- */
+/* ---- verifier -------------------------------------------------------------------------------- */
 
 typedef void Damage(Graph *g);
 

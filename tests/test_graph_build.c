@@ -49,7 +49,7 @@ static void assert_drawn(Drawing *d, const char *expected) {
     graph_free(&d->graph);
 }
 
-/* ---- what helpers emit ---------------------------------------------------------------------------- */
+/* ---- what helpers emit ----------------------------------------------------------------------- */
 
 static void test_scalars_are_constants_of_their_kind(void **state) {
     (void)state;
@@ -198,7 +198,7 @@ static void test_copies_of_nodes_make_the_same_graph(void **state) {
     graph_free(&copy);
 }
 
-/* ---- after a failure ------------------------------------------------------------------------------ */
+/* ---- after a failure ------------------------------------------------------------------------- */
 
 /* Everything once more; nothing may be emitted. */
 static void emit_in_vain(GraphBuilder *b, NodeId x) {

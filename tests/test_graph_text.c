@@ -45,7 +45,7 @@ static void assert_round_trip(const Graph *g) {
     strbuf_free(&again);
 }
 
-/* ---- literals ------------------------------------------------------------------------------- */
+/* ---- literals -------------------------------------------------------------------------------- */
 
 static void assert_literal(sn_dtype dtype, uint64_t bits, const char *want) {
     StrBuf text = {0};
@@ -145,7 +145,7 @@ static void test_the_locale_does_not_show(void **state) {
     if (!found) skip();
 }
 
-/* ---- graphs --------------------------------------------------------------------------------- */
+/* ---- graphs ---------------------------------------------------------------------------------- */
 
 static const char sample[] =
     "graph mlp(%0: f32[2,3], %1: f32[3,4], %2: i64[2], %9: f32[2,4]) {\n"
@@ -306,7 +306,7 @@ static void test_constants_of_every_dtype_read_back(void **state) {
     graph_free(&g);
 }
 
-/* ---- every op ------------------------------------------------------------------------------- */
+/* ---- every op -------------------------------------------------------------------------------- */
 
 /* Shapes among which each op of the table finds operands that it accepts. */
 static const struct {
@@ -422,7 +422,7 @@ static void test_random_graphs_read_back(void **state) {
     }
 }
 
-/* ---- bad text ------------------------------------------------------------------------------- */
+/* ---- bad text -------------------------------------------------------------------------------- */
 
 static void test_errors_name_line_and_column(void **state) {
     (void)state;
@@ -591,7 +591,7 @@ static void test_every_failed_allocation_is_reported(void **state) {
     graph_free(&g);
 }
 
-/* ---- Graphviz ------------------------------------------------------------------------------- */
+/* ---- Graphviz -------------------------------------------------------------------------------- */
 
 static void test_graphviz_has_a_record_a_node_and_escapes_names(void **state) {
     (void)state;

@@ -2,7 +2,7 @@
  * normalised attributes, the text of refusals, limits, and random calls. Views: test_infer_view.c. */
 #include "tests/infer_cases.h"
 
-/* ---- pointwise ------------------------------------------------------------------------------ */
+/* ---- pointwise ------------------------------------------------------------------------------- */
 
 static void dtype_rules_follow_the_table(void **state) {
     (void)state;
@@ -193,7 +193,7 @@ static void calls_that_break_the_signature_are_refused(void **state) {
     assert_int_equal(op_infer(NULL, OP_SIGN, &x, 1, &attrs, &result, NULL), SN_ERROR_ARGUMENT);
 }
 
-/* ---- reductions ----------------------------------------------------------------------------- */
+/* ---- reductions ------------------------------------------------------------------------------ */
 
 static void reductions_normalise_axes_and_choose_their_order(void **state) {
     (void)state;
@@ -253,7 +253,7 @@ static void reductions_refuse_axes_they_cannot_reduce(void **state) {
     CHECK_ALL(check_invalid, cases);
 }
 
-/* ---- sources, contractions, composites -------------------------------------------------------- */
+/* ---- sources, contractions, composites ------------------------------------------------------- */
 
 static void sources_take_their_dims_from_attributes(void **state) {
     (void)state;
@@ -401,7 +401,7 @@ static void composites_check_their_operands(void **state) {
     CHECK_ALL(check_invalid, refused);
 }
 
-/* ---- limits --------------------------------------------------------------------------------- */
+/* ---- limits ---------------------------------------------------------------------------------- */
 
 static void counts_of_elements_do_not_overflow(void **state) {
     (void)state;

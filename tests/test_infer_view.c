@@ -2,7 +2,7 @@
  * text of refusals. */
 #include "tests/infer_cases.h"
 
-/* ---- views ---------------------------------------------------------------------------------- */
+/* ---- views ----------------------------------------------------------------------------------- */
 
 static void views_give_pytorchs_shapes(void **state) {
     (void)state;
@@ -132,7 +132,7 @@ static void views_refuse_what_lies_outside(void **state) {
     CHECK_ALL(check_invalid, cases);
 }
 
-/* ---- joins, indexing, updates --------------------------------------------------------------- */
+/* ---- joins, indexing, updates ---------------------------------------------------------------- */
 
 static void joins_and_pads_give_pytorchs_shapes(void **state) {
     (void)state;

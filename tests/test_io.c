@@ -8,7 +8,7 @@
 
 #include <sys/resource.h>
 
-/* ---- .npy: reading -------------------------------------------------------------------------------- */
+/* ---- .npy: reading --------------------------------------------------------------------------- */
 
 /* Writes a .npy file with this dictionary. */
 static void write_npy(const Fixture *f, int version, const char *header, const void *data,
@@ -262,7 +262,7 @@ static void npy_load_says_why_a_file_cannot_be_opened(void **state) {
     expect_error(SN_ERROR_IO, "not a regular file");
 }
 
-/* ---- .npy: writing -------------------------------------------------------------------------------- */
+/* ---- .npy: writing --------------------------------------------------------------------------- */
 
 /* The very bytes that numpy.save writes. */
 static void npy_saves_what_numpy_saves(void **state) {
@@ -335,7 +335,7 @@ static void npy_saves_scalar_operands(void **state) {
     assert_int_equal(sn_rank(x), 0);
 }
 
-/* ---- publishing, shared by both formats ------------------------------------------------------------ */
+/* ---- publishing, shared by both formats ------------------------------------------------------ */
 
 static sn_tensor *some_tensor(void) {
     return sn_from_copy("\1\2", 2, SN_I(2), SN_U8);
@@ -423,7 +423,7 @@ static void loading_needs_a_scope(void **state) {
     f->scope = sn_scope_begin();
 }
 
-/* ---- sweeps -------------------------------------------------------------------------------------------- */
+/* ---- sweeps ---------------------------------------------------------------------------------- */
 
 static bool try_load(const Fixture *f, void *context) {
     (void)context;

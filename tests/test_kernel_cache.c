@@ -199,7 +199,7 @@ static void every_failed_allocation_is_survived(void **state) {
     }
 }
 
-/* ---- many at once ------------------------------------------------------------------------------ */
+/* ---- many at once ---------------------------------------------------------------------------- */
 
 enum { THREADS = 8, KERNELS = 40 };
 
@@ -320,7 +320,7 @@ static void child_of_a_fork_does_not_wait_for_threads_it_lacks(void **state) {
     assert_true(fake_runs(loaded));
 }
 
-/* ---- the pack ---------------------------------------------------------------------------------- */
+/* ---- the pack -------------------------------------------------------------------------------- */
 
 /* The exported pack of the first `n` kernels, in aligned memory. */
 static void *make_pack(int n, size_t *bytes) {

@@ -69,7 +69,7 @@ static void expect_fused(Ternary *function, const char *signature, sn_tensor *x,
     sn_compiled_release(c);
 }
 
-/* ---- one kernel ------------------------------------------------------------------------------------- */
+/* ---- one kernel ------------------------------------------------------------------------------ */
 
 static sn_tensor *chain(sn_tensor *x, sn_tensor *y, sn_tensor *z) {
     sn_tensor *a = sn_gelu(sn_add(sn_mul(x, y), z), SN_GELU_TANH);
@@ -244,7 +244,7 @@ static void an_optimizer_step_is_written_in_place_by_one_kernel(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- a GPT-2 block ------------------------------------------------------------------------------------ */
+/* ---- a GPT-2 block --------------------------------------------------------------------------- */
 
 enum { BATCH = 1, LENGTH = 17, WIDTH = 32, HEADS = 4 };
 
@@ -342,7 +342,7 @@ static void a_second_function_of_the_same_ops_compiles_nothing(void **state) {
     sn_compiled_release(second);
 }
 
-/* ---- bits ----------------------------------------------------------------------------------------------- */
+/* ---- bits ------------------------------------------------------------------------------------ */
 
 static sn_tensor *mixed(sn_tensor *x, sn_tensor *y, sn_tensor *z) {
     sn_tensor *a = sn_cumsum(sn_mul(x, y), 1);

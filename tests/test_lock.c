@@ -60,7 +60,7 @@ static void child_ends_well(void (*body)(void)) {
     if (status != 0) fail_msg("the child ended with %d: %s", status, text);
 }
 
-/* ---- order --------------------------------------------------------------------------------------- */
+/* ---- order ----------------------------------------------------------------------------------- */
 
 static void take_in_order(void) {
     lock_take(&outer);
@@ -149,7 +149,7 @@ static void a_thread_knows_what_it_holds(void **state) {
 #endif
 }
 
-/* ---- forks --------------------------------------------------------------------------------------- */
+/* ---- forks ----------------------------------------------------------------------------------- */
 
 static _Atomic bool enough;
 

@@ -17,7 +17,7 @@
 
 static char folder[256]; /* the disk cache of the child */
 
-/* ---- the sink ------------------------------------------------------------------------------------ */
+/* ---- the sink -------------------------------------------------------------------------------- */
 
 /* The places that log, by what they write. */
 static struct {
@@ -84,7 +84,7 @@ static void use_library(void *context, const char *topic, const char *text) {
     inside = false;
 }
 
-/* ---- what the program does ----------------------------------------------------------------------- */
+/* ---- what the program does ------------------------------------------------------------------- */
 
 typedef sn_tensor *Unary(sn_tensor *);
 
@@ -190,7 +190,7 @@ static void remove_folder(void) {
     (void)remove(folder);
 }
 
-/* ---- the children --------------------------------------------------------------------------------- */
+/* ---- the children ---------------------------------------------------------------------------- */
 
 static void use_the_disk_cache(void) {
     do_again(run_chain, 1); /* compiled, and stored */
@@ -243,7 +243,7 @@ static int run_child(const char *where) {
     return child_report(report, sizeof report) ? 0 : 1;
 }
 
-/* ---- a sink in the midst of a trace --------------------------------------------------------------- */
+/* ---- a sink in the midst of a trace ---------------------------------------------------------- */
 
 static _Atomic int32_t sums, wrong_sums; /* computed by the sink below */
 
@@ -284,7 +284,7 @@ static int run_traced(void) {
     return child_report(&report, sizeof report) ? 0 : 1;
 }
 
-/* ---- the tests ------------------------------------------------------------------------------------ */
+/* ---- the tests ------------------------------------------------------------------------------- */
 
 static void a_sink_may_use_the_library_at_every_line(void **state) {
     (void)state;

@@ -1,5 +1,5 @@
-/* What ir/kernel/loops.h and ir/kernel/spread.h say of kernels, from their text: the tree of loops, the order of each
- * reduction, and how values and addresses differ between the trips of a vector loop. */
+/* What ir/kernel/loops.h and ir/kernel/spread.h say of kernels, from their text: the tree of loops, the
+ * order of each reduction, and how values and addresses differ between the trips of a vector loop. */
 #include "ir/kernel/loops.h"
 #include "ir/kernel/spread.h"
 

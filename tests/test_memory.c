@@ -184,7 +184,7 @@ static void fault_injection_counts_each_request_once(void **state) {
     memory_free(c, 64);
 }
 
-/* ---- threads ----------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 enum { THREADS = 4, STEPS = 20000, SLOTS = 64 };
 

@@ -1,11 +1,11 @@
-/* Results whose size depends on data: nonzero, masked_select, unique. Their values, against loops of our own;
- * and inside compiled functions, where each ends a segment and what comes after it is compiled once for all
- * sizes. tests/opinfo compares them with PyTorch's. */
+/* Results whose size depends on data: nonzero, masked_select, unique. Their values, against loops of
+ * our own; and inside compiled functions, where each ends a segment and what comes after it is compiled
+ * once for all sizes. tests/opinfo compares them with PyTorch's. */
 #include "api_case.h"
 
 #include <math.h>
 
-/* ---- values ---------------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static void nonzero_gives_coordinates(void **state) {
     (void)state;
@@ -118,7 +118,7 @@ static void unique_can_be_undone(void **state) {
     }
 }
 
-/* ---- wrong calls --------------------------------------------------------------------------------------------- */
+/* ---- wrong calls ----------------------------------------------------------------------------- */
 
 static void wrong_calls_are_named(void **state) {
     (void)state;
@@ -144,7 +144,7 @@ static void wrong_calls_are_named(void **state) {
     EXPECT_ERROR(SN_ERROR_ARGUMENT, "add: y is NULL");
 }
 
-/* ---- compiled ---------------------------------------------------------------------------------------------- */
+/* ---- compiled -------------------------------------------------------------------------------- */
 
 typedef sn_tensor *Binary(sn_tensor *, sn_tensor *);
 

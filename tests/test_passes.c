@@ -27,7 +27,7 @@ typedef VEC(Case) CaseList;
 static CaseList cases;        /* of tests/passes, by name */
 static PassCoverage coverage; /* of all of them */
 
-/* ---- files ------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 /* All of a file, with a NUL behind it; NULL if there is none. */
 static char *read_all(const char *path, size_t *length) {
@@ -105,7 +105,7 @@ static void assert_nothing_wrong(StrBuf *why) {
     fail();
 }
 
-/* ---- the files hold ----------------------------------------------------------------------------- */
+/* ---- the files hold -------------------------------------------------------------------------- */
 
 static void every_file_is_read(void **state) {
     (void)state;
@@ -122,7 +122,7 @@ static void every_expectation_holds(void **state) {
     assert_nothing_wrong(&why);
 }
 
-/* ---- the files are complete --------------------------------------------------------------------- */
+/* ---- the files are complete ------------------------------------------------------------------ */
 
 /* Does some file expect a fact of this form? */
 static bool is_expected(const char *pattern) {
@@ -199,7 +199,7 @@ static void every_kind_of_op_order_and_memory_occurs(void **state) {
     assert_nothing_wrong(&why);
 }
 
-/* ---- the runner can fail ------------------------------------------------------------------------- */
+/* ---- the runner can fail --------------------------------------------------------------------- */
 
 /* Each expectation, with one character of it another: that holds for no graph. */
 static void a_changed_expectation_does_not_hold(void **state) {
@@ -296,7 +296,7 @@ static void a_folder_that_is_missing_or_empty_fails(void **state) {
     }
 }
 
-/* ---- passes by themselves ------------------------------------------------------------------------ */
+/* ---- passes by themselves -------------------------------------------------------------------- */
 
 /* The name and the files of source lines of a graph that was read from text are its own; they stay while
  * it is replaced by others. */

@@ -46,7 +46,7 @@ static void expect_binary(Binary *function, Matrix *matrix, int64_t rows, int64_
     sn_compiled_release(c);
 }
 
-/* ---- layouts of operands of products -------------------------------------------------------- */
+/* ---- layouts of operands of products --------------------------------------------------------- */
 
 static sn_tensor *write_view_and_multiply(sn_tensor *x, sn_tensor *w) {
     sn_tensor *turned = sn_transpose(x, 0, 1);
@@ -128,7 +128,7 @@ static void a_value_stored_in_an_argument_is_multiplied_as_it_was(void **state) 
     sn_compiled_release(c);
 }
 
-/* ---- errors --------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 static sn_tensor *bad_index_then_bad_shape(sn_tensor *x, sn_tensor *index) {
     sn_tensor *rows = sn_index_select(x, 0, index);
@@ -252,7 +252,7 @@ static void a_fallback_names_the_line_once(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- nothing to compute --------------------------------------------------------------------- */
+/* ---- nothing to compute ---------------------------------------------------------------------- */
 
 static sn_status empty_lookup(sn_tensor *x, sn_tensor *index, sn_tensor **mean, sn_tensor **rows) {
     sn_tensor *none = sn_narrow(x, 1, 0, 0);
@@ -419,7 +419,7 @@ static void cross_entropy_needs_a_class(void **state) {
     EXPECT_ERROR(SN_ERROR_SHAPE, "cross_entropy", "no classes", "f32[2,0]");
 }
 
-/* ---- updates -------------------------------------------------------------------------------- */
+/* ---- updates --------------------------------------------------------------------------------- */
 
 static sn_tensor *overwrite_argmax(sn_tensor *x, sn_tensor *y) {
     sn_tensor *best = sn_argmax(x, SN_I(0, 1), true);
@@ -459,7 +459,7 @@ static void many_values_are_added_to_a_scalar(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- host reads ----------------------------------------------------------------------------- */
+/* ---- host reads ------------------------------------------------------------------------------ */
 
 static sn_tensor *read_what_was_written(sn_tensor *x, sn_tensor *y) {
     if (sn_item(x) > 1000) return y; /* from here on x is a real tensor */
@@ -506,7 +506,7 @@ static void a_write_after_a_host_read_does_not_disturb_its_operands(void **state
     sn_compiled_release(c);
 }
 
-/* ---- guards --------------------------------------------------------------------------------- */
+/* ---- guards ---------------------------------------------------------------------------------- */
 
 static sn_tensor *add_into(sn_tensor *x, sn_tensor *y) {
     sn_add_(x, y);
@@ -532,7 +532,7 @@ static void overlapping_arguments_cost_only_their_own_call(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- scalars as arguments ------------------------------------------------------------------- */
+/* ---- scalars as arguments -------------------------------------------------------------------- */
 
 static sn_tensor *sum_of(sn_tensor *x, sn_tensor *y) {
     return sn_add(x, y);
@@ -553,7 +553,7 @@ static void a_scalar_argument_stays_weak(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- random numbers ------------------------------------------------------------------------- */
+/* ---- random numbers -------------------------------------------------------------------------- */
 
 static void uniform_halves_stay_below_one(void **state) {
     (void)state;
@@ -568,7 +568,7 @@ static void uniform_halves_stay_below_one(void **state) {
     }
 }
 
-/* ---- what the oracle allows ------------------------------------------------------------------- */
+/* ---- what the oracle allows ------------------------------------------------------------------ */
 
 /* A dense matrix as a value of the oracle. */
 static void load(OracleTensor *to, sn_tensor *x) {

@@ -85,7 +85,7 @@ static void a_function_with_a_host_read_is_explained(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- the timeline ----------------------------------------------------------------------------------- */
+/* ---- the timeline ---------------------------------------------------------------------------- */
 
 typedef struct Span {
     double begin, end; /* microseconds */

@@ -38,7 +38,7 @@ static void context_close(PassContext *context) {
     arena_free(&context->arena);
 }
 
-/* ---- what becomes of nodes ------------------------------------------------------------------------ */
+/* ---- what becomes of nodes ------------------------------------------------------------------- */
 
 /* exp(x) → exp2(x * 1.5). */
 static NodeId exp_by_exp2(Rewrite *r) {
@@ -119,7 +119,7 @@ static void test_each_result_gets_memory_of_its_own(void **state) {
     context_close(&context);
 }
 
-/* ---- failures ------------------------------------------------------------------------------------- */
+/* ---- failures -------------------------------------------------------------------------------- */
 
 static NodeId give_up(Rewrite *r) {
     return r->node->op == OP_EXP ? gb_fail(r->b, SN_ERROR_SHAPE, "no exp") : rewrite_keep(r);

@@ -18,7 +18,7 @@ static sn_safetensors *open_st(const Fixture *f) {
     return st;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static void it_reads_tensors_by_name(void **state) {
     Fixture *f = *state;
@@ -229,7 +229,7 @@ static void arguments_are_checked(void **state) {
     sn_safetensors_close(NULL);
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------ */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void save_writes_wide_elements_first(void **state) {
     Fixture *f = *state;
@@ -322,7 +322,7 @@ static void save_refuses_bad_names(void **state) {
     assert_int_equal(files(f, false), 0);
 }
 
-/* ---- sweeps -------------------------------------------------------------------------------------------- */
+/* ---- sweeps ---------------------------------------------------------------------------------- */
 
 /* Opens the file and reads all that can be read. */
 static bool try_open(const Fixture *f, void *context) {

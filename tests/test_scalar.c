@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-/* ---- building and running a body -------- */
+/* ---- building and running a body ------------------------------------------------------------- */
 
 /* `word` is the op's attribute, where it has one. */
 static sn_status build(Kernel *k, OpCode op, sn_dtype result, sn_dtype type, int64_t word,
@@ -92,7 +92,7 @@ static double uniform(double low, double high) {
     return low + (high - low) * ((double)(next_random() >> 11) * 0x1p-53);
 }
 
-/* ---- accuracy -------- */
+/* ---- accuracy -------------------------------------------------------------------------------- */
 
 /* Distance of `got` from the true value in units in the last place of the latter. */
 static double ulps(sn_dtype type, double got, long double want) {
@@ -308,7 +308,7 @@ static void powers_of_the_base_have_exact_logarithms(void **unused) {
     kernel_free(&back);
 }
 
-/* ---- two arguments -------- */
+/* ---- two arguments --------------------------------------------------------------------------- */
 
 typedef struct Pairwise {
     OpCode op;                                       /* the function */
@@ -397,7 +397,7 @@ static void f32_functions_of_two_arguments_round_once(void **unused) {
     }
 }
 
-/* ---- activations -------- */
+/* ---- activations ----------------------------------------------------------------------------- */
 
 typedef struct Activation {
     OpCode op;                        /* the op */
@@ -489,7 +489,7 @@ static void relu_has_the_bits_of_maximum(void **unused) {
     kernel_free(&k);
 }
 
-/* ---- integers -------- */
+/* ---- integers -------------------------------------------------------------------------------- */
 
 static const sn_dtype int_types[] = {SN_U8, SN_I8, SN_I16, SN_I32, SN_I64};
 static const int64_t int_values[] = {
@@ -582,7 +582,7 @@ static void bool_ops_have_their_truth_tables(void **unused) {
     }
 }
 
-/* ---- tests of floats, signs, choices -------- */
+/* ---- tests of floats, signs, choices --------------------------------------------------------- */
 
 static uint64_t once(OpCode op, sn_dtype result, sn_dtype type, double x, double y, double z) {
     Kernel k;
@@ -686,7 +686,7 @@ static void clamp_takes_absent_bounds(void **unused) {
     }
 }
 
-/* ---- structure -------- */
+/* ---- structure ------------------------------------------------------------------------------- */
 
 /* Ops with double attributes are replaced by others before lowering. */
 static bool has_scalar_body(OpCode op) {

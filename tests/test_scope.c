@@ -28,7 +28,7 @@ static sn_tensor *watched(void) {
     return t;
 }
 
-/* ---- scopes ---------------------------------------------------------------------------------------------- */
+/* ---- scopes ---------------------------------------------------------------------------------- */
 
 static void a_result_dies_with_its_scope(void **state) {
     (void)state;
@@ -221,7 +221,7 @@ static void a_thread_that_ends_leaves_nothing(void **state) {
     assert_int_equal(sn_memory().live_bytes, live);
 }
 
-/* ---- retain, release ------------------------------------------------------------------------------------------ */
+/* ---- retain, release ------------------------------------------------------------------------- */
 
 static void what_is_retained_outlives_its_scope(void **state) {
     (void)state;
@@ -309,7 +309,7 @@ static void a_pending_error_does_not_keep_memory(void **state) {
     EXPECT_ERROR(SN_ERROR_INDEX, "select");
 }
 
-/* ---- what was released -------------------------------------------------------------------------------------------- */
+/* ---- what was released ----------------------------------------------------------------------- */
 
 static void a_released_handle_is_named_where_it_is_used(void **state) {
     (void)state;
@@ -348,7 +348,7 @@ static void a_released_handle_is_named_where_it_is_used(void **state) {
     sn_compiled_release(c);
 }
 
-/* ---- jumps ----------------------------------------------------------------------------------------------------------- */
+/* ---- jumps ----------------------------------------------------------------------------------- */
 
 static jmp_buf landing;
 
@@ -392,7 +392,7 @@ static void unwinding_keeps_what_is_older_than_the_mark(void **state) {
     assert_int_equal(freed, 2);
 }
 
-/* ---- scopes inside traced functions -------------------------------------------------------------------------------------- */
+/* ---- scopes inside traced functions ---------------------------------------------------------- */
 
 static sn_tensor *many_scopes(sn_tensor *x) {
     for (int i = 0; i < 3; i++) {

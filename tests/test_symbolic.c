@@ -88,7 +88,7 @@ static void expect_round_trip(const SymbolicGraph *g) {
     strbuf_free(&again);
 }
 
-/* ---- which expressions ---------------------------------------------------------------------------- */
+/* ---- which expressions ----------------------------------------------------------------------- */
 
 static void rows(int a, int b, int *n) {
     n[0] = n[2] = n[4] = a;
@@ -214,7 +214,7 @@ static void a_number_that_varies_is_a_scalar(void **state) {
     symbolic_free(&g);
 }
 
-/* ---- ranges --------------------------------------------------------------------------------------- */
+/* ---- ranges ---------------------------------------------------------------------------------- */
 
 static void bounds(int a, int b, int *n) {
     n[0] = a;
@@ -256,7 +256,7 @@ static void a_range_is_an_index_and_its_start(void **state) {
     symbolic_free(&g);
 }
 
-/* ---- coincidences --------------------------------------------------------------------------------- */
+/* ---- coincidences ---------------------------------------------------------------------------- */
 
 static void pair(int a, int b, int *n) {
     n[0] = n[2] = a;
@@ -289,7 +289,7 @@ static void what_only_seemed_equal_becomes_two_symbols(void **state) {
     symbolic_free(&better);
 }
 
-/* ---- what cannot be symbolic ----------------------------------------------------------------------- */
+/* ---- what cannot be symbolic ----------------------------------------------------------------- */
 
 static void axes(int a, int b, int *n) {
     n[0] = n[1] = b;

@@ -92,7 +92,7 @@ static void call_beside_eager(Worker *w, Binary *function, Binary *fast) {
     }
 }
 
-/* ---- handles ------------------------------------------------------------------------------------------------- */
+/* ---- handles --------------------------------------------------------------------------------- */
 
 static void use_own_handles(Worker *w) {
     for (int32_t i = 0; i < 3; i++) {
@@ -154,7 +154,7 @@ static void threads_draw_from_generators_of_their_own(void **state) {
     sn_compiled_release(shared);
 }
 
-/* ---- errors --------------------------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 static void fail_by_turns(Worker *w) {
     Binary *fast = SN_FN(shared, straight);
@@ -184,7 +184,7 @@ static void errors_belong_to_their_threads(void **state) {
     sn_compiled_release(shared);
 }
 
-/* ---- looking and turning while others call ------------------------------------------------------------------------ */
+/* ---- looking and turning while others call --------------------------------------------------- */
 
 static void ignore_log(void *context, const char *topic, const char *text) {
     (void)context, (void)topic, (void)text;
@@ -222,7 +222,7 @@ static void a_thread_may_look_while_others_call(void **state) {
     sn_set_threads(threads);
 }
 
-/* ---- large kernels -------------------------------------------------------------------------------------------------- */
+/* ---- large kernels --------------------------------------------------------------------------- */
 
 static sn_tensor *large(sn_tensor *x, sn_tensor *y) {
     return sn_add(sn_tanh(sn_mul(x, y)), sn_sum(x, SN_I(-1), true));
@@ -247,7 +247,7 @@ static void parallel_regions_of_several_callers(void **state) {
     sn_compiled_release(shared);
 }
 
-/* ---- release while a call runs ---------------------------------------------------------------------------------------- */
+/* ---- release while a call runs --------------------------------------------------------------- */
 
 /* A closure whose calls wait inside until the handle was given back. */
 typedef struct Closure {

@@ -28,7 +28,7 @@ static sn_tensor *model(sn_tensor *x, sn_tensor *w, sn_tensor *b) {
     return sn_softmax(sn_mul(h, sn_sigmoid(h)), -1);
 }
 
-/* ---- in the process -------------------------------------------------------------------------------- */
+/* ---- in the process -------------------------------------------------------------------------- */
 
 static sn_tensor *numbers(const int64_t *dims, int32_t rank) {
     int64_t count = rank == 2 ? dims[0] * dims[1] : dims[0];
@@ -74,7 +74,7 @@ static int child_main(const char *kind, double started) {
     return child_report(&report, sizeof report) ? 0 : 1;
 }
 
-/* ---- in the parent ------------------------------------------------------------------------------ */
+/* ---- in the parent --------------------------------------------------------------------------- */
 
 static char cache[256];   /* SINTER_CACHE_DIR=… */
 static char modules[256]; /* SINTER_MODULE_DIR=…, a folder without the code generator */

@@ -1,9 +1,10 @@
-/* Build-time generator: what computing an op once costs, for passes that choose between computing a value
- * again and storing it. `table FILE` prints the source of op_costs (passes/fuse/fuse.h).
+/* Build-time generator: what computing an op once costs, for passes that choose between computing a
+ * value again and storing it. `table FILE` prints the source of op_costs (passes/fuse/fuse.h).
  *
- * A pointwise op costs what its scalar definition comes to in f32 (in i32 where it takes no floats), in
- * instructions of f32 vectors. Four classes are told apart; passes see no finer differences. So a new op has its
- * cost from what it computes, and only what the count does not know stands in a table here. */
+ * A pointwise op costs what its scalar definition comes to in f32 (in i32 where it takes no floats),
+ * in instructions of f32 vectors. Four classes are told apart; passes see no finer differences. So a
+ * new op has its cost from what it computes, and only what the count does not know stands in a table
+ * here. */
 #include "ir/scalar/scalar.h"
 #include "tools/generator.h"
 
@@ -31,7 +32,7 @@ static const struct {
     {OP_XLOGY, 60}, /* 42, taken to be as dear as other functions of two numbers */
 };
 
-/* ---- counting ------------------------------------------------------------------------------------- */
+/* ---- counting -------------------------------------------------------------------------------- */
 
 static void fail(OpCode op, const char *what) {
     fprintf(stderr, "gen_costs: %s: %s\n", op_info[op].name, what);
@@ -103,7 +104,7 @@ static int32_t count_instructions(OpCode op) {
     return count;
 }
 
-/* ---- the table ------------------------------------------------------------------------------------ */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 /* Ops with numbers (d) have no scalar definition: decompose writes them out. */
 static bool is_counted(OpCode op) {

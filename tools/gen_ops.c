@@ -101,7 +101,7 @@ static const char *param_type(const OpParam *param) {
     return enumeration ? enumeration->type : kind_info(param)->type;
 }
 
-/* ---- text that wraps --------------------------------------------------------------------------- */
+/* ---- text that wraps ------------------------------------------------------------------------- */
 
 /* Where a line stands and how the next one begins. */
 typedef struct Wrap {
@@ -135,7 +135,7 @@ static void wrap_words(Wrap *wrap, const char *text) {
     }
 }
 
-/* ---- parameters -------------------------------------------------------------------------------- */
+/* ---- parameters ------------------------------------------------------------------------------ */
 
 /* What to print of each parameter. */
 typedef enum ParamForm {
@@ -187,7 +187,7 @@ static void add_prototype(StrBuf *out, OpCode op, const char *prefix, const char
     strbuf_add_char(out, ')');
 }
 
-/* ---- the header ---------------------------------------------------------------------------------- */
+/* ---- the header ------------------------------------------------------------------------------ */
 
 static const char *first_tensor(OpCode op) {
     int32_t count;
@@ -314,7 +314,7 @@ static void print_header(StrBuf *out) {
     strbuf_add(out, header_bottom);
 }
 
-/* ---- the source ---------------------------------------------------------------------------------- */
+/* ---- the source ------------------------------------------------------------------------------ */
 
 /* How the dispatcher is told the inputs. */
 typedef struct InputTexts {

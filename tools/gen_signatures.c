@@ -1,7 +1,7 @@
-/* Build-time generator: the signatures of the op table, parsed once, for everybody. `names FILE` prints the
- * header ir/attr_names.h, an enumerator for each name that attributes have; `tables FILE` the source of
- * the tables that ir/op/op.h and ir/op/attr.h declare: parameters, operands, places of attributes, ops by name.
- * The ir layer is compiled after it ran. */
+/* Build-time generator: the signatures of the op table, parsed once, for everybody. `names FILE` prints
+ * the header ir/attr_names.h, an enumerator for each name that attributes have; `tables FILE` the
+ * source of the tables that ir/op/op.h and ir/op/attr.h declare: parameters, operands, places of
+ * attributes, ops by name. The ir layer is compiled after it ran. */
 #include "tools/generator.h"
 #include "tools/op_signature.h"
 

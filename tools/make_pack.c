@@ -63,7 +63,7 @@ static void apply(OpCode op, sn_tensor *const *inputs, int32_t n, const AttrList
     forget_error();
 }
 
-/* ---- the code generator ------------------------------------------------------------------------- */
+/* ---- the code generator ---------------------------------------------------------------------- */
 
 /* While the kernels are met their results do not matter: they get code that returns at once. The
  * kernel cache compiles them afterwards, on all cores. */
@@ -101,7 +101,7 @@ static const Backend stand_in = {.abi = BACKEND_ABI,
                                  .compile = compile,
                                  .release = release};
 
-/* ---- pointwise ------------------------------------------------------------------------------------ */
+/* ---- pointwise ------------------------------------------------------------------------------- */
 
 /* Attributes of the pointwise ops that have some; any value serves. */
 static void attributes(OpCode op, AttrList *attrs) {
@@ -185,7 +185,7 @@ static void casts(void) {
         }
 }
 
-/* ---- the rest --------------------------------------------------------------------------------------- */
+/* ---- the rest -------------------------------------------------------------------------------- */
 
 static void reductions(OpCode op, sn_dtype dtype) {
     static const int64_t masks[][4] = {{1, 1}, {1, 0}, {0}, {2, 0, 1}}; /* count, axes */

@@ -1,5 +1,5 @@
-/* The rows of ir/op/op.def with their lines, and a check of them, for the generators: what a wrong row makes
- * of ops.h, the text forms or the dispatcher is found before anything is printed from it. */
+/* The rows of ir/op/op.def with their lines, and a check of them, for the generators: what a wrong row
+ * makes of ops.h, the text forms or the dispatcher is found before anything is printed from it. */
 #ifndef SN_TOOLS_OP_ROWS_H
 #define SN_TOOLS_OP_ROWS_H
 

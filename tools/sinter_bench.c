@@ -102,7 +102,7 @@ static const Field fields[] = {
     FIELD(INTEGER, peak_bytes_compiled),
 };
 
-/* ---- printing --------------------------------------------------------------------------------- */
+/* ---- printing -------------------------------------------------------------------------------- */
 
 static void add_field(cJSON *object, const Field *field, const BenchResult *result) {
     const char *at = (const char *)result + field->offset;
@@ -166,7 +166,7 @@ static void print_row(const BenchResult *r) {
            (double)r->peak_bytes_eager / 1048576, (double)r->peak_bytes_compiled / 1048576);
 }
 
-/* ---- measuring -------------------------------------------------------------------------------- */
+/* ---- measuring ------------------------------------------------------------------------------- */
 
 /* Launches and memory of one call. */
 typedef struct CallCost {
@@ -302,7 +302,7 @@ static int run_workloads(const bool *chosen, const BenchOptions *options) {
     return status;
 }
 
-/* ---- the command line ------------------------------------------------------------------------- */
+/* ---- the command line ------------------------------------------------------------------------ */
 
 enum {
     OPTION_LIST = 256,

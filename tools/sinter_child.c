@@ -16,7 +16,7 @@
 extern char **environ;
 enum { MOST_TIMES = 15 };
 
-/* ---- in the child ----------------------------------------------------------------------------- */
+/* ---- in the child ---------------------------------------------------------------------------- */
 
 /* Compiled first in a cold process: loads libLLVM and is like no workload. */
 static sn_tensor *warm_up(sn_tensor *x) {
@@ -75,7 +75,7 @@ int run_child(const char *kind, const Workload *workload, sn_numerics numerics, 
     return EXIT_FINE;
 }
 
-/* ---- in the parent ---------------------------------------------------------------------------- */
+/* ---- in the parent --------------------------------------------------------------------------- */
 
 static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *where) {
     (void)info;

@@ -77,7 +77,7 @@ static bool want_stage(DumpOptions *options, const char *name) {
     return false;
 }
 
-/* ---- sources ---------------------------------------------------------------------------------- */
+/* ---- sources --------------------------------------------------------------------------------- */
 
 /* All of a file as a malloc'ed string, or NULL with errno set. */
 static char *read_all(FILE *file, size_t *length) {
@@ -118,7 +118,7 @@ static int open_graph(const char *path, Source *source) {
     return EXIT_WRONG;
 }
 
-/* ---- printing --------------------------------------------------------------------------------- */
+/* ---- printing -------------------------------------------------------------------------------- */
 
 static int print_stage(const Source *source, const Stage *stage, bool titled) {
     sn_error error = {.size = sizeof error};
@@ -150,7 +150,7 @@ static int print_stages(const DumpOptions *options, const Source *source) {
     return fflush(stdout) == 0 ? status : EXIT_WRONG;
 }
 
-/* ---- the command line ------------------------------------------------------------------------- */
+/* ---- the command line ------------------------------------------------------------------------ */
 
 enum { OPTION_STAGE = 256, OPTION_DOT, OPTION_WORKLOAD, OPTION_MODE, OPTION_LIST, OPTION_HELP };
 

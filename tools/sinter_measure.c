@@ -18,7 +18,7 @@ double now_seconds(void) {
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-/* ---- calls ------------------------------------------------------------------------------------ */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 /* Results go here, so that no compiler can argue that they are not needed. */
 static sn_tensor *volatile sink;
@@ -130,7 +130,7 @@ bool time_dispatch(const Subject *subject, sn_compiled *compiled, double budget,
     return true;
 }
 
-/* ---- results ---------------------------------------------------------------------------------- */
+/* ---- results --------------------------------------------------------------------------------- */
 
 bool result_of(const Subject *subject, Result *result) {
     *result = (Result){0};

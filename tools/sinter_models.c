@@ -2,7 +2,7 @@
  * would have one: around each layer of a model. */
 #include "sinter_models.h"
 
-/* ---- what is measured ------------------------------------------------------------------------- */
+/* ---- what is measured ------------------------------------------------------------------------ */
 
 static sn_tensor *pointwise(sn_tensor *a, sn_tensor *b, sn_tensor *c, sn_tensor *d) {
     sn_tensor *gelu = sn_gelu(sn_add(sn_mul(a, b), c), SN_GELU_TANH);
@@ -93,7 +93,7 @@ static sn_tensor *tiny_16(sn_tensor *a, sn_tensor *b, sn_tensor *c, sn_tensor *d
     return tiny((sn_tensor *[]){a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p}, 16);
 }
 
-/* ---- layouts of the described structs --------------------------------------------------------- */
+/* ---- layouts of the described structs -------------------------------------------------------- */
 
 #define TENSOR(type, member)                                                                       \
     { #member, SN_FIELD_TENSOR, offsetof(type, member), sizeof(sn_tensor *), 0, 0, false, NULL }
@@ -120,7 +120,7 @@ static const sn_field gpt_fields[] = {
 static const sn_tree gpt_tree = {sizeof(GptWeights), gpt_fields,
                                  sizeof gpt_fields / sizeof gpt_fields[0]};
 
-/* ---- calling ---------------------------------------------------------------------------------- */
+/* ---- calling --------------------------------------------------------------------------------- */
 
 #define T sn_tensor *
 #define INVOKE(name, type, ...)                                                                    \

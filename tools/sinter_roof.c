@@ -18,7 +18,7 @@ static const double TRIAL_SECONDS = 5e-3;
 /* One thread's share: target[i] = x[i], or x[i] + 3 * y[i]; n is a multiple of ALIGN_FLOATS. */
 typedef void Stream(float *target, const float *x, const float *y, int64_t n);
 
-/* ---- the loops -------------------------------------------------------------------------------- */
+/* ---- the loops ------------------------------------------------------------------------------- */
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -111,7 +111,7 @@ static double run_multiply_add(int64_t rounds, float *result) {
 
 #endif
 
-/* ---- threads ---------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 /* What the threads of one measurement share. */
 typedef struct Team {
@@ -221,7 +221,7 @@ static double seconds_a_round(Team *team) {
     return seconds / (double)team->rounds;
 }
 
-/* ---- the roof --------------------------------------------------------------------------------- */
+/* ---- the roof -------------------------------------------------------------------------------- */
 
 /* Copies have two arrays, triads three. */
 static int32_t arrays_of(int32_t kind) {

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- inputs of each model --------------------------------------------------------------------- */
+/* ---- inputs of each model -------------------------------------------------------------------- */
 
 static InputSpec normal(int32_t rank, int64_t d0, int64_t d1, int64_t d2, int64_t d3) {
     return (InputSpec){FILL_NORMAL, 1, rank, {d0, d1, d2, d3}};
@@ -113,7 +113,7 @@ static int32_t specify_gpt2(const int64_t *sizes, InputSpec *specs) {
     return n;
 }
 
-/* ---- the table -------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 const Workload workloads[] = {
     {"pointwise_4K",
@@ -185,7 +185,7 @@ const Workload *workload_find(const char *name) {
     return NULL;
 }
 
-/* ---- making inputs ---------------------------------------------------------------------------- */
+/* ---- making inputs --------------------------------------------------------------------------- */
 
 static sn_tensor *make_filled(const InputSpec *spec, sn_rng *rng) {
     const int64_t *dims = spec->dims;

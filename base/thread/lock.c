@@ -27,7 +27,7 @@ void fork_hook_register(ForkHook *hook) {
     hooks = hook;
 }
 
-/* ---- what this thread holds --------------------------------------------------------------------- */
+/* ---- what this thread holds ------------------------------------------------------------------ */
 
 #ifndef NDEBUG
 
@@ -112,7 +112,7 @@ void lock_leave(LockRank rank) {
     note_given(NULL, rank);
 }
 
-/* ---- forks -------------------------------------------------------------------------------------- */
+/* ---- forks ----------------------------------------------------------------------------------- */
 
 static void hold_all(void) {
     SN_ASSERT(may_call_program());
@@ -138,7 +138,7 @@ __attribute__((constructor)) static void watch_forks(void) {
     pthread_atfork(hold_all, give_all, begin_child);
 }
 
-/* ---- taking and waiting ------------------------------------------------------------------------- */
+/* ---- taking and waiting ---------------------------------------------------------------------- */
 
 void lock_take(Lock *lock) {
     SN_ASSERT(in_order(lock->rank));

@@ -21,7 +21,7 @@ LOCK_DEFINE(sink_lock, RANK_LOG);
 static LogSink *current_sink;
 static void *current_context;
 
-/* ---- lines that are kept ------------------------------------------------------------------------ */
+/* ---- lines that are kept --------------------------------------------------------------------- */
 
 struct LogLine {
     struct LogLine *next; /* written after it */
@@ -64,7 +64,7 @@ void log_release(void) {
     if (ours.lost) log_write(ours.topic, "memory was out for %d more lines", (int)ours.lost);
 }
 
-/* ---- writing ------------------------------------------------------------------------------------ */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 bool log_on(LogTopic topic) {
     SN_ASSERT((uint32_t)topic < LOG_TOPIC_COUNT);

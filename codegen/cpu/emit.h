@@ -149,7 +149,7 @@ typedef struct Emit {
     bool streamed;                    /* some store did: a fence is needed */
 } Emit;
 
-/* ---- shape.c ---- */
+/* ---- shape.c --------------------------------------------------------------------------------- */
 /* Analyses the kernel and chooses its shape; arrays from the arena. False when out of memory. */
 bool shape_make(Emit *e);
 /* Lane pattern of an access in vector loop `loop` (NULL: outside). */
@@ -162,28 +162,28 @@ static inline bool is_varying(const Emit *e, KValue value) {
     return e->spread[value].kind == SPREAD_VARYING;
 }
 
-/* ---- function.c ---- */
+/* ---- function.c ------------------------------------------------------------------------------ */
 /* Emits the whole function into e->module. */
 sn_status emit_kernel(Emit *e, const char *name);
 
-/* ---- emit.c ---- */
+/* ---- emit.c ---------------------------------------------------------------------------------- */
 /* Emits instructions [first, last) at the current place. */
 void emit_range(Emit *e, uint32_t first, uint32_t last);
 /* Emits instruction `at`, which is no loop, for one of the vectors side by side. */
 void emit_inst(Emit *e, uint32_t at, int32_t copy);
 
-/* ---- rare.c ---- */
+/* ---- rare.c ---------------------------------------------------------------------------------- */
 /* Finds what rare WHEREs alone need: fills Shape.rare. */
 void rare_find(Emit *e);
 /* Emits the rare WHEREs that begin at `at`, if it is one; returns the last instruction
  * of its run. */
 uint32_t emit_rare(Emit *e, uint32_t at);
 
-/* ---- items.c ---- */
+/* ---- items.c --------------------------------------------------------------------------------- */
 /* Emits the loop over items; false when out of memory. */
 bool emit_items(Emit *e);
 
-/* ---- defer.c; without a deferred loop these do nothing ---- */
+/* ---- defer.c; without a deferred loop these do nothing --------------------------------------- */
 /* Finds what the deferred loop uses; false when out of memory. */
 bool defer_open(Emit *e);
 /* Phis at the heads of a line and of an item, entered from `from` … */
@@ -199,10 +199,10 @@ void defer_open_host(Emit *e, const LoopShape *loop);
 /* One vector of the deferred loop, where `loop` is its host. */
 void defer_run(Emit *e, const LoopShape *loop);
 
-/* ---- loop.c ---- */
+/* ---- loop.c ---------------------------------------------------------------------------------- */
 void emit_loop(Emit *e, uint32_t loop);
 
-/* ---- vector.c: types, constants, lanes ---- */
+/* ---- vector.c: types, constants, lanes ------------------------------------------------------- */
 void emit_fail(Emit *e, const char *message);
 /* Type in registers (bool i1, half types i16) or in memory (bool i8); lanes 1 gives the scalar. */
 LLVMTypeRef type_reg(const Emit *e, sn_dtype dtype, int32_t lanes);
@@ -255,7 +255,7 @@ LLVMValueRef emit_word(Emit *e, LLVMBuilderRef b, LLVMValueRef number);
 LLVMValueRef emit_param(Emit *e, int32_t param);
 LLVMValueRef emit_coef(Emit *e, KCoef coef);
 
-/* ---- address.c ---- */
+/* ---- address.c ------------------------------------------------------------------------------- */
 /* Addresses of all accesses before any loop: argument + offset, from the item's addresses of the
  * arguments (NULL: the argument's own). */
 void emit_locate_accesses(Emit *e, LLVMValueRef *const bases, LLVMValueRef *address);
@@ -275,7 +275,7 @@ LLVMValueRef emit_stride_word(Emit *e, LLVMBuilderRef b, LLVMValueRef dim, uint3
 /* Elements of an argument from one point of a line to the next; read in the entry block. */
 LLVMValueRef emit_row_step(Emit *e, uint32_t arg);
 
-/* ---- access.c ---- */
+/* ---- access.c -------------------------------------------------------------------------------- */
 void emit_load(Emit *e, uint32_t inst, int32_t copy);
 void emit_store(Emit *e, uint32_t inst, int32_t copy);
 void emit_store_add(Emit *e, uint32_t inst, int32_t copy);
@@ -286,7 +286,7 @@ bool access_streams(const Emit *e, const LoopShape *loop, uint32_t inst, int64_t
 /* i1, before the loop: do all its stores of that kind begin aligned? */
 LLVMValueRef access_aligned(Emit *e, const LoopShape *loop);
 
-/* ---- ops.c, cast.c, divide.c ---- */
+/* ---- ops.c, cast.c, divide.c ----------------------------------------------------------------- */
 /* A primitive on operands of `lanes` lanes. `inst` may be NULL when no operand is a constant. */
 LLVMValueRef emit_prim(Emit *e, OpCode op, sn_dtype dtype, sn_dtype in_dtype, int32_t lanes,
                        const LLVMValueRef in[3], const KInst *inst);
@@ -295,7 +295,7 @@ LLVMValueRef emit_cast(Emit *e, sn_dtype to, sn_dtype from, int32_t lanes, LLVMV
 LLVMValueRef emit_quotient_i64(Emit *e, int32_t lanes, LLVMValueRef x, LLVMValueRef y);
 LLVMValueRef emit_fmod(Emit *e, sn_dtype dtype, int32_t lanes, LLVMValueRef x, LLVMValueRef y);
 
-/* ---- reduce.c ---- */
+/* ---- reduce.c -------------------------------------------------------------------------------- */
 /* Values that make up one state of a reduction. */
 int32_t reduce_parts(const KReduction *r);
 /* Initial carry of a loop, memory and stacks. */

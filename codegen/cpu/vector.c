@@ -1,6 +1,7 @@
-/* What all emitters need: failing, and small pieces of LLVM IR: types of scalars and vectors, constants, lanes, blocks, and the operands
- * of kernel instructions as scalars or vectors. A uniform value stays a scalar; its broadcast is
- * made once, before the vector loop or right behind its definition. */
+/* What all emitters need: failing, and small pieces of LLVM IR: types of scalars and vectors,
+ * constants, lanes, blocks, and the operands of kernel instructions as scalars or vectors. A uniform
+ * value stays a scalar; its broadcast is made once, before the vector loop or right behind its
+ * definition. */
 #include "codegen/cpu/emit.h"
 
 #include "base/status.h"

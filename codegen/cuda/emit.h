@@ -72,11 +72,11 @@ static inline const KLoop *loop_at(const Emit *e, uint32_t number) {
     return &e->loops.loops[number];
 }
 
-/* ---- mapping.c ---- */
+/* ---- mapping.c ------------------------------------------------------------------------------- */
 /* Finds the loops and chooses who runs them. False when out of memory. */
 bool mapping_make(Emit *e);
 
-/* ---- text.c ---- */
+/* ---- text.c ---------------------------------------------------------------------------------- */
 /* One line at the current indent; one that ends in an opened brace; its closing brace. */
 void emit_line(Emit *e, const char *format, ...) SN_PRINTF(2, 3);
 void emit_open(Emit *e, const char *format, ...) SN_PRINTF(2, 3);
@@ -94,16 +94,16 @@ const char *ctype_memory(sn_dtype dtype);
 const char *ctype_wide(sn_dtype dtype);
 const char *ctype_narrow(sn_dtype dtype);
 
-/* ---- emit.c ---- */
+/* ---- emit.c ---------------------------------------------------------------------------------- */
 /* The whole text. */
 sn_status emit_kernel(Emit *e, const char *name, StrBuf *out, sn_error *error);
 /* Code of instructions [first, last). */
 void emit_range(Emit *e, uint32_t first, uint32_t last);
 
-/* ---- loop.c ---- */
+/* ---- loop.c ---------------------------------------------------------------------------------- */
 void emit_loop(Emit *e, uint32_t number);
 
-/* ---- reduce.c ---- */
+/* ---- reduce.c -------------------------------------------------------------------------------- */
 /* The accumulators, in front of a loop. */
 void reduce_open(Emit *e, uint32_t loop);
 /* A REDUCE or SCAN instruction. */
@@ -113,7 +113,7 @@ void reduce_push(Emit *e, uint32_t loop);
 /* The values, behind a loop. */
 void reduce_close(Emit *e, uint32_t loop);
 
-/* ---- ops.c, cast.c ---- */
+/* ---- ops.c, cast.c --------------------------------------------------------------------------- */
 /* Appends a primitive as an expression over variables (operands may appear several times). */
 void op_text(StrBuf *out, OpCode op, sn_dtype dtype, sn_dtype in_dtype, const char *x,
              const char *y, const char *z);
@@ -122,7 +122,7 @@ void const_text(StrBuf *out, sn_dtype dtype, uint64_t bits);
 void cast_text(StrBuf *out, sn_dtype to, sn_dtype from, const char *x);
 void bitcast_text(StrBuf *out, sn_dtype to, sn_dtype from, const char *x);
 
-/* ---- device.c ---- */
+/* ---- device.c -------------------------------------------------------------------------------- */
 /* Appends the device functions that `body` names and those that they name. */
 void device_functions(StrBuf *out, const char *body);
 

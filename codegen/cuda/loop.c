@@ -56,8 +56,8 @@ static void emit_one(Emit *e, uint32_t number) {
     e->synced = false;
 }
 
-/* The trips lie in the chunks of ROW reductions. A warp takes chunks c2 to l2 - 1: an aligned group of w2, the
- * least power of two with which the warps suffice. Thread l of the warp is lane l. */
+/* The trips lie in the chunks of ROW reductions. A warp takes chunks c2 to l2 - 1: an aligned group of
+ * w2, the least power of two with which the warps suffice. Thread l of the warp is lane l. */
 static void emit_rows(Emit *e, uint32_t number) {
     SN_ASSERT(e->mapping.mode == MODE_BLOCK && loop_at(e, number)->vector);
     unsigned n = number;

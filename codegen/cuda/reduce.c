@@ -1,12 +1,13 @@
-/* Reductions and scans. Their orders are defined in ir/op/order.h; the device functions that carry them out stand in device.c.
+/* Reductions and scans. Their orders are defined in ir/op/order.h; the device functions that carry them
+ * out stand in device.c.
  *
  * Why the bits of a ROW reduction do not depend on the number of warps: thread l of a warp adds the
- * elements of lane l of a chunk in ascending order, as defined. A warp takes an aligned group of
- * 2^k chunks. A full aligned group is one node of the pairwise tree of all chunks, at level k, and
- * so is what is left at the end, because an odd one passes up; the levels above see the groups as
- * they would see chunks. So pairing inside groups and then pairing the groups is the tree. The
- * lanes halve in the end through exchanges in which lane l gets x[l] + x[l xor h]: for l < h these
- * are the operands as defined, for the others the same two exchanged, which gives the same sum.
+ * elements of lane l of a chunk in ascending order, as defined. A warp takes an aligned group of 2^k
+ * chunks. A full aligned group is one node of the pairwise tree of all chunks, at level k, and so is
+ * what is left at the end, because an odd one passes up; the levels above see the groups as they would
+ * see chunks. So pairing inside groups and then pairing the groups is the tree. The lanes halve in the
+ * end through exchanges in which lane l gets x[l] + x[l xor h]: for l < h these are the operands as
+ * defined, for the others the same two exchanged, which gives the same sum.
  *
  * Accumulators: s5 is the one of instruction 5 (an array of lanes, or of the three sums of a scan),
  * t5 the tree of its chunks, j5 the index of its best value, v5 the result. */

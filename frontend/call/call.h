@@ -10,7 +10,7 @@
 sn_status compiled_call(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs,
                         bool owned);
 
-/* ---- the ways ------------------------------------------------------------------------------- */
+/* ---- the ways -------------------------------------------------------------------------------- */
 
 /* May the entry that the key leads to run on these arguments? One that writes an input must not
  * meet a second tensor in the same memory, unless that was so when it was traced: then the key says

@@ -1,5 +1,5 @@
-/* The values of a call with proxies in the place of its tensors, wherever they stand: as such, in arrays, in
- * described structs. */
+/* The values of a call with proxies in the place of its tensors, wherever they stand: as such, in
+ * arrays, in described structs. */
 #ifndef SN_FRONTEND_CALL_SUBSTITUTED_H
 #define SN_FRONTEND_CALL_SUBSTITUTED_H
 

@@ -30,7 +30,7 @@ typedef struct TracedCall {
     GraphInstance *instance; /* what ran; NULL: nothing was left to run */
 } TracedCall;
 
-/* ---- the trace's owner ---------------------------------------------------------------------- */
+/* ---- the trace's owner ----------------------------------------------------------------------- */
 
 /* The graph has no executable. */
 static void note_nodes(sn_compiled *c, const GraphInstance *instance) {
@@ -84,7 +84,7 @@ static Trace *open_trace(sn_compiled *c, const CallArgs *args, void *block, Entr
     return trace;
 }
 
-/* ---- recording ------------------------------------------------------------------------------ */
+/* ---- recording ------------------------------------------------------------------------------- */
 
 static bool make_proxies(Trace *trace, const CallArgs *args, sn_tensor **proxies) {
     for (int32_t i = 0; i < args->n_tensors; i++) {
@@ -157,7 +157,7 @@ static sn_status record(TracedCall *call) {
     return status;
 }
 
-/* ---- running what was recorded -------------------------------------------------------------- */
+/* ---- running what was recorded --------------------------------------------------------------- */
 
 /* What runs the recorded graph: that of the entry seen, if the function recorded the same again. */
 static GraphInstance *find_instance(const TracedCall *call, sn_error *error) {
@@ -200,7 +200,7 @@ static sn_status run(TracedCall *call) {
     return status;
 }
 
-/* ---- what is remembered --------------------------------------------------------------------- */
+/* ---- what is remembered ---------------------------------------------------------------------- */
 
 /* The first difference between what an entry was recorded as and a trace; NULL when out of
  * memory. */

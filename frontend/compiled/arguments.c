@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- flattening ----------------------------------------------------------------------------- */
+/* ---- flattening ------------------------------------------------------------------------------ */
 
 static bool add_tensor(const sn_compiled *c, CallArgs *args, sn_tensor *tensor, bool optional,
                        const char *what) {
@@ -115,7 +115,7 @@ bool arguments_flatten(const sn_compiled *c, const sn_value *values, CallArgs *a
     return true;
 }
 
-/* ---- declared dims -------------------------------------------------------------------------- */
+/* ---- declared dims --------------------------------------------------------------------------- */
 
 static bool breaks_dim(const sn_compiled *c, const sn_dim *d, int64_t size, const char *what,
                        int64_t bound) {

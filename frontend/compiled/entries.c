@@ -60,7 +60,7 @@ void entry_release(Entry *entry) {
     mem_free(entry);
 }
 
-/* ---- what a thread keeps -------------------------------------------------------------------- */
+/* ---- what a thread keeps --------------------------------------------------------------------- */
 
 /* The entry that a thread found last for a function. */
 typedef struct Kept {
@@ -99,7 +99,7 @@ void entries_give_back(EntryCache *cache, Entry *entry) {
     entry_release(before);
 }
 
-/* ---- finding -------------------------------------------------------------------------------- */
+/* ---- finding --------------------------------------------------------------------------------- */
 
 /* A key that is looked for. */
 typedef struct Wanted {
@@ -157,7 +157,7 @@ uint32_t entries_latest(EntryCache *cache, uint32_t most, Entry **latest) {
     return count;
 }
 
-/* ---- adding and dropping -------------------------------------------------------------------- */
+/* ---- adding and dropping --------------------------------------------------------------------- */
 
 /* By the clock of the LRU: does it go? Those that were not used since the last time, or, where all
  * were, the older half. */

@@ -36,8 +36,9 @@ typedef struct EntryCache {
     Map map;              /* hash of the key → place in entries */
 } EntryCache;
 
-/* What the key leads to, by a trace of which nothing was captured: the instance that ran, the results, and
- * the numbers drawn of each generator argument. With one reference, the caller's; NULL when out of memory. */
+/* What the key leads to, by a trace of which nothing was captured: the instance that ran, the results,
+ * and the numbers drawn of each generator argument. With one reference, the caller's; NULL when out of
+ * memory. */
 Entry *entry_new(const Key *key, GraphInstance *instance, const Trace *trace,
                  const TraceResults *results, const int64_t *drawn, int32_t n_generators);
 /* One reference more, the caller's. */

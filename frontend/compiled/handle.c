@@ -7,7 +7,7 @@
 #include "frontend/tensor/counters.h"
 #include "frontend/tensor/tensor.h"
 
-/* ---- what becomes of it --------------------------------------------------------------------- */
+/* ---- what becomes of it ---------------------------------------------------------------------- */
 
 void compiled_count_fallback(sn_compiled *c, const char *reason) {
     COUNT(fallbacks);
@@ -23,7 +23,7 @@ void compiled_mark_impure(sn_compiled *c, const char *reason, char *difference) 
                   difference ? difference : "");
 }
 
-/* ---- stances -------------------------------------------------------------------------------- */
+/* ---- stances --------------------------------------------------------------------------------- */
 
 sn_stance compiled_stance(const sn_compiled *c) {
     sn_stance own = (sn_stance)atomic_load_explicit(&c->stance, memory_order_relaxed);
@@ -52,7 +52,7 @@ sn_stance sn_set_thread_stance(sn_stance stance) {
     return before;
 }
 
-/* ---- locks ---------------------------------------------------------------------------------- */
+/* ---- locks ----------------------------------------------------------------------------------- */
 
 /* Locks of all handles, and who waits for a turn at compiling: of static lifetime, as all locks.
  * The parts of a handle share one. */
@@ -75,7 +75,7 @@ static void take_locks(sn_compiled *c, uint64_t serial) {
     c->turn.ended = &turns[serial % HANDLE_LOCKS];
 }
 
-/* ---- releasing ------------------------------------------------------------------------------ */
+/* ---- releasing ------------------------------------------------------------------------------- */
 
 sn_compiled *compiled_retain(sn_compiled *c) {
     refs_take(&c->refs);
@@ -108,7 +108,7 @@ void sn_compiled_release(sn_compiled *c) {
     program_leave(&call);
 }
 
-/* ---- making --------------------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 static sn_status prepare(sn_compiled *c, const char *signature, const sn_compile_options *given,
                          sn_error *error) {

@@ -10,7 +10,7 @@
 
 enum { GRAPHS_MOST = 64 }; /* of a function, unless it says otherwise */
 
-/* ---- checking ------------------------------------------------------------------------------- */
+/* ---- checking -------------------------------------------------------------------------------- */
 
 /* A counted array of the options. */
 static sn_status check_array(const void *array, int32_t count, const char *name, sn_error *error) {
@@ -66,7 +66,7 @@ static sn_status check_options(const sn_compile_options *options, sn_error *erro
     return status;
 }
 
-/* ---- copying -------------------------------------------------------------------------------- */
+/* ---- copying --------------------------------------------------------------------------------- */
 
 static sn_status copy_dims(CompileOptions *options, const sn_compile_options *given,
                            sn_error *error) {

@@ -20,7 +20,7 @@ typedef struct Request {
     SymbolicOptions learned;  /* those that were seen to vary */
 } Request;
 
-/* ---- what is there -------------------------------------------------------------------------- */
+/* ---- what is there --------------------------------------------------------------------------- */
 
 /* A symbolic graph at these sizes: the instance that ran last, where it is the same, else a new
  * one. Takes over the reference and the binding. */
@@ -53,7 +53,7 @@ static GraphInstance *find_instance(Request *request, sn_error *error) {
                            : instance_static(found);
 }
 
-/* ---- making what is not --------------------------------------------------------------------- */
+/* ---- making what is not ---------------------------------------------------------------------- */
 
 static CompileRequest to_compile(Request *request) {
     return (CompileRequest){.name = request->compiled->name,
@@ -98,7 +98,7 @@ static GraphInstance *node_instance(Request *request, const char *why, sn_error 
     return made ? instance_static(made) : NULL;
 }
 
-/* ---- decisions ------------------------------------------------------------------------------ */
+/* ---- decisions ------------------------------------------------------------------------------- */
 
 /* What the function's policy says of a graph that was not found. One of a structure that is new is
  * made for all sizes at once, where sizes of other structures were seen to vary. */
@@ -160,7 +160,7 @@ static GraphInstance *make_in_turn(Request *request, sn_error *error) {
     return instance;
 }
 
-/* ---- in the background ---------------------------------------------------------------------- */
+/* ---- in the background ----------------------------------------------------------------------- */
 
 /* A graph to be compiled by another thread. */
 typedef struct DeferredCompile {
@@ -208,7 +208,7 @@ static bool defer(const Request *request) {
     return false;
 }
 
-/* ---- what a trace runs as ------------------------------------------------------------------- */
+/* ---- what a trace runs as -------------------------------------------------------------------- */
 
 /* False with the error set when the program cancels. */
 static bool report_progress(const sn_compiled *c, int32_t done, sn_error *error) {

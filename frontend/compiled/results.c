@@ -5,7 +5,7 @@
 
 #include <sinter/ops.h>
 
-/* ---- what they are -------------------------------------------------------------------------- */
+/* ---- what they are --------------------------------------------------------------------------- */
 
 void results_describe(const sn_compiled *c, const Trace *trace, sn_tensor *const *outputs,
                       TraceResults *results) {
@@ -50,7 +50,7 @@ bool results_equal(const TraceResults *results, const OutputSpec *specs) {
     return true;
 }
 
-/* ---- on their way to the caller ------------------------------------------------------------- */
+/* ---- on their way to the caller -------------------------------------------------------------- */
 
 sn_status results_complete(const sn_compiled *c, sn_tensor **outputs) {
     for (int32_t i = 0; i < c->signature.n_outputs; i++) {

@@ -30,8 +30,8 @@ void results_number(TraceResults *results, const Executable *executable, const R
 /* Are these the results? */
 bool results_equal(const TraceResults *results, const OutputSpec *specs);
 
-/* Makes of what the function returned what a caller gets: a constant becomes a tensor of its own. What is no
- * result is refused. Raises. */
+/* Makes of what the function returned what a caller gets: a constant becomes a tensor of its own. What
+ * is no result is refused. Raises. */
 sn_status results_complete(const sn_compiled *compiled, sn_tensor **outputs);
 /* Gives results, which hold one reference each, to the caller; there is room in the scope. */
 void results_hand_over(const sn_compiled *compiled, sn_tensor **outputs, bool owned);

@@ -25,7 +25,7 @@ static const Letter *find_letter(char c) {
     return NULL;
 }
 
-/* ---- described structs ---------------------------------------------------------------------- */
+/* ---- described structs ----------------------------------------------------------------------- */
 
 static sn_status check_tree(const sn_tree *tree, sn_error *error);
 
@@ -113,7 +113,7 @@ int32_t tree_field_count(const sn_field *field, const char *data) {
     return used < 0 ? 0 : used < count ? used : count;
 }
 
-/* ---- parsing -------------------------------------------------------------------------------- */
+/* ---- parsing --------------------------------------------------------------------------------- */
 
 static sn_status bad(const char *text, size_t at, const char *what, sn_error *error) {
     return error_set(error, SN_ERROR_SIGNATURE, "signature \"%.80s\": %s at character %zu", text,

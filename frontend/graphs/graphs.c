@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-/* ---- lookups -------------------------------------------------------------------------------- */
+/* ---- lookups --------------------------------------------------------------------------------- */
 
 void lookup_open(Lookup *look, const Graph *recorded) {
     *look = (Lookup){.recorded = recorded, .hash = graph_hash(recorded)};
@@ -45,7 +45,7 @@ static void note_reason(Lookup *look, const CompiledGraph *known, const DimGuard
     strbuf_free(&text);
 }
 
-/* ---- the list ------------------------------------------------------------------------------- */
+/* ---- the list -------------------------------------------------------------------------------- */
 
 GraphList *graphs_list(GraphCache *cache) {
     lock_take(cache->lock);
@@ -72,7 +72,7 @@ uint32_t graphs_count(GraphCache *cache) {
     return count;
 }
 
-/* ---- finding -------------------------------------------------------------------------------- */
+/* ---- finding --------------------------------------------------------------------------------- */
 
 static void note_use(GraphCache *cache, CompiledGraph *graph) {
     SN_ASSERT(refs_count(&graph->refs) > 0);
@@ -163,7 +163,7 @@ GraphCounts graphs_find_partner(GraphCache *cache, Lookup *look) {
     return counts;
 }
 
-/* ---- adding and dropping -------------------------------------------------------------------- */
+/* ---- adding and dropping --------------------------------------------------------------------- */
 
 /* Where the least recently used graph stands. */
 static uint32_t find_oldest(const GraphList *list) {

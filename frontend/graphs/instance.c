@@ -3,7 +3,7 @@
 
 #include "base/status.h"
 
-/* ---- compiled graphs ------------------------------------------------------------------------ */
+/* ---- compiled graphs ------------------------------------------------------------------------- */
 
 CompiledGraph *compiled_graph_new(uint64_t hash, uint64_t structure) {
     CompiledGraph *graph = mem_calloc(1, sizeof *graph);
@@ -30,7 +30,7 @@ void compiled_graph_release(CompiledGraph *graph) {
     mem_free(graph);
 }
 
-/* ---- bindings of a symbolic graph ----------------------------------------------------------- */
+/* ---- bindings of a symbolic graph ------------------------------------------------------------ */
 
 static bool binding_alloc(const SymbolicGraph *symbolic, SymbolicBinding *binding) {
     binding->symbols = mem_calloc(symbolic->symbol_words.count + 1, sizeof *binding->symbols);
@@ -57,7 +57,7 @@ void binding_close(SymbolicBinding *binding) {
     *binding = (SymbolicBinding){0};
 }
 
-/* ---- instances ------------------------------------------------------------------------------ */
+/* ---- instances ------------------------------------------------------------------------------- */
 
 /* A static graph's instance lives as long as the graph, and counts its references there. */
 static bool is_static(const GraphInstance *instance) {

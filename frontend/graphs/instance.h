@@ -51,7 +51,7 @@ static inline const Graph *compiled_graph_recorded(const CompiledGraph *graph) {
     return graph->symbolic ? &graph->symbolic->recorded : &graph->own;
 }
 
-/* ---- bindings of a symbolic graph ----------------------------------------------------------- */
+/* ---- bindings of a symbolic graph ------------------------------------------------------------ */
 
 /* Binds the recorded graph, which is alike, to `symbolic`. On BIND_OK the caller closes the
  * binding; else `failing` (may be NULL) receives the guard that is not met, or NULL. Out of memory
@@ -61,7 +61,7 @@ BindResult binding_open(const SymbolicGraph *symbolic, const Graph *recorded,
 /* Also one that is zero. */
 void binding_close(SymbolicBinding *binding);
 
-/* ---- instances ------------------------------------------------------------------------------ */
+/* ---- instances ------------------------------------------------------------------------------- */
 
 /* The instance of a static graph, whose reference it takes over. */
 GraphInstance *instance_static(CompiledGraph *graph);

@@ -25,7 +25,7 @@ SymbolicOptions varying_declared(sn_shapes shapes, const sn_dim *dims, int32_t n
     return declared;
 }
 
-/* ---- learning ------------------------------------------------------------------------------- */
+/* ---- learning -------------------------------------------------------------------------------- */
 
 /* Have both inputs of the same types but for sizes? */
 static bool inputs_alike(const Graph *a, const Graph *b) {

@@ -25,7 +25,7 @@ char *dump_finish(StrBuf *text, sn_status status, sn_error *error) {
     return result;
 }
 
-/* ---- the stages ----------------------------------------------------------------------------- */
+/* ---- the stages ------------------------------------------------------------------------------ */
 
 /* What can be dumped. Of a pass, which is a stage too, there is nothing to say but its name: what it
  * leaves is printed. */
@@ -155,7 +155,7 @@ static sn_status find_stage(const char *name, bool of_function, DumpStage *stage
     return SN_OK;
 }
 
-/* ---- of a graph ----------------------------------------------------------------------------- */
+/* ---- of a graph ------------------------------------------------------------------------------ */
 
 static void print_groups(const PassContext *context, StrBuf *out) {
     const Fusion *fusion = &context->fusion;
@@ -220,7 +220,7 @@ sn_status dump_graph(const Graph *graph, const char *name, StrBuf *out, sn_error
     return status == SN_OK ? print_stage(graph, false, &stage, out, error) : status;
 }
 
-/* ---- of a compiled function ----------------------------------------------------------------- */
+/* ---- of a compiled function ------------------------------------------------------------------ */
 
 /* A symbolic graph is made anew, as for the report. */
 static sn_status print_instance(const GraphInstance *instance, bool fast, const DumpStage *stage,

@@ -31,7 +31,7 @@ typedef struct Report {
     int32_t n_passes;                /* so far */
 } Report;
 
-/* ---- head and figures ----------------------------------------------------------------------- */
+/* ---- head and figures ------------------------------------------------------------------------ */
 
 static void write_head(Report *r) {
     const sn_compiled *c = r->compiled;
@@ -85,7 +85,7 @@ static void write_figures(Report *r) {
     strbuf_add(r->out, "</table>\n");
 }
 
-/* ---- source lines --------------------------------------------------------------------------- */
+/* ---- source lines ---------------------------------------------------------------------------- */
 
 static void kernel_mark(StrBuf *out, int32_t kernel, bool is_extern) {
     strbuf_addf(out, "<span class=\"k\" style=\"background:hsl(%d 70%% 86%%)\">%s %d</span>",
@@ -169,7 +169,7 @@ static void write_source(const PassContext *context, StrBuf *out) {
     }
 }
 
-/* ---- fusion and kernels --------------------------------------------------------------------- */
+/* ---- fusion and kernels ---------------------------------------------------------------------- */
 
 static void write_fusion(const PassContext *context, StrBuf *out) {
     const Fusion *fusion = &context->fusion;
@@ -243,7 +243,7 @@ static void write_kernels(const Report *r, const PassContext *context, StrBuf *o
     }
 }
 
-/* ---- guards, times, memory ------------------------------------------------------------------ */
+/* ---- guards, times, memory ------------------------------------------------------------------- */
 
 static void write_guards(const Report *r, StrBuf *out) {
     StrBuf text = {0};
@@ -314,7 +314,7 @@ static void write_memory(const Report *r, const PassContext *context, StrBuf *ou
     strbuf_add(out, "</svg>\n");
 }
 
-/* ---- the whole ------------------------------------------------------------------------------ */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static void observe(void *user, const char *pass, const PassContext *context) {
     Report *r = user;

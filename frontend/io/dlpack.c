@@ -19,7 +19,7 @@ static const DLDataType dlpack_types[SN_DTYPE_COUNT] = {
     [SN_F32] = {DLPACK_FLOAT, 32, 1}, [SN_F64] = {DLPACK_FLOAT, 64, 1},
 };
 
-/* ---- in: checks ------------------------------------------------------------------------------------ */
+/* ---- in: checks ------------------------------------------------------------------------------ */
 
 /* A managed tensor of either version on its way in. */
 typedef struct Import {
@@ -99,7 +99,7 @@ static bool import_check(Import *in) {
     return in->source->data || in->end == 0 || refuse(in, SN_ERROR_ARGUMENT, "data is NULL", 0);
 }
 
-/* ---- in: memory ------------------------------------------------------------------------------------ */
+/* ---- in: memory ------------------------------------------------------------------------------ */
 
 /* Element 0 of the source. */
 static char *import_data(const Import *in) {
@@ -182,7 +182,7 @@ sn_tensor *sn_from_dlpack_versioned(DLManagedTensorVersioned *managed) {
     return import(&in);
 }
 
-/* ---- out -------------------------------------------------------------------------------------------- */
+/* ---- out ------------------------------------------------------------------------------------- */
 
 /* What we hand out: the struct, the arrays that it points to, and our reference. */
 typedef struct Export {

@@ -23,7 +23,7 @@ static bool path_given(const char *op, const char *path) {
     return error_refuse(SN_ERROR_ARGUMENT, (Site){NULL, 0}, "%s: path is NULL", op);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 bool file_raise(const FileReader *file, sn_status status, const char *format, ...) {
     sn_error error = {0};
@@ -72,7 +72,7 @@ void file_close(FileReader *file) {
     file->fd = -1;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* Opens a new file beside `path`; its name does not grow with the path's, which may be as long as
  * names can be. */
@@ -151,7 +151,7 @@ bool file_publish(FileWriter *file, bool complete) {
     return done;
 }
 
-/* ---- elements ---------------------------------------------------------------------------------- */
+/* ---- elements -------------------------------------------------------------------------------- */
 
 size_t elements_bytes(const TensorType *type) {
     return (size_t)type_count(type) * sn_dtype_size((sn_dtype)type->dtype);

@@ -38,7 +38,7 @@ bool file_write_tensor(FileWriter *file, sn_tensor *tensor);
  * name, else removes it. True when it was published. */
 bool file_publish(FileWriter *file, bool complete);
 
-/* ---- what both formats need of elements ---------------------------------------------------------- */
+/* ---- what both formats need of elements ------------------------------------------------------ */
 
 /* Bytes that the elements of a type take; its dims_count must be valid. */
 size_t elements_bytes(const TensorType *type);

@@ -31,7 +31,7 @@ typedef struct Parser {
     char about[32];     /* what the defect is about, may be "" */
 } Parser;
 
-/* ---- element types ------------------------------------------------------------------------------ */
+/* ---- element types --------------------------------------------------------------------------- */
 
 /* NumPy's letter and size of our dtypes; NULL where it has none. */
 static const char *const numpy_names[SN_DTYPE_COUNT] = {
@@ -51,7 +51,7 @@ static bool find_dtype(const char *text, size_t length, NpyHeader *header) {
     return false;
 }
 
-/* ---- the dictionary -------------------------------------------------------------------------------- */
+/* ---- the dictionary -------------------------------------------------------------------------- */
 
 static bool defect(Parser *p, sn_status status, const char *text) {
     if (p->defect) return false;
@@ -183,7 +183,7 @@ static bool parse_header(Parser *p, NpyHeader *header) {
            malformed(p, "the header lacks one of descr, fortran_order and shape");
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* Finds the header's text: its offset and length. */
 static bool read_start(const FileReader *file, int64_t *offset, int64_t *length) {
@@ -301,7 +301,7 @@ sn_tensor *sn_npy_load(const char *path) {
     return tensor;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* Version 1.0: a header of at most 8 sizes is far below its limit of 65,535 bytes. */
 static void build_header(const TensorType *type, StrBuf *out) {

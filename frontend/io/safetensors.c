@@ -13,7 +13,7 @@ struct sn_safetensors {
 
 static const Site no_site = {NULL, 0};
 
-/* ---- reading -------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 sn_safetensors *sn_safetensors_open(const char *path) {
     static const char op[] = "safetensors_open";
@@ -85,7 +85,7 @@ sn_tensor *sn_safetensors_get(const sn_safetensors *file, const char *name) {
     return NULL;
 }
 
-/* ---- writing -------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* Tensors that are being written. */
 typedef struct Writing {

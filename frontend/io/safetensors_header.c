@@ -30,7 +30,7 @@ void safetensors_free_header(SafetensorsHeader *header) {
     map_free(&header->by_name);
 }
 
-/* ---- names ---------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static uint64_t hash_name(const char *name) {
     return hash_bytes(name, strlen(name), 0);
@@ -100,7 +100,7 @@ const char *safetensors_name_defect(const SafetensorsHeader *header, const char 
     return safetensors_find(header, name) ? "the name comes twice" : NULL;
 }
 
-/* ---- reading: one entry --------------------------------------------------------------------- */
+/* ---- reading: one entry ---------------------------------------------------------------------- */
 
 /* A header that is being read. */
 typedef struct Reading {
@@ -198,7 +198,7 @@ static bool add_entry(const Reading *r, const cJSON *object) {
            file_raise(r->file, SN_ERROR_MEMORY, "out of memory");
 }
 
-/* ---- reading: the whole header -------------------------------------------------------------- */
+/* ---- reading: the whole header --------------------------------------------------------------- */
 
 /* The byte range of an entry. */
 typedef struct Range {
@@ -289,7 +289,7 @@ bool safetensors_read_header(SafetensorsHeader *header, const FileReader *file) 
     return done;
 }
 
-/* ---- writing -------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void print_string(StrBuf *out, const char *text) {
     strbuf_add_char(out, '"');

@@ -1,5 +1,5 @@
-/* The header of a .safetensors file: which tensors are in it, and where. It is read from a file and checked as
- * a whole, or made of tensors and printed. */
+/* The header of a .safetensors file: which tensors are in it, and where. It is read from a file and
+ * checked as a whole, or made of tensors and printed. */
 #ifndef SN_FRONTEND_IO_SAFETENSORS_HEADER_H
 #define SN_FRONTEND_IO_SAFETENSORS_HEADER_H
 

@@ -1,4 +1,5 @@
-/* Copies and fills that are no rows of the op table: sn_copy_, sn_fill_, sn_contiguous, sn_zeros, sn_ones. */
+/* Copies and fills that are no rows of the op table: sn_copy_, sn_fill_, sn_contiguous, sn_zeros,
+ * sn_ones. */
 #include "frontend/op/dispatch.h"
 
 #undef sn_copy_

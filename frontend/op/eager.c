@@ -10,7 +10,7 @@ enum { MOST_INPLACE_INPUTS = 16 };
 
 const OpTable eager_ops = {.op = eager_op, .view = eager_view, .inplace = eager_inplace};
 
-/* ---- running -------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 /* Absent operands are no inputs of the graph; the generator is the last one. */
 static void set_inputs(RunMemory *m, const EagerCall *eager) {
@@ -133,7 +133,7 @@ sn_tensor *eager_inplace(Recorder *none, const OpCall *call) {
     return run_call(&eager);
 }
 
-/* ---- views ---------------------------------------------------------------------------------- */
+/* ---- views ----------------------------------------------------------------------------------- */
 
 sn_tensor *eager_view(Recorder *none, const OpCall *call) {
     (void)none;

@@ -17,7 +17,7 @@ sn_tensor *eager_inplace(Recorder *none, const OpCall *call);
 /* A dense copy; a scalar becomes a tensor. NULL with the error raised. */
 sn_tensor *eager_clone(sn_tensor *x, Site site);
 
-/* ---- plans (frontend/op/eager_plan.c) ------------------------------------------------------- */
+/* ---- plans (frontend/op/eager_plan.c) -------------------------------------------------------- */
 
 /* An eager call on its way to a plan. */
 typedef struct EagerCall {

@@ -50,9 +50,10 @@ static EagerSlot *slot_for(uint64_t hash) {
     return &slots[hash % PLAN_SLOTS];
 }
 
-/* ---- the key -------------------------------------------------------------------------------- */
+/* ---- the key --------------------------------------------------------------------------------- */
 
-/* Numbers on which no plan depends (d~) become scalars of the call, so that their values make no new plan. */
+/* Numbers on which no plan depends (d~) become scalars of the call, so that their values make no new
+ * plan. */
 static void take_scalars(EagerCall *call) {
     AttrView given = attr_view(call->call.op, call->call.attrs);
     attr_copy(&call->general, given);
@@ -98,7 +99,7 @@ static uint32_t pack_key(const EagerCall *eager, uint64_t *key) {
     return at;
 }
 
-/* ---- making a plan -------------------------------------------------------------------------- */
+/* ---- making a plan --------------------------------------------------------------------------- */
 
 /* An operand as a graph input: weak scalars too, so that their values make no new plan. */
 static NodeId operand_input(const EagerCall *call, const sn_tensor *x, Graph *graph,
@@ -161,7 +162,7 @@ static sn_status make_plan(const EagerCall *call, Executable **out, TensorType *
     return status;
 }
 
-/* ---- finding one ---------------------------------------------------------------------------- */
+/* ---- finding one ----------------------------------------------------------------------------- */
 
 /* The executable with the call's numbers in place of `*executable`, whose reference it takes. */
 static sn_status bind_scalars(const EagerCall *call, Executable **executable, sn_error *error) {

@@ -1,6 +1,7 @@
-/* Results whose size depends on data: sn_nonzero, sn_masked_select, sn_unique. Each is a host read: what was
- * recorded so far runs, the host finds the positions, and recording goes on with them as a tensor of the size
- * found. What is selected is gathered by a recorded op, which fuses with what comes after it. */
+/* Results whose size depends on data: sn_nonzero, sn_masked_select, sn_unique. Each is a host read:
+ * what was recorded so far runs, the host finds the positions, and recording goes on with them as a
+ * tensor of the size found. What is selected is gathered by a recorded op, which fuses with what comes
+ * after it. */
 #include "frontend/op/dispatch.h"
 
 #include "base/mem.h"
@@ -23,7 +24,7 @@ static sn_tensor *new_positions(const int64_t *dims, int32_t rank, const char *o
     return tensor_real(storage, &type, NULL, 0, site);
 }
 
-/* ---- nonzero, masked_select ----------------------------------------------------------------------- */
+/* ---- nonzero, masked_select ------------------------------------------------------------------ */
 
 /* Which elements are not 0, read by the host. */
 typedef struct Flags {
@@ -125,7 +126,7 @@ sn_tensor *sn_masked_select(sn_tensor *x, sn_tensor *mask) {
     return sn_masked_select_at(x, mask, NULL, 0);
 }
 
-/* ---- unique ----------------------------------------------------------------------------------------- */
+/* ---- unique ---------------------------------------------------------------------------------- */
 
 /* An element and where it stands. */
 typedef struct Place {

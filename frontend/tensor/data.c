@@ -11,7 +11,7 @@
 #undef sn_item_int
 #undef sn_map
 
-/* ---- data in -------------------------------------------------------------------------------- */
+/* ---- data in --------------------------------------------------------------------------------- */
 
 static bool make_type(const int64_t *dims, int32_t rank, sn_dtype dtype, const char *op,
                       TensorType *type, Site site) {
@@ -107,7 +107,7 @@ sn_tensor *sn_ci(int64_t value) {
     return scalar(SN_I64, (uint64_t)value);
 }
 
-/* ---- data out ------------------------------------------------------------------------------- */
+/* ---- data out -------------------------------------------------------------------------------- */
 
 sn_tensor *tensor_realize(sn_tensor *tensor, const char *op, Site site) {
     if (error_pending(thread_state()) || !tensor_check(tensor, op, "tensor", site)) return NULL;

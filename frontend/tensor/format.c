@@ -43,7 +43,7 @@ typedef struct Format {
     int32_t fraction;         /* floats: most digits behind the point of a fixed one */
 } Format;
 
-/* ---- one element ---------------------------------------------------------------------------- */
+/* ---- one element ----------------------------------------------------------------------------- */
 
 /* printf's text has the locale's decimal point; ours is always ".", also behind a whole number. */
 static void fix_point(char *text, bool scientific) {
@@ -79,7 +79,7 @@ static void print_element(const Format *f, const char *at, char *text) {
         snprintf(text, NUMBER_TEXT, "%lld", (long long)dtype_bits_to_int(dtype, bits));
 }
 
-/* ---- measuring ------------------------------------------------------------------------------ */
+/* ---- measuring ------------------------------------------------------------------------------- */
 
 /* What is done with each element that is shown. */
 typedef void ElementVisit(Format *f, const char *at);
@@ -137,7 +137,7 @@ static void measure(Format *f, const char *data) {
     visit_shown(f, 0, data, note_width);
 }
 
-/* ---- printing ------------------------------------------------------------------------------- */
+/* ---- printing -------------------------------------------------------------------------------- */
 
 static void break_line(Format *f, int32_t breaks, int32_t indent) {
     for (int32_t i = 0; i < breaks; i++) strbuf_add_char(&f->out, '\n');
@@ -200,7 +200,7 @@ static void print_tensor(Format *f) {
     print_axis(f, 0, data);
 }
 
-/* ---- entry ---------------------------------------------------------------------------------- */
+/* ---- entry ----------------------------------------------------------------------------------- */
 
 #undef sn_format
 

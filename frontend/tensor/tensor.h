@@ -39,7 +39,7 @@ struct sn_tensor {
     sn_tensor *next, *previous;   /* PROXY: list of the recorder's live handles; free list */
 };
 
-/* ---- handles (frontend/tensor/handle.c) ----------------------------------------------------- */
+/* ---- handles (frontend/tensor/handle.c) ------------------------------------------------------ */
 
 /* A new handle of the innermost scope, without storage; NULL with the error raised when no scope is
  * open or memory is out. */
@@ -66,7 +66,7 @@ bool tensor_check(const sn_tensor *tensor, const char *op, const char *name, Sit
 /* The same, and that it is not SN_NONE. */
 bool tensor_check_present(const sn_tensor *tensor, const char *op, const char *name, Site site);
 
-/* ---- where elements lie (frontend/tensor/layout.c) ------------------------------------------ */
+/* ---- where elements lie (frontend/tensor/layout.c) ------------------------------------------- */
 
 static inline char *tensor_data(const sn_tensor *t) {
     return t->storage->data + t->offset * (int64_t)sn_dtype_size((sn_dtype)t->dtype);
@@ -81,7 +81,7 @@ bool tensors_overlap(const sn_tensor *x, const sn_tensor *y);
 /* Do both name the same elements of the same memory, in the same order? */
 bool tensors_same(const sn_tensor *x, const sn_tensor *y);
 
-/* ---- elements (frontend/tensor/data.c) ------------------------------------------------------ */
+/* ---- elements (frontend/tensor/data.c) ------------------------------------------------------- */
 
 /* The tensor's memory, computed if it was recorded only (a host read). NULL with the error raised. */
 sn_tensor *tensor_realize(sn_tensor *tensor, const char *op, Site site);

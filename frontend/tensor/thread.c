@@ -52,7 +52,7 @@ void thread_keep(ThreadRoom room, void *data, void (*end)(void *data)) {
     own->rooms[room].end = end;
 }
 
-/* ---- errors --------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 void *error_raise_from(const sn_error *error, Site site) {
     ThreadState *thread = thread_state();

@@ -53,7 +53,7 @@ static inline void *thread_room(ThreadRoom room) {
 /* Keeps `data` there, in place of what is there (which is the room's to free). */
 void thread_keep(ThreadRoom room, void *data, void (*end)(void *data));
 
-/* ---- errors --------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 /* Records `error` as of the caller's line, which its text does not name, unless one is pending. Returns
  * NULL. */
@@ -76,7 +76,7 @@ static inline bool scope_check(Site site) {
     return thread_state()->depth > 0 || scope_refuse(site);
 }
 
-/* ---- the recorder --------------------------------------------------------------------------- */
+/* ---- the recorder ---------------------------------------------------------------------------- */
 
 /* Tell the thread's recorder, if there is one; see RecorderTable. */
 static inline void record_look(const sn_tensor *tensor) {

@@ -8,7 +8,7 @@
 #include "frontend/op/run.h"
 #include "frontend/tensor/counters.h"
 
-/* ---- what is wanted ------------------------------------------------------------------------- */
+/* ---- what is wanted -------------------------------------------------------------------------- */
 
 static bool declare_root(Trace *trace, uint32_t root, RootOutputs *roots, sn_error *error) {
     if (trace->roots.data[root].input >= 0) return true; /* an alias of the input */
@@ -39,7 +39,7 @@ bool trace_declare_results(Trace *trace, RootOutputs *roots, sn_error *error) {
     return true;
 }
 
-/* ---- running -------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 /* What a generator was before the draws that were recorded. */
 static sn_rng generator_state(const TraceInput *input) {
@@ -186,7 +186,7 @@ void trace_check_data(Trace *trace) {
     thread_state()->error = status == SN_ERROR_INDEX ? found : refused;
 }
 
-/* ---- flushing ------------------------------------------------------------------------------- */
+/* ---- flushing -------------------------------------------------------------------------------- */
 
 bool trace_flush(Trace *trace, Site site) {
     RootOutputs roots = {0};
@@ -218,7 +218,7 @@ bool trace_host_read(Trace *trace, const char *op, Site site) {
     return trace_flush(trace, site);
 }
 
-/* ---- flushes around ops --------------------------------------------------------------------- */
+/* ---- flushes around ops ---------------------------------------------------------------------- */
 
 /* Would reading `real` as it is now miss a recorded write to memory that it shares in part? */
 static bool misses_a_write(const Trace *trace, const sn_tensor *real) {

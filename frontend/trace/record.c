@@ -10,7 +10,7 @@
 
 enum { FEW_OPERANDS = 16 };
 
-/* ---- proxies -------------------------------------------------------------------------------- */
+/* ---- proxies --------------------------------------------------------------------------------- */
 
 static sn_tensor *root_proxy(Trace *trace, NodeId node, Site site) {
     TensorType type;
@@ -20,7 +20,7 @@ static sn_tensor *root_proxy(Trace *trace, NodeId node, Site site) {
     return trace_proxy(trace, &type, (uint32_t)view, NULL, 0, site);
 }
 
-/* ---- ops ------------------------------------------------------------------------------------ */
+/* ---- ops ------------------------------------------------------------------------------------- */
 
 /* Is an operand a tensor with memory? Only then may others share it. */
 static bool has_real(const OpCall *call) {
@@ -130,7 +130,7 @@ sn_tensor *trace_op(Recorder *recorder, const OpCall *call) {
     return finish(trace, call, record_op(trace, call));
 }
 
-/* ---- views ---------------------------------------------------------------------------------- */
+/* ---- views ----------------------------------------------------------------------------------- */
 
 static sn_tensor *record_clone(Trace *trace, sn_tensor *x, Site site) {
     return record_op(trace, &(OpCall){OP_CLONE, 1, &x, &no_attrs, NULL, site});

@@ -33,7 +33,7 @@ void trace_abandon(Recorder *recorder) {
     owner->abandon(context);
 }
 
-/* ---- life ----------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 /* A trace that ended leaves its memory to the thread's next one: a re-trace allocates nothing. */
 Trace *trace_new(const TraceOwner *owner, void *context, const char *name) {
@@ -94,7 +94,7 @@ bool trace_owns(Trace *trace, void *block) {
     return false;
 }
 
-/* ---- as a recorder that has ended ----------------------------------------------------------- */
+/* ---- as a recorder that has ended ------------------------------------------------------------ */
 
 /* The function goes on, but there is nothing to notice. */
 static void ended_look(Recorder *recorder, const sn_tensor *tensor) {
@@ -125,7 +125,7 @@ void trace_end(Trace *trace) {
     trace->recorder.table = &ended_table;
 }
 
-/* ---- roots and proxies ---------------------------------------------------------------------- */
+/* ---- roots and proxies ----------------------------------------------------------------------- */
 
 int64_t trace_new_root(Trace *trace, NodeId node, int32_t input) {
     TraceRoot root = {.node = node, .input = input};

@@ -94,7 +94,7 @@ static inline Trace *trace_of(Recorder *recorder) {
     return (Trace *)(void *)recorder;
 }
 
-/* ---- traces, their roots and proxies (frontend/trace/trace.c) ------------------------------- */
+/* ---- traces, their roots and proxies (frontend/trace/trace.c) -------------------------------- */
 
 /* A trace in memory of its own, so that it outlives a jump out of the function. NULL when out of
  * memory. `name` is not copied. */
@@ -128,14 +128,14 @@ sn_tensor *trace_proxy(Trace *trace, const TensorType *type, uint32_t record,
 /* Is it the function's own handle, made while it is traced? */
 bool trace_made_here(const Trace *trace, const sn_tensor *x);
 
-/* ---- as the thread's recorder (frontend/trace/recorder.c) ----------------------------------- */
+/* ---- as the thread's recorder (frontend/trace/recorder.c) ------------------------------------ */
 
 /* Makes it the thread's recorder, inside a scope of its own. */
 void trace_enter(Trace *trace);
 /* Ends scope and recording of trace_enter. */
 void trace_leave(Trace *trace);
 
-/* ---- inputs (frontend/trace/inputs.c) ------------------------------------------------------- */
+/* ---- inputs (frontend/trace/inputs.c) -------------------------------------------------------- */
 
 /* A proxy for tensor argument `number`; the same proxy root for one that is exactly the same memory. NULL
  * with the error raised. */
@@ -149,7 +149,7 @@ int64_t trace_generator(Trace *trace, sn_rng *generator);
 /* So many numbers were drawn from generator input `number`. */
 void trace_draw(Trace *trace, int64_t number, int64_t count);
 
-/* ---- values (frontend/trace/values.c) ------------------------------------------------------- */
+/* ---- values (frontend/trace/values.c) -------------------------------------------------------- */
 
 /* The value of view `record`: what was recorded, or, after a write to its root, derived anew. NODE_NONE
  * with the error set. */
@@ -164,7 +164,7 @@ NodeId trace_scalar(Trace *trace, const sn_tensor *scalar, sn_dtype dtype, Site 
  * raised. */
 int64_t trace_record_of(Trace *trace, sn_tensor *x, Site site);
 
-/* ---- recording (frontend/trace/record.c, frontend/trace/write.c) ---------------------------- */
+/* ---- recording (frontend/trace/record.c, frontend/trace/write.c) ----------------------------- */
 
 /* The node of an op; NODE_NONE with the error raised. */
 NodeId trace_emit(Trace *trace, const OpCall *call);
@@ -173,7 +173,7 @@ sn_tensor *trace_op(Recorder *recorder, const OpCall *call);
 sn_tensor *trace_view(Recorder *recorder, const OpCall *call);
 sn_tensor *trace_inplace(Recorder *recorder, const OpCall *call);
 
-/* ---- layouts of operands (frontend/trace/layout.c) ------------------------------------------ */
+/* ---- layouts of operands (frontend/trace/layout.c) ------------------------------------------- */
 
 /* Of ops that contract (F_CONTRACTS): no other's results depend on how operands lie.
  *
@@ -183,7 +183,7 @@ bool trace_flush_layouts(Trace *trace, const OpCall *call);
  * error raised. */
 NodeId trace_laid_out(Trace *trace, const sn_tensor *x, NodeId node, Site site);
 
-/* ---- running what was recorded (frontend/trace/flush.c) ------------------------------------- */
+/* ---- running what was recorded (frontend/trace/flush.c) -------------------------------------- */
 
 /* Which output of the graph holds a root. */
 typedef struct RootOutput {

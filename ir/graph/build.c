@@ -21,7 +21,7 @@ NodeId gb_fail(GraphBuilder *b, sn_status status, const char *format, ...) {
     return note(b, NODE_NONE);
 }
 
-/* ---- asking --------------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 /* What is said of a node that could not be emitted. */
 static const TensorType failed_type = {
@@ -65,7 +65,7 @@ bool gb_is_empty(const GraphBuilder *b, NodeId x) {
     return dim_is(gb_count(b, x), 0);
 }
 
-/* ---- any op --------------------------------------------------------------------------------------- */
+/* ---- any op ---------------------------------------------------------------------------------- */
 
 NodeId gb_emit(GraphBuilder *b, OpCode op, const NodeId *inputs, int32_t n, const AttrList *attrs) {
     if (b->failed) return NODE_NONE;
@@ -146,7 +146,7 @@ NodeId gb_copy(GraphBuilder *b, const Graph *from, NodeId id, const NodeId *map)
     return gb_copy_op(b, from, id, map, &attrs);
 }
 
-/* ---- scalars -------------------------------------------------------------------------------------- */
+/* ---- scalars --------------------------------------------------------------------------------- */
 
 static NodeId number(GraphBuilder *b, sn_dtype dtype, double value, bool hoist) {
     if (b->failed) return NODE_NONE;
@@ -171,7 +171,7 @@ NodeId gb_size(GraphBuilder *b, sn_dtype dtype, Dim size) {
     return constant_of(b, dtype, (GraphConst){size.word, CONST_SIZE, false});
 }
 
-/* ---- dtypes --------------------------------------------------------------------------------------- */
+/* ---- dtypes ---------------------------------------------------------------------------------- */
 
 NodeId gb_cast(GraphBuilder *b, sn_dtype dtype, NodeId x) {
     if (x == NODE_NONE || gb_dtype(b, x) == dtype) return x;
@@ -189,7 +189,7 @@ NodeId gb_meet(GraphBuilder *b, sn_dtype dtype, NodeId x) {
     return gb_widen(b, gb_cast(b, dtype, x));
 }
 
-/* ---- tensors from nothing ------------------------------------------------------------------------- */
+/* ---- tensors from nothing -------------------------------------------------------------------- */
 
 NodeId gb_iota(GraphBuilder *b, const Dim *dims, int32_t rank, int32_t axis) {
     AttrList attrs;
@@ -221,7 +221,7 @@ NodeId gb_draw(GraphBuilder *b, OpCode op, const TensorType *type, NodeId state,
     return gb_emit(b, op, &state, 1, &attrs);
 }
 
-/* ---- views ---------------------------------------------------------------------------------------- */
+/* ---- views ----------------------------------------------------------------------------------- */
 
 static bool has_dims(const GraphBuilder *b, NodeId x, const Dim *dims, int32_t rank) {
     if (x == NODE_NONE) return true; /* an emit failed */
@@ -265,7 +265,7 @@ NodeId gb_slice(GraphBuilder *b, NodeId x, const Dim *starts, const Dim *steps, 
     return gb_emit(b, OP_SLICE, &x, 1, &attrs);
 }
 
-/* ---- moving elements ------------------------------------------------------------------------------ */
+/* ---- moving elements ------------------------------------------------------------------------- */
 
 NodeId gb_pad(GraphBuilder *b, NodeId x, const Dim *pads, int32_t count, double value) {
     AttrList attrs;
@@ -307,7 +307,7 @@ NodeId gb_scatter(GraphBuilder *b, OpCode op, NodeId x, int64_t axis, NodeId ind
     return gb_emit(b, op, (NodeId[]){x, index, source}, 3, &attrs);
 }
 
-/* ---- reductions, contractions --------------------------------------------------------------------- */
+/* ---- reductions, contractions ---------------------------------------------------------------- */
 
 NodeId gb_reduce_run(GraphBuilder *b, OpCode op, NodeId x, int32_t first, int32_t last,
                      ReduceOrder order) {

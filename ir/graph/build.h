@@ -23,7 +23,7 @@ static inline GraphBuilder gb_at(Graph *graph, Site site, sn_error *error) {
 /* Gives up with this error, if it is the first. */
 NodeId gb_fail(GraphBuilder *b, sn_status status, const char *format, ...) SN_PRINTF(3, 4);
 
-/* ---- asking --------------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 /* Of NODE_NONE, after a failure: f32 with all axes that a rule may ask for, each of size 1. */
 TensorType gb_type(const GraphBuilder *b, NodeId x);
@@ -33,7 +33,7 @@ Dim gb_count(const GraphBuilder *b, NodeId x);
 Dim gb_reduced_count(const GraphBuilder *b, NodeId x, uint32_t mask);
 bool gb_is_empty(const GraphBuilder *b, NodeId x);
 
-/* ---- any op --------------------------------------------------------------------------------------- */
+/* ---- any op ---------------------------------------------------------------------------------- */
 
 /* attrs may be NULL. */
 NodeId gb_emit(GraphBuilder *b, OpCode op, const NodeId *inputs, int32_t n, const AttrList *attrs);
@@ -50,7 +50,7 @@ NodeId gb_copy(GraphBuilder *b, const Graph *from, NodeId id, const NodeId *map)
 NodeId gb_copy_op(GraphBuilder *b, const Graph *from, NodeId id, const NodeId *map,
                   const AttrList *attrs);
 
-/* ---- scalars -------------------------------------------------------------------------------------- */
+/* ---- scalars --------------------------------------------------------------------------------- */
 
 /* One that belongs to an op's definition; one that the program passed (a kernel argument). */
 NodeId gb_literal(GraphBuilder *b, sn_dtype dtype, double value);
@@ -59,7 +59,7 @@ NodeId gb_hoisted(GraphBuilder *b, sn_dtype dtype, double value);
 NodeId gb_real(GraphBuilder *b, sn_dtype dtype, uint32_t number);
 NodeId gb_size(GraphBuilder *b, sn_dtype dtype, Dim size);
 
-/* ---- dtypes --------------------------------------------------------------------------------------- */
+/* ---- dtypes ---------------------------------------------------------------------------------- */
 
 /* x itself where it has the dtype, or is an absent operand. */
 NodeId gb_cast(GraphBuilder *b, sn_dtype dtype, NodeId x);
@@ -68,7 +68,7 @@ NodeId gb_widen(GraphBuilder *b, NodeId x);
 /* As an operand of arithmetic in `dtype`: of its precision, in the type that it is done in. */
 NodeId gb_meet(GraphBuilder *b, sn_dtype dtype, NodeId x);
 
-/* ---- tensors from nothing ------------------------------------------------------------------------- */
+/* ---- tensors from nothing -------------------------------------------------------------------- */
 
 /* Index i64 along `axis` of `dims`. */
 NodeId gb_iota(GraphBuilder *b, const Dim *dims, int32_t rank, int32_t axis);
@@ -78,7 +78,7 @@ NodeId gb_zeros(GraphBuilder *b, const TensorType *type);
 /* Random numbers, from `offset` numbers behind the generator's state on. */
 NodeId gb_draw(GraphBuilder *b, OpCode op, const TensorType *type, NodeId state, int64_t offset);
 
-/* ---- views ---------------------------------------------------------------------------------------- */
+/* ---- views ----------------------------------------------------------------------------------- */
 
 /* x itself where it has these dims. */
 NodeId gb_reshape(GraphBuilder *b, NodeId x, const Dim *dims, int32_t rank);
@@ -91,7 +91,7 @@ NodeId gb_exchange(GraphBuilder *b, NodeId x, int32_t axis0, int32_t axis1);
 /* x[start + i * step], i < dim, along every axis. */
 NodeId gb_slice(GraphBuilder *b, NodeId x, const Dim *starts, const Dim *steps, const Dim *dims);
 
-/* ---- moving elements ------------------------------------------------------------------------------ */
+/* ---- moving elements ------------------------------------------------------------------------- */
 
 /* `count` pads: before and after each axis, the last axis first. */
 NodeId gb_pad(GraphBuilder *b, NodeId x, const Dim *pads, int32_t count, double value);
@@ -104,7 +104,7 @@ NodeId gb_one_hot(GraphBuilder *b, NodeId index, Dim classes);
 /* scatter_add or index_copy. */
 NodeId gb_scatter(GraphBuilder *b, OpCode op, NodeId x, int64_t axis, NodeId index, NodeId source);
 
-/* ---- reductions, contractions --------------------------------------------------------------------- */
+/* ---- reductions, contractions ---------------------------------------------------------------- */
 
 /* One node over adjacent axes, kept as size 1; max and min have no order. */
 NodeId gb_reduce_run(GraphBuilder *b, OpCode op, NodeId x, int32_t first, int32_t last,

@@ -13,7 +13,7 @@
 
 #include <math.h>
 
-/* ---- questions about operands --------------------------------------------------------------- */
+/* ---- questions about operands ---------------------------------------------------------------- */
 
 static const Node *operand(const FoldCase *c, int32_t i) {
     return graph_node(c->graph, c->inputs[i]);
@@ -50,7 +50,7 @@ static bool number(const FoldCase *c, int32_t i, double *value) {
     return true;
 }
 
-/* ---- constants ------------------------------------------------------------------------------ */
+/* ---- constants ------------------------------------------------------------------------------- */
 
 /* Does it convert to a dtype that it is told? */
 static bool converts(const FoldCase *c) {
@@ -85,7 +85,7 @@ static NodeId fold_constants(const FoldCase *c) {
                        c->site, NULL);
 }
 
-/* ---- pointwise identities ------------------------------------------------------------------- */
+/* ---- pointwise identities -------------------------------------------------------------------- */
 
 /* What a dtype can hold; enough to tell which conversions lose nothing. */
 typedef struct DtypeRange {
@@ -172,7 +172,7 @@ static NodeId fold_where(const FoldCase *c) {
     return keep(c, chosen ? 1 : 2);
 }
 
-/* ---- views ---------------------------------------------------------------------------------- */
+/* ---- views ----------------------------------------------------------------------------------- */
 
 /* Views that keep the order of elements: the same dims mean the same value. */
 static NodeId fold_same_dims(const FoldCase *c) {
@@ -262,7 +262,7 @@ static NodeId fold_slice(const FoldCase *c) {
     return graph_emit(c->graph, OP_SLICE, &x, 1, &merged, c->site, NULL);
 }
 
-/* ---- the table ------------------------------------------------------------------------------ */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 FoldFunction *const fold_functions[OP_COUNT] = {
     [OP_CAST] = fold_cast,        [OP_NEG] = fold_neg,         [OP_MUL] = fold_mul,

@@ -80,7 +80,7 @@ void graph_clear(Graph *graph) {
     map_clear(&graph->numbering);
 }
 
-/* ---- appending ------------------------------------------------------------------------------ */
+/* ---- appending ------------------------------------------------------------------------------- */
 
 /* Everything a new node is made of. */
 typedef struct Draft {
@@ -221,7 +221,7 @@ failed:
     return NODE_NONE;
 }
 
-/* ---- emitting ------------------------------------------------------------------------------- */
+/* ---- emitting -------------------------------------------------------------------------------- */
 
 /* Copies of operands and their types: the caller's array may lie in graph->operands, which
  * moves. */
@@ -409,7 +409,7 @@ bool graph_output(Graph *graph, NodeId node, int32_t writes_input) {
     return vec_push(&graph->outputs, output);
 }
 
-/* ---- reading -------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 void node_type_to(const Graph *graph, NodeId id, TensorType *type) {
     const Node *node = graph_node(graph, id);
@@ -443,7 +443,7 @@ bool type_is_empty(DimTable *table, const TensorType *type) {
     return dim_is(dims_count(table, type->dims, type->rank), 0);
 }
 
-/* ---- equality ------------------------------------------------------------------------------- */
+/* ---- equality -------------------------------------------------------------------------------- */
 
 /* Offsets are part of the comparison: nodes are only ever appended, so equal graphs have equal
  * layouts and the flat arrays compare in one go. */

@@ -196,7 +196,7 @@ static inline const Dim *node_attr_dims(const Graph *g, NodeId id, AttrName name
     return attr_dims(node_attrs(g, graph_node(g, id)), name, count);
 }
 
-/* ---- text forms (ir/graph/print.c, parse.c, dot.c, difference.c), equality, verifier -------------- */
+/* ---- text forms (ir/graph/print.c, parse.c, dot.c, difference.c), equality, verifier --------- */
 
 /* Prints
  *   graph NAME(%0: f32[2,3], %1: i64[2]) {

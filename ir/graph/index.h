@@ -1,7 +1,7 @@
-/* Index expressions: where in a tensor a kernel reads or writes, as a sum of symbols. Sizes are
- * known here, as numbers or as expressions, so that divisions by them can be simplified; the kernel's
- * text later holds only which axes take part. Symbols are loop axes, quotients and remainders of other expressions,
- * and i64 values computed in the kernel. */
+/* Index expressions: where in a tensor a kernel reads or writes, as a sum of symbols. Sizes are known
+ * here, as numbers or as expressions, so that divisions by them can be simplified; the kernel's text
+ * later holds only which axes take part. Symbols are loop axes, quotients and remainders of other
+ * expressions, and i64 values computed in the kernel. */
 #ifndef SN_IR_GRAPH_INDEX_H
 #define SN_IR_GRAPH_INDEX_H
 

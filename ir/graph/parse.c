@@ -43,7 +43,7 @@ typedef struct Word {
     size_t length;  /* how many; 0 = none found */
 } Word;
 
-/* ---- errors --------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 /* Notes the first error, at a place in the text. Always false. */
 static bool fail(Parser *p, const char *at, const char *format, ...)
@@ -77,7 +77,7 @@ static bool fail_inner(Parser *p, const char *at, const sn_error *inner) {
     return fail(p, at, "%s", inner->text);
 }
 
-/* ---- characters and words ------------------------------------------------------------------- */
+/* ---- characters and words -------------------------------------------------------------------- */
 
 static char peek(const Parser *p) {
     return p->at < p->end ? *p->at : 0;
@@ -154,7 +154,7 @@ static bool read_int(Parser *p, int64_t *value) {
            fail(p, word.at, "expected an integer, got '%.*s'", shown(word), word.at);
 }
 
-/* ---- sizes ---------------------------------------------------------------------------------- */
+/* ---- sizes ----------------------------------------------------------------------------------- */
 
 static bool read_dim(Parser *p, Dim *dim);
 
@@ -231,7 +231,7 @@ static bool read_dim(Parser *p, Dim *dim) {
     return !(table && table->failed) || fail(p, at, "the size is too large or too complex");
 }
 
-/* ---- ids and types -------------------------------------------------------------------------- */
+/* ---- ids and types --------------------------------------------------------------------------- */
 
 /* "%12" */
 static bool read_number(Parser *p, uint32_t *number) {
@@ -298,7 +298,7 @@ static bool read_type(Parser *p, TensorType *type) {
     return expect(p, "]");
 }
 
-/* ---- header --------------------------------------------------------------------------------- */
+/* ---- header ---------------------------------------------------------------------------------- */
 
 static bool read_graph_name(Parser *p) {
     Word word = read_name(p);
@@ -418,7 +418,7 @@ static bool make_inputs(Parser *p, uint32_t number) {
     return true;
 }
 
-/* ---- attributes ----------------------------------------------------------------------------- */
+/* ---- attributes ------------------------------------------------------------------------------ */
 
 /* Attributes of a line as they come; put into the signature's order afterwards. */
 typedef struct AttrText {
@@ -534,7 +534,7 @@ static bool read_attrs(Parser *p, OpCode op, AttrList *out) {
     return out->count <= ATTR_MOST || fail(p, at, "too many attribute values");
 }
 
-/* ---- nodes ---------------------------------------------------------------------------------- */
+/* ---- nodes ----------------------------------------------------------------------------------- */
 
 /* The file's name, shared with the line before where it is the same. NULL when out of memory. */
 static const char *own_file(Parser *p, Word word) {

@@ -10,7 +10,7 @@
 
 enum { SAMPLES_MOST = 8 };
 
-/* ---- structure ----------------------------------------------------------------------------------- */
+/* ---- structure ------------------------------------------------------------------------------- */
 
 uint64_t graph_structure_hash(const Graph *graph) {
     uint64_t hash = hash_mix(graph->nodes.count, graph->outputs.count);
@@ -24,7 +24,7 @@ uint64_t graph_structure_hash(const Graph *graph) {
     return hash;
 }
 
-/* ---- samples ------------------------------------------------------------------------------------- */
+/* ---- samples --------------------------------------------------------------------------------- */
 
 /* What a word came to in each sample. */
 typedef struct Values {
@@ -90,7 +90,7 @@ static bool all_equal(const SymbolicGraph *g, const Values *a, const Values *b) 
     return memcmp(a->at, b->at, sizeof *a->at * g->n_samples) == 0;
 }
 
-/* ---- values as expressions ----------------------------------------------------------------------- */
+/* ---- values as expressions ------------------------------------------------------------------- */
 
 static bool know(Maker *m, const Values *values, Dim dim) {
     if (dim_is_number(dim)) return true;
@@ -257,7 +257,7 @@ static bool resolve_dim(Maker *m, uint32_t input, int32_t axis, uint32_t word, D
     return resolve(m, word, true, dim);
 }
 
-/* ---- nodes --------------------------------------------------------------------------------------- */
+/* ---- nodes ----------------------------------------------------------------------------------- */
 
 static Site site_of(const Graph *graph, const Node *node) {
     return graph->sites.data[node->site];
@@ -361,7 +361,7 @@ static bool make_op(Maker *m, NodeId id) {
     return !b.failed && check_dims(m, id);
 }
 
-/* ---- ranges -------------------------------------------------------------------------------------- */
+/* ---- ranges ---------------------------------------------------------------------------------- */
 
 static double double_of(int64_t word) {
     double value;
@@ -408,7 +408,7 @@ static bool make_range(Maker *m, NodeId id, const Values *starts) {
     return !b.failed && check_dims(m, id);
 }
 
-/* ---- making -------------------------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 static bool make_node(Maker *m, NodeId id) {
     const Node *node = graph_node(&m->g->recorded, id);
@@ -515,7 +515,7 @@ void symbolic_free(SymbolicGraph *g) {
     vec_free(&g->declared);
 }
 
-/* ---- binding ------------------------------------------------------------------------------------- */
+/* ---- binding --------------------------------------------------------------------------------- */
 
 static int64_t word_of_real(int64_t value) {
     double real = (double)value;

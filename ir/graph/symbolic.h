@@ -1,8 +1,8 @@
-/* Symbolic graphs: one for many sizes. Recorded graphs of one structure differ in words only: sizes, strides,
- * positions, values of constants. Words that differ between samples become expressions of symbols,
- * constants become scalars of the call, and a new recorded graph is bound by reading the symbols off
- * its words; every other word must then be what the expressions say, so a wrong guess in making the
- * expressions costs a compilation, never a wrong answer. */
+/* Symbolic graphs: one for many sizes. Recorded graphs of one structure differ in words only: sizes,
+ * strides, positions, values of constants. Words that differ between samples become expressions of
+ * symbols, constants become scalars of the call, and a new recorded graph is bound by reading the
+ * symbols off its words; every other word must then be what the expressions say, so a wrong guess in
+ * making the expressions costs a compilation, never a wrong answer. */
 #ifndef SN_IR_GRAPH_SYMBOLIC_H
 #define SN_IR_GRAPH_SYMBOLIC_H
 

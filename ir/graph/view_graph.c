@@ -49,7 +49,7 @@ NodeId node_checked_index(const Graph *graph, NodeId id, Dim *size) {
     return inputs[index];
 }
 
-/* ---- writes ------------------------------------------------------------------------------------------- */
+/* ---- writes ---------------------------------------------------------------------------------- */
 
 /* One write through a view. */
 typedef struct ViewWrite {

@@ -1,5 +1,5 @@
-/* Views and updates in graphs: coordinates of nodes, writes through views, chains of views as strides of the
- * memory at their end. */
+/* Views and updates in graphs: coordinates of nodes, writes through views, chains of views as strides
+ * of the memory at their end. */
 #ifndef SN_IR_GRAPH_VIEW_GRAPH_H
 #define SN_IR_GRAPH_VIEW_GRAPH_H
 
@@ -13,7 +13,7 @@ void view_map_of(const Graph *graph, NodeId view, ViewMap *map);
  * so to say. */
 NodeId view_write(GraphBuilder *b, AttrView view, NodeId base, NodeId value);
 
-/* ---- updates, indices from data ------------------------------------------------------------------------------------------- */
+/* ---- updates, indices from data -------------------------------------------------------------- */
 
 /* The operand in whose shape the node is computed: its own for ops that are no updates. */
 NodeId update_space(const Graph *graph, NodeId id);
@@ -23,7 +23,7 @@ NodeId node_checked_index(const Graph *graph, NodeId id, Dim *size);
 /* Of an update without an index: coordinates that are written, from those in the value. */
 void update_map(const Graph *graph, NodeId id, ViewMap *map);
 
-/* ---- chains of views (ir/graph/view_chain.c) ------------------------------------------------------------------ */
+/* ---- chains of views (ir/graph/view_chain.c) ------------------------------------------------- */
 
 /* The node under a chain of views. */
 NodeId view_base(const Graph *graph, NodeId node);

@@ -8,7 +8,7 @@
 
 #include "ir/op/dtype.h"
 
-/* ---- refusals ------------------------------------------------------------------------------- */
+/* ---- refusals -------------------------------------------------------------------------------- */
 
 InputName infer_input_name(const Infer *call, int32_t input) {
     InputName out;
@@ -75,7 +75,7 @@ sn_status infer_refuse_types(const Infer *call, sn_status status, const char *fo
     return error_set(call->error, status, "%s", message.text);
 }
 
-/* ---- attributes ----------------------------------------------------------------------------- */
+/* ---- attributes ------------------------------------------------------------------------------ */
 
 int64_t *infer_attr(const Infer *call, AttrName name) {
     return &call->attrs->words[attr_word(infer_attrs(call), name)];
@@ -110,7 +110,7 @@ sn_status infer_set_list(Infer *call, AttrName name, const int64_t *values, int3
     return SN_OK;
 }
 
-/* ---- axes ----------------------------------------------------------------------------------- */
+/* ---- axes ------------------------------------------------------------------------------------ */
 
 sn_status infer_axis_of(const Infer *call, int64_t *axis, int32_t rank, int32_t input) {
     int64_t limit = rank > 0 ? rank : 1;
@@ -155,7 +155,7 @@ sn_status infer_axes(Infer *call, AttrName name, uint32_t *mask) {
     return infer_set_axes(call, name, *mask);
 }
 
-/* ---- dims ----------------------------------------------------------------------------------- */
+/* ---- dims ------------------------------------------------------------------------------------ */
 
 static bool is_negative(const Infer *call, Dim d) {
     return infer_is_number(call, d) && d.word < 0;

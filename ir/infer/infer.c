@@ -4,7 +4,7 @@
 
 #include "ir/op/dtype.h"
 
-/* ---- operands and attributes against the signature ------------------------------------------ */
+/* ---- operands and attributes against the signature ------------------------------------------- */
 
 static sn_status check_input_count(const Infer *call) {
     bool array = call->operands->array >= 0;
@@ -112,7 +112,7 @@ static sn_status check_sizes(const Infer *call) {
     return SN_OK;
 }
 
-/* ---- dtypes --------------------------------------------------------------------------------- */
+/* ---- dtypes ---------------------------------------------------------------------------------- */
 
 /* The one dtype of the operands that the op promotes; absent ones do not count. */
 static sn_dtype promoted_dtype(const Infer *call) {
@@ -296,7 +296,7 @@ static sn_status infer_dtype(Infer *call) {
     return SN_OK;
 }
 
-/* ---- the result ----------------------------------------------------------------------------- */
+/* ---- the result ------------------------------------------------------------------------------ */
 
 /* A pointwise op on weak scalars alone is weak itself, but one with an attribute `dtype` asks for that. */
 static bool result_is_weak(const Infer *call) {

@@ -3,7 +3,7 @@
 
 #include "ir/op/dtype.h"
 
-/* ---- joins, pad ----------------------------------------------------------------------------- */
+/* ---- joins, pad ------------------------------------------------------------------------------ */
 
 static sn_status refuse_pair(const Infer *call, const char *what, int32_t a, int32_t b) {
     return infer_refuse(call, SN_ERROR_SHAPE, "%s: %s is %s, %s is %s", what,
@@ -97,7 +97,7 @@ sn_status shape_pad(Infer *call) {
     return SN_OK;
 }
 
-/* ---- indexing ------------------------------------------------------------------------------- */
+/* ---- indexing -------------------------------------------------------------------------------- */
 
 /* No size of `small` may be above that of `large`, but for axis `except` (-1: none). */
 static sn_status check_within(const Infer *call, int32_t small, int32_t large, int64_t except) {

@@ -9,7 +9,7 @@
 #include "ir/op/dtype.h"
 #include "ir/op/order.h"
 
-/* ---- sources -------------------------------------------------------------------------------- */
+/* ---- sources --------------------------------------------------------------------------------- */
 
 /* An input's dims are the caller's; every other op without a shape is a scalar. */
 sn_status shape_none(Infer *call) {
@@ -47,7 +47,7 @@ sn_status shape_arange(Infer *call) {
     return infer_set_dims(call, (const Dim[]){{(int64_t)count}}, 1);
 }
 
-/* ---- pointwise, reductions ------------------------------------------------------------------ */
+/* ---- pointwise, reductions ------------------------------------------------------------------- */
 
 sn_status shape_same(Infer *call) {
     return infer_set_dims(call, infer_input(call, 0)->dims, infer_input(call, 0)->rank);
@@ -117,7 +117,7 @@ sn_status shape_axis(Infer *call) {
     return shape_same(call);
 }
 
-/* ---- contractions --------------------------------------------------------------------------- */
+/* ---- contractions ---------------------------------------------------------------------------- */
 
 /* NumPy's rules: a 1-d x is a row, a 1-d y a column, and that dim is left out of the result. */
 sn_status shape_matmul(Infer *call) {
@@ -178,7 +178,7 @@ sn_status shape_linear(Infer *call) {
     return SN_OK;
 }
 
-/* ---- composites ----------------------------------------------------------------------------- */
+/* ---- composites ------------------------------------------------------------------------------ */
 
 /* Operands after x (weight, bias) have the shape of x's last dims. */
 sn_status shape_norm(Infer *call) {
@@ -256,7 +256,7 @@ sn_status shape_attention(Infer *call) {
     return SN_OK;
 }
 
-/* ---- the tables ----------------------------------------------------------------------------- */
+/* ---- the tables ------------------------------------------------------------------------------ */
 
 InferRule *const shape_rules[SHAPE_RULE_COUNT] = {
 #define SHAPE_RULE(id, function, text) [SHAPE_##id] = shape_##function,

@@ -39,7 +39,7 @@ static sn_status check_index_copy(Infer *call) {
                               "source must have x's dims, with one slice for each index");
 }
 
-/* ---- the table -------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static const UpdateRow update_rows[OP_COUNT] = {
     [OP_PUT_SLICE] = {.check = check_put_slice, .space = 1, .value = 1, .view = OP_SLICE},

@@ -2,7 +2,7 @@
  * general follows from these rows and stands in view_apply.c. */
 #include "ir/infer/view_row.h"
 
-/* ---- reshape, permute, expand --------------------------------------------------------------- */
+/* ---- reshape, permute, expand ---------------------------------------------------------------- */
 
 /* A type of x's dtype, for messages about a list of dims. */
 static TensorType type_of_dims(const Infer *call, const Dim *dims, int32_t rank) {
@@ -105,7 +105,7 @@ static sn_status shape_expand(Infer *call) {
     return infer_set_dims(call, dims, rank);
 }
 
-/* ---- squeeze, unsqueeze --------------------------------------------------------------------- */
+/* ---- squeeze, unsqueeze ---------------------------------------------------------------------- */
 
 /* Listed axes of another size than 1 stay in the list and in the result: without them an empty list
  * could mean none as well as all. */
@@ -131,7 +131,7 @@ static sn_status shape_unsqueeze(Infer *call) {
     return infer_insert_dim(call, *axis, dim_of(1));
 }
 
-/* ---- slice, select, flip, diagonal, narrow ---------------------------------------------------- */
+/* ---- slice, select, flip, diagonal, narrow --------------------------------------------------- */
 
 /* Do elements start + i * step, i < dim, lie in an axis? An empty slice may start at its end. */
 static bool slice_fits(const Infer *call, Dim size, Dim start, Dim step, Dim dim) {
@@ -280,7 +280,7 @@ static sn_status shape_narrow(Infer *call) {
     return SN_OK;
 }
 
-/* ---- coordinates -------------------------------------------------------------------------------- */
+/* ---- coordinates ----------------------------------------------------------------------------- */
 
 static void map_reshape(const ViewCase *c, ViewMap *map) {
     (void)c;
@@ -364,7 +364,7 @@ static void map_narrow(const ViewCase *c, ViewMap *map) {
     map->axes[attr_int(c->attrs, ATTR_AXIS)].start = attr_dim(c->attrs, ATTR_START);
 }
 
-/* ---- strides of axes that come from nowhere --------------------------------------------------------- */
+/* ---- strides of axes that come from nowhere -------------------------------------------------- */
 
 void dense_strides(const int64_t *dims, int32_t rank, int64_t *strides) {
     int64_t stride = 1;
@@ -415,7 +415,7 @@ static bool strides_unsqueeze(const ViewCase *c, const ViewStrides *s) {
     return true;
 }
 
-/* ---- the table -------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 const ViewRow view_rows[OP_COUNT] = {
     [OP_RESHAPE] = {shape_reshape, map_reshape, strides_reshape, .basic = true,

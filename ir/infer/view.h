@@ -1,6 +1,6 @@
 /* Views: ops whose result names elements of its input by other coordinates. A row of one table says all
- * that is known of a view op (ir/infer/view.c); what there is to do with views follows from it: coordinates in
- * kernels, strides of memory, writes through a view, and simpler ops in its place. */
+ * that is known of a view op (ir/infer/view.c); what there is to do with views follows from it:
+ * coordinates in kernels, strides of memory, writes through a view, and simpler ops in its place. */
 #ifndef SN_IR_INFER_VIEW_H
 #define SN_IR_INFER_VIEW_H
 

@@ -45,7 +45,7 @@ bool view_reorders(const ViewMap *map, int64_t *order) {
     return !ascends;
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 bool view_layout(AttrView attrs, const TensorType *input, const int64_t *input_strides,
                  const TensorType *result, int64_t *strides, int64_t *offset) {

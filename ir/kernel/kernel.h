@@ -230,7 +230,7 @@ sn_status kbuilder_finish(KBuilder *b, Kernel *kernel, sn_error *error);
  * mode the program has set. in_dtype: of in[0] (WHERE: of the condition). */
 uint64_t scalar_eval(OpCode op, sn_dtype dtype, sn_dtype in_dtype, const uint64_t in[3]);
 
-/* ---- text form (ir/kernel/print.c, parse.c), equality, verifier, interpreter --------------------- */
+/* ---- text form (ir/kernel/print.c, parse.c), equality, verifier, interpreter ----------------- */
 /* With `sites`, comments give source lines: `; model.c:12` (sites may be NULL). */
 void kernel_print(const Kernel *kernel, StrBuf *out, const Site *sites);
 sn_status kernel_parse(Kernel *kernel, const char *text, size_t length, sn_error *error);

@@ -37,7 +37,7 @@ bool attr_fits(AttrView view) {
     return at.first == view.count;
 }
 
-/* ---- building ------------------------------------------------------------------------------------ */
+/* ---- building -------------------------------------------------------------------------------- */
 
 void attr_add_int(AttrList *attrs, int64_t value) {
     if (attrs->count >= ATTR_MOST) {

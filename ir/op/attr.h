@@ -34,7 +34,7 @@ static inline AttrView attr_view(OpCode op, const AttrList *attrs) {
     return (AttrView){op, attrs->count, attrs->words};
 }
 
-/* ---- reading ------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* Where an attribute's words stand among those of its op. */
 typedef struct AttrPlace {
@@ -105,7 +105,7 @@ int64_t attr_scalar(uint32_t number);
 /* Is the word that? */
 bool attr_is_scalar(int64_t word, uint32_t *number);
 
-/* ---- walking ------------------------------------------------------------------------------------- */
+/* ---- walking --------------------------------------------------------------------------------- */
 
 /* One attribute after the other: for (AttrWalk at = attr_walk(view); attr_next(&at);). The words need
  * not be those of the signature: an attribute that is missing or cut off has a count of 0. */
@@ -138,7 +138,7 @@ static inline bool attr_next(AttrWalk *walk) {
 /* Are the words those of the signature, as many as it takes? */
 bool attr_fits(AttrView view);
 
-/* ---- building ------------------------------------------------------------------------------------ */
+/* ---- building -------------------------------------------------------------------------------- */
 
 /* Attributes are added in signature order. A list that is too long, negative or NULL leaves more than
  * ATTR_MOST words, which graph_emit refuses. */
@@ -146,7 +146,8 @@ void attr_add_int(AttrList *attrs, int64_t value);
 void attr_add_double(AttrList *attrs, double value); /* all NaNs become one */
 void attr_add_list(AttrList *attrs, const int64_t *values, int32_t count);
 void attr_add_dims(AttrList *attrs, const Dim *values, int32_t count);
-/* Are there too many? What the words say then of the list that was: its length, and whether it was there. */
+/* Are there too many? What the words say then of the list that was: its length, and whether it was
+ * there. */
 enum { ATTR_OVERLONG_LENGTH, ATTR_OVERLONG_PRESENT };
 static inline bool attr_is_overlong(const AttrList *attrs) {
     return attrs->count > ATTR_MOST;

@@ -1,5 +1,6 @@
-/* Expressions of sizes in their normal form, and decisions about them; see dim.h. Arithmetic goes through
- * Poly, a sum that is being made; poly_close gives it its normal form and finds or appends the expression. */
+/* Expressions of sizes in their normal form, and decisions about them; see dim.h. Arithmetic goes
+ * through Poly, a sum that is being made; poly_close gives it its normal form and finds or appends the
+ * expression. */
 #include "ir/op/dim_value.h"
 
 enum { POLY_MOST = 24, FACTORS_MOST = 16 };
@@ -39,7 +40,7 @@ static Dim fail(DimTable *table) {
     return dim_of(0);
 }
 
-/* ---- interning --------------------------------------------------------------------------------- */
+/* ---- interning ------------------------------------------------------------------------------- */
 
 /* An expression that is looked for. */
 typedef struct Wanted {
@@ -100,7 +101,7 @@ Dim dim_symbol(DimTable *table, const char *name, int64_t hint, int64_t least, i
     return d;
 }
 
-/* ---- sums -------------------------------------------------------------------------------------- */
+/* ---- sums ------------------------------------------------------------------------------------ */
 
 static void poly_open(const DimTable *table, Dim d, Poly *p) {
     *p = (Poly){0};
@@ -179,7 +180,7 @@ Dim dim_sub_any(DimTable *table, Dim a, Dim b) {
     return combine(table, a, b, -1);
 }
 
-/* ---- products ---------------------------------------------------------------------------------- */
+/* ---- products -------------------------------------------------------------------------------- */
 
 /* Factors of an expression that is no sum, as words by rising index. */
 typedef struct Factors {
@@ -236,7 +237,7 @@ Dim dim_mul_any(DimTable *table, Dim a, Dim b) {
     return poly_multiply(table, &p, &q, &product) ? poly_close(table, &product) : fail(table);
 }
 
-/* ---- quotients --------------------------------------------------------------------------------- */
+/* ---- quotients ------------------------------------------------------------------------------- */
 
 /* Divides an expression that is no sum by another: 1 where they are the same; false where it is not
  * a multiple. The result is the number 1 or an expression. */
@@ -357,7 +358,7 @@ Dim dim_larger(DimTable *table, Dim a, Dim b) {
     return intern(table, DIM_LARGER, words, 2);
 }
 
-/* ---- questions --------------------------------------------------------------------------------- */
+/* ---- questions ------------------------------------------------------------------------------- */
 
 /* Notes that the answer was read off the hint. */
 static bool decide(DimTable *table, Dim d, DimRelation yes, DimRelation no) {

@@ -2,7 +2,7 @@
  * met; see dim.h. */
 #include "ir/op/dim_value.h"
 
-/* ---- values ------------------------------------------------------------------------------------ */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 /* A word's value: of the binding, or its hint where `values` is NULL. */
 static int64_t value_of(const DimTable *table, const int64_t *values, int64_t word) {
@@ -89,7 +89,7 @@ bool dims_limit(DimTable *table, const Dim *roots, uint32_t count) {
     return true;
 }
 
-/* ---- bounds ------------------------------------------------------------------------------------ */
+/* ---- bounds ---------------------------------------------------------------------------------- */
 
 static const DimRange anything = {INT64_MIN, INT64_MAX};
 
@@ -170,7 +170,7 @@ DimRange dim_range(const DimTable *table, DimKind kind, const int64_t *words, ui
     return x;
 }
 
-/* ---- guards ------------------------------------------------------------------------------------ */
+/* ---- guards ---------------------------------------------------------------------------------- */
 
 bool dim_holds(int64_t value, DimRelation relation) {
     switch (relation) {

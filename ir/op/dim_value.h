@@ -9,7 +9,7 @@ static inline const int64_t *dim_words(const DimTable *table, const DimExpressio
     return table->words.data + e->first;
 }
 
-/* ---- division, rounded towards minus infinity ------------------------------------------------------ */
+/* ---- division, rounded towards minus infinity ------------------------------------------------ */
 
 static inline bool dim_can_divide(int64_t a, int64_t b) {
     return b != 0 && !(a == INT64_MIN && b == -1);
@@ -26,7 +26,7 @@ static inline int64_t dim_floor_remainder(int64_t a, int64_t b) {
     return r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
 
-/* ---- values and bounds (dim_value.c) ---------------------------------------------------------------- */
+/* ---- values and bounds (dim_value.c) --------------------------------------------------------- */
 
 /* The value of an expression other than a symbol, for values of those before it; NULL: their hints. False
  * where it overflows, or divides by 0. */

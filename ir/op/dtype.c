@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-/* ---- names, sizes, versions ----------------------------------------------------------------- */
+/* ---- names, sizes, versions ------------------------------------------------------------------ */
 
 typedef struct DtypeInfo {
     const char *name; /* as in dumps */
@@ -49,7 +49,7 @@ const char *sn_version_text(void) {
     return VERSION_TEXT(SN_VERSION_MAJOR, SN_VERSION_MINOR, SN_VERSION_PATCH);
 }
 
-/* ---- promotion ------------------------------------------------------------------------------ */
+/* ---- promotion ------------------------------------------------------------------------------- */
 
 sn_dtype dtype_promote(sn_dtype a, sn_dtype b) {
     enum {
@@ -116,7 +116,7 @@ sn_dtype dtype_result(const sn_dtype *dtypes, const uint8_t *strengths, int32_t 
     return promotion_result(&promotion);
 }
 
-/* ---- IEEE formats --------------------------------------------------------------------------- */
+/* ---- IEEE formats ---------------------------------------------------------------------------- */
 
 /* A binary floating-point format; its sign is the bit above exponent and mantissa. */
 typedef struct FloatFormat {
@@ -224,7 +224,7 @@ static uint64_t bits_of_double(double value) {
     return bits;
 }
 
-/* ---- scalars as bits ------------------------------------------------------------------------ */
+/* ---- scalars as bits ------------------------------------------------------------------------- */
 
 typedef struct IntRange {
     int64_t least; /* smallest value */
@@ -296,7 +296,7 @@ void dtype_store(sn_dtype dtype, void *element, uint64_t bits) {
     memcpy(element, &bits, sn_dtype_size(dtype));
 }
 
-/* ---- half types ⇄ float ----------------------------------------------------------------------- */
+/* ---- half types ⇄ float ---------------------------------------------------------------------- */
 
 static uint32_t bits_of_float(float value) {
     uint32_t bits;

@@ -30,7 +30,7 @@ static FloatPattern float_pattern(sn_dtype dtype) {
     }
 }
 
-/* ---- decimal numbers ------------------------------------------------------------------------ */
+/* ---- decimal numbers ------------------------------------------------------------------------- */
 
 /* The locale's decimal point, found by printing a number: localeconv() is not thread safe. */
 static void decimal_point(char point[16]) {
@@ -98,7 +98,7 @@ static void print_float(StrBuf *out, sn_dtype dtype, uint64_t bits) {
     if (!strpbrk(text, ".e")) strbuf_add(out, ".0");
 }
 
-/* ---- the dtypes ----------------------------------------------------------------------------- */
+/* ---- the dtypes ------------------------------------------------------------------------------ */
 
 void literal_print(StrBuf *out, sn_dtype dtype, uint64_t bits) {
     if (dtype == SN_BOOL) {

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-/* ---- elements ------------------------------------------------------------------------------- */
+/* ---- elements -------------------------------------------------------------------------------- */
 
 int64_t type_count(const TensorType *type) {
     return sizes_count(type_sizes(type), type->rank);
@@ -52,7 +52,7 @@ Dim dims_count(DimTable *table, const Dim *dims, int32_t rank) {
     return dim_mul(table, count, known);
 }
 
-/* ---- types as text -------------------------------------------------------------------------- */
+/* ---- types as text --------------------------------------------------------------------------- */
 
 _Static_assert(sizeof((TypeText){0}.text) >= sizeof "bf16[]" + SN_MAX_RANK * 21,
                "the longest type must fit");

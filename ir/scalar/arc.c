@@ -7,7 +7,7 @@
 static const double pi_high = 0x1.921fb54442d18p+1; /* pi in two parts */
 static const double pi_low = 0x1.1a62633145c07p-53;
 
-/* ---- asin, acos -------- */
+/* ---- asin, acos ------------------------------------------------------------------------------ */
 
 /* asin(s) = s + tail with s ≤ 1/2: s is |x|, or sqrt((1 - |x|) / 2) where |x| > 1/2, since
  * asin x = pi/2 - 2 asin(sqrt((1 - x) / 2)) (Abramowitz & Stegun 4.4). */
@@ -53,7 +53,7 @@ KValue k_acos(KBuilder *b, KValue x) {
     return k_where(b, arc.large, k_where(b, negative, left, twice), middle);
 }
 
-/* ---- atan, atan2 -------- */
+/* ---- atan, atan2 ----------------------------------------------------------------------------- */
 
 /* Angle of the point (c, a), c and a ≥ 0: base + atan(t), where t is a / c, or turned by 45 degrees
  * (a - c) / (a + c), or by 90 degrees -c / a, so that |t| ≤ tan(pi/8). */

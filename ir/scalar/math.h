@@ -109,7 +109,7 @@ typedef struct KRounded {
 } KRounded;
 KRounded k_round_scaled(KBuilder *b, KValue x, KValue scale, double bias);
 
-/* ---- functions, by file -------- */
+/* ---- functions, by file ---------------------------------------------------------------------- */
 
 /* ir/scalar/exp.c */
 KValue k_exp(KBuilder *b, KValue x);

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-/* ---- floats -------- */
+/* ---- floats ---------------------------------------------------------------------------------- */
 
 /* s = f / (2 + f) to about 100 bits, for f in [-0.3, 0.42]. */
 static KPair atanh_argument(KBuilder *b, KValue f) {
@@ -125,7 +125,7 @@ KValue k_hypot(KBuilder *b, KValue x, KValue y) {
     return k_where(b, infinite, infinity, k_mul(b, root, back));
 }
 
-/* ---- integers -------- */
+/* ---- integers -------------------------------------------------------------------------------- */
 
 /* x^(y mod 2^bits) by squaring, bit by bit; *power becomes x^(2^bits). */
 static KValue pow_low_bits(KBuilder *b, KValue x, KValue y, int32_t bits, KValue *power) {

@@ -39,7 +39,7 @@ static KValue not_bool(KBuilder *b, KValue x) {
     return k_xor(b, x, true_value(b));
 }
 
-/* ---- elementary functions -------- */
+/* ---- elementary functions -------------------------------------------------------------------- */
 
 /* Bodies that hold for both float types. */
 #define DIRECT(name)                                                                               \
@@ -85,7 +85,7 @@ WIDE2(pow)
 WIDE2(atan2)
 WIDE2(hypot)
 
-/* ---- one input -------- */
+/* ---- one input ------------------------------------------------------------------------------- */
 
 static KValue expand_identity(KBuilder *b, const Operands *o) {
     (void)b;
@@ -181,7 +181,7 @@ static KValue expand_bitcast(KBuilder *b, const Operands *o) {
     return kb_bitcast(b, o->dtype, o->in[0]);
 }
 
-/* ---- activations -------- */
+/* ---- activations ----------------------------------------------------------------------------- */
 
 static KValue expand_softsign(KBuilder *b, const Operands *o) {
     KValue x = o->in[0];
@@ -236,7 +236,7 @@ static KValue expand_gelu(KBuilder *b, const Operands *o) {
     return k_mul(b, k_num2(b, OP_MUL, x, 0.5), k_num2(b, OP_ADD, inner, 1.0));
 }
 
-/* ---- two and more inputs -------- */
+/* ---- two and more inputs --------------------------------------------------------------------- */
 
 /* The quotient as rounded may have reached the integer above the true one, never one further: then
  * the rest x - n y, whose sign an fma gives exactly, is on the wrong side of 0. So this is Python's
@@ -322,7 +322,7 @@ static KValue expand_xlogy(KBuilder *b, const Operands *o) {
     return k_where(b, vanishes, zero, k_mul(b, x, k_log(b, y)));
 }
 
-/* ---- the table -------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 /* Rows that are absent here are primitives, emitted as they are. */
 static Expander *const expanders[OP_COUNT] = {

@@ -20,7 +20,7 @@ static const double pi2_middle = 0x1.1a62633145c07p-54;
 static const double pi2_low = -0x1.f1976b7ed8fbcp-110;
 static const double inverse_pi2 = 0x1.45f306dc9c883p-1;
 
-/* ---- f64, far arguments -------- */
+/* ---- f64, far arguments ---------------------------------------------------------------------- */
 
 enum {
     PI_WORDS = 19,       /* of 64 bits: enough for the largest exponent and 192 bits more */
@@ -130,7 +130,7 @@ static Reduced reduce_far(KBuilder *b, KValue a) {
     return (Reduced){bits, {k_where(b, infinite, k_num(b, a, NAN), rest.high), rest.low}};
 }
 
-/* ---- f64 -------- */
+/* ---- f64 ------------------------------------------------------------------------------------- */
 
 /* The first fma is exact: x and n * pi2_high are multiples of 2^-53 or so, their difference is
  * below 1. */
@@ -158,7 +158,7 @@ static Reduced reduce_f64(KBuilder *b, KValue a) {
     return choose(b, far, beyond, reduce_near(b, a));
 }
 
-/* ---- f32 -------- */
+/* ---- f32 ------------------------------------------------------------------------------------- */
 
 /* One window of arguments: 2^shift * 2/pi modulo 4, in two parts. Scaled arguments are integers
  * (but for the first window), so that what the modulo drops is a multiple of 4 of the product
@@ -207,7 +207,7 @@ static Reduced reduce(KBuilder *b, KValue x) {
     return reduce_f32(b, kb_cast(b, SN_F64, k_abs(b, x)));
 }
 
-/* ---- sine and cosine of the rest -------- */
+/* ---- sine and cosine of the rest ------------------------------------------------------------- */
 
 /* (sin(r) / r - 1) / z and (cos(r) - 1 + z / 2) / z^2 in z = r^2; tools/fit_math.py sin, cos */
 static const double sine_f32[] = {-0.166666552, 0.0083321901, -0.000195183879};
@@ -256,7 +256,7 @@ static SineCosine evaluate(KBuilder *b, KValue x, const Reduced *reduced) {
     return evaluate_f32(b, reduced->rest.high);
 }
 
-/* ---- the functions -------- */
+/* ---- the functions --------------------------------------------------------------------------- */
 
 /* `value` with its sign changed where x is negative: x may be -0. */
 static KValue with_odd_sign(KBuilder *b, KValue value, KValue x) {

@@ -30,7 +30,7 @@ static void note(Fuser *f, NodeId node, int32_t group, Refusal refusal) {
     if (copy && !vec_push(&f->context->program->notes, copy)) mem_free(copy);
 }
 
-/* ---- vertical fusion -------------------------------------------------------------------------- */
+/* ---- vertical fusion ------------------------------------------------------------------------- */
 
 enum { MOST_CANDIDATES = 16 };
 
@@ -132,7 +132,7 @@ static sn_status visit_extern(Fuser *f, NodeId id) {
     return SN_OK;
 }
 
-/* ---- results ---------------------------------------------------------------------------------- */
+/* ---- results --------------------------------------------------------------------------------- */
 
 static void materialize_base(Fuser *f, NodeId id) {
     NodeId base = view_base(f->graph, id);

@@ -1,5 +1,5 @@
-/* Fusion, groups: their spaces, which of them must run before which, and whether and how two become one; see
- * fuser.h. */
+/* Fusion, groups: their spaces, which of them must run before which, and whether and how two become
+ * one; see fuser.h. */
 #include "passes/fuse/fuser.h"
 
 #include "base/assert.h"
@@ -11,7 +11,7 @@ enum {
     FUSE_MOST_READS = 48     /* arguments of one kernel */
 };
 
-/* ---- bit sets of groups ------------------------------------------------------------------------ */
+/* ---- bit sets of groups ---------------------------------------------------------------------- */
 
 static bool bit(const uint64_t *set, int32_t i) {
     SN_ASSERT(i >= 0);
@@ -31,7 +31,7 @@ static void unite(const Fuser *f, uint64_t *set, const uint64_t *other) {
     for (uint32_t w = 0; w < used_words(f); w++) set[w] |= other[w];
 }
 
-/* ---- groups ------------------------------------------------------------------------------------ */
+/* ---- groups ---------------------------------------------------------------------------------- */
 
 /* Along an axis one element comes after the other: it is the group's K. */
 static bool is_sequential(OpCode op) {

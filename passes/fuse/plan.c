@@ -54,7 +54,7 @@ static bool in_memory(const Planner *p, NodeId node) {
     return node_is_input(graph_node(p->graph, node)) || p->fusion->materialized[node];
 }
 
-/* ---- who reads what ---------------------------------------------------------------------------- */
+/* ---- who reads what -------------------------------------------------------------------------- */
 
 static bool push_reader(Planner *p, Reader reader) {
     if (!in_memory(p, reader.node)) return true;
@@ -129,7 +129,7 @@ static sn_status find_readers(Planner *p) {
     return SN_OK;
 }
 
-/* ---- taking over memory ------------------------------------------------------------------------- */
+/* ---- taking over memory ---------------------------------------------------------------------- */
 
 /* Where an update writes, as a row-major position in its base; overflowed when that is not known. */
 static IndexExpr written_position(Planner *p, const Group *group, NodeId id) {
@@ -293,7 +293,7 @@ static void share_memory(Planner *p) {
     }
 }
 
-/* ---- buffers ------------------------------------------------------------------------------------ */
+/* ---- buffers --------------------------------------------------------------------------------- */
 
 static bool add_buffer(Planner *p, NodeId node, BufferKind kind, int32_t number) {
     SN_ASSERT(p->plan->buffer_of[node] == NO_BUFFER && owner_of(p, node) == node);
@@ -364,7 +364,7 @@ static sn_status describe_outputs(Planner *p) {
     return SN_OK;
 }
 
-/* ---- steps --------------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 static bool add_step(Planner *p, PlanStep step) {
     return vec_push(&p->plan->steps, step);

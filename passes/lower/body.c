@@ -1,12 +1,12 @@
-/* Lowering, bodies: the code of a kernel. A group's is, for each item, a row of loops over K (one for each
- * stage: a reduction's result is needed before the next loop can start), inside a loop over B if there is one;
- * values are emitted on demand from the stores and reductions back. */
+/* Lowering, bodies: the code of a kernel. A group's is, for each item, a row of loops over K (one for
+ * each stage: a reduction's result is needed before the next loop can start), inside a loop over B if
+ * there is one; values are emitted on demand from the stores and reductions back. */
 #include "passes/lower/lower.h"
 
 #include "ir/kernel/form.h"
 #include "ir/op/dtype.h"
 
-/* ---- loops -------------------------------------------------------------------------------------- */
+/* ---- loops ----------------------------------------------------------------------------------- */
 
 static void open_loop(Lower *l, int32_t depth, int32_t axis, bool vector) {
     SN_ASSERT(l->failed || (axis >= 0 && (uint32_t)axis < l->kernel->axes.count));
@@ -27,7 +27,7 @@ static void close_loop(Lower *l, int32_t depth) {
     kb_place(l->builder, l->regions[outer], l->regions[depth]);
 }
 
-/* ---- reductions and stores ----------------------------------------------------------------------- */
+/* ---- reductions and stores ------------------------------------------------------------------- */
 
 static void emit_reduction(Lower *l, NodeId id) {
     const Node *node = graph_node(l->graph, id);
@@ -149,7 +149,7 @@ static void emit_member_store(Lower *l, NodeId id, StoreList *stores) {
     queue_store(l, stores, id, OP_STORE, buffer, &address, value);
 }
 
-/* ---- the kernel of a group ------------------------------------------------------------------------ */
+/* ---- the kernel of a group ------------------------------------------------------------------- */
 
 /* Is the member stored in the loops over K, or behind them? */
 static bool stored_in_k(const Lower *l, NodeId id) {
@@ -241,7 +241,7 @@ void lower_group(Lower *l) {
     vec_free(&stores);
 }
 
-/* ---- kernels of single values ------------------------------------------------------------------- */
+/* ---- kernels of single values ---------------------------------------------------------------- */
 
 void lower_copy(Lower *l) {
     StoreList stores = {0};

@@ -10,7 +10,7 @@ KValue lower_fail(Lower *l, const char *why) {
     return KVALUE_NONE;
 }
 
-/* ---- numbers of the call ------------------------------------------------------------------------- */
+/* ---- numbers of the call --------------------------------------------------------------------- */
 
 static KCoef new_param(Lower *l, LowerParam param) {
     if (!vec_push(&l->params, param)) lower_fail(l, "out of memory");
@@ -36,7 +36,7 @@ KCoef lower_scalar(Lower *l, uint32_t number, bool real, sn_dtype dtype) {
                .kind = PARAM_SCALAR, .scalar = number, .real = real, .dtype = (uint8_t)dtype});
 }
 
-/* ---- instructions -------------------------------------------------------------------------------- */
+/* ---- instructions ---------------------------------------------------------------------------- */
 
 int32_t lower_depth(const Lower *l, KValue x) {
     if (x == KVALUE_NONE || x >= l->value_depth.count) return DEPTH_ITEM;

@@ -2,7 +2,7 @@
  * at which members of a group are computed. */
 #include "passes/lower/lower.h"
 
-/* ---- expressions --------------------------------------------------------------------------------- */
+/* ---- expressions ----------------------------------------------------------------------------- */
 
 static int32_t symbol_depth(const Lower *l, int32_t symbol) {
     const IndexSymbol *s = &l->space.symbols.data[symbol];
@@ -70,7 +70,7 @@ int32_t lower_value_symbol(Lower *l, KValue value, Dim size) {
     return index_value(&l->space, value, size);
 }
 
-/* ---- data errors --------------------------------------------------------------------------------- */
+/* ---- data errors ----------------------------------------------------------------------------- */
 
 static bool note_check(Lower *l, NodeId node, Dim limit) {
     for (uint32_t i = 0; i < l->program->checks.count; i++)
@@ -115,7 +115,7 @@ KValue lower_checked_index(Lower *l, NodeId node, KValue index, Dim size) {
     return lower_op(l, OP_WHERE, ok, index, lower_int(l, 0));
 }
 
-/* ---- coordinates --------------------------------------------------------------------------------- */
+/* ---- coordinates ----------------------------------------------------------------------------- */
 
 void lower_own_index(Lower *l, NodeId shaped, IndexExpr *index) {
     const Node *node = graph_node(l->graph, shaped);

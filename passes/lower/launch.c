@@ -5,7 +5,7 @@
 #include "base/status.h"
 #include "ir/kernel/form.h"
 
-/* ---- the grid ------------------------------------------------------------------------------------- */
+/* ---- the grid -------------------------------------------------------------------------------- */
 
 /* The grid as it will be launched. */
 typedef struct Grid {
@@ -73,7 +73,7 @@ static void renumber_grid(Lower *l, const Grid *grid) {
     }
 }
 
-/* ---- costs ---------------------------------------------------------------------------------------- */
+/* ---- costs ----------------------------------------------------------------------------------- */
 
 static Dim smaller(DimTable *table, Dim a, Dim b) {
     if (dim_is_number(a) && dim_is_number(b)) return a.word < b.word ? a : b;
@@ -153,7 +153,7 @@ static void count_operations(const Lower *l, Dim points, Dim *costs) {
     add_count(table, points, counts[0], costs);
 }
 
-/* ---- the launch ------------------------------------------------------------------------------------ */
+/* ---- the launch ------------------------------------------------------------------------------ */
 
 static bool push_word(Lower *l, const LowerParam *param) {
     Program *program = l->program;

@@ -4,7 +4,7 @@
 
 #include "base/status.h"
 
-/* ---- the space ---------------------------------------------------------------------------------- */
+/* ---- the space ------------------------------------------------------------------------------- */
 
 static int32_t add_symbol(Lower *l, Dim size, int32_t depth) {
     int32_t symbol = index_axis(&l->space, size);
@@ -39,8 +39,8 @@ typedef struct Axes {
     int32_t symbols[SN_MAX_RANK]; /* of the others: their symbols in the grid */
 } Axes;
 
-/* The dims before K and those behind it but for the last are the grid, the last dim is the loop over B. A map
- * has no K: its last dim is the loop over B. */
+/* The dims before K and those behind it but for the last are the grid, the last dim is the loop over B.
+ * A map has no K: its last dim is the loop over B. */
 static Axes choose_axes(const Lower *l, bool has_k) {
     const Group *g = l->group;
     const Node *shape = graph_node(l->graph, g->shape_of);
@@ -112,7 +112,7 @@ static void make_axes(Lower *l) {
     }
 }
 
-/* ---- steps ----------------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 static bool keep_string(Program *program, char *text) {
     if (text && vec_push(&program->strings, text)) return true;

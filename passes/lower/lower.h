@@ -100,7 +100,7 @@ static inline int32_t lower_deeper(int32_t x, int32_t y) {
     return x > y ? x : y;
 }
 
-/* ---- emission (emit.c) --------------------------------------------------------------------------- */
+/* ---- emission (emit.c) ----------------------------------------------------------------------- */
 
 /* Reports a failure; returns KVALUE_NONE. */
 KValue lower_fail(Lower *l, const char *why);
@@ -123,7 +123,7 @@ int32_t lower_depth(const Lower *l, KValue x);
 /* Notes that a value the builder made lives at this depth; returns the value. */
 KValue lower_depth_at(Lower *l, KValue value, int32_t depth);
 
-/* ---- indices (index.c) --------------------------------------------------------------------------- */
+/* ---- indices (index.c) ----------------------------------------------------------------------- */
 
 /* The i64 value of an index expression. */
 KValue lower_index_value(Lower *l, const IndexExpr *e);
@@ -141,7 +141,7 @@ KValue lower_checked_index(Lower *l, NodeId node, KValue index, Dim size);
 /* Coordinates at which a member of the group is computed. */
 void lower_own_index(Lower *l, NodeId shaped, IndexExpr *index);
 
-/* ---- accesses (access.c) ------------------------------------------------------------------------- */
+/* ---- accesses (access.c) --------------------------------------------------------------------- */
 
 /* The access of `buffer` at an address (in elements); written or read. UINT32_MAX on failure. */
 uint32_t lower_access(Lower *l, uint32_t buffer, const IndexExpr *address, bool write);
@@ -150,7 +150,7 @@ int32_t lower_access_depth(const Lower *l, uint32_t access);
 /* The access of a new row buffer: one element for each step of K. UINT32_MAX on failure. */
 uint32_t lower_row_buffer(Lower *l, NodeId node);
 
-/* ---- values (value.c, random.c, keep.c) ---------------------------------------------------------- */
+/* ---- values (value.c, random.c, keep.c) ------------------------------------------------------ */
 
 /* The value of `node` at these coordinates (one expression a dim), emitted where its axes live. */
 KValue lower_value(Lower *l, NodeId node, const IndexExpr *index);
@@ -161,14 +161,14 @@ KValue lower_random(Lower *l, OpCode op, sn_dtype dtype, KValue seed, KValue cou
 /* Chooses the values that a row kernel computes in one loop over K and needs again in a later one. */
 void lower_choose_kept(Lower *l, int32_t last_stage);
 
-/* ---- bodies (body.c) ----------------------------------------------------------------------------- */
+/* ---- bodies (body.c) ------------------------------------------------------------------------- */
 
 /* The code of a group; of a copy; of the check of an index, without the op that it is of. */
 void lower_group(Lower *l);
 void lower_copy(Lower *l);
 void lower_check(Lower *l);
 
-/* ---- steps (launch.c, gemm.c) --------------------------------------------------------------------- */
+/* ---- steps (launch.c, gemm.c) ---------------------------------------------------------------- */
 
 /* Fills the launch: merged grid, blocks, strides, parameters, argument references. */
 sn_status lower_launch(Lower *l, Step *step);

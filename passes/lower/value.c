@@ -6,7 +6,7 @@
 #include "ir/op/dtype.h"
 #include "ir/scalar/scalar.h"
 
-/* ---- stages -------------------------------------------------------------------------------------- */
+/* ---- stages ---------------------------------------------------------------------------------- */
 
 int32_t lower_stage(Lower *l, NodeId id) {
     const Node *node = graph_node(l->graph, id);
@@ -24,7 +24,7 @@ int32_t lower_stage(Lower *l, NodeId id) {
     return stage;
 }
 
-/* ---- memo ------------------------------------------------------------------------------------------ */
+/* ---- memo ------------------------------------------------------------------------------------ */
 
 /* What is looked for. */
 typedef struct MemoKey {
@@ -72,7 +72,7 @@ static void keep_memo(Lower *l, NodeId node, const IndexExpr *index, int32_t ran
     for (int32_t i = 0; i < rank; i++) l->coordinates.data[l->coordinates.count++] = index[i];
 }
 
-/* ---- values ------------------------------------------------------------------------------------------ */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static KValue load(Lower *l, NodeId node, const IndexExpr *index) {
     int32_t buffer = l->plan->buffer_of[node];

@@ -54,7 +54,8 @@ const DecomposeRow decompose_rows[OP_COUNT] = {
     [OP_ATTENTION] = {.rule = rule_attention},
 };
 
-/* What a rule makes contracts only if the op's row says so: whoever records the op looks at layouts then. */
+/* What a rule makes contracts only if the op's row says so: whoever records the op looks at layouts
+ * then. */
 static bool contracts_as_said(const Rewrite *r, NodeId made_from) {
     if (op_has((OpCode)r->node->op, F_CONTRACTS)) return true;
     for (NodeId i = made_from; i < r->b->graph->nodes.count; i++)

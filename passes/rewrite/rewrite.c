@@ -4,7 +4,7 @@
 #include "base/status.h"
 #include "ir/graph/view_graph.h"
 
-/* ---- for rules ------------------------------------------------------------------------------------ */
+/* ---- for rules ------------------------------------------------------------------------------- */
 
 NodeId rewrite_keep(Rewrite *r) {
     return gb_copy(r->b, r->from, r->id, r->map);
@@ -27,7 +27,7 @@ NodeId rewrite_finish(Rewrite *r, NodeId x) {
     return gb_reshape(r->b, x, node_dims(r->from, r->node), r->node->rank);
 }
 
-/* ---- for results ---------------------------------------------------------------------------------- */
+/* ---- for results ----------------------------------------------------------------------------- */
 
 /* Does an earlier result lie in the same memory? Each is a tensor of its own to the program. */
 static bool base_is_result(const Graph *graph, NodeId base) {
@@ -67,7 +67,7 @@ NodeId rewrite_own_memory(GraphBuilder *b, const GraphOutput *output) {
 const RewritePass rewrite_live = {
     .name = "simplify", .rule = rewrite_keep, .result = rewrite_own_memory, .drops_dead = true};
 
-/* ---- the driver ----------------------------------------------------------------------------------- */
+/* ---- the driver ------------------------------------------------------------------------------ */
 
 /* Inputs keep their numbers; an op that can fail must be run for its error. */
 static void mark_live(const Graph *graph, bool *live) {

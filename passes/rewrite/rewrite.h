@@ -36,7 +36,7 @@ sn_status rewrite_into(PassContext *context, const RewritePass *pass, const Grap
 /* The same with the graph of the context, which it replaces. */
 sn_status rewrite_graph(PassContext *context, const RewritePass *pass);
 
-/* ---- for rules ------------------------------------------------------------------------------------ */
+/* ---- for rules ------------------------------------------------------------------------------- */
 
 /* The node as it is, its operands rewritten. */
 RewriteRule rewrite_keep;
@@ -50,7 +50,7 @@ NodeId rewrite_number(Rewrite *r, sn_dtype dtype, AttrName name);
 /* x, which has the node's elements in its order, in the node's dtype and dims. */
 NodeId rewrite_finish(Rewrite *r, NodeId x);
 
-/* ---- for results ---------------------------------------------------------------------------------- */
+/* ---- for results ----------------------------------------------------------------------------- */
 
 /* A result must be a dense value that a kernel stores, in memory that no other has: inputs that an op
  * left as they are, constants, indices and parts get a copy, and so does what is written into an

@@ -53,7 +53,7 @@ struct DiskCache {
     _Atomic uint32_t temp_counter; /* makes temporary names unique */
 };
 
-/* ---- paths ------------------------------------------------------------------------------------ */
+/* ---- paths ----------------------------------------------------------------------------------- */
 
 static bool join(char *path, size_t capacity, const char *folder, const char *name) {
     int length = snprintf(path, capacity, "%s/%s", folder, name);
@@ -97,7 +97,7 @@ bool disk_cache_folder(char *path, size_t capacity) {
     return length > 0 && (size_t)length < capacity;
 }
 
-/* ---- opening ---------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 /* mkdir -p, new folders for the user alone. */
 static bool make_folders(const char *folder) {
@@ -165,7 +165,7 @@ static bool far_from(time_t now, const struct stat *info, time_t seconds) {
     return info->st_mtime < now - seconds || info->st_mtime > now + seconds;
 }
 
-/* ---- loading ---------------------------------------------------------------------------------- */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 /* Reads `size` bytes; false at an error or an early end. */
 static bool read_all(int fd, char *bytes, size_t size) {
@@ -244,7 +244,7 @@ DiskResult disk_cache_load(DiskCache *cache, const CacheKey *key, DiskEntry *ent
     return result;
 }
 
-/* ---- storing ---------------------------------------------------------------------------------- */
+/* ---- storing --------------------------------------------------------------------------------- */
 
 /* The file's bytes for a kernel; mem_free. NULL when out of memory. */
 static char *make_file(const CacheKey *key, const CacheCode *code, size_t *size) {
@@ -345,7 +345,7 @@ void disk_cache_store(DiskCache *cache, const CacheKey *key, const CacheCode *co
     if (key->hash.low % TRIM_ONE_IN == 0 || unchecked > cache->budget / 16) disk_cache_trim(cache);
 }
 
-/* ---- budget ----------------------------------------------------------------------------------- */
+/* ---- budget ---------------------------------------------------------------------------------- */
 
 /* One entry seen in the folder. */
 typedef struct Seen {

@@ -52,7 +52,7 @@ static void add(_Atomic int64_t *counter, int64_t amount) {
     atomic_fetch_add_explicit(counter, amount, memory_order_relaxed);
 }
 
-/* ---- records ---------------------------------------------------------------------------------- */
+/* ---- records --------------------------------------------------------------------------------- */
 
 static void record_free(Record *record) {
     code_free(&record->code);
@@ -113,7 +113,7 @@ static Record *add_record(const CacheKey *key, char *text) {
     return record;
 }
 
-/* ---- tiers ------------------------------------------------------------------------------------ */
+/* ---- tiers ----------------------------------------------------------------------------------- */
 
 /* The disk cache, opened at the first need. Two threads may both open it; one is closed again. */
 static DiskCache *disk_cache(void) {
@@ -250,7 +250,7 @@ static sn_status fetch(Record *record, const Kernel *kernel, const Schedule *sch
     return status;
 }
 
-/* ---- single flight ---------------------------------------------------------------------------- */
+/* ---- single flight --------------------------------------------------------------------------- */
 
 /* Publishes what fetch brought, or takes the record back; wakes who waits. */
 static void publish(Record *record, sn_status status, const sn_error *failure) {
@@ -394,7 +394,7 @@ void kernel_cache_counters(CacheCounters *c) {
     };
 }
 
-/* ---- making the pack; forgetting --------------------------------------------------------------- */
+/* ---- making the pack; forgetting ------------------------------------------------------------- */
 
 /* A kernel of the pack to be. */
 typedef struct Export {

@@ -50,7 +50,7 @@ static struct {
 } pack;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* ---- looking up ------------------------------------------------------------------------------- */
+/* ---- looking up ------------------------------------------------------------------------------ */
 
 static int hash_order(Hash128 a, Hash128 b) {
     if (a.high != b.high) return a.high < b.high ? -1 : 1;
@@ -149,7 +149,7 @@ bool pack_find(const CacheKey *key, CacheCode *code, bool *executable) {
     return false;
 }
 
-/* ---- building --------------------------------------------------------------------------------- */
+/* ---- building -------------------------------------------------------------------------------- */
 
 /* A kernel to be packed. */
 typedef struct Item {

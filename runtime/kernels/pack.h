@@ -32,7 +32,7 @@ int32_t pack_count(void);
 /* Size of the pack; 0 = none. */
 int64_t pack_bytes(void);
 
-/* ---- making one -------------------------------------------------------------------------------- */
+/* ---- making one ------------------------------------------------------------------------------ */
 
 typedef struct PackBuilder PackBuilder;
 PackBuilder *pack_builder_new(void);
