@@ -7,6 +7,7 @@
 #include "base/small.h"
 #include "base/status.h"
 #include "base/thread/parallel.h"
+#include "ir/op/dtype.h"
 #include "runtime/gemm.h"
 #include "runtime/memory.h"
 #include "runtime/observe.h"
@@ -183,7 +184,7 @@ const int64_t *executable_numbers(const Executable *e) {
 
 size_t executable_buffer_bytes(const Executable *e, uint32_t i) {
     const Buffer *buffer = program_buffer(program_of(e), i);
-    return (size_t)e->numbers[buffer->elements] * sn_dtype_size((sn_dtype)buffer->dtype);
+    return (size_t)e->numbers[buffer->elements] * dtype_size((sn_dtype)buffer->dtype);
 }
 
 const LoadedKernel *executable_kernel(const Executable *e, uint32_t step) {
@@ -225,7 +226,7 @@ static char *address(const Run *run, ArgRef ref) {
     SN_ASSERT(ref.offset < run->program->numbers.count);
     const Buffer *buffer = program_buffer(run->program, ref.buffer);
     return run->memory[ref.buffer] +
-           run->numbers[ref.offset] * (int64_t)sn_dtype_size((sn_dtype)buffer->dtype);
+           run->numbers[ref.offset] * (int64_t)dtype_size((sn_dtype)buffer->dtype);
 }
 
 static sn_status run_kernel(Run *run, const Step *step, const Prepared *prepared) {

@@ -5,6 +5,7 @@
 
 #include "frontend/tensor/thread.h"
 #include "ir/graph/view_graph.h"
+#include "ir/op/dtype.h"
 #include "runtime/storage.h"
 
 #include <sinter/scope.h>
@@ -69,7 +70,7 @@ bool tensor_check_present(const sn_tensor *tensor, const char *op, const char *n
 /* ---- where elements lie (frontend/tensor/layout.c) ------------------------------------------- */
 
 static inline char *tensor_data(const sn_tensor *t) {
-    return t->storage->data + t->offset * (int64_t)sn_dtype_size((sn_dtype)t->dtype);
+    return t->storage->data + t->offset * (int64_t)dtype_size((sn_dtype)t->dtype);
 }
 bool tensor_is_dense(const sn_tensor *tensor);
 /* First and one past the last element that a handle can touch, from its own element 0. */

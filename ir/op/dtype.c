@@ -9,12 +9,7 @@
 
 /* ---- names, sizes, versions ------------------------------------------------------------------ */
 
-typedef struct DtypeInfo {
-    const char *name; /* as in dumps */
-    uint8_t size;     /* bytes of an element */
-} DtypeInfo;
-
-static const DtypeInfo dtype_info[SN_DTYPE_COUNT] = {
+const DtypeInfo dtype_info[SN_DTYPE_COUNT] = {
     [SN_BOOL] = {"bool", 1}, [SN_U8] = {"u8", 1},   [SN_I8] = {"i8", 1},   [SN_I16] = {"i16", 2},
     [SN_I32] = {"i32", 4},   [SN_I64] = {"i64", 8}, [SN_F16] = {"f16", 2}, [SN_BF16] = {"bf16", 2},
     [SN_F32] = {"f32", 4},   [SN_F64] = {"f64", 8},

@@ -2,7 +2,21 @@
 #ifndef SN_IR_OP_DTYPE_H
 #define SN_IR_OP_DTYPE_H
 
+#include "base/assert.h"
+
 #include <sinter/base.h>
+
+typedef struct DtypeInfo {
+    const char *name; /* as in dumps */
+    uint8_t size;     /* bytes of an element */
+} DtypeInfo;
+extern const DtypeInfo dtype_info[SN_DTYPE_COUNT];
+
+/* sn_dtype_size of what is known to be a dtype. */
+static inline size_t dtype_size(sn_dtype d) {
+    SN_ASSERT((uint32_t)d < SN_DTYPE_COUNT);
+    return dtype_info[d].size;
+}
 
 static inline bool dtype_is_float(sn_dtype d) {
     return d >= SN_F16;
