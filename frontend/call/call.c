@@ -90,6 +90,6 @@ sn_status compiled_call(sn_compiled *c, const sn_value *values, sn_tensor **outp
     if (recorder) return recorder->table->call(recorder, c, values, outputs, owned);
     compiled_retain(c);
     sn_status status = call_guarded(c, values, outputs, owned);
-    sn_compiled_release(c);
+    compiled_drop(c);
     return status;
 }

@@ -4,7 +4,7 @@
 #include "frontend/call/substituted.h"
 
 static void release_callee(void *callee) {
-    sn_compiled_release(callee);
+    compiled_drop(callee);
 }
 
 /* Holds the function that is inlined until the trace ends. */

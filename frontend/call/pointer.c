@@ -57,14 +57,17 @@ static void call_by_pointer(ffi_cif *cif, void *result, void **arguments, void *
         values[i].kind = SN_VALUE_TENSORS;
         memcpy(&values[i].count, arguments[at++], sizeof values[i].count);
     }
-    for (int32_t i = 0; i < s->n_outputs; i++) outputs[i] = NULL;
+    int32_t n_outputs = s->n_outputs;
+    bool returns_tensor = s->returns_tensor;
+    for (int32_t i = 0; i < n_outputs; i++) outputs[i] = NULL;
     sn_status status = compiled_call(c, values, outputs, false);
-    if (s->returns_tensor) {
+    /* The handle may be gone: nothing of it is read behind the call. */
+    if (returns_tensor) {
         sn_tensor *tensor = status == SN_OK ? outputs[0] : NULL;
         memcpy(result, &tensor, sizeof tensor);
         return;
     }
-    for (int32_t i = 0; i < s->n_outputs; i++) {
+    for (int32_t i = 0; i < n_outputs; i++) {
         sn_tensor **target;
         memcpy(&target, arguments[at++], sizeof target);
         if (target) *target = status == SN_OK ? outputs[i] : NULL;
@@ -75,9 +78,7 @@ static void call_by_pointer(ffi_cif *cif, void *result, void **arguments, void *
 
 sn_function sn_compiled_fn(sn_compiled *c) {
     if (error_pending(thread_state())) return NULL;
-    if (!c)
-        return (sn_function)(uintptr_t)error_raise(SN_ERROR_ARGUMENT, (Site){0},
-                                                   "compiled_fn: the handle is NULL");
+    if (!compiled_check(c, "compiled_fn")) return NULL;
     if (c->callee.payload_function)
         return (sn_function)(uintptr_t)error_raise(
             SN_ERROR_ARGUMENT, c->site, "compiled_fn: %s is a payload function; use sn_call",

@@ -56,7 +56,7 @@ static void fall_back(void *context, const char *reason) {
 
 /* The call held the handle. */
 static void abandon(void *context) {
-    sn_compiled_release(context);
+    compiled_drop(context);
 }
 
 static const TraceOwner trace_owner = {

@@ -32,7 +32,7 @@ static bool value_fits(const ParamSpec *param, const sn_value *value) {
 
 static sn_status check_values(const sn_compiled *c, const sn_value *inputs, int32_t n_inputs,
                               sn_tensor *const *outputs, int32_t capacity, sn_error *error) {
-    if (!c) return error_set(error, SN_ERROR_ARGUMENT, "call: the handle is NULL");
+    if (compiled_check_for(c, "call", error) != SN_OK) return error->status;
     if (n_inputs > 0 && !inputs)
         return error_set(error, SN_ERROR_ARGUMENT, "call: %s: inputs is NULL", c->name);
     if (n_inputs != c->signature.n_params)
@@ -60,13 +60,14 @@ sn_status sn_call(sn_compiled *c, const sn_value *inputs, int32_t n_inputs, sn_t
     if (n_outputs) *n_outputs = 0;
     sn_status status = call_options_check(options, "call", &own);
     if (status == SN_OK) status = check_values(c, inputs, n_inputs, outputs, capacity, &own);
-    if (status == SN_OK) {
+    int32_t n_results = status == SN_OK ? c->signature.n_outputs : 0;
+    if (status == SN_OK) { /* behind the call the handle may be gone */
         BindingCall call;
         binding_enter(&call, options);
         (void)compiled_call(c, inputs, outputs, true);
         status = binding_leave(&call, &own);
     }
-    if (status == SN_OK && n_outputs) *n_outputs = c->signature.n_outputs;
+    if (status == SN_OK && n_outputs) *n_outputs = n_results;
     if (error) *error = own;
     return status;
 }

@@ -52,7 +52,7 @@ static bool add_tree(const sn_compiled *c, CallArgs *args, const sn_tree *tree, 
 
 /* The usual argument, of which there is nothing to be said. */
 static inline bool add_plain(CallArgs *args, sn_tensor *tensor) {
-    bool plain = tensor && tensor->magic == TENSOR_ALIVE && tensor->kind == TENSOR_REAL &&
+    bool plain = tensor_is_alive(tensor) && tensor->kind == TENSOR_REAL &&
                  args->n_tensors < SIGNATURE_MOST_TENSORS;
     if (plain) args->tensors[args->n_tensors++] = tensor;
     return plain;

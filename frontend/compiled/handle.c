@@ -38,10 +38,7 @@ static bool is_stance(sn_stance stance, const char *what) {
 }
 
 sn_stance sn_set_stance(sn_compiled *c, sn_stance stance) {
-    if (!c) {
-        error_raise(SN_ERROR_ARGUMENT, (Site){0}, "set_stance: the handle is NULL");
-        return SN_STANCE_DEFAULT;
-    }
+    if (!compiled_check(c, "set_stance")) return SN_STANCE_DEFAULT;
     if (!is_stance(stance, "set_stance")) return (sn_stance)atomic_load(&c->stance);
     return (sn_stance)atomic_exchange(&c->stance, (int32_t)stance);
 }
@@ -75,10 +72,32 @@ static void take_locks(sn_compiled *c, uint64_t serial) {
     c->turn.ended = &turns[serial % HANDLE_LOCKS];
 }
 
-/* ---- releasing ------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
-sn_compiled *compiled_retain(sn_compiled *c) {
-    refs_take(&c->refs);
+/* Handles that are gone, of all threads: their memory stays the library's, so that a name that is used
+ * for too long is told so. */
+enum { SLOTS_AT_ONCE = 16, LEAST_DEAD = 8 };
+LOCK_DEFINE(slots_lock, RANK_COMPILED_SLOTS);
+static SlotQueue slots;
+
+static void add_slots(void) {
+    SN_ASSERT(lock_held(&slots_lock));
+    size_t bytes = slot_bytes(sizeof(sn_compiled)) / sizeof(Slot) * sizeof(Slot) + sizeof(Slot);
+    char *memory = mem_alloc(SLOTS_AT_ONCE * bytes);
+    for (int i = 0; memory && i < SLOTS_AT_ONCE; i++)
+        slots_put(&slots, slot_begin(memory + (size_t)i * bytes));
+}
+
+static sn_compiled *compiled_new(void) {
+    lock_take(&slots_lock);
+    if (slots.count <= LEAST_DEAD) add_slots();
+    sn_compiled *c = slots.count > LEAST_DEAD && mem_reuse_point() ? slots_take(&slots) : NULL;
+    lock_give(&slots_lock);
+    if (!c) return NULL;
+    memset(c, 0, sizeof *c);
+    atomic_init(&c->magic, COMPILED_ALIVE);
+    refs_init(&c->users);
+    refs_init(&c->refs);
     return c;
 }
 
@@ -92,20 +111,67 @@ static void free_compiled(sn_compiled *c) {
     signature_free(&c->signature);
     mem_free(c->signature_text);
     mem_free(c->name);
-    mem_free(c);
+    atomic_store_explicit(&c->magic, COMPILED_DEAD, memory_order_relaxed);
+    lock_take(&slots_lock);
+    slots_put(&slots, c);
+    lock_give(&slots_lock);
+}
+
+/* ---- releasing ------------------------------------------------------------------------------- */
+
+sn_status compiled_check_for(const sn_compiled *c, const char *op, sn_error *error) {
+    if (!c) return error_set(error, SN_ERROR_ARGUMENT, "%s: the handle is NULL", op);
+    if (atomic_load_explicit(&c->magic, memory_order_relaxed) == COMPILED_ALIVE) return SN_OK;
+    return error_set(error, SN_ERROR_HANDLE,
+                     "%s: the compiled function was released already, or is none", op);
+}
+
+bool compiled_check(const sn_compiled *c, const char *op) {
+    sn_error error;
+    error_init(&error);
+    if (compiled_check_for(c, op, &error) == SN_OK) return true;
+    error_raise_from(&error, (Site){0});
+    return false;
+}
+
+sn_compiled *compiled_retain(sn_compiled *c) {
+    refs_take(&c->users);
+    return c;
+}
+
+sn_compiled *compiled_keep(sn_compiled *c) {
+    refs_take(&c->refs);
+    return c;
+}
+
+void compiled_unkeep(sn_compiled *c) {
+    if (refs_drop(&c->refs)) free_compiled(c);
+}
+
+static void destroy_payload(void (*destroy)(void *payload), void *payload) {
+    SN_ASSERT(may_call_program());
+    if (!destroy) return;
+    ProgramCall call;
+    program_enter(&call);
+    destroy(payload);
+    program_leave(&call);
+}
+
+void compiled_drop(sn_compiled *c) {
+    SN_ASSERT(may_call_program());
+    if (!refs_drop(&c->users)) return;
+    SN_ASSERT(!c->callee.function || !c->callee.payload_function);
+    Callee callee = c->callee;
+    compiled_unkeep(c);
+    destroy_payload(callee.destroy, callee.payload);
 }
 
 void sn_compiled_release(sn_compiled *c) {
-    SN_ASSERT(may_call_program()); /* destroy, below */
-    if (!c || !refs_drop(&c->refs)) return;
-    SN_ASSERT(!c->callee.function || !c->callee.payload_function);
-    Callee callee = c->callee;
-    free_compiled(c);
-    if (!callee.destroy) return;
-    ProgramCall call;
-    program_enter(&call);
-    callee.destroy(callee.payload);
-    program_leave(&call);
+    uint32_t alive = COMPILED_ALIVE;
+    if (!c) return;
+    if (compiled_check(c, "compiled_release") &&
+        atomic_compare_exchange_strong(&c->magic, &alive, COMPILED_DEAD))
+        compiled_drop(c);
 }
 
 /* ---- making ---------------------------------------------------------------------------------- */
@@ -136,7 +202,7 @@ static sn_compiled *make(const char *name, const char *signature, const sn_compi
     sn_compile_options all = {0}, *options = given ? &all : NULL;
     size_t size = given && given->size ? given->size : sizeof all;
     if (given) memcpy(&all, given, size < sizeof all ? size : sizeof all);
-    sn_compiled *c = mem_calloc(1, sizeof *c);
+    sn_compiled *c = compiled_new();
     if (!c) {
         error_memory(error);
         return NULL;
@@ -144,7 +210,6 @@ static sn_compiled *make(const char *name, const char *signature, const sn_compi
     static _Atomic uint64_t serials;
     c->entries.serial = atomic_fetch_add(&serials, 1) + 1;
     take_locks(c, c->entries.serial);
-    refs_init(&c->refs);
     c->site = site;
     c->name = mem_strdup(name ? name : "function");
     c->signature_text = mem_strdup(signature ? signature : "");
@@ -210,7 +275,7 @@ sn_compiled *sn_compile_payload(sn_payload_function *function, void *payload,
     else
         c = make(name, signature, options, (Site){0}, &own);
     if (!c) {
-        if (destroy) destroy(payload);
+        destroy_payload(destroy, payload);
         if (error) *error = own;
         return NULL;
     }

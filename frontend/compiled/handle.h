@@ -8,6 +8,7 @@
 #define SN_FRONTEND_COMPILED_HANDLE_H
 
 #include "base/refs.h"
+#include "base/slots.h"
 #include "frontend/compiled/closure.h"
 #include "frontend/compiled/entries.h"
 #include "frontend/compiled/options.h"
@@ -28,8 +29,12 @@ typedef struct Callee {
     ffi_cif cif;                           /* how `function` is called by libffi */
 } Callee;
 
+enum { COMPILED_ALIVE = 0x736e6321, COMPILED_DEAD = 0x64656163 };
+
 struct sn_compiled {
-    Refs refs;              /* the program's, calls in flight, jobs in the background */
+    _Atomic uint32_t magic; /* COMPILED_ALIVE until the program releases it; see slots.h */
+    Refs users;             /* who may call the function: the program, calls in flight */
+    Refs refs;              /* who reads what became of it: users (1), jobs in the background */
     char *name;             /* for messages and dumps */
     Site site;              /* of sn_compile */
     char *signature_text;   /* as given */
@@ -48,7 +53,16 @@ struct sn_compiled {
     Latest latest;      /* what ran last in a trace */
 };
 
+/* Is the handle one that the program may use? Raises in the words of `op`. */
+bool compiled_check(const sn_compiled *compiled, const char *op);
+/* The same for functions that have an error of their own. */
+sn_status compiled_check_for(const sn_compiled *compiled, const char *op, sn_error *error);
+/* One more user. When the last one goes, the payload is destroyed, on that thread. */
 sn_compiled *compiled_retain(sn_compiled *compiled);
+void compiled_drop(sn_compiled *compiled);
+/* One more who needs the handle alone: it does not call the function. */
+sn_compiled *compiled_keep(sn_compiled *compiled);
+void compiled_unkeep(sn_compiled *compiled);
 /* The stance that calls of this thread take to the function. */
 sn_stance compiled_stance(const sn_compiled *compiled);
 /* Ops that were to be recorded run one by one, for `reason`. */

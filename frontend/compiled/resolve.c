@@ -173,7 +173,7 @@ typedef struct DeferredCompile {
 static void deferred_free(DeferredCompile *deferred) {
     graph_free(&deferred->recorded);
     mem_free(deferred->dims);
-    sn_compiled_release(deferred->compiled);
+    compiled_unkeep(deferred->compiled);
     mem_free(deferred);
 }
 
@@ -197,7 +197,7 @@ static bool defer(const Request *request) {
     DeferredCompile *deferred = mem_calloc(1, sizeof *deferred);
     if (!deferred) return false;
     size_t bytes = sizeof *deferred->dims * (size_t)request->declared.n_dims;
-    deferred->compiled = compiled_retain(request->compiled);
+    deferred->compiled = compiled_keep(request->compiled);
     deferred->dims = mem_alloc(bytes + 1);
     if (deferred->dims && graph_copy(request->lookup.recorded, &deferred->recorded)) {
         deferred->n_dims = request->declared.n_dims;

@@ -238,8 +238,9 @@ char *sn_dump(sn_compiled *c, const char *name, sn_error *error) {
     sn_error own = {0};
     if (!error) error = &own;
     *error = (sn_error){0};
-    if (!c || !name) {
-        error_set(error, SN_ERROR_ARGUMENT, "dump: %s is NULL", c ? "stage" : "the handle");
+    if (compiled_check_for(c, "dump", error) != SN_OK) return NULL;
+    if (!name) {
+        error_set(error, SN_ERROR_ARGUMENT, "dump: stage is NULL");
         return NULL;
     }
     TraceNote latest = latest_get(&c->latest);

@@ -43,7 +43,10 @@ static void explain_instance(const GraphInstance *instance, sn_explanation *e) {
 }
 
 sn_status sn_explain(sn_compiled *c, sn_explanation *out) {
-    if (!c || !out) return SN_ERROR_ARGUMENT;
+    sn_error error;
+    error_init(&error);
+    sn_status status = compiled_check_for(c, "explain", &error);
+    if (status != SN_OK || !out) return status != SN_OK ? status : SN_ERROR_ARGUMENT;
     TraceNote latest = latest_get(&c->latest);
     sn_explanation e = {.size = sizeof e,
                         .rerun = is_impure(&c->purity),

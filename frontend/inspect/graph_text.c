@@ -136,7 +136,7 @@ static sn_status check_run(const sn_graph *graph, sn_tensor *const *inputs, int3
                          (int)count_results(g));
     for (int32_t i = 0; i < n_inputs; i++) {
         const sn_tensor *t = inputs[i];
-        if (!t || t->magic != TENSOR_ALIVE || t->kind != TENSOR_REAL)
+        if (!tensor_is_alive(t) || t->kind != TENSOR_REAL)
             return error_set(error, SN_ERROR_ARGUMENT,
                              "graph_run: input %d is NULL, was released, or has no memory", (int)i);
         if (sized_fits(&sized, (uint32_t)i, t)) continue;

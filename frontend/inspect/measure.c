@@ -39,7 +39,10 @@ static double time_instance(const GraphInstance *instance, const SizedGraph *siz
 }
 
 double sn_kernel_seconds(sn_compiled *c, const sn_value *inputs, int32_t n_inputs, int32_t calls) {
-    GraphInstance *instance = c ? latest_get(&c->latest).instance : NULL;
+    sn_error error;
+    error_init(&error);
+    bool alive = compiled_check_for(c, "kernel_seconds", &error) == SN_OK;
+    GraphInstance *instance = alive ? latest_get(&c->latest).instance : NULL;
     double seconds = -1;
     bool valid = calls >= 1 && n_inputs >= 0 && (!n_inputs || inputs);
     SizedGraph sized;

@@ -23,7 +23,7 @@ TensorType sized_type(const SizedGraph *sized, NodeId id) {
 }
 
 bool sized_fits(const SizedGraph *sized, uint32_t input, const sn_tensor *t) {
-    if (!t || t->magic != TENSOR_ALIVE || t->kind != TENSOR_REAL) return false;
+    if (!tensor_is_alive(t) || t->kind != TENSOR_REAL) return false;
     SN_ASSERT(input < sized->graph->inputs.count);
     NodeId id = sized->graph->inputs.data[input];
     TensorType wanted = sized_type(sized, id);

@@ -189,7 +189,7 @@ bool sn_read(sn_tensor *tensor, sn_dtype dtype, void *destination, size_t bytes)
 
 static bool item_bits(sn_tensor *tensor, sn_dtype dtype, uint64_t *bits, Site site) {
     *bits = 0;
-    if (tensor && tensor->magic == TENSOR_ALIVE && tensor->kind == TENSOR_WEAK) {
+    if (tensor_is_alive(tensor) && tensor->kind == TENSOR_WEAK) {
         record_look(tensor);
         *bits = dtype_bits_cast(dtype, (sn_dtype)tensor->dtype, tensor->bits);
         return true;

@@ -4,13 +4,9 @@
 #include "base/assert.h"
 #include "ir/op/dtype.h"
 
-/* Dead handles that a thread keeps. In debug builds they queue up, so that one is not reused before so
- * many others died: what still names it is told so. */
-#ifdef NDEBUG
-enum { MOST_FREE_HANDLES = 4096, QUARANTINE = 0 };
-#else
-enum { MOST_FREE_HANDLES = 4096, QUARANTINE = 4095 };
-#endif
+/* Dead handles that a thread keeps, and how many of them wait at least: with SLOT_PLACES, no address is
+ * given a second time before 2,048 handles of the thread died. */
+enum { MOST_DEAD_HANDLES = 4096, LEAST_DEAD_HANDLES = 64 };
 
 static sn_tensor none_tensor = {.magic = TENSOR_ALIVE, .kind = TENSOR_NONE, .refs = 1};
 sn_tensor *const sn_none_tensor = &none_tensor;
@@ -20,12 +16,7 @@ static void end_thread(void *data) {
     ThreadState *state = data;
     handles_release(state, 0);
     vec_free(&state->held);
-    while (state->free_list) {
-        sn_tensor *next = state->free_list->next;
-        mem_free(state->free_list);
-        state->free_list = next;
-    }
-    state->free_count = 0;
+    while (state->dead.count) mem_free(slots_pop(&state->dead));
 }
 
 /* Whatever a thread holds was made by it, or died in it. */
@@ -33,20 +24,31 @@ static void note_thread(ThreadState *state) {
     if (!state->rooms[ROOM_TENSOR].data) thread_keep(ROOM_TENSOR, state, end_thread);
 }
 
+_Atomic uintptr_t tensor_lowest = (uintptr_t)&none_tensor;
+
+static void *handle_begin(ThreadState *state) {
+    note_thread(state);
+    void *memory = mem_alloc(slot_bytes(sizeof(sn_tensor)));
+    if (!memory) return NULL;
+    sn_tensor *tensor = slot_begin(memory);
+    uintptr_t lowest = atomic_load_explicit(&tensor_lowest, memory_order_relaxed);
+    while ((uintptr_t)tensor < lowest &&
+           !atomic_compare_exchange_weak_explicit(&tensor_lowest, &lowest, (uintptr_t)tensor,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+    }
+    return tensor;
+}
+
 static sn_tensor *handle_make(TensorKind kind, const TensorType *type) {
     SN_ASSERT(type->dtype < SN_DTYPE_COUNT && type->rank <= SN_MAX_RANK);
     SN_ASSERT(dims_are_numbers(type->dims, type->rank));
     ThreadState *state = thread_state();
-    sn_tensor *tensor = state->free_count > QUARANTINE ? state->free_list : NULL;
-    if (tensor && mem_reuse_point()) {
-        state->free_list = tensor->next;
-        state->free_count--;
-    } else {
-        note_thread(state);
-        tensor = tensor ? NULL : mem_alloc(sizeof *tensor);
-    }
+    sn_tensor *tensor;
+    if (state->dead.count <= LEAST_DEAD_HANDLES)
+        tensor = handle_begin(state);
+    else
+        tensor = mem_reuse_point() ? slots_take(&state->dead) : NULL;
     if (!tensor) return NULL;
-    SN_ASSERT(state->free_count >= 0);
     tensor->magic = TENSOR_ALIVE;
     tensor->kind = (uint8_t)kind;
     tensor->dtype = type->dtype;
@@ -113,19 +115,12 @@ sn_tensor *tensor_detached(Storage *storage, const TensorType *type, const int64
 }
 
 static void keep_dead(ThreadState *state, sn_tensor *tensor) {
-    if (state->free_count >= MOST_FREE_HANDLES) {
-        mem_free(tensor);
+    if (state->dead.count >= MOST_DEAD_HANDLES) {
+        mem_free(slot_holding(tensor));
         return;
     }
-    if (state->free_count++ == 0) note_thread(state);
-    if (QUARANTINE > 0 && state->free_list) { /* at the end of the queue */
-        tensor->next = NULL;
-        state->free_last->next = tensor;
-        state->free_last = tensor;
-        return;
-    }
-    tensor->next = state->free_list;
-    state->free_list = state->free_last = tensor;
+    if (!state->dead.count) note_thread(state);
+    slots_put(&state->dead, tensor);
 }
 
 void proxy_link(Recorder *recorder, sn_tensor *proxy) {
@@ -168,10 +163,24 @@ void handles_release(ThreadState *state, uint32_t first) {
     }
 }
 
+/* Why what was passed as a tensor is none. */
+__attribute__((cold)) static bool refuse_dead(const sn_tensor *tensor, const char *op,
+                                              const char *name, Site site) {
+    intptr_t number = (intptr_t)tensor;
+    if (!tensor) return error_refuse(SN_ERROR_ARGUMENT, site, "%s: %s is NULL", op, name);
+    if (!tensor_is_address(tensor) && number == (int32_t)number)
+        return error_refuse(SN_ERROR_ARGUMENT, site, "%s: %s is the integer %d: write sn_ci(%d)",
+                            op, name, (int)number, (int)number);
+    return error_refuse(SN_ERROR_HANDLE, site, "%s: %s was released already, or is no tensor", op,
+                        name);
+}
+
 sn_tensor *sn_retain(sn_tensor *tensor) {
-    if (!tensor || tensor->kind == TENSOR_NONE) return tensor;
-    if (tensor->magic != TENSOR_ALIVE)
-        return error_raise(SN_ERROR_HANDLE, (Site){0}, "retain: the tensor was released already");
+    if (!tensor || tensor == sn_none_tensor) return tensor;
+    if (!tensor_is_alive(tensor)) {
+        refuse_dead(tensor, "retain", "the tensor", (Site){0});
+        return NULL;
+    }
     atomic_fetch_add_explicit(&tensor->retains, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&tensor->refs, 1, memory_order_relaxed);
     record_keep(tensor, 1);
@@ -179,9 +188,9 @@ sn_tensor *sn_retain(sn_tensor *tensor) {
 }
 
 void sn_release(sn_tensor *tensor) {
-    if (!tensor || tensor->kind == TENSOR_NONE) return;
-    if (tensor->magic != TENSOR_ALIVE) {
-        error_raise(SN_ERROR_HANDLE, (Site){0}, "release: the tensor was released already");
+    if (!tensor || tensor == sn_none_tensor) return;
+    if (!tensor_is_alive(tensor)) {
+        refuse_dead(tensor, "release", "the tensor", (Site){0});
         return;
     }
     if (atomic_fetch_sub_explicit(&tensor->retains, 1, memory_order_relaxed) <= 0) {
@@ -211,10 +220,7 @@ TensorType tensor_type(const sn_tensor *tensor) {
 }
 
 bool tensor_check(const sn_tensor *tensor, const char *op, const char *name, Site site) {
-    if (!tensor) return error_refuse(SN_ERROR_ARGUMENT, site, "%s: %s is NULL", op, name);
-    if (tensor->magic != TENSOR_ALIVE)
-        return error_refuse(SN_ERROR_HANDLE, site, "%s: %s was released already, or is no tensor",
-                            op, name);
+    if (!tensor_is_alive(tensor)) return refuse_dead(tensor, op, name, site);
     if (tensor->kind == TENSOR_PROXY && !tensor->recorder)
         return error_refuse(SN_ERROR_HANDLE, site,
                             "%s: %s has no value: the function that made it failed", op, name);

@@ -27,7 +27,7 @@ sn_tensor *sn_scope_end(sn_scope scope, sn_tensor *result) {
     if (state->recorder && scope.depth <= state->recorder->scope.depth)
         return error_raise(SN_ERROR_SCOPE, (Site){0},
                            "scope_end: the scope was opened outside the function that is traced");
-    if (result && result->magic != TENSOR_ALIVE)
+    if (result && !tensor_is_alive(result))
         result = error_raise(SN_ERROR_HANDLE, (Site){0},
                              "scope_end: the result was released already, or is no tensor");
     bool moves = result && result->kind != TENSOR_NONE && holds(state, result, scope.first);

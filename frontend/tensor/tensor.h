@@ -23,21 +23,21 @@ typedef enum TensorKind {
 enum { TENSOR_ALIVE = 0x736e7421, TENSOR_DEAD = 0x64656164 };
 
 struct sn_tensor {
-    uint32_t magic;               /* TENSOR_ALIVE; TENSOR_DEAD after the last release */
-    uint8_t kind;                 /* TensorKind */
-    uint8_t dtype;                /* sn_dtype */
-    uint8_t rank;                 /* dims in use */
-    _Atomic int32_t refs;         /* the scope's (1) and retained ones */
-    _Atomic int32_t retains;      /* retained ones alone */
-    uint32_t slot;                /* place in the thread's list of held handles */
-    int64_t dims[SN_MAX_RANK];    /* sizes */
+    uint32_t magic;            /* TENSOR_ALIVE; TENSOR_DEAD after the last release; see slots.h */
+    uint8_t kind;              /* TensorKind */
+    uint8_t dtype;             /* sn_dtype */
+    uint8_t rank;              /* dims in use */
+    _Atomic int32_t refs;      /* the scope's (1) and retained ones */
+    _Atomic int32_t retains;   /* retained ones alone */
+    uint32_t slot;             /* place in the thread's list of held handles */
+    int64_t dims[SN_MAX_RANK]; /* sizes */
     int64_t strides[SN_MAX_RANK]; /* in elements */
     int64_t offset;               /* elements from the storage's start */
     Storage *storage;             /* REAL: the memory */
     uint64_t bits;                /* WEAK: the value, f64 or i64 by dtype */
     Recorder *recorder;           /* PROXY: who made it; NULL once it has no value */
     uint32_t record;              /* PROXY: its row in the recorder's table of values */
-    sn_tensor *next, *previous;   /* PROXY: list of the recorder's live handles; free list */
+    sn_tensor *next, *previous;   /* PROXY: list of the recorder's live handles */
 };
 
 /* ---- handles (frontend/tensor/handle.c) ------------------------------------------------------ */
@@ -62,6 +62,16 @@ void proxy_link(Recorder *recorder, sn_tensor *proxy);
 void proxy_unlink(sn_tensor *proxy);
 TensorType tensor_type(const sn_tensor *tensor);
 void tensor_type_to(const sn_tensor *tensor, TensorType *type); /* where speed counts: in place */
+/* No handle has a lower address: an integer that was passed as a tensor has, or is negative. */
+extern _Atomic uintptr_t tensor_lowest;
+static inline bool tensor_is_address(const sn_tensor *tensor) {
+    uintptr_t lowest = atomic_load_explicit(&tensor_lowest, memory_order_relaxed);
+    return ((uintptr_t)tensor - lowest) >> (sizeof(uintptr_t) * 8 - 17) == 0;
+}
+/* Is it a tensor, as far as its address and what lies there can tell? */
+static inline bool tensor_is_alive(const sn_tensor *tensor) {
+    return tensor_is_address(tensor) && tensor->magic == TENSOR_ALIVE;
+}
 /* Checks an argument: not NULL, not released, of this thread's recorder. Raises. */
 bool tensor_check(const sn_tensor *tensor, const char *op, const char *name, Site site);
 /* The same, and that it is not SN_NONE. */

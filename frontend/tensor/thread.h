@@ -3,6 +3,7 @@
 #ifndef SN_FRONTEND_TENSOR_THREAD_H
 #define SN_FRONTEND_TENSOR_THREAD_H
 
+#include "base/slots.h"
 #include "base/status.h"
 #include "base/thread/thread_exit.h"
 #include "base/vec.h"
@@ -26,9 +27,7 @@ typedef struct ThreadState {
     sn_error error;        /* the pending error; its text has no line in front */
     Recorder *recorder;    /* what ops go to; NULL: they run at once */
     sn_stance stance;      /* sn_set_thread_stance */
-    sn_tensor *free_list;  /* dead handles for reuse */
-    sn_tensor *free_last;  /* the last of them; only where they queue (debug builds) */
-    int32_t free_count;    /* their number */
+    SlotQueue dead;        /* handles, for reuse */
     struct {
         void *data;                              /* the room's; NULL: nothing */
         void (*end)(void *data);                 /* frees it when the thread ends */

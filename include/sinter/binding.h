@@ -57,8 +57,10 @@ SN_API sn_status sn_call(sn_compiled *compiled, const sn_value *inputs, int32_t 
 /** A function of a binding: `payload` is the binding's closure. */
 typedef sn_status sn_payload_function(void *payload, const sn_value *inputs, int32_t n_inputs,
                                       sn_outputs *outputs);
-/** Like sn_compile for such a function; destroy(payload) (may be NULL) runs once, with no lock held,
- *  when the handle is gone, or before a failing return. Tracing happens on the calling thread. */
+/** Like sn_compile for such a function; destroy(payload) (may be NULL) runs once, with no lock held, in
+ *  sn_compiled_release, or, where calls are in flight, at the end of the last, on that thread; or before a
+ *  failing return. It never runs on a thread of the library, nor at the end of the process unless the
+ *  program releases the handle then. Tracing happens on the calling thread. */
 SN_API sn_compiled *sn_compile_payload(sn_payload_function *function, void *payload,
                                        void (*destroy)(void *payload), const char *name,
                                        const char *signature, const sn_compile_options *options,

@@ -155,7 +155,8 @@ SN_API sn_stance sn_set_thread_stance(sn_stance stance);
 /** Waits until nothing is being compiled in the background (SN_STANCE_ASYNC). */
 SN_API void sn_compile_wait(void);
 
-/** Gives the handle back; calls in flight end first, function pointers from it become invalid. */
+/** Gives the handle back; calls in flight end first, function pointers from it become invalid. A handle that
+ *  is used, or released, after that is an error (handle). NULL is ignored. */
 SN_API void sn_compiled_release(sn_compiled *compiled);
 
 #if defined(__cplusplus)

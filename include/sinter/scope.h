@@ -1,6 +1,9 @@
 /** @file scope.h
  *  Ownership. Every result belongs to the innermost open scope of the thread and dies with it; what
- *  is to live longer is returned from the scope, or retained. */
+ *  is to live longer is returned from the scope, or retained.
+ *
+ *  A tensor that is used after its end is an error (handle): its address is not another tensor's before
+ *  2,048 more of the thread have died. An integer in the place of a tensor is an error (argument). */
 #ifndef SINTER_SCOPE_H
 #define SINTER_SCOPE_H
 
