@@ -45,10 +45,16 @@ static void count_miss(const sn_compiled *c, const CallArgs *args) {
     if (log_on(LOG_GUARDS)) log_miss(c, args);
 }
 
+/* The entry that the key leads to, or that can be made for it; NULL: none. */
+static Entry *find_entry(sn_compiled *c, const Key *key) {
+    Entry *entry = entries_find(&c->entries, key);
+    return entry || !c->signature.n_moving ? entry : moving_find(&c->moving, key);
+}
+
 /* The entry that the key led to runs, or, where it must not, a trace. */
 static sn_status call_by_key(sn_compiled *c, const CallArgs *args, Key *key, bool rerun,
                              sn_tensor **outputs, bool owned) {
-    Entry *entry = rerun ? NULL : entries_find(&c->entries, key);
+    Entry *entry = rerun ? NULL : find_entry(c, key);
     SN_ASSERT(!entry || entry->instance->executable);
     if (entry && !is_due(c, entry) && call_entry_serves(entry, args)) {
         COUNT(guard_hits);

@@ -242,7 +242,11 @@ static void remember(TracedCall *call) {
     if (!repeatable) return;
     Entry *entry = entry_new(call->key, call->instance, call->trace, call->results, call->drawn,
                              call->args->n_generators);
-    if (entry) entries_add(&c->entries, entry);
+    if (!entry) return;
+    entries_add(&c->entries, entry);
+    Moving *moving =
+        c->signature.n_moving ? moving_learn(&c->entries, &c->signature, call->key) : NULL;
+    if (moving) moving_add(&c->moving, moving);
 }
 
 sn_status call_traced(sn_compiled *c, const CallArgs *args, Key *key, Entry *seen,

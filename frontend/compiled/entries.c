@@ -9,39 +9,64 @@ enum {
     ENTRIES_MOST = 256 /* of a function; then those not used of late go */
 };
 
-static bool alloc_entry(Entry *entry, size_t n_outputs, size_t n_inputs, size_t n_generators) {
-    entry->key = mem_calloc(entry->key_words + 1, sizeof *entry->key);
-    entry->outputs = mem_calloc(n_outputs + 1, sizeof *entry->outputs);
-    entry->sources = mem_calloc(n_inputs + 1, sizeof *entry->sources);
-    entry->drawn = mem_calloc(n_generators + 1, sizeof *entry->drawn);
-    return entry->key && entry->outputs && entry->sources && entry->drawn;
+/* An entry with room for so many results, inputs and generators; NULL when out of memory. */
+static Entry *entry_alloc(const Key *key, GraphInstance *instance, int32_t n_outputs,
+                          int32_t n_generators) {
+    SN_ASSERT(key->count && instance->executable);
+    Entry *entry = mem_calloc(1, sizeof *entry);
+    if (!entry) return NULL;
+    refs_init(&entry->refs);
+    atomic_init(&entry->used, true);
+    entry->key_words = key->count;
+    entry->instance = instance_retain(instance);
+    entry->n_outputs = n_outputs;
+    entry->n_generators = n_generators;
+    entry->key = mem_alloc(sizeof *entry->key * (key->count + 1));
+    entry->outputs = mem_alloc(sizeof *entry->outputs * ((size_t)n_outputs + 1));
+    entry->sources = mem_alloc(sizeof *entry->sources * (entry_graph(entry)->inputs.count + 1));
+    entry->drawn = mem_alloc(sizeof *entry->drawn * ((size_t)n_generators + 1));
+    if (entry->key && entry->outputs && entry->sources && entry->drawn) {
+        memcpy(entry->key, key->words, sizeof *key->words * key->count);
+        return entry;
+    }
+    entry_release(entry);
+    return NULL;
+}
+
+/* Results and draws. */
+static void entry_fill(Entry *entry, const OutputSpec *outputs, const int64_t *drawn) {
+    memcpy(entry->outputs, outputs, sizeof *outputs * (size_t)entry->n_outputs);
+    memcpy(entry->drawn, drawn, sizeof *drawn * (size_t)entry->n_generators);
 }
 
 Entry *entry_new(const Key *key, GraphInstance *instance, const Trace *trace,
                  const TraceResults *results, const int64_t *drawn, int32_t n_generators) {
-    SN_ASSERT(key->count && instance->executable && results->known);
-    Entry *entry = mem_calloc(1, sizeof *entry);
+    SN_ASSERT(results->known);
+    Entry *entry = entry_alloc(key, instance, results->count, n_generators);
     if (!entry) return NULL;
-    refs_init(&entry->refs);
+    const Graph *graph = entry_graph(entry);
+    SN_ASSERT(graph->inputs.count == trace->inputs.count);
     atomic_init(&entry->calls, 1);
-    atomic_init(&entry->used, true);
     entry->hash = hash_bytes(key->words, key->count * sizeof *key->words, 0);
-    entry->key_words = key->count;
-    entry->instance = instance_retain(instance);
-    if (!alloc_entry(entry, (size_t)results->count, trace->inputs.count, (size_t)n_generators)) {
-        entry_release(entry);
-        return NULL;
-    }
-    memcpy(entry->key, key->words, key->count * sizeof *key->words);
-    memcpy(entry->outputs, results->specs, sizeof *results->specs * (size_t)results->count);
-    memcpy(entry->drawn, drawn, sizeof *drawn * (size_t)n_generators);
+    entry_fill(entry, results->specs, drawn);
     for (uint32_t i = 0; i < trace->inputs.count; i++) {
         SN_ASSERT(trace->inputs.data[i].source != SOURCE_CAPTURED);
         entry->sources[i] = trace->inputs.data[i].source;
     }
-    const Graph *graph = entry_graph(entry);
     for (uint32_t i = 0; i < graph->outputs.count; i++)
         entry->writes = entry->writes || graph->outputs.data[i].writes_input >= 0;
+    return entry;
+}
+
+Entry *entry_like(const Entry *model, const Key *key, GraphInstance *instance, int64_t calls) {
+    SN_ASSERT(instance->graph == model->instance->graph);
+    Entry *entry = entry_alloc(key, instance, model->n_outputs, model->n_generators);
+    if (!entry) return NULL;
+    atomic_init(&entry->calls, calls);
+    entry_fill(entry, model->outputs, model->drawn);
+    memcpy(entry->sources, model->sources,
+           sizeof *model->sources * entry_graph(model)->inputs.count);
+    entry->writes = model->writes;
     return entry;
 }
 
@@ -154,6 +179,24 @@ uint32_t entries_latest(EntryCache *cache, uint32_t most, Entry **latest) {
     for (uint32_t i = first; i < count; i++)
         latest[i - first] = entry_retain(cache->entries.data[i]);
     lock_give(cache->lock);
+    return count;
+}
+
+uint32_t entries_of_stem(EntryCache *cache, const Key *key, uint32_t most, Entry **latest) {
+    uint32_t count = 0;
+    lock_take(cache->lock);
+    for (uint32_t i = cache->entries.count; count < most && i-- > 0;) {
+        Entry *entry = cache->entries.data[i];
+        if (entry->key_words == key->count &&
+            memcmp(entry->key, key->words, sizeof *key->words * key->stem) == 0)
+            latest[count++] = entry_retain(entry);
+    }
+    lock_give(cache->lock);
+    for (uint32_t i = 0; i < count / 2; i++) {
+        Entry *other = latest[i];
+        latest[i] = latest[count - 1 - i];
+        latest[count - 1 - i] = other;
+    }
     return count;
 }
 

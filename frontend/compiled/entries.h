@@ -24,6 +24,8 @@ typedef struct Entry {
     OutputSpec *outputs;     /* results in the signature's order */
     int32_t *sources;        /* by graph input: which argument it is; see TraceInput */
     int64_t *drawn;          /* by generator: numbers drawn */
+    int32_t n_outputs;       /* of `outputs` … */
+    int32_t n_generators;    /* … and of `drawn` */
     bool writes;             /* some input is written */
     _Atomic int64_t calls;   /* 1 when made, 2 when compared; then hits, where check_every is set */
     _Atomic bool used;       /* since entries were last dropped: the clock of the LRU */
@@ -41,6 +43,8 @@ typedef struct EntryCache {
  * memory. */
 Entry *entry_new(const Key *key, GraphInstance *instance, const Trace *trace,
                  const TraceResults *results, const int64_t *drawn, int32_t n_generators);
+/* The same for another key, at another instance of the same graph, as if it had been called so often. */
+Entry *entry_like(const Entry *model, const Key *key, GraphInstance *instance, int64_t calls);
 /* One reference more, the caller's. */
 Entry *entry_retain(Entry *entry);
 void entry_release(Entry *entry);
@@ -59,6 +63,9 @@ void entries_add(EntryCache *cache, Entry *entry);
 /* References to the latest entries, at most `most`, oldest first. Returns how many there are in
  * all. */
 uint32_t entries_latest(EntryCache *cache, uint32_t most, Entry **latest);
+/* References to the latest entries whose keys have the stem of this one, at most `most`, oldest first.
+ * Returns how many. */
+uint32_t entries_of_stem(EntryCache *cache, const Key *key, uint32_t most, Entry **latest);
 /* Lets go of all entries, and of what this thread keeps; nobody else uses the cache any more. */
 void entries_close(EntryCache *cache);
 

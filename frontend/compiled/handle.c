@@ -68,7 +68,8 @@ __attribute__((constructor)) static void register_handle_locks(void) {
 
 static void take_locks(sn_compiled *c, uint64_t serial) {
     Lock *lock = &locks[serial % HANDLE_LOCKS];
-    c->entries.lock = c->graphs.lock = c->purity.lock = c->latest.lock = c->turn.lock = lock;
+    c->entries.lock = c->moving.lock = c->graphs.lock = c->purity.lock = c->latest.lock =
+        c->turn.lock = lock;
     c->turn.ended = &turns[serial % HANDLE_LOCKS];
 }
 
@@ -103,6 +104,7 @@ static sn_compiled *compiled_new(void) {
 
 static void free_compiled(sn_compiled *c) {
     entries_close(&c->entries);
+    moving_close(&c->moving);
     latest_close(&c->latest);
     graphs_close(&c->graphs);
     purity_close(&c->purity);
@@ -226,11 +228,12 @@ static sn_compiled *make(const char *name, const char *signature, const sn_compi
     return NULL;
 }
 
-/* Is the signature the derived one, '?' aside? */
+/* Is the signature the derived one, '?' and '~' aside, which are no types? */
 static bool signature_fits(const char *signature, const char *derived) {
-    while (*signature == *derived || *signature == '?') {
+    while (*signature == *derived || *signature == '?' || *signature == '~') {
         if (!*signature) return true;
-        if (*signature++ != '?') derived++;
+        if (*signature == *derived) derived++;
+        signature++;
     }
     return false;
 }

@@ -11,6 +11,7 @@
 #include "base/slots.h"
 #include "frontend/compiled/closure.h"
 #include "frontend/compiled/entries.h"
+#include "frontend/compiled/moving.h"
 #include "frontend/compiled/options.h"
 #include "frontend/compiled/purity.h"
 #include "frontend/compiled/signature.h"
@@ -48,6 +49,7 @@ struct sn_compiled {
         fallbacks;      /* graphs that ran node by node, and ops that could not be recorded */
     Purity purity;      /* is it what was recorded? */
     EntryCache entries; /* what guard keys lead to */
+    MovingCache moving; /* what their stems lead to, whatever the numbers of the call */
     GraphCache graphs;  /* what was compiled */
     Turn turn;          /* at compiling */
     Latest latest;      /* what ran last in a trace */

@@ -97,11 +97,17 @@ bool key_pack(Key *key, const sn_compiled *c, const CallArgs *args) {
     for (int32_t i = 0; i < args->n_tensors; i++) at = put_tensor(at, args, i);
     for (int32_t i = 0; i < c->signature.n_params; i++) {
         const ParamSpec *param = &c->signature.params[i];
-        if (param->kind != 't' || param->array) at = put_value(at, param, &args->values[i]);
+        bool has_own = param->kind != 't' || param->array;
+        if (has_own && !param->moves) at = put_value(at, param, &args->values[i]);
     }
     at = put_generators(at, args);
     for (int32_t i = 0; i < c->options.n_watch; i++)
         at = put_bytes(at, c->options.watch[i].data, c->options.watch[i].bytes);
+    key->stem = (uint32_t)(at - key->words);
+    for (int32_t i = 0; i < c->signature.n_moving; i++) {
+        int32_t param = c->signature.moving[i];
+        at = put_value(at, &c->signature.params[param], &args->values[param]);
+    }
     key->count = (uint32_t)(at - key->words);
     SN_ASSERT(key->count <= room);
     return true;

@@ -1,5 +1,6 @@
 /* The guard key of a call: all that a recorded graph may depend on, packed in words. Each count
- * stands before what it counts, so that a key can be read in one way only. */
+ * stands before what it counts, so that a key can be read in one way only. Numbers of the call (l~)
+ * come last: what is before them is the stem, which many keys may share. */
 #ifndef SN_FRONTEND_COMPILED_KEY_H
 #define SN_FRONTEND_COMPILED_KEY_H
 
@@ -10,6 +11,7 @@ enum { KEY_FEW_WORDS = 512 };
 struct Key {
     uint64_t *words;             /* the key: `few` or the block */
     uint32_t count;              /* its length */
+    uint32_t stem;               /* words before the numbers of the call */
     void *block;                 /* allocation behind words, or NULL */
     uint64_t few[KEY_FEW_WORDS]; /* room enough for most */
 };

@@ -143,8 +143,13 @@ static sn_status parse_inputs(const char *text, size_t *at, const sn_tree *const
             param->array = true;
             add_argument(s, &ffi_type_sint32);
             (*at)++;
+        } else if (strchr("ilfd", param->kind) && text[*at + 1] == '~') {
+            param->moves = true;
+            s->moving[s->n_moving++] = s->n_params - 1;
+            (*at)++;
         }
         if (param->kind == 'p') s->opaque = true;
+        if (param->kind == 'r') s->n_generators++;
         s->key_words++;
         if (param->kind != 'S') continue;
         if (next_tree >= n_trees)

@@ -150,6 +150,7 @@ void explain_guards(sn_compiled *c, StrBuf *out) {
                     entry->writes ? ", no overlap with what is written" : "");
         entry_release(entry);
     }
+    moving_print(&c->moving, out);
     if (!count) strbuf_add(out, "  none: the function is run on every call\n");
 }
 

@@ -124,7 +124,9 @@ typedef struct sn_compile_options {
 
 /** Wraps `function`. Signature letters: t tensor, t? may be SN_NONE, t* array with an int32_t count
  *  behind it, b bool, i int32_t, l int64_t, f float, d double, r sn_rng *, S pointer to a described
- *  struct, p opaque pointer; after the colon the outputs: one t is the return value; several are
+ *  struct, p opaque pointer. A ~ behind i, l, f or d marks a number of the call: the function decides
+ *  nothing by it in C and only hands it to ops, as it is, or, an integer, times one number plus another.
+ *  Three values show what follows it; with others the function is not run again. After the colon the outputs: one t is the return value; several are
  *  trailing sn_tensor ** parameters and the function returns sn_status; none returns sn_status.
  *  Returns a handle that the caller releases, or NULL and the thread's error. `options` may be
  *  NULL. Thread-safe. */

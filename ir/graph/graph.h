@@ -228,6 +228,8 @@ void graph_difference(const Graph *known, const Graph *now, StrBuf *out);
 uint64_t graph_hash(const Graph *graph);
 /* Every rule of the op table: operand count, order, inferred type equal to the stored one, outputs. */
 sn_status graph_verify(const Graph *graph, sn_error *error);
+/* The same of one node whose ranges and signature hold: is it what its operands and attributes make? */
+sn_status graph_verify_node(const Graph *graph, NodeId id, sn_error *error);
 /* Graphviz. */
 void graph_print_dot(const Graph *graph, StrBuf *out);
 

@@ -568,14 +568,23 @@ BindResult symbolic_bind(const SymbolicGraph *g, const Graph *recorded, Symbolic
     return *failing ? BIND_GUARD : BIND_OK;
 }
 
-void symbolic_words(const SymbolicGraph *g, const SymbolicBinding *binding, int64_t *words) {
-    for (uint32_t i = 0; i < g->words.count; i++) {
-        const SymbolicWord *w = &g->words.data[i];
-        Dim dim = {w->word};
-        words[i] = w->rule == WORD_STATIC      ? w->word
-                   : w->rule == WORD_SIZE      ? dim_value(binding->values, dim)
-                   : w->rule == WORD_REAL_SIZE ? word_of_real(dim_value(binding->values, dim))
-                   : w->rule == WORD_SCALAR    ? (int64_t)binding->scalars[w->word]
-                                               : g->recorded.words.data[i];
+int64_t symbolic_word(const SymbolicGraph *g, const SymbolicBinding *binding, uint32_t word) {
+    SN_ASSERT(word < g->words.count);
+    const SymbolicWord *w = &g->words.data[word];
+    switch ((WordRule)w->rule) {
+    case WORD_STATIC:
+        return w->word;
+    case WORD_SIZE:
+        return dim_value(binding->values, (Dim){w->word});
+    case WORD_REAL_SIZE:
+        return word_of_real(dim_value(binding->values, (Dim){w->word}));
+    case WORD_SCALAR:
+        return (int64_t)binding->scalars[w->word];
+    default:
+        return g->recorded.words.data[word];
     }
+}
+
+void symbolic_words(const SymbolicGraph *g, const SymbolicBinding *binding, int64_t *words) {
+    for (uint32_t i = 0; i < g->words.count; i++) words[i] = symbolic_word(g, binding, i);
 }

@@ -86,6 +86,8 @@ typedef enum BindResult {
 /* The words that a recorded graph of this binding has; those that may be anything are those of the
  * latest sample. */
 void symbolic_words(const SymbolicGraph *graph, const SymbolicBinding *binding, int64_t *words);
+/* One of them. */
+int64_t symbolic_word(const SymbolicGraph *graph, const SymbolicBinding *binding, uint32_t word);
 
 /* Reads a binding off a recorded graph that is alike. `failing` receives the guard, or NULL where it
  * was a bound. Thread-safe. */

@@ -121,7 +121,7 @@ static sn_status check_inferred(const Graph *graph, NodeId id, TensorType *types
     return SN_OK;
 }
 
-static sn_status infer_again(const Graph *graph, NodeId id, sn_error *error) {
+sn_status graph_verify_node(const Graph *graph, NodeId id, sn_error *error) {
     SMALL(TensorType, FEW_OPERANDS) types;
     if (!small_open(&types, graph_node(graph, id)->n_inputs)) return error_memory(error);
     sn_status status = check_inferred(graph, id, types.data, error);
@@ -138,7 +138,7 @@ static sn_status check_node(const Graph *graph, NodeId id, sn_error *error) {
     if (!broken && node_is_const(node)) broken = check_const(graph, id);
     if (broken) return defect(error, graph, id, broken);
     if (op_is_given_type((OpCode)node->op)) return SN_OK;
-    return infer_again(graph, id, error);
+    return graph_verify_node(graph, id, error);
 }
 
 /* Sizes that are different expressions may be equal whenever the graph is run, as those of a write are;

@@ -1,0 +1,72 @@
+/* Numbers of the call: arguments marked ~ in the signature, which the function only hands to ops. Calls
+ * that differ in them alone are traced until it is seen which sizes, positions and scalars of the graph
+ * follow which of them. From then on a call with new numbers binds the graph to what follows from them,
+ * without running the function. */
+#ifndef SN_FRONTEND_COMPILED_MOVING_H
+#define SN_FRONTEND_COMPILED_MOVING_H
+
+#include "frontend/compiled/entries.h"
+#include "frontend/compiled/signature.h"
+
+enum { NUMBER_CONSTANT = -1 };
+
+/* What a number of the graph is in terms of the numbers of the call. */
+typedef struct MovingNumber {
+    int32_t argument; /* which of those it follows, or NUMBER_CONSTANT */
+    uint8_t dtype;    /* sn_dtype that its bits are of */
+    int64_t
+        factor; /* of an integer argument: factor × it + constant; of a real one: factor × it, ± 1 */
+    int64_t constant; /* see factor */
+    uint64_t bits;    /* NUMBER_CONSTANT: the value */
+} MovingNumber;
+
+/* A position among the words of the graph. */
+typedef struct MovingWord {
+    uint32_t word; /* where, in Graph.words */
+    bool moves;    /* it was seen to differ; else a call in which it would is traced */
+} MovingWord;
+
+/* What a stem leads to: a guard key but for the numbers. Immutable but for `calls`. */
+typedef struct Moving {
+    Refs refs;     /* the list's, and of calls */
+    Entry *model;  /* of a call with this stem; a reference: its instance is of a symbolic graph */
+    uint32_t stem; /* words of model->key that are the stem */
+    const Signature *signature; /* of the handle */
+    MovingNumber
+        *arguments; /* what each number of the call must be; one that follows itself is free */
+    MovingNumber *symbols; /* by symbol of the graph */
+    MovingNumber *scalars; /* by scalar of the graph */
+    MovingNumber *offsets; /* by result: OutputSpec.offset */
+    int64_t *words;        /* of the recorded graph, in the model's call */
+    VEC(MovingWord) sized; /* words that follow from symbols or scalars */
+    VEC(NodeId) nodes; /* that have words which move: what inference says of them is asked anew */
+    _Atomic int64_t calls; /* so far and two more, as Entry.calls counts */
+} Moving;
+
+typedef struct MovingCache {
+    Lock *lock;         /* of the list */
+    VEC(Moving *) list; /* oldest first; a reference to each */
+} MovingCache;
+
+/* ---- finding (frontend/compiled/moving.c) ---------------------------------------------------- */
+
+/* An entry for the key, by what its stem leads to: with one reference, the caller's. NULL: there is none,
+ * or the numbers do not fit, or memory is out; the call is traced. */
+Entry *moving_find(MovingCache *cache, const Key *key);
+/* Takes `moving` over; it replaces what its stem led to before. */
+void moving_add(MovingCache *cache, Moving *moving);
+void moving_release(Moving *moving);
+void moving_close(MovingCache *cache);
+/* A line for each stem: which numbers may be any. */
+void moving_print(MovingCache *cache, StrBuf *out);
+/* The value for these numbers of a call; false where it is not exact, or too large. */
+bool moving_value(const MovingNumber *number, const Signature *signature, const uint64_t *numbers,
+                  uint64_t *bits);
+
+/* ---- learning (frontend/compiled/moving_learn.c) --------------------------------------------- */
+
+/* What the entries with the key's stem, the latest of which is the key's own, have in common; NULL where
+ * that cannot be said yet. */
+Moving *moving_learn(EntryCache *entries, const Signature *signature, const Key *key);
+
+#endif

@@ -1,0 +1,214 @@
+/* Numbers of the call (`l~`): a function that only hands them to ops is not run again for new ones. */
+#include "tests/api_case.h"
+
+#include <math.h>
+
+enum { LEARNED = 3 }; /* calls by which it is seen what follows a number */
+
+/* What happened since `before`. */
+typedef struct Since {
+    int64_t hits, traces, compiles; /* guard hits, runs of the function, compilations */
+} Since;
+
+static Since since(const sn_counters *before) {
+    sn_counters now = counters_now();
+    return (Since){now.guard_hits - before->guard_hits, now.traces - before->traces,
+                   now.recompiles - before->recompiles};
+}
+
+/* ---- positions ------------------------------------------------------------------------------- */
+
+/* A step of a decoder: writes a row of the cache, reads another, and scales by the position. */
+static sn_tensor *step(sn_tensor *cache, sn_tensor *x, int64_t position) {
+    sn_copy_(sn_narrow(cache, 0, position, 1), x);
+    sn_tensor *before = sn_select(cache, 0, position / 1 + 1);
+    return sn_mul(sn_add(before, x), sn_ci(2 * position + 1));
+}
+typedef sn_tensor *Step(sn_tensor *, sn_tensor *, int64_t);
+
+static void a_position_is_a_number_of_the_call(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(step, "ttl~:t", NULL);
+    EXPECT_OK();
+    Step *fast = SN_FN(c, step);
+    sn_tensor *cache = tensor_random(1, SN_F32, SN_I(32, 5)), *same = sn_clone(cache);
+    sn_tensor *x = tensor_random(2, SN_F32, SN_I(1, 5));
+    sn_counters before = counters_now();
+    for (int64_t i = 0; i < 31; i++) EXPECT_SAME(fast(cache, x, i), step(same, x, i));
+    Since s = since(&before);
+    assert_int_equal(s.traces, LEARNED);
+    assert_int_equal(s.hits, 31 - LEARNED);
+    assert_true(s.compiles <= 1);
+    EXPECT_SAME(cache, same);
+    for (int64_t i = 30; i >= LEARNED; i -= 3) EXPECT_SAME(fast(cache, x, i), step(same, x, i));
+    assert_int_equal(since(&before).traces, LEARNED);
+    char *text = sn_explain_text(c);
+    assert_non_null(strstr(text, "without a trace: argument 3 any"));
+    sn_text_free(text);
+    sn_compiled_release(c);
+}
+
+static void a_position_that_eager_refuses_is_refused_alike(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(step, "ttl~:t", NULL);
+    Step *fast = SN_FN(c, step);
+    sn_tensor *cache = tensor_random(1, SN_F32, SN_I(8, 5)), *same = sn_clone(cache);
+    sn_tensor *x = tensor_random(2, SN_F32, SN_I(1, 5));
+    for (int64_t i = 0; i < 5; i++) EXPECT_SAME(fast(cache, x, i), step(same, x, i));
+    const int64_t wrong[] = {8, 7, 100, -9, INT64_MAX, INT64_MIN, INT64_MAX / 4, INT64_MIN / 2};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        sn_error eager, compiled;
+        sn_tensor *row = sn_clone(cache);
+        assert_null(step(row, x, wrong[i]));
+        sn_error_take(&eager);
+        assert_null(fast(cache, x, wrong[i]));
+        sn_error_take(&compiled);
+        assert_int_equal(eager.status, compiled.status);
+        assert_string_equal(eager.text, compiled.text);
+    }
+    EXPECT_SAME(fast(cache, x, -3), step(same, x, -3)); /* from the end: traced, and right */
+    EXPECT_SAME(cache, same);
+    sn_compiled_release(c);
+}
+
+/* The result begins where the position says, and shares its memory. */
+static sn_tensor *row_of(sn_tensor *x, int32_t i) {
+    return sn_select(x, 0, i);
+}
+
+static void a_result_that_is_a_view_moves(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(row_of, "ti~:t", NULL);
+    sn_tensor *(*fast)(sn_tensor *, int32_t) = SN_FN(c, row_of);
+    sn_tensor *x = tensor_random(3, SN_F64, SN_I(20, 3));
+    for (int32_t i = 0; i < 20; i++) {
+        sn_tensor *row = fast(x, i);
+        EXPECT_SAME(row, row_of(x, i));
+        sn_fill_(row, i);
+        EXPECT_SAME(row_of(x, i), row);
+    }
+    sn_compiled_release(c);
+}
+
+/* ---- scalars --------------------------------------------------------------------------------- */
+
+static sn_tensor *blend(sn_tensor *x, sn_tensor *y, float rate, double scale, int32_t shift) {
+    sn_tensor *z = sn_add(sn_mul(x, sn_c((double)rate)), sn_mul(y, sn_c(-scale)));
+    return sn_add(sn_addcmul(z, x, y, scale), sn_c((double)(10 - 3 * (int64_t)shift)));
+}
+typedef sn_tensor *Blend(sn_tensor *, sn_tensor *, float, double, int32_t);
+
+static void scalars_are_numbers_of_the_call(void **state) {
+    (void)state;
+    static const double special[] = {0.0, -0.0, 1e300, -1e-320, 3, INFINITY, NAN, 0.1};
+    sn_compiled *c = sn_compile(blend, "ttf~d~i~:t", NULL);
+    Blend *fast = SN_FN(c, blend);
+    sn_tensor *x = tensor_random(1, SN_F32, SN_I(37)), *y = tensor_random(2, SN_F32, SN_I(37));
+    for (int i = 0; i < 4; i++)
+        EXPECT_SAME(fast(x, y, (float)i * 0.1f, 0.3 / (i + 1), i * i),
+                    blend(x, y, (float)i * 0.1f, 0.3 / (i + 1), i * i));
+    sn_counters before = counters_now();
+    for (int i = 0; i < 8; i++) {
+        double v = special[i];
+        EXPECT_SAME(fast(x, y, (float)v, 2, i), blend(x, y, (float)v, 2, i));
+        EXPECT_SAME(fast(x, y, 0.7f, v, INT32_MIN + i), blend(x, y, 0.7f, v, INT32_MIN + i));
+    }
+    assert_int_equal(since(&before).traces, 0);
+    sn_compiled_release(c);
+}
+
+/* Numbers that did not move by themselves are guarded: they may have been anything to the function. */
+static sn_tensor *two(sn_tensor *x, int64_t a, int64_t b) {
+    return sn_add(sn_mul(x, sn_ci(a)), sn_ci(b));
+}
+
+static void numbers_that_went_along_are_guarded(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(two, "tl~l~:t", NULL);
+    sn_tensor *(*fast)(sn_tensor *, int64_t, int64_t) = SN_FN(c, two);
+    sn_tensor *x = tensor_random(1, SN_F32, SN_I(7));
+    for (int64_t i = 0; i < 6; i++) EXPECT_SAME(fast(x, i, i + 5), two(x, i, i + 5));
+    sn_counters before = counters_now();
+    EXPECT_SAME(fast(x, 20, 25), two(x, 20, 25));
+    assert_int_equal(since(&before).traces, 0);
+    EXPECT_SAME(fast(x, 20, 3), two(x, 20, 3));
+    assert_int_equal(since(&before).traces, 1);
+    EXPECT_SAME(fast(x, 21, 9), two(x, 21, 9)); /* each by itself from here on */
+    EXPECT_SAME(fast(x, 5, 100), two(x, 5, 100));
+    sn_compiled_release(c);
+}
+
+/* ---- what does not follow -------------------------------------------------------------------- */
+
+/* No line: traced each time, and right. */
+static sn_tensor *squared(sn_tensor *x, int64_t n) {
+    return sn_mul(x, sn_ci(n * n));
+}
+/* A size. */
+static sn_tensor *first_of(sn_tensor *x, int64_t n) {
+    return sn_sum(sn_narrow(x, 0, 0, n), NULL, 0, false);
+}
+/* A number in a dtype that cannot hold all of them. */
+static sn_tensor *narrow_type(sn_tensor *x, int64_t n) {
+    return sn_bitwise_and(x, sn_ci(n));
+}
+
+static void what_does_not_follow_is_traced(void **state) {
+    (void)state;
+    sn_tensor *(*const functions[])(sn_tensor *, int64_t) = {squared, first_of, narrow_type};
+    for (int f = 0; f < 3; f++) {
+        sn_compiled *c = sn_compile(functions[f], "tl~:t", NULL);
+        sn_tensor *(*fast)(sn_tensor *, int64_t) = SN_FN(c, functions[f]);
+        sn_tensor *x = tensor_random(1, f == 2 ? SN_I8 : SN_F32, SN_I(2000));
+        for (int64_t n = 0; n < 300; n += n < 10 ? 1 : 17)
+            EXPECT_SAME(fast(x, n), functions[f](x, n));
+        sn_compiled_release(c);
+    }
+}
+
+/* ---- how it is said, and checked ------------------------------------------------------------- */
+
+static void only_numbers_can_be_marked(void **state) {
+    (void)state;
+    static const char *const wrong[] = {"t~:t", "tb~:t", "tr~:t", "tl~~:t", "t*~:t", "t:t~"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_null(sn_compile_at((sn_function)squared, "squared", wrong[i], NULL, "f.c", 1));
+        EXPECT_ERROR(SN_ERROR_SIGNATURE, "at character");
+    }
+}
+
+static int64_t limit;
+
+/* Breaks its word: it decides by the number. */
+static sn_tensor *decides(sn_tensor *x, int64_t n) {
+    return n < limit ? sn_mul(x, sn_ci(n)) : sn_exp(x);
+}
+
+static void a_function_that_decides_by_a_number_is_found_where_it_is_checked(void **state) {
+    (void)state;
+    limit = 50;
+    sn_compile_options options = {.check_every = 10};
+    sn_compiled *c = sn_compile(decides, "tl~:t", &options);
+    sn_tensor *(*fast)(sn_tensor *, int64_t) = SN_FN(c, decides);
+    sn_tensor *x = tensor_random(1, SN_F32, SN_I(9));
+    for (int64_t n = 0; n < 80; n++) assert_non_null(fast(x, n));
+    EXPECT_SAME(fast(x, 80), decides(x, 80)); /* run on every call by now */
+    char *text = sn_explain_text(c);
+    assert_non_null(strstr(text, "run on every call"));
+    sn_text_free(text);
+    sn_compiled_release(c);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        API_TEST(a_position_is_a_number_of_the_call),
+        API_TEST(a_position_that_eager_refuses_is_refused_alike),
+        API_TEST(a_result_that_is_a_view_moves),
+        API_TEST(scalars_are_numbers_of_the_call),
+        API_TEST(numbers_that_went_along_are_guarded),
+        API_TEST(what_does_not_follow_is_traced),
+        API_TEST(only_numbers_can_be_marked),
+        API_TEST(a_function_that_decides_by_a_number_is_found_where_it_is_checked),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
