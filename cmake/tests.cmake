@@ -73,6 +73,8 @@ if(NOT SINTER_SANITIZERS)
     add_test(NAME circles COMMAND ${PROJECT_SOURCE_DIR}/tools/check_circles ${PROJECT_BINARY_DIR})
     add_test(NAME circles_are_found
         COMMAND ${PROJECT_SOURCE_DIR}/tests/circles/run ${CMAKE_C_COMPILER})
+    add_test(NAME signature_cxx
+        COMMAND ${PROJECT_SOURCE_DIR}/tests/signature/run ${PROJECT_BINARY_DIR}/generated/include)
     add_test(NAME docs COMMAND ${PROJECT_SOURCE_DIR}/tools/check_docs ${PROJECT_BINARY_DIR})
     set_tests_properties(docs PROPERTIES ENVIRONMENT SINTER_CACHE_DIR=off)
     add_test(NAME headers

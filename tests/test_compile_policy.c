@@ -114,6 +114,39 @@ static void declared_dims_of_one_name_are_one(void **state) {
     sn_compiled_release(c);
 }
 
+static sn_tensor *joined_if_there(sn_tensor *x, sn_tensor *y) {
+    return x == SN_NONE ? sn_neg(y) : joined(x, y);
+}
+
+static void a_dim_of_an_absent_argument_is_nobodys(void **state) {
+    (void)state;
+    const sn_dim dims[] = {{.name = "B", .tensor = 0}, {.name = "B", .tensor = 1}};
+    sn_compile_options options = {.dims = dims, .n_dims = 2};
+    sn_compiled *c = sn_compile(joined_if_there, "t?t:t", &options);
+    sn_tensor *(*fast)(sn_tensor *, sn_tensor *) = SN_FN(c, joined_if_there);
+    for (int64_t n = 1; n < 4; n++) {
+        sn_tensor *y = tensor_random(2, SN_F32, SN_I(n));
+        EXPECT_SAME(fast(SN_NONE, y), sn_neg(y));
+    }
+    sn_compiled_release(c);
+}
+
+static sn_tensor *joined_list(sn_tensor **x, int32_t count) {
+    return sn_cat(x, count, 0);
+}
+
+static void a_dim_of_a_tensor_that_no_call_has_is_refused(void **state) {
+    (void)state;
+    const sn_dim dims[] = {{.name = "n", .tensor = 7, .axis = 1}, {.name = "n"}};
+    sn_compile_options options = {.dims = dims, .n_dims = 2};
+    assert_null(sn_compile(joined, "tt:t", &options));
+    EXPECT_ERROR(SN_ERROR_ARGUMENT, "options.dims[0] is of tensor 7; the signature has 2");
+    sn_compiled *c = sn_compile(joined_list, "t*:t", &options); /* an array may be shorter */
+    sn_tensor *x = tensor_random(1, SN_F32, SN_I(2, 3));
+    EXPECT_SAME(SN_FN(c, joined_list)(&x, 1), x);
+    sn_compiled_release(c);
+}
+
 static sn_tensor *overwritten(sn_tensor *x, sn_tensor *y) {
     return sn_neg(sn_copy_(y, sn_exp(x)));
 }
@@ -367,6 +400,8 @@ int main(void) {
         API_TEST(a_declared_dim_varies_from_the_first_call_on),
         API_TEST(a_declared_dim_is_kept_to),
         API_TEST(declared_dims_of_one_name_are_one),
+        API_TEST(a_dim_of_an_absent_argument_is_nobodys),
+        API_TEST(a_dim_of_a_tensor_that_no_call_has_is_refused),
         API_TEST(a_write_may_have_dims_of_other_names),
         API_TEST(at_the_limit_the_oldest_graph_goes),
         API_TEST(at_the_limit_static_shapes_may_become_general),

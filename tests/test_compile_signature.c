@@ -416,6 +416,20 @@ static void sn_sig_derives_an_all_tensor_signature(void **state) {
     sn_compiled_release(c);
 }
 
+#define EXPECT_SIG(type, text) assert_string_equal(SN_SIG((type)NULL), text)
+
+static void sn_sig_derives_scalars_arrays_and_outputs(void **state) {
+    (void)state;
+    EXPECT_SIG(sn_tensor * (*)(sn_tensor *, float), "tf:t");
+    EXPECT_SIG(sn_tensor * (*)(sn_tensor *, sn_tensor *, int64_t), "ttl:t");
+    EXPECT_SIG(sn_tensor * (*)(sn_tensor *, sn_tensor *, sn_tensor *, bool), "tttb:t");
+    EXPECT_SIG(sn_tensor * (*)(sn_tensor *, sn_rng *), "tr:t");
+    EXPECT_SIG(sn_tensor * (*)(sn_tensor *, double, double), "tdd:t");
+    EXPECT_SIG(sn_tensor * (*)(sn_tensor **, int32_t), "t*:t");
+    EXPECT_SIG(sn_status(*)(sn_tensor *, sn_tensor **, sn_tensor **), "t:tt");
+    assert_null(SN_SIG_OF((sn_tensor * (*)(sn_tensor *, float, int32_t)) NULL));
+}
+
 /* ---- wrong ----------------------------------------------------------------------------------- */
 
 static void another_functions_signature_is_refused(void **state) {
@@ -431,6 +445,22 @@ static void another_functions_signature_is_refused(void **state) {
     sn_compiled *c =
         sn_compile(twice_and_add, "t?t?:t", NULL); /* what is optional, no type tells */
     EXPECT_OK();
+    sn_compiled_release(c);
+}
+
+static sn_tensor *by_float(sn_tensor *x, float factor) {
+    return sn_mul(x, sn_c((double)factor));
+}
+
+static void a_scalar_of_another_type_is_refused(void **state) {
+    (void)state;
+    static const char *const bad[] = {"ti:t", "td:t", "t:t", "tff:t", "tt:t", "tb:t", "tl:t"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_null(sn_compile(by_float, bad[i], NULL));
+        EXPECT_ERROR(SN_ERROR_SIGNATURE, bad[i], "is not the function's, \"tf:t\"");
+    }
+    sn_compiled *c = sn_compile(by_float, "tf:t", NULL);
+    EXPECT_VALUES(SN_FN(c, by_float)(one_value(2), 3), 6);
     sn_compiled_release(c);
 }
 
@@ -634,6 +664,8 @@ int main(void) {
         API_TEST(several_outputs_come_through_trailing_pointers),
         API_TEST(a_function_without_outputs_returns_a_status),
         API_TEST(sn_sig_derives_an_all_tensor_signature),
+        API_TEST(sn_sig_derives_scalars_arrays_and_outputs),
+        API_TEST(a_scalar_of_another_type_is_refused),
         API_TEST(another_functions_signature_is_refused),
         API_TEST(malformed_signatures_are_refused),
         API_TEST(wrong_calls_are_errors_that_name_the_function),

@@ -126,12 +126,18 @@ static bool breaks_dim(const sn_compiled *c, const sn_dim *d, int64_t size, cons
         (long long)bound);
 }
 
+/* The tensor that has the dim; NULL: it is absent, or an array is shorter. */
+static const sn_tensor *dim_owner(const CallArgs *args, const sn_dim *d) {
+    const sn_tensor *t = d->tensor < args->n_tensors ? args->tensors[d->tensor] : NULL;
+    return t && t->kind != TENSOR_NONE ? t : NULL;
+}
+
 /* Dims of one name are equal. */
 static bool check_name(const sn_compiled *c, const CallArgs *args, int32_t i) {
     const sn_dim *d = &c->options.dims[i];
     for (int32_t j = 0; d->name && j < i; j++) {
         const sn_dim *other = &c->options.dims[j];
-        if (!other->name || strcmp(other->name, d->name) != 0) continue;
+        if (!other->name || strcmp(other->name, d->name) != 0 || !dim_owner(args, other)) continue;
         int64_t size = args->tensors[d->tensor]->dims[d->axis],
                 first = args->tensors[other->tensor]->dims[other->axis];
         return size == first ||
@@ -144,8 +150,8 @@ bool arguments_check_dims(const sn_compiled *c, const CallArgs *args) {
     for (int32_t i = 0; i < c->options.n_dims; i++) {
         const sn_dim *d = &c->options.dims[i];
         SN_ASSERT(d->tensor >= 0 && d->axis >= 0 && d->axis < SN_MAX_RANK);
-        const sn_tensor *t = d->tensor < args->n_tensors ? args->tensors[d->tensor] : NULL;
-        if (!t || t->kind == TENSOR_NONE) continue; /* absent, or an array is shorter */
+        const sn_tensor *t = dim_owner(args, d);
+        if (!t) continue;
         if (d->axis >= t->rank)
             return error_refuse(SN_ERROR_SHAPE, c->site,
                                 "%s: tensor argument %d has %d dims, but dim %d is declared",

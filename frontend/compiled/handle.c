@@ -178,12 +178,29 @@ void sn_compiled_release(sn_compiled *c) {
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
+/* A dim of a tensor that no call can have is a slip. */
+static sn_status check_dims(const sn_compiled *c, sn_error *error) {
+    int32_t count = 0;
+    for (int32_t i = 0; i < c->signature.n_params; i++) {
+        const ParamSpec *param = &c->signature.params[i];
+        if (param->array || param->tree) return SN_OK; /* its length is the call's */
+        count += param->kind == 't';
+    }
+    for (int32_t i = 0; i < c->options.n_dims; i++)
+        if (c->options.dims[i].tensor >= count)
+            return error_set(error, SN_ERROR_ARGUMENT,
+                             "options.dims[%d] is of tensor %d; the signature has %d", (int)i,
+                             (int)c->options.dims[i].tensor, (int)count);
+    return SN_OK;
+}
+
 static sn_status prepare(sn_compiled *c, const char *signature, const sn_compile_options *given,
                          sn_error *error) {
     sn_status status = options_copy(&c->options, given, error);
     if (status == SN_OK)
         status = signature_parse(signature, given ? given->trees : NULL, given ? given->n_trees : 0,
                                  &c->signature, error);
+    if (status == SN_OK) status = check_dims(c, error);
     if (status != SN_OK) return status;
     atomic_init(&c->stance, (int32_t)c->options.stance);
     if (c->options.rerun)
@@ -228,14 +245,20 @@ static sn_compiled *make(const char *name, const char *signature, const sn_compi
     return NULL;
 }
 
+/* Does the letter stand for what the compiler knows? */
+static bool letter_fits(char letter, char derived) {
+    return letter == derived || (derived == 'P' && (letter == 'S' || letter == 'p'));
+}
+
 /* Is the signature the derived one, '?' and '~' aside, which are no types? */
 static bool signature_fits(const char *signature, const char *derived) {
-    while (*signature == *derived || *signature == '?' || *signature == '~') {
-        if (!*signature) return true;
-        if (*signature == *derived) derived++;
-        signature++;
+    for (;; signature++) {
+        if (letter_fits(*signature, *derived)) {
+            if (!*derived++) return true;
+        } else if (*signature != '?' && *signature != '~') {
+            return false;
+        }
     }
-    return false;
 }
 
 sn_compiled *sn_compile_typed_at(sn_function function, const char *name, const char *derived,

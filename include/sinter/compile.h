@@ -10,6 +10,7 @@
 #define SINTER_COMPILE_H
 
 #include <sinter/scope.h>
+#include <sinter/signature.h>
 
 SN_BEGIN_DECLS
 
@@ -39,11 +40,12 @@ typedef enum sn_shapes {
 /** A dim of an argument that varies from the first call on, and its bounds. A call that does not keep
  *  them is an error (shape). */
 typedef struct sn_dim {
-    const char *name;    /**< for dumps and messages; dims of one name are equal; copied; or NULL */
-    int32_t tensor;      /**< which tensor argument, from 0; those in arrays and structs count */
-    int32_t axis;        /**< from 0 */
-    int64_t min;         /**< least size; 0 and 1 are sizes like any other */
-    int64_t max;         /**< largest size; 0 = no limit */
+    const char *name; /**< for dumps and messages; dims of one name are equal; copied; or NULL */
+    int32_t tensor; /**< which tensor argument, from 0; those in arrays and structs count; one that
+                              is absent has no dims */
+    int32_t axis;   /**< from 0 */
+    int64_t min;    /**< least size; 0 and 1 are sizes like any other */
+    int64_t max;    /**< largest size; 0 = no limit */
     int64_t multiple_of; /**< the size is a multiple of this; 0 = any */
 } sn_dim;
 
@@ -126,15 +128,17 @@ typedef struct sn_compile_options {
  *  behind it, b bool, i int32_t, l int64_t, f float, d double, r sn_rng *, S pointer to a described
  *  struct, p opaque pointer. A ~ behind i, l, f or d marks a number of the call: the function decides
  *  nothing by it in C and only hands it to ops, as it is, or, an integer, times one number plus another.
- *  Three values show what follows it; with others the function is not run again. After the colon the outputs: one t is the return value; several are
- *  trailing sn_tensor ** parameters and the function returns sn_status; none returns sn_status.
+ *  Three values show what follows it; with others the function is not run again. After the colon the
+ *  outputs: one t is the return value; several are trailing sn_tensor ** parameters and the function
+ *  returns sn_status; none returns sn_status.
  *  Returns a handle that the caller releases, or NULL and the thread's error. `options` may be
  *  NULL. Thread-safe. */
 SN_API sn_compiled *sn_compile_at(sn_function function, const char *name, const char *signature,
                                   const sn_compile_options *options, const char *file,
                                   int32_t line);
-/** The same, where the C compiler knows the function's type: `derived` is SN_SIG of an all-tensor
- *  function, and `signature` has to be that but for '?'; NULL = not known, not checked. */
+/** The same, where the compiler knows the function's type (signature.h): `derived` is the signature that
+ *  it has, and `signature` has to be that but for '?' and '~'; P stands for S or p; NULL = not known, not
+ *  checked. */
 SN_API sn_compiled *sn_compile_typed_at(sn_function function, const char *name, const char *derived,
                                         const char *signature, const sn_compile_options *options,
                                         const char *file, int32_t line);
@@ -160,29 +164,6 @@ SN_API void sn_compile_wait(void);
 /** Gives the handle back; calls in flight end first, function pointers from it become invalid. A handle that
  *  is used, or released, after that is an error (handle). NULL is ignored. */
 SN_API void sn_compiled_release(sn_compiled *compiled);
-
-#if defined(__cplusplus)
-#define SN_SIG_OF(f) ((const char *)0)
-#else
-/* clang-format off */
-#define SN_SIG_CASES                                                                               \
-    sn_tensor *(*)(sn_tensor *): "t:t",                                                            \
-    sn_tensor *(*)(sn_tensor *, sn_tensor *): "tt:t",                                              \
-    sn_tensor *(*)(sn_tensor *, sn_tensor *, sn_tensor *): "ttt:t",                                \
-    sn_tensor *(*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *): "tttt:t",                  \
-    sn_tensor *(*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *): "ttttt:t",    \
-    sn_tensor *(*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *,                \
-                   sn_tensor *): "tttttt:t",                                                       \
-    sn_tensor *(*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *,   \
-                   sn_tensor *): "ttttttt:t",                                                      \
-    sn_tensor *(*)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *,   \
-                   sn_tensor *, sn_tensor *): "tttttttt:t"
-/* clang-format on */
-/** Signature of an all-tensor function of up to eight arguments with one result. */
-#define SN_SIG(f) _Generic((f), SN_SIG_CASES)
-/* The same, NULL for any other function. */
-#define SN_SIG_OF(f) _Generic((f), SN_SIG_CASES, default : (const char *)0)
-#endif
 
 SN_END_DECLS
 

@@ -37,7 +37,8 @@ typedef struct sn_mark_t {
     void *trace;    /**< who records the thread's ops, or NULL */
 } sn_mark_t;
 SN_API sn_mark_t sn_mark(void);
-/** Closes the scopes and ends the traces that were begun since the mark. */
+/** Closes the scopes and ends the traces that were begun since the mark. What was called since has been
+ *  left by then: a compiled function that unwinds past itself, and returns, returns into nothing. */
 SN_API void sn_unwind(sn_mark_t mark);
 
 #if defined(__GNUC__) && !defined(__cplusplus)
