@@ -33,12 +33,24 @@ typedef enum NodeRole {
     ROLE_EXTERN  /* a contraction */
 } NodeRole;
 
+/* What writes in place ask of kernels and their order (passes/fuse/writes.c). Each is by node. */
+typedef struct WriteOrder {
+    NodeId *writer;    /* the node that overwrites it, after all that read it; NODE_NONE */
+    NodeId *replaces;  /* the value whose writer it is; NODE_NONE */
+    bool *writes;      /* writes an input, if it takes that memory */
+    bool *unchecked;   /* can fail, and its index is not known before the first step */
+    uint32_t *failing; /* ops that can fail recorded before it; one entry more */
+    uint32_t *needed;  /* least `failing` of unchecked ops and writes that it leads to */
+} WriteOrder;
+
 typedef struct Fusion {
     VEC(Group) groups;   /* in order of creation */
     uint8_t *roles;      /* NodeRole by node */
     int32_t *group_of;   /* group by node, GROUP_NONE */
     bool *materialized;  /* by node: its value is stored in a buffer */
     VEC(uint32_t) order; /* live groups in execution order */
+    int32_t *stages; /* by member: first of its kernel's loops over K in which it can be computed */
+    WriteOrder writes; /* what the order of writes is */
 } Fusion;
 
 typedef enum PlanStepKind {

@@ -30,6 +30,40 @@ static void note(Fuser *f, NodeId node, int32_t group, Refusal refusal) {
     if (copy && !vec_push(&f->context->program->notes, copy)) mem_free(copy);
 }
 
+/* ---- writes ---------------------------------------------------------------------------------- */
+
+static bool depend(Fuser *f, NodeId before, NodeId after) {
+    int32_t group = f->fusion->group_of[after], producer = f->fusion->group_of[before];
+    if (group == producer) return true;
+    fuser_depend(f, group, producer);
+    return vec_push(&f->orders, ((NodeOrder){before, after}));
+}
+
+/* A write of an input comes after all ops recorded before it that can fail and are not checked ahead. */
+static bool order_unchecked(Fuser *f, NodeId id) {
+    const WriteOrder *w = &f->fusion->writes;
+    if (w->writes[id] && f->unchecked.count) {
+        for (uint32_t i = 0; i < f->unchecked.count; i++)
+            if (!depend(f, f->unchecked.data[i], id)) return false;
+        f->unchecked.count = 0;
+        return vec_push(&f->unchecked, id); /* stands for them */
+    }
+    return !w->unchecked[id] || vec_push(&f->unchecked, id);
+}
+
+/* Has a node, in a fresh group of its own, run after what it waits for as a write. */
+static bool order_writes(Fuser *f, NodeId id) {
+    GroupState *state = &f->states.data[f->fusion->group_of[id]];
+    const WriteOrder *w = &f->fusion->writes;
+    state->updates = op_is((OpCode)graph_node(f->graph, id)->op, CLASS_UPDATE);
+    state->after = w->writes[id] ? w->failing[id + 1] : 0;
+    state->needed = w->needed[id];
+    if (w->replaces[id] != NODE_NONE)
+        for (uint32_t i = f->latest_reader[w->replaces[id]]; i; i = f->old_readers.data[i - 1].next)
+            if (!depend(f, f->old_readers.data[i - 1].node, id)) return false;
+    return order_unchecked(f, id);
+}
+
 /* ---- vertical fusion ------------------------------------------------------------------------- */
 
 enum { MOST_CANDIDATES = 16 };
@@ -66,16 +100,18 @@ static void sort_candidates(CandidateList *found) {
 }
 
 /* Producer groups of a group's one member, most bytes first; sets what must run before it. */
-static void find_candidates(Fuser *f, int32_t own, NodeId id, CandidateList *found) {
+static bool find_candidates(Fuser *f, int32_t own, NodeId id, CandidateList *found) {
     const Group *group = &f->fusion->groups.data[own];
     GroupState *state = &f->states.data[own];
-    if (!flat_space(group, &f->space)) return;
     f->reads.count = 0;
-    if (!reads_of(f->graph, f->fusion, group, id, &f->space, &f->reads)) return;
+    if (!flat_space(group, &f->space) ||
+        !reads_of(f->graph, f->fusion, group, id, &f->space, &f->reads))
+        return false;
     state->reads = (int32_t)f->reads.count;
     for (uint32_t i = 0; i < f->reads.count; i++) {
         NodeId read = f->reads.data[i].node;
         int32_t from = f->fusion->group_of[read];
+        if (!fuse_note_read(f, id, read)) return false;
         if (from == GROUP_NONE) continue;
         fuser_depend(f, own, from);
         int64_t bytes = dim_hint(f->graph->table, node_count(f->graph, read)) *
@@ -83,6 +119,7 @@ static void find_candidates(Fuser *f, int32_t own, NodeId id, CandidateList *fou
         add_candidate(found, from, bytes);
     }
     sort_candidates(found);
+    return true;
 }
 
 /* A node that joined a group leaves its own number free again, so that the bit sets stay short. */
@@ -99,7 +136,8 @@ static sn_status visit(Fuser *f, NodeId id) {
     f->states.data[own].cost = op_cost((OpCode)graph_node(f->graph, id)->op);
     CandidateList candidates;
     candidates.count = 0;
-    find_candidates(f, own, id, &candidates);
+    if (!find_candidates(f, own, id, &candidates) || !order_writes(f, id))
+        return error_memory(f->context->error);
     for (int32_t i = 0; i < candidates.count; i++) {
         Group joined;
         /* The older group keeps its number, so that chains do not relabel themselves. */
@@ -126,10 +164,12 @@ static sn_status visit_extern(Fuser *f, NodeId id) {
     for (uint32_t i = 0; i < node->n_inputs; i++) {
         NodeId operand = node_inputs(f->graph, node)[i];
         if (operand == NODE_NONE) continue;
-        int32_t from = f->fusion->group_of[view_base(f->graph, operand)];
+        NodeId base = view_base(f->graph, operand);
+        int32_t from = f->fusion->group_of[base];
+        if (!fuse_note_read(f, id, base)) return error_memory(f->context->error);
         if (from != GROUP_NONE) fuser_depend(f, own, from);
     }
-    return SN_OK;
+    return order_writes(f, id) ? SN_OK : error_memory(f->context->error);
 }
 
 /* ---- results --------------------------------------------------------------------------------- */
@@ -186,15 +226,49 @@ static sn_status mark_materialized(Fuser *f) {
     return status;
 }
 
+/* One more than that of what a reduction reduces. */
+static sn_status find_stages(Fuser *f) {
+    Fusion *fusion = f->fusion;
+    uint32_t count = f->graph->nodes.count;
+    fusion->stages = arena_zalloc(&f->context->arena, sizeof(int32_t) * (count + 1));
+    if (!fusion->stages) return error_memory(f->context->error);
+    for (NodeId id = 0; id < count; id++) {
+        const Node *node = graph_node(f->graph, id);
+        int32_t group = fusion->group_of[id], stage = 0;
+        for (uint32_t i = 0; group != GROUP_NONE && i < node->n_inputs; i++) {
+            NodeId operand = node_inputs(f->graph, node)[i];
+            if (operand == NODE_NONE) continue;
+            int32_t earliest = group_stage(f->graph, fusion, group, operand);
+            if (earliest > stage) stage = earliest;
+        }
+        fusion->stages[id] = stage + op_is((OpCode)node->op, CLASS_REDUCE);
+    }
+    return SN_OK;
+}
+
+/* What writes wait for runs before them. */
+static bool add_orders(Fuser *f) {
+    for (uint32_t i = 0; i < f->orders.count; i++) {
+        int32_t from = f->fusion->group_of[f->orders.data[i].before];
+        int32_t to = f->fusion->group_of[f->orders.data[i].after];
+        if (from != to && !vec_push(&f->edges, ((GroupEdge){(uint32_t)from, (uint32_t)to})))
+            return false;
+    }
+    return true;
+}
+
 /* Every node has its role, and no group yet. */
 static sn_status start_groups(Fuser *f) {
     Fusion *fusion = f->fusion;
     uint32_t count = f->graph->nodes.count;
     fusion->group_of = arena_alloc(&f->context->arena, sizeof(int32_t) * (count + 1));
     fusion->materialized = arena_zalloc(&f->context->arena, count + 1);
-    if (!fusion->group_of || !fusion->materialized) return error_memory(f->context->error);
+    f->latest_reader = arena_zalloc(&f->context->arena, sizeof(uint32_t) * (count + 1));
+    if (!fusion->group_of || !fusion->materialized || !f->latest_reader)
+        return error_memory(f->context->error);
     for (NodeId i = 0; i < count; i++) fusion->group_of[i] = GROUP_NONE;
-    return fuse_roles(f->context);
+    sn_status status = fuse_roles(f->context);
+    return status == SN_OK ? fuse_writes(f->context) : status;
 }
 
 static sn_status fuse_all(Fuser *f) {
@@ -205,7 +279,9 @@ static sn_status fuse_all(Fuser *f) {
     }
     if (status == SN_OK) status = fuse_siblings(f);
     if (status == SN_OK) status = mark_materialized(f);
+    if (status == SN_OK && !add_orders(f)) status = error_memory(f->context->error);
     if (status == SN_OK) status = fuse_order(f->context, &f->edges);
+    if (status == SN_OK) status = find_stages(f);
     return status;
 }
 
@@ -219,6 +295,9 @@ sn_status pass_fuse(PassContext *context) {
     sn_status status = fuse_all(&f);
     vec_free(&f.states);
     vec_free(&f.reads);
+    vec_free(&f.old_readers);
+    vec_free(&f.orders);
+    vec_free(&f.unchecked);
     vec_free(&f.edges);
     vec_free(&f.space.symbols);
     return status;

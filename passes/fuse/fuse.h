@@ -30,8 +30,13 @@ typedef VEC(Read) ReadList;
  * update) come with an overflowed index. False when out of memory. */
 bool reads_of(const Graph *graph, const Fusion *fusion, const Group *group, NodeId consumer,
               IndexSpace *space, ReadList *reads);
+/* First loop over K of the group's kernel in which a value can be computed: 0 for what is not its own. */
+int32_t group_stage(const Graph *graph, const Fusion *fusion, int32_t group, NodeId id);
 /* The row-major position of a value of this level in the group's flat space. */
 IndexExpr level_position(DimTable *table, const Group *group, Level level);
+/* Where an update writes, as a row-major position in its base, or a node that is none in itself; overflowed
+ * when that is not known. `space` is the group's flat one. */
+IndexExpr written_position(const Graph *graph, const Group *group, NodeId id, IndexSpace *space);
 /* A space that holds the three flat axes. */
 bool flat_space(const Group *group, IndexSpace *space);
 
@@ -43,7 +48,9 @@ bool flat_space(const Group *group, IndexSpace *space);
     R(ORDER, "their reductions run in different orders")                                           \
     R(CYCLE, "one depends on the other through a third kernel")                                    \
     R(SIZE, "the kernel would become too large")                                                   \
-    R(CLOSED, "ordered writes and extern calls stand alone")
+    R(CLOSED, "ordered writes and extern calls stand alone")                                       \
+    R(OVERWRITES, "one reads elsewhere in memory that the other overwrites")                       \
+    R(FAILS, "one is left out where an op before it fails, the other is needed there")
 typedef enum Refusal {
 #define R(id, text) REFUSE_##id,
     FUSE_REFUSALS(R)
@@ -59,6 +66,8 @@ typedef VEC(GroupEdge) GroupEdgeList;
 
 /* Fills the roles of context->fusion. */
 sn_status fuse_roles(PassContext *context);
+/* Fills the write order of context->fusion; values that would be computed too late lie in memory. */
+sn_status fuse_writes(PassContext *context);
 /* Fills the order of the live groups of context->fusion: every group after those it reads from. */
 sn_status fuse_order(PassContext *context, const GroupEdgeList *edges);
 

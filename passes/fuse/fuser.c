@@ -91,7 +91,7 @@ static bool new_state(Fuser *f) {
         size_t used = sizeof(uint64_t) * (f->states.count / 64 + 1);
         memset(state.before, 0, used);
         memset(state.direct, 0, used);
-        state.cost = state.reads = 0;
+        state = (GroupState){.before = state.before, .direct = state.direct};
     } else {
         state.before = arena_zalloc(&f->context->arena, 2 * sizeof(uint64_t) * f->words);
         if (!state.before) return false;
@@ -291,7 +291,16 @@ Refusal fuser_can_merge(Fuser *f, int32_t into, int32_t from, Group *joined) {
         return REFUSE_CYCLE;
     refusal = members_fit(f, joined, x, y, from);
     if (refusal == REFUSE_NONE) refusal = members_fit(f, joined, y, x, into);
+    if (refusal == REFUSE_NONE) refusal = fuse_writes_fit(f, joined, into, from);
     return refusal != REFUSE_NONE || reads_fit(f, into, from, joined) ? refusal : REFUSE_SIZE;
+}
+
+static void add_state(GroupState *into, const GroupState *from) {
+    into->cost += from->cost;
+    into->reads += from->reads;
+    if (into->after < from->after) into->after = from->after;
+    if (into->needed > from->needed) into->needed = from->needed;
+    into->updates = into->updates || from->updates;
 }
 
 bool fuser_merge(Fuser *f, int32_t into, int32_t from, const Group *joined) {
@@ -315,8 +324,7 @@ bool fuser_merge(Fuser *f, int32_t into, int32_t from, const Group *joined) {
     x->sequential = joined->sequential;
     vec_free(&y->members);
     y->dead = true;
-    f->states.data[into].cost += f->states.data[from].cost;
-    f->states.data[into].reads += f->states.data[from].reads;
+    add_state(&f->states.data[into], &f->states.data[from]);
     take_needs(f, into, from);
     if (from != f->fresh) replace(f, from, into);
     return true;

@@ -10,7 +10,23 @@ typedef struct GroupState {
     uint64_t *direct; /* bit set of those among them that it reads from itself */
     int32_t cost;     /* sum of op_cost */
     int32_t reads;    /* upper bound of distinct values read from memory */
+    uint32_t
+        after; /* ops that can fail recorded before its writes of inputs; 0 = nothing stops it */
+    uint32_t needed; /* least of WriteOrder.needed */
+    bool updates;    /* has an update among its members */
 } GroupState;
+
+/* A node that reads a value which another is to overwrite. */
+typedef struct OldReader {
+    NodeId node;   /* it */
+    uint32_t next; /* another reader of the same value, as its place + 1; 0 = none */
+} OldReader;
+
+/* One node must run before the other, though it gives it no value. */
+typedef struct NodeOrder {
+    NodeId before; /* the one */
+    NodeId after;  /* the other */
+} NodeOrder;
 
 typedef struct Fuser {
     PassContext *context;   /* the pipeline's */
@@ -22,7 +38,11 @@ typedef struct Fuser {
     ReadList reads;         /* reused */
     uint32_t words;         /* words of a bit set */
     int32_t fresh;          /* the group that nothing reads from yet; GROUP_NONE */
-    GroupEdgeList edges;    /* which groups read from which, at the end */
+    VEC(OldReader) old_readers; /* of values that are overwritten */
+    uint32_t *latest_reader; /* by value: its latest in old_readers, as its place + 1; 0 = none */
+    VEC(NodeOrder) orders;   /* what writes wait for */
+    VEC(NodeId) unchecked;   /* ops that can fail, for which the next write of an input waits */
+    GroupEdgeList edges;     /* which groups read from which, at the end */
 } Fuser;
 
 /* A group of this node alone; GROUP_NONE when out of memory. */
@@ -34,6 +54,10 @@ Refusal fuser_can_merge(Fuser *f, int32_t into, int32_t from, Group *joined);
 /* Does so. False when out of memory. */
 bool fuser_merge(Fuser *f, int32_t into, int32_t from, const Group *joined);
 
+/* Notes that `reader` reads `value` from memory; false when out of memory. May the groups become one, as far
+ * as writes are concerned? (writes.c) */
+bool fuse_note_read(Fuser *f, NodeId reader, NodeId value);
+Refusal fuse_writes_fit(Fuser *f, const Group *joined, int32_t x, int32_t y);
 /* Groups with the same space that read the same value become one. (siblings.c) */
 sn_status fuse_siblings(Fuser *f);
 

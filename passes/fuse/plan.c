@@ -22,22 +22,20 @@ typedef struct Reader {
 enum { NO_READER = -1 };
 
 typedef struct Planner {
-    PassContext *context;  /* the pipeline's */
-    const Graph *graph;    /* the graph */
-    const Fusion *fusion;  /* its groups */
-    Plan *plan;            /* the result */
-    Program *program;      /* whose buffers and results are filled in */
-    VEC(Reader) readers;   /* by ascending position */
-    uint32_t *latest;      /* by node: its reader that was found last; NO_READER */
-    uint32_t *first_at;    /* by position: first reader there; one entry more at the end */
-    NodeId *owner;         /* by node: the value whose memory it took over; itself = its own */
-    bool *overwritten;     /* by node: a later value took its memory */
-    int32_t *position;     /* by group: place in the order */
-    IndexSpace space;      /* reused */
-    ReadList reads;        /* reused */
-    NodeId earliest_check; /* least node that can fail; NODE_NONE */
-    bool can_check_first; /* the indices of all ops that can fail are known before the first step */
-    bool checks_first;    /* they are checked there, for the sake of writes in place */
+    PassContext *context; /* the pipeline's */
+    const Graph *graph;   /* the graph */
+    const Fusion *fusion; /* its groups */
+    Plan *plan;           /* the result */
+    Program *program;     /* whose buffers and results are filled in */
+    VEC(Reader) readers;  /* by ascending position */
+    uint32_t *latest;     /* by node: its reader that was found last; NO_READER */
+    uint32_t *first_at;   /* by position: first reader there; one entry more at the end */
+    NodeId *owner;        /* by node: the value whose memory it took over; itself = its own */
+    bool *overwritten;    /* by node: a later value took its memory */
+    int32_t *position;    /* by group: place in the order */
+    IndexSpace space;     /* reused */
+    ReadList reads;       /* reused */
+    NodeId *unchecked;    /* by position: see find_unchecked */
 } Planner;
 
 static sn_status memory_error(Planner *p) {
@@ -114,8 +112,6 @@ static sn_status find_readers(Planner *p) {
             bool ok = group->is_extern ? read_by_extern(p, id, (int32_t)i)
                                        : read_by_member(p, group, id, (int32_t)i);
             if (!ok) return memory_error(p);
-            bool fails = op_has((OpCode)graph_node(p->graph, id)->op, F_FAILS);
-            if (fails && id < p->earliest_check) p->earliest_check = id;
         }
     }
     p->first_at[p->fusion->order.count] = p->readers.count;
@@ -131,24 +127,29 @@ static sn_status find_readers(Planner *p) {
 
 /* ---- taking over memory ---------------------------------------------------------------------- */
 
-/* Where an update writes, as a row-major position in its base; overflowed when that is not known. */
-static IndexExpr written_position(Planner *p, const Group *group, NodeId id) {
-    IndexExpr unknown = {.count = INDEX_OVERFLOW};
-    const Node *node = graph_node(p->graph, id);
-    if (!is_update(p, id))
-        return level_position(p->graph->table, group,
-                              group_level(p->graph->table, group, node_count(p->graph, id)));
-    if (update_row((OpCode)node->op)->index || !flat_space(group, &p->space)) return unknown;
-    NodeId value = update_space(p->graph, id);
-    const Node *shape = graph_node(p->graph, value);
-    Level level = group_level(p->graph->table, group, node_count(p->graph, value));
-    IndexExpr position = level_position(p->graph->table, group, level);
-    IndexExpr at[SN_MAX_RANK], index[SN_MAX_RANK];
-    index_unflatten(&p->space, &position, node_dims(p->graph, shape), shape->rank, at);
-    ViewMap map;
-    update_map(p->graph, id, &map);
-    index_through_map(&p->space, &map, at, index);
-    return index_flatten(&p->space, index, node_dims(p->graph, node), node->rank);
+/* The last loop over K of the group's kernel in which a member reads memory. */
+static int32_t last_loop(const Planner *p, const Group *group) {
+    int32_t last = 0;
+    for (uint32_t m = 0; m < group->members.count; m++) {
+        NodeId id = group->members.data[m];
+        bool reduces = op_is((OpCode)graph_node(p->graph, id)->op, CLASS_REDUCE);
+        Level level = group_level(p->graph->table, group, node_count(p->graph, id));
+        int32_t loop = reduces               ? p->fusion->stages[id] - 1
+                       : level == LEVEL_FULL ? p->fusion->stages[id]
+                                             : 0;
+        if (loop > last) last = loop;
+    }
+    return last;
+}
+
+/* Does the kernel have all that it reads of an element when it stores `id` there? A row is stored after all
+ * loops over K; what has an element for each step of one, in a loop that none follows. */
+static bool stored_last(const Planner *p, const Group *group, NodeId id) {
+    if (!group_has_k(group)) return true;
+    Dim count = node_count(p->graph, update_space(p->graph, id));
+    Level level = group_level(p->graph->table, group, count);
+    if (group->sequential || level == LEVEL_NONE) return false;
+    return level == LEVEL_ROW || p->fusion->stages[id] >= last_loop(p, group);
 }
 
 /* May `id` be written over the memory of `old`? Every other reader of it must have run before, or
@@ -159,15 +160,17 @@ static bool may_overwrite(Planner *p, NodeId id, NodeId old) {
     int32_t position = p->position[p->fusion->group_of[id]];
     if (p->overwritten[old]) return false;
     IndexExpr written = {.count = INDEX_OVERFLOW};
-    if (!group->is_extern) written = written_position(p, group, id);
+    bool beside = false; /* the same kernel reads it */
+    if (!group->is_extern && flat_space(group, &p->space))
+        written = written_position(p->graph, group, id, &p->space);
     for (uint32_t i = p->latest[old]; i != (uint32_t)NO_READER; i = p->readers.data[i].next) {
         const Reader *reader = &p->readers.data[i];
         if (reader->position < position) break; /* and so are all that were found earlier */
         if (reader->replaced && reader->consumer == id) continue;
-        if (reader->position > position || group_has_k(group)) return false;
-        if (!index_equal(&reader->index, &written)) return false;
+        if (reader->position > position || !index_equal(&reader->index, &written)) return false;
+        beside = true;
     }
-    return true;
+    return !beside || stored_last(p, group, id);
 }
 
 static void take_over(Planner *p, NodeId id, NodeId old) {
@@ -190,40 +193,10 @@ static bool leads_to_input(const Planner *p, NodeId id, NodeId input) {
     return false;
 }
 
-/* Is the index in an input that stays as it is? */
-static bool index_is_given(const Planner *p, NodeId id) {
-    Dim size;
-    NodeId base = view_base(p->graph, node_checked_index(p->graph, id, &size));
-    if (!node_is_input(graph_node(p->graph, base))) return false;
-    for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
-        int32_t written = p->graph->outputs.data[i].writes_input;
-        if (written >= 0 && p->graph->inputs.data[written] == base) return false;
-    }
-    return true;
-}
-
-static bool all_indices_are_given(const Planner *p) {
-    for (NodeId i = 0; i < p->graph->nodes.count; i++) {
-        bool fails = op_has((OpCode)graph_node(p->graph, i)->op, F_FAILS);
-        if (fails && p->fusion->group_of[i] != GROUP_NONE && !index_is_given(p, i)) return false;
-    }
-    return true;
-}
-
-/* Is the update all that its kernel stores? Then the kernel can be left out as a whole. */
-static bool stores_alone(const Planner *p, NodeId id) {
-    const Group *group = &p->fusion->groups.data[p->fusion->group_of[id]];
-    for (uint32_t m = 0; m < group->members.count; m++)
-        if (group->members.data[m] != id && p->fusion->materialized[group->members.data[m]])
-            return false;
-    return true;
-}
-
-/* May an input be written before the last op that can fail has run? Only where all were checked before,
- * so that the write can be left out behind the one that fails. */
-static bool may_write_early(Planner *p, NodeId id) {
-    if (p->earliest_check == NODE_NONE) return true;
-    return p->can_check_first && stores_alone(p, id);
+/* May an input be written by this node, though an op recorded before it can fail? Where that is known when
+ * its kernel is to run: the index was checked ahead of all steps, or the op has run. */
+static bool failures_are_known(const Planner *p, NodeId id) {
+    return p->unchecked[p->position[p->fusion->group_of[id]]] > id;
 }
 
 /* An update of its base in place. Data errors must be known before an input is touched. */
@@ -232,10 +205,8 @@ static bool update_in_place(Planner *p, NodeId id) {
     if (!in_memory(p, base) || view_base(p->graph, base) != base) return false;
     NodeId memory = owner_of(p, base);
     bool input = node_is_input(graph_node(p->graph, memory));
-    if (input && (!may_write_early(p, id) || !leads_to_input(p, id, memory))) return false;
-    if (!may_overwrite(p, id, base)) return false;
-    if (input && p->earliest_check != NODE_NONE) p->checks_first = true;
-    return true;
+    if (input && (!failures_are_known(p, id) || !leads_to_input(p, id, memory))) return false;
+    return may_overwrite(p, id, base);
 }
 
 /* A kernel sees a buffer in one dtype only. */
@@ -259,21 +230,38 @@ static void reuse_operand(Planner *p, NodeId id) {
     }
 }
 
-/* Results that are written into an input: straight there when its old value is not needed. */
-static void write_inputs(Planner *p) {
-    if (p->earliest_check != NODE_NONE) return;
-    for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
-        GraphOutput output = p->graph->outputs.data[i];
-        if (output.writes_input < 0) continue;
-        NodeId input = p->graph->inputs.data[output.writes_input], id = output.node;
-        bool plain = p->fusion->group_of[id] != GROUP_NONE && !is_update(p, id) &&
-                     p->fusion->roles[id] == ROLE_MEMBER && p->owner[id] == id;
-        if (plain && may_overwrite(p, id, input)) take_over(p, id, input);
+/* Results that are written into an input: straight there when its old value is not needed. What is updated
+ * in place afterwards lies there from the start. */
+static void write_input(Planner *p, const GraphOutput *output) {
+    NodeId input = p->graph->inputs.data[output->writes_input];
+    NodeId id = owner_of(p, output->node);
+    if (p->fusion->group_of[id] == GROUP_NONE || is_update(p, id) ||
+        p->fusion->roles[id] != ROLE_MEMBER)
+        return;
+    for (NodeId at = output->node;; at = node_inputs(p->graph, graph_node(p->graph, at))[0]) {
+        if (!failures_are_known(p, at)) return;
+        if (at == id) break;
+        if (!is_update(p, at)) return;
+    }
+    if (may_overwrite(p, id, input)) take_over(p, id, input);
+}
+
+/* By position: the first op that can fail, is not checked ahead, and has not run before. */
+static void find_unchecked(Planner *p) {
+    NodeId first = NODE_NONE;
+    p->unchecked[p->fusion->order.count] = first;
+    for (uint32_t i = p->fusion->order.count; i-- > 0;) {
+        const Group *group = &p->fusion->groups.data[p->fusion->order.data[i]];
+        for (uint32_t m = 0; m < group->members.count; m++) {
+            NodeId id = group->members.data[m];
+            if (p->fusion->writes.unchecked[id] && id < first) first = id;
+        }
+        p->unchecked[i] = first;
     }
 }
 
 static void share_memory(Planner *p) {
-    p->can_check_first = p->earliest_check != NODE_NONE && all_indices_are_given(p);
+    find_unchecked(p);
     for (uint32_t i = 0; i < p->fusion->order.count; i++) {
         const Group *group = &p->fusion->groups.data[p->fusion->order.data[i]];
         for (uint32_t m = 0; m < group->members.count; m++) {
@@ -282,7 +270,8 @@ static void share_memory(Planner *p) {
                 take_over(p, id, node_inputs(p->graph, graph_node(p->graph, id))[0]);
         }
     }
-    write_inputs(p);
+    for (uint32_t i = 0; i < p->graph->outputs.count; i++)
+        if (p->graph->outputs.data[i].writes_input >= 0) write_input(p, &p->graph->outputs.data[i]);
     for (uint32_t i = 0; i < p->fusion->order.count; i++) {
         const Group *group = &p->fusion->groups.data[p->fusion->order.data[i]];
         for (uint32_t m = 0; m < group->members.count; m++) {
@@ -370,13 +359,19 @@ static bool add_step(Planner *p, PlanStep step) {
     return vec_push(&p->plan->steps, step);
 }
 
-/* The code that lets a group's step run: of an update that writes an input behind checks. */
-static NodeId commit_of(const Planner *p, const Group *group) {
-    for (uint32_t m = 0; p->checks_first && m < group->members.count; m++) {
+/* A step that writes an input: the code that lets it run, where it or an op before it can fail. */
+static NodeId commit_code(const Planner *p, NodeId id) {
+    return p->fusion->writes.failing[id + 1] ? id + 1 : 0;
+}
+
+/* The member of a group that writes an input in place; NODE_NONE. All have the same ops before them that
+ * can fail (see fuse_writes_fit). */
+static NodeId writes_input(const Planner *p, const Group *group) {
+    for (uint32_t m = 0; m < group->members.count; m++) {
         NodeId id = group->members.data[m];
-        if (is_update(p, id) && node_is_input(graph_node(p->graph, owner_of(p, id)))) return id + 1;
+        if (p->owner[id] != id && node_is_input(graph_node(p->graph, owner_of(p, id)))) return id;
     }
-    return 0;
+    return NODE_NONE;
 }
 
 /* The group, after copies of the bases that its updates may not write in place. */
@@ -391,15 +386,29 @@ static bool add_group_steps(Planner *p, uint32_t number) {
             .kind = PLAN_COPY, .node = base, .target = (uint32_t)p->plan->buffer_of[id]};
         if (!add_step(p, copy)) return false;
     }
-    PlanStep step = {.kind = PLAN_GROUP, .group = number, .commit = commit_of(p, group)};
+    NodeId writes = writes_input(p, group);
+    PlanStep step = {.kind = PLAN_GROUP, .group = number};
+    if (writes != NODE_NONE) step.commit = commit_code(p, writes);
     return add_step(p, step);
 }
 
+/* Checks the indices ahead of ops that run beside or after a write which they stop where they fail. */
 static bool add_checks(Planner *p) {
-    for (NodeId i = 0; p->checks_first && i < p->graph->nodes.count; i++) {
-        bool fails = op_has((OpCode)graph_node(p->graph, i)->op, F_FAILS);
-        if (!fails || p->fusion->group_of[i] == GROUP_NONE) continue;
-        if (!add_step(p, (PlanStep){.kind = PLAN_CHECK, .node = i})) return false;
+    NodeId last = 0; /* the last write in place so far */
+    for (uint32_t i = 0; i < p->fusion->order.count; i++) {
+        const Group *group = &p->fusion->groups.data[p->fusion->order.data[i]];
+        for (uint32_t m = 0; m < group->members.count; m++) {
+            NodeId id = group->members.data[m];
+            bool writes =
+                p->owner[id] != id && node_is_input(graph_node(p->graph, owner_of(p, id)));
+            if (writes && id > last) last = id;
+        }
+        for (uint32_t m = 0; m < group->members.count; m++) {
+            NodeId id = group->members.data[m];
+            bool fails = op_has((OpCode)graph_node(p->graph, id)->op, F_FAILS);
+            if (fails && id <= last && !add_step(p, (PlanStep){.kind = PLAN_CHECK, .node = id}))
+                return false;
+        }
     }
     return true;
 }
@@ -413,11 +422,10 @@ static sn_status make_steps(Planner *p) {
         if (output.writes_input < 0) continue;
         NodeId input = p->graph->inputs.data[output.writes_input];
         if (output.node == input || owner_of(p, output.node) == input) continue;
-        NodeId code = p->earliest_check != NODE_NONE ? output.node + 1 : 0;
         PlanStep copy = {.kind = PLAN_COPY,
                          .node = output.node,
                          .target = (uint32_t)output.writes_input,
-                         .commit = code};
+                         .commit = commit_code(p, output.node)};
         if (!add_step(p, copy)) return memory_error(p);
     }
     return SN_OK;
@@ -484,16 +492,16 @@ sn_status pass_plan(PassContext *context) {
                  .graph = &context->graph,
                  .fusion = &context->fusion,
                  .plan = &context->plan,
-                 .program = context->program,
-                 .earliest_check = NODE_NONE};
+                 .program = context->program};
     p.owner = arena_alloc(&context->arena, sizeof(NodeId) * (count + 1));
     p.overwritten = arena_zalloc(&context->arena, count + 1);
     p.position =
         arena_zalloc(&context->arena, sizeof(int32_t) * (context->fusion.groups.count + 1));
     p.latest = arena_alloc(&context->arena, sizeof(uint32_t) * (count + 1));
+    p.unchecked = arena_alloc(&context->arena, sizeof(NodeId) * (context->fusion.order.count + 1));
     p.first_at = arena_alloc(&context->arena, sizeof(uint32_t) * (context->fusion.order.count + 1));
     context->plan.buffer_of = arena_alloc(&context->arena, sizeof(int32_t) * (count + 1));
-    if (!p.owner || !p.overwritten || !p.position || !p.latest || !p.first_at ||
+    if (!p.owner || !p.overwritten || !p.position || !p.latest || !p.unchecked || !p.first_at ||
         !context->plan.buffer_of || program_zeros(context->program, 0) == PLACE_NONE)
         return memory_error(&p);
     for (NodeId i = 0; i < count; i++) {

@@ -34,6 +34,29 @@ IndexExpr level_position(DimTable *table, const Group *group, Level level) {
     return e;
 }
 
+int32_t group_stage(const Graph *graph, const Fusion *fusion, int32_t group, NodeId id) {
+    NodeId base = view_base(graph, id);
+    return fusion->group_of[base] == group && group != GROUP_NONE ? fusion->stages[base] : 0;
+}
+
+IndexExpr written_position(const Graph *graph, const Group *group, NodeId id, IndexSpace *space) {
+    const Node *node = graph_node(graph, id);
+    const UpdateRow *update = update_row_if((OpCode)node->op);
+    DimTable *table = graph->table;
+    NodeId value = update_space(graph, id);
+    Level level = group_level(table, group, node_count(graph, value));
+    IndexExpr position = level_position(table, group, level);
+    if (!update) return position;
+    if (update->index) return (IndexExpr){.count = INDEX_OVERFLOW};
+    const Node *shape = graph_node(graph, value);
+    IndexExpr at[SN_MAX_RANK], index[SN_MAX_RANK];
+    index_unflatten(space, &position, node_dims(graph, shape), shape->rank, at);
+    ViewMap map;
+    update_map(graph, id, &map);
+    index_through_map(space, &map, at, index);
+    return index_flatten(space, index, node_dims(graph, node), node->rank);
+}
+
 /* One walk from a consumer towards what it reads. */
 typedef struct Walk {
     const Graph *graph;   /* the graph */

@@ -194,7 +194,6 @@ static sn_status lower_kernel(Lower *l) {
 /* Tables by node that all steps share. */
 typedef struct NodeTables {
     KValue *reduced;       /* see Lower */
-    int32_t *stages;       /* see Lower */
     int32_t *kept_from;    /* see Lower */
     uint32_t *kept_access; /* see Lower */
     KeepTables keep;       /* see Lower */
@@ -218,7 +217,6 @@ static sn_status lower_step(PassContext *context, const PlanStep *step, NodeTabl
                .step = step,
                .predicate = KVALUE_NONE,
                .reduced = tables->reduced,
-               .stages = tables->stages,
                .kept_from = tables->kept_from,
                .kept_access = tables->kept_access,
                .keep = &tables->keep};
@@ -245,18 +243,17 @@ sn_status pass_lower(PassContext *context) {
             return error_memory(context->error);
     NodeTables tables = {
         .reduced = arena_alloc(&context->arena, sizeof(KValue) * (count + 1)),
-        .stages = arena_alloc(&context->arena, sizeof(int32_t) * (count + 1)),
         .kept_from = arena_alloc(&context->arena, sizeof(int32_t) * (count + 1)),
         .kept_access = arena_alloc(&context->arena, sizeof(uint32_t) * (count + 1)),
         .keep.first = arena_alloc(&context->arena, sizeof(int32_t) * (count + 1)),
         .keep.seen = arena_zalloc(&context->arena, sizeof(int32_t) * (count + 1)),
     };
-    if (!tables.reduced || !tables.stages || !tables.kept_from || !tables.kept_access ||
-        !tables.keep.first || !tables.keep.seen)
+    if (!tables.reduced || !tables.kept_from || !tables.kept_access || !tables.keep.first ||
+        !tables.keep.seen)
         return error_memory(context->error);
     for (uint32_t i = 0; i <= count; i++) {
         tables.reduced[i] = KVALUE_NONE;
-        tables.stages[i] = tables.kept_from[i] = tables.keep.first[i] = -1;
+        tables.kept_from[i] = tables.keep.first[i] = -1;
         tables.kept_access[i] = UINT32_MAX;
     }
     sn_status status = SN_OK;

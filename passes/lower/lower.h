@@ -81,7 +81,6 @@ typedef struct Lower {
     Map memo_map;                /* hash → memo */
     VEC(IndexExpr) coordinates;  /* of memos */
     KValue *reduced;             /* by node: value of a reduction that was emitted */
-    int32_t *stages;             /* by node: first loop over K in which it can be computed; -1 */
     int32_t *kept_from;          /* by node: loop over K that keeps it in a row buffer; -1 = none */
     uint32_t *kept_access;       /* by node: the row buffer's access */
     KeepTables *keep;            /* of lower_choose_kept */
@@ -155,7 +154,7 @@ uint32_t lower_row_buffer(Lower *l, NodeId node);
 /* The value of `node` at these coordinates (one expression a dim), emitted where its axes live. */
 KValue lower_value(Lower *l, NodeId node, const IndexExpr *index);
 /* First loop over K in which a value can be computed: one more than that of what it reduces. */
-int32_t lower_stage(Lower *l, NodeId node);
+int32_t lower_stage(const Lower *l, NodeId node);
 /* Uniform or normal draw number `index` (i64) of a generator's state words. */
 KValue lower_random(Lower *l, OpCode op, sn_dtype dtype, KValue seed, KValue counter, KValue index);
 /* Chooses the values that a row kernel computes in one loop over K and needs again in a later one. */

@@ -8,20 +8,9 @@
 
 /* ---- stages ---------------------------------------------------------------------------------- */
 
-int32_t lower_stage(Lower *l, NodeId id) {
-    const Node *node = graph_node(l->graph, id);
-    bool own = lower_is_member(l, id);
-    bool view = l->fusion->roles[id] == ROLE_VIEW;
-    if (!own && !view) return 0;
-    if (own && l->stages[id] >= 0) return l->stages[id];
-    int32_t stage = 0;
-    for (uint32_t i = 0; i < node->n_inputs; i++) {
-        NodeId operand = node_inputs(l->graph, node)[i];
-        if (operand != NODE_NONE) stage = lower_deeper(stage, lower_stage(l, operand));
-    }
-    if (op_is((OpCode)node->op, CLASS_REDUCE)) stage++;
-    if (own) l->stages[id] = stage;
-    return stage;
+int32_t lower_stage(const Lower *l, NodeId id) {
+    int32_t own = l->step->kind == PLAN_GROUP ? (int32_t)l->step->group : GROUP_NONE;
+    return group_stage(l->graph, l->fusion, own, id);
 }
 
 /* ---- memo ------------------------------------------------------------------------------------ */

@@ -1,6 +1,6 @@
 /* layout: extern calls take operands by strides; one that no strides describe, or whose strides the
  * call cannot take, is copied into dense memory first (a reorder, counted in the program). What an
- * update replaces elements of must be in memory too. */
+ * update replaces elements of must be in memory too, and what it replaces them by not in the same. */
 #include "ir/graph/view_graph.h"
 #include "passes/rewrite/rewrite.h"
 
@@ -104,8 +104,11 @@ static void exclude_ones(const Graph *graph, NodeId view) {
 /* Must operand j of a node be copied into memory? Those before it are settled. */
 static bool needs_copy(const Graph *graph, const Node *user, uint32_t j, const NodeId *operands) {
     NodeId operand = operands[j];
-    const Node *base = graph_node(graph, view_base(graph, operand));
-    if (!is_extern_call(user)) return j == 0 && node_is_generated(base) && base->op != OP_EMPTY;
+    NodeId memory = view_base(graph, operand);
+    const Node *base = graph_node(graph, memory);
+    if (!is_extern_call(user))
+        return j == 0 ? node_is_generated(base) && base->op != OP_EMPTY
+                      : memory == view_base(graph, operands[0]);
     if (node_is_generated(base)) return true;
     if (fits_call(graph, operand) && (j != 1 || !both_repeat(graph, operands[0], operand)))
         return false;

@@ -1,0 +1,177 @@
+/* Writes in place: a compiled function writes into its arguments what is written, and copies nothing of them
+ * beside it; and where an op fails, they hold what eager leaves in them. */
+#include "api_case.h"
+
+enum { ROWS = 1024, WIDTH = 64, ROUNDS = 3, LOOKED_UP = 8 };
+#define WHOLE ((int64_t)ROWS * WIDTH * (int64_t)sizeof(float))
+
+/* `memory` is written, `row` and `indices` are read. */
+#define ARGUMENTS sn_tensor *memory, sn_tensor *row, sn_tensor *indices
+typedef sn_tensor *Function(ARGUMENTS);
+
+#define LINE(x) sn_reshape(x, SN_I(1, WIDTH))
+
+/* ---- small writes ---------------------------------------------------------------------------- */
+
+static sn_tensor *beside_a_lookup(ARGUMENTS) {
+    sn_tensor *found = sn_index_select(row, 0, indices);
+    sn_copy_(sn_narrow(memory, 0, 3, 1), LINE(sn_mul(row, sn_c(2))));
+    return sn_neg(found);
+}
+static sn_tensor *of_a_lookup(ARGUMENTS) {
+    sn_tensor *found = sn_index_select(row, 0, indices);
+    sn_copy_(sn_narrow(sn_select(memory, 0, 3), 0, 0, LOOKED_UP), sn_mul(found, sn_c(2)));
+    return sn_neg(found);
+}
+static sn_tensor *between_lookups(ARGUMENTS) {
+    sn_copy_(sn_select(memory, 0, 1), row);
+    sn_tensor *first = sn_index_select(row, 0, indices);
+    sn_copy_(sn_select(memory, 0, 2), sn_neg(row));
+    sn_tensor *second = sn_index_select(sn_neg(row), 0, sn_add(indices, sn_ci(1)));
+    sn_copy_(sn_select(memory, 0, 3), row);
+    return sn_add(first, second);
+}
+static sn_tensor *by_narrow_indices(ARGUMENTS) {
+    sn_tensor *found = sn_index_select(row, 0, sn_cast(indices, SN_I32));
+    sn_copy_(sn_select(memory, 0, 3), sn_exp(row));
+    return found;
+}
+static sn_tensor *by_computed_indices(ARGUMENTS) {
+    sn_tensor *sums = sn_cumsum(indices, 0);
+    sn_tensor *found = sn_index_select(
+        row, 0, sn_sub(sums, sn_mul(sn_cumsum(sn_sub(indices, sn_ci(1)), 0), sn_ci(1))));
+    sn_copy_(sn_narrow(sn_select(memory, 0, 3), 0, 0, LOOKED_UP), sn_mul(found, sn_c(2)));
+    return found;
+}
+static sn_tensor *another_part_is_read(ARGUMENTS) {
+    (void)indices;
+    sn_tensor *y = sn_add(row, sn_mul(sn_select(memory, 0, 500), sn_c(0.5)));
+    sn_copy_(sn_select(memory, 0, 0), y);
+    return y;
+}
+static sn_tensor *found_in_itself(ARGUMENTS) {
+    sn_tensor *y = sn_add(row, sn_embedding(memory, sn_narrow(indices, 0, 0, 1)));
+    sn_copy_(sn_narrow(memory, 0, 0, 1), y);
+    return y;
+}
+static sn_tensor *one_view_to_another(ARGUMENTS) {
+    (void)indices;
+    sn_copy_(sn_narrow(memory, 0, 0, 7), sn_narrow(memory, 0, 5, 7));
+    return sn_neg(row);
+}
+static sn_tensor *rows_are_exchanged(ARGUMENTS) {
+    (void)indices;
+    sn_tensor *x = sn_clone(sn_select(memory, 0, 1)), *y = sn_clone(sn_select(memory, 0, 2));
+    sn_copy_(sn_select(memory, 0, 1), y);
+    sn_copy_(sn_select(memory, 0, 2), x);
+    return sn_neg(row);
+}
+static sn_tensor *an_old_value_is_used_later(ARGUMENTS) {
+    (void)indices;
+    sn_tensor *old = sn_mul(sn_select(memory, 0, 5), sn_c(2));
+    sn_copy_(sn_select(memory, 0, 5), row);
+    return sn_add(old, sn_select(memory, 0, 5));
+}
+static sn_tensor *a_row_is_normalised(ARGUMENTS) {
+    (void)indices;
+    sn_tensor *part = sn_narrow(memory, 0, 7, 4);
+    sn_copy_(part, sn_softmax(part, 1));
+    return sn_neg(row);
+}
+
+static bool same_after(Function *compiled, Function *eager, sn_tensor *indices, sn_tensor **got) {
+    sn_tensor *start = tensor_random(5, SN_F32, SN_I(ROWS, WIDTH));
+    sn_tensor *row = tensor_random(6, SN_F32, SN_I(WIDTH));
+    sn_tensor *x = sn_clone(start), *y = sn_clone(start);
+    sn_tensor *want = eager(x, row, indices);
+    sn_error refused = {.size = sizeof refused};
+    sn_status status = sn_error_take(&refused);
+    *got = compiled(y, row, indices);
+    sn_error also = {.size = sizeof also};
+    assert_int_equal(sn_error_take(&also), status);
+    if (status == SN_OK) EXPECT_SAME(*got, want);
+    EXPECT_SAME(y, x);
+    return status == SN_OK;
+}
+
+static int64_t bytes_moved(sn_compiled *c) {
+    sn_explanation e = {.size = sizeof e};
+    assert_int_equal(sn_explain(c, &e), SN_OK);
+    return e.bytes;
+}
+
+static void what_is_not_written_is_not_moved(void **state) {
+    (void)state;
+    Function *functions[] = {beside_a_lookup,     of_a_lookup,
+                             between_lookups,     by_narrow_indices,
+                             by_computed_indices, another_part_is_read,
+                             found_in_itself,     one_view_to_another,
+                             rows_are_exchanged,  an_old_value_is_used_later,
+                             a_row_is_normalised};
+    for (size_t f = 0; f < sizeof functions / sizeof functions[0]; f++) {
+        sn_compiled *c = sn_compile(functions[f], "ttt:t", NULL);
+        Function *fast = (Function *)sn_compiled_fn(c);
+        sn_tensor *indices = sn_arange(0, LOOKED_UP, 1, SN_I64), *got;
+        for (int i = 0; i < ROUNDS; i++) assert_true(same_after(fast, functions[f], indices, &got));
+        if (bytes_moved(c) > WHOLE / 4) fail_msg("function %zu moves %d", f, (int)bytes_moved(c));
+        sn_compiled_release(c);
+    }
+}
+
+/* ---- failures -------------------------------------------------------------------------------- */
+
+static void writes_behind_an_op_that_fails_are_left_out(void **state) {
+    (void)state;
+    Function *functions[] = {beside_a_lookup, of_a_lookup, between_lookups, by_narrow_indices,
+                             by_computed_indices};
+    for (size_t f = 0; f < sizeof functions / sizeof functions[0]; f++) {
+        sn_compiled *c = sn_compile(functions[f], "ttt:t", NULL);
+        Function *fast = (Function *)sn_compiled_fn(c);
+        for (int64_t start = 0; start < 3; start++) {
+            /* the last index, and then the last but one, is out of range */
+            int64_t first = start ? WIDTH - LOOKED_UP + start - 1 : 0;
+            sn_tensor *indices = sn_arange((double)first, (double)(first + LOOKED_UP), 1, SN_I64);
+            sn_tensor *got;
+            same_after(fast, functions[f], indices, &got);
+            same_after(fast, functions[f], sn_arange(0, LOOKED_UP, 1, SN_I64), &got);
+        }
+        sn_compiled_release(c);
+    }
+}
+
+/* ---- training -------------------------------------------------------------------------------- */
+
+static sn_tensor *train(sn_tensor *x, sn_tensor *labels, sn_tensor *w, sn_tensor *b) {
+    sn_tensor *logits = sn_add(sn_matmul(x, w), b);
+    sn_tensor *wrong = sn_sub(sn_softmax(logits, 1), sn_one_hot(labels, WIDTH));
+    sn_sub_(w, sn_mul(sn_matmul(sn_transpose(x, 0, 1), wrong), sn_c(0.125)));
+    sn_sub_(b, sn_mul(sn_sum(wrong, SN_I(0), false), sn_c(0.125)));
+    return sn_cross_entropy(logits, labels, SN_REDUCTION_MEAN);
+}
+
+static void a_training_step_copies_nothing(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(train, "tttt:t", NULL);
+    sn_tensor *(*fast)(sn_tensor *, sn_tensor *, sn_tensor *, sn_tensor *) = SN_FN(c, train);
+    sn_tensor *x = tensor_random(1, SN_F32, SN_I(16, 256));
+    sn_tensor *labels = sn_arange(0, 16, 1, SN_I64);
+    sn_tensor *w = tensor_random(2, SN_F32, SN_I(256, WIDTH)), *v = sn_clone(w);
+    sn_tensor *b = tensor_random(3, SN_F32, SN_I(WIDTH)), *a = sn_clone(b);
+    for (int i = 0; i < ROUNDS; i++) EXPECT_SAME(fast(x, labels, w, b), train(x, labels, v, a));
+    EXPECT_SAME(w, v);
+    EXPECT_SAME(b, a);
+    char *program = sn_dump(c, "program", NULL);
+    assert_non_null(program);
+    assert_null(strstr(program, "copy"));
+    sn_text_free(program);
+    sn_compiled_release(c);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        API_TEST(what_is_not_written_is_not_moved),
+        API_TEST(writes_behind_an_op_that_fails_are_left_out),
+        API_TEST(a_training_step_copies_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
