@@ -73,20 +73,18 @@ static sn_status invoke_function(sn_compiled *c, const sn_value *values, sn_tens
 sn_status compiled_invoke(sn_compiled *c, const sn_value *values, sn_tensor **outputs) {
     for (int32_t i = 0; i < c->signature.n_outputs; i++) outputs[i] = NULL;
     SN_ASSERT(may_call_program());
-    sn_status status;
-    if (c->callee.payload_function) {
-        sn_outputs results = {outputs, c->signature.n_outputs, 0};
-        status =
-            c->callee.payload_function(c->callee.payload, values, c->signature.n_params, &results);
-    } else {
-        status = invoke_function(c, values, outputs);
-    }
+    sn_status status = c->callee.payload_function ? payload_invoke(c, values, outputs)
+                                                  : invoke_function(c, values, outputs);
     if (error_pending(thread_state())) return sn_error_status();
     if (status != SN_OK)
         error_raise(status, c->site, "%s returned an error: %s", c->name, sn_status_name(status));
     for (int32_t i = 0; status == SN_OK && i < c->signature.n_outputs; i++) {
         if (outputs[i]) continue;
-        error_raise(SN_ERROR_ARGUMENT, c->site, "%s returned NULL without an error", c->name);
+        if (c->signature.returns_tensor && !c->callee.payload_function)
+            error_raise(SN_ERROR_ARGUMENT, c->site, "%s returned NULL without an error", c->name);
+        else
+            error_raise(SN_ERROR_ARGUMENT, c->site, "%s: output %d was not set", c->name,
+                        (int)i + 1);
         status = SN_ERROR_ARGUMENT;
     }
     return status;

@@ -7,4 +7,7 @@
 /* Calls the function by values. Outputs are handles of the current scope. */
 sn_status compiled_invoke(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs);
 
+/* The same of a function of a binding, whose outputs are not looked at yet. */
+sn_status payload_invoke(const sn_compiled *compiled, const sn_value *values, sn_tensor **outputs);
+
 #endif

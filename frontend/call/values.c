@@ -58,12 +58,13 @@ sn_status sn_call(sn_compiled *c, const sn_value *inputs, int32_t n_inputs, sn_t
     sn_error own;
     error_init(&own);
     if (n_outputs) *n_outputs = 0;
-    sn_status status = call_options_check(options, "call", &own);
+    sn_call_options known;
+    sn_status status = call_options_copy(&known, options, "call", &own);
     if (status == SN_OK) status = check_values(c, inputs, n_inputs, outputs, capacity, &own);
     int32_t n_results = status == SN_OK ? c->signature.n_outputs : 0;
     if (status == SN_OK) { /* behind the call the handle may be gone */
         BindingCall call;
-        binding_enter(&call, options);
+        binding_enter(&call, known.threads);
         (void)compiled_call(c, inputs, outputs, true);
         status = binding_leave(&call, &own);
     }

@@ -1,6 +1,7 @@
 /* Handles of compiled functions: making and releasing them, their stance; see handle.h. */
 #include "frontend/compiled/handle.h"
 
+#include "base/sized.h"
 #include "base/status.h"
 #include "base/thread/log.h"
 #include "base/thread/program.h"
@@ -218,9 +219,8 @@ static sn_status prepare(sn_compiled *c, const char *signature, const sn_compile
 static sn_compiled *make(const char *name, const char *signature, const sn_compile_options *given,
                          Site site, sn_error *error) {
     /* A program that was built when the struct had fewer fields. */
-    sn_compile_options all = {0}, *options = given ? &all : NULL;
-    size_t size = given && given->size ? given->size : sizeof all;
-    if (given) memcpy(&all, given, size < sizeof all ? size : sizeof all);
+    sn_compile_options all, *options = given ? &all : NULL;
+    bool known = !given || sized_copy(&all, sizeof all, given, given->size);
     sn_compiled *c = compiled_new();
     if (!c) {
         error_memory(error);
@@ -232,8 +232,15 @@ static sn_compiled *make(const char *name, const char *signature, const sn_compi
     c->site = site;
     c->name = mem_strdup(name ? name : "function");
     c->signature_text = mem_strdup(signature ? signature : "");
-    sn_status status =
-        c->name && c->signature_text ? prepare(c, signature, options, error) : error_memory(error);
+    sn_status status = SN_OK;
+    if (!known)
+        status = error_set(error, SN_ERROR_ARGUMENT,
+                           "options.size is %zu: %zu are known, and the rest is not zero",
+                           given->size, sizeof all);
+    else if (!c->name || !c->signature_text)
+        status = error_memory(error);
+    else
+        status = prepare(c, signature, options, error);
     if (status == SN_OK) return c;
     if (c->name) {
         sn_error named;

@@ -2,6 +2,7 @@
 #include "frontend/op/apply.h"
 #include "frontend/op/dispatch.h"
 
+#include "base/sized.h"
 #include "base/status.h"
 #include "base/thread/parallel.h"
 
@@ -16,22 +17,26 @@ bool sn_op_info(int32_t op, sn_op_description *description) {
     return true;
 }
 
-sn_status call_options_check(const sn_call_options *options, const char *op, sn_error *error) {
-    if (!options) return SN_OK;
-    if (options->size && options->size != sizeof *options)
-        return error_set(error, SN_ERROR_ARGUMENT, "%s: options.size is %zu, expected %zu", op,
-                         options->size, sizeof *options);
+sn_status call_options_copy(sn_call_options *options, const sn_call_options *given, const char *op,
+                            sn_error *error) {
+    *options = (sn_call_options){0};
+    if (!given) return SN_OK;
+    if (given->size && given->size < sizeof given->size)
+        return error_set(error, SN_ERROR_ARGUMENT, "%s: options.size is %zu", op, given->size);
+    if (!sized_copy(options, sizeof *options, given, given->size))
+        return error_set(error, SN_ERROR_ARGUMENT,
+                         "%s: options.size is %zu: %zu are known, and the rest is not zero", op,
+                         given->size, sizeof *options);
     if (options->threads < 0)
         return error_set(error, SN_ERROR_ARGUMENT, "%s: options.threads is %d", op,
                          (int)options->threads);
     return SN_OK;
 }
 
-void binding_enter(BindingCall *call, const sn_call_options *options) {
+void binding_enter(BindingCall *call, int32_t threads) {
     ThreadState *state = thread_state();
     call->pending = state->error;
     state->error = (sn_error){0};
-    int32_t threads = options ? options->threads : 0;
     call->threads = parallel_own_threads(threads);
     if (!threads)
         parallel_own_threads(call->threads); /* a call within a call has the outer one's */
@@ -66,6 +71,10 @@ static bool take_tensor(const OpParam *param, const sn_value *value, ApplyArgs *
         args->few[args->n_tensors++] = SN_NONE;
     else if (value->kind == SN_VALUE_TENSOR)
         args->few[args->n_tensors++] = value->as.tensor;
+    else if (value->kind == SN_VALUE_FLOAT)
+        args->few[args->n_tensors++] = sn_c(value->as.real);
+    else if (value->kind == SN_VALUE_INT || value->kind == SN_VALUE_BOOL)
+        args->few[args->n_tensors++] = sn_ci(value->as.integer);
     else
         return false;
     return true;
@@ -133,14 +142,20 @@ sn_status sn_apply(int32_t op, const sn_value *inputs, int32_t n_inputs, sn_tens
     error_init(&own);
     ApplyArgs args;
     if (n_outputs) *n_outputs = 0;
-    sn_status status = call_options_check(options, "apply", &own);
+    sn_call_options known;
+    sn_status status = call_options_copy(&known, options, "apply", &own);
     if (status == SN_OK) status = check_apply(op, inputs, n_inputs, outputs, capacity, &own);
-    if (status == SN_OK) status = collect((OpCode)op, inputs, n_inputs, &args, &own);
     if (status == SN_OK) {
         BindingCall call;
-        binding_enter(&call, options);
-        outputs[0] = dispatch_op((OpCode)op, args.tensors, args.n_tensors, &args.attrs,
-                                 args.generator, (Site){0});
+        sn_error wrong;
+        error_init(&wrong);
+        binding_enter(&call, known.threads); /* numbers are handles of its scope */
+        outputs[0] = NULL;
+        if (collect((OpCode)op, inputs, n_inputs, &args, &wrong) == SN_OK)
+            outputs[0] = dispatch_op((OpCode)op, args.tensors, args.n_tensors, &args.attrs,
+                                     args.generator, (Site){0});
+        else
+            error_raise_from(&wrong, (Site){0});
         sn_retain(outputs[0]);
         status = binding_leave(&call, &own);
         if (status == SN_OK && n_outputs) *n_outputs = 1;

@@ -12,11 +12,13 @@ typedef struct BindingCall {
     sn_scope scope;   /* what the call does not hand out ends with it */
 } BindingCall;
 
-void binding_enter(BindingCall *call, const sn_call_options *options);
+/* `threads`: of sn_call_options. */
+void binding_enter(BindingCall *call, int32_t threads);
 /* The call's status, and its error if it has one. */
 sn_status binding_leave(BindingCall *call, sn_error *error);
 
-/* Refuses options of another size or with what no call can have, in the words of `op`. */
-sn_status call_options_check(const sn_call_options *options, const char *op, sn_error *error);
+/* The options as far as we know them; refuses what no call can have, in the words of `op`. */
+sn_status call_options_copy(sn_call_options *options, const sn_call_options *given, const char *op,
+                            sn_error *error);
 
 #endif

@@ -1,6 +1,14 @@
 /** @file binding.h
  *  For language bindings: calls by value lists, with no thread scope and no thread error. Results
- *  are owned references: release each with sn_release. */
+ *  are owned references: release each with sn_release.
+ *
+ *  A function with an sn_error parameter neither looks at the thread's error nor leaves one there. What has
+ *  none, such as sn_size and sn_read, raises it, and what is called then fails until it is taken: call
+ *  sn_error_take behind each that says it failed.
+ *
+ *  Structs with a `size` are extended at their end. One that is larger than the library knows, of a
+ *  binding that is newer, is taken if what the library does not know is zero, as a field that asks for
+ *  nothing is. */
 #ifndef SINTER_BINDING_H
 #define SINTER_BINDING_H
 
@@ -36,11 +44,14 @@ typedef struct sn_value {
     } as; /**< the value */
 } sn_value;
 
-/** Results of a payload function. */
+/** Results of a payload function. A function that succeeds hands over one reference of each tensor, such as
+ *  sn_apply and sn_call return and sn_retain adds: it does not release it. A tensor without such a reference
+ *  is given as it is: an argument, what a scope owns. One that the binding retained for itself, a weight, is
+ *  retained once more. A function that fails hands over nothing. */
 typedef struct sn_outputs {
     sn_tensor **tensors; /**< room for `capacity` handles; the callee fills them */
     int32_t capacity;    /**< outputs in the signature */
-    int32_t count;       /**< how many it filled */
+    int32_t count;       /**< how many it filled; `capacity` unless it says otherwise */
 } sn_outputs;
 
 typedef struct sn_call_options {
@@ -66,7 +77,8 @@ SN_API sn_compiled *sn_compile_payload(sn_payload_function *function, void *payl
                                        const char *signature, const sn_compile_options *options,
                                        sn_error *error);
 
-/** Applies an op (sn_op in ops.h) to values in the order of its signature. */
+/** Applies an op (sn_op in ops.h) to values in the order of its signature. A number in the place of a tensor
+ *  (t) is a weak scalar, as of sn_c and sn_ci; a boolean counts as 0 or 1. */
 SN_API sn_status sn_apply(int32_t op, const sn_value *inputs, int32_t n_inputs, sn_tensor **outputs,
                           int32_t capacity, int32_t *n_outputs, const sn_call_options *options,
                           sn_error *error);

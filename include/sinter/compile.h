@@ -101,7 +101,8 @@ struct sn_tree {
 };
 
 typedef struct sn_compile_options {
-    size_t size;                 /**< sizeof(sn_compile_options), or 0 */
+    size_t size;                 /**< sizeof(sn_compile_options), or 0; a larger one, of a newer
+                                      program, is taken if the rest is zero */
     sn_rerun rerun;              /**< whether the function may be skipped */
     bool fullgraph;              /**< a host read is an error with its source line */
     sn_numerics numerics;        /**< exact by default */
@@ -130,7 +131,8 @@ typedef struct sn_compile_options {
  *  nothing by it in C and only hands it to ops, as it is, or, an integer, times one number plus another.
  *  Three values show what follows it; with others the function is not run again. After the colon the
  *  outputs: one t is the return value; several are trailing sn_tensor ** parameters and the function
- *  returns sn_status; none returns sn_status.
+ *  returns sn_status; none returns sn_status. At most 64 parameters and 64 outputs: more tensors go in a
+ *  t* or an S.
  *  Returns a handle that the caller releases, or NULL and the thread's error. `options` may be
  *  NULL. Thread-safe. */
 SN_API sn_compiled *sn_compile_at(sn_function function, const char *name, const char *signature,
