@@ -52,7 +52,7 @@ static Entry *find_entry(sn_compiled *c, const Key *key) {
 }
 
 /* The entry that the key led to runs, or, where it must not, a trace. */
-static sn_status call_by_key(sn_compiled *c, const CallArgs *args, Key *key, bool rerun,
+static sn_status call_by_key(sn_compiled *c, CallArgs *args, Key *key, bool rerun,
                              sn_tensor **outputs, bool owned) {
     Entry *entry = rerun ? NULL : find_entry(c, key);
     SN_ASSERT(!entry || entry->instance->executable);
@@ -69,24 +69,33 @@ static sn_status call_by_key(sn_compiled *c, const CallArgs *args, Key *key, boo
     return call_traced(c, args, key, entry, outputs, owned);
 }
 
+/* Its arguments are flat: eagerly, by its entry or by way of a trace. */
+static sn_status call_flat(sn_compiled *c, CallArgs *args, sn_tensor **outputs, bool owned) {
+    bool rerun = is_impure(&c->purity);
+    Key key;
+    key_open(&key);
+    if (!rerun && !key_pack(&key, c, args)) return SN_ERROR_MEMORY;
+    int64_t begin = observe_now();
+    sn_status status = call_by_key(c, args, &key, rerun, outputs, owned);
+    observe_span("call", c->name, begin);
+    mem_free(key.block);
+    return status;
+}
+
 static sn_status call_guarded(sn_compiled *c, const sn_value *values, sn_tensor **outputs,
                               bool owned) {
     ThreadState *state = thread_state();
     if (error_pending(state)) return state->error.status;
     if (!owned && c->signature.n_outputs && !scope_check(c->site)) return SN_ERROR_SCOPE;
     CallArgs args;
-    if (!arguments_flatten(c, values, &args)) return sn_error_status();
-    if (c->options.n_dims && !arguments_check_dims(c, &args)) return sn_error_status();
-    if (is_eager(c)) return call_eager(c, values, outputs, owned);
-    bool rerun = is_impure(&c->purity);
-    Key key;
-    key_open(&key);
-    if (!rerun && !key_pack(&key, c, &args)) return SN_ERROR_MEMORY;
-    int64_t begin = observe_now();
-    sn_status status = call_by_key(c, &args, &key, rerun, outputs, owned);
-    observe_span("call", c->name, begin);
-    mem_free(key.block);
-    return status;
+    bool fits = arguments_flatten(c, values, &args) &&
+                (!c->options.n_dims || arguments_check_dims(c, &args));
+    bool eager = fits && is_eager(c);
+    sn_status status = SN_OK;
+    if (!fits) status = sn_error_status();
+    if (fits && !eager) status = call_flat(c, &args, outputs, owned);
+    mem_free(args.block);
+    return eager ? call_eager(c, values, outputs, owned) : status;
 }
 
 /* The call holds the handle: a release on another thread ends it only afterwards. What is recorded

@@ -14,14 +14,14 @@ sn_status compiled_call(sn_compiled *compiled, const sn_value *values, sn_tensor
 
 /* May the entry that the key leads to run on these arguments? One that writes an input must not
  * meet a second tensor in the same memory, unless that was so when it was traced: then the key says
- * so. */
+ * so (frontend/call/overlap.c). */
 bool call_entry_serves(const Entry *entry, const CallArgs *args);
 /* A guard hit: the entry's kernels. */
 sn_status call_entry(const sn_compiled *compiled, const Entry *entry, const CallArgs *args,
                      sn_tensor **outputs, bool owned);
-/* By way of a trace, which takes over the key's block, and the reference to `seen`: the entry that
- * the key led to, to be checked, or NULL. */
-sn_status call_traced(sn_compiled *compiled, const CallArgs *args, Key *key, Entry *seen,
+/* By way of a trace, which takes over the blocks of key and arguments, and the reference to `seen`: the
+ * entry that the key led to, to be checked, or NULL. */
+sn_status call_traced(sn_compiled *compiled, CallArgs *args, Key *key, Entry *seen,
                       sn_tensor **outputs, bool owned);
 /* The program's function on real tensors, as if it were not compiled. */
 sn_status call_eager(sn_compiled *compiled, const sn_value *values, sn_tensor **outputs,

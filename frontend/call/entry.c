@@ -4,23 +4,6 @@
 #include "base/status.h"
 #include "frontend/op/run.h"
 
-bool call_entry_serves(const Entry *entry, const CallArgs *args) {
-    if (!entry->writes) return true;
-    for (uint32_t i = 0; i < entry_graph(entry)->outputs.count; i++) {
-        int32_t written = entry_graph(entry)->outputs.data[i].writes_input;
-        if (written < 0) continue;
-        SN_ASSERT(entry->sources[written] >= 0 && entry->sources[written] < args->n_tensors);
-        const sn_tensor *target = args->tensors[entry->sources[written]];
-        for (int32_t j = 0; j < args->n_tensors; j++) {
-            const sn_tensor *other = args->tensors[j];
-            bool same = other->storage == target->storage && other->offset == target->offset;
-            if (j != entry->sources[written] && !same && tensors_overlap(target, other))
-                return false;
-        }
-    }
-    return true;
-}
-
 static void set_inputs(const Entry *entry, const CallArgs *args, int32_t n_inputs, RunMemory *m) {
     for (int32_t i = 0; i < n_inputs; i++) {
         int32_t source = entry->sources[i];

@@ -24,9 +24,11 @@ sn_status call_inline(Trace *trace, sn_compiled *c, const sn_value *values, sn_t
     if (error_pending(thread_state()) || !hold_callee(trace, c)) return sn_error_status();
     CallArgs args;
     Substituted s;
-    if (!arguments_flatten(c, values, &args) || !arguments_check_dims(c, &args) ||
-        !substituted_make(c, trace, &args, args.tensors, &s))
-        return sn_error_status();
+    bool fits = arguments_flatten(c, values, &args) && arguments_check_dims(c, &args);
+    if (!trace_owns(trace, args.block)) /* the function may jump out */
+        return error_refuse(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name),
+               SN_ERROR_MEMORY;
+    if (!fits || !substituted_make(c, trace, &args, args.tensors, &s)) return sn_error_status();
     bool fullgraph = trace->fullgraph;
     if (is_impure(&c->purity) || c->options.n_watch) trace->impure = true;
     trace->fullgraph = fullgraph || c->options.fullgraph;

@@ -19,14 +19,13 @@ static sn_tensor *const *replace_tree(const sn_tree *tree, char *data, sn_tensor
 bool substituted_make(const sn_compiled *c, Trace *trace, const CallArgs *args,
                       sn_tensor *const *tensors, Substituted *s) {
     sn_tensor *const *next = tensors;
-    int32_t n_array = 0;
     for (int32_t i = 0; i < c->signature.n_params; i++) {
         const ParamSpec *param = &c->signature.params[i];
         s->values[i] = args->values[i];
         s->structs[i] = NULL;
         if (param->kind == 't' && param->array) {
-            s->values[i].as.tensors = s->arrays + n_array;
-            for (int32_t j = 0; j < args->values[i].count; j++) s->arrays[n_array++] = *next++;
+            s->values[i].as.tensors = next;
+            next += args->values[i].count;
         } else if (param->kind == 't') {
             s->values[i].kind = SN_VALUE_TENSOR;
             s->values[i].as.tensor = *next++;

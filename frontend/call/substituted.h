@@ -6,13 +6,12 @@
 #include "frontend/compiled/arguments.h"
 
 typedef struct Substituted {
-    sn_value values[SIGNATURE_MOST_PARAMS];    /* for the function */
-    sn_tensor *arrays[SIGNATURE_MOST_TENSORS]; /* elements of t* */
-    char *structs[SIGNATURE_MOST_PARAMS]; /* described structs: the function's copy, and behind it
+    sn_value values[SIGNATURE_MOST_PARAMS]; /* for the function */
+    char *structs[SIGNATURE_MOST_PARAMS];   /* described structs: the function's copy, and behind it
                                                 * one to see that it was not written */
 } Substituted;
 
-/* Replaces the tensors by `tensors`, in the same order; what is allocated belongs to the trace. False with
+/* Replaces the tensors by `tensors`, in the same order, which t* point to; what is allocated belongs to the trace. False with
  * the error raised when out of memory. */
 bool substituted_make(const sn_compiled *compiled, Trace *trace, const CallArgs *args,
                       sn_tensor *const *tensors, Substituted *substituted);

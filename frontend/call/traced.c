@@ -26,7 +26,6 @@ typedef struct TracedCall {
     const char *impurity;    /* why the function is impure, by this trace; NULL: it may be pure */
     TraceResults *results;   /* what the results are */
     int64_t *drawn;          /* numbers drawn, by generator argument */
-    RootOutputs made;        /* which output of the graph holds which root */
     GraphInstance *instance; /* what ran; NULL: nothing was left to run */
 } TracedCall;
 
@@ -66,18 +65,31 @@ static void release_entry(void *entry) {
     entry_release(entry);
 }
 
-/* A trace that has what must not be lost where the program jumps out of the function: the key's
- * block and the entry. NULL with the error raised; both are taken over in any case. */
-static Trace *open_trace(sn_compiled *c, const CallArgs *args, void *block, Entry *seen) {
+/* Each of the three is taken over in any case; false when out of memory. */
+static bool take_over(Trace *trace, void *key_block, void *args_block, Entry *seen) {
+    bool owned = trace_owns(trace, key_block);
+    owned = trace_owns(trace, args_block) && owned;
+    if (!seen) return owned;
+    if (trace_at_end(trace, release_entry, seen)) return owned;
+    entry_release(seen);
+    return false;
+}
+
+/* A trace that has what must not be lost where the program jumps out of the function: the blocks of key
+ * and arguments, and the entry. NULL with the error raised; all are taken over in any case. */
+static Trace *open_trace(sn_compiled *c, CallArgs *args, Key *key, Entry *seen) {
     Trace *trace = trace_new(&trace_owner, c, c->name);
-    bool owns_block = trace && trace_owns(trace, block);
-    if (!trace) mem_free(block);
-    bool owns_seen = owns_block && (!seen || trace_at_end(trace, release_entry, seen));
-    if (!owns_seen) {
+    void *key_block = key->block, *args_block = args->block;
+    key->block = args->block = NULL;
+    if (!trace) {
+        mem_free(key_block);
+        mem_free(args_block);
         entry_release(seen);
-        if (trace) trace_free(trace);
-        return error_raise(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
+    } else if (!take_over(trace, key_block, args_block, seen)) {
+        trace_free(trace);
+        trace = NULL;
     }
+    if (!trace) return error_raise(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
     trace->generators = args->generators;
     trace->n_generators = args->n_generators;
     trace->fullgraph = c->options.fullgraph;
@@ -86,10 +98,14 @@ static Trace *open_trace(sn_compiled *c, const CallArgs *args, void *block, Entr
 
 /* ---- recording ------------------------------------------------------------------------------- */
 
+/* One handle has one proxy, so that the function may compare handles. */
 static bool make_proxies(Trace *trace, const CallArgs *args, sn_tensor **proxies) {
     for (int32_t i = 0; i < args->n_tensors; i++) {
         sn_tensor *own = args->tensors[i];
-        if (own->kind == TENSOR_WEAK) /* a scalar is its value, in a handle of the function's own */
+        if (args->sharing[i].handle)
+            proxies[i] = proxies[args->sharing[i].handle - 1];
+        else if (own->kind ==
+                 TENSOR_WEAK) /* a scalar is its value, in a handle of the function's own */
             proxies[i] = own->dtype == SN_F64 ? sn_c(dtype_bits_to_double(SN_F64, own->bits))
                                               : sn_ci((int64_t)own->bits);
         else
@@ -99,10 +115,18 @@ static bool make_proxies(Trace *trace, const CallArgs *args, sn_tensor **proxies
     return true;
 }
 
+/* The trace's, since the function may jump out. NULL with the error raised. */
+static sn_tensor **room_for_proxies(const TracedCall *call) {
+    sn_tensor **proxies = mem_alloc(sizeof *proxies * ((size_t)call->args->n_tensors + 1));
+    if (proxies && trace_owns(call->trace, proxies)) return proxies;
+    return error_raise(SN_ERROR_MEMORY, call->c->site, "%s: out of memory", call->c->name);
+}
+
 /* Runs the function on proxies inside a scope of its own; outputs keep one reference each. */
 static sn_status run_on_proxies(TracedCall *call) {
     sn_compiled *c = call->c;
-    sn_tensor *proxies[SIGNATURE_MOST_TENSORS];
+    sn_tensor **proxies = room_for_proxies(call);
+    if (!proxies) return SN_ERROR_MEMORY;
     Substituted s = {.structs = {0}};
     trace_enter(call->trace);
     bool ready = make_proxies(call->trace, call->args, proxies) &&
@@ -169,15 +193,15 @@ static GraphInstance *find_instance(const TracedCall *call, sn_error *error) {
 
 static sn_status run_recorded(TracedCall *call, sn_error *error) {
     uint32_t n_outputs = (uint32_t)call->c->signature.n_outputs;
-    SN_ASSERT(!call->instance && !call->made.count);
+    SN_ASSERT(!call->instance);
     /* For results_hand_over: behind the run nothing may fail. */
     if (!call->owned && !vec_reserve(&thread_state()->held, n_outputs)) return error_memory(error);
     if (call->trace->ended) return SN_OK;
-    if (!trace_declare_results(call->trace, &call->made, error)) return error->status;
+    if (!trace_declare_results(call->trace, error)) return error->status;
     call->instance = find_instance(call, error);
     if (!call->instance) return error->status;
     if (!call->instance->executable) note_nodes(call->c, call->instance);
-    return trace_run(call->trace, call->instance->executable, &call->made, error);
+    return trace_run(call->trace, call->instance->executable, error);
 }
 
 /* An error of the run: where its op is, or where the function was compiled. */
@@ -230,7 +254,7 @@ static void remember(TracedCall *call) {
                                        .host_reads = call->trace->host_reads,
                                        .read_site = call->trace->read_site});
     bool repeatable = is_repeatable(call);
-    if (repeatable) results_number(call->results, call->instance->executable, &call->made);
+    if (repeatable) results_number(call->results, call->instance->executable, call->trace);
     if (seen) {
         if (!repeatable || seen->instance != call->instance ||
             !results_equal(call->results, seen->outputs))
@@ -249,27 +273,25 @@ static void remember(TracedCall *call) {
     if (moving) moving_add(&c->moving, moving);
 }
 
-sn_status call_traced(sn_compiled *c, const CallArgs *args, Key *key, Entry *seen,
-                      sn_tensor **outputs, bool owned) {
+sn_status call_traced(sn_compiled *c, CallArgs *args, Key *key, Entry *seen, sn_tensor **outputs,
+                      bool owned) {
     TraceResults results;
     int64_t drawn[SIGNATURE_MOST_PARAMS];
     TracedCall call = {.c = c,
                        .args = args,
                        .key = key,
                        .seen = seen,
-                       .trace = open_trace(c, args, key->block, seen),
+                       .trace = open_trace(c, args, key, seen),
                        .outputs = outputs,
                        .owned = owned,
                        .results = &results,
                        .drawn = drawn};
-    key->block = NULL;
     if (!call.trace) return SN_ERROR_MEMORY;
     sn_status status = record(&call);
     if (status == SN_OK) status = run(&call);
     if (status == SN_OK) remember(&call);
     SN_ASSERT(status != SN_OK || !call.trace->recorder.live);
     instance_release(call.instance);
-    vec_free(&call.made);
     trace_free(call.trace);
     for (int32_t i = 0; status != SN_OK && i < c->signature.n_outputs; i++) outputs[i] = NULL;
     if (status == SN_OK) results_hand_over(c, outputs, owned);

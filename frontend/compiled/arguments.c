@@ -7,13 +7,43 @@
 
 /* ---- flattening ------------------------------------------------------------------------------ */
 
+/* Slots of the table for so many tensors. */
+static size_t table_slots(size_t tensors) {
+    size_t slots = 1;
+    while (slots < 2 * tensors) slots *= 2;
+    return slots;
+}
+
+/* Tensors of the call at most. */
+static size_t count_tensors(const sn_compiled *c, const sn_value *values) {
+    size_t count = c->signature.n_tensors;
+    for (int32_t i = 0; c->signature.n_arrays && i < c->signature.n_params; i++)
+        if (c->signature.params[i].array && values[i].count > 0) count += (size_t)values[i].count;
+    return count < SIGNATURE_MOST_TENSORS ? count : SIGNATURE_MOST_TENSORS;
+}
+
+/* Room for all tensors, what they share, and the table by which that is found, which it returns; NULL
+ * where they are few. */
+static uint32_t *open_arrays(CallArgs *args, size_t most) {
+    args->tensors = args->few;
+    args->sharing = args->few_sharing;
+    args->most = (int32_t)most;
+    args->block = NULL;
+    if (most <= ARGUMENTS_FEW) return NULL;
+    size_t each = sizeof *args->tensors + sizeof *args->sharing;
+    args->block = mem_alloc(most * each + sizeof(uint32_t) * table_slots(most));
+    args->tensors = args->block;
+    args->sharing = (Sharing *)(void *)(args->tensors + most);
+    return args->block ? (uint32_t *)(void *)(args->sharing + most) : NULL;
+}
+
 static bool add_tensor(const sn_compiled *c, CallArgs *args, sn_tensor *tensor, bool optional,
                        const char *what) {
     if (!tensor_check(tensor, c->name, what, c->site)) return false;
     if (tensor->kind == TENSOR_NONE && !optional)
         return error_refuse(SN_ERROR_ARGUMENT, c->site, "%s: %s is SN_NONE, but is not optional",
                             c->name, what);
-    if (args->n_tensors == SIGNATURE_MOST_TENSORS)
+    if (args->n_tensors == args->most)
         return error_refuse(SN_ERROR_ARGUMENT, c->site, "%s: more than %d tensors", c->name,
                             SIGNATURE_MOST_TENSORS);
     args->tensors[args->n_tensors++] = tensor;
@@ -52,8 +82,8 @@ static bool add_tree(const sn_compiled *c, CallArgs *args, const sn_tree *tree, 
 
 /* The usual argument, of which there is nothing to be said. */
 static inline bool add_plain(CallArgs *args, sn_tensor *tensor) {
-    bool plain = tensor_is_alive(tensor) && tensor->kind == TENSOR_REAL &&
-                 args->n_tensors < SIGNATURE_MOST_TENSORS;
+    bool plain =
+        tensor_is_alive(tensor) && tensor->kind == TENSOR_REAL && args->n_tensors < args->most;
     if (plain) args->tensors[args->n_tensors++] = tensor;
     return plain;
 }
@@ -99,6 +129,8 @@ static bool add_struct(const sn_compiled *c, CallArgs *args, int32_t i, const sn
 bool arguments_flatten(const sn_compiled *c, const sn_value *values, CallArgs *args) {
     args->n_tensors = args->n_generators = 0;
     args->values = values;
+    uint32_t *table = open_arrays(args, count_tensors(c, values));
+    if (!args->tensors) return error_refuse(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
     for (int32_t i = 0; i < c->signature.n_params; i++) {
         const ParamSpec *param = &c->signature.params[i];
         bool ok = true;
@@ -111,7 +143,8 @@ bool arguments_flatten(const sn_compiled *c, const sn_value *values, CallArgs *a
             ok = add_struct(c, args, i, &values[i]);
         if (!ok) return false;
     }
-    SN_ASSERT(args->n_tensors <= SIGNATURE_MOST_TENSORS);
+    SN_ASSERT(args->n_tensors <= args->most);
+    arguments_share(args, table);
     return true;
 }
 

@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+_Static_assert(SIGNATURE_MOST_TENSORS < 1 << 24, "numbers of tensors have 24 bits in a key");
+_Static_assert(SN_DTYPE_COUNT <= 16 && SN_MAX_RANK < 256, "a dtype has 4 bits in a key, a rank 8");
+
 static uint64_t *put_bytes(uint64_t *at, const void *data, size_t bytes) {
     const char *from = data;
     for (; bytes >= 8; bytes -= 8, from += 8) memcpy(at++, from, 8);
@@ -13,20 +16,12 @@ static uint64_t *put_bytes(uint64_t *at, const void *data, size_t bytes) {
     return at + 1;
 }
 
-/* 1 + the first earlier tensor that begins at the same element; 0: none. */
-static inline uint64_t same_memory(const CallArgs *args, int32_t i) {
-    const sn_tensor *t = args->tensors[i];
-    for (int32_t j = 0; t->storage && j < i; j++) {
-        const sn_tensor *earlier = args->tensors[j];
-        if (earlier->storage == t->storage && earlier->offset == t->offset) return (uint64_t)j + 1;
-    }
-    return 0;
-}
-
+/* Which tensors are one, and which begin at the same element, belongs to the key. */
 static inline uint64_t *put_tensor(uint64_t *at, const CallArgs *args, int32_t i) {
     const sn_tensor *t = args->tensors[i];
-    *at++ = (uint64_t)t->kind | (uint64_t)t->dtype << 8 | (uint64_t)t->rank << 16 |
-            same_memory(args, i) << 24;
+    const Sharing *sharing = &args->sharing[i];
+    *at++ = (uint64_t)t->kind | (uint64_t)t->dtype << 4 | (uint64_t)t->rank << 8 |
+            (uint64_t)sharing->memory << 16 | (uint64_t)sharing->handle << 40;
     if (t->kind == TENSOR_WEAK) *at++ = t->bits;
     if (t->kind == TENSOR_NONE) return at;
     for (int32_t d = 0; d < t->rank; d++) {

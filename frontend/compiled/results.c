@@ -26,15 +26,15 @@ void results_describe(const sn_compiled *c, const Trace *trace, sn_tensor *const
     }
 }
 
-void results_number(TraceResults *results, const Executable *executable, const RootOutputs *made) {
+void results_number(TraceResults *results, const Executable *executable, const Trace *trace) {
     SN_ASSERT(results->known);
     const Program *program = executable_program(executable);
-    for (int32_t i = 0; i < results->count; i++)
-        for (uint32_t j = 0; results->specs[i].input < 0 && j < made->count; j++) {
-            if (made->data[j].root != results->roots[i]) continue;
-            uint32_t buffer = program->outputs.data[made->data[j].output].buffer;
-            results->specs[i].output = program->buffers.data[buffer].number;
-        }
+    for (int32_t i = 0; i < results->count; i++) {
+        int32_t output = trace->roots.data[results->roots[i]].output;
+        if (results->specs[i].input >= 0 || output < 0) continue;
+        results->specs[i].output =
+            program->buffers.data[program->outputs.data[output].buffer].number;
+    }
 }
 
 bool output_spec_equal(const OutputSpec *x, const OutputSpec *y) {

@@ -25,8 +25,8 @@ typedef struct TraceResults {
 
 void results_describe(const sn_compiled *compiled, const Trace *trace, sn_tensor *const *outputs,
                       TraceResults *results);
-/* Numbers those that are results of the executable, which `made` says of each root. */
-void results_number(TraceResults *results, const Executable *executable, const RootOutputs *made);
+/* Numbers those that are results of the executable, which ran the trace. */
+void results_number(TraceResults *results, const Executable *executable, const Trace *trace);
 /* Are they the same? */
 bool output_spec_equal(const OutputSpec *x, const OutputSpec *y);
 /* Are these the results? */

@@ -104,6 +104,18 @@ static size_t tree_key_words(const sn_tree *tree) {
     return words;
 }
 
+/* Tensors in a struct at most. */
+static size_t tree_tensors(const sn_tree *tree) {
+    size_t tensors = 0;
+    for (int32_t i = 0; i < tree->n_fields; i++) {
+        const sn_field *field = &tree->fields[i];
+        size_t count = field->count ? field->count : 1;
+        if (field->kind == SN_FIELD_TENSOR) tensors += count;
+        if (field->kind == SN_FIELD_STRUCT) tensors += tree_tensors(field->nested) * count;
+    }
+    return tensors;
+}
+
 int32_t tree_field_count(const sn_field *field, const char *data) {
     int32_t count = field->count ? (int32_t)field->count : 1;
     if (!field->counted) return count;
@@ -141,6 +153,7 @@ static sn_status parse_inputs(const char *text, size_t *at, const sn_tree *const
             (*at)++;
         } else if (param->kind == 't' && text[*at + 1] == '*') {
             param->array = true;
+            s->n_arrays++;
             add_argument(s, &ffi_type_sint32);
             (*at)++;
         } else if (strchr("ilfd", param->kind) && text[*at + 1] == '~') {
@@ -150,6 +163,7 @@ static sn_status parse_inputs(const char *text, size_t *at, const sn_tree *const
         }
         if (param->kind == 'p') s->opaque = true;
         if (param->kind == 'r') s->n_generators++;
+        if (param->kind == 't' && !param->array) s->n_tensors++;
         s->key_words++;
         if (param->kind != 'S') continue;
         if (next_tree >= n_trees)
@@ -159,6 +173,7 @@ static sn_status parse_inputs(const char *text, size_t *at, const sn_tree *const
         param->tree = copy_tree(&s->layouts, trees[next_tree++]);
         if (!param->tree) return error_memory(error);
         s->key_words += tree_key_words(param->tree);
+        s->n_tensors += tree_tensors(param->tree);
     }
     return SN_OK;
 }

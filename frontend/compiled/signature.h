@@ -10,7 +10,7 @@
 
 #include <ffi.h>
 
-enum { SIGNATURE_MOST_PARAMS = 64, SIGNATURE_MOST_TENSORS = 256 };
+enum { SIGNATURE_MOST_PARAMS = 64, SIGNATURE_MOST_TENSORS = 65536 };
 
 typedef struct ParamSpec {
     char kind;           /* t b i l f d r S p */
@@ -26,6 +26,8 @@ typedef struct Signature {
     int32_t n_moving;                           /* of them numbers with a ~ … */
     int32_t moving[SIGNATURE_MOST_PARAMS];      /* … and which those are */
     int32_t n_generators;                       /* of them r */
+    int32_t n_arrays;                           /* of them t* */
+    size_t n_tensors;                           /* in a call at most, but for those in arrays */
     int32_t n_outputs;                          /* tensors returned */
     bool returns_tensor;                        /* exactly one: it is the return value */
     bool opaque;                                /* has a p: always run */

@@ -49,16 +49,22 @@ bool tensor_overlaps_itself(const sn_tensor *tensor) {
     return false;
 }
 
+void tensor_span(const sn_tensor *t, const char **first, const char **end) {
+    int64_t from, to, size = (int64_t)sn_dtype_size((sn_dtype)t->dtype);
+    *first = *end = NULL;
+    if (!t->storage) return;
+    tensor_extent(t, &from, &to);
+    const char *data = tensor_data(t);
+    if (from == to || !data) return;
+    *first = data + from * size;
+    *end = data + to * size;
+}
+
 bool tensors_overlap(const sn_tensor *x, const sn_tensor *y) {
-    int64_t first, end;
-    if (!x->storage || !y->storage) return false;
-    int64_t sx = (int64_t)sn_dtype_size((sn_dtype)x->dtype),
-            sy = (int64_t)sn_dtype_size((sn_dtype)y->dtype);
-    tensor_extent(x, &first, &end);
-    const char *x_first = tensor_data(x) + first * sx, *x_end = tensor_data(x) + end * sx;
-    tensor_extent(y, &first, &end);
-    const char *y_first = tensor_data(y) + first * sy, *y_end = tensor_data(y) + end * sy;
-    return x_first < y_end && y_first < x_end && x_first != x_end && y_first != y_end;
+    const char *x_first, *x_end, *y_first, *y_end;
+    tensor_span(x, &x_first, &x_end);
+    tensor_span(y, &y_first, &y_end);
+    return x_first < y_end && y_first < x_end;
 }
 
 bool tensors_same(const sn_tensor *x, const sn_tensor *y) {

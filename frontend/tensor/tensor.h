@@ -85,6 +85,8 @@ static inline char *tensor_data(const sn_tensor *t) {
 bool tensor_is_dense(const sn_tensor *tensor);
 /* First and one past the last element that a handle can touch, from its own element 0. */
 void tensor_extent(const sn_tensor *tensor, int64_t *first, int64_t *end);
+/* The bytes of those, first and one past the last; of no element none. */
+void tensor_span(const sn_tensor *tensor, const char **first, const char **end);
 /* True if writing through the handle would write one element twice. */
 bool tensor_overlaps_itself(const sn_tensor *tensor);
 /* Do the spans of memory from the first to the last element of each have bytes in common? */

@@ -10,33 +10,35 @@
 
 /* ---- what is wanted -------------------------------------------------------------------------- */
 
-static bool declare_root(Trace *trace, uint32_t root, RootOutputs *roots, sn_error *error) {
-    if (trace->roots.data[root].input >= 0) return true; /* an alias of the input */
-    for (uint32_t i = 0; i < roots->count; i++)
-        if (roots->data[i].root == root) return true;
-    RootOutput output = {root, (int32_t)trace->graph.outputs.count};
-    if (vec_push(roots, output) && graph_output(&trace->graph, trace->roots.data[root].node, -1))
-        return true;
-    error_memory(error);
-    return false;
+static bool declare_root(Trace *trace, TraceRoot *root) {
+    if (root->input >= 0 || root->output >= 0) return true; /* an alias of the input; declared */
+    root->output = (int32_t)trace->graph.outputs.count;
+    return graph_output(&trace->graph, root->node, -1);
 }
 
-bool trace_declare_results(Trace *trace, RootOutputs *roots, sn_error *error) {
-    trace->graph.outputs.count = 0;
+static bool declare_proxies(Trace *trace) {
+    for (uint32_t i = 0; i < trace->roots.count; i++) trace->roots.data[i].output = -1;
     /* Oldest first: the order in which the program made them. */
     const sn_tensor *proxy = trace->recorder.live;
     while (proxy && proxy->next) proxy = proxy->next;
     for (; proxy; proxy = proxy->previous)
-        if (!declare_root(trace, trace->views.data[proxy->record].root, roots, error)) return false;
+        if (!declare_root(trace, &trace->roots.data[trace->views.data[proxy->record].root]))
+            return false;
+    return true;
+}
+
+static bool declare_writes(Trace *trace) {
     for (uint32_t i = 0; i < trace->roots.count; i++) {
         const TraceRoot *root = &trace->roots.data[i];
         if (root->input < 0 || root->version == 0) continue;
-        if (!graph_output(&trace->graph, root->node, root->input)) {
-            error_memory(error);
-            return false;
-        }
+        if (!graph_output(&trace->graph, root->node, root->input)) return false;
     }
     return true;
+}
+
+bool trace_declare_results(Trace *trace, sn_error *error) {
+    trace->graph.outputs.count = 0;
+    return (declare_proxies(trace) && declare_writes(trace)) || (error_memory(error), false);
 }
 
 /* ---- running --------------------------------------------------------------------------------- */
@@ -68,16 +70,12 @@ static void make_real(sn_tensor *proxy, Storage *storage) {
 /* The storage of a graph output of this trace. */
 typedef Storage *OutputStorage(const void *context, int32_t output);
 
-static void make_all_real(Trace *trace, const RootOutputs *roots, OutputStorage *storage_of,
-                          const void *context) {
+static void make_all_real(Trace *trace, OutputStorage *storage_of, const void *context) {
     while (trace->recorder.live) {
         sn_tensor *proxy = trace->recorder.live;
-        uint32_t root = trace->views.data[proxy->record].root;
-        int32_t input = trace->roots.data[root].input;
-        Storage *storage = input >= 0 ? trace->inputs.data[input].tensor->storage : NULL;
-        for (uint32_t i = 0; !storage && i < roots->count; i++)
-            if (roots->data[i].root == root) storage = storage_of(context, roots->data[i].output);
-        make_real(proxy, storage);
+        const TraceRoot *root = &trace->roots.data[trace->views.data[proxy->record].root];
+        make_real(proxy, root->input >= 0 ? trace->inputs.data[root->input].tensor->storage
+                                          : storage_of(context, root->output));
     }
 }
 
@@ -102,8 +100,7 @@ static Storage *run_result(const void *context, int32_t output) {
     return run->memory->results[run->program->buffers.data[buffer].number];
 }
 
-static sn_status run_compiled(Trace *trace, const Executable *executable, const RootOutputs *roots,
-                              sn_error *error) {
+static sn_status run_compiled(Trace *trace, const Executable *executable, sn_error *error) {
     const Program *program = executable_program(executable);
     RunMemory memory;
     Site site = {0};
@@ -117,7 +114,7 @@ static sn_status run_compiled(Trace *trace, const Executable *executable, const 
     }
     if (status == SN_OK) {
         commit(trace);
-        make_all_real(trace, roots, run_result, &(RunResults){program, &memory});
+        make_all_real(trace, run_result, &(RunResults){program, &memory});
     }
     run_close(&memory);
     return status;
@@ -152,23 +149,21 @@ static sn_status run_each_node(const Trace *trace, sn_tensor **outputs, sn_error
 }
 
 /* For a graph that could not be compiled. */
-static sn_status run_nodes(Trace *trace, const RootOutputs *roots, sn_error *error) {
+static sn_status run_nodes(Trace *trace, sn_error *error) {
     sn_scope scope = sn_scope_begin();
     sn_tensor **outputs = mem_calloc(trace->graph.outputs.count + 1, sizeof *outputs);
     sn_status status = outputs ? run_each_node(trace, outputs, error) : error_memory(error);
     if (status == SN_OK) {
         commit(trace);
-        make_all_real(trace, roots, node_result, outputs);
+        make_all_real(trace, node_result, outputs);
     }
     mem_free(outputs);
     sn_scope_end(scope, NULL);
     return status;
 }
 
-sn_status trace_run(Trace *trace, const Executable *executable, const RootOutputs *roots,
-                    sn_error *error) {
-    return executable ? run_compiled(trace, executable, roots, error)
-                      : run_nodes(trace, roots, error);
+sn_status trace_run(Trace *trace, const Executable *executable, sn_error *error) {
+    return executable ? run_compiled(trace, executable, error) : run_nodes(trace, error);
 }
 
 void trace_check_data(Trace *trace) {
@@ -189,16 +184,14 @@ void trace_check_data(Trace *trace) {
 /* ---- flushing -------------------------------------------------------------------------------- */
 
 bool trace_flush(Trace *trace, Site site) {
-    RootOutputs roots = {0};
     sn_error error;
     error_init(&error);
     trace->impure = true;
     Executable *executable = NULL;
-    bool ok = trace_declare_results(trace, &roots, &error) &&
+    bool ok = trace_declare_results(trace, &error) &&
               trace->owner->build(trace->context, trace, &executable, &error) == SN_OK &&
-              trace_run(trace, executable, &roots, &error) == SN_OK;
+              trace_run(trace, executable, &error) == SN_OK;
     executable_release(executable);
-    vec_free(&roots);
     trace->failed = !ok;
     if (ok)
         trace_clear(trace); /* what was recorded is part of the past */
@@ -220,20 +213,9 @@ bool trace_host_read(Trace *trace, const char *op, Site site) {
 
 /* ---- flushes around ops ---------------------------------------------------------------------- */
 
-/* Would reading `real` as it is now miss a recorded write to memory that it shares in part? */
-static bool misses_a_write(const Trace *trace, const sn_tensor *real) {
-    for (uint32_t i = 0; i < trace->roots.count; i++) {
-        const TraceRoot *root = &trace->roots.data[i];
-        if (root->input < 0 || root->version == 0) continue;
-        const sn_tensor *written = trace->inputs.data[root->input].tensor;
-        if (!tensors_same(written, real) && tensors_overlap(written, real)) return true;
-    }
-    return false;
-}
-
 bool trace_flush_writes(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs, Site site) {
     for (int32_t i = 0; i < n_inputs; i++)
-        if (inputs[i]->kind == TENSOR_REAL && misses_a_write(trace, inputs[i]))
+        if (inputs[i]->kind == TENSOR_REAL && trace_written_overlaps(trace, inputs[i], true))
             return trace_flush(trace, site);
     return true;
 }

@@ -1,27 +1,22 @@
 /* Inputs of the graph: arguments, captured tensors, random generators; see trace.h. */
 #include "frontend/trace/trace.h"
 
-int64_t trace_known_input(const Trace *trace, const sn_tensor *real) {
-    for (uint32_t v = 0; v < trace->views.count; v++) {
-        const TraceView *view = &trace->views.data[v];
-        int32_t input = trace->roots.data[view->root].input;
-        if (view->parent >= 0 || input < 0) continue;
-        const sn_tensor *known = trace->inputs.data[input].tensor;
-        if (known && tensors_same(known, real)) return v;
-    }
-    return -1;
-}
-
 static int64_t add_input(Trace *trace, int32_t source, sn_tensor *real, Site site) {
     TensorType type;
     tensor_type_to(real, &type);
     sn_error error;
     error_init(&error);
     const Dim *strides = tensor_is_dense(real) ? NULL : dims_of_numbers(real->strides, real->rank);
-    TraceInput input = {.source = source, .tensor = real};
-    if (!vec_reserve(&trace->inputs, 1)) return -1;
+    TraceInput input = {.source = source, .tensor = real, .before = -1};
+    uint32_t view = trace->views.count; /* will be */
+    if (!vec_reserve(&trace->inputs, 1) || !vec_reserve(&trace->roots, 1) ||
+        !vec_reserve(&trace->views, 1) || !trace_note_input(trace, real, view))
+        return -1;
     NodeId node = graph_input(&trace->graph, &type, strides, site, &error);
-    if (node == NODE_NONE) return -1;
+    if (node == NODE_NONE) {
+        trace_forget_input(trace, real, view);
+        return -1;
+    }
     atomic_fetch_add_explicit(&real->refs, 1, memory_order_relaxed);
     trace->inputs.data[trace->inputs.count++] = input;
     return trace_new_root(trace, node, (int32_t)trace->inputs.count - 1);
@@ -37,20 +32,22 @@ sn_tensor *trace_argument(Trace *trace, sn_tensor *real, int32_t number) {
     return trace_proxy(trace, &type, (uint32_t)view, real->strides, real->offset, nowhere);
 }
 
-NodeId trace_capture(Trace *trace, sn_tensor *real, Site site) {
+int64_t trace_capture_record(Trace *trace, sn_tensor *real, Site site) {
     int64_t view = trace_known_input(trace, real);
     trace->impure = true; /* even where it is the memory of an argument: that is chance */
     if (view < 0) view = add_input(trace, SOURCE_CAPTURED, real, site);
-    if (view < 0) {
-        error_raise(SN_ERROR_MEMORY, site, "out of memory");
-        return NODE_NONE;
-    }
-    return trace->roots.data[trace->views.data[view].root].node;
+    if (view < 0) error_raise(SN_ERROR_MEMORY, site, "out of memory");
+    return view;
+}
+
+NodeId trace_capture(Trace *trace, sn_tensor *real, Site site) {
+    int64_t view = trace_capture_record(trace, real, site);
+    return view < 0 ? NODE_NONE : trace->roots.data[trace->views.data[view].root].node;
 }
 
 /* The generator's input, if it is one; a captured one whose state the program changed is another. */
 static int64_t known_generator(const Trace *trace, const sn_rng *generator) {
-    for (uint32_t i = trace->inputs.count; i-- > 0;) {
+    for (int64_t i = trace->latest_generator; i >= 0; i = trace->inputs.data[i].before) {
         const TraceInput *input = &trace->inputs.data[i];
         if (input->generator != generator) continue;
         bool same = generator->seed == input->state.seed &&
@@ -70,13 +67,16 @@ static int32_t source_of(const Trace *trace, const sn_rng *generator) {
 int64_t trace_generator(Trace *trace, sn_rng *generator) {
     int64_t known = known_generator(trace, generator);
     if (known >= 0) return known;
-    TraceInput input = {
-        .source = source_of(trace, generator), .generator = generator, .state = *generator};
+    TraceInput input = {.source = source_of(trace, generator),
+                        .generator = generator,
+                        .state = *generator,
+                        .before = trace->latest_generator};
     if (!vec_reserve(&trace->inputs, 1)) return -1;
     if (graph_generator(&trace->graph, (Site){0}, NULL) == NODE_NONE) return -1;
+    trace->latest_generator = trace->inputs.count;
     trace->inputs.data[trace->inputs.count++] = input;
     if (input.source == SOURCE_CAPTURED) trace->impure = true;
-    return (int64_t)trace->inputs.count - 1;
+    return trace->latest_generator;
 }
 
 void trace_draw(Trace *trace, int64_t number, int64_t count) {

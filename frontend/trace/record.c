@@ -159,7 +159,11 @@ static bool note_view(Trace *trace, uint32_t record, const View *view, Site site
     row->node = graph_emit_inferred(&trace->graph, view->op, &parent, 1, &view->attrs, &view->type,
                                     site, error);
     row->version = trace->roots.data[row->root].version;
-    return row->node != NODE_NONE;
+    if (row->node == NODE_NONE) return false;
+    row->repeats = trace->views.data[parent_record].repeats ||
+                   (view->op == OP_EXPAND && !dim_same(node_count(&trace->graph, row->node),
+                                                       node_count(&trace->graph, parent)));
+    return true;
 }
 
 static sn_tensor *record_view(Trace *trace, const OpCall *call) {

@@ -25,13 +25,9 @@ static bool trace_read(Recorder *recorder, const sn_tensor *tensor, bool writes,
     Trace *trace = trace_of(recorder);
     if (tensor->kind == TENSOR_PROXY) return trace_host_read(trace, op, site);
     if (tensor->kind != TENSOR_REAL) return true;
-    for (uint32_t i = 0; i < trace->roots.count; i++) {
-        const TraceRoot *root = &trace->roots.data[i];
-        if (root->input < 0 || (root->version == 0 && !writes)) continue;
-        if (tensors_overlap(trace->inputs.data[root->input].tensor, tensor))
-            return trace_host_read(trace, op, site);
-    }
-    return true;
+    bool shares = writes ? trace_input_overlaps(trace, tensor, UINT32_MAX)
+                         : trace_written_overlaps(trace, tensor, false);
+    return !shares || trace_host_read(trace, op, site);
 }
 
 static const RecorderTable trace_table = {

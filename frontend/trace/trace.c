@@ -14,6 +14,10 @@ static void free_all(void *data) {
     vec_free(&trace->words);
     vec_free(&trace->inputs);
     vec_free(&trace->cleanups);
+    vec_free(&trace->path);
+    map_free(&trace->known);
+    spans_free(&trace->memory);
+    spans_free(&trace->written);
     mem_free(trace);
 }
 
@@ -44,6 +48,7 @@ Trace *trace_new(const TraceOwner *owner, void *context, const char *name) {
         trace = mem_calloc(1, sizeof *trace);
         if (!trace) return NULL;
         graph_init(&trace->graph, name);
+        trace->latest_generator = -1;
     }
     SN_ASSERT(!trace->recorder.live && !trace->inputs.count && !trace->cleanups.count);
     trace->recorder = (Recorder){0};
@@ -67,7 +72,12 @@ void trace_clear(Trace *trace) {
     trace->views.count = 0;
     trace->words.count = 0;
     trace->inputs.count = 0;
+    trace->n_memory = 0;
+    trace->latest_generator = -1;
     trace->latest_check = 0;
+    map_clear(&trace->known);
+    spans_clear(&trace->memory);
+    spans_clear(&trace->written);
 }
 
 void trace_free(Trace *trace) {
@@ -128,7 +138,7 @@ void trace_end(Trace *trace) {
 /* ---- roots and proxies ----------------------------------------------------------------------- */
 
 int64_t trace_new_root(Trace *trace, NodeId node, int32_t input) {
-    TraceRoot root = {.node = node, .input = input};
+    TraceRoot root = {.node = node, .input = input, .output = -1};
     TraceView whole = {.root = trace->roots.count, .parent = -1, .node = node};
     if (!vec_push(&trace->roots, root) || !vec_push(&trace->views, whole)) return -1;
     return (int64_t)trace->views.count - 1;

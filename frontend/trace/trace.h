@@ -4,6 +4,7 @@
 #ifndef SN_FRONTEND_TRACE_TRACE_H
 #define SN_FRONTEND_TRACE_TRACE_H
 
+#include "base/spans.h"
 #include "frontend/tensor/tensor.h"
 #include "runtime/executable.h"
 
@@ -21,6 +22,7 @@ typedef struct TraceInput {
     sn_tensor *
         tensor; /* the real tensor, of which a reference is held; NULL: it is a generator's state */
     sn_rng *generator; /* the program's, or NULL */
+    int64_t before;    /* of a generator: the input that is the generator before it; -1: none */
     int64_t drawn;     /* from the generator: numbers so far */
     sn_rng state; /* of a captured generator, which advances with each draw: what it was; it may be
                         * gone when the graph runs */
@@ -31,12 +33,14 @@ typedef struct TraceRoot {
     NodeId node;      /* its current content */
     uint32_t version; /* writes so far */
     int32_t input;    /* graph input whose memory it is; -1 = made in the trace */
+    int32_t output;   /* result of the graph that holds it; -1: none; see trace_declare_results */
 } TraceRoot;
 
 /* A way of looking at a root. */
 typedef struct TraceView {
     uint32_t root;    /* its storage */
     int32_t parent;   /* the view it was made from; -1 = the root itself */
+    bool repeats;     /* it, or one it was made through, names elements more than once */
     uint16_t op;      /* view op */
     uint32_t attrs;   /* its attribute words, in Trace.words */
     uint32_t n_attrs; /* how many */
@@ -67,16 +71,22 @@ typedef struct TraceCleanup {
 } TraceCleanup;
 
 struct Trace {
-    Recorder recorder;          /* first, so that it is the trace */
-    const TraceOwner *owner;    /* who made it */
-    void *context;              /* handed to owner's functions */
-    sn_rng *const *generators;  /* arguments of the call that are generators … */
-    int32_t n_generators;       /* … and their number; others are captured */
-    Graph graph;                /* what was recorded since the last flush */
-    VEC(TraceRoot) roots;       /* storages */
-    VEC(TraceView) views;       /* views; a proxy's record is an index here */
-    VEC(int64_t) words;         /* attributes of views */
-    VEC(TraceInput) inputs;     /* graph inputs */
+    Recorder recorder;         /* first, so that it is the trace */
+    const TraceOwner *owner;   /* who made it */
+    void *context;             /* handed to owner's functions */
+    sn_rng *const *generators; /* arguments of the call that are generators … */
+    int32_t n_generators;      /* … and their number; others are captured */
+    Graph graph;               /* what was recorded since the last flush */
+    VEC(TraceRoot) roots;      /* storages */
+    VEC(TraceView) views;      /* views; a proxy's record is an index here */
+    VEC(int64_t) words;        /* attributes of views */
+    VEC(TraceInput) inputs;    /* graph inputs */
+    Map known; /* hash of a real tensor that is an input → the view that is all of it */
+    int64_t latest_generator;   /* the latest input that is a generator; -1: none */
+    Spans memory;               /* of inputs that are tensors, by number, of the first … */
+    uint32_t n_memory;          /* … so many inputs: the others are added when it is looked at */
+    Spans written;              /* memory of inputs that were written, by number */
+    VEC(uint32_t) path;         /* views to be derived; see trace_view_node */
     VEC(TraceCleanup) cleanups; /* what ends with it, in reverse order */
     NodeId latest_check;        /* the latest op that can fail on data; 0 = none so far */
     bool fullgraph;             /* a host read is an error */
@@ -142,12 +152,27 @@ void trace_leave(Trace *trace);
 sn_tensor *trace_argument(Trace *trace, sn_tensor *real, int32_t number);
 /* The value of a tensor that the function reached by itself. NODE_NONE with the error raised. */
 NodeId trace_capture(Trace *trace, sn_tensor *real, Site site);
-/* The view of a real tensor that is an input of the graph already, or -1. */
-int64_t trace_known_input(const Trace *trace, const sn_tensor *real);
+/* The same as the row of the table of views that is all of it; -1 with the error raised. */
+int64_t trace_capture_record(Trace *trace, sn_tensor *real, Site site);
 /* The graph input of a generator, by number; -1 when out of memory. */
 int64_t trace_generator(Trace *trace, sn_rng *generator);
 /* So many numbers were drawn from generator input `number`. */
 void trace_draw(Trace *trace, int64_t number, int64_t count);
+
+/* ---- memory of inputs (frontend/trace/memory.c) ---------------------------------------------- */
+
+/* The view of a real tensor that is an input of the graph already, or -1. */
+int64_t trace_known_input(const Trace *trace, const sn_tensor *real);
+/* Notes that the view is all of input `real`. False when out of memory. */
+bool trace_note_input(Trace *trace, const sn_tensor *real, uint32_t view);
+/* Takes that back. */
+void trace_forget_input(Trace *trace, const sn_tensor *real, uint32_t view);
+/* Does an input, other than number `but`, share bytes with the tensor? Also when out of memory. */
+bool trace_input_overlaps(Trace *trace, const sn_tensor *tensor, uint32_t but);
+/* The same of an input that was written; one that is the same tensor does not count with `parts`. */
+bool trace_written_overlaps(const Trace *trace, const sn_tensor *tensor, bool parts);
+/* Notes that an input was written. False when out of memory. */
+bool trace_note_written(Trace *trace, int32_t input);
 
 /* ---- values (frontend/trace/values.c) -------------------------------------------------------- */
 
@@ -185,20 +210,12 @@ NodeId trace_laid_out(Trace *trace, const sn_tensor *x, NodeId node, Site site);
 
 /* ---- running what was recorded (frontend/trace/flush.c) -------------------------------------- */
 
-/* Which output of the graph holds a root. */
-typedef struct RootOutput {
-    uint32_t root;  /* in the trace */
-    int32_t output; /* number of the graph's output */
-} RootOutput;
-typedef VEC(RootOutput) RootOutputs;
-
-/* Declares the trace's results in its graph: the roots of live proxies, then written inputs. False with
- * the error set. */
-bool trace_declare_results(Trace *trace, RootOutputs *roots, sn_error *error);
+/* Declares the trace's results in its graph: the roots of live proxies, which are noted with the roots,
+ * then written inputs. False with the error set. */
+bool trace_declare_results(Trace *trace, sn_error *error);
 /* Runs the executable, or the graph node by node where that is NULL, on the trace's inputs, commits writes
  * and generators, and turns live proxies real. */
-sn_status trace_run(Trace *trace, const Executable *executable, const RootOutputs *roots,
-                    sn_error *error);
+sn_status trace_run(Trace *trace, const Executable *executable, sn_error *error);
 /* An op was refused while recording, and the thread's error says so. If one before it fails on its data,
  * eager would have stopped there: what was recorded runs node by node, writing nothing, and the error that
  * comes of it takes the place of the other. */

@@ -6,31 +6,58 @@
 /* A view's op on its parent's value. */
 static NodeId emit_view(Trace *trace, const TraceView *view, NodeId parent, Site site,
                         sn_error *error) {
-    if (parent == NODE_NONE) return NODE_NONE;
     GraphBuilder b = gb_at(&trace->graph, site, error);
     return gb_emit_like(&b, trace_view_attrs(trace, view), &parent, 1);
 }
 
+/* Is what is known of a view that of the root as it is? */
+static bool is_current(const Trace *trace, const TraceView *view) {
+    return view->node != NODE_NONE && view->version == trace->roots.data[view->root].version;
+}
+
+/* Notes the views to be derived for this one, itself first. Returns the one from which they are: all of the
+ * root, or, where such will do, the first that is current. -1 with the error set. */
+static int64_t note_path(Trace *trace, uint32_t record, bool current_do, sn_error *error) {
+    trace->path.count = 0;
+    for (int64_t at = record;;) {
+        const TraceView *view = &trace->views.data[at];
+        if (view->parent < 0 || (current_do && is_current(trace, view))) return at;
+        if (!vec_push(&trace->path, (uint32_t)at)) {
+            error_memory(error);
+            return -1;
+        }
+        at = view->parent;
+    }
+}
+
+static NodeId keep_node(Trace *trace, TraceView *view, NodeId node) {
+    view->node = node;
+    view->version = trace->roots.data[view->root].version;
+    return node;
+}
+
 NodeId trace_view_node(Trace *trace, uint32_t record, Site site, sn_error *error) {
     TraceView *view = &trace->views.data[record];
-    const TraceRoot *root = &trace->roots.data[view->root];
-    if (view->node != NODE_NONE && view->version == root->version) return view->node;
-    NodeId node = root->node;
-    if (view->parent >= 0) {
-        NodeId parent = trace_view_node(trace, (uint32_t)view->parent, site, error);
-        node = emit_view(trace, view, parent, site, error);
-        if (node == NODE_NONE) return NODE_NONE;
+    if (is_current(trace, view)) return view->node;
+    int64_t known = note_path(trace, record, true, error);
+    if (known < 0) return NODE_NONE;
+    view = &trace->views.data[known];
+    if (!is_current(trace, view)) keep_node(trace, view, trace->roots.data[view->root].node);
+    NodeId node = view->node;
+    for (uint32_t i = trace->path.count; i-- > 0 && node != NODE_NONE;) {
+        view = &trace->views.data[trace->path.data[i]];
+        node = emit_view(trace, view, node, site, error);
+        if (node != NODE_NONE) keep_node(trace, view, node);
     }
-    view->node = node;
-    view->version = root->version;
     return node;
 }
 
 NodeId trace_derive(Trace *trace, uint32_t record, Site site, sn_error *error) {
-    const TraceView *view = &trace->views.data[record];
-    if (view->parent < 0) return trace->roots.data[view->root].node;
-    return emit_view(trace, view, trace_derive(trace, (uint32_t)view->parent, site, error), site,
-                     error);
+    if (note_path(trace, record, false, error) < 0) return NODE_NONE;
+    NodeId node = trace->roots.data[trace->views.data[record].root].node;
+    for (uint32_t i = trace->path.count; i-- > 0 && node != NODE_NONE;)
+        node = emit_view(trace, &trace->views.data[trace->path.data[i]], node, site, error);
+    return node;
 }
 
 NodeId trace_node(Trace *trace, sn_tensor *tensor, Site site) {
@@ -66,8 +93,7 @@ NodeId trace_scalar(Trace *trace, const sn_tensor *scalar, sn_dtype dtype, Site 
 
 int64_t trace_record_of(Trace *trace, sn_tensor *x, Site site) {
     if (x->kind == TENSOR_PROXY) return x->record;
+    if (x->kind == TENSOR_REAL) return trace_capture_record(trace, x, site);
     NodeId node = trace_node(trace, x, site);
-    if (node == NODE_NONE) return -1;
-    if (x->kind == TENSOR_REAL) return trace_known_input(trace, x);
-    return trace_new_root(trace, node, -1);
+    return node == NODE_NONE ? -1 : trace_new_root(trace, node, -1);
 }

@@ -21,6 +21,8 @@ static bool write_view(Trace *trace, GraphBuilder *b, uint32_t record, NodeId va
     /* The write stands where its node does: not in front of an op that may fail before it. */
     if (root->input >= 0 && value < trace->latest_check) value = gb_op1(b, OP_CLONE, value);
     if (b->failed) return false;
+    if (root->input >= 0 && !root->version && !trace_note_written(trace, root->input))
+        return error_memory(b->error), false;
     root->node = value;
     root->version++;
     trace->views.data[record].node = written;
@@ -34,29 +36,15 @@ static NodeId source_node(Trace *trace, const sn_tensor *target, sn_tensor *sour
     return trace_scalar(trace, source, (sn_dtype)target->dtype, site);
 }
 
-/* Is the view made through one that names elements more than once? */
-static bool repeats_elements(const Trace *trace, int64_t record) {
-    for (int64_t at = record; trace->views.data[at].parent >= 0;
-         at = trace->views.data[at].parent) {
-        const TraceView *view = &trace->views.data[at], *parent = &trace->views.data[view->parent];
-        if (view->op == OP_EXPAND && !dim_same(node_count(&trace->graph, view->node),
-                                               node_count(&trace->graph, parent->node)))
-            return true;
-    }
-    return false;
-}
-
 /* A write to memory that another input shares in part, or through something that names one element
  * twice, cannot be recorded: from here on ops run at once, on real memory. */
 static bool leave_if_overlapping(Trace *trace, int64_t record, Site site, bool *left) {
     *left = false;
     int32_t own = trace->roots.data[trace->views.data[record].root].input;
     const sn_tensor *written = own < 0 ? NULL : trace->inputs.data[own].tensor;
-    *left = repeats_elements(trace, record) || (written && tensor_overlaps_itself(written));
-    for (uint32_t i = 0; written && i < trace->inputs.count && !*left; i++) {
-        const sn_tensor *other = trace->inputs.data[i].tensor;
-        *left = (int32_t)i != own && other && tensors_overlap(written, other);
-    }
+    *left = trace->views.data[record].repeats ||
+            (written && (tensor_overlaps_itself(written) ||
+                         trace_input_overlaps(trace, written, (uint32_t)own)));
     if (!*left) return true;
     trace->owner->fallback(trace->context, "a write to memory that another input shares, or "
                                            "that is named more than once");

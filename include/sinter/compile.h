@@ -132,7 +132,7 @@ typedef struct sn_compile_options {
  *  Three values show what follows it; with others the function is not run again. After the colon the
  *  outputs: one t is the return value; several are trailing sn_tensor ** parameters and the function
  *  returns sn_status; none returns sn_status. At most 64 parameters and 64 outputs: more tensors go in a
- *  t* or an S.
+ *  t* or an S, up to 65,536 a call.
  *  Returns a handle that the caller releases, or NULL and the thread's error. `options` may be
  *  NULL. Thread-safe. */
 SN_API sn_compiled *sn_compile_at(sn_function function, const char *name, const char *signature,

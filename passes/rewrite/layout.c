@@ -130,17 +130,17 @@ static bool called_with(const Graph *graph, NodeId node) {
 
 /* A value that an extern call reads is dense: where it is also written into an input that is not, the
  * input gets a copy. */
-static NodeId lay_out_result(GraphBuilder *b, const GraphOutput *output) {
+static NodeId lay_out_result(Rewrite *r, const GraphOutput *output) {
     NodeId id = output->node;
     if (output->writes_input < 0) return id;
-    const Graph *graph = b->graph;
+    const Graph *graph = r->b->graph;
     NodeId input = graph->inputs.data[output->writes_input];
     const Node *node = graph_node(graph, id);
     Dim strides[SN_MAX_RANK], dense[SN_MAX_RANK];
     memory_strides(graph, input, id, strides);
     row_major_strides(graph->table, node_dims(graph, node), node->rank, dense);
     bool laid_out = id == input || memcmp(strides, dense, sizeof *dense * node->rank) == 0;
-    return laid_out || !called_with(graph, id) ? id : gb_op1(b, OP_CLONE, id);
+    return laid_out || !called_with(graph, id) ? id : gb_op1(r->b, OP_CLONE, id);
 }
 
 /* The node, its operands copied where they have to be. */

@@ -29,13 +29,6 @@ NodeId rewrite_finish(Rewrite *r, NodeId x) {
 
 /* ---- for results ----------------------------------------------------------------------------- */
 
-/* Does an earlier result lie in the same memory? Each is a tensor of its own to the program. */
-static bool base_is_result(const Graph *graph, NodeId base) {
-    for (uint32_t i = 0; i < graph->outputs.count; i++)
-        if (view_base(graph, graph->outputs.data[i].node) == base) return true;
-    return false;
-}
-
 /* Are the elements of the view those of its base, dense and in order? */
 static bool is_whole(const Graph *graph, NodeId view, NodeId base) {
     Dim own[SN_MAX_RANK], strides[SN_MAX_RANK], dense[SN_MAX_RANK], offset;
@@ -50,18 +43,18 @@ static bool is_whole(const Graph *graph, NodeId view, NodeId base) {
     return whole;
 }
 
-NodeId rewrite_own_memory(GraphBuilder *b, const GraphOutput *output) {
-    const Graph *graph = b->graph;
+NodeId rewrite_own_memory(Rewrite *r, const GraphOutput *output) {
+    const Graph *graph = r->b->graph;
     NodeId base = view_base(graph, output->node);
-    bool shared =
-        op_is((OpCode)graph_node(graph, base)->op, CLASS_SOURCE) || base_is_result(graph, base);
+    /* Each result is a tensor of its own to the program. */
+    bool shared = op_is((OpCode)graph_node(graph, base)->op, CLASS_SOURCE) || r->holds_result[base];
     bool copy;
     if (output->writes_input < 0)
         copy = shared || !is_whole(graph, output->node, base);
     else
         copy = (shared || base != output->node) &&
                graph->inputs.data[output->writes_input] != output->node;
-    return copy ? gb_op1(b, OP_CLONE, output->node) : output->node;
+    return copy ? gb_op1(r->b, OP_CLONE, output->node) : output->node;
 }
 
 const RewritePass rewrite_live = {
@@ -105,13 +98,18 @@ static void rewrite_nodes(Rewrite *r, const RewritePass *pass, const bool *live,
 }
 
 static bool rewrite_results(Rewrite *r, const RewritePass *pass) {
+    uint32_t n_outputs = r->from->outputs.count, most = r->b->graph->nodes.count + n_outputs;
     r->b->site = (Site){0};
-    for (uint32_t i = 0; i < r->from->outputs.count && !r->b->failed; i++) {
+    r->holds_result = arena_zalloc(&r->context->arena, sizeof *r->holds_result * (most + 1));
+    if (!r->holds_result) return false;
+    for (uint32_t i = 0; i < n_outputs && !r->b->failed; i++) {
         GraphOutput output = r->from->outputs.data[i];
         output.node = r->map[output.node];
         SN_ASSERT(output.node < r->b->graph->nodes.count);
-        output.node = pass->result(r->b, &output);
+        output.node = pass->result(r, &output);
         if (!graph_output(r->b->graph, output.node, output.writes_input)) return false;
+        SN_ASSERT(output.node < most);
+        r->holds_result[view_base(r->b->graph, output.node)] = true;
     }
     return !r->b->failed;
 }

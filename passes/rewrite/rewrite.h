@@ -14,12 +14,13 @@ typedef struct Rewrite {
     const Node *node;     /* the same */
     const NodeId *map;    /* old ids below `id` → new ids */
     GraphBuilder *b;      /* the new graph, at the node's source line */
+    bool *holds_result;   /* by node of the new graph: a result so far lies in its memory */
 } Rewrite;
 
 /* What the node is in the new graph: of the same type. */
 typedef NodeId RewriteRule(Rewrite *r);
-/* What a result, node output->node of the new graph, is to be there. */
-typedef NodeId RewriteResult(GraphBuilder *b, const GraphOutput *output);
+/* What a result, node output->node of the new graph, is to be there: that, or one node more. */
+typedef NodeId RewriteResult(Rewrite *r, const GraphOutput *output);
 
 typedef struct RewritePass {
     const char *name;      /* for messages */
