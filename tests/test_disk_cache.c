@@ -1,5 +1,6 @@
 /* The disk cache: whatever happens to its files, an entry is right or a miss. */
 #include "base/map.h"
+#include "runtime/kernels/cache_folder.h"
 #include "runtime/kernels/disk_cache.h"
 
 #include <setjmp.h>
@@ -271,6 +272,54 @@ static void folder_is_made_private_and_refused_if_it_is_not(void **state) {
     assert_null(disk_cache_open("/proc/self/nothing/here", 1 << 20));
 }
 
+/* Somebody puts a link to a folder in the cache's place. */
+static void folder_swapped_meanwhile_is_not_followed(void **state) {
+    Fixture *f = *state;
+    char old[300], victim[300];
+    snprintf(old, sizeof old, "%s.old", f->folder);
+    snprintf(victim, sizeof victim, "%s.victim", f->folder);
+    store(f);
+    assert_int_equal(rename(f->folder, old), 0);
+    assert_int_equal(mkdir(victim, 0777) | chmod(victim, 0777), 0);
+    assert_int_equal(symlink(victim, f->folder), 0);
+    for (int owner = 0; owner < 2; owner++) {
+        CacheCode code = fixture_code(f);
+        disk_cache_store(f->cache, &f->key, &code);
+        assert_int_equal(load(f), DISK_MISS);
+        disk_cache_trim(f->cache);
+        assert_int_equal(count_files(victim, ""), 0);
+        if (geteuid() != 0) break;
+        assert_int_equal(chmod(victim, 0700), 0); /* it would do, but for whose link it is */
+        assert_int_equal(lchown(f->folder, SOME_USER, SOME_USER), 0);
+    }
+    assert_int_equal(unlink(f->folder), 0);
+    assert_int_equal(rename(old, f->folder), 0);
+    assert_int_equal(load(f), DISK_HIT);
+    assert_int_equal(rmdir(victim), 0);
+}
+
+static void nothing_is_made_in_another_users_home(void **state) {
+    Fixture *f = *state;
+    char home[300], path[400];
+    const char *fault;
+    if (geteuid() != 0) skip();
+    snprintf(home, sizeof home, "%s/home", f->folder);
+    snprintf(path, sizeof path, "%s/.cache/sinter", home);
+    assert_int_equal(mkdir(home, 0755), 0);
+    assert_int_equal(chown(home, SOME_USER, SOME_USER), 0);
+    assert_int_equal(cache_folder_open(path, true, &fault), -1);
+    assert_string_equal(fault, "it would be in another user's folder");
+    assert_int_equal(count_files(home, ""), 0);
+    assert_int_equal(chown(home, 0, 0), 0);
+    int fd = cache_folder_open(path, true, &fault);
+    assert_true(fd >= 0);
+    close(fd);
+    remove_folder(path);
+    *strrchr(path, '/') = '\0';
+    remove_folder(path);
+    remove_folder(home);
+}
+
 static void folder_removed_meanwhile_is_made_again(void **state) {
     Fixture *f = *state;
     store(f);
@@ -453,20 +502,20 @@ static void folder_comes_from_the_settings(void **state) {
     setting_set(SETTING_CACHE_DIR, "/a/b");
     setting_set(SETTING_XDG_CACHE_HOME, "/x");
     setting_set(SETTING_HOME, "/h");
-    assert_true(disk_cache_folder(path, sizeof path));
+    assert_true(cache_folder_path(path, sizeof path));
     assert_string_equal(path, "/a/b");
     setting_set(SETTING_CACHE_DIR, "off");
-    assert_false(disk_cache_folder(path, sizeof path));
+    assert_false(cache_folder_path(path, sizeof path));
     setting_set(SETTING_CACHE_DIR, "");
-    assert_true(disk_cache_folder(path, sizeof path));
+    assert_true(cache_folder_path(path, sizeof path));
     assert_string_equal(path, "/x/sinter");
     setting_set(SETTING_XDG_CACHE_HOME, "relative");
-    assert_true(disk_cache_folder(path, sizeof path));
+    assert_true(cache_folder_path(path, sizeof path));
     assert_string_equal(path, "/h/.cache/sinter");
     setting_set(SETTING_HOME, "");
-    assert_false(disk_cache_folder(path, sizeof path));
+    assert_false(cache_folder_path(path, sizeof path));
     setting_set(SETTING_CACHE_DIR, "/a/path/longer/than/the/buffer");
-    assert_false(disk_cache_folder(path, 8));
+    assert_false(cache_folder_path(path, 8));
 }
 
 static void failed_allocations_are_misses(void **state) {
@@ -502,6 +551,8 @@ int main(void) {
         CASE(file_that_others_may_write_is_removed),
         CASE(what_is_no_plain_file_is_not_followed_or_waited_for),
         CASE(folder_is_made_private_and_refused_if_it_is_not),
+        CASE(folder_swapped_meanwhile_is_not_followed),
+        CASE(nothing_is_made_in_another_users_home),
         CASE(folder_removed_meanwhile_is_made_again),
         CASE(folder_that_cannot_be_written_turns_writing_off),
         CASE(hit_renews_an_old_entry),

@@ -1,6 +1,7 @@
 /* Reading at offsets and publishing whole files; see file.h. */
 #include "frontend/io/file.h"
 
+#include "base/file_limit.h"
 #include "base/status.h"
 
 #include <errno.h>
@@ -109,6 +110,9 @@ bool file_create(FileWriter *file, const char *op, const char *path) {
 
 bool file_write(FileWriter *file, const void *data, size_t bytes) {
     const char *from = data;
+    file->bytes += bytes;
+    if (!file_size_allowed(file->bytes))
+        return fail(file->op, file->path, SN_ERROR_IO, strerror(EFBIG));
     while (bytes) {
         ssize_t put = write(file->fd, from, bytes < MOST_AT_ONCE ? bytes : MOST_AT_ONCE);
         if (put < 0 && errno == EINTR) continue;

@@ -27,6 +27,7 @@ typedef struct FileWriter {
     const char *op;   /* for errors */
     const char *path; /* what it will be called; not owned */
     char *temporary;  /* what it is called now */
+    uint64_t bytes;   /* written */
     int fd;           /* open for writing */
 } FileWriter;
 

@@ -8,6 +8,7 @@
 #include "base/thread/parallel.h"
 #include "runtime/kernels/plugin.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,7 +19,7 @@ typedef struct Slot {
     char name[NAME_LENGTH]; /* "cpu"; "" = free */
     const Backend *backend; /* NULL after a failure */
     sn_error failure;       /* why, when backend is NULL */
-    char folder[512];       /* SINTER_MODULE_DIR at that time */
+    char folder[PATH_MAX];  /* SINTER_MODULE_DIR at that time */
 } Slot;
 
 LOCK_DEFINE(lock, RANK_BACKENDS);

@@ -2,6 +2,7 @@
 #include "runtime/kernels/code.h"
 
 #include "base/assert.h"
+#include "base/file_limit.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "base/thread/lock.h"
@@ -45,7 +46,8 @@ static int open_memory_file(void) {
 /* Maps both views of `region`; false when the system refuses either. */
 static bool map_views(CodeRegion *region) {
     bool mapped = false;
-    int fd = mem_fault_point() ? open_memory_file() : -1;
+    bool may = mem_fault_point() && file_size_allowed(region->bytes);
+    int fd = may ? open_memory_file() : -1;
     if (fd < 0) return false;
     if (ftruncate(fd, (off_t)region->bytes) == 0) {
         void *write = mmap(NULL, region->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

@@ -1,20 +1,19 @@
 /* The kernel cache on disk; see disk_cache.h. */
 #include "runtime/kernels/disk_cache.h"
 
+#include "base/file_limit.h"
 #include "base/mem.h"
-#include "base/settings.h"
 #include "base/thread/log.h"
 #include "base/thread/parallel.h"
+#include "runtime/kernels/cache_folder.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -53,22 +52,18 @@ struct DiskCache {
     _Atomic uint32_t temp_counter; /* makes temporary names unique */
 };
 
-/* ---- paths ----------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
-static bool join(char *path, size_t capacity, const char *folder, const char *name) {
-    int length = snprintf(path, capacity, "%s/%s", folder, name);
-    return length > 0 && (size_t)length < capacity;
-}
+enum { NAME_ROOM = 96 };
 
-/* Entry of a key. The compiler is part of the name, so two versions of the library keep out of each
+/* The file of a key. The compiler is part of the name, so two versions of the library keep out of each
  * other's way. */
-static bool entry_path(const DiskCache *cache, const CacheKey *key, char *path, size_t capacity) {
-    char name[CACHE_NAME_LENGTH], file[64];
+static void entry_name(const CacheKey *key, char file[NAME_ROOM]) {
+    char name[CACHE_NAME_LENGTH];
     const char *compiler = cache_compiler();
     cache_key_name(key->hash, name);
-    snprintf(file, sizeof file, "%s-%08x", name,
+    snprintf(file, NAME_ROOM, "%s-%08x", name,
              (unsigned)(hash_bytes(compiler, strlen(compiler), CACHE_FORMAT) & 0xffffffffu));
-    return join(path, capacity, cache->folder, file);
 }
 
 /* An entry's name: k, digits of the hash, -, digits of the compiler. */
@@ -82,57 +77,16 @@ static bool is_entry_name(const char *name) {
 
 static const char temp_prefix[] = "tmp-";
 
-bool disk_cache_folder(char *path, size_t capacity) {
-    const char *chosen = setting_text(SETTING_CACHE_DIR);
-    const char *shared = setting_text(SETTING_XDG_CACHE_HOME);
-    const char *home = setting_text(SETTING_HOME);
-    int length = -1;
-    if (strcmp(chosen, "off") == 0) return false;
-    if (*chosen)
-        length = snprintf(path, capacity, "%s", chosen);
-    else if (*shared == '/') /* a relative one is to be ignored, says the specification */
-        length = snprintf(path, capacity, "%s/sinter", shared);
-    else if (*home == '/')
-        length = snprintf(path, capacity, "%s/.cache/sinter", home);
-    return length > 0 && (size_t)length < capacity;
-}
-
 /* ---- opening --------------------------------------------------------------------------------- */
 
-/* mkdir -p, new folders for the user alone. */
-static bool make_folders(const char *folder) {
-    char path[PATH_MAX];
-    size_t length = strlen(folder);
-    if (length >= sizeof path) return false;
-    memcpy(path, folder, length + 1);
-    for (size_t i = 1; i <= length; i++) {
-        if (path[i] != '/' && path[i] != '\0') continue;
-        char kept = path[i];
-        path[i] = '\0';
-        struct stat found;
-        if (mkdir(path, 0700) != 0 && (stat(path, &found) != 0 || !S_ISDIR(found.st_mode)))
-            return false;
-        path[i] = kept;
-    }
-    return true;
-}
-
-/* Why a folder must not be used, or NULL. A symbolic link is fine if it is the user's own. */
-static const char *folder_fault(const char *folder) {
-    struct stat link, target;
-    if (lstat(folder, &link) != 0 || stat(folder, &target) != 0) return "it cannot be read";
-    if (!S_ISDIR(target.st_mode)) return "it is not a folder";
-    if (link.st_uid != geteuid() || target.st_uid != geteuid()) return "another user owns it";
-    if (target.st_mode & (S_IWGRP | S_IWOTH)) return "other users may write to it";
-    return NULL;
-}
-
 DiskCache *disk_cache_open(const char *folder, int64_t budget_bytes) {
-    const char *fault = make_folders(folder) ? folder_fault(folder) : "it cannot be made";
-    if (fault) {
+    const char *fault;
+    int fd = cache_folder_open(folder, true, &fault);
+    if (fd < 0) {
         if (log_on(LOG_CACHE)) log_write(LOG_CACHE, "folder %s not used: %s", folder, fault);
         return NULL;
     }
+    close(fd);
     DiskCache *cache = mem_calloc(1, sizeof *cache);
     char *copy = mem_strdup(folder);
     if (!cache || !copy) {
@@ -228,19 +182,30 @@ static DiskResult load_file(int fd, const CacheKey *key, DiskEntry *entry) {
     return result;
 }
 
-DiskResult disk_cache_load(DiskCache *cache, const CacheKey *key, DiskEntry *entry) {
-    char path[PATH_MAX];
-    *entry = (DiskEntry){0};
-    if (!entry_path(cache, key, path, sizeof path)) return DISK_MISS;
+/* Reads and checks the file of this name in an open folder; what must not be trusted goes. */
+static DiskResult load_from(const DiskCache *cache, int folder, const CacheKey *key,
+                            DiskEntry *entry) {
+    char name[NAME_ROOM];
+    entry_name(key, name);
     /* O_NONBLOCK: a pipe planted here must not stop us. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     DiskResult result =
         fd < 0 ? (errno == ELOOP ? DISK_CORRUPT : DISK_MISS) : load_file(fd, key, entry);
     if (fd >= 0) close(fd);
-    if (result == DISK_CORRUPT) {
-        if (log_on(LOG_CACHE)) log_write(LOG_CACHE, "removed the bad entry %s", path);
-        (void)remove(path); /* an empty folder too: it would be in the way of the entry */
-    }
+    if (result != DISK_CORRUPT) return result;
+    if (log_on(LOG_CACHE)) log_write(LOG_CACHE, "removed the bad entry %s/%s", cache->folder, name);
+    if (unlinkat(folder, name, 0) != 0) /* an empty folder would be in the way of the entry too */
+        (void)unlinkat(folder, name, AT_REMOVEDIR);
+    return result;
+}
+
+DiskResult disk_cache_load(DiskCache *cache, const CacheKey *key, DiskEntry *entry) {
+    const char *fault;
+    *entry = (DiskEntry){0};
+    int folder = cache_folder_open(cache->folder, false, &fault);
+    if (folder < 0) return DISK_MISS;
+    DiskResult result = load_from(cache, folder, key, entry);
+    close(folder);
     return result;
 }
 
@@ -273,14 +238,18 @@ static char *make_file(const CacheKey *key, const CacheCode *code, size_t *size)
     return bytes;
 }
 
+static void note_failure(const DiskCache *cache, const char *reason) {
+    if (log_on(LOG_CACHE))
+        log_write(LOG_CACHE, "cannot write in %s: %s%s", cache->folder, reason,
+                  disk_cache_read_only(cache) ? "; no more entries are written" : "");
+}
+
 /* Turns writing off after an error that will not go away. */
-static void note_failure(DiskCache *cache, int reason) {
+static void note_error(DiskCache *cache, int error) {
     static const int lasting[] = {ENOSPC, EDQUOT, EROFS, EACCES, EPERM, EFBIG};
     for (size_t i = 0; i < sizeof lasting / sizeof lasting[0]; i++)
-        if (reason == lasting[i]) atomic_store(&cache->read_only, true);
-    if (log_on(LOG_CACHE))
-        log_write(LOG_CACHE, "cannot write in %s: %s%s", cache->folder, strerror(reason),
-                  disk_cache_read_only(cache) ? "; no more entries are written" : "");
+        if (error == lasting[i]) atomic_store(&cache->read_only, true);
+    note_failure(cache, strerror(error));
 }
 
 /* 0, or the errno of what went wrong. */
@@ -296,51 +265,51 @@ static int write_all(int fd, const char *bytes, size_t size) {
 }
 
 /* Creates a temporary file in the folder; -1 with errno set. */
-static int open_temp(DiskCache *cache, char *path, size_t capacity) {
-    char name[96];
-    snprintf(name, sizeof name, "%s%ld-%llx-%x", temp_prefix, (long)getpid(),
+static int open_temp(DiskCache *cache, int folder, char name[NAME_ROOM]) {
+    snprintf(name, NAME_ROOM, "%s%ld-%llx-%x", temp_prefix, (long)getpid(),
              (unsigned long long)clock_ns(), (unsigned)atomic_fetch_add(&cache->temp_counter, 1));
-    if (!join(path, capacity, cache->folder, name)) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
-    int fd = open(path, flags, 0600);
-    if (fd < 0 && errno == ENOENT && make_folders(cache->folder) && !folder_fault(cache->folder))
-        fd = open(path, flags, 0600); /* somebody emptied the cache by removing its folder */
-    return fd;
+    return openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 }
 
-/* Publishes bytes under `path`; 0 or an errno. */
-static int write_file(DiskCache *cache, const char *path, const char *bytes, size_t size) {
-    char temp[PATH_MAX];
-    struct rlimit limit;
+/* Publishes bytes under this name; 0 or an errno. */
+static int write_file(DiskCache *cache, int folder, const char *name, const char *bytes,
+                      size_t size) {
+    char temp[NAME_ROOM];
     /* Beyond this limit a write would raise SIGXFSZ and end the program. */
-    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < size) return EFBIG;
-    int fd = open_temp(cache, temp, sizeof temp);
+    if (!file_size_allowed(size)) return EFBIG;
+    int fd = open_temp(cache, folder, temp);
     if (fd < 0) return errno;
     int reason = write_all(fd, bytes, size);
     if (close(fd) != 0 && !reason && errno != EINTR) reason = errno;
-    if (!reason && rename(temp, path) != 0) reason = errno;
-    if (reason) (void)unlink(temp);
+    if (!reason && renameat(folder, temp, folder, name) != 0) reason = errno;
+    if (reason) (void)unlinkat(folder, temp, 0);
     return reason;
 }
 
+/* False when it was not written. */
+static bool store_bytes(DiskCache *cache, const CacheKey *key, const char *bytes, size_t size) {
+    const char *fault;
+    char name[NAME_ROOM];
+    /* Somebody may have emptied the cache by removing its folder. */
+    int folder = cache_folder_open(cache->folder, true, &fault);
+    if (folder < 0) {
+        note_failure(cache, fault);
+        return false;
+    }
+    entry_name(key, name);
+    int error = write_file(cache, folder, name, bytes, size);
+    close(folder);
+    if (error) note_error(cache, error);
+    return !error;
+}
+
 void disk_cache_store(DiskCache *cache, const CacheKey *key, const CacheCode *code) {
-    char path[PATH_MAX];
     size_t size;
-    if (disk_cache_read_only(cache) || !entry_path(cache, key, path, sizeof path)) return;
+    if (disk_cache_read_only(cache)) return;
     char *bytes = make_file(key, code, &size);
-    if (!bytes || (int64_t)size > cache->budget) {
-        mem_free(bytes);
-        return;
-    }
-    int reason = write_file(cache, path, bytes, size);
+    bool stored = bytes && (int64_t)size <= cache->budget && store_bytes(cache, key, bytes, size);
     mem_free(bytes);
-    if (reason) {
-        note_failure(cache, reason);
-        return;
-    }
+    if (!stored) return;
     int64_t unchecked = atomic_fetch_add(&cache->unchecked, (int64_t)size) + (int64_t)size;
     if (key->hash.low % TRIM_ONE_IN == 0 || unchecked > cache->budget / 16) disk_cache_trim(cache);
 }
@@ -362,10 +331,8 @@ static int older_first(const void *a, const void *b) {
     return x->tv_nsec < y->tv_nsec ? -1 : x->tv_nsec > y->tv_nsec;
 }
 
-/* Lists the entries and removes abandoned temporary files. Total bytes, or -1. */
-static int64_t scan(const DiskCache *cache, SeenList *seen) {
-    DIR *folder = opendir(cache->folder);
-    if (!folder) return -1;
+/* Lists the entries and removes abandoned temporary files. Total bytes. */
+static int64_t scan(DIR *folder, SeenList *seen) {
     int64_t total = 0;
     time_t now = time(NULL);
     for (struct dirent *item; (item = readdir(folder));) {
@@ -384,24 +351,31 @@ static int64_t scan(const DiskCache *cache, SeenList *seen) {
         if (!vec_push(seen, one)) break;
         total += one.bytes;
     }
-    closedir(folder);
     return total;
+}
+
+/* Removes the oldest of `total` bytes until three quarters of the budget are left. */
+static void evict(DiskCache *cache, int folder, SeenList *seen, int64_t total) {
+    qsort(seen->data, seen->count, sizeof *seen->data, older_first);
+    for (uint32_t i = 0; i < seen->count && total > cache->budget / 4 * 3; i++) {
+        total -= seen->data[i].bytes;
+        if (unlinkat(folder, seen->data[i].name, 0) == 0) atomic_fetch_add(&cache->evictions, 1);
+    }
+    if (log_on(LOG_CACHE)) log_write(LOG_CACHE, "trimmed %s to its budget", cache->folder);
 }
 
 void disk_cache_trim(DiskCache *cache) {
     SeenList seen = {0};
-    char path[PATH_MAX];
+    const char *fault;
     atomic_store(&cache->unchecked, 0);
-    int64_t total = scan(cache, &seen);
-    int64_t goal = cache->budget / 4 * 3;
-    if (total > cache->budget && seen.count) {
-        qsort(seen.data, seen.count, sizeof *seen.data, older_first);
-        for (uint32_t i = 0; i < seen.count && total > goal; i++) {
-            if (!join(path, sizeof path, cache->folder, seen.data[i].name)) continue;
-            total -= seen.data[i].bytes;
-            if (unlink(path) == 0) atomic_fetch_add(&cache->evictions, 1);
-        }
-        if (log_on(LOG_CACHE)) log_write(LOG_CACHE, "trimmed %s to its budget", cache->folder);
+    int fd = cache_folder_open(cache->folder, false, &fault);
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    if (!folder) {
+        if (fd >= 0) close(fd);
+        return;
     }
+    int64_t total = scan(folder, &seen);
+    if (total > cache->budget && seen.count) evict(cache, fd, &seen, total);
+    closedir(folder);
     vec_free(&seen);
 }

@@ -22,11 +22,8 @@ typedef struct DiskEntry {
     CacheCode code; /* points into block */
 } DiskEntry;
 
-/* Writes the folder the settings ask for; false when there is none ("off", no home folder, a path
- * that is too long). */
-bool disk_cache_folder(char *path, size_t capacity);
-/* Opens a folder, made with mode 0700 if missing. NULL (and a line in the log, topic cache) when it
- * cannot be made, belongs to another user, or others may write to it. */
+/* The cache in a folder that can be used, now; see cache_folder.h. NULL, and a line in the log (topic
+ * cache), otherwise. */
 DiskCache *disk_cache_open(const char *folder, int64_t budget_bytes);
 void disk_cache_close(DiskCache *cache);
 /* Reads the entry of a key. */

@@ -11,10 +11,12 @@
 #include "base/thread/parallel.h"
 #include "base/vec.h"
 #include "runtime/kernels/backend.h"
+#include "runtime/kernels/cache_folder.h"
 #include "runtime/kernels/code.h"
 #include "runtime/kernels/disk_cache.h"
 #include "runtime/kernels/pack.h"
 
+#include <limits.h>
 #include <stdatomic.h>
 
 typedef enum RecordState {
@@ -117,7 +119,7 @@ static Record *add_record(const CacheKey *key, char *text) {
 
 /* The disk cache, opened at the first need. Two threads may both open it; one is closed again. */
 static DiskCache *disk_cache(void) {
-    char folder[512];
+    char folder[PATH_MAX];
     lock_take(&lock);
     DiskCache *known = disk;
     bool decided = disk_opened;
@@ -126,7 +128,7 @@ static DiskCache *disk_cache(void) {
     DiskCache *opened = NULL;
     int64_t megabytes = setting_int(SETTING_CACHE_MB, 512);
     if (megabytes > INT64_MAX >> 20) megabytes = INT64_MAX >> 20;
-    if (disk_cache_folder(folder, sizeof folder))
+    if (cache_folder_path(folder, sizeof folder))
         opened = disk_cache_open(folder, (megabytes < 0 ? 0 : megabytes) << 20);
     lock_take(&lock);
     if (!disk_opened) {
