@@ -50,18 +50,9 @@ static FuzzVerdict run_eager(const FuzzProgram *p, Seen *seen, FuzzCoverage *cov
     return verdict;
 }
 
-/* Is there a product of matrices? Its bits depend on instruction set and number of threads. */
-static bool has_products(const FuzzProgram *p) {
-    for (int32_t i = 0; i < p->n_steps; i++) {
-        OpCode op = p->steps[i].op;
-        if (op == OP_MATMUL || op == OP_LINEAR || op == OP_ATTENTION) return true;
-    }
-    return false;
-}
-
 uint64_t fuzz_digest(const FuzzProgram *program) {
     Seen seen = {.status = SN_OK};
-    if (has_products(program)) return 0;
+    if (fuzz_has_products(program)) return 0;
     FuzzVerdict verdict = run_eager(program, &seen, NULL);
     seen_free(&seen);
     return verdict.digest;
@@ -116,7 +107,7 @@ static bool may_rerun(const FuzzProgram *p) {
         }
         gaps = gaps || (count > 0 && reach != count);
     }
-    return writes && gaps && has_products(p);
+    return writes && gaps && fuzz_has_products(p);
 }
 
 static FuzzVerdict check_fallbacks(Session *s, const FuzzProgram *p, const FuzzFallbacks *before) {
@@ -192,7 +183,7 @@ static FuzzVerdict check_threads(Session *s, const Seen *eager) {
     int32_t usual = sn_threads();
     Seen own = {.status = SN_OK};
     FuzzVerdict verdict = fuzz_fine();
-    bool products = has_products(s->program);
+    bool products = fuzz_has_products(s->program);
     sn_set_threads(threads[s->program->seed % 3]);
     if (products) verdict = run_eager(s->program, &own, NULL);
     if (!verdict.failure)

@@ -28,6 +28,14 @@ bool fuzz_chance(FuzzRandom *random, int percent) {
     return fuzz_below(random, 100) < percent;
 }
 
+bool fuzz_has_products(const FuzzProgram *p) {
+    for (int32_t i = 0; i < p->n_steps; i++) {
+        OpCode op = p->steps[i].op;
+        if (op == OP_MATMUL || op == OP_LINEAR || op == OP_ATTENTION) return true;
+    }
+    return false;
+}
+
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 static double special_real(FuzzRandom *random) {
@@ -44,6 +52,15 @@ static double special_real(FuzzRandom *random) {
     double unit = (double)(fuzz_next(random) >> 11) * 0x1p-53;
     if (at < 52) return (unit - 0.5) * 8;
     return ldexp(unit - 0.5, (int)fuzz_below(random, 280) - 140);
+}
+
+/* A NaN of either sign, quiet or signalling, with some payload. */
+static uint64_t special_nan(sn_dtype dtype, int64_t i) {
+    int digits = dtype == SN_F64 ? 52 : dtype == SN_F32 ? 23 : dtype == SN_F16 ? 10 : 7;
+    uint64_t width = 8 * sn_dtype_size(dtype), fraction = (UINT64_C(1) << digits) - 1;
+    uint64_t exponent = (UINT64_C(1) << (width - 1)) - 1 - fraction;
+    const uint64_t payloads[] = {fraction / 2 + 1, fraction, 1, fraction / 2 + 2};
+    return exponent | payloads[i / 2 % 4] | (uint64_t)(i % 2) << (width - 1);
 }
 
 static int64_t special_integer(FuzzRandom *random) {
@@ -76,7 +93,11 @@ static uint64_t element_bits(const FuzzBlock *block, int64_t i, FuzzRandom *rand
         break;
     }
     if (block->dtype == SN_BOOL) return (uint64_t)fuzz_chance(random, 50);
-    if (real) return dtype_bits_from_double(block->dtype, special_real(random));
+    if (real) {
+        double value = special_real(random);
+        return isnan(value) ? special_nan(block->dtype, i)
+                            : dtype_bits_from_double(block->dtype, value);
+    }
     return dtype_bits_from_int(block->dtype, special_integer(random));
 }
 

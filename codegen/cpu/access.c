@@ -413,6 +413,8 @@ void emit_store_add(Emit *e, uint32_t at, int32_t copy) {
     old = emit_cast(e, dtype, p.dtype, 1, from_memory(e, p.dtype, 1, old));
     LLVMValueRef in[3] = {old, value_scalar(e, inst->in[0], 0), NULL};
     LLVMValueRef sum = emit_prim(e, (OpCode)kop_row(inst->op)->merge, dtype, dtype, 1, in, NULL);
+    if (dtype_is_float(dtype))
+        sum = emit_prim(e, OP_CANONICAL_NAN, dtype, dtype, 1, (LLVMValueRef[3]){sum}, NULL);
     sum = to_memory(e, p.dtype, 1, emit_cast(e, p.dtype, dtype, 1, sum));
     store_aligned(e, sum, address, (int64_t)sn_dtype_size(p.dtype));
 }

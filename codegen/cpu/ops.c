@@ -3,6 +3,8 @@
 #include "codegen/cpu/emit.h"
 #include "ir/kernel/form.h"
 
+#include <math.h>
+
 /* One use of a primitive. */
 typedef struct Use {
     Emit *e;           /* the compilation */
@@ -76,6 +78,17 @@ INTRINSIC(float_fma, "llvm.fma", 3)
 
 static LLVMValueRef float_fmod(const Use *u) {
     return emit_fmod(u->e, u->dtype, u->lanes, u->x, u->y);
+}
+
+/* Chosen as integers: what is NaN anyway, LLVM may choose as it likes among floats. */
+static LLVMValueRef float_canonical_nan(const Use *u) {
+    sn_dtype bits = u->dtype == SN_F64 ? SN_I64 : SN_I32;
+    LLVMValueRef nan = const_float(u->type, NAN),
+                 is_nan = compare_float(u, LLVMRealUNO, u->x, u->x);
+    LLVMTypeRef integer = type_reg(u->e, bits, u->lanes);
+    LLVMValueRef kept = emit_select(u->e, is_nan, LLVMConstBitCast(nan, integer),
+                                    LLVMBuildBitCast(u->e->b, u->x, integer, ""));
+    return LLVMBuildBitCast(u->e->b, kept, u->type, "");
 }
 
 /* ---- comparisons ----------------------------------------------------------------------------- */
@@ -313,6 +326,7 @@ static UseEmit *const table[OP_COUNT][TYPE_CLASSES] = {
     [OP_SHIFT_RIGHT_LOGICAL] = {NULL, int_shift_right_logical, NULL},
     [OP_INT_DIV] = {NULL, int_divide, NULL},
     [OP_FMA] = {float_fma, NULL, NULL},
+    [OP_CANONICAL_NAN] = {float_canonical_nan, NULL, NULL},
     [OP_SCALE] = {float_scale, NULL, NULL},
     [OP_WHERE] = {NULL, NULL, any_where},
     [OP_CAST] = {any_cast, any_cast, any_cast},

@@ -35,6 +35,8 @@ static const OpRow rows[OP_COUNT] = {
     [OP_MUL] = {"$x * $y", "$x * $y", "($T)(($U)$x * ($U)$y)", "$x && $y"},
     [OP_DIV] = {"__fdiv_rn($x, $y)", "__ddiv_rn($x, $y)", NULL, NULL},
     [OP_FMA] = {"__fmaf_rn($x, $y, $z)", "__fma_rn($x, $y, $z)", NULL, NULL},
+    [OP_CANONICAL_NAN] = {"$x == $x ? $x : __uint_as_float(0x7fc00000u)",
+                          "$x == $x ? $x : __longlong_as_double(0x7ff8000000000000LL)", NULL, NULL},
     [OP_SCALE] = {"sn_scale_f32($x, $y)", "sn_scale_f64($x, $y)", NULL, NULL},
     [OP_FMOD] = {"sn_fmod_f32($x, $y)", "sn_fmod_f64($x, $y)",
                  "$y == 0 || $y == -1 ? ($T)0 : ($T)($x % $y)", NULL},

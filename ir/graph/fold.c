@@ -1,12 +1,13 @@
 /* The fold stage of graph_emit, between inference and value numbering. A rewrite stands here only
- * if it is exact in every bit for every input, -0, subnormals, infinities and NaN included (NaN
- * payloads aside), and leaves dtype and shape alone. Whatever needs judgement is a pass. Hoisted
- * constants have no value here: theirs arrives with each call.
+ * if it is exact in every bit for every input, -0, subnormals, infinities and NaN included, and leaves
+ * dtype and shape alone. Whatever needs judgement is a pass. Hoisted constants have no value here: theirs
+ * arrives with each call.
  *
  * A recorded graph is not folded; the first to emit with folding is decompose. So only ops that it
  * leaves have rows here: permute for transpose, reshape for squeeze, slice for narrow and flip. */
 #include "ir/graph/fold.h"
 
+#include "ir/graph/nan.h"
 #include "ir/kernel/form.h"
 #include "ir/kernel/kernel.h"
 #include "ir/op/dtype.h"
@@ -31,6 +32,12 @@ static NodeId keep(const FoldCase *c, int32_t i) {
     const TensorType *type = &c->types[i];
     bool same = type->dtype == c->result->dtype && type_same_dims(type, c->result);
     return same && type->strength != STRENGTH_WEAK ? c->inputs[i] : NODE_NONE;
+}
+
+/* The same in the place of an op that computes: where operand i may be a NaN that is not canonical, the
+ * op would make it so (ir/graph/nan.h). */
+static NodeId keep_computed(const FoldCase *c, int32_t i) {
+    return node_nan_is_canonical(c->graph, c->inputs[i]) ? keep(c, i) : NODE_NONE;
 }
 
 /* Bits of operand i when it is a constant that is not hoisted. */
@@ -64,6 +71,8 @@ static uint64_t evaluate(const FoldCase *c, uint64_t bits[3]) {
     sn_dtype in = dtype_compute(from);
     for (int32_t i = 0; i < c->n_inputs; i++) bits[i] = dtype_bits_cast(in, from, bits[i]);
     uint64_t value = scalar_eval(c->op, dtype_compute(to), in, bits);
+    if (dtype_is_float(to) && !op_has(c->op, F_MOVES))
+        value = scalar_eval(OP_CANONICAL_NAN, dtype_compute(to), in, (uint64_t[3]){value, 0, 0});
     return dtype_bits_cast(to, dtype_compute(to), value);
 }
 
@@ -121,6 +130,7 @@ static NodeId fold_cast(const FoldCase *c) {
     sn_dtype from = (sn_dtype)graph_node(c->graph, x)->dtype;
     sn_dtype middle = (sn_dtype)inner->dtype, to = (sn_dtype)c->result->dtype;
     if (!cast_is_exact(from, middle)) return NODE_NONE;
+    if (from == to && !node_nan_is_canonical(c->graph, x)) return NODE_NONE; /* x itself would do */
     if (dtype_is_int(from) && dtype_is_float(middle) && dtype_is_int(to) &&
         !cast_is_exact(from, to))
         return NODE_NONE;
@@ -131,20 +141,21 @@ static NodeId fold_neg(const FoldCase *c) {
     const Node *inner = made_alike(c);
     if (!inner) return NODE_NONE;
     NodeId x = node_inputs(c->graph, inner)[0];
+    if (!node_nan_is_canonical(c->graph, x)) return NODE_NONE;
     return node_type(c->graph, x).strength == STRENGTH_WEAK ? NODE_NONE : x;
 }
 
 static NodeId fold_mul(const FoldCase *c) {
     double value;
     for (int32_t i = 0; i < 2; i++)
-        if (number(c, i, &value) && value == 1.0 && keep(c, 1 - i) != NODE_NONE)
+        if (number(c, i, &value) && value == 1.0 && keep_computed(c, 1 - i) != NODE_NONE)
             return c->inputs[1 - i];
     return NODE_NONE;
 }
 
 static NodeId fold_div(const FoldCase *c) {
     double value;
-    return number(c, 1, &value) && value == 1.0 ? keep(c, 0) : NODE_NONE;
+    return number(c, 1, &value) && value == 1.0 ? keep_computed(c, 0) : NODE_NONE;
 }
 
 /* True when operand i is the zero that changes no x it is added to: -0.0, since 0.0 + -0.0 is 0.0,
@@ -157,12 +168,13 @@ static bool is_neutral_zero(const FoldCase *c, int32_t i, bool negated) {
 
 static NodeId fold_add(const FoldCase *c) {
     for (int32_t i = 0; i < 2; i++)
-        if (is_neutral_zero(c, i, false) && keep(c, 1 - i) != NODE_NONE) return c->inputs[1 - i];
+        if (is_neutral_zero(c, i, false) && keep_computed(c, 1 - i) != NODE_NONE)
+            return c->inputs[1 - i];
     return NODE_NONE;
 }
 
 static NodeId fold_sub(const FoldCase *c) {
-    return is_neutral_zero(c, 1, true) ? keep(c, 0) : NODE_NONE;
+    return is_neutral_zero(c, 1, true) ? keep_computed(c, 0) : NODE_NONE;
 }
 
 static NodeId fold_where(const FoldCase *c) {

@@ -33,6 +33,7 @@ FLOAT_PRIM(fmod, fmodf(x, y), fmod(x, y))
 FLOAT_PRIM(floor, floorf(x), floor(x))
 FLOAT_PRIM(ceil, ceilf(x), ceil(x))
 FLOAT_PRIM(trunc, truncf(x), trunc(x))
+FLOAT_PRIM(canonical_nan, isnan(x) ? NAN : x, isnan(x) ? (double)NAN : x)
 /* To nearest even, which is the mode that scalar_eval sees to. */
 FLOAT_PRIM(round, nearbyintf(x), nearbyint(x))
 /* NaN + anything is NaN; equal operands differ at most in the sign of zero. */
@@ -163,6 +164,7 @@ static const EvalRow rows[OP_COUNT] = {
     [OP_MUL] = {FLOATS(mul), .integer = int_mul},
     [OP_DIV] = {FLOATS(div)},
     [OP_FMA] = {FLOATS(fma)},
+    [OP_CANONICAL_NAN] = {FLOATS(canonical_nan)},
     [OP_SCALE] = {FLOATS(scale)},
     [OP_FMOD] = {FLOATS(fmod), .integer = int_fmod},
     [OP_INT_DIV] = {.integer = int_divide},

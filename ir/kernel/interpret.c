@@ -172,6 +172,8 @@ static char *element(Machine *m, uint64_t number) {
 static void add_to_element(sn_dtype memory, sn_dtype compute, char *at, uint64_t x) {
     uint64_t old = dtype_bits_cast(compute, memory, dtype_load(memory, at));
     uint64_t sum = scalar_eval(OP_ADD, compute, compute, (uint64_t[3]){old, x, 0});
+    if (dtype_is_float(compute))
+        sum = scalar_eval(OP_CANONICAL_NAN, compute, compute, (uint64_t[3]){sum, 0, 0});
     dtype_store(memory, at, dtype_bits_cast(memory, compute, sum));
 }
 

@@ -61,6 +61,7 @@ const KOpRow kop_rows[OP_COUNT] = {
     [OP_SHIFT_RIGHT_LOGICAL] = PRIM(2, D_INT),
     [OP_INT_DIV] = PRIM(2, D_INT),
     [OP_FMA] = PRIM(3, D_FLOAT),
+    [OP_CANONICAL_NAN] = PRIM(1, D_FLOAT),
     [OP_SCALE] = PRIM(2, D_FLOAT),
     [OP_WHERE] = {KFORM_PRIM, 3, KRESULT_TAIL, K_RARE, .inputs = D_COMPUTE},
     [OP_CAST] = {KFORM_PRIM, 1, KRESULT_OWN, .inputs = D_ANY, .results = D_ANY},

@@ -33,13 +33,15 @@ typedef enum ShapeRule {
 } ShapeRule;
 
 enum OpFlags {
-    F_COMMUTES = 1,  /* inputs 0 and 1 may be exchanged */
-    F_PRIM = 2,      /* a scalar primitive: every back end and the evaluator emit it directly */
-    F_INPLACE = 4,   /* has a public in-place form, sn_NAME_ */
-    F_FAILS = 8,     /* can fail on data: never dead code */
-    F_PUBLIC = 16,   /* declared in ops.h */
-    F_NO_VN = 32,    /* two equal nodes are not the same value */
-    F_CONTRACTS = 64 /* operands reach a matrix product: it is one, or is decomposed into some */
+    F_COMMUTES = 1,   /* inputs 0 and 1 may be exchanged */
+    F_PRIM = 2,       /* a scalar primitive: every back end and the evaluator emit it directly */
+    F_INPLACE = 4,    /* has a public in-place form, sn_NAME_ */
+    F_FAILS = 8,      /* can fail on data: never dead code */
+    F_PUBLIC = 16,    /* declared in ops.h */
+    F_NO_VN = 32,     /* two equal nodes are not the same value */
+    F_CONTRACTS = 64, /* operands reach a matrix product: it is one, or is decomposed into some */
+    F_MOVES = 128,    /* its floats are elements of its operands, bit for bit (ir/graph/nan.h) */
+    F_SIGN = 256      /* sees the sign of a NaN in its last operand */
 };
 
 enum {
@@ -79,7 +81,7 @@ typedef struct OpInfo {
     uint8_t klass;         /* OpClass */
     uint8_t dtype_rule;    /* DtypeRule */
     uint8_t shape_rule;    /* ShapeRule */
-    uint8_t flags;         /* OpFlags */
+    uint16_t flags;        /* OpFlags */
 } OpInfo;
 
 /* The table. */

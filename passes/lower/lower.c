@@ -3,6 +3,7 @@
 #include "passes/lower/lower.h"
 
 #include "base/status.h"
+#include "ir/graph/nan.h"
 
 /* ---- the space ------------------------------------------------------------------------------- */
 
@@ -197,6 +198,7 @@ typedef struct NodeTables {
     int32_t *kept_from;    /* see Lower */
     uint32_t *kept_access; /* see Lower */
     KeepTables keep;       /* see Lower */
+    bool *told;            /* see Lower */
 } NodeTables;
 
 /* The space of a copy, or of a check of an index: a map. */
@@ -219,7 +221,8 @@ static sn_status lower_step(PassContext *context, const PlanStep *step, NodeTabl
                .reduced = tables->reduced,
                .kept_from = tables->kept_from,
                .kept_access = tables->kept_access,
-               .keep = &tables->keep};
+               .keep = &tables->keep,
+               .told = tables->told};
     Group map;
     if (step->kind == PLAN_GROUP) {
         SN_ASSERT(step->group < context->fusion.groups.count);
@@ -247,10 +250,12 @@ sn_status pass_lower(PassContext *context) {
         .kept_access = arena_alloc(&context->arena, sizeof(uint32_t) * (count + 1)),
         .keep.first = arena_alloc(&context->arena, sizeof(int32_t) * (count + 1)),
         .keep.seen = arena_zalloc(&context->arena, sizeof(int32_t) * (count + 1)),
+        .told = arena_alloc(&context->arena, sizeof(bool) * (count + 1)),
     };
     if (!tables.reduced || !tables.kept_from || !tables.kept_access || !tables.keep.first ||
-        !tables.keep.seen)
+        !tables.keep.seen || !tables.told)
         return error_memory(context->error);
+    graph_nans_told(&context->graph, tables.told);
     for (uint32_t i = 0; i <= count; i++) {
         tables.reduced[i] = KVALUE_NONE;
         tables.kept_from[i] = tables.keep.first[i] = -1;

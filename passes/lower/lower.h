@@ -84,6 +84,7 @@ typedef struct Lower {
     int32_t *kept_from;          /* by node: loop over K that keeps it in a row buffer; -1 = none */
     uint32_t *kept_access;       /* by node: the row buffer's access */
     KeepTables *keep;            /* of lower_choose_kept */
+    const bool *told;            /* by node: can its NaNs be told apart? */
     VEC(LowerArg) args;          /* by kernel argument */
     VEC(LowerAccess) accesses;   /* by kernel access */
     VEC(LowerParam) params;      /* numbered parameters */

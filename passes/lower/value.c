@@ -3,6 +3,7 @@
 #include "passes/lower/lower.h"
 
 #include "base/assert.h"
+#include "ir/graph/nan.h"
 #include "ir/op/dtype.h"
 #include "ir/scalar/scalar.h"
 
@@ -302,6 +303,22 @@ static KValue make_leaf(Lower *l, NodeId id, const IndexExpr *index) {
     }
 }
 
+/* The one NaN in the place of any, where NaNs can be told apart. Half types get it with the value that they
+ * are rounded from. */
+static KValue settle_nan(Lower *l, NodeId id, KValue value) {
+    if (l->failed || !l->told[id] || !node_computes_float(l->graph, id)) return value;
+    sn_dtype dtype = kb_dtype(l->builder, value);
+    if (!dtype_is_half(dtype))
+        return lower_op(l, OP_CANONICAL_NAN, value, KVALUE_NONE, KVALUE_NONE);
+    const KInst *inst = kb_at(l->builder, value);
+    KValue wide = inst && inst->op == OP_CAST ? inst->in[0] : value;
+    sn_dtype from = kb_dtype(l->builder, wide);
+    if (!dtype_is_float(from)) return value;
+    int32_t depth = lower_emit_at(l, &wide, 1);
+    wide = kb_op1(l->builder, OP_CANONICAL_NAN, kb_cast(l->builder, dtype_compute(from), wide));
+    return lower_depth_at(l, kb_cast(l->builder, dtype, wide), depth);
+}
+
 KValue lower_value(Lower *l, NodeId id, const IndexExpr *index) {
     if (l->failed) return KVALUE_NONE;
     const Node *node = graph_node(l->graph, id);
@@ -318,7 +335,7 @@ KValue lower_value(Lower *l, NodeId id, const IndexExpr *index) {
     int64_t found = map_find(&l->memo_map, hash, memo_equal, &key);
     if (found != MAP_NONE) return l->memos.data[found].value;
     bool computed = role == ROLE_INLINE || (role != ROLE_LEAF && own);
-    KValue value = computed ? compute(l, id, index) : load(l, id, index);
+    KValue value = computed ? settle_nan(l, id, compute(l, id, index)) : load(l, id, index);
     if (!l->failed) keep_memo(l, id, index, node->rank, hash, value);
     return value;
 }
