@@ -110,8 +110,8 @@ enum KFlags {
  *
  * An absent predicate is no operand: LOAD has then in[0] KVALUE_NONE. GRID_INDEX is 0 for
  * dimensions that the call does not have. STORE_ADD takes a value of the compute type: to f16 and
- * bf16 it widens the element, adds in f32 and rounds; a sum that is NaN is the canonical one. Facts about each op (form, operands, dtypes, how
- * it merges) are the table in ir/kernel/form.h.
+ * bf16 it widens the element, adds in f32 and rounds; a sum that is NaN is the canonical one. Facts
+ * about each op (form, operands, dtypes, how it merges) are the table in ir/kernel/form.h.
  *
  * In which order reductions and scans take in the values of their loop's trips: ir/op/order.h. */
 typedef struct KInst {
