@@ -202,6 +202,26 @@ static sn_tensor *descend(sn_tensor *w, sn_tensor *gradient, double rate) {
     return sn_sub(w, sn_mul(gradient, sn_c(rate * 0.5)));
 }
 
+static sn_tensor *affine(sn_tensor *x, double by, double plus) {
+    return sn_cos(sn_add(sn_mul(x, sn_c(by)), sn_c(plus)));
+}
+
+/* Two scalars that were always equal are taken for one, until they are not. */
+static void equal_scalars_may_part(void **state) {
+    (void)state;
+    static const double calls[][2] = {{1, 1},    {2, 2}, {3, 3}, {4, 5}, {5, 5}, {6, 7},
+                                      {0, -0.0}, {8, 8}, {9, 1}, {2, 3}, {3, 3}};
+    sn_compiled *c = sn_compile(affine, "tdd:t", NULL);
+    sn_tensor *(*fast)(sn_tensor *, double, double) = SN_FN(c, affine);
+    sn_tensor *x = tensor_random(1, SN_F32, SN_I(11));
+    sn_counters before = counters_now();
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+        EXPECT_SAME(fast(x, calls[i][0], calls[i][1]), affine(x, calls[i][0], calls[i][1]));
+    /* As it is, general in one scalar, general in two. */
+    assert_int_equal(counters_now().recompiles - before.recompiles, 2);
+    sn_compiled_release(c);
+}
+
 static void ten_thousand_rates_are_one_more_graph(void **state) {
     (void)state;
     sn_compiled *c = sn_compile(descend, "ttd:t", NULL);
@@ -499,6 +519,7 @@ int main(void) {
         API_TEST(a_branch_on_a_size_has_two_general_graphs),
         API_TEST(a_coincidence_costs_one_compile),
         API_TEST(strides_are_general),
+        API_TEST(equal_scalars_may_part),
         API_TEST(ten_thousand_rates_are_one_more_graph),
         API_TEST(scalars_are_right_in_every_dtype),
         API_TEST(numbers_of_ops_are_scalars_too),

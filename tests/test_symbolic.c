@@ -214,6 +214,51 @@ static void a_number_that_varies_is_a_scalar(void **state) {
     symbolic_free(&g);
 }
 
+static void literals(int a, int b, int *n) {
+    n[0] = n[1] = a;
+    n[2] = b;
+}
+static const Family equal = {"graph f(%%0: f32[8]) {\n"
+                             "  %%1 = const %d {hoist=1} : f32[]\n"
+                             "  %%2 = mul %%0, %%1 : f32[8]\n"
+                             "  %%3 = const %d {hoist=1} : f32[]\n"
+                             "  %%4 = add %%2, %%3 : f32[8]\n"
+                             "  %%5 = const %d {hoist=1} : f32[]\n"
+                             "  %%6 = mul %%4, %%5 : f32[8]\n"
+                             "  return %%6\n}\n",
+                             literals};
+static void unequal_literals(int a, int b, int *n) {
+    n[0] = a;
+    n[1] = n[2] = b;
+}
+
+/* Scalars that were equal in all samples are one; a record in which they are not is none of this graph. */
+static void scalars_that_were_equal_are_one(void **state) {
+    (void)state;
+    Family other = equal;
+    other.numbers = unequal_literals;
+    SymbolicGraph g;
+    int64_t symbols[SYMBOLS_MOST];
+    uint64_t scalars[SYMBOLS_MOST];
+    make_symbolic(&equal, 5, 5, 6, 7, &g);
+    assert_int_equal(g.n_scalars, 2);
+    expect_text(&g, "graph f(%0: f32[8]) {\n"
+                    "  %1 = const scalar 0 : f32[]\n"
+                    "  %2 = mul %0, %1     : f32[8]\n"
+                    "  %3 = add %2, %1     : f32[8]\n"
+                    "  %4 = const scalar 1 : f32[]\n"
+                    "  %5 = mul %3, %4     : f32[8]\n"
+                    "  return %5\n"
+                    "}\n");
+    float nine = 9, four = 4;
+    assert_int_equal(bind(&g, &equal, 9, 4, symbols, scalars), BIND_OK);
+    assert_memory_equal(&scalars[0], &nine, sizeof nine);
+    assert_memory_equal(&scalars[1], &four, sizeof four);
+    assert_int_equal(bind(&g, &equal, 4, 4, symbols, scalars), BIND_OK);
+    assert_int_equal(bind(&g, &other, 9, 4, symbols, scalars), BIND_WORDS);
+    symbolic_free(&g);
+}
+
 /* ---- ranges ---------------------------------------------------------------------------------- */
 
 static void bounds(int a, int b, int *n) {
@@ -343,6 +388,7 @@ int main(void) {
         cmocka_unit_test(products_and_parts_are_found),
         cmocka_unit_test(a_position_and_one_more_are_one_symbol),
         cmocka_unit_test(a_number_that_varies_is_a_scalar),
+        cmocka_unit_test(scalars_that_were_equal_are_one),
         cmocka_unit_test(a_range_is_an_index_and_its_start),
         cmocka_unit_test(what_only_seemed_equal_becomes_two_symbols),
         cmocka_unit_test(an_axis_does_not_vary),

@@ -360,7 +360,8 @@ NodeId graph_generator(Graph *graph, Site site, sn_error *error) {
     return graph_input(graph, &type, NULL, site, error);
 }
 
-/* Two hoisted constants with the same bits now may differ in the next call, so they stay apart. */
+/* Two hoisted constants with the same bits now may differ in the next call, so they stay apart where the
+ * graph is recorded. What is made of the record is for these bits, and they are one. */
 NodeId graph_constant(Graph *graph, sn_dtype dtype, GraphConst constant, Site site,
                       sn_error *error) {
     AttrList attrs;
@@ -373,7 +374,7 @@ NodeId graph_constant(Graph *graph, sn_dtype dtype, GraphConst constant, Site si
                    .attrs = &attrs,
                    .result = &type,
                    .site = site,
-                   .numbered = constant.kind != CONST_HOISTED};
+                   .numbered = constant.kind != CONST_HOISTED || !graph->no_fold};
     return append(graph, &draft, error);
 }
 

@@ -31,6 +31,12 @@ typedef struct Values {
     int64_t at[SAMPLES_MOST];
 } Values;
 
+/* A scalar of the call, by the first word that it is. */
+typedef struct KnownScalar {
+    uint64_t kind; /* of what: see share_scalar */
+    uint32_t word; /* of the recorded graph */
+} KnownScalar;
+
 typedef struct KnownDim {
     Dim dim;       /* an expression */
     Values values; /* of it */
@@ -40,6 +46,8 @@ typedef struct KnownDim {
 typedef struct Maker {
     SymbolicGraph *g;               /* what is made */
     VEC(KnownDim) known;            /* sizes met so far, not constant ones */
+    VEC(KnownScalar) scalars;       /* by number */
+    Map scalar_map;                 /* hash of kind and samples → number */
     const SymbolicOptions *options; /* the caller's */
     uint32_t at_hand;               /* the sample whose sizes decisions go by */
     NodeId *map;                    /* recorded node → node */
@@ -281,6 +289,46 @@ static bool make_input(Maker *m, NodeId id) {
     return m->map[id] != NODE_NONE;
 }
 
+/* ---- scalars --------------------------------------------------------------------------------- */
+
+/* A word that is looked for among the scalars. */
+typedef struct WantedScalar {
+    const Maker *m; /* whose */
+    KnownScalar as; /* what it is */
+} WantedScalar;
+
+static bool is_wanted_scalar(const void *context, uint32_t number) {
+    const WantedScalar *wanted = context;
+    const KnownScalar *known = &wanted->m->scalars.data[number];
+    bool same = known->kind == wanted->as.kind;
+    for (uint32_t s = 0; same && s < wanted->m->g->n_samples; s++)
+        same = sample(wanted->m->g, s, known->word) == sample(wanted->m->g, s, wanted->as.word);
+    return same;
+}
+
+/* The number of the scalar that the word is: a new one, or, where all samples agree, one that there is.
+ * `kind` tells scalars apart that are nothing to each other. False with the error set. */
+static bool share_scalar(Maker *m, uint64_t kind, uint32_t word, uint32_t *number) {
+    WantedScalar wanted = {m, {kind, word}};
+    uint64_t hash = kind;
+    for (uint32_t s = 0; s < m->g->n_samples; s++)
+        hash = hash_mix(hash, (uint64_t)sample(m->g, s, word));
+    int64_t known = map_find(&m->scalar_map, hash, is_wanted_scalar, &wanted);
+    *number = known == MAP_NONE ? m->g->n_scalars : (uint32_t)known;
+    set_rule(m, word, known == MAP_NONE ? WORD_SCALAR : WORD_SAME, *number);
+    if (known != MAP_NONE) return true;
+    if (!vec_push(&m->scalars, wanted.as) || !map_insert(&m->scalar_map, hash, *number))
+        return error_memory(m->error), false;
+    m->g->n_scalars++;
+    return true;
+}
+
+/* Of a number that is an attribute; those of constants follow. */
+enum { SCALAR_REAL };
+static uint64_t constant_kind(sn_dtype dtype, bool weak) {
+    return 1 + 2 * (uint64_t)dtype + weak;
+}
+
 /* Hoisted constants are scalars of the call from now on, those too that did not vary yet. */
 static bool make_const(Maker *m, NodeId id) {
     SymbolicGraph *g = m->g;
@@ -297,8 +345,9 @@ static bool make_const(Maker *m, NodeId id) {
         m->map[id] = graph_const(&g->graph, dtype, (uint64_t)constant.word, false, constant.weak,
                                  site, m->error);
     } else {
-        set_rule(m, bits, WORD_SCALAR, g->n_scalars);
-        m->map[id] = graph_scalar(&g->graph, dtype, g->n_scalars++, constant.weak, site, m->error);
+        uint32_t number;
+        if (!share_scalar(m, constant_kind(dtype, constant.weak), bits, &number)) return false;
+        m->map[id] = graph_scalar(&g->graph, dtype, number, constant.weak, site, m->error);
     }
     return m->map[id] != NODE_NONE;
 }
@@ -313,8 +362,9 @@ static bool make_attr(Maker *m, const Node *node, const AttrWalk *at, AttrList *
         if (param->is_size && !is_count) {
             if (!resolve(m, word, false, &dim)) return false;
         } else if (param->is_real && varies(m->g, word)) {
-            set_rule(m, word, WORD_SCALAR, m->g->n_scalars);
-            dim.word = attr_scalar(m->g->n_scalars++);
+            uint32_t number;
+            if (!share_scalar(m, SCALAR_REAL, word, &number)) return false;
+            dim.word = attr_scalar(number);
         } else if (varies(m->g, word)) {
             return refuse(m, "an attribute varies that is no size", (OpCode)node->op);
         }
@@ -496,6 +546,8 @@ bool symbolic_make(SymbolicGraph *g, const SymbolicGraph *known, const Graph *fi
     ok = ok && make_nodes(&m);
     mem_free(m.map);
     vec_free(&m.known);
+    vec_free(&m.scalars);
+    map_free(&m.scalar_map);
     if (!ok) symbolic_free(g);
     return ok;
 }
@@ -537,8 +589,12 @@ static void read_symbols(const SymbolicGraph *g, const int64_t *words, int64_t *
     }
 }
 
-static bool word_fits(const SymbolicWord *w, int64_t word, const int64_t *values) {
+/* Scalars of words before it are in the binding. */
+static bool word_fits(const SymbolicWord *w, int64_t word, const SymbolicBinding *binding) {
+    const int64_t *values = binding->values;
     switch ((WordRule)w->rule) {
+    case WORD_SAME:
+        return (uint64_t)word == binding->scalars[w->word];
     case WORD_STATIC:
         return word == w->word;
     case WORD_SIZE:
@@ -559,10 +615,8 @@ BindResult symbolic_bind(const SymbolicGraph *g, const Graph *recorded, Symbolic
     if (!dims_evaluate(&g->table, binding->symbols, binding->values)) return BIND_GUARD;
     for (uint32_t i = 0; i < g->words.count; i++) {
         const SymbolicWord *w = &g->words.data[i];
-        if (!word_fits(w, words[i], binding->values)) return BIND_WORDS;
-        if (w->rule != WORD_SCALAR) continue;
-        SN_ASSERT(w->word >= 0 && w->word < g->n_scalars);
-        binding->scalars[w->word] = (uint64_t)words[i];
+        if (!word_fits(w, words[i], binding)) return BIND_WORDS;
+        if (w->rule == WORD_SCALAR) binding->scalars[w->word] = (uint64_t)words[i];
     }
     *failing = dims_failing(&g->table, binding->values);
     return *failing ? BIND_GUARD : BIND_OK;
@@ -579,6 +633,7 @@ int64_t symbolic_word(const SymbolicGraph *g, const SymbolicBinding *binding, ui
     case WORD_REAL_SIZE:
         return word_of_real(dim_value(binding->values, (Dim){w->word}));
     case WORD_SCALAR:
+    case WORD_SAME:
         return (int64_t)binding->scalars[w->word];
     default:
         return g->recorded.words.data[word];

@@ -31,12 +31,13 @@ typedef enum WordRule {
     WORD_SIZE,      /* the value of an expression */
     WORD_REAL_SIZE, /* the same as the bits of a double */
     WORD_SCALAR,    /* anything: it is a scalar of the call */
+    WORD_SAME,      /* what that scalar of the call is, which came before */
     WORD_ANY        /* anything: what depends on it shows in other words */
 } WordRule;
 
 typedef struct SymbolicWord {
     uint8_t rule; /* WordRule */
-    int64_t word; /* STATIC: the word; SIZE, REAL_SIZE: a Dim's word; SCALAR: its number */
+    int64_t word; /* STATIC: the word; SIZE, REAL_SIZE: a Dim's word; SCALAR, SAME: its number */
 } SymbolicWord;
 
 /* Where a symbol's value is read. */
