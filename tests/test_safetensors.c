@@ -1,6 +1,9 @@
 /* Files of the .safetensors format: what the format's own library writes is read, what we write it
  * reads, and a file that is not exactly well-formed is refused when it is opened. */
+#include "sanitizers.h"
 #include "tests/io_case.h"
+
+#include <sys/resource.h>
 
 /* Writes a .safetensors file with this header. */
 static void write_st(const Fixture *f, const char *header, const void *data, size_t count) {
@@ -121,6 +124,33 @@ static void malformed_headers_are_refused(void **state) {
         {"{} x", "follows"},
         {"{}", "4 bytes after the last"},
         {"{\"a\":1}", "no object"},
+        {"{\"__metadata__\":[]}", "no JSON"},
+        {"{\"__metadata__\":{\"k\":1}}", "no JSON"},
+        {"{\"__metadata__\":{\"k\":[\"x\"]}}", "no JSON"},
+        {"{\"__metadata__\":{},\"__metadata__\":{}}", "twice"},
+        {"{\"a\n\":1}", "no JSON"},
+        {"{\"a\\x\":1}", "no JSON"},
+        {"{'a':1}", "no JSON"},
+        {"{\"a\":01}", "no JSON"},
+        {"{\"a\":+1}", "no JSON"},
+        {"{\"a\":1.}", "no JSON"},
+        {"{\"a\":.5}", "no JSON"},
+        {"{\"a\":1e}", "no JSON"},
+        {"{\"a\":nul}", "no JSON"},
+        {"{\"a\":[1,]}", "no JSON"},
+        {"{\"a\":[1 2]}", "no JSON"},
+        {"{\"a\":{\"b\"}}", "no JSON"},
+        {"{\"a\":{\"later\":01}}", "no JSON"},
+        {"{\"a\":{\"later\":[tru]}}", "no JSON"},
+        {"{\"a\":" ITEM("F32", "[1]", "[0,4]") ",}", "no JSON"},
+        {"{,\"a\":" ITEM("F32", "[1]", "[0,4]") "}", "no JSON"},
+        {"{\"a\":" ITEM("F32", "[01]", "[0,4]") "}", "shape is no list"},
+        {"{\"a\":" ITEM("F32", "[1.0e0]", "[0,4]") "}", "shape is no list"},
+        {"{\"a\":" ITEM("F32", "[1.0]", "[0,4]") "}", "shape is no list"},
+        {"{\"a\":" ITEM("F32", "[1,]", "[0,4]") "}", "shape is no list"},
+        {"{\"a\":" ITEM("F32", "[-0]", "[0,4]") "}", "shape is no list"},
+        {"{\"a\":" ITEM("F32", "[1]", "[00,4]") "}", "no byte range"},
+        {"{\"a\":" ITEM("F32", "[1]", "[0,4e0]") "}", "no byte range"},
         {"{\"a\":{}}", "lacks dtype"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", "lacks dtype"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"shape\":[1],\"data_offsets\":[0,4]}}", "twice"},
@@ -198,6 +228,32 @@ static void deep_nesting_does_not_exhaust_the_stack(void **state) {
     free(header);
     assert_null(sn_safetensors_open(f->path));
     expect_error(SN_ERROR_FORMAT, "no JSON");
+}
+
+/* Most bytes of the process in memory so far. */
+static int64_t peak_bytes(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (int64_t)usage.ru_maxrss << 10;
+}
+
+static void a_header_takes_no_more_memory_than_its_text(void **state) {
+    Fixture *f = *state;
+    enum { VALUES = 20 << 20 };
+    static const char start[] = "{\"a\":{\"later\":[0", end[] = "]}}";
+    uint64_t length = sizeof start - 1 + 2 * (uint64_t)VALUES + sizeof end - 1;
+    FILE *file = fopen(f->path, "wb"); /* bit by bit: the peak is to be the library's */
+    assert_non_null(file);
+    assert_int_equal(fwrite(&length, 8, 1, file), 1);
+    assert_true(fputs(start, file) >= 0);
+    for (int32_t i = 0; i < VALUES; i++) assert_true(fputs(",0", file) >= 0);
+    assert_true(fputs(end, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    int64_t before = peak_bytes();
+    assert_null(sn_safetensors_open(f->path));
+    expect_error(SN_ERROR_FORMAT, "lacks dtype");
+    if (!ADDRESS_SANITIZER && !THREAD_SANITIZER)
+        assert_true(peak_bytes() - before < 5 * VALUES / 2);
 }
 
 static void a_file_that_shrinks_while_open_is_an_error(void **state) {
@@ -363,11 +419,12 @@ static void it_survives_mutated_files(void **state) {
     Bytes seed = read_file(f->path);
     int32_t read = fuzz(f, &seed, 777, try_open);
     assert_in_range(read, FUZZED_FILES / 50, FUZZED_FILES * 9 / 10);
-    write_st(f,
-             "{\"__metadata__\":{\"k\":[1,{\"x\":null}]},\"t\":" ITEM(
-                 "U8", "[2,2]", "[0,4]") ","
-                                         "\"s\":" ITEM("BF16", "[]", "[4,6]") "}",
-             "\0\1\2\3\4\5", 6);
+    write_st(
+        f,
+        "{\"__metadata__\":{\"k\":\"[1]\"},\"later\":" ITEM("U8", "[0]", "[0,0]") ",\"t\":" ITEM(
+            "U8", "[2,2]", "[0,4]") ","
+                                    "\"s\":" ITEM("BF16", "[]", "[4,6]") "}",
+        "\0\1\2\3\4\5", 6);
     seed = read_file(f->path);
     read = fuzz(f, &seed, 778, try_open);
     assert_in_range(read, FUZZED_FILES / 50, FUZZED_FILES * 9 / 10);
@@ -384,6 +441,7 @@ int main(void) {
         TEST(malformed_headers_are_refused),
         TEST(malformed_files_are_refused),
         TEST(deep_nesting_does_not_exhaust_the_stack),
+        TEST(a_header_takes_no_more_memory_than_its_text),
         TEST(a_file_that_shrinks_while_open_is_an_error),
         TEST(arguments_are_checked),
         TEST(save_writes_wide_elements_first),

@@ -1,7 +1,8 @@
 /* Headers of .safetensors files: JSON, read with suspicion and written; see safetensors_header.h. */
 #include "frontend/io/safetensors_header.h"
 
-#include <cjson/cJSON.h>
+#include "frontend/io/json.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -106,6 +107,9 @@ const char *safetensors_name_defect(const SafetensorsHeader *header, const char 
 typedef struct Reading {
     const FileReader *file;    /* whence */
     SafetensorsHeader *header; /* where to */
+    const char *text;          /* its begin */
+    Json json;                 /* how far it is read */
+    StrBuf string;             /* the string read last */
 } Reading;
 
 /* Raises what is wrong with the tensor `name`. Always false. */
@@ -114,28 +118,32 @@ static bool entry_defect(const Reading *r, const char *name, const char *defect)
     return false;
 }
 
-/* JSON numbers are doubles to the parser: exact up to 2^53, more than any file has. */
-static bool json_size(const cJSON *item, int64_t *size) {
-    if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0 && item->valuedouble <= 0x1p53))
-        return false;
-    *size = (int64_t)item->valuedouble;
-    return (double)*size == item->valuedouble;
+static bool no_memory(const Reading *r) {
+    return file_raise(r->file, SN_ERROR_MEMORY, "out of memory");
+}
+
+/* Raises that the text breaks off, or is none, where it is read. Always false. */
+static bool no_json(const Reading *r) {
+    if (r->string.failed) return no_memory(r);
+    return file_raise(r->file, SN_ERROR_FORMAT, "the header is no JSON object in UTF-8: byte %lld",
+                      (long long)(r->json.at - r->text));
 }
 
 /* The sizes and, in *count, how many elements they make. All must be sizes, also those beyond what a
  * tensor can have: the byte range is checked against them. */
-static bool parse_shape(const Reading *r, SafetensorsEntry *entry, const cJSON *shape,
-                        int64_t *count) {
-    const cJSON *item;
-    if (!cJSON_IsArray(shape)) return entry_defect(r, entry->name, "shape is no list of sizes");
+static bool parse_shape(Reading *r, SafetensorsEntry *entry, int64_t *count) {
+    static const char no_list[] = "shape is no list of sizes";
+    bool more, empty = false;
     *count = 1;
-    bool empty = false;
-    cJSON_ArrayForEach(item, shape) {
+    entry->rank = 0;
+    if (!json_take(&r->json, '[')) return entry_defect(r, entry->name, no_list);
+    for (;; entry->rank++) {
         int64_t size;
-        if (!json_size(item, &size))
-            return entry_defect(r, entry->name, "shape is no list of sizes");
+        if (!json_element(&r->json, ']', !entry->rank, &more))
+            return entry_defect(r, entry->name, no_list);
+        if (!more) break;
+        if (!json_size(&r->json, &size)) return entry_defect(r, entry->name, no_list);
         if (entry->rank < SN_MAX_RANK) entry->type.dims[entry->rank] = dim_of(size);
-        entry->rank++;
         empty = empty || size == 0;
         if (__builtin_mul_overflow(*count, size ? size : 1, count) || *count > INT64_MAX / 8)
             return entry_defect(r, entry->name, "the shape's size overflows");
@@ -145,57 +153,81 @@ static bool parse_shape(const Reading *r, SafetensorsEntry *entry, const cJSON *
     return true;
 }
 
-static bool parse_offsets(const Reading *r, SafetensorsEntry *entry, const cJSON *offsets) {
-    if (!cJSON_IsArray(offsets) || cJSON_GetArraySize(offsets) != 2 ||
-        !json_size(cJSON_GetArrayItem(offsets, 0), &entry->begin) ||
-        !json_size(cJSON_GetArrayItem(offsets, 1), &entry->end) || entry->begin > entry->end)
+static bool parse_offsets(Reading *r, SafetensorsEntry *entry) {
+    Json *json = &r->json;
+    if (!json_take(json, '[') || !json_size(json, &entry->begin) || !json_take(json, ',') ||
+        !json_size(json, &entry->end) || !json_take(json, ']') || entry->begin > entry->end)
         return entry_defect(r, entry->name, "data_offsets is no byte range");
     if (entry->end > r->file->size - r->header->data)
         return entry_defect(r, entry->name, "its bytes lie beyond the end of the file");
     return true;
 }
 
-static bool parse_dtype(const Reading *r, SafetensorsEntry *entry, const cJSON *dtype) {
-    if (!cJSON_IsString(dtype)) return entry_defect(r, entry->name, "dtype is no string");
-    entry->type.dtype = find_dtype(dtype->valuestring);
-    snprintf(entry->dtype_text, sizeof entry->dtype_text, "%s", dtype->valuestring);
+static bool parse_dtype(Reading *r, SafetensorsEntry *entry) {
+    if (!json_string(&r->json, &r->string))
+        return r->string.failed ? no_memory(r) : entry_defect(r, entry->name, "dtype is no string");
+    entry->type.dtype = find_dtype(strbuf_text(&r->string));
+    snprintf(entry->dtype_text, sizeof entry->dtype_text, "%s", strbuf_text(&r->string));
     return true;
 }
 
-/* Members that the format may get later are passed over; a known one must come once. */
-static bool find_members(const Reading *r, const char *name, const cJSON *object,
-                         const cJSON *members[3]) {
-    static const char *const known[3] = {"dtype", "shape", "data_offsets"};
-    const cJSON *item;
-    if (!cJSON_IsObject(object)) return entry_defect(r, name, "its description is no object");
-    cJSON_ArrayForEach(item, object) {
-        for (int32_t i = 0; i < 3; i++) {
-            if (strcmp(item->string, known[i]) != 0) continue;
-            if (members[i]) return entry_defect(r, name, "a member of its description comes twice");
-            members[i] = item;
-        }
-    }
-    for (int32_t i = 0; i < 3; i++)
-        if (!members[i]) return entry_defect(r, name, "it lacks dtype, shape or data_offsets");
-    return true;
+enum { MEMBER_DTYPE, MEMBER_SHAPE, MEMBER_OFFSETS, MEMBERS };
+
+/* A member whose name was read last. Those that the format may get later are passed over; a known one
+ * must come once. */
+static bool parse_member(Reading *r, SafetensorsEntry *entry, int64_t *count, bool seen[MEMBERS]) {
+    static const char *const known[MEMBERS] = {"dtype", "shape", "data_offsets"};
+    int32_t member = 0;
+    while (member < MEMBERS && strcmp(strbuf_text(&r->string), known[member]) != 0) member++;
+    if (member == MEMBERS) return json_skip(&r->json) || no_json(r);
+    if (seen[member])
+        return entry_defect(r, entry->name, "a member of its description comes twice");
+    seen[member] = true;
+    return member == MEMBER_DTYPE   ? parse_dtype(r, entry)
+           : member == MEMBER_SHAPE ? parse_shape(r, entry, count)
+                                    : parse_offsets(r, entry);
 }
 
-static bool add_entry(const Reading *r, const cJSON *object) {
-    const cJSON *members[3] = {NULL, NULL, NULL};
+/* The description of a tensor. */
+static bool parse_entry(Reading *r, SafetensorsEntry *entry) {
+    bool seen[MEMBERS] = {false}, more;
     int64_t count = 0;
-    SafetensorsEntry entry = {.name = object->string};
-    if (!find_members(r, entry.name, object, members)) return false;
+    if (!json_take(&r->json, '{'))
+        return json_skip(&r->json) ? entry_defect(r, entry->name, "its description is no object")
+                                   : no_json(r);
+    for (bool first = true;; first = false) {
+        if (!json_element(&r->json, '}', first, &more)) return no_json(r);
+        if (!more) break;
+        if (!json_key(&r->json, &r->string) || r->string.failed) return no_json(r);
+        if (!parse_member(r, entry, &count, seen)) return false;
+    }
+    if (!seen[MEMBER_DTYPE] || !seen[MEMBER_SHAPE] || !seen[MEMBER_OFFSETS])
+        return entry_defect(r, entry->name, "it lacks dtype, shape or data_offsets");
+    if (entry->type.dtype != SAFETENSORS_NO_DTYPE &&
+        count * (int64_t)sn_dtype_size((sn_dtype)entry->type.dtype) != entry->end - entry->begin)
+        return entry_defect(r, entry->name, "its byte range does not fit its shape");
+    return true;
+}
+
+/* The tensor whose name was read last. */
+static bool add_entry(Reading *r) {
+    SafetensorsEntry entry = {.name = arena_strdup(&r->header->names, strbuf_text(&r->string))};
+    if (!entry.name) return no_memory(r);
     if (safetensors_find(r->header, entry.name))
         return entry_defect(r, entry.name, "the name comes twice");
-    if (!parse_dtype(r, &entry, members[0]) || !parse_shape(r, &entry, members[1], &count) ||
-        !parse_offsets(r, &entry, members[2]))
-        return false;
-    if (entry.type.dtype != SAFETENSORS_NO_DTYPE &&
-        count * (int64_t)sn_dtype_size((sn_dtype)entry.type.dtype) != entry.end - entry.begin)
-        return entry_defect(r, entry.name, "its byte range does not fit its shape");
-    entry.name = arena_strdup(&r->header->names, entry.name);
-    return (entry.name && safetensors_add(r->header, &entry)) ||
-           file_raise(r->file, SN_ERROR_MEMORY, "out of memory");
+    return parse_entry(r, &entry) && (safetensors_add(r->header, &entry) || no_memory(r));
+}
+
+/* What the file says of itself: strings by name, which nobody here asks for. */
+static bool pass_metadata(Reading *r) {
+    bool more;
+    if (!json_take(&r->json, '{')) return no_json(r);
+    for (bool first = true;; first = false) {
+        if (!json_element(&r->json, '}', first, &more)) return no_json(r);
+        if (!more) return true;
+        if (!json_key(&r->json, &r->string) || !json_string(&r->json, &r->string))
+            return no_json(r);
+    }
 }
 
 /* ---- reading: the whole header --------------------------------------------------------------- */
@@ -238,38 +270,34 @@ static bool check_ranges(const Reading *r) {
     return fits;
 }
 
-/* True when a string holds the character NUL, where the parser's strings would end. */
-static bool has_nul(const char *text, size_t length) {
-    if (memchr(text, 0, length)) return true;
-    for (size_t i = 0; i + 6 <= length; i++) {
-        if (text[i] != '\\') continue;
-        if (memcmp(text + i, "\\u0000", 6) == 0) return true;
-        i++; /* what is escaped may be a backslash itself */
+static bool parse_object(Reading *r) {
+    bool metadata = false, more;
+    if (r->json.at == r->json.end || *r->json.at != '{')
+        return no_json(r); /* no blanks before it */
+    r->json.at++;
+    for (bool first = true;; first = false) {
+        if (!json_element(&r->json, '}', first, &more)) return no_json(r);
+        if (!more) return true;
+        if (!json_key(&r->json, &r->string) || r->string.failed) return no_json(r);
+        bool is_metadata = strcmp(strbuf_text(&r->string), metadata_key) == 0;
+        if (is_metadata && metadata) return entry_defect(r, metadata_key, "the name comes twice");
+        if (!(is_metadata ? pass_metadata(r) : add_entry(r))) return false;
+        metadata = metadata || is_metadata;
     }
-    return false;
 }
 
-static bool parse_header(const Reading *r, const char *text, size_t length) {
-    const char *end = NULL;
-    if (text[0] != '{' || !is_utf8(text, length) || has_nul(text, length))
-        return file_raise(r->file, SN_ERROR_FORMAT, "the header is no JSON object in UTF-8");
-    cJSON *root = cJSON_ParseWithLengthOpts(text, length, &end, false);
-    if (!root)
-        return file_raise(r->file, SN_ERROR_FORMAT, "the header is no JSON: byte %lld",
-                          (long long)(end ? end - text : 0));
-    while (end < text + length && *end && strchr(" \t\r\n", *end)) end++;
-    bool done = end == text + length ||
-                file_raise(r->file, SN_ERROR_FORMAT, "text follows the header's JSON object");
-    const cJSON *item;
-    cJSON_ArrayForEach(item, root) {
-        if (done && strcmp(item->string, metadata_key) != 0) done = add_entry(r, item);
-    }
-    cJSON_Delete(root);
-    return done;
+static bool parse_header(Reading *r, const char *text, size_t length) {
+    r->text = text;
+    r->json = (Json){text, text + length};
+    bool done = is_utf8(text, length) ? parse_object(r) : no_json(r);
+    strbuf_free(&r->string);
+    json_next(&r->json);
+    if (!done || r->json.at == r->json.end) return done;
+    return file_raise(r->file, SN_ERROR_FORMAT, "text follows the header's JSON object");
 }
 
 bool safetensors_read_header(SafetensorsHeader *header, const FileReader *file) {
-    const Reading reading = {file, header};
+    Reading reading = {.file = file, .header = header};
     uint8_t bytes[LENGTH_BYTES];
     if (file->size < LENGTH_BYTES)
         return file_raise(file, SN_ERROR_FORMAT, "%lld bytes are no .safetensors file",

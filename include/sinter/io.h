@@ -16,7 +16,8 @@ SN_API bool sn_npy_save(const char *path, sn_tensor *tensor);
 
 /** An open .safetensors file. */
 typedef struct sn_safetensors sn_safetensors;
-/** Opens and checks the header. The caller closes it. NULL and the thread's error on failure. */
+/** Opens and checks the header: strict JSON of at most 100,000,000 bytes, as the reference implementation has
+ *  it. The caller closes it. NULL and the thread's error on failure. */
 SN_API sn_safetensors *sn_safetensors_open(const char *path);
 /** Number of tensors; name of the i-th (valid until closed; NULL past the end). */
 SN_API int32_t sn_safetensors_count(const sn_safetensors *file);
