@@ -71,16 +71,5 @@ endif()
 if(NOT SINTER_SANITIZERS)
     set(SINTER_SHARED_LINK_OPTIONS -Wl,-z,defs)
 endif()
-
-# parallel_for runs on gcc's libgomp, which oneDNN uses too. clang has its own OpenMP runtime, and
-# two in one process would fight for the cores; there, and under the thread sanitizer (libgomp makes
-# it report races that are none), it runs on pthreads.
-if(CMAKE_C_COMPILER_ID STREQUAL "GNU" AND NOT "thread" IN_LIST SINTER_SANITIZERS)
-    set(SINTER_OPENMP_FLAGS -fopenmp)
-    set(SINTER_OPENMP_LIBRARY gomp)
-    set(SINTER_OPENMP_DEFINITIONS "")
-else()
-    set(SINTER_OPENMP_FLAGS "")
-    set(SINTER_OPENMP_LIBRARY "")
-    set(SINTER_OPENMP_DEFINITIONS SN_PARALLEL_PTHREADS)
-endif()
+# Threads of the library outlive dlclose, and its keys of threads do.
+list(APPEND SINTER_SHARED_LINK_OPTIONS -Wl,-z,nodelete)

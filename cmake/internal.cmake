@@ -7,7 +7,6 @@ if(SINTER_SHARED_INTERNAL)
         target_sources(sinter_internal PRIVATE $<TARGET_OBJECTS:${layer}>)
     endforeach()
     target_link_libraries(sinter_internal PUBLIC ${SINTER_LAYERS_LINK})
-    target_compile_definitions(sinter_internal PUBLIC ${SINTER_OPENMP_DEFINITIONS})
     set_target_properties(sinter_internal PROPERTIES
         LINKER_LANGUAGE C
         LIBRARY_OUTPUT_DIRECTORY ${SINTER_MODULE_DIR})

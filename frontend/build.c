@@ -1,6 +1,7 @@
 /* Graph → passes → executable; see build.h. */
 #include "frontend/build.h"
 
+#include "base/clock.h"
 #include "base/status.h"
 #include "base/thread/parallel.h"
 

@@ -3,6 +3,7 @@
 #include "runtime/executable.h"
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/refs.h"
 #include "base/small.h"
 #include "base/status.h"

@@ -2,6 +2,7 @@
 #include "runtime/observe.h"
 
 #include "base/assert.h"
+#include "base/clock.h"
 
 void observe_begin(Observer *observer) {
     SN_ASSERT(observer->launch && !observer_find(observer->launch));

@@ -3,8 +3,8 @@
 #ifndef SN_RUNTIME_OBSERVE_H
 #define SN_RUNTIME_OBSERVE_H
 
+#include "base/clock.h"
 #include "base/thread.h"
-#include "base/thread/parallel.h"
 
 /* A step of an executable that was run. */
 typedef struct LaunchRecord {

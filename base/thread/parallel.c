@@ -1,26 +1,21 @@
-/* parallel_for on OpenMP or pthreads; see parallel.h. */
+/* parallel_for; see parallel.h. */
 #include "base/thread/parallel.h"
 
 #include "base/assert.h"
 #include "base/settings.h"
 #include "base/thread.h"
+#include "base/thread/cpus.h"
 #include "base/thread/lock.h"
+#include "base/thread/pool.h"
 
-#ifdef SN_PARALLEL_PTHREADS
-#include <pthread.h>
-#endif
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <time.h>
 
 static _Atomic int32_t default_threads;
-static _Atomic bool pool_busy;
 static _Atomic bool forked;
 
 static void mark_forked(void) {
     atomic_store(&forked, true);
-    atomic_store(&pool_busy, false);
 }
 FORK_HOOK(mark_forked);
 
@@ -40,22 +35,13 @@ int32_t parallel_threads(void) {
     int32_t threads = atomic_load_explicit(&default_threads, memory_order_relaxed);
     if (threads) return threads;
     threads = (int32_t)setting_int(SETTING_THREADS, 0);
-    if (threads < 1) {
-        cpu_set_t set;
-        threads = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    }
+    if (threads < 1) threads = cpus_available();
     atomic_store_explicit(&default_threads, threads, memory_order_relaxed);
     return threads;
 }
 
 void parallel_set_threads(int32_t threads) {
     atomic_store_explicit(&default_threads, threads < 1 ? 1 : threads, memory_order_relaxed);
-}
-
-int64_t clock_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 /* ---- shares ---------------------------------------------------------------------------------- */
@@ -113,58 +99,22 @@ static void region_work(Region *region, int32_t thread) {
     base_thread.in_region = false;
 }
 
-/* ---- threads --------------------------------------------------------------------------------- */
-
-#ifdef SN_PARALLEL_PTHREADS
-
-typedef struct Member {
-    Region *region;
-    int32_t thread; /* its number in the region */
-} Member;
-
-static void *member_main(void *data) {
-    const Member *member = data;
-    region_work(member->region, member->thread);
-    return NULL;
+static void region_join(void *context, int32_t number) {
+    region_work(context, number);
 }
-
-static void run_region(Region *region) {
-    pthread_t ids[MOST_THREADS];
-    Member members[MOST_THREADS];
-    bool started[MOST_THREADS];
-    for (int32_t i = 1; i < region->count; i++) {
-        members[i] = (Member){region, i};
-        started[i] = pthread_create(&ids[i], NULL, member_main, &members[i]) == 0;
-    }
-    region_work(region, 0);
-    for (int32_t i = 1; i < region->count; i++)
-        if (started[i]) pthread_join(ids[i], NULL);
-}
-
-#else
-
-#include <omp.h>
-
-/* The runtime may grant fewer threads; those do all the work. */
-static void run_region(Region *region) {
-#pragma omp parallel num_threads(region->count)
-    region_work(region, omp_get_thread_num());
-}
-
-#endif
 
 void parallel_for(int32_t threads, int64_t count, ParallelBody *body, void *context) {
     SN_ASSERT(count >= 0);
     int32_t shares = count < threads ? (int32_t)count : threads;
     if (shares > MOST_THREADS) shares = MOST_THREADS;
-    bool serial = shares <= 1 || base_thread.in_region || parallel_forked();
-    if (!serial) serial = atomic_exchange_explicit(&pool_busy, true, memory_order_acquire);
-    if (serial) {
+    if (shares > 1 && !base_thread.in_region) shares = 1 + pool_helpers(shares - 1);
+    if (shares <= 1 || base_thread.in_region) {
         if (count > 0) body(context, 0, count, 0);
         return;
     }
     Region region;
     region_open(&region, shares, count, body, context);
-    run_region(&region);
-    atomic_store_explicit(&pool_busy, false, memory_order_release);
+    PoolOffer *offer = pool_offer(region_join, &region, shares - 1);
+    region_work(&region, 0);
+    if (offer) pool_withdraw(offer);
 }

@@ -1,5 +1,4 @@
-/* The one parallel loop. OpenMP's threads (libgomp, shared with oneDNN) run it in ordinary builds,
- * plain pthreads in the thread sanitizer's (libgomp makes it report races that are none). */
+/* The one parallel loop, worked off by the caller and by helpers of the process (pool.h). */
 #ifndef SN_BASE_THREAD_PARALLEL_H
 #define SN_BASE_THREAD_PARALLEL_H
 
@@ -10,11 +9,12 @@
 typedef void ParallelBody(void *context, int64_t begin, int64_t end, int32_t thread);
 
 /* Splits [0, count) in at most `threads` contiguous shares of nearly equal size, each of which its
- * thread works off in pieces; who is done helps the others. Serial, in one piece, when threads ≤ 1,
- * when called inside a parallel region, when another caller holds the pool, or in a forked child.
- * Returns when all are done. */
+ * thread works off in pieces; who is done helps the others, and takes the share of a thread that does
+ * not come. Serial, in one piece, when threads ≤ 1, where no thread is to be had, and when called
+ * inside a parallel region. Returns when all are done. */
 void parallel_for(int32_t threads, int64_t count, ParallelBody *body, void *context);
-/* Is this a forked child? It has none of its parent's threads, and makes none. */
+/* Is this a forked child? It has none of its parent's threads, and those of matrix libraries are not
+ * made anew. */
 bool parallel_forked(void);
 /* Threads of this thread's regions: its own number, else the default, which is SINTER_THREADS, else the
  * CPUs this process may use. */
@@ -23,7 +23,4 @@ int32_t parallel_threads(void);
 void parallel_set_threads(int32_t threads);
 /* Gives this thread a number of its own (0: the default) and returns what it had. */
 int32_t parallel_own_threads(int32_t threads);
-/* Nanoseconds of a monotonic clock. */
-int64_t clock_ns(void);
-
 #endif

@@ -2,8 +2,8 @@
  * and an entry remembers what the key leads to. */
 #include "frontend/call/call.h"
 
+#include "base/clock.h"
 #include "base/status.h"
-#include "base/thread/parallel.h"
 #include "frontend/call/invoke.h"
 #include "frontend/call/substituted.h"
 #include "frontend/compiled/resolve.h"

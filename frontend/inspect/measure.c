@@ -1,6 +1,6 @@
 /* sn_kernel_seconds: how long the kernels of a function take, without all that a call does around
  * them. */
-#include "base/thread/parallel.h"
+#include "base/clock.h"
 #include "frontend/compiled/handle.h"
 #include "frontend/inspect/sized_graph.h"
 #include "frontend/op/run.h"

@@ -3,6 +3,7 @@
  * code, guards, times and memory. It is written when the passes have run once more over the
  * graph. */
 #include "frontend/inspect/report.h"
+#include "base/clock.h"
 #include "frontend/inspect/explain.h"
 #include "frontend/inspect/html.h"
 #include "frontend/inspect/report_picture.h"

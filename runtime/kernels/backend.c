@@ -1,11 +1,11 @@
 /* Loading of code generators; see backend.h. */
 #include "runtime/kernels/backend.h"
 
+#include "base/clock.h"
 #include "base/settings.h"
 #include "base/status.h"
 #include "base/thread/lock.h"
 #include "base/thread/log.h"
-#include "base/thread/parallel.h"
 #include "runtime/kernels/plugin.h"
 
 #include <limits.h>

@@ -1,10 +1,10 @@
 /* The kernel cache on disk; see disk_cache.h. */
 #include "runtime/kernels/disk_cache.h"
 
+#include "base/clock.h"
 #include "base/file_limit.h"
 #include "base/mem.h"
 #include "base/thread/log.h"
-#include "base/thread/parallel.h"
 #include "runtime/kernels/cache_folder.h"
 
 #include <dirent.h>

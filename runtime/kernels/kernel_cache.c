@@ -2,6 +2,7 @@
 #include "runtime/kernels/kernel_cache.h"
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/settings.h"
 #include "base/status.h"
