@@ -23,7 +23,7 @@ set(environment
 
 # Those that start threads run under the thread sanitizer too: ctest -L concurrent. The target of that
 # name builds them alone.
-set(concurrent "^(thread.*|lock|fork|kernel_cache|memory|scope)$")
+set(concurrent "^(thread.*|pool|lock|fork|kernel_cache|memory|scope)$")
 add_custom_target(concurrent)
 
 foreach(program IN LISTS SINTER_PROGRAMS)
