@@ -23,7 +23,7 @@
 
 enum { NOBODY = 65534 /* a user without rights */ };
 
-/* ---- each item once ------------------------------------------------------------------------------ */
+/* ---- each item once -------------------------------------------------------------------------- */
 
 typedef struct Seen {
     _Atomic uint8_t *times; /* by item: how often it was done */
@@ -88,7 +88,7 @@ static void a_loop_in_a_loop_is_done_too(void **state) {
     assert_false(wrong);
 }
 
-/* ---- helpers ------------------------------------------------------------------------------------- */
+/* ---- helpers --------------------------------------------------------------------------------- */
 
 /* A part of a helper that lasts until it is let go. */
 typedef struct Hold {
@@ -168,7 +168,7 @@ static void helpers_without_work_sleep(void **state) {
     assert_in_range(cpu_ns() - before, 0, 2000000);
 }
 
-/* ---- in a process of its own --------------------------------------------------------------------- */
+/* ---- in a process of its own ----------------------------------------------------------------- */
 
 /* 0 when the function said yes in a child. */
 static int in_child(bool (*function)(void)) {
@@ -210,7 +210,7 @@ static void without_threads_the_caller_does_it_all(void **state) {
     assert_int_equal(in_child(has_none), 0);
 }
 
-/* ---- how many ------------------------------------------------------------------------------------ */
+/* ---- how many -------------------------------------------------------------------------------- */
 
 static void quotas_are_whole_cpus(void **state) {
     (void)state;

@@ -65,7 +65,7 @@ static void forget_helpers(void) {
 }
 FORK_HOOK(forget_helpers);
 
-/* ---- waiting ----------------------------------------------------------------------------------- */
+/* ---- waiting --------------------------------------------------------------------------------- */
 
 static void pause_cpu(void) {
     __builtin_ia32_pause();
@@ -92,7 +92,7 @@ static bool watch(_Atomic uint32_t *word, uint32_t value, int64_t ns) {
     }
 }
 
-/* ---- helpers ----------------------------------------------------------------------------------- */
+/* ---- helpers --------------------------------------------------------------------------------- */
 
 static bool join_offer(PoolOffer *offer) {
     uint32_t word = atomic_load_explicit(&offer->word, memory_order_relaxed);
@@ -177,7 +177,7 @@ int32_t pool_helpers(int32_t wanted) {
     return count < wanted ? count : wanted;
 }
 
-/* ---- offers ------------------------------------------------------------------------------------ */
+/* ---- offers ---------------------------------------------------------------------------------- */
 
 static void note_used(int32_t count) {
     int32_t used = atomic_load_explicit(&offers_used, memory_order_relaxed);
