@@ -138,6 +138,85 @@ static void numbers_that_went_along_are_guarded(void **state) {
     sn_compiled_release(c);
 }
 
+/* ---- lengths --------------------------------------------------------------------------------- */
+
+/* Attention over what was written so far. */
+static sn_tensor *attend(sn_tensor *keys, sn_tensor *values, sn_tensor *x, int64_t position) {
+    sn_copy_(sn_narrow(keys, 0, position, 1), sn_sin(x));
+    sn_copy_(sn_narrow(values, 0, position, 1), sn_cos(x));
+    sn_tensor *k = sn_narrow(keys, 0, 0, position + 1), *v = sn_narrow(values, 0, 0, position + 1);
+    sn_tensor *scores = sn_matmul(x, sn_transpose(k, 0, 1));
+    return sn_matmul(sn_softmax(sn_reshape(scores, SN_I(1, -1)), -1), v);
+}
+
+static void a_slice_may_grow_by_a_number(void **state) {
+    (void)state;
+    enum { TOKENS = 40 };
+    sn_compiled *c = sn_compile(attend, "tttl~:t", NULL);
+    sn_tensor *(*fast)(sn_tensor *, sn_tensor *, sn_tensor *, int64_t) = SN_FN(c, attend);
+    sn_tensor *k[2], *v[2];
+    for (int i = 0; i < 2; i++) {
+        k[i] = sn_zeros(SN_I(TOKENS, 6), SN_F64);
+        v[i] = sn_zeros(SN_I(TOKENS, 6), SN_F64);
+    }
+    sn_counters before = counters_now();
+    for (int64_t i = 0; i < TOKENS; i++) {
+        sn_tensor *x = tensor_random((uint32_t)i, SN_F64, SN_I(1, 6));
+        EXPECT_SAME(fast(k[0], v[0], x, i), attend(k[1], v[1], x, i));
+    }
+    EXPECT_SAME(k[0], k[1]);
+    EXPECT_SAME(v[0], v[1]);
+    Since s = since(&before);
+    assert_true(s.traces <= LEARNED + 1);
+    assert_int_equal(s.hits + s.traces, TOKENS);
+    sn_compiled_release(c);
+}
+
+static sn_tensor *part_of(sn_tensor *x, int64_t n) {
+    return sn_narrow(x, 1, 1, n);
+}
+static sn_tensor *dense_part_of(sn_tensor *x, int64_t n) {
+    return sn_exp(sn_narrow(x, 1, 0, n));
+}
+static sn_tensor *clamped_part_of(sn_tensor *x, int64_t n) {
+    return sn_mul(sn_index(x, SN_IX(SN_ALL, SN_RANGE(n, n + 4))), sn_ci(3));
+}
+static sn_tensor *rest_of(sn_tensor *x, int64_t n) {
+    return sn_sum(sn_index(x, SN_IX(SN_ALL, SN_RANGE(n, SN_END))), SN_I(1), false);
+}
+/* A view of x where it is all of a row, else a copy: it is written. */
+static sn_tensor *flat_part_of(sn_tensor *x, int64_t n) {
+    sn_tensor *flat = sn_reshape(sn_narrow(x, 1, 0, n), SN_I(-1));
+    sn_add_(flat, sn_ci(1));
+    return flat;
+}
+
+static void a_result_may_grow_by_a_number(void **state) {
+    (void)state;
+    sn_tensor *(*const functions[])(sn_tensor *, int64_t) = {
+        part_of, dense_part_of, clamped_part_of, rest_of, flat_part_of};
+    static const int64_t numbers[] = {2, 3, 5, 6, 9, 12, 15, 16, 17, 1, 0, -1, -20, 4, 15, 100};
+    for (size_t f = 0; f < sizeof functions / sizeof *functions; f++) {
+        sn_compiled *c = sn_compile(functions[f], "tl~:t", NULL);
+        sn_tensor *(*fast)(sn_tensor *, int64_t) = SN_FN(c, functions[f]);
+        for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+            sn_tensor *x = tensor_random(1, SN_F32, SN_I(3, 16)), *same = sn_clone(x);
+            sn_error eager, compiled;
+            sn_tensor *want = functions[f](same, numbers[i]);
+            sn_error_take(&eager);
+            sn_tensor *got = fast(x, numbers[i]);
+            sn_error_take(&compiled);
+            assert_int_equal(eager.status, compiled.status);
+            assert_string_equal(eager.text, compiled.text);
+            if (want) EXPECT_SAME(got, want);
+            EXPECT_SAME(x, same);
+            for (int32_t d = 0; want && d < sn_rank(want); d++)
+                assert_int_equal(sn_stride(got, d), sn_stride(want, d));
+        }
+        sn_compiled_release(c);
+    }
+}
+
 /* ---- what does not follow -------------------------------------------------------------------- */
 
 /* No line: traced each time, and right. */
@@ -206,6 +285,8 @@ int main(void) {
         API_TEST(a_result_that_is_a_view_moves),
         API_TEST(scalars_are_numbers_of_the_call),
         API_TEST(numbers_that_went_along_are_guarded),
+        API_TEST(a_slice_may_grow_by_a_number),
+        API_TEST(a_result_may_grow_by_a_number),
         API_TEST(what_does_not_follow_is_traced),
         API_TEST(only_numbers_can_be_marked),
         API_TEST(a_function_that_decides_by_a_number_is_found_where_it_is_checked),

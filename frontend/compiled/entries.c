@@ -47,6 +47,7 @@ Entry *entry_new(const Key *key, GraphInstance *instance, const Trace *trace,
     const Graph *graph = entry_graph(entry);
     SN_ASSERT(graph->inputs.count == trace->inputs.count);
     atomic_init(&entry->calls, 1);
+    entry->strided = trace->strided;
     entry->hash = hash_bytes(key->words, key->count * sizeof *key->words, 0);
     entry_fill(entry, results->specs, drawn);
     for (uint32_t i = 0; i < trace->inputs.count; i++) {

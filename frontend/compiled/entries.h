@@ -27,6 +27,7 @@ typedef struct Entry {
     int32_t n_outputs;       /* of `outputs` … */
     int32_t n_generators;    /* … and of `drawn` */
     bool writes;             /* some input is written */
+    bool strided;            /* what was recorded depends on strides; see Trace */
     _Atomic int64_t calls;   /* 1 when made, 2 when compared; then hits, where check_every is set */
     _Atomic bool used;       /* since entries were last dropped: the clock of the LRU */
 } Entry;

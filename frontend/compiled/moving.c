@@ -91,8 +91,8 @@ static bool bind_numbers(const Moving *m, const uint64_t *of_call, SymbolicBindi
            !dims_failing(&g->table, binding->values);
 }
 
-/* Would the recorded graph of these words be recorded? Sizes are what they were, and inference takes the
- * nodes whose positions and scalars moved. */
+/* Would the recorded graph of these words be recorded? What did not move is what it was, and inference takes
+ * the nodes of which anything moved. */
 static bool words_hold(const Moving *m, const SymbolicBinding *binding, int64_t *words) {
     const SymbolicGraph *g = symbolic_of(m);
     memcpy(words, m->words, sizeof *words * g->words.count);
@@ -100,6 +100,7 @@ static bool words_hold(const Moving *m, const SymbolicBinding *binding, int64_t 
         const MovingWord *at = &m->sized.data[i];
         words[at->word] = symbolic_word(g, binding, at->word);
         if (!at->moves && words[at->word] != m->words[at->word]) return false;
+        if (at->moves && at->size && words[at->word] <= 1) return false;
     }
     Graph now = g->recorded;
     now.words.data = words;
@@ -130,18 +131,30 @@ static GraphInstance *bind_instance(const Moving *m, SymbolicBinding *binding) {
     return instance_new(graph, executable, binding);
 }
 
+static bool size_at(const Moving *m, const MovingNumber *n, const uint64_t *of_call,
+                    int64_t *value) {
+    uint64_t bits;
+    if (!moving_value(n, m->signature, of_call, &bits)) return false;
+    *value = (int64_t)bits;
+    return number_is_dim(*value);
+}
+
+static bool place_result(const Moving *m, const MovingResult *moving, const uint64_t *of_call,
+                         OutputSpec *spec) {
+    bool fits = size_at(m, &moving->offset, of_call, &spec->offset);
+    for (int32_t i = 0; fits && i < spec->type.rank; i++)
+        fits = size_at(m, &moving->dims[i], of_call, &spec->type.dims[i].word) &&
+               size_at(m, &moving->strides[i], of_call, &spec->strides[i]);
+    return fits;
+}
+
 static Entry *make_entry(Moving *m, const Key *key, GraphInstance *instance) {
-    const uint64_t *of_call = key->words + key->stem;
     int64_t calls = atomic_fetch_add_explicit(&m->calls, 1, memory_order_relaxed);
     Entry *entry = entry_like(m->model, key, instance, calls);
     for (int32_t i = 0; entry && i < m->signature->n_outputs; i++) {
-        uint64_t offset;
-        if (moving_value(&m->offsets[i], m->signature, of_call, &offset)) {
-            entry->outputs[i].offset = (int64_t)offset;
-        } else {
-            entry_release(entry);
-            entry = NULL;
-        }
+        if (place_result(m, &m->results[i], key->words + key->stem, &entry->outputs[i])) continue;
+        entry_release(entry);
+        entry = NULL;
     }
     return entry;
 }
@@ -206,7 +219,7 @@ void moving_release(Moving *m) {
     mem_free(m->arguments);
     mem_free(m->symbols);
     mem_free(m->scalars);
-    mem_free(m->offsets);
+    mem_free(m->results);
     mem_free(m->words);
     vec_free(&m->sized);
     vec_free(&m->nodes);

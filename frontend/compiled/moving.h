@@ -1,7 +1,11 @@
 /* Numbers of the call: arguments marked ~ in the signature, which the function only hands to ops. Calls
  * that differ in them alone are traced until it is seen which sizes, positions and scalars of the graph
  * follow which of them. From then on a call with new numbers binds the graph to what follows from them,
- * without running the function. */
+ * without running the function.
+ *
+ * What a binding must be is checked as by a trace: inference takes all nodes that a number reaches, at the
+ * new sizes. What a trace decides by strides is decided anew only there, so that sizes do not move where it
+ * did (Trace.strided), nor to 0 or 1, which make any layout dense. */
 #ifndef SN_FRONTEND_COMPILED_MOVING_H
 #define SN_FRONTEND_COMPILED_MOVING_H
 
@@ -24,7 +28,15 @@ typedef struct MovingNumber {
 typedef struct MovingWord {
     uint32_t word; /* where, in Graph.words */
     bool moves;    /* it was seen to differ; else a call in which it would is traced */
+    bool size;     /* of a node: one of 0 or 1 is special to many an op, and traced */
 } MovingWord;
+
+/* A result's type and layout. */
+typedef struct MovingResult {
+    MovingNumber offset;               /* OutputSpec.offset */
+    MovingNumber dims[SN_MAX_RANK];    /* sizes */
+    MovingNumber strides[SN_MAX_RANK]; /* strides */
+} MovingResult;
 
 /* What a stem leads to: a guard key but for the numbers. Immutable but for `calls`. */
 typedef struct Moving {
@@ -36,7 +48,7 @@ typedef struct Moving {
         *arguments; /* what each number of the call must be; one that follows itself is free */
     MovingNumber *symbols; /* by symbol of the graph */
     MovingNumber *scalars; /* by scalar of the graph */
-    MovingNumber *offsets; /* by result: OutputSpec.offset */
+    MovingResult *results; /* by result */
     int64_t *words;        /* of the recorded graph, in the model's call */
     VEC(MovingWord) sized; /* words that follow from symbols or scalars */
     VEC(NodeId) nodes; /* that have words which move: what inference says of them is asked anew */

@@ -52,12 +52,13 @@ static bool open_sample(Sample *sample, CompiledGraph *graph) {
     return ok;
 }
 
-/* Are the results of the two calls the same, but for where they begin? */
+/* Are the results of the two calls the same, but for sizes and where they lie? */
 static bool results_alike(const Entry *x, const Entry *y, int32_t count) {
     for (int32_t i = 0; i < count; i++) {
-        OutputSpec other = y->outputs[i];
-        other.offset = x->outputs[i].offset;
-        if (!output_spec_equal(&x->outputs[i], &other)) return false;
+        const OutputSpec *a = &x->outputs[i], *b = &y->outputs[i];
+        if (a->input != b->input || a->output != b->output || a->type.dtype != b->type.dtype ||
+            a->type.rank != b->type.rank)
+            return false;
     }
     return true;
 }
@@ -206,48 +207,82 @@ static bool fit_scalar(const Samples *s, Moving *m, uint32_t number, sn_dtype dt
     return fit_number(s, m->arguments, s->signature->n_moving, dtype, &column, &m->scalars[number]);
 }
 
-static bool fit_offsets(const Samples *s, Moving *m) {
-    for (int32_t i = 0; i < s->signature->n_outputs; i++) {
-        Column column = {{0}};
-        for (uint32_t j = 0; j < s->count; j++)
-            column.at[j] = (uint64_t)s->at[j].entry->outputs[i].offset;
-        if (!fit_number(s, m->arguments, s->signature->n_moving, SN_I64, &column, &m->offsets[i]))
+/* A size, stride or offset; `values` has one a sample. */
+static bool fit_size(const Samples *s, const Moving *m, const Column *values, MovingNumber *n) {
+    return fit_number(s, m->arguments, s->signature->n_moving, SN_I64, values, n);
+}
+
+static bool fit_result(const Samples *s, Moving *m, int32_t number) {
+    MovingResult *result = &m->results[number];
+    Column offset = {{0}}, dim = {{0}}, stride = {{0}};
+    for (uint32_t j = 0; j < s->count; j++)
+        offset.at[j] = (uint64_t)s->at[j].entry->outputs[number].offset;
+    if (!fit_size(s, m, &offset, &result->offset)) return false;
+    for (int32_t i = 0; i < m->model->outputs[number].type.rank; i++) {
+        for (uint32_t j = 0; j < s->count; j++) {
+            const OutputSpec *spec = &s->at[j].entry->outputs[number];
+            dim.at[j] = (uint64_t)spec->type.dims[i].word;
+            stride.at[j] = (uint64_t)spec->strides[i];
+        }
+        if (!fit_size(s, m, &dim, &result->dims[i]) ||
+            !fit_size(s, m, &stride, &result->strides[i]))
             return false;
     }
+    return true;
+}
+
+static bool fit_results(const Samples *s, Moving *m) {
+    for (int32_t i = 0; i < s->signature->n_outputs; i++)
+        if (!fit_result(s, m, i)) return false;
     return true;
 }
 
 /* ---- words ----------------------------------------------------------------------------------- */
 
+/* What becomes of a graph's nodes where the numbers of the call move. */
+typedef struct Notes {
+    const Samples *samples; /* of the calls */
+    Moving *m;              /* what is learned */
+    bool *moves;            /* by node: its sizes do */
+    bool sizes_may;         /* what was recorded does not depend on strides, which sizes change */
+} Notes;
+
 /* Notes the word; `moves` is set where it differs between samples. */
-static bool note_word(const Samples *s, Moving *m, uint32_t word, bool *moves) {
-    const SymbolicGraph *g = graph_of(s);
+static bool note_word(const Notes *n, uint32_t word, bool size, bool *moves) {
+    const SymbolicGraph *g = graph_of(n->samples);
     const SymbolicWord *rule = &g->words.data[word];
-    MovingWord own = {.word = word};
+    MovingWord own = {.word = word, .size = size};
     if (rule->rule == WORD_STATIC || rule->rule == WORD_ANY) return true;
-    int64_t model = symbolic_word(g, &model_of(s)->binding, word);
-    for (uint32_t i = 0; i < s->count; i++)
-        own.moves = own.moves || symbolic_word(g, &s->at[i].binding, word) != model;
+    int64_t model = symbolic_word(g, &model_of(n->samples)->binding, word);
+    for (uint32_t i = 0; i < n->samples->count; i++)
+        own.moves = own.moves || symbolic_word(g, &n->samples->at[i].binding, word) != model;
     *moves = *moves || own.moves;
-    return vec_push(&m->sized, own);
+    return vec_push(&n->m->sized, own);
 }
 
-/* May a call move this attribute of a view? Strides, and with them what is a view and what a copy, do
- * not depend on where one begins. */
-static bool is_position(AttrName name) {
-    return name == ATTR_START || name == ATTR_STARTS || name == ATTR_INDEX;
+/* May a call move this attribute of a view? Steps change strides by themselves. */
+static bool may_move(AttrName name) {
+    return name == ATTR_START || name == ATTR_STARTS || name == ATTR_INDEX || name == ATTR_LENGTH ||
+           name == ATTR_DIMS;
 }
 
-static bool note_attrs(const Samples *s, Moving *m, const Node *node, bool *moves) {
-    for (AttrWalk at = attr_walk(node_attrs(&graph_of(s)->recorded, node)); attr_next(&at);) {
+static bool note_attrs(const Notes *n, const Node *node, bool *moves) {
+    const Graph *recorded = &graph_of(n->samples)->recorded;
+    for (AttrWalk at = attr_walk(node_attrs(recorded, node)); attr_next(&at);) {
         bool own = false;
         for (int32_t i = 0; i < at.count; i++)
-            if (!note_word(s, m, node->attrs + (uint32_t)(at.first + i), &own)) return false;
-        if (own && op_is((OpCode)node->op, CLASS_VIEW) && !is_position(at.param->attr))
-            return false;
+            if (!note_word(n, node->attrs + (uint32_t)(at.first + i), false, &own)) return false;
+        if (own && op_is((OpCode)node->op, CLASS_VIEW) && !may_move(at.param->attr)) return false;
         *moves = *moves || own;
     }
     return true;
+}
+
+/* Is some word of it free, so that inference cannot take the node at its words? */
+static bool has_free_word(const SymbolicGraph *g, const Node *node) {
+    for (uint32_t i = 0; i < node->n_attrs; i++)
+        if (g->words.data[node->attrs + i].rule == WORD_ANY) return true;
+    return false;
 }
 
 /* A scalar of the graph, of which a node says the dtype. */
@@ -262,23 +297,35 @@ static bool note_scalars(const Samples *s, Moving *m, const Node *node) {
     return true;
 }
 
-static bool note_node(const Samples *s, Moving *m, NodeId id) {
-    const Node *node = graph_node(&graph_of(s)->recorded, id);
-    bool resizes = false, moves = false;
+static bool note_node(const Notes *n, NodeId id) {
+    const SymbolicGraph *g = graph_of(n->samples);
+    const Node *node = graph_node(&g->recorded, id);
+    bool moves = false;
     for (uint32_t i = 0; i < node->rank; i++)
-        if (!note_word(s, m, node->dims + i, &resizes)) return false;
-    if (resizes || !note_attrs(s, m, node, &moves) || !note_scalars(s, m, node)) return false;
-    return !moves || op_is_given_type((OpCode)node->op) || vec_push(&m->nodes, id);
+        if (!note_word(n, node->dims + i, true, &n->moves[id])) return false;
+    if (n->moves[id] && !n->sizes_may) return false;
+    if (!note_attrs(n, node, &moves) || !note_scalars(n->samples, n->m, node)) return false;
+    moves = moves || n->moves[id];
+    for (uint32_t i = 0; i < node->n_inputs; i++) {
+        NodeId input = node_inputs(&g->recorded, node)[i];
+        moves = moves || (input != NODE_NONE && n->moves[input]);
+    }
+    bool asked = moves && !op_is_given_type((OpCode)node->op) && !has_free_word(g, node);
+    return !asked || vec_push(&n->m->nodes, id);
 }
 
 static bool note_nodes(const Samples *s, Moving *m) {
     const SymbolicGraph *g = graph_of(s);
+    Notes notes = {.samples = s, .m = m, .sizes_may = true};
+    for (uint32_t i = 0; i < s->count; i++)
+        notes.sizes_may = notes.sizes_may && !s->at[i].entry->strided;
     m->words = mem_alloc(sizeof *m->words * (g->words.count + 1));
-    if (!m->words) return false;
-    symbolic_words(g, &model_of(s)->binding, m->words);
-    for (NodeId i = 0; i < g->recorded.nodes.count; i++)
-        if (!note_node(s, m, i)) return false;
-    return true;
+    notes.moves = mem_calloc(g->recorded.nodes.count + 1, sizeof *notes.moves);
+    bool ok = m->words && notes.moves;
+    if (ok) symbolic_words(g, &model_of(s)->binding, m->words);
+    for (NodeId i = 0; ok && i < g->recorded.nodes.count; i++) ok = note_node(&notes, i);
+    mem_free(notes.moves);
+    return ok;
 }
 
 /* ---- learning -------------------------------------------------------------------------------- */
@@ -295,8 +342,8 @@ static Moving *moving_new(const Samples *s, uint32_t stem) {
     m->arguments = mem_calloc((size_t)s->signature->n_moving, sizeof *m->arguments);
     m->symbols = mem_calloc(g->symbol_words.count + 1, sizeof *m->symbols);
     m->scalars = mem_calloc(g->n_scalars + 1, sizeof *m->scalars);
-    m->offsets = mem_calloc((size_t)s->signature->n_outputs + 1, sizeof *m->offsets);
-    if (m->arguments && m->symbols && m->scalars && m->offsets) return m;
+    m->results = mem_calloc((size_t)s->signature->n_outputs + 1, sizeof *m->results);
+    if (m->arguments && m->symbols && m->scalars && m->results) return m;
     moving_release(m);
     return NULL;
 }
@@ -304,7 +351,7 @@ static Moving *moving_new(const Samples *s, uint32_t stem) {
 static Moving *learn(const Samples *s, uint32_t stem) {
     if (s->count < VALUES_LEAST) return NULL;
     Moving *m = moving_new(s, stem);
-    if (m && fit_arguments(s, m) && fit_symbols(s, m) && fit_offsets(s, m) && note_nodes(s, m))
+    if (m && fit_arguments(s, m) && fit_symbols(s, m) && fit_results(s, m) && note_nodes(s, m))
         return m;
     moving_release(m);
     return NULL;

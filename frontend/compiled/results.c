@@ -37,7 +37,7 @@ void results_number(TraceResults *results, const Executable *executable, const T
     }
 }
 
-bool output_spec_equal(const OutputSpec *x, const OutputSpec *y) {
+static bool same_spec(const OutputSpec *x, const OutputSpec *y) {
     return x->input == y->input && x->output == y->output && x->offset == y->offset &&
            x->type.dtype == y->type.dtype && type_same_dims(&x->type, &y->type) &&
            memcmp(x->strides, y->strides, sizeof(int64_t) * y->type.rank) == 0;
@@ -46,7 +46,7 @@ bool output_spec_equal(const OutputSpec *x, const OutputSpec *y) {
 bool results_equal(const TraceResults *results, const OutputSpec *specs) {
     SN_ASSERT(results->known);
     for (int32_t i = 0; i < results->count; i++)
-        if (!output_spec_equal(&results->specs[i], &specs[i])) return false;
+        if (!same_spec(&results->specs[i], &specs[i])) return false;
     return true;
 }
 

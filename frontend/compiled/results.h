@@ -27,8 +27,6 @@ void results_describe(const sn_compiled *compiled, const Trace *trace, sn_tensor
                       TraceResults *results);
 /* Numbers those that are results of the executable, which ran the trace. */
 void results_number(TraceResults *results, const Executable *executable, const Trace *trace);
-/* Are they the same? */
-bool output_spec_equal(const OutputSpec *x, const OutputSpec *y);
 /* Are these the results? */
 bool results_equal(const TraceResults *results, const OutputSpec *specs);
 

@@ -87,8 +87,9 @@ NodeId trace_laid_out(Trace *trace, const sn_tensor *x, NodeId node, Site site) 
     error_init(&error);
     GraphBuilder b = gb_at(&trace->graph, site, &error);
     node = trace_derive(trace, x->record, site, &error);
-    if (node != NODE_NONE && compare(trace, x, node, axes) == LAYOUT_COPIED)
-        node = copy_in_order(&b, node, axes, x->rank);
+    LayoutMatch match = node == NODE_NONE ? LAYOUT_SAME : compare(trace, x, node, axes);
+    if (match != LAYOUT_SAME) trace->strided = true;
+    if (match == LAYOUT_COPIED) node = copy_in_order(&b, node, axes, x->rank);
     if (node == NODE_NONE) error_raise_from(&error, site);
     return node;
 }

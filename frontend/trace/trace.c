@@ -59,6 +59,7 @@ Trace *trace_new(const TraceOwner *owner, void *context, const char *name) {
     trace->graph.name = name;
     trace->graph.no_fold = true;
     trace->fullgraph = trace->ended = trace->failed = trace->impure = false;
+    trace->strided = false;
     trace->host_reads = trace->ops = trace->kept = 0;
     trace->read_site = (Site){0};
     return trace;

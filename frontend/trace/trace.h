@@ -92,6 +92,7 @@ struct Trace {
     bool fullgraph;             /* a host read is an error */
     bool ended;                 /* recording has ended: ops run at once */
     bool failed;                /* a flush failed: its error is the first in program order */
+    bool strided;       /* what was recorded depends on strides: another layout, another graph */
     bool impure;        /* captures, host reads, escapes: the function must be run every call */
     int32_t host_reads; /* flushes so far */
     int32_t ops;        /* ops recorded, over all segments */
