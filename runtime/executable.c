@@ -85,9 +85,10 @@ static bool is_long(int64_t bytes, int64_t instructions) {
     return bytes + instructions * FLOP_COST / 16 > SERIAL_COST;
 }
 
-/* `known`: the step of another binding, whose kernel serves where the choice of stores is the same. */
+/* `known`: the step of another binding, whose kernel serves where the choice of stores is the same. `shared`:
+ * by kernel and choice of stores, what steps before this one run; each may be NULL. */
 static sn_status prepare_step(const Executable *e, uint32_t i, const Executable *known,
-                              sn_error *error) {
+                              const LoadedKernel **shared, sn_error *error) {
     const Step *step = program_step(program_of(e), i);
     Prepared *prepared = &e->steps[i];
     const int64_t *costs = e->numbers + step->costs;
@@ -104,7 +105,11 @@ static sn_status prepare_step(const Executable *e, uint32_t i, const Executable 
         return SN_OK;
     }
     const Kernel *kernel = program_kernel(program_of(e), &step->launch);
-    return prepare_kernel(kernel, streams, &prepared->kernel, error);
+    const LoadedKernel **loaded = shared ? &shared[2 * step->launch.kernel + streams] : NULL;
+    if (loaded && *loaded) return prepared->kernel = *loaded, SN_OK;
+    sn_status status = prepare_kernel(kernel, streams, &prepared->kernel, error);
+    if (loaded && status == SN_OK) *loaded = prepared->kernel;
+    return status;
 }
 
 static Executable *executable_new(uint32_t n_steps) {
@@ -123,9 +128,11 @@ sn_status executable_build(Program *program, Executable **out, sn_error *error) 
     if (!e) return error_memory(error);
     e->program = *program;
     e->numbers = program->numbers.data;
-    sn_status status = SN_OK;
+    const LoadedKernel **shared = mem_calloc(2 * (program->kernels.count + 1), sizeof *shared);
+    sn_status status = shared ? SN_OK : error_memory(error);
     for (uint32_t i = 0; i < program->steps.count && status == SN_OK; i++)
-        status = prepare_step(e, i, NULL, error);
+        status = prepare_step(e, i, NULL, shared, error);
+    mem_free(shared);
     if (status != SN_OK) {
         mem_free(e->steps);
         mem_free(e);
@@ -152,7 +159,7 @@ sn_status executable_bind(Executable *base, const int64_t *values, const uint64_
         mem_free(numbers);
     }
     for (uint32_t i = 0; i < program->steps.count && status == SN_OK; i++)
-        status = prepare_step(e, i, base, error);
+        status = prepare_step(e, i, base, NULL, error);
     if (status != SN_OK) {
         executable_release(e);
         return status;

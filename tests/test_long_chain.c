@@ -71,11 +71,26 @@ static void chains_that_do_not_fuse_are_right_too(void **state) {
     expect_chain(5000, 5000 / 16, 16);
 }
 
+static int64_t lookups(void) {
+    sn_counters now = counters_now();
+    return now.compiles + now.cache_memory_hits + now.cache_pack_hits + now.cache_disk_hits;
+}
+
+static void a_kernel_that_repeats_is_kept_and_looked_for_once(void **state) {
+    (void)state;
+    turns = false;
+    sn_compiled *compiled = compile_chain(5000);
+    int64_t before = lookups();
+    assert_non_null(SN_FN(compiled, chain)(input(1), input(2)));
+    assert_in_range(lookups() - before, 1, 6);
+    sn_compiled_release(compiled);
+}
+
 /* Processor time of trace, passes and lookup of a chain whose kernels are in memory; the least of
- * three. */
-static double seconds_of(int32_t ops) {
+ * `rounds`. */
+static double seconds_of(int32_t ops, int32_t rounds) {
     double least = 1e9;
-    for (int i = 0; i < 4; i++) { /* the first fills the memory */
+    for (int i = 0; i <= rounds; i++) { /* the first fills the memory */
         struct timespec begin, end;
         sn_scope scope = sn_scope_begin();
         sn_tensor *x = input(1), *y = input(2);
@@ -101,18 +116,30 @@ static void time_grows_with_the_number_of_ops(void **state) {
     (void)state;
     for (int i = 0; i < 2; i++) {
         turns = i == 1;
-        double few = seconds_of(1000), many = seconds_of(10000);
+        double few = seconds_of(1000, 3), many = seconds_of(10000, 3);
         print_message("%s: %.1f us an op of 1000, %.1f of 10000\n", turns ? "turning" : "straight",
                       few * 1e3, many * 1e2);
         assert_true(many < 25 * few);
     }
 }
 
+/* So do thousands of kernels, each of which needs others before it. */
+static void time_grows_with_the_number_of_kernels(void **state) {
+    (void)state;
+    turns = true;
+    double few = seconds_of(16000, 2), many = seconds_of(64000, 2);
+    print_message("%.1f us an op of 16,000, %.1f of 64,000\n", few * 1e6 / 16000,
+                  many * 1e6 / 64000);
+    assert_true(many < 6 * few);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         API_TEST(chains_of_any_length_are_right_and_equal_kernels_compile_once),
         API_TEST(chains_that_do_not_fuse_are_right_too),
+        API_TEST(a_kernel_that_repeats_is_kept_and_looked_for_once),
         API_TEST(time_grows_with_the_number_of_ops),
+        API_TEST(time_grows_with_the_number_of_kernels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

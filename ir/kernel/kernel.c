@@ -168,3 +168,20 @@ bool kernel_equal(const Kernel *a, const Kernel *b) {
         if (!inst_equal(&a->insts.data[i], &b->insts.data[i])) return false;
     return true;
 }
+
+bool kernel_same_lines(const Kernel *a, const Kernel *b) {
+    SN_ASSERT(a->insts.count == b->insts.count);
+    for (uint32_t i = 0; i < a->insts.count; i++)
+        if (a->insts.data[i].site != b->insts.data[i].site) return false;
+    return true;
+}
+
+uint64_t kernel_hash_lines(const Kernel *kernel) {
+    uint64_t hash = hash_mix(kernel->args.count, kernel->insts.count);
+    for (uint32_t i = 0; i < kernel->insts.count; i++) {
+        const KInst *inst = &kernel->insts.data[i];
+        uint64_t head = (uint64_t)inst->op << 48 | (uint64_t)inst->dtype << 40 | inst->site;
+        hash = hash_mix(hash_mix(hash, head), hash_mix(inst->in[0], inst->in[1]) ^ inst->imm);
+    }
+    return hash;
+}

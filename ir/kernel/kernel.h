@@ -235,6 +235,9 @@ uint64_t scalar_eval(OpCode op, sn_dtype dtype, sn_dtype in_dtype, const uint64_
 void kernel_print(const Kernel *kernel, StrBuf *out, const Site *sites);
 sn_status kernel_parse(Kernel *kernel, const char *text, size_t length, sn_error *error);
 bool kernel_equal(const Kernel *a, const Kernel *b);
+/* Do instructions of equal kernels come from the same source lines? A hash of instructions and lines. */
+bool kernel_same_lines(const Kernel *a, const Kernel *b);
+uint64_t kernel_hash_lines(const Kernel *kernel);
 sn_status kernel_verify(const Kernel *kernel, sn_error *error);
 
 /* Executes the kernel slowly, one scalar at a time with scalar_eval, reduction orders included: the

@@ -35,8 +35,8 @@ static void note(Fuser *f, NodeId node, int32_t group, Refusal refusal) {
 static bool depend(Fuser *f, NodeId before, NodeId after) {
     int32_t group = f->fusion->group_of[after], producer = f->fusion->group_of[before];
     if (group == producer) return true;
-    fuser_depend(f, group, producer);
-    return vec_push(&f->orders, ((NodeOrder){before, after}));
+    return precedence_link(&f->precedence, producer, group) &&
+           vec_push(&f->orders, ((NodeOrder){before, after}));
 }
 
 /* A write of an input comes after all ops recorded before it that can fail and are not checked ahead. */
@@ -113,7 +113,7 @@ static bool find_candidates(Fuser *f, int32_t own, NodeId id, CandidateList *fou
         int32_t from = f->fusion->group_of[read];
         if (!fuse_note_read(f, id, read)) return false;
         if (from == GROUP_NONE) continue;
-        fuser_depend(f, own, from);
+        if (!precedence_link(&f->precedence, from, own)) return false;
         int64_t bytes = dim_hint(f->graph->table, node_count(f->graph, read)) *
                         (int64_t)sn_dtype_size((sn_dtype)graph_node(f->graph, read)->dtype);
         add_candidate(found, from, bytes);
@@ -122,17 +122,17 @@ static bool find_candidates(Fuser *f, int32_t own, NodeId id, CandidateList *fou
     return true;
 }
 
-/* A node that joined a group leaves its own number free again, so that the bit sets stay short. */
+/* A node that joined a group leaves its own number free again, so that numbers stay few. */
 static void drop_last_if_dead(Fuser *f) {
     if (!vec_last(&f->fusion->groups).dead) return;
     f->fusion->groups.count--;
     f->states.count--;
+    precedence_drop_last(&f->precedence);
 }
 
 static sn_status visit(Fuser *f, NodeId id) {
     int32_t own = fuser_group(f, id);
     if (own == GROUP_NONE) return error_memory(f->context->error);
-    f->fresh = own;
     f->states.data[own].cost = op_cost((OpCode)graph_node(f->graph, id)->op);
     CandidateList candidates;
     candidates.count = 0;
@@ -150,9 +150,7 @@ static sn_status visit(Fuser *f, NodeId id) {
         if (!fuser_merge(f, into, own, &joined)) return error_memory(f->context->error);
         drop_last_if_dead(f);
         own = into;
-        f->fresh = GROUP_NONE;
     }
-    f->fresh = GROUP_NONE;
     return SN_OK;
 }
 
@@ -167,7 +165,8 @@ static sn_status visit_extern(Fuser *f, NodeId id) {
         NodeId base = view_base(f->graph, operand);
         int32_t from = f->fusion->group_of[base];
         if (!fuse_note_read(f, id, base)) return error_memory(f->context->error);
-        if (from != GROUP_NONE) fuser_depend(f, own, from);
+        if (from != GROUP_NONE && !precedence_link(&f->precedence, from, own))
+            return error_memory(f->context->error);
     }
     return order_writes(f, id) ? SN_OK : error_memory(f->context->error);
 }
@@ -286,14 +285,15 @@ static sn_status fuse_all(Fuser *f) {
 }
 
 sn_status pass_fuse(PassContext *context) {
-    Fuser f = {.context = context,
-               .space = {.table = context->graph.table},
-               .graph = &context->graph,
-               .fusion = &context->fusion,
-               .words = context->graph.nodes.count / 64 + 1,
-               .fresh = GROUP_NONE};
+    Fuser f = {
+        .context = context,
+        .space = {.table = context->graph.table},
+        .graph = &context->graph,
+        .fusion = &context->fusion,
+    };
     sn_status status = fuse_all(&f);
     vec_free(&f.states);
+    precedence_free(&f.precedence);
     vec_free(&f.reads);
     vec_free(&f.old_readers);
     vec_free(&f.orders);

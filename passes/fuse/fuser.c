@@ -11,26 +11,6 @@ enum {
     FUSE_MOST_READS = 48     /* arguments of one kernel */
 };
 
-/* ---- bit sets of groups ---------------------------------------------------------------------- */
-
-static bool bit(const uint64_t *set, int32_t i) {
-    SN_ASSERT(i >= 0);
-    return set[i >> 6] >> (i & 63) & 1;
-}
-static void set_bit(uint64_t *set, int32_t i) {
-    set[i >> 6] |= 1ull << (i & 63);
-}
-static void clear_bit(uint64_t *set, int32_t i) {
-    set[i >> 6] &= ~(1ull << (i & 63));
-}
-/* Words in which a bit can be set. */
-static uint32_t used_words(const Fuser *f) {
-    return (f->states.count + 63) / 64;
-}
-static void unite(const Fuser *f, uint64_t *set, const uint64_t *other) {
-    for (uint32_t w = 0; w < used_words(f); w++) set[w] |= other[w];
-}
-
 /* ---- groups ---------------------------------------------------------------------------------- */
 
 /* Along an axis one element comes after the other: it is the group's K. */
@@ -83,30 +63,11 @@ static Group space_of(const Graph *graph, NodeId id) {
     return g;
 }
 
-/* Adds a state without predecessors. */
-static bool new_state(Fuser *f) {
-    GroupState state = {0};
-    if (f->states.count < f->with_sets) {
-        state = f->states.data[f->states.count];
-        size_t used = sizeof(uint64_t) * (f->states.count / 64 + 1);
-        memset(state.before, 0, used);
-        memset(state.direct, 0, used);
-        state = (GroupState){.before = state.before, .direct = state.direct};
-    } else {
-        state.before = arena_zalloc(&f->context->arena, 2 * sizeof(uint64_t) * f->words);
-        if (!state.before) return false;
-        state.direct = state.before + f->words;
-    }
-    if (!vec_push(&f->states, state)) return false;
-    if (f->states.count > f->with_sets) f->with_sets = f->states.count;
-    return true;
-}
-
 int32_t fuser_group(Fuser *f, NodeId id) {
     Group group = space_of(f->graph, id);
     group.is_extern = f->fusion->roles[id] == ROLE_EXTERN;
     if (!vec_push(&f->fusion->groups, group)) return GROUP_NONE;
-    if (!new_state(f)) {
+    if (!vec_push(&f->states, (GroupState){0}) || !precedence_add(&f->precedence, id)) {
         f->fusion->groups.count--;
         return GROUP_NONE;
     }
@@ -115,14 +76,6 @@ int32_t fuser_group(Fuser *f, NodeId id) {
     if (!vec_push(&f->fusion->groups.data[own].members, id)) return GROUP_NONE;
     f->fusion->group_of[id] = own;
     return own;
-}
-
-void fuser_depend(Fuser *f, int32_t group, int32_t producer) {
-    GroupState *state = &f->states.data[group];
-    SN_ASSERT(group != producer && !bit(f->states.data[producer].before, group));
-    set_bit(state->direct, producer);
-    set_bit(state->before, producer);
-    unite(f, state->before, f->states.data[producer].before);
 }
 
 /* The combined space of two groups; false when there is none. A map takes the other's space where
@@ -171,50 +124,6 @@ static Refusal edges_aligned(Fuser *f, const Group *space, NodeId consumer, int3
         if (!index_equal(&own, &read->index)) return REFUSE_INDEX;
     }
     return REFUSE_NONE;
-}
-
-/* Does `to` need `from` by way of another group too? The last of those on the way is one that `to` reads
- * from itself. */
-static bool path_through_third(const Fuser *f, int32_t from, int32_t to) {
-    const uint64_t *direct = f->states.data[to].direct;
-    for (uint32_t w = 0; w < used_words(f); w++)
-        for (uint64_t left = direct[w]; left; left &= left - 1) {
-            int32_t last = (int32_t)(w * 64) + __builtin_ctzll(left);
-            if (last != from && bit(f->states.data[last].before, from)) return true;
-        }
-    return false;
-}
-
-/* `group` takes over what `gone`, which it absorbs, must run after; so does everything that runs after
- * `group`. */
-static void take_needs(Fuser *f, int32_t group, int32_t gone) {
-    GroupState *own = &f->states.data[group], *extra = &f->states.data[gone];
-    uint64_t added = 0;
-    clear_bit(extra->before, group);
-    clear_bit(extra->direct, group);
-    clear_bit(own->before, gone);
-    clear_bit(own->direct, gone);
-    unite(f, own->direct, extra->direct);
-    for (uint32_t w = 0; w < used_words(f); w++) added |= extra->before[w] & ~own->before[w];
-    if (!added) return;
-    unite(f, own->before, extra->before);
-    for (uint32_t i = 0; i < f->states.count; i++)
-        if (bit(f->states.data[i].before, group)) unite(f, f->states.data[i].before, own->before);
-}
-
-/* What ran after `gone` runs after `group` now. */
-static void replace(Fuser *f, int32_t gone, int32_t group) {
-    for (uint32_t i = 0; i < f->states.count; i++) {
-        GroupState *other = &f->states.data[i];
-        if (!bit(other->before, gone)) continue;
-        clear_bit(other->before, gone);
-        if ((int32_t)i == group) continue;
-        set_bit(other->before, group);
-        unite(f, other->before, f->states.data[group].before);
-        if (!bit(other->direct, gone)) continue;
-        clear_bit(other->direct, gone);
-        set_bit(other->direct, group);
-    }
 }
 
 /* Every member of `group` has a place in the joined space, and what it reads from the other group,
@@ -284,11 +193,7 @@ Refusal fuser_can_merge(Fuser *f, int32_t into, int32_t from, Group *joined) {
     if (x->members.count + y->members.count > FUSE_MOST_MEMBERS ||
         f->states.data[into].cost + f->states.data[from].cost > FUSE_MOST_COST)
         return REFUSE_SIZE;
-    bool forward = bit(f->states.data[into].before, from);
-    bool backward = bit(f->states.data[from].before, into);
-    if ((forward && path_through_third(f, from, into)) ||
-        (backward && path_through_third(f, into, from)))
-        return REFUSE_CYCLE;
+    if (precedence_parted(&f->precedence, into, from)) return REFUSE_CYCLE;
     refusal = members_fit(f, joined, x, y, from);
     if (refusal == REFUSE_NONE) refusal = members_fit(f, joined, y, x, into);
     if (refusal == REFUSE_NONE) refusal = fuse_writes_fit(f, joined, into, from);
@@ -325,7 +230,5 @@ bool fuser_merge(Fuser *f, int32_t into, int32_t from, const Group *joined) {
     vec_free(&y->members);
     y->dead = true;
     add_state(&f->states.data[into], &f->states.data[from]);
-    take_needs(f, into, from);
-    if (from != f->fresh) replace(f, from, into);
-    return true;
+    return precedence_merge(&f->precedence, into, from);
 }

@@ -3,13 +3,12 @@
 #define SN_PASSES_FUSE_FUSER_H
 
 #include "passes/fuse/fuse.h"
+#include "passes/fuse/precedence.h"
 
 /* What the pass knows of a group beside its members. */
 typedef struct GroupState {
-    uint64_t *before; /* bit set of groups that must run earlier, transitively */
-    uint64_t *direct; /* bit set of those among them that it reads from itself */
-    int32_t cost;     /* sum of op_cost */
-    int32_t reads;    /* upper bound of distinct values read from memory */
+    int32_t cost;  /* sum of op_cost */
+    int32_t reads; /* upper bound of distinct values read from memory */
     uint32_t
         after; /* ops that can fail recorded before its writes of inputs; 0 = nothing stops it */
     uint32_t needed; /* least of WriteOrder.needed */
@@ -29,15 +28,13 @@ typedef struct NodeOrder {
 } NodeOrder;
 
 typedef struct Fuser {
-    PassContext *context;   /* the pipeline's */
-    const Graph *graph;     /* context->graph */
-    Fusion *fusion;         /* the result */
-    VEC(GroupState) states; /* by group; the bit sets of a group that was dropped are used again */
-    uint32_t with_sets;     /* states that have bit sets, count and those beyond it */
-    IndexSpace space;       /* reused */
-    ReadList reads;         /* reused */
-    uint32_t words;         /* words of a bit set */
-    int32_t fresh;          /* the group that nothing reads from yet; GROUP_NONE */
+    PassContext *context;       /* the pipeline's */
+    const Graph *graph;         /* context->graph */
+    Fusion *fusion;             /* the result */
+    VEC(GroupState) states;     /* by group */
+    Precedence precedence;      /* which groups must run before which */
+    IndexSpace space;           /* reused */
+    ReadList reads;             /* reused */
     VEC(OldReader) old_readers; /* of values that are overwritten */
     uint32_t *latest_reader; /* by value: its latest in old_readers, as its place + 1; 0 = none */
     VEC(NodeOrder) orders;   /* what writes wait for */
@@ -47,8 +44,6 @@ typedef struct Fuser {
 
 /* A group of this node alone; GROUP_NONE when out of memory. */
 int32_t fuser_group(Fuser *f, NodeId id);
-/* `group` reads from `producer`, and so runs after what that one runs after. */
-void fuser_depend(Fuser *f, int32_t group, int32_t producer);
 /* May `from` be merged into `into`? Fills the space that they have together. */
 Refusal fuser_can_merge(Fuser *f, int32_t into, int32_t from, Group *joined);
 /* Does so. False when out of memory. */

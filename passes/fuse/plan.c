@@ -30,7 +30,7 @@ typedef struct Planner {
     VEC(Reader) readers;  /* by ascending position */
     uint32_t *latest;     /* by node: its reader that was found last; NO_READER */
     uint32_t *first_at;   /* by position: first reader there; one entry more at the end */
-    NodeId *owner;        /* by node: the value whose memory it took over; itself = its own */
+    NodeId *owner;        /* by node: a value whose memory it took over; itself = its own */
     bool *overwritten;    /* by node: a later value took its memory */
     int32_t *position;    /* by group: place in the order */
     IndexSpace space;     /* reused */
@@ -42,9 +42,10 @@ static sn_status memory_error(Planner *p) {
     return error_memory(p->context->error);
 }
 
+/* Shortens the way for whoever asks next. */
 static NodeId owner_of(const Planner *p, NodeId node) {
     SN_ASSERT(node < p->graph->nodes.count);
-    while (p->owner[node] != node) node = p->owner[node];
+    while (p->owner[node] != node) node = p->owner[node] = p->owner[p->owner[node]];
     return node;
 }
 

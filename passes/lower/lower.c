@@ -157,6 +157,31 @@ static bool space_is_empty(const Lower *l) {
     return dim_is(g->a, 0) || dim_is(g->b, 0) || (g->sequential && dim_is(g->k, 0));
 }
 
+typedef struct KernelKey {
+    const Program *program; /* whose kernels */
+    const Kernel *kernel;   /* what is looked for */
+} KernelKey;
+
+static bool kernel_found(const void *context, uint32_t at) {
+    const KernelKey *key = context;
+    const Kernel *kernel = &key->program->kernels.data[at];
+    return kernel_equal(kernel, key->kernel) && kernel_same_lines(kernel, key->kernel);
+}
+
+/* A step whose kernel the program has runs that one: what repeats, as layers and loops do, is kept, looked
+ * for and loaded once. */
+static bool share_kernel(Lower *l, Step *step) {
+    Program *program = l->program;
+    const KernelKey key = {program, l->kernel};
+    uint64_t hash = kernel_hash_lines(l->kernel);
+    int64_t found = map_find(l->kernels, hash, kernel_found, &key);
+    if (found == MAP_NONE) return map_insert(l->kernels, hash, step->launch.kernel);
+    kernel_free(l->kernel);
+    program->kernels.count--;
+    step->launch.kernel = (uint32_t)found;
+    return true;
+}
+
 static sn_status lower_kernel(Lower *l) {
     if (space_is_empty(l)) return SN_OK;
     Program *program = l->program;
@@ -189,16 +214,19 @@ static sn_status lower_kernel(Lower *l) {
     if (status != SN_OK) return status;
     step->label = label_of(l);
     step->site = graph_node(l->graph, l->group->shape_of)->site;
-    return lower_launch(l, step);
+    status = lower_launch(l, step);
+    if (status != SN_OK) return status;
+    return share_kernel(l, step) ? SN_OK : error_memory(l->context->error);
 }
 
-/* Tables by node that all steps share. */
+/* Tables that all steps share, by node but for the last. */
 typedef struct NodeTables {
     KValue *reduced;       /* see Lower */
     int32_t *kept_from;    /* see Lower */
     uint32_t *kept_access; /* see Lower */
     KeepTables keep;       /* see Lower */
     bool *told;            /* see Lower */
+    Map kernels;           /* see Lower */
 } NodeTables;
 
 /* The space of a copy, or of a check of an index: a map. */
@@ -222,7 +250,8 @@ static sn_status lower_step(PassContext *context, const PlanStep *step, NodeTabl
                .kept_from = tables->kept_from,
                .kept_access = tables->kept_access,
                .keep = &tables->keep,
-               .told = tables->told};
+               .told = tables->told,
+               .kernels = &tables->kernels};
     Group map;
     if (step->kind == PLAN_GROUP) {
         SN_ASSERT(step->group < context->fusion.groups.count);
@@ -264,6 +293,7 @@ sn_status pass_lower(PassContext *context) {
     sn_status status = SN_OK;
     for (uint32_t i = 0; i < context->plan.steps.count && status == SN_OK; i++)
         status = lower_step(context, &context->plan.steps.data[i], &tables);
+    map_free(&tables.kernels);
     if (status != SN_OK) return status;
     return program_fit(program, program->numbers.data, context->error);
 }

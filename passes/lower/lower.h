@@ -3,6 +3,7 @@
 #ifndef SN_PASSES_LOWER_LOWER_H
 #define SN_PASSES_LOWER_LOWER_H
 
+#include "base/map.h"
 #include "passes/fuse/fuse.h"
 
 /* Where a value lives: in the item, in the loop over B (a map's one loop), or in a loop over K. */
@@ -85,6 +86,7 @@ typedef struct Lower {
     uint32_t *kept_access;       /* by node: the row buffer's access */
     KeepTables *keep;            /* of lower_choose_kept */
     const bool *told;            /* by node: can its NaNs be told apart? */
+    Map *kernels;                /* the program's, by kernel_hash_lines */
     VEC(LowerArg) args;          /* by kernel argument */
     VEC(LowerAccess) accesses;   /* by kernel access */
     VEC(LowerParam) params;      /* numbered parameters */
