@@ -328,8 +328,10 @@ def print_row(r):
 
 
 def known_workloads(sinter):
+    """Those that PyTorch's side has; decode_torch.py compares decoders."""
     listing = subprocess.run([sinter, "bench", "--list"], capture_output=True, text=True, check=True)
-    return [line.split()[0] for line in listing.stdout.splitlines()]
+    names = [line.split()[0] for line in listing.stdout.splitlines()]
+    return [name for name in names if not name.startswith("decode_")]
 
 
 def parse_arguments():

@@ -2,7 +2,8 @@
 # is built only. Tests see the modules of this build and no disk cache but one they make themselves.
 sinter_programs(tests LINK sinter_internal PkgConfig::cmocka PkgConfig::cjson ZLIB::ZLIB m)
 target_link_libraries(tests_test_op_rows PRIVATE sinter_generator)
-target_sources(tests_replay PRIVATE tools/sinter_workloads.c tools/sinter_models.c)
+target_sources(tests_replay PRIVATE tools/sinter_workloads.c tools/sinter_models.c
+        tools/sinter_decode.c)
 
 # Against hanging only: a machine with other work may be ten times slower than a quiet one.
 if(SINTER_SANITIZERS)

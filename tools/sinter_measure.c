@@ -28,7 +28,7 @@ double time_calls(const Subject *subject, int64_t calls) {
     double begin = now_seconds();
     for (int64_t i = 0; i < calls; i++) {
         sn_scope scope = sn_scope_begin();
-        sink = subject->invoke(subject->function, inputs->tensors, inputs->count);
+        sink = subject->invoke(subject->function, inputs->tensors, inputs->count, i);
         sn_scope_end(scope, NULL);
     }
     double seconds = (now_seconds() - begin) / (double)calls;
@@ -136,7 +136,7 @@ bool result_of(const Subject *subject, Result *result) {
     *result = (Result){0};
     sn_scope scope = sn_scope_begin();
     sn_tensor *tensor =
-        subject->invoke(subject->function, subject->inputs->tensors, subject->inputs->count);
+        subject->invoke(subject->function, subject->inputs->tensors, subject->inputs->count, 0);
     bool ok = tensor != NULL && sn_error_status() == SN_OK;
     if (ok) {
         result->dtype = sn_dtype_of(tensor);

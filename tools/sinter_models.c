@@ -124,8 +124,9 @@ static const sn_tree gpt_tree = {sizeof(GptWeights), gpt_fields,
 
 #define T sn_tensor *
 #define INVOKE(name, type, ...)                                                                    \
-    static sn_tensor *name(sn_function function, sn_tensor *const *x, int32_t count) {             \
-        (void)count;                                                                               \
+    static sn_tensor *name(sn_function function, sn_tensor *const *x, int32_t count,               \
+                           int64_t call) {                                                         \
+        (void)count, (void)call;                                                                   \
         return ((type)function)(__VA_ARGS__);                                                      \
     }
 #define EIGHT(x) (x)[0], (x)[1], (x)[2], (x)[3], (x)[4], (x)[5], (x)[6], (x)[7]

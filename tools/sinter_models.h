@@ -5,8 +5,9 @@
 
 #include <sinter/sinter.h>
 
-/* Calls a function of one C type with its tensors in order. */
-typedef sn_tensor *Invoke(sn_function function, sn_tensor *const *tensors, int32_t count);
+/* Calls a function of one C type with its tensors in order: call number `call` of a run of calls. */
+typedef sn_tensor *Invoke(sn_function function, sn_tensor *const *tensors, int32_t count,
+                          int64_t call);
 
 /* A function with what sn_compile and a caller need to know of it. */
 typedef struct Model {
@@ -32,7 +33,21 @@ extern const Model model_tiny_2;       /* x y: [n] */
 extern const Model model_tiny_8;       /* eight times [n] */
 extern const Model model_tiny_16;      /* sixteen times [n] */
 
+/* A token of a decoder (tools/sinter_decode.c), its position a number that moves a window, the length of a slice,
+ * or i64[1], by which the whole cache is masked. */
+extern const Model model_decode_number; /* token: i64[1], then a DecodeState */
+extern const Model model_decode_length; /* the same */
+extern const Model model_decode_tensor; /* token, position: i64[1], then a DecodeState */
+
 enum { HEADS = 12, GPT_LAYERS = 12 };
+enum {
+    DECODE_LAYERS = 2,
+    DECODE_WIDTH = 512,
+    DECODE_HEADS = 8,
+    DECODE_CACHE = 4096, /* positions */
+    DECODE_WINDOW = 512, /* positions that decode_number attends to */
+    DECODE_FIRST = 1000  /* position of a run's first call */
+};
 
 /* Parameters of a transformer block of width d. */
 typedef struct BlockWeights {
@@ -53,7 +68,15 @@ typedef struct GptWeights {
     sn_tensor *head;                  /* [vocabulary, d] */
 } GptWeights;
 
-/* Both are tensors only, so that a list of tensors in this order is one. */
+/* What a decoder has and keeps. */
+typedef struct DecodeState {
+    sn_tensor *table;                   /* [vocabulary, d] */
+    BlockWeights blocks[DECODE_LAYERS]; /* layer by layer */
+    sn_tensor *keys[DECODE_LAYERS];     /* [heads, DECODE_CACHE, d / heads], written in place */
+    sn_tensor *values[DECODE_LAYERS];   /* the same */
+} DecodeState;
+
+/* All are tensors only, so that a list of tensors in this order is one. */
 enum {
     BLOCK_WEIGHTS = sizeof(BlockWeights) / sizeof(sn_tensor *),
     GPT_WEIGHTS = sizeof(GptWeights) / sizeof(sn_tensor *)

@@ -113,6 +113,29 @@ static int32_t specify_gpt2(const int64_t *sizes, InputSpec *specs) {
     return n;
 }
 
+/* In the order of DecodeState; with `with_position` a tensor of it behind the token. */
+static int32_t specify_decoder(bool with_position, InputSpec *specs) {
+    enum { VOCABULARY = 50000 };
+    int32_t n = 0;
+    specs[n++] = vector(FILL_INDEX, VOCABULARY, 1);
+    if (with_position) specs[n++] = vector(FILL_INDEX, DECODE_CACHE, 1);
+    specs[n++] = matrix(FILL_NORMAL, 1, VOCABULARY, DECODE_WIDTH);
+    for (int32_t i = 0; i < DECODE_LAYERS; i++) n += specify_layer(DECODE_WIDTH, specs + n);
+    for (int32_t i = 0; i < 2 * DECODE_LAYERS; i++)
+        specs[n++] = normal(3, DECODE_HEADS, DECODE_CACHE, DECODE_WIDTH / DECODE_HEADS, 0);
+    return n;
+}
+
+static int32_t specify_decode(const int64_t *sizes, InputSpec *specs) {
+    (void)sizes;
+    return specify_decoder(false, specs);
+}
+
+static int32_t specify_decode_tensor(const int64_t *sizes, InputSpec *specs) {
+    (void)sizes;
+    return specify_decoder(true, specs);
+}
+
 /* ---- the table ------------------------------------------------------------------------------- */
 
 const Workload workloads[] = {
@@ -169,6 +192,21 @@ const Workload workloads[] = {
      specify_block,
      {1, 256, 768}},
     {"gpt2_1x128", "GPT-2 of 12 layers, 128 tokens", &model_gpt2, specify_gpt2, {1, 128}},
+    {"decode_number",
+     "a token of 2 layers of width 512, a cache of 4,096; its number moves a window of 512",
+     &model_decode_number,
+     specify_decode,
+     {0}},
+    {"decode_length",
+     "the same, the number being the length of the slice that is attended to",
+     &model_decode_length,
+     specify_decode,
+     {0}},
+    {"decode_tensor",
+     "the same, the position in a tensor that masks the whole cache",
+     &model_decode_tensor,
+     specify_decode_tensor,
+     {0}},
     {"tiny_2args",
      "y = y x + 1 over 2 arguments of 16 elements",
      &model_tiny_2,
@@ -251,7 +289,7 @@ int workload_open(const char *command, const char *name, sn_numerics numerics,
     *compiled = workload_compile(workload, numerics);
     sn_function function = *compiled ? sn_compiled_fn(*compiled) : NULL;
     sn_scope scope = sn_scope_begin();
-    if (function) workload->model->invoke(function, inputs.tensors, inputs.count);
+    if (function) workload->model->invoke(function, inputs.tensors, inputs.count, 0);
     sn_scope_end(scope, NULL);
     inputs_release(&inputs);
     return sn_error_status() == SN_OK ? EXIT_FINE : report_error(command, workload->name);
