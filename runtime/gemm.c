@@ -62,6 +62,10 @@ static bool shape_empty(const GemmShape *s) {
     return s->outer == 0 || s->batch == 0 || s->m == 0 || s->n == 0;
 }
 
+static bool multiplies_nothing(const GemmShape *s) {
+    return shape_empty(s) || s->k == 0;
+}
+
 /* Folds what means the same into one form: an outer level that continues the inner one, and batches
  * that are only more rows of one product. Fewer levels run faster. */
 static GemmShape shape_fold(const GemmShape *shape) {
@@ -161,7 +165,7 @@ static const GemmModule *load(sn_error *error) {
 }
 
 static sn_status prepare_plan(GemmPlan *plan, sn_error *error) {
-    if (shape_empty(&plan->shape) || plan->shape.k == 0) return SN_OK;
+    if (multiplies_nothing(&plan->shape)) return SN_OK;
     plan->module = load(error);
     if (!plan->module) return SN_ERROR_UNSUPPORTED;
     GemmShape folded = shape_fold(&plan->shape);
@@ -174,8 +178,11 @@ static sn_status prepare_plan(GemmPlan *plan, sn_error *error) {
 sn_status gemm_get(const GemmShape *shape, int32_t threads, const GemmPlan **plan,
                    sn_error *error) {
     int64_t key[KEY_WORDS];
-    if (shape->outer < 0 || shape->batch < 0 || shape->m < 0 || shape->n < 0 || shape->k < 0 ||
-        threads < 1 || !gemm_accepts(shape))
+    bool negative =
+        shape->outer < 0 || shape->batch < 0 || shape->m < 0 || shape->n < 0 || shape->k < 0;
+    /* Where nothing is multiplied, no layout is wrong. */
+    bool accepted = !negative && (multiplies_nothing(shape) || gemm_accepts(shape));
+    if (!accepted || threads < 1)
         return error_set(error, SN_ERROR_ARGUMENT, "a matrix product in a layout not taken");
     if (parallel_forked()) threads = 1;
     make_key(shape, threads, key);

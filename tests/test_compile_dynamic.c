@@ -196,6 +196,27 @@ static void strides_are_general(void **state) {
     sn_compiled_release(c);
 }
 
+static sn_tensor *by_itself(sn_tensor *x) {
+    return sn_matmul(x, sn_transpose(x, -1, -2));
+}
+
+/* Strides of a symbolic graph fit no call where nothing is multiplied. */
+static void products_may_become_empty(void **state) {
+    (void)state;
+    static const int64_t dims[][3] = {{6, 2, 4}, {6, 3, 4}, {2, 0, 4}, {2, 3, 0}, {0, 2, 4},
+                                      {2, 0, 0}, {0, 0, 0}, {1, 1, 0}, {3, 1, 1}};
+    for (sn_shapes shapes = SN_SHAPES_AUTO; shapes <= SN_SHAPES_DYNAMIC; shapes++) {
+        sn_compile_options options = {.shapes = shapes};
+        sn_compiled *c = sn_compile(by_itself, "t:t", &options);
+        sn_tensor *(*fast)(sn_tensor *) = SN_FN(c, by_itself);
+        for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
+            sn_tensor *x = tensor_random(1, SN_F32, dims[i], 3);
+            EXPECT_SAME(fast(x), by_itself(x));
+        }
+        sn_compiled_release(c);
+    }
+}
+
 /* ---- scalars --------------------------------------------------------------------------------- */
 
 static sn_tensor *descend(sn_tensor *w, sn_tensor *gradient, double rate) {
@@ -519,6 +540,7 @@ int main(void) {
         API_TEST(a_branch_on_a_size_has_two_general_graphs),
         API_TEST(a_coincidence_costs_one_compile),
         API_TEST(strides_are_general),
+        API_TEST(products_may_become_empty),
         API_TEST(equal_scalars_may_part),
         API_TEST(ten_thousand_rates_are_one_more_graph),
         API_TEST(scalars_are_right_in_every_dtype),
