@@ -620,6 +620,26 @@ static void attention_rounds_its_scores_behind_the_mask(void **state) {
     }
 }
 
+/* Long reductions in which order cannot matter are cut in blocks of any length: nothing is lost between. */
+static void long_reductions_of_integers_take_every_element_once(void **state) {
+    (void)state;
+    for (int64_t n = 100000; n < 100020; n += 3) {
+        sn_tensor *x = sn_remainder(sn_arange(0, (double)n, 1, SN_I64), sn_ci(101));
+        int64_t sum = 0;
+        for (int64_t i = 0; i < n; i++) sum += i % 101;
+        EXPECT_VALUES(sn_sum(sn_cast(x, SN_U8), SN_I0, false), (double)sum);
+        EXPECT_VALUES(sn_sum(sn_cast(x, SN_I8), SN_I0, false), (double)sum);
+        EXPECT_VALUES(sn_sum(x, SN_I0, false), (double)sum);
+        for (int64_t at = n - 3; at < n; at++) { /* among those left over */
+            sn_tensor *spike = sn_clone(sn_cast(x, SN_F32));
+            sn_copy_(sn_select(spike, 0, at), sn_c(1000));
+            EXPECT_VALUES(sn_max(spike, SN_I0, false), 1000);
+            EXPECT_VALUES(sn_min(sn_neg(spike), SN_I0, false), -1000);
+            EXPECT_VALUES(sn_any(sn_gt(spike, sn_c(900)), SN_I0, false), 1);
+        }
+    }
+}
+
 int main(void) {
     setting_set(SETTING_CACHE_DIR, "off"); /* a kernel on disk would not have to be compiled */
     const struct CMUnitTest tests[] = {
@@ -647,6 +667,7 @@ int main(void) {
         API_TEST(overlapping_arguments_cost_only_their_own_call),
         API_TEST(uniform_halves_stay_below_one),
         API_TEST(attention_rounds_its_scores_behind_the_mask),
+        API_TEST(long_reductions_of_integers_take_every_element_once),
     };
     return cmocka_run_group_tests_name("regressions", tests, NULL, NULL);
 }

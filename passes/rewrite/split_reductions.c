@@ -1,11 +1,12 @@
 /* split_reductions: a reduction with few results and a long way to go is cut in blocks, so that all
  * threads share it. The cut follows the tree that the op's order defines (ir/op/order.h): a block is a
  * power of two of its chunks, and the blocks' results are joined as a tree, so the bits stay. What is
- * missing to whole blocks is padded with the operation's identity (-0.0, 1), which changes nothing.
+ * missing to whole blocks is padded with the operation's identity (-0.0, 1), which changes nothing. Where
+ * order cannot matter, blocks are of any length, and the few elements left over are reduced beside them.
  *
  *   row     [A, K] → [A, blocks, steps, 32] → column sum over steps → tree over blocks → row over 32
  *   column  [A, K, B] → [A, blocks, steps, B] → column sum over steps → tree over blocks
- *   free    [A, K, B] → [A, blocks, steps, B] → steps, then blocks */
+ *   free    [A, K, B] → [A, blocks, steps, B] → steps, then blocks; with [A, rest, B] */
 #include "ir/kernel/form.h"
 #include "passes/rewrite/rewrite.h"
 
@@ -19,10 +20,37 @@ enum {
 typedef struct Split {
     Dim a, k, b;       /* sizes */
     Dim blocks;        /* of the cut */
-    int64_t steps;     /* steps × lanes elements a block */
+    Dim steps;         /* steps × lanes elements a block */
+    Dim rest;          /* elements of K left over; 0 where the last block is padded */
     int64_t lanes;     /* ORDER_LANES for a row order, else 1 */
     ReduceOrder order; /* of the whole */
 } Split;
+
+/* Whole blocks of a power of two of chunks; the last is padded. */
+static void cut_tree(DimTable *t, int64_t k, int64_t wanted, Split *s) {
+    int64_t steps = ORDER_STEPS;
+    while (steps * s->lanes * wanted < k) steps *= 2;
+    Dim block = dim_of(steps * s->lanes);
+    s->blocks = dim_quotient(t, dim_add(t, s->k, dim_sub(t, block, dim_of(1))), block);
+    s->steps = dim_of(steps);
+    s->rest = dim_of(0);
+}
+
+/* As many blocks as are wanted, with less than that left over. */
+static void cut_freely(DimTable *t, int64_t wanted, Split *s) {
+    s->blocks = dim_of(wanted);
+    s->steps = dim_quotient(t, s->k, s->blocks);
+    s->rest = dim_sub(t, s->k, dim_mul(t, s->blocks, s->steps));
+}
+
+/* Parts of no elements are reduced too: for some sizes there may be none. */
+static bool may_be_empty(const Graph *graph, NodeId id) {
+    const Node *node = graph_node(graph, id);
+    bool number = true;
+    const Node *x = graph_node(graph, node_inputs(graph, node)[0]);
+    for (int32_t i = 0; i < x->rank; i++) number = number && dim_is_number(node_dims(graph, x)[i]);
+    return number || op_info[node->op].shape_rule == SHAPE_REDUCE;
+}
 
 static bool find_split(const Graph *graph, NodeId id, int32_t threads, Split *s) {
     const Node *node = graph_node(graph, id);
@@ -46,18 +74,26 @@ static bool find_split(const Graph *graph, NodeId id, int32_t threads, Split *s)
     int64_t items = a * (b > 1 ? (b + COLUMNS_PER_ITEM - 1) / COLUMNS_PER_ITEM : 1);
     if (items >= 2 * (int64_t)threads || a * k * b < SPLIT_ELEMENTS) return false;
     int64_t wanted = ((int64_t)threads * BLOCKS_PER_THREAD + items - 1) / items;
-    s->steps = ORDER_STEPS;
-    while (s->steps * s->lanes * wanted < k) s->steps *= 2;
-    Dim block = dim_of(s->steps * s->lanes);
-    s->blocks = dim_quotient(t, dim_add(t, s->k, dim_sub(t, block, dim_of(1))), block);
-    return dim_hint(t, s->blocks) > 1;
+    if (s->order == REDUCE_FREE && may_be_empty(graph, id))
+        cut_freely(t, wanted, s);
+    else
+        cut_tree(t, k, wanted, s);
+    return dim_hint(t, s->blocks) > 1 && dim_hint(t, s->steps) > 0;
 }
 
-static NodeId pad_rows(GraphBuilder *b, OpCode op, NodeId x, const Split *s) {
+/* x[:, start:start + count] of [A, K, B]. */
+static NodeId part_of(GraphBuilder *b, NodeId x, const Split *s, Dim start, Dim count) {
+    const Dim one = dim_of(1), zero = dim_of(0);
+    return gb_slice(b, x, (Dim[]){zero, start, zero}, (Dim[]){one, one, one},
+                    (Dim[]){s->a, count, s->b});
+}
+
+/* The elements in whole blocks, [A, K, B]: padded, or without the rest. */
+static NodeId whole_blocks(GraphBuilder *b, OpCode op, NodeId x, const Split *s) {
     DimTable *table = b->graph->table;
-    Dim padded = dim_mul(table, s->blocks, dim_of(s->steps * s->lanes));
-    Dim missing = dim_sub(table, padded, s->k);
-    x = gb_reshape(b, x, (Dim[]){s->a, s->k, s->b}, 3);
+    Dim whole = dim_mul(table, dim_mul(table, s->blocks, s->steps), dim_of(s->lanes));
+    Dim missing = dim_sub(table, whole, s->k);
+    if (!dim_is(s->rest, 0)) return part_of(b, x, s, dim_of(0), whole);
     if (dim_is(missing, 0)) return x;
     sn_dtype dtype = gb_dtype(b, x);
     KStart identity = (KStart)kop_row(kop_of_reduction(op))->start;
@@ -65,17 +101,27 @@ static NodeId pad_rows(GraphBuilder *b, OpCode op, NodeId x, const Split *s) {
     return gb_pad(b, x, (Dim[]){{0}, {0}, {0}, missing}, 4, value);
 }
 
+/* The result of the blocks, [A, 1, 1, B], with that of what is left over. */
+static NodeId with_rest(GraphBuilder *b, OpCode op, NodeId x, NodeId all, const Split *s) {
+    NodeId rest = part_of(b, all, s, dim_sub(b->graph->table, s->k, s->rest), s->rest);
+    rest = gb_reduce_run(b, op, rest, 1, 1, REDUCE_FREE);
+    x = gb_reshape(b, x, (Dim[]){s->a, dim_of(1), s->b}, 3);
+    return gb_op2(b, (OpCode)kop_row(kop_of_reduction(op))->merge, x, rest);
+}
+
 static NodeId split(Rewrite *r, const Split *s) {
     GraphBuilder *b = r->b;
     OpCode op = (OpCode)r->node->op;
-    NodeId x = pad_rows(b, op, rewrite_input(r, 0), s);
+    NodeId all = gb_reshape(b, rewrite_input(r, 0), (Dim[]){s->a, s->k, s->b}, 3);
+    NodeId x = whole_blocks(b, op, all, s);
     bool free_order = s->order == REDUCE_FREE;
     /* b is 1 for a row order, so one form serves: lanes and columns lie in the same place. */
     Dim inner = dim_mul(b->graph->table, dim_of(s->lanes), s->b);
-    x = gb_reshape(b, x, (Dim[]){s->a, s->blocks, {s->steps}, inner}, 4);
+    x = gb_reshape(b, x, (Dim[]){s->a, s->blocks, s->steps, inner}, 4);
     x = gb_reduce_run(b, op, x, 2, 2, free_order ? REDUCE_FREE : REDUCE_COLUMN);
     x = gb_reduce_run(b, op, x, 1, 1, free_order ? REDUCE_FREE : REDUCE_TREE);
     if (s->lanes > 1) x = gb_reduce_run(b, op, x, 3, 3, REDUCE_ROW);
+    if (!dim_is(s->rest, 0)) x = with_rest(b, op, x, all, s);
     return rewrite_finish(r, x);
 }
 
