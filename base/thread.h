@@ -14,6 +14,9 @@ typedef struct BaseThread {
     bool in_region;  /* it runs a share of a parallel region (base/thread/parallel.c) */
     LogKept log;     /* lines that wait (base/thread/log.c) */
     struct Observer *observers; /* who watches its runs (runtime/observe.h) */
+    struct DeepCall *deep;      /* what it runs on a stack of the library's (base/thread/deep.c) */
+    int32_t stays;    /* reasons for which it must not be cancelled (base/thread/lock.c) … */
+    int cancel_state; /* … and whether it may be without them */
 #ifndef NDEBUG
     HeldLocks held; /* in debug builds: what it holds (base/thread/lock.c) */
 #endif

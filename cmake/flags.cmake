@@ -43,6 +43,13 @@ if(SINTER_HAS_COPY_STRATEGIES)
     target_compile_options(sinter_flags INTERFACE ${small_copies})
 endif()
 target_link_options(sinter_flags INTERFACE -Wl,--as-needed)
+# What an overflow of a buffer would need is guarded: frames with text in them, sizes that the compiler
+# knows, and the tables of functions in other libraries, which are filled at once and then read only.
+target_compile_options(sinter_flags INTERFACE -fstack-protector)
+target_link_options(sinter_flags INTERFACE -Wl,-z,relro,-z,now)
+if(NOT SINTER_SANITIZE AND NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
+    target_compile_options(sinter_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+endif()
 target_include_directories(sinter_flags INTERFACE
     ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include
     ${PROJECT_BINARY_DIR}/generated ${PROJECT_BINARY_DIR}/generated/include)

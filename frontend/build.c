@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "base/thread/deep.h"
 #include "base/thread/parallel.h"
 
 sn_status graph_plan(const Graph *graph, const BuildOptions *options, Program *program,
@@ -19,15 +20,32 @@ sn_status graph_plan(const Graph *graph, const BuildOptions *options, Program *p
     return status;
 }
 
-sn_status graph_build(const Graph *graph, const BuildOptions *options, Executable **out,
-                      BuildTimes *times, sn_error *error) {
+/* One build. */
+typedef struct Build {
+    const Graph *graph;          /* what is built */
+    const BuildOptions *options; /* how */
+    Executable **out;            /* what comes of it */
+    BuildTimes times;            /* that it took */
+    sn_error *error;             /* what went wrong */
+    sn_status status;            /* whether something did */
+} Build;
+
+static void build(void *context) {
+    Build *b = context;
     Program program;
     program_init(&program);
     int64_t begin = clock_ns();
-    sn_status status = graph_plan(graph, options, &program, error);
+    b->status = graph_plan(b->graph, b->options, &program, b->error);
     int64_t planned = clock_ns();
-    if (status == SN_OK) status = executable_build(&program, out, error);
-    if (times) *times = (BuildTimes){planned - begin, clock_ns() - planned};
-    if (status != SN_OK) program_free(&program);
-    return status;
+    if (b->status == SN_OK) b->status = executable_build(&program, b->out, b->error);
+    b->times = (BuildTimes){planned - begin, clock_ns() - planned};
+    if (b->status != SN_OK) program_free(&program);
+}
+
+sn_status graph_build(const Graph *graph, const BuildOptions *options, Executable **out,
+                      BuildTimes *times, sn_error *error) {
+    Build b = {.graph = graph, .options = options, .out = out, .error = error};
+    deep_call(build, &b);
+    if (times) *times = b.times;
+    return b.status;
 }

@@ -345,8 +345,9 @@ sn_status executable_run(const Executable *e, void *const *inputs, void *const *
                .error = error};
     size_t temp_bytes, bytes;
     if (!working_bytes(e->numbers, threads, &temp_bytes, &bytes)) return error_memory(error);
-    char *temp = bytes ? memory_alloc(bytes) : NULL;
-    if (!temp && bytes) return error_memory(error);
+    static char none[1]; /* C has no NULL + 0 */
+    char *temp = bytes ? memory_alloc(bytes) : none;
+    if (!temp) return error_memory(error);
     SMALL(char *, FEW_BUFFERS) memory;
     sn_status status = small_open(&memory, program->buffers.count) ? SN_OK : error_memory(error);
     if (status == SN_OK) {
@@ -356,7 +357,7 @@ sn_status executable_run(const Executable *e, void *const *inputs, void *const *
         status = run_steps(&run);
     }
     small_close(&memory);
-    memory_free(temp, bytes);
+    if (bytes) memory_free(temp, bytes);
     *code = run.code;
     return status;
 }

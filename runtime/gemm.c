@@ -6,6 +6,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "base/thread/deep.h"
 #include "base/thread/lock.h"
 #include "base/thread/parallel.h"
 #include "base/vec.h"
@@ -164,15 +165,30 @@ static const GemmModule *load(sn_error *error) {
     return module;
 }
 
-static sn_status prepare_plan(GemmPlan *plan, sn_error *error) {
-    if (multiplies_nothing(&plan->shape)) return SN_OK;
-    plan->module = load(error);
-    if (!plan->module) return SN_ERROR_UNSUPPORTED;
+/* A plan that is prepared. */
+typedef struct Preparing {
+    GemmPlan *plan;   /* which */
+    sn_error *error;  /* what went wrong */
+    sn_status status; /* whether something did */
+} Preparing;
+
+static void prepare(void *context) {
+    Preparing *p = context;
+    GemmPlan *plan = p->plan;
+    plan->module = load(p->error);
+    p->status = plan->module ? SN_OK : SN_ERROR_UNSUPPORTED;
+    if (!plan->module) return;
     GemmShape folded = shape_fold(&plan->shape);
     lock_take(&preparing);
-    sn_status status = plan->module->prepare(&folded, plan->threads, &plan->primitive, error);
+    p->status = plan->module->prepare(&folded, plan->threads, &plan->primitive, p->error);
     lock_give(&preparing);
-    return status;
+}
+
+static sn_status prepare_plan(GemmPlan *plan, sn_error *error) {
+    if (multiplies_nothing(&plan->shape)) return SN_OK;
+    Preparing p = {.plan = plan, .error = error};
+    deep_call(prepare, &p);
+    return p.status;
 }
 
 sn_status gemm_get(const GemmShape *shape, int32_t threads, const GemmPlan **plan,

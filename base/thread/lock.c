@@ -102,20 +102,34 @@ static void note_forking(bool forking) {
 
 #endif
 
+/* A thread that is cancelled would take what it holds with it. */
+void thread_stay(void) {
+    if (base_thread.stays++ == 0)
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &base_thread.cancel_state);
+}
+
+void thread_may_go(void) {
+    SN_ASSERT(base_thread.stays > 0);
+    if (--base_thread.stays == 0) pthread_setcancelstate(base_thread.cancel_state, NULL);
+}
+
 void lock_enter(LockRank rank) {
     SN_ASSERT(in_order(rank));
+    thread_stay();
     note_taken(NULL, rank);
 }
 
 void lock_leave(LockRank rank) {
     SN_ASSERT(in_flight(rank));
     note_given(NULL, rank);
+    thread_may_go();
 }
 
 /* ---- forks ----------------------------------------------------------------------------------- */
 
 static void hold_all(void) {
     SN_ASSERT(may_call_program());
+    thread_stay();
     for (Lock *lock = locks; lock; lock = lock->next) pthread_mutex_lock(&lock->mutex);
     note_forking(true);
 }
@@ -123,6 +137,7 @@ static void hold_all(void) {
 static void give_all(void) {
     note_forking(false);
     for (Lock *lock = locks; lock; lock = lock->next) pthread_mutex_unlock(&lock->mutex);
+    thread_may_go();
 }
 
 static void begin_child(void) {
@@ -142,6 +157,7 @@ __attribute__((constructor)) static void watch_forks(void) {
 
 void lock_take(Lock *lock) {
     SN_ASSERT(in_order(lock->rank));
+    thread_stay();
     pthread_mutex_lock(&lock->mutex);
     note_taken(lock, lock->rank);
 }
@@ -150,6 +166,7 @@ void lock_give(Lock *lock) {
     SN_ASSERT(lock_held(lock));
     note_given(lock, lock->rank);
     pthread_mutex_unlock(&lock->mutex);
+    thread_may_go();
 }
 
 void condition_wait(Condition *condition) {

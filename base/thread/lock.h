@@ -109,6 +109,11 @@ void fork_hook_register(ForkHook *hook);
 void lock_enter(LockRank rank);
 void lock_leave(LockRank rank);
 
+/* From thread_stay to thread_may_go a cancellation of this thread waits. They nest; locks and flights do
+ * it. */
+void thread_stay(void);
+void thread_may_go(void);
+
 /* For assertions, in builds that have them: does this thread hold the lock; does it hold none; is it
  * moreover in no flight, so that a function of the program may be called: a callback, a log sink? */
 bool lock_held(const Lock *lock);

@@ -2,6 +2,7 @@
 #include "frontend/inspect/dump.h"
 
 #include "base/status.h"
+#include "base/thread/deep.h"
 #include "frontend/build.h"
 #include "frontend/inspect/explain.h"
 #include "frontend/inspect/report.h"
@@ -234,6 +235,33 @@ static sn_status print_instance(const GraphInstance *instance, bool fast, const 
     return status;
 }
 
+/* A dump of a function. */
+typedef struct FunctionDump {
+    sn_compiled *c;   /* of what */
+    const char *name; /* of which stage */
+    sn_error *error;  /* what went wrong */
+    char *text;       /* what is dumped, or NULL */
+} FunctionDump;
+
+/* Stages are made anew, code generators included. */
+static void dump_function(void *context) {
+    FunctionDump *d = context;
+    TraceNote latest = latest_get(&d->c->latest);
+    if (!latest.instance) {
+        error_set(d->error, SN_ERROR_ARGUMENT, "dump: %s was not called yet", d->c->name);
+        return;
+    }
+    StrBuf text = {0};
+    DumpStage stage;
+    sn_status status = find_stage(d->name, true, &stage, d->error);
+    if (status == SN_OK)
+        status = stage.function
+                     ? stage.function(d->c, &latest, &text, d->error)
+                     : print_instance(latest.instance, d->c->options.fast, &stage, &text, d->error);
+    instance_release(latest.instance);
+    d->text = dump_finish(&text, status, d->error);
+}
+
 char *sn_dump(sn_compiled *c, const char *name, sn_error *error) {
     sn_error own = {0};
     if (!error) error = &own;
@@ -243,18 +271,7 @@ char *sn_dump(sn_compiled *c, const char *name, sn_error *error) {
         error_set(error, SN_ERROR_ARGUMENT, "dump: stage is NULL");
         return NULL;
     }
-    TraceNote latest = latest_get(&c->latest);
-    if (!latest.instance) {
-        error_set(error, SN_ERROR_ARGUMENT, "dump: %s was not called yet", c->name);
-        return NULL;
-    }
-    StrBuf text = {0};
-    DumpStage stage;
-    sn_status status = find_stage(name, true, &stage, error);
-    if (status == SN_OK)
-        status = stage.function
-                     ? stage.function(c, &latest, &text, error)
-                     : print_instance(latest.instance, c->options.fast, &stage, &text, error);
-    instance_release(latest.instance);
-    return dump_finish(&text, status, error);
+    FunctionDump d = {.c = c, .name = name, .error = error};
+    deep_call(dump_function, &d);
+    return d.text;
 }

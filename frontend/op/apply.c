@@ -35,8 +35,7 @@ sn_status call_options_copy(sn_call_options *options, const sn_call_options *giv
 
 void binding_enter(BindingCall *call, int32_t threads) {
     ThreadState *state = thread_state();
-    call->pending = state->error;
-    state->error = (sn_error){0};
+    call->pending = error_put_aside(state);
     call->threads = parallel_own_threads(threads);
     if (!threads)
         parallel_own_threads(call->threads); /* a call within a call has the outer one's */

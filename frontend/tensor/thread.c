@@ -4,7 +4,12 @@
 #include "base/assert.h"
 #include "base/thread/program.h"
 
+#include <pthread.h>
 #include <stdio.h>
+#include <unistd.h>
+
+/* Of a thread's stack: what the error below names, less the guard pages that some systems count in. */
+enum { STACK_LEAST = 56 << 10 };
 
 _Thread_local ThreadState *thread_own;
 static _Thread_local ThreadState state;
@@ -20,19 +25,40 @@ static void thread_end(void *unused) {
     thread_own = NULL;
 }
 
+/* Bytes of stack that a thread of the program was made with; 0: not known, or those of the first thread,
+ * which grow. */
+static size_t stack_bytes(void) {
+    pthread_attr_t attributes;
+    size_t bytes = 0;
+    if (gettid() == getpid() || pthread_getattr_np(pthread_self(), &attributes) != 0) return 0;
+    if (pthread_attr_getstacksize(&attributes, &bytes) != 0) bytes = 0;
+    pthread_attr_destroy(&attributes);
+    return bytes;
+}
+
+/* A call that overflows its stack ends the program, so it is not begun. */
+static void refuse_small_stack(void) {
+    size_t bytes = stack_bytes();
+    if (!bytes || bytes >= STACK_LEAST) return;
+    error_raise(SN_ERROR_UNSUPPORTED, (Site){0},
+                "the stack of this thread has %zu KiB: 64 are needed (pthread_attr_setstacksize)",
+                bytes >> 10);
+    state.refused = true;
+}
+
 ThreadState *thread_begin(void) {
     thread_own = &state;
     state.exit = (ThreadExit){.rank = EXIT_FRONTEND, .end = thread_end};
     (void)thread_at_exit(&state.exit); /* without it the system frees what a thread leaves behind */
+    refuse_small_stack();
     return thread_own;
 }
 
 static void put_aside(ProgramCall *call) {
     if (!thread_own) return;
     call->work = thread_own->recorder;
-    call->error = thread_own->error;
+    call->error = error_put_aside(thread_own);
     thread_own->recorder = NULL;
-    thread_own->error = (sn_error){0};
 }
 
 static void take_up(ProgramCall *call) {
@@ -111,8 +137,8 @@ sn_status error_take(sn_error *error) {
     ThreadState *thread = thread_state();
     sn_status status = thread->error.status;
     thread->error.size = sizeof thread->error;
-    if (error) *error = thread->error;
-    thread->error = (sn_error){0};
+    sn_error taken = error_put_aside(thread);
+    if (error) *error = taken;
     return status;
 }
 

@@ -25,6 +25,7 @@ typedef struct ThreadState {
     VEC(sn_tensor *) held; /* handles of all open scopes, in order; NULL where one was moved out */
     uint32_t depth;        /* open scopes */
     sn_error error;        /* the pending error; its text has no line in front */
+    bool refused;          /* that is why nothing runs on this thread: it stays */
     Recorder *recorder;    /* what ops go to; NULL: they run at once */
     sn_stance stance;      /* sn_set_thread_stance */
     SlotQueue dead;        /* handles, for reuse */
@@ -40,6 +41,12 @@ typedef struct ThreadState {
 extern _Thread_local ThreadState *thread_own __attribute__((tls_model("initial-exec")));
 /* Sets it, and sees to it that what the thread keeps is freed when it ends. */
 ThreadState *thread_begin(void) __attribute__((cold));
+/* Puts the pending error aside: what follows does not fail for it. */
+static inline sn_error error_put_aside(ThreadState *state) {
+    sn_error pending = state->error;
+    if (!state->refused) state->error = (sn_error){0};
+    return pending;
+}
 /* The same for the life of the thread. */
 static inline ThreadState *thread_state(void) {
     return thread_own ? thread_own : thread_begin();

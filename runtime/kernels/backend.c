@@ -42,9 +42,10 @@ static const Backend *load_plugin(const char *name, sn_error *error) {
                     "kernels that are cached or were generated at build time still run", error);
     if (!function) return NULL;
     const Backend *backend = ((BackendEntry *)function)();
-    if (backend && backend->abi == BACKEND_ABI) return backend;
+    if (backend && backend->abi == BACKEND_ABI && strcmp(backend->name, name) == 0) return backend;
     error_set(error, SN_ERROR_UNSUPPORTED,
-              "module libsinter_%s.so is of another version of the library", name);
+              "module libsinter_%s.so is of another version of the library, or another module",
+              name);
     return NULL;
 }
 
