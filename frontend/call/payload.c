@@ -63,8 +63,7 @@ static void take_over(sn_tensor *tensor) {
     ThreadState *state = thread_state();
     record_keep(tensor, -1);
     atomic_fetch_sub_explicit(&tensor->retains, 1, memory_order_relaxed);
-    tensor->slot = state->held.count;
-    state->held.data[state->held.count++] = tensor;
+    tensor_hold(state, tensor);
 }
 
 static sn_status take_results(const sn_compiled *c, const HeldArguments *held,

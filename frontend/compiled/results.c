@@ -78,7 +78,6 @@ void results_hand_over(const sn_compiled *c, sn_tensor **outputs, bool owned) {
             atomic_fetch_add_explicit(&out->retains, 1, memory_order_relaxed);
             continue;
         }
-        out->slot = state->held.count;
-        state->held.data[state->held.count++] = out;
+        tensor_hold(state, out);
     }
 }

@@ -69,8 +69,7 @@ sn_tensor *tensor_new(TensorKind kind, const TensorType *type, Site site) {
     if (!vec_reserve(&state->held, 1)) return error_raise(SN_ERROR_MEMORY, site, "out of memory");
     sn_tensor *tensor = handle_make(kind, type);
     if (!tensor) return error_raise(SN_ERROR_MEMORY, site, "out of memory");
-    tensor->slot = state->held.count;
-    state->held.data[state->held.count++] = tensor;
+    tensor_hold(state, tensor);
     return tensor;
 }
 

@@ -6,17 +6,16 @@ sn_scope sn_scope_begin(void) {
     return (sn_scope){state->depth++, state->held.count};
 }
 
-/* Does a scope opened at `first` hold the tensor? A handle that was returned through several scopes
- * may be held more than once, and `slot` then names a place that is gone. */
-static bool holds(const ThreadState *state, sn_tensor *tensor, uint32_t first) {
-    bool known = tensor->slot < state->held.count && state->held.data[tensor->slot] == tensor;
-    if (known) return tensor->slot >= first;
-    for (uint32_t i = first; i < state->held.count; i++) {
-        if (state->held.data[i] != tensor) continue;
-        tensor->slot = i;
-        return true;
-    }
-    return false;
+/* Where a scope opened at `first` holds the tensor; -1: it does not. A handle that was returned through
+ * several scopes may be held more than once, and `slot` then names a place that is gone, or another
+ * thread's. */
+static int64_t place_of(const ThreadState *state, const sn_tensor *tensor, uint32_t first) {
+    uint32_t slot = atomic_load_explicit(&tensor->slot, memory_order_relaxed);
+    bool known = slot < state->held.count && state->held.data[slot] == tensor;
+    if (known) return slot >= first ? (int64_t)slot : -1;
+    for (uint32_t i = first; i < state->held.count; i++)
+        if (state->held.data[i] == tensor) return i;
+    return -1;
 }
 
 sn_tensor *sn_scope_end(sn_scope scope, sn_tensor *result) {
@@ -30,17 +29,17 @@ sn_tensor *sn_scope_end(sn_scope scope, sn_tensor *result) {
     if (result && !tensor_is_alive(result))
         result = error_raise(SN_ERROR_HANDLE, (Site){0},
                              "scope_end: the result was released already, or is no tensor");
-    bool moves = result && result->kind != TENSOR_NONE && holds(state, result, scope.first);
-    if (moves) state->held.data[result->slot] = NULL;
+    int64_t place =
+        result && result->kind != TENSOR_NONE ? place_of(state, result, scope.first) : -1;
+    if (place >= 0) state->held.data[place] = NULL;
     handles_release(state, scope.first);
     state->depth = scope.depth;
-    if (!moves) return result;
+    if (place < 0) return result;
     if (state->depth == 0) {
         atomic_fetch_add_explicit(&result->retains, 1, memory_order_relaxed);
         return result;
     }
-    result->slot = state->held.count; /* a place that handles_release has just freed */
-    state->held.data[state->held.count++] = result;
+    tensor_hold(state, result); /* where handles_release has just made room */
     return result;
 }
 

@@ -23,14 +23,14 @@ typedef enum TensorKind {
 enum { TENSOR_ALIVE = 0x736e7421, TENSOR_DEAD = 0x64656164 };
 
 struct sn_tensor {
-    uint32_t magic;            /* TENSOR_ALIVE; TENSOR_DEAD after the last release; see slots.h */
-    uint8_t kind;              /* TensorKind */
-    uint8_t dtype;             /* sn_dtype */
-    uint8_t rank;              /* dims in use */
-    _Atomic int32_t refs;      /* the scope's (1) and retained ones */
-    _Atomic int32_t retains;   /* retained ones alone */
-    uint32_t slot;             /* place in the thread's list of held handles */
-    int64_t dims[SN_MAX_RANK]; /* sizes */
+    uint32_t magic;          /* TENSOR_ALIVE; TENSOR_DEAD after the last release; see slots.h */
+    uint8_t kind;            /* TensorKind */
+    uint8_t dtype;           /* sn_dtype */
+    uint8_t rank;            /* dims in use */
+    _Atomic int32_t refs;    /* the scope's (1) and retained ones */
+    _Atomic int32_t retains; /* retained ones alone */
+    _Atomic uint32_t slot;   /* place in a thread's list of held handles, which looks there first */
+    int64_t dims[SN_MAX_RANK];    /* sizes */
     int64_t strides[SN_MAX_RANK]; /* in elements */
     int64_t offset;               /* elements from the storage's start */
     Storage *storage;             /* REAL: the memory */
@@ -52,6 +52,13 @@ sn_tensor *tensor_real(Storage *storage, const TensorType *type, const int64_t *
 /* A handle outside any scope, owned by one retain. */
 sn_tensor *tensor_detached(Storage *storage, const TensorType *type, const int64_t *strides,
                            int64_t offset);
+/* A reference to the handle is the innermost scope's; there is room for it. A handle may be held more than
+ * once, by several threads, too: `slot` names one place. */
+static inline void tensor_hold(ThreadState *state, sn_tensor *tensor) {
+    SN_ASSERT(state->held.count < state->held.capacity);
+    atomic_store_explicit(&tensor->slot, state->held.count, memory_order_relaxed);
+    state->held.data[state->held.count++] = tensor;
+}
 /* Frees the handle once no reference is left. */
 void tensor_unref(sn_tensor *tensor);
 /* Releases the thread's handles from place `first` of its list on. */
