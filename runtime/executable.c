@@ -347,7 +347,7 @@ sn_status executable_run(const Executable *e, void *const *inputs, void *const *
     if (!working_bytes(e->numbers, threads, &temp_bytes, &bytes)) return error_memory(error);
     static char none[1]; /* C has no NULL + 0 */
     char *temp = bytes ? memory_alloc(bytes) : none;
-    if (!temp) return error_memory(error);
+    if (!temp) return error_set(error, SN_ERROR_MEMORY, "out of memory (%zu bytes)", bytes);
     SMALL(char *, FEW_BUFFERS) memory;
     sn_status status = small_open(&memory, program->buffers.count) ? SN_OK : error_memory(error);
     if (status == SN_OK) {

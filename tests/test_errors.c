@@ -537,9 +537,34 @@ static void a_compiled_call_beyond_the_limit_is_an_error(void **state) {
         sn_scope scope = sn_scope_begin();
         sn_memory_set_limit(sn_memory().live_bytes + 1000000);
         assert_null(fast(x, y, i));
-        EXPECT_ERROR(SN_ERROR_MEMORY, "out of memory");
+        EXPECT_ERROR(SN_ERROR_MEMORY, "grows: out of memory (4000000 bytes)");
         sn_memory_set_limit(0);
         EXPECT_SAME(fast(x, y, i), grows(x, y, i));
+        sn_scope_end(scope, NULL);
+    }
+    sn_compiled_release(c);
+}
+
+static sn_rng reached = {.seed = 5};
+
+static sn_tensor *draws(sn_tensor *x) {
+    return sn_mul(sn_unsqueeze(x, 0), sn_rand(&reached, SN_I(1000, 1000), SN_F32));
+}
+
+static void a_call_that_fails_draws_nothing(void **state) {
+    (void)state;
+    sn_tensor *x = sn_ones(SN_I(1000), SN_F32);
+    sn_compiled *c = sn_compile(draws, "t:t", NULL);
+    for (int call = 0; call < 3; call++) {
+        sn_scope scope = sn_scope_begin();
+        uint64_t before = reached.counter;
+        sn_memory_set_limit(sn_memory().live_bytes + 1000000);
+        assert_null(SN_FN(c, draws)(x));
+        EXPECT_ERROR(SN_ERROR_MEMORY, "draws: out of memory (4000000 bytes)");
+        assert_true(reached.counter == before);
+        sn_memory_set_limit(0);
+        assert_non_null(SN_FN(c, draws)(x));
+        assert_true(reached.counter == before + 1000000);
         sn_scope_end(scope, NULL);
     }
     sn_compiled_release(c);
@@ -956,6 +981,7 @@ int main(void) {
         API_TEST(split_is_checked),
         API_TEST(memory_beyond_the_limit_is_an_error),
         API_TEST(a_compiled_call_beyond_the_limit_is_an_error),
+        API_TEST(a_call_that_fails_draws_nothing),
         API_TEST(a_huge_shape_that_does_not_overflow_is_out_of_memory),
         API_TEST(compile_is_checked),
         API_TEST(compile_options_are_checked),

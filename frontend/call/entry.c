@@ -67,13 +67,10 @@ sn_status call_entry(const sn_compiled *c, const Entry *entry, const CallArgs *a
     Site site = c->site;
     uint32_t first = thread_state()->held.count;
     int32_t made = 0;
-    sn_status status = SN_OK;
-    if (!run_open(&memory, (uint32_t)program->n_inputs, (uint32_t)program->n_outputs) ||
-        run_make_results(&memory, executable, &error) != SN_OK)
-        status = error_set(&error, SN_ERROR_MEMORY, "%s: out of memory", c->name);
-    else if ((made = make_outputs(c, entry, args, &memory, outputs, owned)) <
-             c->signature.n_outputs)
-        status = SN_ERROR_MEMORY;
+    bool open = run_open(&memory, (uint32_t)program->n_inputs, (uint32_t)program->n_outputs);
+    sn_status status = open ? run_make_results(&memory, executable, &error) : error_memory(&error);
+    if (status == SN_OK) made = make_outputs(c, entry, args, &memory, outputs, owned);
+    if (status == SN_OK && made < c->signature.n_outputs) status = SN_ERROR_MEMORY;
     if (status == SN_OK) {
         set_inputs(entry, args, program->n_inputs, &memory);
         status = run_launch(&memory, executable, &site, &error);
@@ -84,7 +81,10 @@ sn_status call_entry(const sn_compiled *c, const Entry *entry, const CallArgs *a
         for (int32_t i = 0; owned && i < made; i++)
             if (outputs[i]) tensor_unref(outputs[i]);
         handles_release(thread_state(), first);
-        error_raise_from(&error, site);
+        if (status == SN_ERROR_MEMORY)
+            error_raise(status, site, "%s: %s", c->name, error.text);
+        else
+            error_raise_from(&error, site);
     }
     return status;
 }

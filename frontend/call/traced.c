@@ -292,6 +292,7 @@ sn_status call_traced(sn_compiled *c, CallArgs *args, Key *key, Entry *seen, sn_
     if (status == SN_OK) remember(&call);
     SN_ASSERT(status != SN_OK || !call.trace->recorder.live);
     instance_release(call.instance);
+    if (status != SN_OK) trace_take_back_draws(call.trace);
     trace_free(call.trace);
     for (int32_t i = 0; status != SN_OK && i < c->signature.n_outputs; i++) outputs[i] = NULL;
     if (status == SN_OK) results_hand_over(c, outputs, owned);

@@ -28,8 +28,9 @@ sn_status run_make_results(RunMemory *m, const Executable *executable, sn_error 
     const Program *program = executable_program(executable);
     while (m->n_results < program->n_outputs) {
         uint32_t buffer = program_output_buffer(program, m->n_results);
-        Storage *storage = storage_new(&device_cpu, executable_buffer_bytes(executable, buffer));
-        if (!storage) return error_memory(error);
+        size_t bytes = executable_buffer_bytes(executable, buffer);
+        Storage *storage = storage_new(&device_cpu, bytes);
+        if (!storage) return error_set(error, SN_ERROR_MEMORY, "out of memory (%zu bytes)", bytes);
         m->results[m->n_results] = storage;
         m->outputs[m->n_results++] = storage->data;
     }

@@ -84,3 +84,13 @@ void trace_draw(Trace *trace, int64_t number, int64_t count) {
     input->drawn += count;
     if (input->source == SOURCE_CAPTURED) input->generator->counter += (uint64_t)count;
 }
+
+/* One that the program changed since it drew is the program's. */
+void trace_take_back_draws(Trace *trace) {
+    for (int64_t i = trace->latest_generator; i >= 0; i = trace->inputs.data[i].before) {
+        const TraceInput *input = &trace->inputs.data[i];
+        if (input->source == SOURCE_CAPTURED && input->generator->seed == input->state.seed &&
+            input->generator->counter == input->state.counter + (uint64_t)input->drawn)
+            input->generator->counter = input->state.counter;
+    }
+}

@@ -217,6 +217,8 @@ bool trace_declare_results(Trace *trace, sn_error *error);
 /* Runs the executable, or the graph node by node where that is NULL, on the trace's inputs, commits writes
  * and generators, and turns live proxies real. */
 sn_status trace_run(Trace *trace, const Executable *executable, sn_error *error);
+/* What was recorded does not run: generators that the function reached are as they were before it drew. */
+void trace_take_back_draws(Trace *trace);
 /* An op was refused while recording, and the thread's error says so. If one before it fails on its data,
  * eager would have stopped there: what was recorded runs node by node, writing nothing, and the error that
  * comes of it takes the place of the other. */
