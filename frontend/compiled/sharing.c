@@ -7,22 +7,29 @@
 enum { COMPARED_MOST = 8 }; /* tensors that are compared each with each */
 
 /* May it share memory with a tensor of another storage? */
-static bool is_foreign(const sn_tensor *t) {
+static inline bool is_foreign(const sn_tensor *t) {
     return t->storage && t->storage->borrowed;
 }
 
-/* The tensor against all before it. */
-static void compare_all(CallArgs *args, int32_t i) {
-    const sn_tensor *t = args->tensors[i];
-    Sharing own = {0, 0};
-    for (int32_t j = 0; j < i; j++) {
-        const sn_tensor *other = args->tensors[j];
-        bool begins = t->storage && other->storage == t->storage;
-        if (begins && other->offset != t->offset) args->apart = begins = false;
-        if (begins && !own.memory) own.memory = (uint32_t)j + 1;
-        if (other == t && !own.handle) own.handle = (uint32_t)j + 1;
+/* Each tensor against all before it, which few have in common with it. */
+static inline void compare_all(CallArgs *args) {
+    bool apart = true;
+    for (uint32_t i = 0; i < (uint32_t)args->n_tensors; i++) {
+        const sn_tensor *t = args->tensors[i];
+        Sharing own = {0, 0};
+        if (is_foreign(t)) apart = false;
+        for (uint32_t j = i; j-- > 0;) { /* the first is met last */
+            const sn_tensor *other = args->tensors[j];
+            if (other == t) own.handle = j + 1;
+            if (other->storage != t->storage || !t->storage) continue;
+            if (other->offset == t->offset)
+                own.memory = j + 1;
+            else
+                apart = false;
+        }
+        args->sharing[i] = own;
     }
-    args->sharing[i] = own;
+    args->apart = apart;
 }
 
 /* ---- many ------------------------------------------------------------------------------------ */
@@ -98,16 +105,19 @@ static void share_any(CallArgs *args, Table *table) {
     }
 }
 
-void arguments_share(CallArgs *args, uint32_t *slots) {
+static void share_many(CallArgs *args, uint32_t *slots) {
     uint32_t few[4 * ARGUMENTS_FEW], count = (uint32_t)args->n_tensors, n_slots = 4;
     args->apart = true;
     for (uint32_t i = 0; i < count; i++)
         if (is_foreign(args->tensors[i])) args->apart = false;
-    if (count <= COMPARED_MOST) {
-        for (int32_t i = 0; i < args->n_tensors; i++) compare_all(args, i);
-        return;
-    }
     while (n_slots < 2 * count) n_slots *= 2;
     Table table = {.args = args, .slots = slots ? slots : few, .mask = n_slots - 1};
     if (!share_handles_only(args, &table)) share_any(args, &table);
+}
+
+void arguments_share(CallArgs *args, uint32_t *slots) {
+    if (args->n_tensors <= COMPARED_MOST)
+        compare_all(args);
+    else
+        share_many(args, slots);
 }
