@@ -640,6 +640,27 @@ static void long_reductions_of_integers_take_every_element_once(void **state) {
     }
 }
 
+static sn_tensor *histogram(sn_tensor *x) {
+    sn_tensor *ones = sn_ones(SN_I(sn_count(x)), SN_I64);
+    return sn_scatter_add(sn_zeros(SN_I(300), SN_I64), 0, sn_cast(x, SN_I64), ones);
+}
+
+/* Sums by index are shared by threads, and bytes are not checked against an axis that holds all of them. */
+static void histograms_count_every_element_once(void **state) {
+    (void)state;
+    enum { COUNT = 150001 };
+    double counts[300] = {0};
+    for (int i = 0; i < COUNT; i++) counts[i % 255]++;
+    sn_compiled *c = sn_compile(histogram, "t:t", NULL);
+    sn_tensor *x = sn_remainder(sn_arange(0, COUNT, 1, SN_I64), sn_ci(255));
+    for (int i = 0; i < 2; i++) {
+        expect_values_at(histogram(x), counts, 300, __FILE__, __LINE__);
+        expect_values_at(SN_FN(c, histogram)(x), counts, 300, __FILE__, __LINE__);
+        x = sn_cast(x, SN_U8);
+    }
+    sn_compiled_release(c);
+}
+
 int main(void) {
     setting_set(SETTING_CACHE_DIR, "off"); /* a kernel on disk would not have to be compiled */
     const struct CMUnitTest tests[] = {
@@ -668,6 +689,7 @@ int main(void) {
         API_TEST(uniform_halves_stay_below_one),
         API_TEST(attention_rounds_its_scores_behind_the_mask),
         API_TEST(long_reductions_of_integers_take_every_element_once),
+        API_TEST(histograms_count_every_element_once),
     };
     return cmocka_run_group_tests_name("regressions", tests, NULL, NULL);
 }

@@ -72,3 +72,19 @@ bool view_strides(const Graph *graph, NodeId node, NodeId base, const Dim *strid
     vec_free(&space.symbols);
     return plain;
 }
+
+/* ---- indices from data ----------------------------------------------------------------------- */
+
+/* The largest number of a dtype that has none below 0; -1 for others. */
+static int64_t most_of(sn_dtype dtype) {
+    return dtype == SN_U8 ? UINT8_MAX : dtype == SN_BOOL ? 1 : -1;
+}
+
+bool node_can_fail(const Graph *graph, NodeId id) {
+    if (!op_has((OpCode)graph_node(graph, id)->op, F_FAILS)) return false;
+    Dim size;
+    const Node *index = graph_node(graph, view_base(graph, node_checked_index(graph, id, &size)));
+    if (index->op != OP_CAST || !dim_is_number(size)) return true;
+    int64_t most = most_of((sn_dtype)graph_node(graph, node_inputs(graph, index)[0])->dtype);
+    return most < 0 || size.word <= most;
+}

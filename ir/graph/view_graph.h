@@ -27,6 +27,9 @@ void update_map(const Graph *graph, NodeId id, ViewMap *map);
 
 /* The node under a chain of views. */
 NodeId view_base(const Graph *graph, NodeId node);
+/* Can the node fail on data? Not where the numbers that its index, seen through views, was cast from are all
+ * within. */
+bool node_can_fail(const Graph *graph, NodeId id);
 /* Strides of a node that is a chain of views of `base`, whose own strides are given. False when
  * no strides describe it. */
 bool view_strides(const Graph *graph, NodeId node, NodeId base, const Dim *base_strides,

@@ -406,8 +406,8 @@ static bool add_checks(Planner *p) {
         }
         for (uint32_t m = 0; m < group->members.count; m++) {
             NodeId id = group->members.data[m];
-            bool fails = op_has((OpCode)graph_node(p->graph, id)->op, F_FAILS);
-            if (fails && id <= last && !add_step(p, (PlanStep){.kind = PLAN_CHECK, .node = id}))
+            if (id <= last && node_can_fail(p->graph, id) &&
+                !add_step(p, (PlanStep){.kind = PLAN_CHECK, .node = id}))
                 return false;
         }
     }

@@ -58,6 +58,18 @@ static bool *find_pad_feeds(const Graph *graph, Arena *arena) {
     return used;
 }
 
+static NodeRole role_of_pointwise(const Graph *graph, const bool *pad_feeds, InlineInfo *infos,
+                                  NodeId id) {
+    bool copies = op_makes_memory((OpCode)graph_node(graph, id)->op);
+    if (pad_feeds[id] && !copies) return ROLE_INLINE;
+    InlineInfo info = inline_of_operands(graph, infos, id);
+    /* A copy of what lies in memory is wanted for its layout; one of what does not, as sn_ones makes it, only
+     * where something refers to it. */
+    if (copies && info.source != NODE_NONE) return ROLE_MEMBER;
+    infos[id] = info;
+    return info.possible ? ROLE_INLINE : ROLE_MEMBER;
+}
+
 static NodeRole role_of(const Graph *graph, const bool *kept, const bool *pad_feeds,
                         InlineInfo *infos, NodeId id) {
     const Node *node = graph_node(graph, id);
@@ -72,10 +84,8 @@ static NodeRole role_of(const Graph *graph, const bool *kept, const bool *pad_fe
     case CLASS_CONTRACT:
         return ROLE_EXTERN;
     case CLASS_POINTWISE:
-        if (kept[id] || op_makes_memory((OpCode)node->op)) return ROLE_MEMBER;
-        if (pad_feeds[id]) return ROLE_INLINE;
-        infos[id] = inline_of_operands(graph, infos, id);
-        return infos[id].possible ? ROLE_INLINE : ROLE_MEMBER;
+        if (kept[id]) return ROLE_MEMBER;
+        return role_of_pointwise(graph, pad_feeds, infos, id);
     default:
         return ROLE_MEMBER;
     }

@@ -11,7 +11,7 @@ static bool is_update(const Graph *graph, NodeId id) {
 }
 
 static bool can_fail(const Graph *graph, const Fusion *fusion, NodeId id) {
-    return fusion->roles[id] == ROLE_MEMBER && op_has((OpCode)graph_node(graph, id)->op, F_FAILS);
+    return fusion->roles[id] == ROLE_MEMBER && node_can_fail(graph, id);
 }
 
 /* ---- who overwrites what --------------------------------------------------------------------- */

@@ -161,8 +161,7 @@ static bool stored_in_k(const Lower *l, NodeId id) {
 
 /* A value that nobody stores, but whose error must be found. */
 static bool only_checked(const Lower *l, NodeId id) {
-    OpCode op = (OpCode)graph_node(l->graph, id)->op;
-    return !l->fusion->materialized[id] && op_has(op, F_FAILS);
+    return !l->fusion->materialized[id] && node_can_fail(l->graph, id);
 }
 
 static void emit_check(Lower *l, NodeId id) {

@@ -73,8 +73,8 @@ int32_t lower_value_symbol(Lower *l, KValue value, Dim size) {
 /* ---- data errors ----------------------------------------------------------------------------- */
 
 static bool note_check(Lower *l, NodeId node, Dim limit) {
-    for (uint32_t i = 0; i < l->program->checks.count; i++)
-        if (l->program->checks.data[i].code == node) return true;
+    if (l->noted[node]) return true;
+    l->noted[node] = true;
     const Node *n = graph_node(l->graph, node);
     ProgramCheck check = {.code = node,
                           .op = (uint16_t)node_written_as(l->graph, node),
@@ -96,6 +96,7 @@ KValue lower_in_range(Lower *l, KValue index, Dim size) {
 }
 
 KValue lower_checked_index(Lower *l, NodeId node, KValue index, Dim size) {
+    if (!node_can_fail(l->graph, node)) return index;
     if (l->failed || !note_check(l, node, size)) return lower_fail(l, "out of memory");
     KValue ok = lower_in_range(l, index, size), wanted = ok;
     /* Where the value is not wanted, its index may be anything. */

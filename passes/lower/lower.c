@@ -226,6 +226,7 @@ typedef struct NodeTables {
     uint32_t *kept_access; /* see Lower */
     KeepTables keep;       /* see Lower */
     bool *told;            /* see Lower */
+    bool *noted;           /* see Lower */
     Map kernels;           /* see Lower */
 } NodeTables;
 
@@ -251,6 +252,7 @@ static sn_status lower_step(PassContext *context, const PlanStep *step, NodeTabl
                .kept_access = tables->kept_access,
                .keep = &tables->keep,
                .told = tables->told,
+               .noted = tables->noted,
                .kernels = &tables->kernels};
     Group map;
     if (step->kind == PLAN_GROUP) {
@@ -278,11 +280,12 @@ sn_status pass_lower(PassContext *context) {
         .kept_from = arena_alloc(&context->arena, sizeof(int32_t) * (count + 1)),
         .kept_access = arena_alloc(&context->arena, sizeof(uint32_t) * (count + 1)),
         .keep.first = arena_alloc(&context->arena, sizeof(int32_t) * (count + 1)),
+        .noted = arena_zalloc(&context->arena, count + 1),
         .keep.seen = arena_zalloc(&context->arena, sizeof(int32_t) * (count + 1)),
         .told = arena_alloc(&context->arena, sizeof(bool) * (count + 1)),
     };
     if (!tables.reduced || !tables.kept_from || !tables.kept_access || !tables.keep.first ||
-        !tables.keep.seen || !tables.told)
+        !tables.noted || !tables.keep.seen || !tables.told)
         return error_memory(context->error);
     graph_nans_told(&context->graph, tables.told);
     for (uint32_t i = 0; i <= count; i++) {

@@ -86,6 +86,7 @@ typedef struct Lower {
     uint32_t *kept_access;       /* by node: the row buffer's access */
     KeepTables *keep;            /* of lower_choose_kept */
     const bool *told;            /* by node: can its NaNs be told apart? */
+    bool *noted;                 /* by node: its check is in the program */
     Map *kernels;                /* the program's, by kernel_hash_lines */
     VEC(LowerArg) args;          /* by kernel argument */
     VEC(LowerAccess) accesses;   /* by kernel access */

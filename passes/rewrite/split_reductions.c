@@ -125,8 +125,56 @@ static NodeId split(Rewrite *r, const Split *s) {
     return rewrite_finish(r, x);
 }
 
+/* ---- sums by index ----------------------------------------------------------------------- */
+
+/* x with a long source added at its indices, one axis all of them, in blocks that threads share: each adds to
+ * zeros of its own. The order of additions is that of the op, but to integers it does not matter. */
+static bool find_blocks(const Graph *graph, NodeId id, int32_t threads, Split *s) {
+    const Node *node = graph_node(graph, id);
+    if (node->op != OP_SCATTER_ADD || node->rank != 1 || dtype_is_float((sn_dtype)node->dtype))
+        return false;
+    s->a = s->b = dim_of(1);
+    s->k = node_dims(graph, graph_node(graph, node_inputs(graph, node)[1]))[0];
+    cut_freely(graph->table, threads, s);
+    int64_t own = dim_hint(graph->table, node_dims(graph, node)[0]);
+    return threads > 1 && own <= SPLIT_ELEMENTS &&
+           dim_hint(graph->table, s->steps) > SPLIT_ELEMENTS &&
+           dim_hint(graph->table, s->steps) / 4 > own;
+}
+
+/* [blocks, steps] of a vector. */
+static NodeId block_rows(GraphBuilder *b, NodeId x, const Split *s) {
+    Dim whole = dim_mul(b->graph->table, s->blocks, s->steps);
+    x = gb_slice(b, x, (Dim[]){{0}}, (Dim[]){dim_of(1)}, &whole);
+    return gb_reshape(b, x, (Dim[]){s->blocks, s->steps}, 2);
+}
+
+static NodeId rest_of(GraphBuilder *b, NodeId x, const Split *s) {
+    Dim start = dim_sub(b->graph->table, s->k, s->rest);
+    return gb_slice(b, x, &start, (Dim[]){dim_of(1)}, &s->rest);
+}
+
+static NodeId split_scatter(Rewrite *r, const Split *s) {
+    GraphBuilder *b = r->b;
+    NodeId x = rewrite_input(r, 0), index = rewrite_input(r, 1), source = rewrite_input(r, 2);
+    TensorType type = gb_type(b, x);
+    if (!dim_is(s->rest, 0))
+        x = gb_scatter(b, OP_SCATTER_ADD, x, 0, rest_of(b, index, s), rest_of(b, source, s));
+    TensorType own = {.dtype = type.dtype, .rank = 2, .dims = {s->blocks, type.dims[0]}};
+    NodeId sums = gb_scatter(b, OP_SCATTER_ADD, gb_zeros(b, &own), 1, block_rows(b, index, s),
+                             block_rows(b, source, s));
+    sums = gb_reduce_run(b, OP_SUM, sums, 0, 0, REDUCE_FREE);
+    return gb_op2(b, OP_ADD, x, gb_reshape(b, sums, type.dims, 1));
+}
+
+static bool is_split(const Graph *graph, NodeId id, int32_t threads) {
+    Split cut;
+    return find_split(graph, id, threads, &cut) || find_blocks(graph, id, threads, &cut);
+}
+
 static NodeId split_node(Rewrite *r) {
     Split cut;
+    if (find_blocks(r->from, r->id, r->context->threads, &cut)) return split_scatter(r, &cut);
     return find_split(r->from, r->id, r->context->threads, &cut) ? split(r, &cut) : rewrite_keep(r);
 }
 
@@ -134,9 +182,8 @@ sn_status pass_split_reductions(PassContext *context) {
     static const RewritePass split_reductions = {
         .name = "split_reductions", .rule = split_node, .result = rewrite_own_memory};
     const Graph *graph = &context->graph;
-    Split cut;
     NodeId id = 0;
-    while (id < graph->nodes.count && !find_split(graph, id, context->threads, &cut)) id++;
+    while (id < graph->nodes.count && !is_split(graph, id, context->threads)) id++;
     if (id == graph->nodes.count) return SN_OK;
     sn_status status = rewrite_graph(context, &split_reductions);
     return status == SN_OK ? pass_simplify(context) : status;
