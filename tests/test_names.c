@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 static sn_tensor *negated(sn_tensor *x) {
     return sn_neg(x);
@@ -144,6 +145,51 @@ static void a_call_in_flight_ends_on_a_whole_handle(void **state) {
     sn_release(y);
 }
 
+/* ---- files, graphs --------------------------------------------------------------------------- */
+
+static void a_file_is_closed_once(void **state) {
+    (void)state;
+    char path[] = "/tmp/sinter_names_XXXXXX";
+    const char *name = "x";
+    sn_tensor *x = tensor_of(SN_F32, SN_I(1), V(1));
+    close(mkstemp(path));
+    assert_true(sn_safetensors_save(path, &name, &x, 1));
+    sn_safetensors *stale = sn_safetensors_open(path);
+    sn_safetensors_close(stale);
+    sn_safetensors *other = sn_safetensors_open(path);
+    sn_safetensors_close(stale);
+    EXPECT_ERROR(SN_ERROR_HANDLE, "safetensors_close: the file was closed already");
+    assert_null(sn_safetensors_get(stale, "x"));
+    EXPECT_ERROR(SN_ERROR_HANDLE, "safetensors_get: the file was closed already");
+    assert_int_equal(sn_safetensors_count(stale), 0);
+    EXPECT_ERROR(SN_ERROR_HANDLE, "safetensors_count");
+    assert_null(sn_safetensors_name(stale, 0));
+    EXPECT_ERROR(SN_ERROR_HANDLE, "safetensors_name");
+    EXPECT_VALUES(sn_safetensors_get(other, "x"), 1);
+    sn_safetensors_close(other);
+    unlink(path);
+}
+
+static void a_graph_is_freed_once(void **state) {
+    (void)state;
+    static const char text[] = "graph g(%0: f32[2]) {\n  %1 = exp %0 : f32[2]\n  return %1\n}\n";
+    sn_error error = {.size = sizeof error};
+    sn_graph *stale = sn_graph_parse(text, sizeof text - 1, &error);
+    assert_non_null(stale);
+    sn_graph_free(stale);
+    sn_graph *other = sn_graph_parse(text, sizeof text - 1, &error);
+    sn_graph_free(stale);
+    EXPECT_ERROR(SN_ERROR_HANDLE, "graph_free: the graph was freed already");
+    assert_null(sn_graph_dump(stale, "graph", &error));
+    assert_int_equal(error.status, SN_ERROR_HANDLE);
+    assert_int_equal(sn_graph_run(stale, NULL, 0, NULL, 0, NULL, &error), SN_ERROR_HANDLE);
+    assert_null(sn_graph_print(stale));
+    char *dump = sn_graph_dump(other, "graph", &error);
+    assert_non_null(dump);
+    sn_text_free(dump);
+    sn_graph_free(other);
+}
+
 /* ---- payloads -------------------------------------------------------------------------------- */
 
 typedef struct Payload {
@@ -193,6 +239,8 @@ int main(void) {
         API_TEST(a_compiled_function_is_released_once),
         API_TEST(a_stale_compiled_function_is_refused_everywhere),
         API_TEST(a_call_in_flight_ends_on_a_whole_handle),
+        API_TEST(a_file_is_closed_once),
+        API_TEST(a_graph_is_freed_once),
         API_TEST(a_payload_does_not_wait_for_the_background),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,20 +20,20 @@
 
 /* All ranks, outermost first. */
 typedef enum LockRank {
-    RANK_TURN,           /* a flight: one thread compiles for a function, others wait (frontend) */
-    RANK_HANDLE,         /* graphs and entries of a compiled function (frontend) */
-    RANK_CLOSURES,       /* libffi's heap of closures (frontend) */
-    RANK_COMPILED_SLOTS, /* memory of handles of compiled functions (frontend) */
-    RANK_BACKGROUND,     /* jobs that wait for the library's thread (frontend) */
-    RANK_FETCH,          /* a flight: one thread gets a kernel, others wait (runtime) */
-    RANK_BACKENDS,       /* loaded code generators; held while one is loaded (runtime) */
-    RANK_PLUGINS,        /* held while a module is loaded: no child finds one by halves (runtime) */
-    RANK_KERNELS,        /* kernels in memory (runtime) */
-    RANK_GEMM,           /* prepared matrix products (runtime) */
-    RANK_PREPARE,        /* held while a matrix product is prepared (runtime) */
-    RANK_CODE,           /* the region of executable memory that is being filled (runtime) */
-    RANK_MEMORY,         /* free blocks of the process (runtime) */
-    RANK_LOG,            /* the log's sink (base) */
+    RANK_TURN,       /* a flight: one thread compiles for a function, others wait (frontend) */
+    RANK_HANDLE,     /* graphs and entries of a compiled function (frontend) */
+    RANK_CLOSURES,   /* libffi's heap of closures (frontend) */
+    RANK_BACKGROUND, /* jobs that wait for the library's thread (frontend) */
+    RANK_FETCH,      /* a flight: one thread gets a kernel, others wait (runtime) */
+    RANK_BACKENDS,   /* loaded code generators; held while one is loaded (runtime) */
+    RANK_PLUGINS,    /* held while a module is loaded: no child finds one by halves (runtime) */
+    RANK_KERNELS,    /* kernels in memory (runtime) */
+    RANK_GEMM,       /* prepared matrix products (runtime) */
+    RANK_PREPARE,    /* held while a matrix product is prepared (runtime) */
+    RANK_CODE,       /* the region of executable memory that is being filled (runtime) */
+    RANK_SLOTS,      /* memory of what programs name (base) */
+    RANK_MEMORY,     /* free blocks of the process (runtime) */
+    RANK_LOG,        /* the log's sink (base) */
     RANK_COUNT
 } LockRank;
 

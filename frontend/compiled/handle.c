@@ -76,28 +76,11 @@ static void take_locks(sn_compiled *c, uint64_t serial) {
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* Handles that are gone, of all threads: their memory stays the library's, so that a name that is used
- * for too long is told so. */
-enum { SLOTS_AT_ONCE = 16, LEAST_DEAD = 8 };
-LOCK_DEFINE(slots_lock, RANK_COMPILED_SLOTS);
-static SlotQueue slots;
-
-static void add_slots(void) {
-    SN_ASSERT(lock_held(&slots_lock));
-    size_t bytes = slot_bytes(sizeof(sn_compiled)) / sizeof(Slot) * sizeof(Slot) + sizeof(Slot);
-    char *memory = mem_alloc(SLOTS_AT_ONCE * bytes);
-    for (int i = 0; memory && i < SLOTS_AT_ONCE; i++)
-        slots_put(&slots, slot_begin(memory + (size_t)i * bytes));
-}
+static SlotPool pool = {.bytes = sizeof(sn_compiled), .magic = 0x736e6321};
 
 static sn_compiled *compiled_new(void) {
-    lock_take(&slots_lock);
-    if (slots.count <= LEAST_DEAD) add_slots();
-    sn_compiled *c = slots.count > LEAST_DEAD && mem_reuse_point() ? slots_take(&slots) : NULL;
-    lock_give(&slots_lock);
+    sn_compiled *c = slot_pool_new(&pool);
     if (!c) return NULL;
-    memset(c, 0, sizeof *c);
-    atomic_init(&c->magic, COMPILED_ALIVE);
     refs_init(&c->users);
     refs_init(&c->refs);
     return c;
@@ -114,17 +97,14 @@ static void free_compiled(sn_compiled *c) {
     signature_free(&c->signature);
     mem_free(c->signature_text);
     mem_free(c->name);
-    atomic_store_explicit(&c->magic, COMPILED_DEAD, memory_order_relaxed);
-    lock_take(&slots_lock);
-    slots_put(&slots, c);
-    lock_give(&slots_lock);
+    slot_pool_free(&pool, c);
 }
 
 /* ---- releasing ------------------------------------------------------------------------------- */
 
 sn_status compiled_check_for(const sn_compiled *c, const char *op, sn_error *error) {
     if (!c) return error_set(error, SN_ERROR_ARGUMENT, "%s: the handle is NULL", op);
-    if (atomic_load_explicit(&c->magic, memory_order_relaxed) == COMPILED_ALIVE) return SN_OK;
+    if (slot_pool_has(&pool, c)) return SN_OK;
     return error_set(error, SN_ERROR_HANDLE,
                      "%s: the compiled function was released already, or is none", op);
 }
@@ -170,11 +150,7 @@ void compiled_drop(sn_compiled *c) {
 }
 
 void sn_compiled_release(sn_compiled *c) {
-    uint32_t alive = COMPILED_ALIVE;
-    if (!c) return;
-    if (compiled_check(c, "compiled_release") &&
-        atomic_compare_exchange_strong(&c->magic, &alive, COMPILED_DEAD))
-        compiled_drop(c);
+    if (c && compiled_check(c, "compiled_release") && slot_pool_release(&pool, c)) compiled_drop(c);
 }
 
 /* ---- making ---------------------------------------------------------------------------------- */

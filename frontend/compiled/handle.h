@@ -8,7 +8,7 @@
 #define SN_FRONTEND_COMPILED_HANDLE_H
 
 #include "base/refs.h"
-#include "base/slots.h"
+#include "base/thread/slot_pool.h"
 #include "frontend/compiled/closure.h"
 #include "frontend/compiled/entries.h"
 #include "frontend/compiled/moving.h"
@@ -30,10 +30,8 @@ typedef struct Callee {
     ffi_cif cif;                           /* how `function` is called by libffi */
 } Callee;
 
-enum { COMPILED_ALIVE = 0x736e6321, COMPILED_DEAD = 0x64656163 };
-
 struct sn_compiled {
-    _Atomic uint32_t magic; /* COMPILED_ALIVE until the program releases it; see slots.h */
+    SlotMark mark;          /* until the program releases it */
     Refs users;             /* who may call the function: the program, calls in flight */
     Refs refs;              /* who reads what became of it: users (1), jobs in the background */
     char *name;             /* for messages and dumps */

@@ -1,5 +1,6 @@
 /* Graphs as text, which a program parses, prints, dumps and runs; see sinter/inspect.h. */
 #include "base/status.h"
+#include "base/thread/slot_pool.h"
 #include "frontend/build.h"
 #include "frontend/inspect/dump.h"
 #include "frontend/inspect/sized_graph.h"
@@ -9,9 +10,19 @@
 #include <sinter/inspect.h>
 
 struct sn_graph {
+    SlotMark mark;  /* until it is freed */
     Graph graph;    /* the parsed graph */
     DimTable table; /* its sizes that vary */
 };
+
+static SlotPool pool = {.bytes = sizeof(sn_graph), .magic = 0x736e6721};
+
+/* Is it a graph of the program? */
+static sn_status check_graph(const sn_graph *graph, const char *op, sn_error *error) {
+    if (!graph) return error_set(error, SN_ERROR_ARGUMENT, "%s: graph is NULL", op);
+    if (slot_pool_has(&pool, graph)) return SN_OK;
+    return error_set(error, SN_ERROR_HANDLE, "%s: the graph was freed already, or is none", op);
+}
 
 sn_graph *sn_graph_parse(const char *text, size_t length, sn_error *error) {
     sn_error own = {0};
@@ -21,7 +32,7 @@ sn_graph *sn_graph_parse(const char *text, size_t length, sn_error *error) {
         error_set(error, SN_ERROR_ARGUMENT, "graph_parse: the text is NULL");
         return NULL;
     }
-    sn_graph *graph = mem_calloc(1, sizeof *graph);
+    sn_graph *graph = slot_pool_new(&pool);
     if (!graph) {
         error_memory(error);
         return NULL;
@@ -36,7 +47,7 @@ sn_graph *sn_graph_parse(const char *text, size_t length, sn_error *error) {
 
 char *sn_graph_print(const sn_graph *graph) {
     StrBuf text = {0};
-    if (!graph) return NULL;
+    if (!graph || !slot_pool_has(&pool, graph)) return NULL;
     graph_print(&graph->graph, &text);
     return strbuf_take(&text);
 }
@@ -59,8 +70,9 @@ char *sn_graph_dump(const sn_graph *graph, const char *stage, sn_error *error) {
     sn_error own = {0};
     if (!error) error = &own;
     *error = (sn_error){0};
-    if (!graph || !stage) {
-        error_set(error, SN_ERROR_ARGUMENT, "graph_dump: %s is NULL", graph ? "stage" : "graph");
+    if (check_graph(graph, "graph_dump", error) != SN_OK) return NULL;
+    if (!stage) {
+        error_set(error, SN_ERROR_ARGUMENT, "graph_dump: stage is NULL");
         return NULL;
     }
     sn_graph *copy = copy_to_plan(graph, error);
@@ -123,11 +135,10 @@ static int32_t count_results(const Graph *graph) {
 
 static sn_status check_run(const sn_graph *graph, sn_tensor *const *inputs, int32_t n_inputs,
                            sn_tensor *const *outputs, int32_t capacity, sn_error *error) {
-    if (!graph || (n_inputs > 0 && !inputs) || (capacity > 0 && !outputs))
+    if (check_graph(graph, "graph_run", error) != SN_OK) return error->status;
+    if ((n_inputs > 0 && !inputs) || (capacity > 0 && !outputs))
         return error_set(error, SN_ERROR_ARGUMENT, "graph_run: %s is NULL",
-                         !graph    ? "graph"
-                         : !inputs ? "inputs"
-                                   : "outputs");
+                         n_inputs > 0 && !inputs ? "inputs" : "outputs");
     const Graph *g = &graph->graph;
     const SizedGraph sized = {g, NULL};
     if (n_inputs != (int32_t)g->inputs.count || capacity < count_results(g))
@@ -166,8 +177,15 @@ sn_status sn_graph_run(const sn_graph *graph, sn_tensor *const *inputs, int32_t 
 }
 
 void sn_graph_free(sn_graph *graph) {
+    sn_error error;
+    error_init(&error);
     if (!graph) return;
+    if (check_graph(graph, "graph_free", &error) != SN_OK) {
+        error_raise_from(&error, (Site){0});
+        return;
+    }
+    if (!slot_pool_release(&pool, graph)) return;
     graph_free(&graph->graph);
     dims_free(&graph->table);
-    mem_free(graph);
+    slot_pool_free(&pool, graph);
 }

@@ -4,21 +4,32 @@
  * Format: huggingface.co/docs/safetensors */
 #include "frontend/io/safetensors_header.h"
 
+#include "base/thread/slot_pool.h"
+
 #include <sinter/io.h>
 
 struct sn_safetensors {
+    SlotMark mark;            /* until it is closed */
     FileReader file;          /* open; its path lies in the header's arena */
     SafetensorsHeader header; /* what is in it */
 };
 
 static const Site no_site = {NULL, 0};
+static SlotPool pool = {.bytes = sizeof(sn_safetensors), .magic = 0x736e7321};
+
+/* Is it a file that is open? Raises. */
+static bool check_open(const sn_safetensors *file, const char *op) {
+    return slot_pool_has(&pool, file) ||
+           error_refuse(SN_ERROR_HANDLE, no_site, "%s: the file was closed already, or is none",
+                        op);
+}
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
 sn_safetensors *sn_safetensors_open(const char *path) {
     static const char op[] = "safetensors_open";
     if (error_pending(thread_state())) return NULL;
-    sn_safetensors *st = mem_calloc(1, sizeof *st);
+    sn_safetensors *st = slot_pool_new(&pool);
     if (!st) return error_raise(SN_ERROR_MEMORY, no_site, "%s: out of memory", op);
     bool done = file_open(&st->file, op, path);
     char *own_path = done ? arena_strdup(&st->header.names, path) : NULL;
@@ -32,18 +43,20 @@ sn_safetensors *sn_safetensors_open(const char *path) {
 }
 
 void sn_safetensors_close(sn_safetensors *file) {
-    if (!file) return;
+    if (!file || !check_open(file, "safetensors_close") || !slot_pool_release(&pool, file)) return;
     file_close(&file->file);
     safetensors_free_header(&file->header);
-    mem_free(file);
+    slot_pool_free(&pool, file);
 }
 
 int32_t sn_safetensors_count(const sn_safetensors *file) {
-    return file ? (int32_t)file->header.entries.count : 0;
+    bool open = file && check_open(file, "safetensors_count");
+    return open ? (int32_t)file->header.entries.count : 0;
 }
 
 const char *sn_safetensors_name(const sn_safetensors *file, int32_t i) {
-    bool there = file && i >= 0 && (uint32_t)i < file->header.entries.count;
+    bool there = file && check_open(file, "safetensors_name") && i >= 0 &&
+                 (uint32_t)i < file->header.entries.count;
     return there ? file->header.entries.data[i].name : NULL;
 }
 
@@ -68,6 +81,7 @@ sn_tensor *sn_safetensors_get(const sn_safetensors *file, const char *name) {
     if (!file || !name)
         return error_raise(SN_ERROR_ARGUMENT, no_site, "%s: %s is NULL", op,
                            file ? "name" : "file");
+    if (!check_open(file, op)) return NULL;
     FileReader reader = file->file;
     reader.op = op;
     const SafetensorsEntry *entry = safetensors_find(&file->header, name);

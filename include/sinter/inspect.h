@@ -116,6 +116,7 @@ SN_API char *sn_graph_dump(const sn_graph *graph, const char *stage, sn_error *e
 SN_API sn_status sn_graph_run(const sn_graph *graph, sn_tensor *const *inputs, int32_t n_inputs,
                               sn_tensor **outputs, int32_t capacity, int32_t *n_outputs,
                               sn_error *error);
+/** NULL is ignored; a graph that was freed already is an error (handle), here and above. */
 SN_API void sn_graph_free(sn_graph *graph);
 /** @} */
 

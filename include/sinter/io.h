@@ -24,6 +24,7 @@ SN_API int32_t sn_safetensors_count(const sn_safetensors *file);
 SN_API const char *sn_safetensors_name(const sn_safetensors *file, int32_t i);
 /** The tensor of that name, copied; it belongs to the scope. NULL and an error if there is none. */
 SN_API sn_tensor *sn_safetensors_get(const sn_safetensors *file, const char *name);
+/** NULL is ignored; a file that was closed already is an error (handle), here and above. */
 SN_API void sn_safetensors_close(sn_safetensors *file);
 /** Writes `count` named tensors. The file appears whole or not at all. */
 SN_API bool sn_safetensors_save(const char *path, const char *const *names,
