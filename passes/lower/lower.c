@@ -227,8 +227,32 @@ typedef struct NodeTables {
     KeepTables keep;       /* see Lower */
     bool *told;            /* see Lower */
     bool *noted;           /* see Lower */
+    bool *read_often;      /* see Lower */
     Map kernels;           /* see Lower */
 } NodeTables;
+
+/* Marks nodes that have several readers, results among them; false when out of memory. */
+static bool find_read_often(const Graph *graph, bool *often) {
+    bool *read = mem_calloc(graph->nodes.count + 1, sizeof *read);
+    if (!read) return false;
+    memset(often, 0, sizeof *often * graph->nodes.count);
+    for (NodeId id = 0; id < graph->nodes.count; id++) {
+        const Node *node = graph_node(graph, id);
+        for (uint32_t i = 0; i < node->n_inputs; i++) {
+            NodeId operand = node_inputs(graph, node)[i];
+            if (operand == NODE_NONE) continue;
+            often[operand] = read[operand];
+            read[operand] = true;
+        }
+    }
+    for (uint32_t i = 0; i < graph->outputs.count; i++) {
+        NodeId result = graph->outputs.data[i].node;
+        often[result] = read[result];
+        read[result] = true;
+    }
+    mem_free(read);
+    return true;
+}
 
 /* The space of a copy, or of a check of an index: a map. */
 static Group map_of(const Graph *graph, const PlanStep *step) {
@@ -253,6 +277,7 @@ static sn_status lower_step(PassContext *context, const PlanStep *step, NodeTabl
                .keep = &tables->keep,
                .told = tables->told,
                .noted = tables->noted,
+               .read_often = tables->read_often,
                .kernels = &tables->kernels};
     Group map;
     if (step->kind == PLAN_GROUP) {
@@ -283,11 +308,13 @@ sn_status pass_lower(PassContext *context) {
         .noted = arena_zalloc(&context->arena, count + 1),
         .keep.seen = arena_zalloc(&context->arena, sizeof(int32_t) * (count + 1)),
         .told = arena_alloc(&context->arena, sizeof(bool) * (count + 1)),
+        .read_often = arena_alloc(&context->arena, sizeof(bool) * (count + 1)),
     };
     if (!tables.reduced || !tables.kept_from || !tables.kept_access || !tables.keep.first ||
-        !tables.noted || !tables.keep.seen || !tables.told)
+        !tables.noted || !tables.keep.seen || !tables.told || !tables.read_often)
         return error_memory(context->error);
     graph_nans_told(&context->graph, tables.told);
+    if (!find_read_often(&context->graph, tables.read_often)) return error_memory(context->error);
     for (uint32_t i = 0; i <= count; i++) {
         tables.reduced[i] = KVALUE_NONE;
         tables.kept_from[i] = tables.keep.first[i] = -1;

@@ -111,18 +111,26 @@ static KValue constant(Lower *l, NodeId id) {
     return lower_depth_at(l, kb_const(l->builder, dtype, (uint64_t)c.word), DEPTH_ITEM);
 }
 
-/* Mode fast: a product that is added to something, or subtracted, becomes one multiply-add, which
- * rounds once instead of twice. KVALUE_NONE where the node is no such sum. */
-static KValue contracted(Lower *l, const Node *node, const KValue *in) {
-    bool minus = node->op == OP_SUB, sum = minus || node->op == OP_ADD;
-    if (!l->context->fast || !sum || !dtype_is_float((sn_dtype)node->dtype)) return KVALUE_NONE;
+/* Is it a product, or one with its sign changed? */
+static bool is_product(const Lower *l, KValue value) {
+    const KInst *inst = kb_at(l->builder, value);
+    if (inst && inst->op == OP_NEG) inst = kb_at(l->builder, inst->in[0]);
+    return inst && inst->op == OP_MUL;
+}
+
+/* Mode fast: a product that is added to something becomes one multiply-add, which rounds once instead of
+ * twice. Only where nobody else reads it and the other is no product: what cancels in eager, a value and
+ * itself, would leave the rounding error of one of them behind, and a root of that is NaN. For the same
+ * reason a difference stays as it is. KVALUE_NONE where the node is no such sum. */
+static KValue contracted(Lower *l, NodeId id, const KValue *in) {
+    const Node *node = graph_node(l->graph, id);
+    if (!l->context->fast || node->op != OP_ADD || !dtype_is_float((sn_dtype)node->dtype))
+        return KVALUE_NONE;
     for (uint32_t i = 0; i < 2; i++) {
         const KInst *product = kb_at(l->builder, in[i]);
         if (!product || product->op != OP_MUL || product->dtype != node->dtype) continue;
-        KValue x = product->in[0], y = product->in[1], other = in[1 - i];
-        if (minus && i == 0) other = kb_op1(l->builder, OP_NEG, other);
-        if (minus && i == 1) x = kb_op1(l->builder, OP_NEG, x);
-        return kb_op3(l->builder, OP_FMA, x, y, other);
+        if (l->read_often[node_inputs(l->graph, node)[i]] || is_product(l, in[1 - i])) continue;
+        return kb_op3(l->builder, OP_FMA, product->in[0], product->in[1], in[1 - i]);
     }
     return KVALUE_NONE;
 }
@@ -142,7 +150,7 @@ static KValue pointwise(Lower *l, NodeId id, const IndexExpr *index) {
     if (l->failed) return KVALUE_NONE;
     if (node->op == OP_CLONE) return in[0];
     int32_t depth = lower_emit_at(l, in, node->n_inputs);
-    KValue value = contracted(l, node, in);
+    KValue value = contracted(l, id, in);
     if (value == KVALUE_NONE)
         value = scalar_expand(l->builder, (OpCode)node->op, (sn_dtype)node->dtype, in,
                               node->n_inputs, node_attrs(l->graph, node), l->context->error);
