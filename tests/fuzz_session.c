@@ -282,7 +282,10 @@ static sn_status run_on_arguments(void *payload, const sn_value *inputs, int32_t
     plant_into(&program, s->plant);
     s->state.generator = inputs[n_inputs - 1].as.generator;
     outputs->count = program.n_outputs;
-    return fuzz_run(&program, values, &s->state, outputs->tensors);
+    sn_status status = fuzz_run(&program, values, &s->state, outputs->tensors);
+    /* What the session keeps for the next call is its own: a result is one more reference. */
+    for (int32_t i = 0; status == SN_OK && i < outputs->count; i++) sn_retain(outputs->tensors[i]);
+    return status;
 }
 
 /* The outer function: the compiled one, whose results it returns as views that are all of them. */
