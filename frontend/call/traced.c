@@ -268,8 +268,8 @@ static void remember(TracedCall *call) {
                              call->args->n_generators);
     if (!entry) return;
     entries_add(&c->entries, entry);
-    Moving *moving =
-        c->signature.n_moving ? moving_learn(&c->entries, &c->signature, call->key) : NULL;
+    if (!c->signature.n_moving || !moving_wanted(&c->moving)) return;
+    Moving *moving = moving_learn(&c->entries, &c->signature, call->key);
     if (moving) moving_add(&c->moving, moving);
 }
 

@@ -6,7 +6,8 @@
 #include "ir/op/dtype.h"
 
 enum {
-    MOVING_MOST = 16, /* stems of a function; then the oldest goes */
+    MOVING_MOST = 16,    /* stems of a function; then the oldest goes */
+    ATTEMPTS_LEAST = 32, /* at learning, though nothing comes of it */
     FEW_WORDS = 512
 };
 
@@ -189,8 +190,17 @@ Entry *moving_find(MovingCache *cache, const Key *key) {
     lock_give(cache->lock);
     if (!found) return NULL;
     Entry *entry = bind(found, key);
+    if (entry) atomic_fetch_add_explicit(&cache->served, 1, memory_order_relaxed);
     moving_release(found);
     return entry;
+}
+
+bool moving_wanted(MovingCache *cache) {
+    int64_t served = atomic_load_explicit(&cache->served, memory_order_relaxed);
+    int64_t attempts = atomic_load_explicit(&cache->attempts, memory_order_relaxed);
+    if (attempts >= ATTEMPTS_LEAST + served) return false;
+    atomic_store_explicit(&cache->attempts, attempts + 1, memory_order_relaxed);
+    return true;
 }
 
 void moving_add(MovingCache *cache, Moving *m) {

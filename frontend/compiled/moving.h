@@ -56,8 +56,10 @@ typedef struct Moving {
 } Moving;
 
 typedef struct MovingCache {
-    Lock *lock;         /* of the list */
-    VEC(Moving *) list; /* oldest first; a reference to each */
+    Lock *lock;               /* of the list */
+    VEC(Moving *) list;       /* oldest first; a reference to each */
+    _Atomic int64_t attempts; /* at learning */
+    _Atomic int64_t served;   /* calls that went by what was learned */
 } MovingCache;
 
 /* ---- finding (frontend/compiled/moving.c) ---------------------------------------------------- */
@@ -65,6 +67,8 @@ typedef struct MovingCache {
 /* An entry for the key, by what its stem leads to: with one reference, the caller's. NULL: there is none,
  * or the numbers do not fit, or memory is out; the call is traced. */
 Entry *moving_find(MovingCache *cache, const Key *key);
+/* Is another attempt at learning worth its while? Not where many came to nothing. Counts it. */
+bool moving_wanted(MovingCache *cache);
 /* Takes `moving` over; it replaces what its stem led to before. */
 void moving_add(MovingCache *cache, Moving *moving);
 void moving_release(Moving *moving);
