@@ -188,6 +188,16 @@ static double chained_views(int32_t n) {
     return time_rerun(chain_views);
 }
 
+/* Nothing recurs along them. */
+static void a_chain_of_views_overflows_no_stack(void **state) {
+    (void)state;
+    count = 400000;
+    sn_compiled *c = sn_compile(chain_views, "t:t", NULL);
+    Unary *fast = (Unary *)sn_compiled_fn(c);
+    EXPECT_VALUES(fast(sn_ones(SN_I(2), SN_F32)), 2, 2);
+    sn_compiled_release(c);
+}
+
 static sn_tensor *many_ops(sn_tensor *x) {
     for (int32_t i = 0; i < count; i++) x = sn_add(sn_mul(x, x), x);
     return x;
@@ -296,6 +306,7 @@ int main(void) {
         API_TEST(arguments_in_pieces_are_linear),
         API_TEST(live_at_a_read_are_linear),
         API_TEST(chained_views_are_linear),
+        API_TEST(a_chain_of_views_overflows_no_stack),
         API_TEST(ops_are_linear),
         API_TEST(scalars_are_linear),
         API_TEST(results_are_linear),
