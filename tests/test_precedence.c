@@ -90,7 +90,7 @@ static void the_latest_group_leaves_no_trace(void **state) {
         assert_true(precedence_add(&p, place));
         assert_true(precedence_link(&p, 0, 2) && precedence_link(&p, 1, 2));
         assert_true(precedence_merge(&p, 1, 2));
-        precedence_drop_last(&p);
+        assert_true(precedence_drop_last(&p));
         assert_int_equal(p.groups.count, 2);
         assert_false(precedence_parted(&p, 0, 1));
     }
@@ -98,10 +98,25 @@ static void the_latest_group_leaves_no_trace(void **state) {
     precedence_free(&p);
 }
 
+/* Not so one that others came after, though its number is the last. */
+static void a_group_that_others_come_after_keeps_its_number(void **state) {
+    (void)state;
+    Precedence p = {0};
+    assert_true(precedence_add(&p, 0) && precedence_add(&p, 1) && precedence_add(&p, 2));
+    assert_true(precedence_link(&p, 1, 2) && precedence_merge(&p, 0, 2));
+    assert_true(precedence_drop_last(&p)); /* the first comes after the second now */
+    assert_true(precedence_merge(&p, 0, 1));
+    assert_false(precedence_drop_last(&p));
+    assert_true(precedence_add(&p, 3) && precedence_link(&p, 0, 2));
+    assert_false(precedence_parted(&p, 0, 2));
+    precedence_free(&p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(groups_are_parted_where_a_third_lies_between),
         cmocka_unit_test(the_latest_group_leaves_no_trace),
+        cmocka_unit_test(a_group_that_others_come_after_keeps_its_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,10 +124,9 @@ static bool find_candidates(Fuser *f, int32_t own, NodeId id, CandidateList *fou
 
 /* A node that joined a group leaves its own number free again, so that numbers stay few. */
 static void drop_last_if_dead(Fuser *f) {
-    if (!vec_last(&f->fusion->groups).dead) return;
+    if (!vec_last(&f->fusion->groups).dead || !precedence_drop_last(&f->precedence)) return;
     f->fusion->groups.count--;
     f->states.count--;
-    precedence_drop_last(&f->precedence);
 }
 
 static sn_status visit(Fuser *f, NodeId id) {

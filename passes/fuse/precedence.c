@@ -45,13 +45,18 @@ bool precedence_add(Precedence *p, uint32_t place) {
     added.walk = 0;
     if (!vec_push(&p->groups, added)) return false;
     if (p->groups.count > p->with_memory) p->with_memory = p->groups.count;
+    p->fresh = true;
+    p->droppable = false;
     return true;
 }
 
-void precedence_drop_last(Precedence *p) {
+bool precedence_drop_last(Precedence *p) {
+    if (!p->droppable) return false;
+    p->droppable = false;
     SN_ASSERT(p->groups.count > 0 && vec_last(&p->groups).before.count == 0 &&
               vec_last(&p->groups).after.count == 0);
     p->groups.count--;
+    return true;
 }
 
 /* Moves what comes after the group behind it. */
@@ -150,8 +155,10 @@ bool precedence_merge(Precedence *p, int32_t into, int32_t from) {
     Links *x = links(p, into), *y = links(p, from);
     forget(p);
     SN_ASSERT(into != from && x->into == into && y->into == from);
-    if (y->after.count == 0 && (uint32_t)from == p->groups.count - 1)
-        return merge_latest(p, into, from);
+    bool latest = p->fresh && (uint32_t)from == p->groups.count - 1;
+    p->fresh = false;
+    p->droppable = latest;
+    if (latest) return merge_latest(p, into, from);
     if (!vec_reserve(&x->before, y->before.count) || !vec_reserve(&x->after, y->after.count))
         return false;
     for (uint32_t i = 0; i < y->before.count; i++)

@@ -22,6 +22,8 @@ typedef struct Precedence {
     VEC(Links) groups; /* by number */
     uint32_t
         with_memory; /* groups whose lists have memory: count, and those beyond it that were dropped */
+    bool fresh;      /* the last group was added since the last merge */
+    bool droppable; /* it was merged while that was so */
     uint32_t walks; /* so far */
     int32_t
         parted[2]; /* the last two groups that were found parted, since when nothing has changed */
@@ -31,8 +33,8 @@ typedef struct Precedence {
 void precedence_free(Precedence *p);
 /* A new group, with the next number; its place is this one, or further back. False when out of memory. */
 bool precedence_add(Precedence *p, uint32_t place);
-/* Takes the last group away, which was merged before anything came after it. */
-void precedence_drop_last(Precedence *p);
+/* Takes the last group away, if it was merged before anything came after it, so that its number is free. */
+bool precedence_drop_last(Precedence *p);
 /* `before` runs before `after`. False when out of memory. */
 bool precedence_link(Precedence *p, int32_t before, int32_t after);
 /* Must a third group run between the two, whichever comes first? Said of groups, too, between which lie more
