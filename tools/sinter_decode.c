@@ -1,5 +1,5 @@
-/* One token of a transformer with a cache of keys and values, as a server decodes: the position is a number that
- * moves a window, the length of a slice, or a tensor. See sinter_models.h. */
+/* One token of a transformer with a cache of keys and values, as a server decodes: the position is a
+ * number that moves a window, the length of a slice, or a tensor. See sinter_models.h. */
 #include "sinter_models.h"
 
 enum { HEAD = DECODE_WIDTH / DECODE_HEADS };

@@ -33,8 +33,8 @@ extern const Model model_tiny_2;       /* x y: [n] */
 extern const Model model_tiny_8;       /* eight times [n] */
 extern const Model model_tiny_16;      /* sixteen times [n] */
 
-/* A token of a decoder (tools/sinter_decode.c), its position a number that moves a window, the length of a slice,
- * or i64[1], by which the whole cache is masked. */
+/* A token of a decoder (tools/sinter_decode.c), its position a number that moves a window, the length
+ * of a slice, or i64[1], by which the whole cache is masked. */
 extern const Model model_decode_number; /* token: i64[1], then a DecodeState */
 extern const Model model_decode_length; /* the same */
 extern const Model model_decode_tensor; /* token, position: i64[1], then a DecodeState */

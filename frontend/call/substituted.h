@@ -11,8 +11,8 @@ typedef struct Substituted {
                                                 * one to see that it was not written */
 } Substituted;
 
-/* Replaces the tensors by `tensors`, in the same order, which t* point to; what is allocated belongs to the trace. False with
- * the error raised when out of memory. */
+/* Replaces the tensors by `tensors`, in the same order, which t* point to; what is allocated belongs
+ * to the trace. False with the error raised when out of memory. */
 bool substituted_make(const sn_compiled *compiled, Trace *trace, const CallArgs *args,
                       sn_tensor *const *tensors, Substituted *substituted);
 /* Refuses a function that wrote into a described struct. */
