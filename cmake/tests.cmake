@@ -44,6 +44,7 @@ foreach(program IN LISTS SINTER_PROGRAMS)
         add_dependencies(concurrent tests_${program})
     endif()
 endforeach()
+set_tests_properties(scale PROPERTIES RUN_SERIAL TRUE) # it takes times
 
 # The fuzzer: some seconds of it, and bugs put in, which it must find and cut down.
 add_test(NAME fuzz COMMAND tests_fuzz --count 2000 --seconds 8 --jobs 1)
