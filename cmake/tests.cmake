@@ -45,6 +45,9 @@ foreach(program IN LISTS SINTER_PROGRAMS)
     endif()
 endforeach()
 set_tests_properties(scale PROPERTIES RUN_SERIAL TRUE) # it takes times
+# Children that may open nothing cannot be searched for leaks.
+set_tests_properties(limits PROPERTIES
+    ENVIRONMENT "${environment};ASAN_OPTIONS=detect_leaks=0:intercept_tls_get_addr=0")
 
 # The fuzzer: some seconds of it, and bugs put in, which it must find and cut down.
 add_test(NAME fuzz COMMAND tests_fuzz --count 2000 --seconds 8 --jobs 1)
