@@ -103,7 +103,7 @@ static void *try_all(void *unused) {
 
 static bool limit(int resource, rlim_t value) {
     struct rlimit limits = {value, value};
-    return setrlimit(resource, &limits) == 0;
+    return setrlimit((__rlimit_resource_t)resource, &limits) == 0;
 }
 
 static bool limit_files(int64_t bytes) {
