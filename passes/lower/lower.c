@@ -314,7 +314,8 @@ sn_status pass_lower(PassContext *context) {
         !tables.noted || !tables.keep.seen || !tables.told || !tables.read_often)
         return error_memory(context->error);
     graph_nans_told(&context->graph, tables.told);
-    if (!find_read_often(&context->graph, tables.read_often)) return error_memory(context->error);
+    if (context->fast && !find_read_often(&context->graph, tables.read_often))
+        return error_memory(context->error);
     for (uint32_t i = 0; i <= count; i++) {
         tables.reduced[i] = KVALUE_NONE;
         tables.kept_from[i] = tables.keep.first[i] = -1;

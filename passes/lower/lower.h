@@ -87,7 +87,7 @@ typedef struct Lower {
     KeepTables *keep;            /* of lower_choose_kept */
     const bool *told;            /* by node: can its NaNs be told apart? */
     bool *noted;                 /* by node: its check is in the program */
-    const bool *read_often;      /* by node: it has several readers, results among them */
+    const bool *read_often;      /* by node, in fast code: several read it, results among them */
     Map *kernels;                /* the program's, by kernel_hash_lines */
     VEC(LowerArg) args;          /* by kernel argument */
     VEC(LowerAccess) accesses;   /* by kernel access */
