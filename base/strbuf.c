@@ -70,6 +70,20 @@ void strbuf_addf(StrBuf *buf, const char *format, ...) {
     va_end(args);
 }
 
+size_t text_fit(const char *text, size_t most) {
+    size_t length = strnlen(text, most);
+    if (!text[length]) return length;
+    while (length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80) length--;
+    return length;
+}
+
+void strbuf_add_thousandths(StrBuf *buf, int64_t value) {
+    const char *sign = value < 0 ? "-" : "";
+    uint64_t size = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    strbuf_addf(buf, "%s%llu.%03llu", sign, (unsigned long long)(size / 1000),
+                (unsigned long long)(size % 1000));
+}
+
 void strbuf_pad_to(StrBuf *buf, size_t column) {
     size_t line = buf->length;
     while (line && buf->text[line - 1] != '\n') line--;

@@ -22,6 +22,10 @@ void strbuf_add_int(StrBuf *buf, int64_t value);
 void strbuf_addf(StrBuf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void strbuf_vaddf(StrBuf *buf, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
+/* How many bytes of the text, at most so many, end where a character of UTF-8 does. */
+size_t text_fit(const char *text, size_t most);
+/* Thousandths, as "12.345", whatever the program's locale. */
+void strbuf_add_thousandths(StrBuf *buf, int64_t value);
 /* Spaces up to column `column` of the current line. */
 void strbuf_pad_to(StrBuf *buf, size_t column);
 /* Hands the text over (free with mem_free); NULL when failed. Never NULL for an empty buffer. */

@@ -17,7 +17,6 @@ void program_free(Program *program) {
     }
     for (uint32_t i = 0; i < program->kernels.count; i++) kernel_free(&program->kernels.data[i]);
     for (uint32_t i = 0; i < program->strings.count; i++) mem_free(program->strings.data[i]);
-    for (uint32_t i = 0; i < program->notes.count; i++) mem_free(program->notes.data[i]);
     vec_free(&program->numbers);
     vec_free(&program->sizes);
     vec_free(&program->scalars);
@@ -145,4 +144,9 @@ void program_print(const Program *program, const int64_t *numbers, StrBuf *out) 
         else
             print_gemm(&step->gemm, numbers, out);
     }
+}
+
+void fusion_note_print(const FusionNote *note, StrBuf *out) {
+    strbuf_addf(out, "%s (%%%u) not with %s (%%%u): %s", op_info[note->op].name, note->node,
+                op_info[note->with].name, note->with_node, note->reason);
 }

@@ -84,6 +84,7 @@ typedef enum StepCost {
 
 typedef struct Step {
     uint8_t kind;       /* StepKind */
+    int32_t group;      /* of the fusion that it carries out, for dumps; -1: it copies or checks */
     NodeId commit_code; /* > 0: writes an input; not run once a lower error code was recorded */
     uint32_t site;      /* a source line it came from */
     Place costs;        /* first of STEP_COSTS */
@@ -127,6 +128,17 @@ typedef struct ProgramScalar {
     bool real;       /* the scalar is a double, whatever dtype */
 } ProgramScalar;
 
+/* Why an op did not join a kernel, for explanations. */
+typedef struct FusionNote {
+    uint16_t op;        /* OpCode of what did not join … */
+    uint16_t with;      /* … the kernel that ends with one of this OpCode */
+    NodeId node;        /* their numbers, as fusing sees them */
+    NodeId with_node;   /* likewise */
+    uint32_t site;      /* their source lines, in Program.sites */
+    uint32_t with_site; /* likewise */
+    const char *reason; /* a static text */
+} FusionNote;
+
 /* Numbers of the program as a whole, at the head of the array; all are fitted. */
 typedef enum ProgramNumber {
     PROGRAM_TEMP_BYTES,    /* size of the temporary block */
@@ -146,7 +158,7 @@ typedef struct Program {
     VEC(Site) sites;            /* of the graph */
     VEC(ProgramCheck) checks;   /* where data errors can arise */
     VEC(char *) strings;        /* labels, freed with the program */
-    VEC(char *) notes;          /* fusion decisions: "add with softmax: …", for explain */
+    VEC(FusionNote) notes;      /* what was not fused, if asked for */
     int32_t n_inputs;           /* inputs of the graph */
     int32_t n_outputs;          /* new memory blocks to allocate */
     int32_t reorders;           /* kernels that only copy into another layout for an extern call */
@@ -167,6 +179,9 @@ static inline int64_t program_number(const Program *program, const int64_t *numb
     SN_ASSERT(place < program->numbers.count);
     return numbers[place];
 }
+
+/* "add (%3) not with sum (%2): the reason". */
+void fusion_note_print(const FusionNote *note, StrBuf *out);
 
 void program_init(Program *program);
 void program_free(Program *program);

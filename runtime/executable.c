@@ -12,12 +12,15 @@
 #include "runtime/gemm.h"
 #include "runtime/memory.h"
 #include "runtime/observe.h"
+#include "runtime/step_times.h"
 
 #include <stdatomic.h>
+#include <unistd.h>
 
 enum {
     FEW_BUFFERS = 64,        /* addresses that fit on the stack */
     FEW_ARGS = 32,           /* arguments of one kernel that do */
+    FEW_PARTS = 16,          /* threads of one kernel whose times do */
     SERIAL_COST = 32 * 1024, /* bytes + operations below which threads cost more than they gain */
     FLOP_COST = 4            /* bytes that one instruction counts for, sixteenths */
 };
@@ -31,11 +34,12 @@ typedef struct Prepared {
 } Prepared;
 
 struct Executable {
-    Refs refs;              /* owners */
-    Program program;        /* what it runs; empty in a binding */
-    Executable *base;       /* a binding: whose program it runs; a reference is held */
-    const int64_t *numbers; /* the program's */
-    Prepared *steps;        /* by step */
+    Refs refs;                  /* owners */
+    Program program;            /* what it runs; empty in a binding */
+    Executable *base;           /* a binding: whose program it runs; a reference is held */
+    const int64_t *numbers;     /* the program's */
+    Prepared *steps;            /* by step */
+    _Atomic(StepTimes *) times; /* how long they took; NULL: nobody asked */
 };
 
 static const Program *program_of(const Executable *e) {
@@ -178,8 +182,25 @@ void executable_release(Executable *e) {
     if (e->base) mem_free((void *)(uintptr_t)e->numbers);
     executable_release(e->base);
     program_free(&e->program);
+    mem_free(atomic_load(&e->times));
     mem_free(e->steps);
     mem_free(e);
+}
+
+void executable_measure(Executable *e) {
+    StepTimes *none = NULL, *times = step_times_new(program_of(e)->steps.count);
+    if (times && !atomic_compare_exchange_strong(&e->times, &none, times)) mem_free(times);
+}
+
+int64_t executable_step_ns(const Executable *e, uint32_t step, int32_t *runs) {
+    const StepTimes *times = atomic_load_explicit(&e->times, memory_order_acquire);
+    if (runs) *runs = 0;
+    return times ? step_times_median(times, step, runs) : 0;
+}
+
+bool executable_step_is_parallel(const Executable *e, uint32_t step) {
+    SN_ASSERT(step < program_of(e)->steps.count);
+    return program_of(e)->steps.data[step].kind == STEP_GEMM || e->steps[step].parallel;
 }
 
 const Program *executable_program(const Executable *e) {
@@ -218,6 +239,20 @@ static void run_share(void *context, int64_t begin, int64_t end, int32_t thread)
              work->code);
 }
 
+/* The same where somebody watches. */
+typedef struct WatchedWork {
+    Work work;         /* what is done */
+    LaunchPart *parts; /* by thread of the region */
+} WatchedWork;
+
+static void run_watched_share(void *context, int64_t begin, int64_t end, int32_t thread) {
+    const WatchedWork *watched = context;
+    LaunchPart *part = &watched->parts[thread];
+    if (!part->begin_ns) *part = (LaunchPart){.thread = (int32_t)gettid(), .begin_ns = clock_ns()};
+    run_share((void *)(uintptr_t)&watched->work, begin, end, thread);
+    part->end_ns = clock_ns();
+}
+
 /* State of one run. */
 typedef struct Run {
     const Executable *e;    /* what runs */
@@ -228,6 +263,8 @@ typedef struct Run {
     char *scratch;          /* of all threads */
     uint64_t code;          /* error word */
     sn_error *error;        /* the caller's */
+    LaunchPart *parts;      /* of a parallel step, by thread; NULL: nobody watches this thread */
+    int32_t n_parts;        /* that the latest step has */
 } Run;
 
 static char *address(const Run *run, ArgRef ref) {
@@ -235,6 +272,13 @@ static char *address(const Run *run, ArgRef ref) {
     const Buffer *buffer = program_buffer(run->program, ref.buffer);
     return run->memory[ref.buffer] +
            run->numbers[ref.offset] * (int64_t)dtype_size((sn_dtype)buffer->dtype);
+}
+
+static void run_watched(Run *run, int64_t items, const Work *work) {
+    WatchedWork watched = {*work, run->parts};
+    run->n_parts = run->threads;
+    memset(run->parts, 0, sizeof *run->parts * (size_t)run->threads);
+    parallel_for(run->threads, items, run_watched_share, &watched);
 }
 
 static sn_status run_kernel(Run *run, const Step *step, const Prepared *prepared) {
@@ -254,10 +298,12 @@ static sn_status run_kernel(Run *run, const Step *step, const Prepared *prepared
                  run->scratch,
                  run->numbers[PROGRAM_SCRATCH_BYTES],
                  &run->code};
-    if (prepared->parallel && run->threads > 1)
-        parallel_for(run->threads, items, run_share, &work);
-    else
+    if (!prepared->parallel || run->threads <= 1)
         run_share(&work, 0, items, 0);
+    else if (run->parts)
+        run_watched(run, items, &work);
+    else
+        parallel_for(run->threads, items, run_share, &work);
     small_close(&args);
     atomic_fetch_add_explicit(&kernels_launched, 1, memory_order_relaxed);
     return SN_OK;
@@ -278,29 +324,72 @@ static sn_status run_gemm(Run *run, const Step *step, const Prepared *prepared) 
                     run->error);
 }
 
-static void note_launch(const Run *run, uint32_t i, int64_t begin_ns) {
+/* Tells those who watch this thread of a step. */
+static void tell_step(const Run *run, uint32_t i, int64_t begin_ns, int64_t end_ns) {
     const Step *step = &run->program->steps.data[i];
     bool kernel = step->kind == STEP_KERNEL;
-    LaunchRecord record = {kernel ? run->e->steps[i].kernel->name : "gemm",
-                           step->label,
-                           kernel ? run->numbers[step->launch.items] : 1,
-                           run->numbers[step->costs + COST_BYTES],
-                           begin_ns,
-                           clock_ns(),
-                           !kernel};
+    LaunchRecord record = {.name = kernel ? run->e->steps[i].kernel->name : "gemm",
+                           .label = step->label,
+                           .site = step->site < run->program->sites.count
+                                       ? run->program->sites.data[step->site]
+                                       : (Site){0},
+                           .items = kernel ? run->numbers[step->launch.items] : 1,
+                           .bytes = run->numbers[step->costs + COST_BYTES],
+                           .begin_ns = begin_ns,
+                           .end_ns = end_ns,
+                           .is_extern = !kernel,
+                           .parts = run->parts,
+                           .n_parts = run->n_parts};
     observe_launch(&record);
 }
 
-static sn_status run_steps(Run *run) {
-    const Program *program = run->program;
-    for (uint32_t i = 0; i < program->steps.count; i++) {
-        const Step *step = &program->steps.data[i];
-        if (step->commit_code && run->code < step->commit_code) continue;
-        int64_t begin_ns = observe_now();
-        sn_status status = step->kind == STEP_KERNEL ? run_kernel(run, step, &run->e->steps[i])
-                                                     : run_gemm(run, step, &run->e->steps[i]);
+static sn_status run_step(Run *run, uint32_t i) {
+    const Step *step = &run->program->steps.data[i];
+    return step->kind == STEP_KERNEL ? run_kernel(run, step, &run->e->steps[i])
+                                     : run_gemm(run, step, &run->e->steps[i]);
+}
+
+/* Is the step one of a write that must not happen? */
+static inline bool is_left_out(const Run *run, uint32_t i) {
+    NodeId commit = run->program->steps.data[i].commit_code;
+    return commit && run->code < commit;
+}
+
+/* All steps, with the clock read around each: for `times` (NULL: none), as run `number`, and for who
+ * watches this thread. */
+static sn_status run_timed(Run *run, StepTimes *times, int32_t number) {
+    for (uint32_t i = 0; i < run->program->steps.count; i++) {
+        if (is_left_out(run, i)) continue;
+        run->n_parts = 0;
+        int64_t begin_ns = clock_ns();
+        sn_status status = run_step(run, i);
         if (status != SN_OK) return status;
-        if (begin_ns) note_launch(run, i, begin_ns);
+        int64_t end_ns = clock_ns();
+        if (times) step_times_note(times, i, number, end_ns - begin_ns);
+        if (run->parts) tell_step(run, i, begin_ns, end_ns);
+    }
+    return SN_OK;
+}
+
+/* The same with room for what those who watch are told of threads. */
+static sn_status run_watched_steps(Run *run, StepTimes *times, int32_t number) {
+    SMALL(LaunchPart, FEW_PARTS) parts;
+    if (!small_open(&parts, (size_t)run->threads + 1)) return error_memory(run->error);
+    run->parts = parts.data;
+    sn_status status = run_timed(run, times, number);
+    small_close(&parts);
+    return status;
+}
+
+static sn_status run_steps(Run *run) {
+    StepTimes *times = atomic_load_explicit(&run->e->times, memory_order_acquire);
+    int32_t number = times ? step_times_begin(times) : -1;
+    if (number < 0) times = NULL;
+    if (observe_on()) return run_watched_steps(run, times, number);
+    if (times) return run_timed(run, times, number);
+    for (uint32_t i = 0; i < run->program->steps.count; i++) {
+        sn_status status = is_left_out(run, i) ? SN_OK : run_step(run, i);
+        if (status != SN_OK) return status;
     }
     return SN_OK;
 }

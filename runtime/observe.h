@@ -5,16 +5,27 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
+#include "ir/op/site.h"
+
+/* What one thread did of a step that several shared. */
+typedef struct LaunchPart {
+    int32_t thread;   /* as the system numbers it */
+    int64_t begin_ns; /* on the monotonic clock; 0: it did not come */
+    int64_t end_ns;
+} LaunchPart;
 
 /* A step of an executable that was run. */
 typedef struct LaunchRecord {
     const char *name;  /* the kernel's, or that of the extern op */
     const char *label; /* its ops; lives as long as the executable */
+    Site site;         /* a source line it came from; lives likewise */
     int64_t items;     /* items */
     int64_t bytes;     /* bytes moved */
     int64_t begin_ns;  /* on the monotonic clock */
     int64_t end_ns;
-    bool is_extern; /* no kernel of ours */
+    bool is_extern;          /* no kernel of ours */
+    const LaunchPart *parts; /* of threads that may have shared it; live during the notice */
+    int32_t n_parts;         /* 0: this thread alone */
 } LaunchRecord;
 
 /* A span of time around such steps. */
@@ -45,9 +56,13 @@ static inline Observer *observer_find(LaunchSeen *launch) {
     return observer;
 }
 
-/* Nanoseconds now, where this thread is watched; else 0. */
+/* Is this thread watched? */
+static inline bool observe_on(void) {
+    return base_thread.observers != NULL;
+}
+/* Nanoseconds now, where it is; else 0. */
 static inline int64_t observe_now(void) {
-    return base_thread.observers ? clock_ns() : 0;
+    return observe_on() ? clock_ns() : 0;
 }
 /* Tells the observers of a step. */
 void observe_launch(const LaunchRecord *record);

@@ -85,8 +85,12 @@ static void add_roles(Run *run, const PassContext *context) {
 }
 
 static void add_refusals(Run *run, const Program *program) {
-    for (uint32_t i = 0; i < program->notes.count; i++)
-        add_fact(run, "refused: %s", program->notes.data[i]);
+    for (uint32_t i = 0; i < program->notes.count; i++) {
+        StrBuf text = {0};
+        fusion_note_print(&program->notes.data[i], &text);
+        add_fact(run, "refused: %s", strbuf_text(&text));
+        strbuf_free(&text);
+    }
 }
 
 static void add_guards(Run *run, const DimTable *table) {

@@ -144,6 +144,76 @@ static void a_timeline_holds_calls_and_what_they_did(void **state) {
     sn_compiled_release(c);
 }
 
+/* Helpers that share kernels have rows of their own, with names. A busy machine may have none to spare, so
+ * that it is tried again. */
+static bool helpers_are_shown(const char *text) {
+    cJSON *json = cJSON_Parse(text);
+    if (!json) fail_msg("no JSON: %s", text);
+    const cJSON *event, *events = cJSON_GetObjectItem(json, "traceEvents");
+    int own = -1, named = 0, shares = 0, lines = 0;
+    cJSON_ArrayForEach(event, events) {
+        const char *what = cJSON_GetObjectItem(event, "cat")->valuestring;
+        int thread = cJSON_GetObjectItem(event, "tid")->valueint;
+        const cJSON *args = cJSON_GetObjectItem(event, "args");
+        if (strcmp(what, "__metadata") == 0) {
+            assert_string_equal(cJSON_GetObjectItem(event, "name")->valuestring, "thread_name");
+            const char *name = cJSON_GetObjectItem(args, "name")->valuestring;
+            if (named++) assert_non_null(strstr(name, "sinter helper"));
+        } else if (strcmp(what, "share") == 0) {
+            assert_int_not_equal(thread, own);
+            shares++;
+        } else {
+            if (own < 0) own = thread;
+            assert_int_equal(thread, own);
+        }
+        if (strcmp(what, "kernel") != 0) continue;
+        assert_non_null(strstr(cJSON_GetObjectItem(args, "line")->valuestring, "test_report.c:"));
+        lines++;
+    }
+    assert_int_equal(lines, 1);
+    if (shares) assert_true(named >= 2);
+    cJSON_Delete(json);
+    return shares > 0;
+}
+
+static void a_timeline_shows_the_helpers_that_share_a_kernel(void **state) {
+    (void)state;
+    sn_set_threads(2);
+    sn_tensor *x = tensor_random(1, SN_F32, SN_I(1 << 20));
+    bool shown = false;
+    for (int attempt = 0; attempt < 200 && !shown; attempt++) {
+        sn_scope scope = sn_scope_begin();
+        sn_timeline_begin();
+        assert_non_null(sn_exp(x));
+        char *text = sn_timeline_end();
+        sn_scope_end(scope, NULL);
+        assert_non_null(text);
+        shown = helpers_are_shown(text);
+        sn_text_free(text);
+    }
+    assert_true(shown);
+}
+
+/* A name of many characters of several bytes is cut between two of them. */
+static void labels_are_cut_between_characters(void **state) {
+    (void)state;
+    char name[200] = "x";
+    for (int i = 0; i < 40; i++) strcat(name, "\xc3\xa9");
+    sn_compiled *c = sn_compile_at((sn_function)layer, name, "tt:t", NULL, __FILE__, __LINE__);
+    Binary *fast = SN_FN(c, layer);
+    sn_timeline_begin();
+    assert_non_null(
+        fast(tensor_random(1, SN_F32, SN_I(7, 4)), tensor_random(2, SN_F32, SN_I(4, 6))));
+    char *text = sn_timeline_end();
+    const char *at = strstr(text, "\"x\xc3");
+    assert_non_null(at);
+    size_t length = strcspn(at + 1, "\"");
+    assert_true(length > 40 && length < 60);
+    assert_int_equal(length % 2, 1); /* the x, and whole characters */
+    sn_text_free(text);
+    sn_compiled_release(c);
+}
+
 static void a_timeline_and_a_history_do_not_disturb_each_other(void **state) {
     (void)state;
     sn_tensor *x = tensor_random(1, SN_F32, SN_I(7, 4));
@@ -196,6 +266,8 @@ int main(void) {
         API_TEST(a_general_functions_report_names_its_sizes),
         API_TEST(a_function_with_a_host_read_is_explained),
         API_TEST(a_timeline_holds_calls_and_what_they_did),
+        API_TEST(a_timeline_shows_the_helpers_that_share_a_kernel),
+        API_TEST(labels_are_cut_between_characters),
         API_TEST(a_timeline_and_a_history_do_not_disturb_each_other),
         API_TEST(a_thread_that_ends_takes_its_timeline_and_history_along),
     };

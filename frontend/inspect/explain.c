@@ -1,6 +1,7 @@
 /* Explanations of compiled functions, as numbers and as text; see sinter/inspect.h. */
 #include "frontend/inspect/explain.h"
 
+#include "frontend/inspect/refusals.h"
 #include "frontend/inspect/sized_graph.h"
 #include "frontend/inspect/traffic.h"
 
@@ -188,8 +189,7 @@ static void print_steps(const GraphInstance *graph, StrBuf *out) {
                     (long long)numbers[step->costs + COST_BYTES], kernel ? ", " : "",
                     kernel ? cache_source_name(kernel->source) : "");
     }
-    for (uint32_t i = 0; i < program->notes.count; i++)
-        strbuf_addf(out, "  not fused: %s\n", program->notes.data[i]);
+    refusals_print(program, "  not fused: ", out);
 }
 
 char *sn_explain_text(sn_compiled *c) {

@@ -1,12 +1,13 @@
 /* The launch history of a thread; see sinter/inspect.h. */
 #include "base/mem.h"
+#include "base/strbuf.h"
 #include "base/thread/thread_exit.h"
 #include "base/vec.h"
 #include "runtime/observe.h"
 
 #include <sinter/inspect.h>
 
-#include <stdio.h>
+#include <string.h>
 
 /* What is recorded, from sn_history_begin to sn_history_end or the thread's end. */
 typedef struct History {
@@ -18,8 +19,8 @@ typedef struct History {
 static void note_launch(Observer *observer, const LaunchRecord *launch) {
     History *history = (History *)observer;
     sn_launch_record record = {.items = launch->items, .bytes = launch->bytes};
-    snprintf(record.name, sizeof record.name, "%s", launch->name);
-    snprintf(record.label, sizeof record.label, "%.54s", launch->label);
+    memcpy(record.name, launch->name, text_fit(launch->name, sizeof record.name - 1));
+    memcpy(record.label, launch->label, text_fit(launch->label, sizeof record.label - 1));
     (void)vec_push(&history->records, record); /* a record that finds no memory is lost */
 }
 

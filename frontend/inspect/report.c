@@ -190,11 +190,6 @@ static void write_fusion(const PassContext *context, StrBuf *out) {
         strbuf_add(out, "</code></td></tr>\n");
     }
     strbuf_add(out, "</table>\n<p>What was refused, and why</p>\n<ul>\n");
-    for (uint32_t i = 0; i < context->program->notes.count; i++) {
-        strbuf_add(out, "<li><code>");
-        html_escape(out, context->program->notes.data[i], SIZE_MAX);
-        strbuf_add(out, "</code></li>\n");
-    }
     strbuf_add(out, context->program->notes.count ? "</ul>\n" : "<li>nothing</li></ul>\n");
 }
 

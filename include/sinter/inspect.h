@@ -92,7 +92,8 @@ SN_API void sn_history_begin(void);
 SN_API int32_t sn_history_end(sn_launch_record *records, int32_t capacity);
 
 /** Starts (or restarts) a timeline of this thread: calls of compiled functions, traces, compilations,
- *  kernels and extern calls. */
+ *  kernels and extern calls, and what the library's helper threads do of a kernel ("share"). Kernels have
+ *  the source line that they come from. */
 SN_API void sn_timeline_begin(void);
 /** Ends it. Returns it as JSON in Chrome's trace-event format, for chrome://tracing or ui.perfetto.dev: a
  *  malloc'ed string that the caller frees with sn_text_free; NULL when out of memory. */

@@ -8,8 +8,6 @@
 #include "ir/graph/view_graph.h"
 #include "passes/fuse/fuser.h"
 
-#include <stdio.h>
-
 static const char *const refusal_text[] = {
 #define R(id, text) text,
     FUSE_REFUSALS(R)
@@ -19,15 +17,16 @@ static const char *const refusal_text[] = {
 static void note(Fuser *f, NodeId node, int32_t group, Refusal refusal) {
     bool logged = log_on(LOG_FUSION);
     if (!logged && !f->context->explain) return;
-    char text[256];
-    const Group *g = &f->fusion->groups.data[group];
-    snprintf(text, sizeof text, "%s (%%%u) not with %s (%%%u): %s",
-             op_info[graph_node(f->graph, node)->op].name, node,
-             op_info[graph_node(f->graph, vec_last(&g->members))->op].name, vec_last(&g->members),
-             refusal_text[refusal]);
-    if (logged) log_write(LOG_FUSION, "%s", text);
-    char *copy = f->context->explain ? mem_strdup(text) : NULL;
-    if (copy && !vec_push(&f->context->program->notes, copy)) mem_free(copy);
+    NodeId last = vec_last(&f->fusion->groups.data[group].members);
+    const Node *own = graph_node(f->graph, node), *with = graph_node(f->graph, last);
+    FusionNote note = {own->op, with->op, node, last, own->site, with->site, refusal_text[refusal]};
+    if (logged) {
+        StrBuf text = {0};
+        fusion_note_print(&note, &text);
+        log_write(LOG_FUSION, "%s", strbuf_text(&text));
+        strbuf_free(&text);
+    }
+    if (f->context->explain) (void)vec_push(&f->context->program->notes, note);
 }
 
 /* ---- writes ---------------------------------------------------------------------------------- */

@@ -51,7 +51,8 @@ sn_status lower_gemm(Lower *l, NodeId id) {
     int32_t rank = node->rank;
     if (node_is_empty(l->graph, id)) return SN_OK;
     DimTable *table = l->graph->table;
-    Step step = {.kind = STEP_GEMM, .site = node->site, .label = "gemm"};
+    Step step = {
+        .kind = STEP_GEMM, .site = node->site, .label = "gemm", .group = (int32_t)l->step->group};
     GemmStep *gemm = &step.gemm;
     Dim numbers[GEMM_NUMBERS], costs[STEP_COSTS], strides[SN_MAX_RANK];
     Dim *sizes = numbers + GEMM_SIZES;

@@ -186,6 +186,7 @@ static sn_status lower_kernel(Lower *l) {
     if (space_is_empty(l)) return SN_OK;
     Program *program = l->program;
     Step first = {.kind = STEP_KERNEL,
+                  .group = l->step->kind == PLAN_GROUP ? (int32_t)l->step->group : -1,
                   .commit_code = l->step->commit,
                   .launch = {.kernel = program->kernels.count}};
     if (!vec_push(&program->kernels, (Kernel){0}) || !vec_push(&program->steps, first))
