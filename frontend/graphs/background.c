@@ -1,11 +1,12 @@
 /* Jobs done by one thread of the library, one after the other: compiling while the program goes on.
  * The thread starts with the first job. At the process's end it is waited for, since a code
- * generator that is cut off in the middle would meet its own destructors; a forked child has none
- * and starts another. */
+ * generator that is cut off in the middle, of its own constructors even, would meet its destructors; a
+ * forked child has none and starts another. */
 #include "frontend/graphs/background.h"
 
 #include "base/status.h"
 #include "base/thread/lock.h"
+#include "base/thread/process_exit.h"
 #include "base/vec.h"
 #include "runtime/kernels/backend.h"
 
@@ -31,17 +32,23 @@ static void forget_in_child(void) {
 }
 FORK_HOOK(forget_in_child);
 
-/* What is registered last runs first: the compiler's library must be there before. */
-static void wait_at_exit(void) {
+/* The compiler's library registers its destructors while it is loaded, and what is registered last runs
+ * first. */
+static void load_compiler(void) {
     sn_error error;
     error_init(&error);
     backend_load("cpu", &error);
     atexit(sn_compile_wait);
 }
 
+/* It may be loading when the program, which need not know of the job, ends. */
+__attribute__((constructor)) static void wait_before_exit(void) {
+    process_before_exit(sn_compile_wait);
+}
+
 static void *work(void *unused) {
     (void)unused;
-    wait_at_exit();
+    load_compiler();
     lock_take(&lock);
     for (;;) {
         while (!jobs.count) condition_wait(&changed);
@@ -62,6 +69,7 @@ static void *work(void *unused) {
 static bool start(void) {
     SN_ASSERT(lock_held(&lock));
     if (started) return true;
+    wait_before_exit(); /* a child's main thread is that which forked */
     started = pthread_create(&worker, NULL, work, NULL) == 0;
     if (started) pthread_detach(worker);
     return started;
