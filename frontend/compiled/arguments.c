@@ -88,24 +88,31 @@ static inline bool add_plain(CallArgs *args, sn_tensor *tensor) {
     return plain;
 }
 
-static bool add_argument(const sn_compiled *c, CallArgs *args, int32_t i, const sn_value *value) {
+/* The rest: it may be absent, or no tensor. `element` of an array, or -1. Apart, since the usual call pays
+ * for no text. */
+__attribute__((noinline)) static bool add_unusual(const sn_compiled *c, CallArgs *args,
+                                                  sn_tensor *tensor, int32_t i, int32_t element) {
     char name[40];
+    if (element < 0)
+        snprintf(name, sizeof name, "argument %d", (int)i + 1);
+    else
+        snprintf(name, sizeof name, "argument %d[%d]", (int)i + 1, (int)element);
+    return add_tensor(c, args, tensor, element < 0 && c->signature.params[i].optional, name);
+}
+
+static bool add_argument(const sn_compiled *c, CallArgs *args, int32_t i, const sn_value *value) {
     sn_tensor *tensor = value->kind == SN_VALUE_NONE ? SN_NONE : value->as.tensor;
-    if (add_plain(args, tensor)) return true;
-    snprintf(name, sizeof name, "argument %d", (int)i + 1);
-    return add_tensor(c, args, tensor, c->signature.params[i].optional, name);
+    return add_plain(args, tensor) || add_unusual(c, args, tensor, i, -1);
 }
 
 static bool add_array(const sn_compiled *c, CallArgs *args, int32_t i, const sn_value *value) {
-    char name[40];
     if (value->count < 0 || (value->count && !value->as.tensors))
         return error_refuse(SN_ERROR_ARGUMENT, c->site, "%s: argument %d is %s array of %d tensors",
                             c->name, (int)i + 1, value->as.tensors ? "an" : "a NULL",
                             (int)value->count);
     for (int32_t j = 0; j < value->count; j++) {
-        if (add_plain(args, value->as.tensors[j])) continue;
-        snprintf(name, sizeof name, "argument %d[%d]", (int)i + 1, (int)j);
-        if (!add_tensor(c, args, value->as.tensors[j], false, name)) return false;
+        sn_tensor *tensor = value->as.tensors[j];
+        if (!add_plain(args, tensor) && !add_unusual(c, args, tensor, i, j)) return false;
     }
     return true;
 }

@@ -4,32 +4,47 @@
 
 #include <string.h>
 
-enum { COMPARED_MOST = 8 }; /* tensors that are compared each with each */
-
 /* May it share memory with a tensor of another storage? */
 static inline bool is_foreign(const sn_tensor *t) {
     return t->storage && t->storage->borrowed;
 }
 
-/* Each tensor against all before it, which few have in common with it. */
-static inline void compare_all(CallArgs *args) {
-    bool apart = true;
+/* What it has in common with those before it; whether it partly overlaps one. Rare, so its registers are
+ * not to be saved in each call. */
+__attribute__((noinline)) static Sharing compare_before(const CallArgs *args, uint32_t i,
+                                                        bool *overlaps) {
+    const sn_tensor *t = args->tensors[i];
+    Sharing own = {0, 0};
+    for (uint32_t j = i; j-- > 0;) { /* the first is met last */
+        const sn_tensor *other = args->tensors[j];
+        if (other == t) own.handle = j + 1;
+        if (other->storage != t->storage || !t->storage) continue;
+        if (other->offset == t->offset)
+            own.memory = j + 1;
+        else
+            *overlaps = true;
+    }
+    return own;
+}
+
+/* One bit of 64 for an address. */
+static inline uint64_t address_bit(const void *address) {
+    return 1ull << ((uint64_t)(uintptr_t)address * 0x9E3779B97F4A7C15u >> 58);
+}
+
+/* A tensor is compared with all before it where its bit says that it may have something in common with
+ * one: mostly never. */
+static inline void share_few(CallArgs *args) {
+    bool overlaps = false;
+    uint64_t seen = 0;
     for (uint32_t i = 0; i < (uint32_t)args->n_tensors; i++) {
         const sn_tensor *t = args->tensors[i];
-        Sharing own = {0, 0};
-        if (is_foreign(t)) apart = false;
-        for (uint32_t j = i; j-- > 0;) { /* the first is met last */
-            const sn_tensor *other = args->tensors[j];
-            if (other == t) own.handle = j + 1;
-            if (other->storage != t->storage || !t->storage) continue;
-            if (other->offset == t->offset)
-                own.memory = j + 1;
-            else
-                apart = false;
-        }
-        args->sharing[i] = own;
+        uint64_t bit = address_bit(t->storage ? (const void *)t->storage : t);
+        args->sharing[i] = seen & bit ? compare_before(args, i, &overlaps) : (Sharing){0, 0};
+        overlaps |= is_foreign(t);
+        seen |= bit;
     }
-    args->apart = apart;
+    args->apart = !overlaps;
 }
 
 /* ---- many ------------------------------------------------------------------------------------ */
@@ -105,19 +120,19 @@ static void share_any(CallArgs *args, Table *table) {
     }
 }
 
-static void share_many(CallArgs *args, uint32_t *slots) {
-    uint32_t few[4 * ARGUMENTS_FEW], count = (uint32_t)args->n_tensors, n_slots = 4;
+__attribute__((noinline)) static void share_many(CallArgs *args, uint32_t *slots) {
+    uint32_t count = (uint32_t)args->n_tensors, n_slots = 4;
     args->apart = true;
     for (uint32_t i = 0; i < count; i++)
         if (is_foreign(args->tensors[i])) args->apart = false;
     while (n_slots < 2 * count) n_slots *= 2;
-    Table table = {.args = args, .slots = slots ? slots : few, .mask = n_slots - 1};
+    Table table = {.args = args, .slots = slots, .mask = n_slots - 1};
     if (!share_handles_only(args, &table)) share_any(args, &table);
 }
 
 void arguments_share(CallArgs *args, uint32_t *slots) {
-    if (args->n_tensors <= COMPARED_MOST)
-        compare_all(args);
+    if (args->n_tensors <= ARGUMENTS_FEW)
+        share_few(args);
     else
         share_many(args, slots);
 }
