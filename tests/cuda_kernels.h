@@ -26,6 +26,7 @@ enum {
     CUDA_SCAN_LOCAL,       /* a scan in place between vector loops */
     CUDA_ORDERED_ADD,      /* scatter of 1, 2 and 4 bytes */
     CUDA_ORDERED_ADD_ITEM, /* adds outside of loops */
+    CUDA_CANONICAL,        /* NaNs of all dtypes, made one */
     CUDA_NESTED,           /* a loop around a vector loop */
     CUDA_VECTOR_COLUMN,    /* a vector loop whose order has no lanes */
     CUDA_GATHER,           /* indices from data, checked */
@@ -162,6 +163,14 @@ static const char *const cuda_kernels[CUDA_KERNELS] = {
         " access c1 a1 0\n %0 = load c0 : f32\n store c1 %0\n %1 = load c1 : f32\n"
         " store_add c0 %1\n %2 = load c0 : f32\n store_add c1 %2\n %3 = load c1 : f32\n"
         " store_add c0 %3\n}\n",
+    [CUDA_CANONICAL] =
+        "kernel {\n params 1\n arg a0 f32 in\n arg a1 f64 in\n arg a2 f32 out\n arg a3 f64 out\n"
+        " arg a4 f16 out\n arg a5 bf16 out\n axis i p0\n access c0 a0 i*1\n access c1 a1 i*1\n"
+        " access c2 a2 i*1\n access c3 a3 i*1\n access c4 a4 i*1\n access c5 a5 i*1\n"
+        " loop i vector\n %0 = load c0 : f32\n %1 = load c1 : f64\n %2 = mul %0, %0 : f32\n"
+        " %3 = sub %1, %1 : f64\n %4 = canonical_nan %2 : f32\n %5 = canonical_nan %3 : f64\n"
+        " store c2 %4\n store c3 %5\n %6 = cast %4 : f16\n store c4 %6\n %7 = cast %4 : bf16\n"
+        " store c5 %7\n end\n}\n",
     [CUDA_NESTED] =
         "kernel {\n params 3\n arg a0 f32 in\n arg a1 f32 out\n arg a2 f32 inout\n arg a3 f32 out\n"
         " arg a4 f32 out\n axis i p0\n axis j p1\n access c0 a0 i*p2 + j*1\n access c1 a1 i*1\n"

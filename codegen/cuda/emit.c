@@ -135,8 +135,13 @@ static void add_merge(Emit *e, const KInst *inst) {
         strbuf_add(&e->body, "*at != 0");
     else
         cast_text(&e->body, compute, memory, "*at");
-    strbuf_addf(&e->body, ", sum = ");
+    strbuf_add(&e->body, ", merged = ");
     op_text(&e->body, (OpCode)kop_row(inst->op)->merge, compute, compute, "old", value.text, "");
+    strbuf_add(&e->body, ", sum = ");
+    if (dtype_is_float(compute))
+        op_text(&e->body, OP_CANONICAL_NAN, compute, compute, "merged", "", "");
+    else
+        strbuf_add(&e->body, "merged");
     strbuf_add(&e->body, "; *at = ");
     cast_text(&e->body, memory, compute, "sum");
     strbuf_add(&e->body, "; }\n");
