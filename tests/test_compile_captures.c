@@ -298,9 +298,11 @@ static void an_inlined_call_refuses_what_one_of_its_own_refuses(void **state) {
     Unary *fast = SN_FN(c, pass_none);
     sn_tensor *x = tensor_of(SN_F32, SN_I(1), V(1));
     assert_null(pass_none(x));
-    EXPECT_ERROR(SN_ERROR_ARGUMENT, "multiply: argument 2 is SN_NONE, but is not optional");
+    EXPECT_ERROR(SN_ERROR_ARGUMENT, "multiply, compiled at tests/test_compile_captures.c:",
+                 "argument 2 is SN_NONE, but is not optional");
     assert_null(fast(x));
-    EXPECT_ERROR(SN_ERROR_ARGUMENT, "multiply: argument 2 is SN_NONE, but is not optional");
+    EXPECT_ERROR(SN_ERROR_ARGUMENT, "multiply, compiled at tests/test_compile_captures.c:",
+                 "argument 2 is SN_NONE, but is not optional");
     sn_compiled_release(c);
     sn_compiled_release(c_inner);
 }

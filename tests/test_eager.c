@@ -67,7 +67,7 @@ static void borrowed_memory_is_used_in_place_and_released_once(void **state) {
     sn_release(row);
     assert_int_equal(released, 1);
     assert_null(sn_from_borrow(data, 8, SN_I(2), SN_F64, count_release, &released));
-    EXPECT_ERROR(SN_ERROR_ARGUMENT, "8 bytes", "16");
+    EXPECT_ERROR(SN_ERROR_ARGUMENT, "bytes is 8", "16");
     assert_int_equal(released, 1);
 }
 

@@ -74,7 +74,7 @@ static void views_refuse_what_lies_outside(void **state) {
         {OP_RESHAPE, "f32[0]", "[0,4611686018427387904,4611686018427387904]", SN_ERROR_MEMORY,
          "reshape: dims are too large"},
         {OP_PERMUTE, "f32[2,3]", "[0]", SN_ERROR_SHAPE,
-         "permute: axes has 1 entries: x is f32[2,3]"},
+         "permute: axes has length 1, but names each axis once: x is f32[2,3]"},
         {OP_PERMUTE, "f32[2,3]", "[0,-2]", SN_ERROR_ARGUMENT, "permute: axis 0 is listed twice"},
         {OP_PERMUTE, "f32[2,3]", "[0,2]", SN_ERROR_INDEX,
          "permute: axis 2 is out of range for x, which is f32[2,3]"},
@@ -85,7 +85,7 @@ static void views_refuse_what_lies_outside(void **state) {
         {OP_EXPAND, "f32[2]", "[-1,2]", SN_ERROR_SHAPE, "expand: dims[0] is -1, a negative size"},
         {OP_EXPAND, "f32[1]", "[-2]", SN_ERROR_SHAPE, "expand: dims[0] is -2, a negative size"},
         {OP_EXPAND, "f32[2,3]", "[3]", SN_ERROR_SHAPE,
-         "expand: dims has 1 sizes, fewer than x: x is f32[2,3]"},
+         "expand: dims has length 1, less than x: x is f32[2,3]"},
         {OP_EXPAND, "f32[1]", "[1,1,1,1,1,1,1,1,1]", SN_ERROR_SHAPE,
          "expand: dims has 9 sizes, but a tensor has at most 8"},
         {OP_EXPAND, "f32[1,1]", "[4294967296,4294967296]", SN_ERROR_MEMORY,
@@ -165,9 +165,9 @@ static void joins_and_pads_give_pytorchs_shapes(void **state) {
         {OP_STACK, "f32[2]", "2", SN_ERROR_INDEX,
          "stack: axis 2 is out of range for xs[0], which is f32[2]"},
         {OP_PAD, "f32[2]", "[1] d0", SN_ERROR_ARGUMENT,
-         "pad: pads has 1 entries, not a pair for each of the last axes: x is f32[2]"},
+         "pad: pads has length 1, not 2 for each of the last axes: x is f32[2]"},
         {OP_PAD, "f32[2]", "[1,1,1,1] d0", SN_ERROR_ARGUMENT,
-         "pad: pads has 4 entries, not a pair for each of the last axes: x is f32[2]"},
+         "pad: pads has length 4, not 2 for each of the last axes: x is f32[2]"},
         {OP_PAD, "f32[2]", "[-3,9] d0", SN_ERROR_SHAPE,
          "pad: pads crop more than axis 0 holds: x is f32[2]"},
         {OP_PAD, "f32[2]", "[9223372036854775807,9] d0", SN_ERROR_MEMORY,
@@ -177,7 +177,8 @@ static void joins_and_pads_give_pytorchs_shapes(void **state) {
         {OP_TRIU, "f32[2]", "0", SN_ERROR_SHAPE, "triu: x must have at least 2 dims: x is f32[2]"},
         {OP_ONE_HOT, "i64[2]", "0", SN_ERROR_ARGUMENT,
          "one_hot: classes is 0, but must be at least 1"},
-        {OP_ONE_HOT, "u8[2]", "3", SN_ERROR_DTYPE, "one_hot: index must be i32 or i64, not u8"},
+        {OP_ONE_HOT, "u8[2]", "3", SN_ERROR_DTYPE,
+         "one_hot: index must be i32 or i64, not u8 (sn_cast converts)"},
     };
     CHECK_ALL(check_valid, cases);
     CHECK_ALL(check_invalid, refused);
@@ -221,7 +222,7 @@ static void indexing_refuses_what_does_not_fit(void **state) {
         {OP_GATHER, "f32[3,4] i64[3]", "1 0", SN_ERROR_SHAPE,
          "gather: index does not fit inside x: x is f32[3,4], index is i64[3]"},
         {OP_GATHER, "f32[3] f32[3]", "0 0", SN_ERROR_DTYPE,
-         "gather: index must be i32 or i64, not f32"},
+         "gather: index must be i32 or i64, not f32 (sn_cast converts)"},
         {OP_GATHER, "f32[3] i64[3]", "1 0", SN_ERROR_INDEX,
          "gather: axis 1 is out of range for x, which is f32[3]"},
         {OP_INDEX_SELECT, "f32[3] i64[1,1]", "0 0", SN_ERROR_SHAPE,
@@ -234,7 +235,8 @@ static void indexing_refuses_what_does_not_fit(void **state) {
          "embedding: the result would have 9 dims, but a tensor has at most 8: "
          "weight is f32[3,4], index is i64[1,1,1,1,1,1,1,1]"},
         {OP_SCATTER_ADD, "f32[3] i64[2] f64[2]", "0", SN_ERROR_DTYPE,
-         "scatter_add: source must have the dtype of x: x is f32[3], index is i64[2], "
+         "scatter_add: source must have the dtype of x (sn_cast converts): x is f32[3], index is "
+         "i64[2], "
          "source is f64[2]"},
         {OP_SCATTER_ADD, "f32[3] i64[3] f32[2]", "0", SN_ERROR_SHAPE,
          "scatter_add: index does not fit inside source: x is f32[3], index is i64[3], "
@@ -243,13 +245,14 @@ static void indexing_refuses_what_does_not_fit(void **state) {
          "index_copy: source must have x's dims, with one slice for each index: x is f32[3,4], "
          "index is i64[2], source is f32[2,3]"},
         {OP_INDEX_COPY, "f32[3] i16[2] f32[2]", "0", SN_ERROR_DTYPE,
-         "index_copy: index must be i32 or i64, not i16"},
+         "index_copy: index must be i32 or i64, not i16 (sn_cast converts)"},
         {OP_PUT_SLICE, "f32[5] f32[3]", "[3] [1]", SN_ERROR_INDEX,
          "put_slice: 3 elements from 3 by 1 leave axis 0: x is f32[5], value is f32[3]"},
         {OP_PUT_SLICE, "f32[5] f32[]", "[3] [1]", SN_ERROR_SHAPE,
          "put_slice: value must have as many dims as x: x is f32[5], value is f32[]"},
         {OP_PUT_SLICE, "f32[5] i32[1]", "[3] [1]", SN_ERROR_DTYPE,
-         "put_slice: value must have the dtype of x: x is f32[5], value is i32[1]"},
+         "put_slice: value must have the dtype of x (sn_cast converts): x is f32[5], value is "
+         "i32[1]"},
         {OP_PUT_DIAGONAL, "f32[2,3] f32[3]", "0 0 1", SN_ERROR_SHAPE,
          "put_diagonal: value must be f32[2]: x is f32[2,3], value is f32[3]"},
     };

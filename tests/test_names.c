@@ -38,11 +38,11 @@ static void a_stale_tensor_is_told_whoever_took_its_place(void **state) {
         assert_null(sn_neg(stale));
         EXPECT_ERROR(SN_ERROR_HANDLE, "neg: x was released already, or is no tensor");
         assert_null(SN_FN(c, negated)(stale));
-        EXPECT_ERROR(SN_ERROR_HANDLE, "negated: argument 1 was released already");
+        EXPECT_ERROR(SN_ERROR_HANDLE, "negated, compiled at", "argument 1 was released already");
         assert_int_equal(sn_size(stale, 0), 0);
         EXPECT_ERROR(SN_ERROR_HANDLE, "size: tensor was released already");
         sn_release(stale);
-        EXPECT_ERROR(SN_ERROR_HANDLE, "release: the tensor was released already");
+        EXPECT_ERROR(SN_ERROR_HANDLE, "release: tensor was released already");
         EXPECT_VALUES(other, 99, 99);
     }
     sn_compiled_release(c);
@@ -67,14 +67,15 @@ static void an_integer_is_no_tensor_and_is_told_the_cure(void **state) {
     assert_null(sn_cat((sn_tensor *[]){x, number(5)}, 2, 0));
     EXPECT_ERROR(SN_ERROR_ARGUMENT, "is the integer 5");
     sn_release(number(7));
-    EXPECT_ERROR(SN_ERROR_ARGUMENT, "release: the tensor is the integer 7");
+    EXPECT_ERROR(SN_ERROR_ARGUMENT, "release: tensor is the integer 7");
     assert_null(sn_retain(number(7)));
-    EXPECT_ERROR(SN_ERROR_ARGUMENT, "retain: the tensor is the integer 7");
+    EXPECT_ERROR(SN_ERROR_ARGUMENT, "retain: tensor is the integer 7");
     assert_int_equal(sn_rank(number(9)), 0);
     EXPECT_ERROR(SN_ERROR_ARGUMENT, "rank: tensor is the integer 9");
     sn_compiled *c = sn_compile(negated, "t:t", NULL);
     assert_null(SN_FN(c, negated)(number(4)));
-    EXPECT_ERROR(SN_ERROR_ARGUMENT, "negated: argument 1 is the integer 4: write sn_ci(4)");
+    EXPECT_ERROR(SN_ERROR_ARGUMENT, "negated, compiled at",
+                 "argument 1 is the integer 4: write sn_ci(4)");
     sn_compiled_release(c);
 }
 
@@ -158,9 +159,9 @@ static void a_file_is_closed_once(void **state) {
     sn_safetensors_close(stale);
     sn_safetensors *other = sn_safetensors_open(path);
     sn_safetensors_close(stale);
-    EXPECT_ERROR(SN_ERROR_HANDLE, "safetensors_close: the file was closed already");
+    EXPECT_ERROR(SN_ERROR_HANDLE, "safetensors_close: file was closed already");
     assert_null(sn_safetensors_get(stale, "x"));
-    EXPECT_ERROR(SN_ERROR_HANDLE, "safetensors_get: the file was closed already");
+    EXPECT_ERROR(SN_ERROR_HANDLE, "safetensors_get: file was closed already");
     assert_int_equal(sn_safetensors_count(stale), 0);
     EXPECT_ERROR(SN_ERROR_HANDLE, "safetensors_count");
     assert_null(sn_safetensors_name(stale, 0));

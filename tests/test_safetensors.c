@@ -361,7 +361,7 @@ static void save_refuses_bad_names(void **state) {
         const char *part;     /* of the text */
     } cases[] = {
         {{"a", "a"}, "names[1] \"a\": the name comes twice"},
-        {{"a", NULL}, "names[1] \"(NULL)\""},
+        {{"a", NULL}, "names[1] is NULL"},
         {{"__metadata__", "a"}, "names[0] \"__metadata__\": the format keeps"},
         {{"a\xff", "a"}, "names[0] \"\": it is not UTF-8"},
     };

@@ -86,7 +86,7 @@ static sn_status call_guarded(sn_compiled *c, const sn_value *values, sn_tensor 
                               bool owned) {
     ThreadState *state = thread_state();
     if (error_pending(state)) return state->error.status;
-    if (!owned && c->signature.n_outputs && !scope_check(c->site)) return SN_ERROR_SCOPE;
+    if (!owned && c->signature.n_outputs && !scope_check((Site){0})) return SN_ERROR_SCOPE;
     CallArgs args;
     bool fits = arguments_flatten(c, values, &args) &&
                 (!c->options.n_dims || arguments_check_dims(c, &args));

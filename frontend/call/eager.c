@@ -9,9 +9,9 @@
 /* A handle of its own for a result, with one reference: it may be an argument, or live elsewhere
  * too. */
 static sn_tensor *own_handle(const sn_compiled *c, sn_tensor *out) {
-    if (!tensor_check(out, c->name, "the result", c->site)) return NULL;
+    if (!tensor_check(out, c->title, "the result", (Site){0})) return NULL;
     if (out->kind == TENSOR_NONE)
-        return error_raise(SN_ERROR_ARGUMENT, c->site, "%s returned SN_NONE", c->name);
+        return error_raise(SN_ERROR_ARGUMENT, (Site){0}, "%s: SN_NONE was returned", c->title);
     if (out->kind == TENSOR_WEAK) out = sn_clone_at(out, c->site.file, c->site.line);
     if (!out) return NULL;
     TensorType type = tensor_type(out);
@@ -19,7 +19,7 @@ static sn_tensor *own_handle(const sn_compiled *c, sn_tensor *out) {
     sn_tensor *own = tensor_detached(storage, &type, out->strides, out->offset);
     if (!own) {
         storage_release(storage);
-        return error_raise(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
+        return error_raise(SN_ERROR_MEMORY, (Site){0}, "%s: out of memory", c->title);
     }
     atomic_store_explicit(&own->retains, 0, memory_order_relaxed);
     return own;
@@ -29,7 +29,7 @@ sn_status call_eager(sn_compiled *c, const sn_value *values, sn_tensor **outputs
     int32_t count = c->signature.n_outputs;
     sn_tensor *results[SIGNATURE_MOST_PARAMS] = {0};
     if (!owned && !vec_reserve(&thread_state()->held, (uint32_t)count)) {
-        error_raise(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
+        error_raise(SN_ERROR_MEMORY, (Site){0}, "%s: out of memory", c->title);
         return SN_ERROR_MEMORY;
     }
     COUNT(eager_calls);

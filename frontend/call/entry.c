@@ -2,6 +2,7 @@
 #include "frontend/call/call.h"
 
 #include "base/status.h"
+#include "frontend/op/nodes.h"
 #include "frontend/op/run.h"
 
 static void set_inputs(const Entry *entry, const CallArgs *args, int32_t n_inputs, RunMemory *m) {
@@ -56,6 +57,35 @@ static int32_t make_outputs(const sn_compiled *c, const Entry *entry, const Call
     return made;
 }
 
+/* The graph's inputs as tensors: those of generators belong to the scope. False when out of memory. */
+static bool input_tensors(const Entry *entry, const CallArgs *args, uint32_t n_inputs,
+                          sn_tensor **inputs) {
+    for (uint32_t i = 0; i < n_inputs; i++) {
+        int32_t source = entry->sources[i];
+        inputs[i] = source >= 0 ? args->tensors[source] : NULL;
+        if (source >= 0) continue;
+        const sn_rng *state = args->generators[generator_source(source)];
+        int64_t words[2] = {(int64_t)state->seed, (int64_t)state->counter};
+        inputs[i] = sn_from_copy(words, sizeof words, (const int64_t[]){2}, 1, SN_I64);
+        if (!inputs[i]) return false;
+    }
+    return true;
+}
+
+/* Names the index in an error in data. */
+static void name_error(const Entry *entry, const CallArgs *args, Site site, sn_error *error) {
+    Graph graph;
+    sn_scope scope = sn_scope_begin();
+    bool ok = instance_recorded(entry->instance, &graph);
+    sn_tensor **inputs = mem_calloc(graph.inputs.count + 1, sizeof *inputs);
+    if (ok && inputs && input_tensors(entry, args, graph.inputs.count, inputs))
+        nodes_name_error(&graph, inputs, site, error);
+    sn_error_take(NULL); /* out of memory: the error stays without the index */
+    mem_free(inputs);
+    graph_free(&graph);
+    sn_scope_end(scope, NULL);
+}
+
 sn_status call_entry(const sn_compiled *c, const Entry *entry, const CallArgs *args,
                      sn_tensor **outputs, bool owned) {
     const Executable *executable = entry->instance->executable;
@@ -64,7 +94,7 @@ sn_status call_entry(const sn_compiled *c, const Entry *entry, const CallArgs *a
     RunMemory memory;
     sn_error error;
     error_init(&error);
-    Site site = c->site;
+    Site site = {0};
     uint32_t first = thread_state()->held.count;
     int32_t made = 0;
     bool open = run_open(&memory, (uint32_t)program->n_inputs, (uint32_t)program->n_outputs);
@@ -76,13 +106,14 @@ sn_status call_entry(const sn_compiled *c, const Entry *entry, const CallArgs *a
         status = run_launch(&memory, executable, &site, &error);
     }
     if (status == SN_OK) commit_entry(entry, args);
+    if (status == SN_ERROR_INDEX) name_error(entry, args, site, &error);
     run_close(&memory);
     if (status != SN_OK) {
         for (int32_t i = 0; owned && i < made; i++)
             if (outputs[i]) tensor_unref(outputs[i]);
         handles_release(thread_state(), first);
         if (status == SN_ERROR_MEMORY)
-            error_raise(status, site, "%s: %s", c->name, error.text);
+            error_raise(status, site, "%s: %s", c->title, error.text);
         else
             error_raise_from(&error, site);
     }

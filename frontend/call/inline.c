@@ -12,7 +12,7 @@ static bool hold_callee(Trace *trace, sn_compiled *c) {
     for (uint32_t i = 0; i < trace->cleanups.count; i++)
         if (trace->cleanups.data[i].what == c) return true;
     if (!trace_at_end(trace, release_callee, c))
-        return error_refuse(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
+        return error_refuse(SN_ERROR_MEMORY, (Site){0}, "%s: out of memory", c->title);
     compiled_retain(c);
     return true;
 }
@@ -26,7 +26,7 @@ sn_status call_inline(Trace *trace, sn_compiled *c, const sn_value *values, sn_t
     Substituted s;
     bool fits = arguments_flatten(c, values, &args) && arguments_check_dims(c, &args);
     if (!trace_owns(trace, args.block)) /* the function may jump out */
-        return error_refuse(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name),
+        return error_refuse(SN_ERROR_MEMORY, (Site){0}, "%s: out of memory", c->title),
                SN_ERROR_MEMORY;
     if (!fits || !substituted_make(c, trace, &args, args.tensors, &s)) return sn_error_status();
     bool fullgraph = trace->fullgraph;

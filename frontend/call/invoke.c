@@ -77,13 +77,15 @@ sn_status compiled_invoke(sn_compiled *c, const sn_value *values, sn_tensor **ou
                                                   : invoke_function(c, values, outputs);
     if (error_pending(thread_state())) return sn_error_status();
     if (status != SN_OK)
-        error_raise(status, c->site, "%s returned an error: %s", c->name, sn_status_name(status));
+        error_raise(status, (Site){0}, "%s: an error was returned: %s", c->title,
+                    sn_status_name(status));
     for (int32_t i = 0; status == SN_OK && i < c->signature.n_outputs; i++) {
         if (outputs[i]) continue;
         if (c->signature.returns_tensor && !c->callee.payload_function)
-            error_raise(SN_ERROR_ARGUMENT, c->site, "%s returned NULL without an error", c->name);
+            error_raise(SN_ERROR_ARGUMENT, (Site){0}, "%s: NULL was returned without an error",
+                        c->title);
         else
-            error_raise(SN_ERROR_ARGUMENT, c->site, "%s: output %d was not set", c->name,
+            error_raise(SN_ERROR_ARGUMENT, (Site){0}, "%s: output %d was not set", c->title,
                         (int)i + 1);
         status = SN_ERROR_ARGUMENT;
     }

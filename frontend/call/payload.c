@@ -70,13 +70,13 @@ static sn_status take_results(const sn_compiled *c, const HeldArguments *held,
                               const sn_outputs *results) {
     int32_t count = c->signature.n_outputs;
     if (results->count < 0 || results->count > count) {
-        error_raise(SN_ERROR_ARGUMENT, c->site, "%s: outputs.count is %d, the signature has %d",
-                    c->name, (int)results->count, (int)count);
+        error_raise(SN_ERROR_ARGUMENT, (Site){0}, "%s: outputs.count is %d, the signature has %d",
+                    c->title, (int)results->count, (int)count);
         return SN_ERROR_ARGUMENT;
     }
     for (int32_t i = results->count; i < count; i++) results->tensors[i] = NULL;
     if (!vec_reserve(&thread_state()->held, (uint32_t)count)) {
-        error_raise(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
+        error_raise(SN_ERROR_MEMORY, (Site){0}, "%s: out of memory", c->title);
         return SN_ERROR_MEMORY;
     }
     for (int32_t i = 0; i < results->count; i++) {
@@ -96,7 +96,7 @@ sn_status payload_invoke(const sn_compiled *c, const sn_value *values, sn_tensor
         status =
             c->callee.payload_function(c->callee.payload, values, c->signature.n_params, &results);
     else
-        error_raise(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
+        error_raise(SN_ERROR_MEMORY, (Site){0}, "%s: out of memory", c->title);
     if (status == SN_OK && !error_pending(thread_state()))
         status = take_results(c, &held, &results);
     vec_free(&held);

@@ -1,6 +1,8 @@
 /* sn_compiled_fn: a call through a pointer of the function's own type. */
 #include "frontend/call/call.h"
 
+#undef sn_compiled_fn
+
 /* The C argument at `argument`, of the type that the letter says. */
 static void get_value(char kind, const void *argument, sn_value *value) {
     union {
@@ -76,19 +78,22 @@ static void call_by_pointer(ffi_cif *cif, void *result, void **arguments, void *
     memcpy(result, &word, sizeof word);
 }
 
-sn_function sn_compiled_fn(sn_compiled *c) {
-    if (error_pending(thread_state())) return NULL;
-    if (!compiled_check(c, "compiled_fn")) return NULL;
+sn_function sn_compiled_fn_at(sn_compiled *c, const char *file, int32_t line) {
+    Site site = {file, line};
+    if (error_pending(thread_state()) || !compiled_check(c, "compiled_fn", site)) return NULL;
     if (c->callee.payload_function)
         return (sn_function)(uintptr_t)error_raise(
-            SN_ERROR_ARGUMENT, c->site, "compiled_fn: %s is a payload function; use sn_call",
-            c->name);
+            SN_ERROR_ARGUMENT, site, "compiled_fn: %s is a payload function; use sn_call", c->name);
     void *code = closure_code(&c->closure, &c->callee.cif, call_by_pointer, c);
     if (!code)
         error_raise(
-            SN_ERROR_UNSUPPORTED, c->site,
+            SN_ERROR_UNSUPPORTED, site,
             "compiled_fn: executable memory is denied on this system; sn_call works without it");
     sn_function function;
     memcpy(&function, &code, sizeof function);
     return function;
+}
+
+sn_function sn_compiled_fn(sn_compiled *c) {
+    return sn_compiled_fn_at(c, NULL, 0);
 }

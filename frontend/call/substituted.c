@@ -32,7 +32,7 @@ bool substituted_make(const sn_compiled *c, Trace *trace, const CallArgs *args,
         } else if (param->kind == 'S') {
             s->structs[i] = mem_alloc(2 * param->tree->bytes);
             if (!s->structs[i] || !trace_owns(trace, s->structs[i]))
-                return error_refuse(SN_ERROR_MEMORY, c->site, "out of memory");
+                return error_refuse(SN_ERROR_MEMORY, (Site){0}, "out of memory");
             memcpy(s->structs[i], args->values[i].as.pointer, param->tree->bytes);
             next = replace_tree(param->tree, s->structs[i], next);
             memcpy(s->structs[i] + param->tree->bytes, s->structs[i], param->tree->bytes);
@@ -50,9 +50,9 @@ sn_status substituted_check(const sn_compiled *c, const Substituted *s) {
         size_t bytes = c->signature.params[i].tree->bytes;
         if (memcmp(s->structs[i], s->structs[i] + bytes, bytes) == 0) continue;
         error_raise(
-            SN_ERROR_UNSUPPORTED, c->site,
-            "%s writes into its described struct (argument %d): pass it as an opaque pointer, p",
-            c->name, (int)i + 1);
+            SN_ERROR_UNSUPPORTED, (Site){0},
+            "%s: its described struct (argument %d) was written: pass it as an opaque pointer, p",
+            c->title, (int)i + 1);
         return SN_ERROR_UNSUPPORTED;
     }
     return SN_OK;

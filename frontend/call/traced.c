@@ -89,7 +89,7 @@ static Trace *open_trace(sn_compiled *c, CallArgs *args, Key *key, Entry *seen) 
         trace_free(trace);
         trace = NULL;
     }
-    if (!trace) return error_raise(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
+    if (!trace) return error_raise(SN_ERROR_MEMORY, (Site){0}, "%s: out of memory", c->title);
     trace->generators = args->generators;
     trace->n_generators = args->n_generators;
     trace->fullgraph = c->options.fullgraph;
@@ -119,7 +119,7 @@ static bool make_proxies(Trace *trace, const CallArgs *args, sn_tensor **proxies
 static sn_tensor **room_for_proxies(const TracedCall *call) {
     sn_tensor **proxies = mem_alloc(sizeof *proxies * ((size_t)call->args->n_tensors + 1));
     if (proxies && trace_owns(call->trace, proxies)) return proxies;
-    return error_raise(SN_ERROR_MEMORY, call->c->site, "%s: out of memory", call->c->name);
+    return error_raise(SN_ERROR_MEMORY, (Site){0}, "%s: out of memory", call->c->title);
 }
 
 /* Runs the function on proxies inside a scope of its own; outputs keep one reference each. */
@@ -209,9 +209,9 @@ static void raise_run_error(const sn_compiled *c, const sn_error *error) {
     if (error->file)
         error_raise_from(error, (Site){error->file, error->line});
     else if (error->status == SN_ERROR_MEMORY)
-        error_raise(SN_ERROR_MEMORY, c->site, "%s: %s", c->name, error->text);
+        error_raise(SN_ERROR_MEMORY, (Site){0}, "%s: %s", c->title, error->text);
     else
-        error_raise_from(error, c->site);
+        error_raise_from(error, (Site){0});
 }
 
 static sn_status run(TracedCall *call) {

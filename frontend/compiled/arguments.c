@@ -39,12 +39,12 @@ static uint32_t *open_arrays(CallArgs *args, size_t most) {
 
 static bool add_tensor(const sn_compiled *c, CallArgs *args, sn_tensor *tensor, bool optional,
                        const char *what) {
-    if (!tensor_check(tensor, c->name, what, c->site)) return false;
+    if (!tensor_check(tensor, c->title, what, (Site){0})) return false;
     if (tensor->kind == TENSOR_NONE && !optional)
-        return error_refuse(SN_ERROR_ARGUMENT, c->site, "%s: %s is SN_NONE, but is not optional",
-                            c->name, what);
+        return error_refuse(SN_ERROR_ARGUMENT, (Site){0}, "%s: %s is SN_NONE, but is not optional",
+                            c->title, what);
     if (args->n_tensors == args->most)
-        return error_refuse(SN_ERROR_ARGUMENT, c->site, "%s: more than %d tensors", c->name,
+        return error_refuse(SN_ERROR_ARGUMENT, (Site){0}, "%s: more than %d tensors", c->title,
                             SIGNATURE_MOST_TENSORS);
     args->tensors[args->n_tensors++] = tensor;
     return true;
@@ -57,8 +57,8 @@ static bool count_fits(const sn_compiled *c, const sn_field *field, const char *
     memcpy(&used, data + field->count_offset, sizeof used);
     if (used >= 0 && (size_t)used <= (field->count ? field->count : 1)) return true;
     return error_refuse(
-        SN_ERROR_ARGUMENT, c->site, "%s: the count of field %s is %d, it has room for %zu", c->name,
-        field->name ? field->name : "?", (int)used, field->count ? field->count : 1);
+        SN_ERROR_ARGUMENT, (Site){0}, "%s: the count of field %s is %d, it has room for %zu",
+        c->title, field->name ? field->name : "?", (int)used, field->count ? field->count : 1);
 }
 
 static bool add_tree(const sn_compiled *c, CallArgs *args, const sn_tree *tree, const char *data) {
@@ -107,9 +107,9 @@ static bool add_argument(const sn_compiled *c, CallArgs *args, int32_t i, const 
 
 static bool add_array(const sn_compiled *c, CallArgs *args, int32_t i, const sn_value *value) {
     if (value->count < 0 || (value->count && !value->as.tensors))
-        return error_refuse(SN_ERROR_ARGUMENT, c->site, "%s: argument %d is %s array of %d tensors",
-                            c->name, (int)i + 1, value->as.tensors ? "an" : "a NULL",
-                            (int)value->count);
+        return error_refuse(SN_ERROR_ARGUMENT, (Site){0},
+                            "%s: argument %d is %s array of %d tensors", c->title, (int)i + 1,
+                            value->as.tensors ? "an" : "a NULL", (int)value->count);
     for (int32_t j = 0; j < value->count; j++) {
         sn_tensor *tensor = value->as.tensors[j];
         if (!add_plain(args, tensor) && !add_unusual(c, args, tensor, i, j)) return false;
@@ -119,8 +119,8 @@ static bool add_array(const sn_compiled *c, CallArgs *args, int32_t i, const sn_
 
 static bool add_generator(const sn_compiled *c, CallArgs *args, int32_t i, const sn_value *value) {
     if (!value->as.generator)
-        return error_refuse(SN_ERROR_ARGUMENT, c->site, "%s: argument %d, a generator, is NULL",
-                            c->name, (int)i + 1);
+        return error_refuse(SN_ERROR_ARGUMENT, (Site){0}, "%s: argument %d, a generator, is NULL",
+                            c->title, (int)i + 1);
     SN_ASSERT(args->n_generators < SIGNATURE_MOST_PARAMS);
     args->generators[args->n_generators++] = value->as.generator;
     return true;
@@ -128,8 +128,8 @@ static bool add_generator(const sn_compiled *c, CallArgs *args, int32_t i, const
 
 static bool add_struct(const sn_compiled *c, CallArgs *args, int32_t i, const sn_value *value) {
     if (!value->as.pointer)
-        return error_refuse(SN_ERROR_ARGUMENT, c->site, "%s: argument %d, a struct, is NULL",
-                            c->name, (int)i + 1);
+        return error_refuse(SN_ERROR_ARGUMENT, (Site){0}, "%s: argument %d, a struct, is NULL",
+                            c->title, (int)i + 1);
     return add_tree(c, args, c->signature.params[i].tree, value->as.pointer);
 }
 
@@ -137,7 +137,8 @@ bool arguments_flatten(const sn_compiled *c, const sn_value *values, CallArgs *a
     args->n_tensors = args->n_generators = 0;
     args->values = values;
     uint32_t *table = open_arrays(args, count_tensors(c, values));
-    if (!args->tensors) return error_refuse(SN_ERROR_MEMORY, c->site, "%s: out of memory", c->name);
+    if (!args->tensors)
+        return error_refuse(SN_ERROR_MEMORY, (Site){0}, "%s: out of memory", c->title);
     for (int32_t i = 0; i < c->signature.n_params; i++) {
         const ParamSpec *param = &c->signature.params[i];
         bool ok = true;
@@ -160,8 +161,8 @@ bool arguments_flatten(const sn_compiled *c, const sn_value *values, CallArgs *a
 static bool breaks_dim(const sn_compiled *c, const sn_dim *d, int64_t size, const char *what,
                        int64_t bound) {
     return error_refuse(
-        SN_ERROR_SHAPE, c->site,
-        "%s: %s (dim %d of tensor argument %d) is %lld, but is declared to be %s %lld", c->name,
+        SN_ERROR_SHAPE, (Site){0},
+        "%s: %s (dim %d of tensor argument %d) is %lld, but is declared to be %s %lld", c->title,
         d->name ? d->name : "a size", (int)d->axis, (int)d->tensor, (long long)size, what,
         (long long)bound);
 }
@@ -193,9 +194,9 @@ bool arguments_check_dims(const sn_compiled *c, const CallArgs *args) {
         const sn_tensor *t = dim_owner(args, d);
         if (!t) continue;
         if (d->axis >= t->rank)
-            return error_refuse(SN_ERROR_SHAPE, c->site,
+            return error_refuse(SN_ERROR_SHAPE, (Site){0},
                                 "%s: tensor argument %d has %d dims, but dim %d is declared",
-                                c->name, (int)d->tensor, (int)t->rank, (int)d->axis);
+                                c->title, (int)d->tensor, (int)t->rank, (int)d->axis);
         int64_t size = t->dims[d->axis];
         if (size < d->min) return breaks_dim(c, d, size, "at least", d->min);
         if (d->max && size > d->max) return breaks_dim(c, d, size, "at most", d->max);

@@ -3,10 +3,13 @@
 
 #include "base/sized.h"
 #include "base/status.h"
+#include "base/strbuf.h"
 #include "base/thread/log.h"
 #include "base/thread/program.h"
 #include "frontend/tensor/counters.h"
 #include "frontend/tensor/tensor.h"
+
+#undef sn_compiled_release
 
 /* ---- what becomes of it ---------------------------------------------------------------------- */
 
@@ -39,7 +42,7 @@ static bool is_stance(sn_stance stance, const char *what) {
 }
 
 sn_stance sn_set_stance(sn_compiled *c, sn_stance stance) {
-    if (!compiled_check(c, "set_stance")) return SN_STANCE_DEFAULT;
+    if (!compiled_check(c, "set_stance", (Site){0})) return SN_STANCE_DEFAULT;
     if (!is_stance(stance, "set_stance")) return (sn_stance)atomic_load(&c->stance);
     return (sn_stance)atomic_exchange(&c->stance, (int32_t)stance);
 }
@@ -97,6 +100,7 @@ static void free_compiled(sn_compiled *c) {
     signature_free(&c->signature);
     mem_free(c->signature_text);
     mem_free(c->name);
+    mem_free(c->title);
     slot_pool_free(&pool, c);
 }
 
@@ -109,11 +113,11 @@ sn_status compiled_check_for(const sn_compiled *c, const char *op, sn_error *err
                      "%s: the compiled function was released already, or is none", op);
 }
 
-bool compiled_check(const sn_compiled *c, const char *op) {
+bool compiled_check(const sn_compiled *c, const char *op, Site site) {
     sn_error error;
     error_init(&error);
     if (compiled_check_for(c, op, &error) == SN_OK) return true;
-    error_raise_from(&error, (Site){0});
+    error_raise_from(&error, site);
     return false;
 }
 
@@ -149,8 +153,14 @@ void compiled_drop(sn_compiled *c) {
     destroy_payload(callee.destroy, callee.payload);
 }
 
+void sn_compiled_release_at(sn_compiled *c, const char *file, int32_t line) {
+    if (c && compiled_check(c, "compiled_release", (Site){file, line}) &&
+        slot_pool_release(&pool, c))
+        compiled_drop(c);
+}
+
 void sn_compiled_release(sn_compiled *c) {
-    if (c && compiled_check(c, "compiled_release") && slot_pool_release(&pool, c)) compiled_drop(c);
+    sn_compiled_release_at(c, NULL, 0);
 }
 
 /* ---- making ---------------------------------------------------------------------------------- */
@@ -191,6 +201,14 @@ static sn_status prepare(sn_compiled *c, const char *signature, const sn_compile
     return SN_OK;
 }
 
+/* "f, compiled at mlp.c:12": a call by pointer has no line of its own. NULL when out of memory. */
+static char *name_with_site(const char *name, Site site) {
+    StrBuf text = {0};
+    strbuf_add(&text, name);
+    if (site.file) strbuf_addf(&text, ", compiled at %s:%d", site.file, (int)site.line);
+    return strbuf_take(&text);
+}
+
 /* A handle without a function yet; NULL with the error set. */
 static sn_compiled *make(const char *name, const char *signature, const sn_compile_options *given,
                          Site site, sn_error *error) {
@@ -207,13 +225,14 @@ static sn_compiled *make(const char *name, const char *signature, const sn_compi
     take_locks(c, c->entries.serial);
     c->site = site;
     c->name = mem_strdup(name ? name : "function");
+    c->title = c->name ? name_with_site(c->name, site) : NULL;
     c->signature_text = mem_strdup(signature ? signature : "");
     sn_status status = SN_OK;
     if (!known)
         status = error_set(error, SN_ERROR_ARGUMENT,
                            "options.size is %zu: %zu are known, and the rest is not zero",
                            given->size, sizeof all);
-    else if (!c->name || !c->signature_text)
+    else if (!c->name || !c->title || !c->signature_text)
         status = error_memory(error);
     else
         status = prepare(c, signature, options, error);

@@ -34,7 +34,8 @@ struct sn_compiled {
     SlotMark mark;          /* until the program releases it */
     Refs users;             /* who may call the function: the program, calls in flight */
     Refs refs;              /* who reads what became of it: users (1), jobs in the background */
-    char *name;             /* for messages and dumps */
+    char *name;             /* for dumps */
+    char *title;            /* for messages of calls: the name, and where it was compiled */
     Site site;              /* of sn_compile */
     char *signature_text;   /* as given */
     Signature signature;    /* parsed */
@@ -54,7 +55,7 @@ struct sn_compiled {
 };
 
 /* Is the handle one that the program may use? Raises in the words of `op`. */
-bool compiled_check(const sn_compiled *compiled, const char *op);
+bool compiled_check(const sn_compiled *compiled, const char *op, Site site);
 /* The same for functions that have an error of their own. */
 sn_status compiled_check_for(const sn_compiled *compiled, const char *op, sn_error *error);
 /* One more user. When the last one goes, the payload is destroyed, on that thread. */

@@ -86,7 +86,7 @@ bool key_pack(Key *key, const sn_compiled *c, const CallArgs *args) {
     size_t room = room_for(c, args);
     key->words = key->few;
     if (room > KEY_FEW_WORDS) key->words = key->block = mem_alloc(sizeof(uint64_t) * room);
-    if (!key->words) return error_refuse(SN_ERROR_MEMORY, c->site, "out of memory");
+    if (!key->words) return error_refuse(SN_ERROR_MEMORY, (Site){0}, "out of memory");
     uint64_t *at = key->words;
     *at++ = (uint64_t)args->n_tensors;
     for (int32_t i = 0; i < args->n_tensors; i++) at = put_tensor(at, args, i);

@@ -17,7 +17,7 @@ static sn_status check_array(const void *array, int32_t count, const char *name,
     if (count < 0)
         return error_set(error, SN_ERROR_ARGUMENT, "options.n_%s is %d", name, (int)count);
     if (count && !array)
-        return error_set(error, SN_ERROR_ARGUMENT, "options.%s is NULL, but has %d entries", name,
+        return error_set(error, SN_ERROR_ARGUMENT, "options.%s is NULL, but n_%s is %d", name, name,
                          (int)count);
     return SN_OK;
 }

@@ -133,7 +133,7 @@ static GraphInstance *act(Request *request, const PolicyState *state, MissDecisi
                           sn_error *error) {
     if (decision.action == MISS_FAIL) {
         error_set(error, SN_ERROR_UNSUPPORTED, "%s: a recompile is refused: %s",
-                  request->compiled->name, request->lookup.reason);
+                  request->compiled->title, request->lookup.reason);
         return NULL;
     }
     if (decision.action == MISS_NODES)
@@ -220,7 +220,7 @@ static bool report_progress(const sn_compiled *c, int32_t done, sn_error *error)
     bool goes_on = options->progress(options->progress_context, "compile", done, 1);
     program_leave(&call);
     if (goes_on || done) return true;
-    error_set(error, SN_ERROR_CANCELLED, "%s: compiling was cancelled", c->name);
+    error_set(error, SN_ERROR_CANCELLED, "%s: compiling was cancelled", c->title);
     return false;
 }
 

@@ -54,9 +54,9 @@ bool results_equal(const TraceResults *results, const OutputSpec *specs) {
 
 sn_status results_complete(const sn_compiled *c, sn_tensor **outputs) {
     for (int32_t i = 0; i < c->signature.n_outputs; i++) {
-        if (!tensor_check(outputs[i], c->name, "the result", c->site)) return sn_error_status();
+        if (!tensor_check(outputs[i], c->title, "the result", (Site){0})) return sn_error_status();
         if (outputs[i]->kind != TENSOR_NONE) continue;
-        error_raise(SN_ERROR_ARGUMENT, c->site, "%s returned SN_NONE", c->name);
+        error_raise(SN_ERROR_ARGUMENT, (Site){0}, "%s: SN_NONE was returned", c->title);
         return SN_ERROR_ARGUMENT;
     }
     for (int32_t i = 0; i < c->signature.n_outputs; i++) {

@@ -6,6 +6,9 @@
 
 #include <sinter/io.h>
 
+#undef sn_npy_load
+#undef sn_npy_save
+
 enum {
     MAGIC_BYTES = 6,             /* "\x93NUMPY" */
     START_BYTES = 12,            /* magic, version, the longer form of the header's length */
@@ -292,13 +295,16 @@ static sn_tensor *load(const FileReader *file) {
     return NULL;
 }
 
-sn_tensor *sn_npy_load(const char *path) {
+sn_tensor *sn_npy_load_at(const char *path, const char *source, int32_t line) {
     if (error_pending(thread_state())) return NULL;
     FileReader file;
-    if (!file_open(&file, "npy_load", path)) return NULL;
-    sn_tensor *tensor = load(&file);
+    sn_tensor *tensor = file_open(&file, "npy_load", path) ? load(&file) : NULL;
     file_close(&file);
-    return tensor;
+    return tensor ? tensor : error_of_call((Site){source, line}, NULL, NULL);
+}
+
+sn_tensor *sn_npy_load(const char *path) {
+    return sn_npy_load_at(path, NULL, 0);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -322,12 +328,13 @@ static void build_header(const TensorType *type, StrBuf *out) {
     out->text[9] = (char)(length >> 8);
 }
 
-bool sn_npy_save(const char *path, sn_tensor *tensor) {
+static bool save(const char *path, sn_tensor *tensor) {
     static const char op[] = "npy_save";
     sn_tensor *real = tensor_realize(tensor, op, (Site){NULL, 0});
     if (!real) return false;
     if (!numpy_names[real->dtype])
-        return error_refuse(SN_ERROR_DTYPE, (Site){NULL, 0}, "%s: .npy files have no %s", op,
+        return error_refuse(SN_ERROR_DTYPE, (Site){NULL, 0},
+                            "%s: .npy files have no %s (sn_cast converts)", op,
                             sn_dtype_name((sn_dtype)real->dtype));
     TensorType type = tensor_type(real);
     StrBuf header = {0};
@@ -341,4 +348,15 @@ bool sn_npy_save(const char *path, sn_tensor *tensor) {
                                        file_write_tensor(&file, real));
     strbuf_free(&header);
     return done;
+}
+
+bool sn_npy_save_at(const char *path, sn_tensor *tensor, const char *source, int32_t line) {
+    if (error_pending(thread_state())) return false;
+    bool done = save(path, tensor);
+    if (!done) error_of_call((Site){source, line}, NULL, NULL);
+    return done;
+}
+
+bool sn_npy_save(const char *path, sn_tensor *tensor) {
+    return sn_npy_save_at(path, tensor, NULL, 0);
 }

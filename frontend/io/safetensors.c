@@ -8,6 +8,13 @@
 
 #include <sinter/io.h>
 
+#undef sn_safetensors_open
+#undef sn_safetensors_count
+#undef sn_safetensors_name
+#undef sn_safetensors_get
+#undef sn_safetensors_close
+#undef sn_safetensors_save
+
 struct sn_safetensors {
     SlotMark mark;            /* until it is closed */
     FileReader file;          /* open; its path lies in the header's arena */
@@ -18,17 +25,15 @@ static const Site no_site = {NULL, 0};
 static SlotPool pool = {.bytes = sizeof(sn_safetensors), .magic = 0x736e7321};
 
 /* Is it a file that is open? Raises. */
-static bool check_open(const sn_safetensors *file, const char *op) {
+static bool check_open(const sn_safetensors *file, const char *op, Site site) {
     return slot_pool_has(&pool, file) ||
-           error_refuse(SN_ERROR_HANDLE, no_site, "%s: the file was closed already, or is none",
-                        op);
+           error_refuse(SN_ERROR_HANDLE, site, "%s: file was closed already, or is none", op);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-sn_safetensors *sn_safetensors_open(const char *path) {
+static sn_safetensors *open_file(const char *path) {
     static const char op[] = "safetensors_open";
-    if (error_pending(thread_state())) return NULL;
     sn_safetensors *st = slot_pool_new(&pool);
     if (!st) return error_raise(SN_ERROR_MEMORY, no_site, "%s: out of memory", op);
     bool done = file_open(&st->file, op, path);
@@ -42,22 +47,47 @@ sn_safetensors *sn_safetensors_open(const char *path) {
     return NULL;
 }
 
-void sn_safetensors_close(sn_safetensors *file) {
-    if (!file || !check_open(file, "safetensors_close") || !slot_pool_release(&pool, file)) return;
+sn_safetensors *sn_safetensors_open_at(const char *path, const char *source, int32_t line) {
+    if (error_pending(thread_state())) return NULL;
+    sn_safetensors *st = open_file(path);
+    return st ? st : error_of_call((Site){source, line}, NULL, NULL);
+}
+
+sn_safetensors *sn_safetensors_open(const char *path) {
+    return sn_safetensors_open_at(path, NULL, 0);
+}
+
+void sn_safetensors_close_at(sn_safetensors *file, const char *source, int32_t line) {
+    Site site = {source, line};
+    if (!file || !check_open(file, "safetensors_close", site) || !slot_pool_release(&pool, file))
+        return;
     file_close(&file->file);
     safetensors_free_header(&file->header);
     slot_pool_free(&pool, file);
 }
 
-int32_t sn_safetensors_count(const sn_safetensors *file) {
-    bool open = file && check_open(file, "safetensors_count");
+void sn_safetensors_close(sn_safetensors *file) {
+    sn_safetensors_close_at(file, NULL, 0);
+}
+
+int32_t sn_safetensors_count_at(const sn_safetensors *file, const char *source, int32_t line) {
+    bool open = file && check_open(file, "safetensors_count", (Site){source, line});
     return open ? (int32_t)file->header.entries.count : 0;
 }
 
-const char *sn_safetensors_name(const sn_safetensors *file, int32_t i) {
-    bool there = file && check_open(file, "safetensors_name") && i >= 0 &&
+int32_t sn_safetensors_count(const sn_safetensors *file) {
+    return sn_safetensors_count_at(file, NULL, 0);
+}
+
+const char *sn_safetensors_name_at(const sn_safetensors *file, int32_t i, const char *source,
+                                   int32_t line) {
+    bool there = file && check_open(file, "safetensors_name", (Site){source, line}) && i >= 0 &&
                  (uint32_t)i < file->header.entries.count;
     return there ? file->header.entries.data[i].name : NULL;
+}
+
+const char *sn_safetensors_name(const sn_safetensors *file, int32_t i) {
+    return sn_safetensors_name_at(file, i, NULL, 0);
 }
 
 static sn_tensor *read_tensor(const FileReader *file, const SafetensorsEntry *entry, int64_t data) {
@@ -75,13 +105,12 @@ static sn_tensor *read_tensor(const FileReader *file, const SafetensorsEntry *en
     return tensor_real(storage, &entry->type, NULL, 0, no_site);
 }
 
-sn_tensor *sn_safetensors_get(const sn_safetensors *file, const char *name) {
+static sn_tensor *get(const sn_safetensors *file, const char *name) {
     static const char op[] = "safetensors_get";
-    if (error_pending(thread_state())) return NULL;
     if (!file || !name)
         return error_raise(SN_ERROR_ARGUMENT, no_site, "%s: %s is NULL", op,
                            file ? "name" : "file");
-    if (!check_open(file, op)) return NULL;
+    if (!check_open(file, op, no_site)) return NULL;
     FileReader reader = file->file;
     reader.op = op;
     const SafetensorsEntry *entry = safetensors_find(&file->header, name);
@@ -99,6 +128,17 @@ sn_tensor *sn_safetensors_get(const sn_safetensors *file, const char *name) {
     return NULL;
 }
 
+sn_tensor *sn_safetensors_get_at(const sn_safetensors *file, const char *name, const char *source,
+                                 int32_t line) {
+    if (error_pending(thread_state())) return NULL;
+    sn_tensor *tensor = get(file, name);
+    return tensor ? tensor : error_of_call((Site){source, line}, NULL, NULL);
+}
+
+sn_tensor *sn_safetensors_get(const sn_safetensors *file, const char *name) {
+    return sn_safetensors_get_at(file, name, NULL, 0);
+}
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 /* Tensors that are being written. */
@@ -111,7 +151,10 @@ typedef struct Writing {
 
 /* Bytes that are no text are not repeated. */
 static bool refuse_name(int32_t i, const char *name, const char *defect) {
-    const char *shown = !name ? "(NULL)" : safetensors_is_utf8(name) ? name : "";
+    if (!name)
+        return error_refuse(SN_ERROR_ARGUMENT, no_site, "safetensors_save: names[%d] is NULL",
+                            (int)i);
+    const char *shown = safetensors_is_utf8(name) ? name : "";
     return error_refuse(SN_ERROR_ARGUMENT, no_site, "safetensors_save: names[%d] \"%.80s\": %s",
                         (int)i, shown, defect);
 }
@@ -162,7 +205,7 @@ static bool write_all(const Writing *w, const StrBuf *header, FileWriter *file) 
     return done;
 }
 
-static bool save(const char *path, Writing *w) {
+static bool write_tensors(const char *path, Writing *w) {
     StrBuf header = {0};
     FileWriter file;
     place_all(w);
@@ -177,9 +220,8 @@ static bool save(const char *path, Writing *w) {
     return done;
 }
 
-bool sn_safetensors_save(const char *path, const char *const *names, sn_tensor *const *tensors,
-                         int32_t count) {
-    if (error_pending(thread_state())) return false;
+static bool save(const char *path, const char *const *names, sn_tensor *const *tensors,
+                 int32_t count) {
     if (count < 0 || (count && (!names || !tensors)))
         return error_refuse(SN_ERROR_ARGUMENT, no_site,
                             "safetensors_save: names or tensors is NULL, or count < 0");
@@ -188,9 +230,22 @@ bool sn_safetensors_save(const char *path, const char *const *names, sn_tensor *
                  .order = mem_calloc(n, sizeof *w.order),
                  .count = count};
     bool done = (w.tensors && w.order) || out_of_memory();
-    done = done && add_names(&w, names) && realize_all(&w, tensors) && save(path, &w);
+    done = done && add_names(&w, names) && realize_all(&w, tensors) && write_tensors(path, &w);
     safetensors_free_header(&w.header);
     mem_free(w.tensors);
     mem_free(w.order);
     return done;
+}
+
+bool sn_safetensors_save_at(const char *path, const char *const *names, sn_tensor *const *tensors,
+                            int32_t count, const char *source, int32_t line) {
+    if (error_pending(thread_state())) return false;
+    bool done = save(path, names, tensors, count);
+    if (!done) error_of_call((Site){source, line}, NULL, NULL);
+    return done;
+}
+
+bool sn_safetensors_save(const char *path, const char *const *names, sn_tensor *const *tensors,
+                         int32_t count) {
+    return sn_safetensors_save_at(path, names, tensors, count, NULL, 0);
 }

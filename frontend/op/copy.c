@@ -20,8 +20,9 @@ sn_tensor *sn_copy_(sn_tensor *x, sn_tensor *source) {
 sn_tensor *sn_fill_at_(sn_tensor *x, double value, const char *file, int32_t line) {
     Site site = {file, line};
     if (error_pending(thread_state()) || !tensor_check(x, "fill_", "x", site)) return NULL;
-    sn_tensor *scalar = sn_c(value);
-    return scalar ? sn_copy_at_(x, scalar, file, line) : NULL;
+    sn_tensor *scalar = sn_c_at(value, file, line);
+    if (scalar) scalar = sn_copy_at_(x, scalar, file, line);
+    return scalar ? scalar : error_of_call(site, "copy_", "fill_");
 }
 
 sn_tensor *sn_fill_(sn_tensor *x, double value) {
@@ -33,16 +34,25 @@ sn_tensor *sn_contiguous_at(sn_tensor *x, const char *file, int32_t line) {
     if (error_pending(thread_state()) || !tensor_check_present(x, "contiguous", "x", site))
         return NULL;
     if (x->kind == TENSOR_WEAK || tensor_is_dense(x)) return x;
-    return sn_clone_at(x, file, line);
+    sn_tensor *copy = sn_clone_at(x, file, line);
+    return copy ? copy : error_of_call(site, "clone", "contiguous");
 }
 
 sn_tensor *sn_contiguous(sn_tensor *x) {
     return sn_contiguous_at(x, NULL, 0);
 }
 
+/* A full that the program knows as `name`. */
+static sn_tensor *filled(const int64_t *dims, int32_t rank, double value, sn_dtype dtype,
+                         const char *name, Site site) {
+    if (error_pending(thread_state())) return NULL;
+    sn_tensor *x = sn_full_at(dims, rank, value, dtype, site.file, site.line);
+    return x ? x : error_of_call(site, "full", name);
+}
+
 sn_tensor *sn_zeros_at(const int64_t *dims, int32_t rank, sn_dtype dtype, const char *file,
                        int32_t line) {
-    return sn_full_at(dims, rank, 0, dtype, file, line);
+    return filled(dims, rank, 0, dtype, "zeros", (Site){file, line});
 }
 
 sn_tensor *sn_zeros(const int64_t *dims, int32_t rank, sn_dtype dtype) {
@@ -51,7 +61,7 @@ sn_tensor *sn_zeros(const int64_t *dims, int32_t rank, sn_dtype dtype) {
 
 sn_tensor *sn_ones_at(const int64_t *dims, int32_t rank, sn_dtype dtype, const char *file,
                       int32_t line) {
-    return sn_full_at(dims, rank, 1, dtype, file, line);
+    return filled(dims, rank, 1, dtype, "ones", (Site){file, line});
 }
 
 sn_tensor *sn_ones(const int64_t *dims, int32_t rank, sn_dtype dtype) {

@@ -4,22 +4,33 @@
 #include "frontend/op/eager.h"
 #include "frontend/op/inplace_fit.h"
 
+#include <stdio.h>
+
+/* What is wrong with an operand, which is called "y", or "xs[1]" in an array. False. */
+__attribute__((cold)) static bool refuse_input(OpCode op, const OpParam *param, int32_t input,
+                                               const sn_tensor *x, Site site) {
+    char name[48];
+    snprintf(name, sizeof name, param->suffix == '*' ? "%s[%d]" : "%s", param->name, (int)input);
+    return tensor_check(x, op_info[op].name, name, site) &&
+           error_refuse(SN_ERROR_ARGUMENT, site, "%s: %s is SN_NONE, but is not optional",
+                        op_info[op].name, name);
+}
+
 static bool check_inputs(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, Site site) {
     int32_t n_params;
     const OpParam *params = op_params(op, &n_params);
     const OpOperands *operands = op_operands(op);
-    const char *name = op_info[op].name;
-    if (n_inputs < 0)
-        return error_refuse(SN_ERROR_ARGUMENT, site, "%s: %s has %d tensors", name,
-                            params[operands->params[0]].name, (int)n_inputs);
+    if (n_inputs < 0 || (n_inputs && !inputs)) {
+        const char *array = params[operands->params[0]].name;
+        return error_refuse(SN_ERROR_ARGUMENT, site,
+                            inputs ? "%s: %s cannot have %d tensors" : "%s: %s is NULL",
+                            op_info[op].name, array, (int)n_inputs);
+    }
     for (int32_t i = 0; i < n_inputs; i++) {
         const OpParam *param = &params[op_operand_param(operands, i, n_inputs)];
-        if (!inputs)
-            return error_refuse(SN_ERROR_ARGUMENT, site, "%s: %s is NULL", name, param->name);
-        if (!tensor_check(inputs[i], name, param->name, site)) return false;
-        if (inputs[i]->kind != TENSOR_NONE || param->suffix == '?') continue;
-        return error_refuse(SN_ERROR_ARGUMENT, site, "%s: %s is SN_NONE, but is not optional", name,
-                            param->name);
+        if (!tensor_is_usable(inputs[i]) ||
+            (inputs[i]->kind == TENSOR_NONE && param->suffix != '?'))
+            return refuse_input(op, param, i, inputs[i], site);
     }
     return true;
 }
@@ -42,10 +53,11 @@ static bool attrs_fit(OpCode op, const AttrList *attrs, Site site) {
     if (!attr_is_overlong(attrs)) return true;
     const OpParam *params = op_params(op, &n_params);
     while (list + 1 < n_params && params[list].kind != 'L') list++; /* no public op has two */
-    return error_refuse(SN_ERROR_ARGUMENT, site, "%s: %s %s %lld entries", op_info[op].name,
+    return error_refuse(SN_ERROR_ARGUMENT, site, "%s: %s %s %lld %s", op_info[op].name,
                         params[list].name,
                         attrs->words[ATTR_OVERLONG_PRESENT] ? "cannot have" : "is NULL, but has",
-                        (long long)attrs->words[ATTR_OVERLONG_LENGTH]);
+                        (long long)attrs->words[ATTR_OVERLONG_LENGTH],
+                        attrs->words[ATTR_OVERLONG_LENGTH] == 1 ? "entry" : "entries");
 }
 
 static bool check_target(const OpCall *call) {
@@ -77,17 +89,29 @@ sn_tensor *dispatch_op(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, co
                                  : table->op(state->recorder, &call);
 }
 
-sn_tensor *dispatch_inplace(OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
-                            const AttrList *attrs, sn_rng *generator, Site site) {
+/* The error of an op in place is that of "add_", whoever noticed it. NULL. */
+__attribute__((cold)) static sn_tensor *refuse_in_place(OpCode op, Site site) {
+    char name[48];
+    snprintf(name, sizeof name, "%s_", inplace_name(op));
+    return error_of_call(site, op_info[op].name, name);
+}
+
+static sn_tensor *write_in_place(OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
+                                 const AttrList *attrs, sn_rng *generator, Site site) {
     ThreadState *state = thread_state();
-    if (error_pending(state)) return NULL;
     if (inplace_copies(op) ? !check_copy(inputs, site) : !check_inputs(op, inputs, n_inputs, site))
         return NULL;
     const OpCall call = {op, n_inputs, inputs, attrs, generator, site};
-    if (!check_generator(op, generator, site) || !attrs_fit(op, attrs, site) ||
-        !check_target(&call))
-        return NULL;
-    return table_of(state)->inplace(state->recorder, &call);
+    bool fits =
+        check_generator(op, generator, site) && attrs_fit(op, attrs, site) && check_target(&call);
+    return fits ? table_of(state)->inplace(state->recorder, &call) : NULL;
+}
+
+sn_tensor *dispatch_inplace(OpCode op, sn_tensor *const *inputs, int32_t n_inputs,
+                            const AttrList *attrs, sn_rng *generator, Site site) {
+    if (error_pending(thread_state())) return NULL;
+    sn_tensor *x = write_in_place(op, inputs, n_inputs, attrs, generator, site);
+    return x ? x : refuse_in_place(op, site);
 }
 
 sn_tensor *dispatch_list(OpCode op, sn_tensor *x, const int64_t *list, int32_t count, Site site) {

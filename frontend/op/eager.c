@@ -2,6 +2,7 @@
 #include "frontend/op/eager.h"
 
 #include "base/status.h"
+#include "frontend/op/data_error.h"
 #include "frontend/op/inplace_fit.h"
 #include "frontend/op/run.h"
 #include "frontend/op/view.h"
@@ -35,6 +36,12 @@ static sn_tensor *refuse(const OpCall *call, const sn_error *error) {
     return error_raise_from(error, call->site);
 }
 
+/* The same for an error in data, which is named. */
+static sn_tensor *refuse_run(const OpCall *call, sn_error *error) {
+    if (error->status == SN_ERROR_INDEX) data_error_name(call, error);
+    return refuse(call, error);
+}
+
 static sn_tensor *run_new(const EagerCall *call, RunMemory *m, const Executable *executable,
                           const TensorType *result) {
     sn_error error;
@@ -51,7 +58,7 @@ static sn_tensor *run_new(const EagerCall *call, RunMemory *m, const Executable 
     if (!tensor) return NULL;
     if (run_launch(m, executable, &plan_site, &error) != SN_OK) {
         handles_release(state, first);
-        return refuse(&call->call, &error);
+        return refuse_run(&call->call, &error);
     }
     advance(&call->call, result);
     return tensor;
@@ -62,7 +69,8 @@ static sn_tensor *run_into_target(const EagerCall *call, RunMemory *m, const Exe
     sn_error error;
     error_init(&error);
     Site plan_site;
-    if (run_launch(m, executable, &plan_site, &error) != SN_OK) return refuse(&call->call, &error);
+    if (run_launch(m, executable, &plan_site, &error) != SN_OK)
+        return refuse_run(&call->call, &error);
     advance(&call->call, result);
     return call->target;
 }

@@ -16,8 +16,9 @@ static bool broadcasts_to(const TensorType *from, const TensorType *to) {
 static NodeId refuse_shape(GraphBuilder *b, OpCode op, const TensorType *type,
                            const TensorType *wanted) {
     StrBuf text = {0};
+    strbuf_add(&text, inplace_copies(op) ? "source is " : "the result is ");
     type_print(&text, type);
-    strbuf_add(&text, " does not fit into ");
+    strbuf_add(&text, ", which does not fit into x, which is ");
     type_print(&text, wanted);
     gb_fail(b, SN_ERROR_SHAPE, "%s_: %s", inplace_name(op), strbuf_text(&text));
     strbuf_free(&text);
@@ -31,7 +32,9 @@ NodeId graph_fit(GraphBuilder *b, NodeId value, const TensorType *wanted, OpCode
     if (copies ? !broadcasts_to(&type, wanted) : !type_same_dims(&type, wanted))
         return refuse_shape(b, op, &type, wanted);
     if (!copies && dtype_is_float(from) && !dtype_is_float(to))
-        return gb_fail(b, SN_ERROR_DTYPE, "%s_: the result is %s and cannot be written into %s",
+        return gb_fail(b, SN_ERROR_DTYPE,
+                       "%s_: the result is %s, which is not written into x, which is %s (sn_copy_ "
+                       "converts)",
                        inplace_name(op), sn_dtype_name(from), sn_dtype_name(to));
     return gb_expand(b, gb_cast(b, to, value), wanted->dims, wanted->rank);
 }

@@ -3,7 +3,9 @@
 
 #include "base/small.h"
 #include "base/status.h"
+#include "frontend/op/data_error.h"
 #include "frontend/op/eager.h"
+#include "ir/graph/view_graph.h"
 
 enum { FEW_OPERANDS = 16 };
 
@@ -95,4 +97,90 @@ sn_status nodes_run(const Graph *graph, sn_tensor *const *inputs, sn_tensor **ou
     if (ok) return SN_OK;
     if (!error_pending(state)) return error_memory(error);
     return error_take(error);
+}
+
+/* ---- errors in data -------------------------------------------------------------------------- */
+
+static NodeId index_of(const Graph *graph, NodeId id) {
+    const Node *node = graph_node(graph, id);
+    return node_inputs(graph, node)[op_index_operand((OpCode)node->op)];
+}
+
+/* The input whose memory is the node's value since the run; -1: none. What was written before an op that has
+ * failed is there, what was to be written after it is not. */
+static int32_t written_into(const Graph *graph, NodeId id, NodeId failed) {
+    for (uint32_t i = 0; i < graph->outputs.count; i++) {
+        GraphOutput output = graph->outputs.data[i];
+        if (output.node == id && id < failed && output.writes_input >= 0)
+            return output.writes_input;
+    }
+    return -1;
+}
+
+/* Is what the input was when the run began lost? */
+static bool was_written(const Graph *graph, NodeId input, NodeId failed) {
+    int64_t number = node_attr_int(graph, input, ATTR_NUMBER);
+    for (uint32_t i = 0; i < graph->outputs.count; i++)
+        if (graph->outputs.data[i].writes_input == number && graph->outputs.data[i].node < failed)
+            return true;
+    return false;
+}
+
+/* Marks the nodes that the index of an op is made of; false where it cannot be made again. */
+static bool mark_needed(const Graph *graph, NodeId failed, bool *needed) {
+    memset(needed, 0, graph->nodes.count * sizeof *needed);
+    needed[index_of(graph, failed)] = true;
+    for (NodeId id = failed; id-- > 0;) {
+        if (!needed[id] || written_into(graph, id, failed) >= 0) continue;
+        const Node *node = graph_node(graph, id);
+        if (node_is_input(node) && was_written(graph, id, failed)) return false;
+        for (uint32_t i = 0; i < node->n_inputs; i++)
+            if (node_inputs(graph, node)[i] != NODE_NONE)
+                needed[node_inputs(graph, node)[i]] = true;
+    }
+    return true;
+}
+
+/* Computes the index of an op that may have failed; false with the error set where it did. */
+static bool look_at_node(const Graph *graph, sn_tensor *const *inputs, NodeId failed,
+                         const bool *needed, sn_tensor **values, sn_error *found) {
+    for (NodeId id = 0; id < failed; id++) {
+        if (!needed[id]) continue;
+        int32_t written = written_into(graph, id, failed);
+        values[id] = written >= 0 ? inputs[written] : node_value(graph, id, inputs, values);
+        if (!values[id]) return true;
+    }
+    TensorType x = node_type(graph, node_inputs(graph, graph_node(graph, failed))[0]);
+    return data_error_look(node_attrs(graph, graph_node(graph, failed)), &x,
+                           values[index_of(graph, failed)], found);
+}
+
+/* May the error be of this op? */
+static bool may_be_of(const Graph *graph, NodeId id, Site site, const sn_error *error) {
+    const Node *node = graph_node(graph, id);
+    Site own = graph->sites.data[node->site];
+    size_t length = strlen(op_info[node->op].name);
+    return op_has((OpCode)node->op, F_FAILS) && own.line == site.line && own.file == site.file &&
+           strncmp(error->text, op_info[node->op].name, length) == 0 && error->text[length] == ':';
+}
+
+void nodes_name_error(const Graph *graph, sn_tensor *const *inputs, Site site, sn_error *error) {
+    ThreadState *state = thread_state();
+    Recorder *recorder = state->recorder;
+    sn_error pending = error_put_aside(state), found;
+    error_init(&found);
+    bool *needed = mem_calloc(graph->nodes.count + 1, sizeof *needed);
+    sn_tensor **values = mem_calloc(graph->nodes.count + 1, sizeof *values);
+    state->recorder = NULL;
+    sn_scope scope = sn_scope_begin();
+    for (NodeId id = 0; needed && values && id < graph->nodes.count; id++)
+        if (may_be_of(graph, id, site, error) && mark_needed(graph, id, needed) &&
+            !look_at_node(graph, inputs, id, needed, values, &found))
+            break;
+    sn_scope_end(scope, NULL);
+    mem_free(needed);
+    mem_free(values);
+    state->recorder = recorder;
+    state->error = pending;
+    if (found.status == SN_ERROR_INDEX) memcpy(error->text, found.text, sizeof error->text);
 }

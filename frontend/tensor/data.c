@@ -4,6 +4,8 @@
 #include "ir/op/dtype.h"
 #include "ir/op/type.h"
 
+#undef sn_c
+#undef sn_ci
 #undef sn_from_copy
 #undef sn_from_borrow
 #undef sn_read
@@ -39,6 +41,14 @@ static size_t type_bytes(const TensorType *type) {
     return (size_t)type_count(type) * sn_dtype_size((sn_dtype)type->dtype);
 }
 
+/* Too few bytes, or too many, or none. NULL. */
+static sn_tensor *refuse_bytes(const char *op, const void *data, size_t bytes,
+                               const TensorType *type, Site site) {
+    if (!data) return error_raise(SN_ERROR_ARGUMENT, site, "%s: data is NULL", op);
+    return error_raise(SN_ERROR_ARGUMENT, site, "%s: bytes is %zu, but %s takes %zu", op, bytes,
+                       type_text(type).text, type_bytes(type));
+}
+
 sn_tensor *sn_from_copy_at(const void *data, size_t bytes, const int64_t *dims, int32_t rank,
                            sn_dtype dtype, const char *file, int32_t line) {
     Site site = {file, line};
@@ -47,9 +57,7 @@ sn_tensor *sn_from_copy_at(const void *data, size_t bytes, const int64_t *dims, 
         return NULL;
     size_t wanted = type_bytes(&type);
     if (bytes != wanted || (bytes && !data))
-        return error_raise(SN_ERROR_ARGUMENT, site,
-                           "from_copy: %zu bytes given, the shape needs %zu%s", bytes, wanted,
-                           data ? "" : " (data is NULL)");
+        return refuse_bytes("from_copy", data, bytes, &type, site);
     Storage *storage = storage_new(&device_cpu, wanted);
     if (!storage)
         return error_raise(SN_ERROR_MEMORY, site, "from_copy: out of memory (%zu bytes)", wanted);
@@ -71,9 +79,7 @@ sn_tensor *sn_from_borrow_at(void *data, size_t bytes, const int64_t *dims, int3
         return NULL;
     size_t wanted = type_bytes(&type);
     if (bytes < wanted || (wanted && !data))
-        return error_raise(SN_ERROR_ARGUMENT, site,
-                           "from_borrow: %zu bytes given, the shape needs %zu%s", bytes, wanted,
-                           data ? "" : " (data is NULL)");
+        return refuse_bytes("from_borrow", data, bytes, &type, site);
     if ((uintptr_t)data % sn_dtype_size(dtype))
         return error_raise(SN_ERROR_ARGUMENT, site, "from_borrow: data is not aligned to %zu bytes",
                            sn_dtype_size(dtype));
@@ -91,20 +97,28 @@ sn_tensor *sn_from_borrow(void *data, size_t bytes, const int64_t *dims, int32_t
     return sn_from_borrow_at(data, bytes, dims, rank, dtype, release, context, NULL, 0);
 }
 
-static sn_tensor *scalar(sn_dtype dtype, uint64_t bits) {
+static sn_tensor *scalar(sn_dtype dtype, uint64_t bits, Site site) {
     if (error_pending(thread_state())) return NULL;
     TensorType type = {.dtype = (uint8_t)dtype, .rank = 0};
-    sn_tensor *tensor = tensor_new(TENSOR_WEAK, &type, (Site){0});
+    sn_tensor *tensor = tensor_new(TENSOR_WEAK, &type, site);
     if (tensor) tensor->bits = bits;
     return tensor;
 }
 
+sn_tensor *sn_c_at(double value, const char *file, int32_t line) {
+    return scalar(SN_F64, dtype_bits_from_double(SN_F64, value), (Site){file, line});
+}
+
 sn_tensor *sn_c(double value) {
-    return scalar(SN_F64, dtype_bits_from_double(SN_F64, value));
+    return sn_c_at(value, NULL, 0);
+}
+
+sn_tensor *sn_ci_at(int64_t value, const char *file, int32_t line) {
+    return scalar(SN_I64, (uint64_t)value, (Site){file, line});
 }
 
 sn_tensor *sn_ci(int64_t value) {
-    return scalar(SN_I64, (uint64_t)value);
+    return sn_ci_at(value, NULL, 0);
 }
 
 /* ---- data out -------------------------------------------------------------------------------- */
@@ -164,7 +178,7 @@ bool sn_read_at(sn_tensor *tensor, sn_dtype dtype, void *destination, size_t byt
         return error_refuse(SN_ERROR_ARGUMENT, site, "read: dtype %d is no dtype", (int)dtype);
     if (bytes != wanted)
         return error_refuse(SN_ERROR_ARGUMENT, site,
-                            "read: %zu bytes given for %lld elements of %s, %zu are needed", bytes,
+                            "read: bytes is %zu, but %lld elements of %s take %zu", bytes,
                             (long long)count, sn_dtype_name(dtype), wanted);
     if (wanted && !destination)
         return error_refuse(SN_ERROR_ARGUMENT, site, "read: destination is NULL");
@@ -199,7 +213,7 @@ static bool item_bits(sn_tensor *tensor, sn_dtype dtype, uint64_t *bits, Site si
     if (sizes_count(real->dims, real->rank) != 1) {
         TensorType type = tensor_type(real);
         return error_refuse(SN_ERROR_SHAPE, site,
-                            "item: the tensor is %s: it has %lld elements, not one",
+                            "item: tensor is %s: it has %lld elements, not one",
                             type_text(&type).text, (long long)sizes_count(real->dims, real->rank));
     }
     uint64_t own = dtype_load((sn_dtype)real->dtype, tensor_data(real));

@@ -4,6 +4,9 @@
 #include "base/assert.h"
 #include "ir/op/dtype.h"
 
+#undef sn_retain
+#undef sn_release
+
 /* Dead handles that a thread keeps, and how many of them wait at least: with SLOT_PLACES, no address is
  * given a second time before 2,048 handles of the thread died. */
 enum { MOST_DEAD_HANDLES = 4096, LEAST_DEAD_HANDLES = 64 };
@@ -174,10 +177,10 @@ __attribute__((cold)) static bool refuse_dead(const sn_tensor *tensor, const cha
                         name);
 }
 
-sn_tensor *sn_retain(sn_tensor *tensor) {
+sn_tensor *sn_retain_at(sn_tensor *tensor, const char *file, int32_t line) {
     if (!tensor || tensor == sn_none_tensor) return tensor;
     if (!tensor_is_alive(tensor)) {
-        refuse_dead(tensor, "retain", "the tensor", (Site){0});
+        refuse_dead(tensor, "retain", "tensor", (Site){file, line});
         return NULL;
     }
     atomic_fetch_add_explicit(&tensor->retains, 1, memory_order_relaxed);
@@ -186,20 +189,28 @@ sn_tensor *sn_retain(sn_tensor *tensor) {
     return tensor;
 }
 
-void sn_release(sn_tensor *tensor) {
+sn_tensor *sn_retain(sn_tensor *tensor) {
+    return sn_retain_at(tensor, NULL, 0);
+}
+
+void sn_release_at(sn_tensor *tensor, const char *file, int32_t line) {
     if (!tensor || tensor == sn_none_tensor) return;
     if (!tensor_is_alive(tensor)) {
-        refuse_dead(tensor, "release", "the tensor", (Site){0});
+        refuse_dead(tensor, "release", "tensor", (Site){file, line});
         return;
     }
     if (atomic_fetch_sub_explicit(&tensor->retains, 1, memory_order_relaxed) <= 0) {
         atomic_fetch_add_explicit(&tensor->retains, 1, memory_order_relaxed);
-        error_raise(SN_ERROR_HANDLE, (Site){0},
-                    "release: the tensor was not retained; its scope owns it");
+        error_raise(SN_ERROR_HANDLE, (Site){file, line},
+                    "release: tensor was not retained: its scope owns it, and releases it");
         return;
     }
     record_keep(tensor, -1);
     tensor_unref(tensor);
+}
+
+void sn_release(sn_tensor *tensor) {
+    sn_release_at(tensor, NULL, 0);
 }
 
 void tensor_type_to(const sn_tensor *tensor, TensorType *type) {
@@ -219,15 +230,13 @@ TensorType tensor_type(const sn_tensor *tensor) {
 }
 
 bool tensor_check(const sn_tensor *tensor, const char *op, const char *name, Site site) {
+    if (tensor_is_usable(tensor)) return true;
     if (!tensor_is_alive(tensor)) return refuse_dead(tensor, op, name, site);
-    if (tensor->kind == TENSOR_PROXY && !tensor->recorder)
-        return error_refuse(SN_ERROR_HANDLE, site,
-                            "%s: %s has no value: the function that made it failed", op, name);
-    if (tensor->kind == TENSOR_PROXY && tensor->recorder != thread_state()->recorder)
-        return error_refuse(SN_ERROR_HANDLE, site,
-                            "%s: %s belongs to a function that is being traced elsewhere", op,
-                            name);
-    return true;
+    return error_refuse(SN_ERROR_HANDLE, site,
+                        tensor->recorder
+                            ? "%s: %s belongs to a function that is being traced elsewhere"
+                            : "%s: %s has no value: the function that made it failed",
+                        op, name);
 }
 
 bool tensor_check_present(const sn_tensor *tensor, const char *op, const char *name, Site site) {

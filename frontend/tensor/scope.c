@@ -1,6 +1,8 @@
 /* Scopes: a stack of marks in the thread's list of handles; see sinter/scope.h. */
 #include "frontend/tensor/tensor.h"
 
+#undef sn_scope_end
+
 sn_scope sn_scope_begin(void) {
     ThreadState *state = thread_state();
     return (sn_scope){state->depth++, state->held.count};
@@ -18,16 +20,18 @@ static int64_t place_of(const ThreadState *state, const sn_tensor *tensor, uint3
     return -1;
 }
 
-sn_tensor *sn_scope_end(sn_scope scope, sn_tensor *result) {
+sn_tensor *sn_scope_end_at(sn_scope scope, sn_tensor *result, const char *file, int32_t line) {
+    Site site = {file, line};
     ThreadState *state = thread_state();
     if (scope.depth >= state->depth || scope.first > state->held.count)
-        return error_raise(SN_ERROR_SCOPE, (Site){0},
-                           "scope_end: the scope is not open on this thread");
+        return error_raise(SN_ERROR_SCOPE, site,
+                           "scope_end: the scope is not open on this thread: it was ended before, "
+                           "or begun on another");
     if (state->recorder && scope.depth <= state->recorder->scope.depth)
-        return error_raise(SN_ERROR_SCOPE, (Site){0},
+        return error_raise(SN_ERROR_SCOPE, site,
                            "scope_end: the scope was opened outside the function that is traced");
     if (result && !tensor_is_alive(result))
-        result = error_raise(SN_ERROR_HANDLE, (Site){0},
+        result = error_raise(SN_ERROR_HANDLE, site,
                              "scope_end: the result was released already, or is no tensor");
     int64_t place =
         result && result->kind != TENSOR_NONE ? place_of(state, result, scope.first) : -1;
@@ -41,6 +45,10 @@ sn_tensor *sn_scope_end(sn_scope scope, sn_tensor *result) {
     }
     tensor_hold(state, result); /* where handles_release has just made room */
     return result;
+}
+
+sn_tensor *sn_scope_end(sn_scope scope, sn_tensor *result) {
+    return sn_scope_end_at(scope, result, NULL, 0);
 }
 
 sn_mark_t sn_mark(void) {

@@ -79,6 +79,12 @@ static inline bool tensor_is_address(const sn_tensor *tensor) {
 static inline bool tensor_is_alive(const sn_tensor *tensor) {
     return tensor_is_address(tensor) && tensor->magic == TENSOR_ALIVE;
 }
+/* May the calling thread use it now? */
+static inline bool tensor_is_usable(const sn_tensor *tensor) {
+    return tensor_is_alive(tensor) &&
+           (tensor->kind != TENSOR_PROXY ||
+            (tensor->recorder && tensor->recorder == thread_state()->recorder));
+}
 /* Checks an argument: not NULL, not released, of this thread's recorder. Raises. */
 bool tensor_check(const sn_tensor *tensor, const char *op, const char *name, Site site);
 /* The same, and that it is not SN_NONE. */

@@ -114,6 +114,16 @@ bool error_refuse(sn_status status, Site site, const char *format, ...) {
     return false;
 }
 
+void *error_of_call(Site site, const char *op, const char *name) {
+    sn_error *error = &thread_state()->error;
+    if (!error->file) error->file = site.file, error->line = site.line;
+    size_t length = op ? strlen(op) : 0;
+    if (!length || strncmp(error->text, op, length) != 0 || error->text[length] != ':') return NULL;
+    sn_error given = *error;
+    snprintf(error->text, sizeof error->text, "%s%.400s", name, given.text + length);
+    return NULL;
+}
+
 sn_status sn_error_status(void) {
     return thread_state()->error.status;
 }

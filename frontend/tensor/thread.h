@@ -71,6 +71,9 @@ bool error_refuse(sn_status status, Site site, const char *format, ...) SN_PRINT
     __attribute__((cold));
 /* sn_error_take for who raises it again: the text has no line in front. */
 sn_status error_take(sn_error *error);
+/* For who does the program's call by others: the pending error, which is of this call, gets its line where it
+ * has none, and its name in place of `op`, that of the op which noticed it (NULL: as it is). Returns NULL. */
+void *error_of_call(Site site, const char *op, const char *name) __attribute__((cold));
 static inline bool error_pending(const ThreadState *state) {
     return state->error.status != SN_OK;
 }

@@ -100,6 +100,32 @@ static Storage *run_result(const void *context, int32_t output) {
     return run->memory->results[run->program->buffers.data[buffer].number];
 }
 
+/* What the graph's inputs stand for, as tensors; those of generators belong to the scope. */
+static sn_status input_tensors(const Trace *trace, sn_tensor **inputs, sn_error *error) {
+    for (uint32_t i = 0; i < trace->inputs.count; i++) {
+        const TraceInput *input = &trace->inputs.data[i];
+        inputs[i] = input->tensor;
+        if (input->tensor) continue;
+        sn_rng state = generator_state(input);
+        int64_t words[2] = {(int64_t)state.seed, (int64_t)state.counter};
+        inputs[i] = sn_from_copy(words, sizeof words, (const int64_t[]){2}, 1, SN_I64);
+        if (!inputs[i]) return error_take(error);
+    }
+    return SN_OK;
+}
+
+/* Names the index in an error in data. */
+static void name_error(const Trace *trace, Site site, sn_error *error) {
+    sn_error none;
+    error_init(&none);
+    sn_scope scope = sn_scope_begin();
+    sn_tensor **inputs = mem_calloc(trace->inputs.count + 1, sizeof *inputs);
+    if (inputs && input_tensors(trace, inputs, &none) == SN_OK)
+        nodes_name_error(&trace->graph, inputs, site, error);
+    mem_free(inputs);
+    sn_scope_end(scope, NULL);
+}
+
 static sn_status run_compiled(Trace *trace, const Executable *executable, sn_error *error) {
     const Program *program = executable_program(executable);
     RunMemory memory;
@@ -117,21 +143,8 @@ static sn_status run_compiled(Trace *trace, const Executable *executable, sn_err
         make_all_real(trace, run_result, &(RunResults){program, &memory});
     }
     run_close(&memory);
+    if (status == SN_ERROR_INDEX) name_error(trace, site, error);
     return status;
-}
-
-/* What the graph's inputs stand for, as tensors; those of generators belong to the scope. */
-static sn_status input_tensors(const Trace *trace, sn_tensor **inputs, sn_error *error) {
-    for (uint32_t i = 0; i < trace->inputs.count; i++) {
-        const TraceInput *input = &trace->inputs.data[i];
-        inputs[i] = input->tensor;
-        if (input->tensor) continue;
-        sn_rng state = generator_state(input);
-        int64_t words[2] = {(int64_t)state.seed, (int64_t)state.counter};
-        inputs[i] = sn_from_copy(words, sizeof words, (const int64_t[]){2}, 1, SN_I64);
-        if (!inputs[i]) return error_take(error);
-    }
-    return SN_OK;
 }
 
 static Storage *node_result(const void *context, int32_t output) {

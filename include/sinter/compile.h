@@ -151,7 +151,9 @@ SN_API sn_compiled *sn_compile_typed_at(sn_function function, const char *name, 
 
 /** A function pointer of the wrapped function's type that calls the compiled code; NULL and the
  *  thread's error where executable memory is denied. Lives as long as the handle. */
+SN_API sn_function sn_compiled_fn_at(sn_compiled *compiled, const char *file, int32_t line);
 SN_API sn_function sn_compiled_fn(sn_compiled *compiled);
+#define sn_compiled_fn(compiled) sn_compiled_fn_at(compiled, __FILE__, __LINE__)
 #if defined(__GNUC__)
 #define SN_FN(compiled, function) ((__typeof__(&*(function)))sn_compiled_fn(compiled))
 #endif
@@ -165,7 +167,9 @@ SN_API void sn_compile_wait(void);
 
 /** Gives the handle back; calls in flight end first, function pointers from it become invalid. A handle that
  *  is used, or released, after that is an error (handle). NULL is ignored. */
+SN_API void sn_compiled_release_at(sn_compiled *compiled, const char *file, int32_t line);
 SN_API void sn_compiled_release(sn_compiled *compiled);
+#define sn_compiled_release(compiled) sn_compiled_release_at(compiled, __FILE__, __LINE__)
 
 SN_END_DECLS
 

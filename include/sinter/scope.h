@@ -21,14 +21,21 @@ typedef struct sn_scope {
 SN_API sn_scope sn_scope_begin(void);
 /** Closes it, and deeper ones that an early return left open. `result` (may be NULL) moves to the
  *  parent scope and is returned; if there is no parent, the caller owns it and must release it. */
+SN_API sn_tensor *sn_scope_end_at(sn_scope scope, sn_tensor *result, const char *file,
+                                  int32_t line);
 SN_API sn_tensor *sn_scope_end(sn_scope scope, sn_tensor *result);
+#define sn_scope_end(...) sn_scope_end_at(__VA_ARGS__, __FILE__, __LINE__)
 
 /** Adds a reference, which the caller gives back with sn_release, from any thread. Returns the
  *  tensor. */
+SN_API sn_tensor *sn_retain_at(sn_tensor *tensor, const char *file, int32_t line);
 SN_API sn_tensor *sn_retain(sn_tensor *tensor);
+#define sn_retain(tensor) sn_retain_at(tensor, __FILE__, __LINE__)
 /** Gives a retained reference back. Releasing what was not retained is an error (handle). NULL is
  *  ignored. */
+SN_API void sn_release_at(sn_tensor *tensor, const char *file, int32_t line);
 SN_API void sn_release(sn_tensor *tensor);
+#define sn_release(tensor) sn_release_at(tensor, __FILE__, __LINE__)
 
 /** State of the thread's scopes, to be restored after a longjmp. */
 typedef struct sn_mark_t {
@@ -43,7 +50,7 @@ SN_API void sn_unwind(sn_mark_t mark);
 
 #if defined(__GNUC__) && !defined(__cplusplus)
 static inline void sn_scope_cleanup(sn_scope *scope) {
-    sn_scope_end(*scope, NULL);
+    (sn_scope_end)(*scope, NULL);
 }
 /** SN_SCOPE { … } closes its scope however the block is left. */
 #define SN_SCOPE                                                                                   \

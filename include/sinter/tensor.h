@@ -28,9 +28,13 @@ SN_API extern sn_tensor *const sn_none_tensor;
 
 /** A weak scalar operand: takes part in dtype promotion only by its category, so that
  *  sn_mul(x_f16, sn_c(0.5)) stays f16. */
+SN_API sn_tensor *sn_c_at(double value, const char *file, int32_t line);
 SN_API sn_tensor *sn_c(double value);
+#define sn_c(value) sn_c_at(value, __FILE__, __LINE__)
 /** The same for an integer. */
+SN_API sn_tensor *sn_ci_at(int64_t value, const char *file, int32_t line);
 SN_API sn_tensor *sn_ci(int64_t value);
+#define sn_ci(value) sn_ci_at(value, __FILE__, __LINE__)
 
 /** @name Data in
  *  @{ */
@@ -95,17 +99,32 @@ SN_API int32_t sn_format(sn_tensor *tensor, char *buffer, size_t n);
  *  Inside a compiled function the compiled code is valid for the shapes it saw; a new shape runs
  *  the function again, so any C code may use these numbers.
  *  @{ */
+SN_API sn_dtype sn_dtype_of_at(const sn_tensor *tensor, const char *file, int32_t line);
 SN_API sn_dtype sn_dtype_of(const sn_tensor *tensor);
+#define sn_dtype_of(tensor) sn_dtype_of_at(tensor, __FILE__, __LINE__)
+SN_API int32_t sn_rank_at(const sn_tensor *tensor, const char *file, int32_t line);
 SN_API int32_t sn_rank(const sn_tensor *tensor);
+#define sn_rank(tensor) sn_rank_at(tensor, __FILE__, __LINE__)
 /** Size of an axis; a negative axis counts from the end. 0 and the thread's error if there is none. */
+SN_API int64_t sn_size_at(const sn_tensor *tensor, int32_t axis, const char *file, int32_t line);
 SN_API int64_t sn_size(const sn_tensor *tensor, int32_t axis);
+#define sn_size(...) sn_size_at(__VA_ARGS__, __FILE__, __LINE__)
 /** Elements between neighbours along an axis. */
+SN_API int64_t sn_stride_at(const sn_tensor *tensor, int32_t axis, const char *file, int32_t line);
 SN_API int64_t sn_stride(const sn_tensor *tensor, int32_t axis);
+#define sn_stride(...) sn_stride_at(__VA_ARGS__, __FILE__, __LINE__)
 /** Number of elements. */
+SN_API int64_t sn_count_at(const sn_tensor *tensor, const char *file, int32_t line);
 SN_API int64_t sn_count(const sn_tensor *tensor);
+#define sn_count(tensor) sn_count_at(tensor, __FILE__, __LINE__)
 /** Copies sizes, strides (each may be NULL) of up to SN_MAX_RANK axes; returns the rank. */
+SN_API int32_t sn_shape_at(const sn_tensor *tensor, int64_t *dims, int64_t *strides,
+                           const char *file, int32_t line);
 SN_API int32_t sn_shape(const sn_tensor *tensor, int64_t *dims, int64_t *strides);
+#define sn_shape(...) sn_shape_at(__VA_ARGS__, __FILE__, __LINE__)
+SN_API bool sn_is_contiguous_at(const sn_tensor *tensor, const char *file, int32_t line);
 SN_API bool sn_is_contiguous(const sn_tensor *tensor);
+#define sn_is_contiguous(tensor) sn_is_contiguous_at(tensor, __FILE__, __LINE__)
 /** @} */
 
 /** @name Indexing

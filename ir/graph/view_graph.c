@@ -26,20 +26,21 @@ void update_map(const Graph *graph, NodeId id, ViewMap *map) {
     view_map(graph->table, row->view, node_attrs(graph, node), &base, &value, map);
 }
 
-/* The operand that the signature calls `index`. */
-static int32_t index_operand(OpCode op) {
+int32_t op_index_operand(OpCode op) {
     int32_t count;
     const OpParam *params = op_params(op, &count);
     const OpOperands *operands = op_operands(op);
-    for (int32_t i = 0; i < operands->count; i++)
-        if (strcmp(params[operands->params[i]].name, "index") == 0) return i;
+    for (int32_t i = 0; i < operands->count; i++) {
+        const char *name = params[operands->params[i]].name;
+        if (strcmp(name, "index") == 0 || strcmp(name, "target") == 0) return i;
+    }
     return OP_MOST_PARAMS;
 }
 
 /* Of an attribute `axis`, the size of that axis in operand 0; else the axis that the op adds (one_hot). */
 NodeId node_checked_index(const Graph *graph, NodeId id, Dim *size) {
     const Node *node = graph_node(graph, id);
-    int32_t index = index_operand((OpCode)node->op);
+    int32_t index = op_index_operand((OpCode)node->op);
     SN_ASSERT(op_has((OpCode)node->op, F_FAILS) && index < node->n_inputs);
     const NodeId *inputs = node_inputs(graph, node);
     if (op_has_attr((OpCode)node->op, ATTR_AXIS))

@@ -17,6 +17,8 @@ NodeId view_write(GraphBuilder *b, AttrView view, NodeId base, NodeId value);
 
 /* The operand in whose shape the node is computed: its own for ops that are no updates. */
 NodeId update_space(const Graph *graph, NodeId id);
+/* Of an op that can fail on data, the operand whose values are indices; OP_MOST_PARAMS: there is none. */
+int32_t op_index_operand(OpCode op);
 /* Of an op that fails on data, as decompose leaves it: the operand whose values are indices, and the size
  * that they must be below. */
 NodeId node_checked_index(const Graph *graph, NodeId id, Dim *size);

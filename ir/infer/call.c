@@ -66,7 +66,7 @@ sn_status infer_refuse_types(const Infer *call, sn_status status, const char *fo
     va_end(args);
     const char *before = ":";
     for (int32_t i = 0; i < call->n_inputs; i++) {
-        if (type_absent(infer_input(call, i))) continue;
+        if (type_absent(infer_input(call, i)) || infer_param(call, i)->kind == 'r') continue;
         message_add(&message, "%s %s is %s", before, infer_input_name(call, i).text,
                     type_text(infer_input(call, i)).text);
         before = ",";

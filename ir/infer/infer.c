@@ -259,8 +259,21 @@ static uint8_t refused_categories(OpCode op) {
     }
 }
 
-static sn_status refuse_dtype(const Infer *call, sn_dtype dtype) {
-    return infer_refuse_types(call, SN_ERROR_DTYPE, "%s is refused", sn_dtype_name(dtype));
+/* By the categories that are refused, what may come instead. */
+static const char *const taken_instead[8] = {
+    [REFUSE_BOOL] = "numbers",
+    [REFUSE_BOOL | REFUSE_INT] = "floats",
+    [REFUSE_FLOAT] = "integers and bool",
+    [REFUSE_FLOAT | REFUSE_BOOL] = "integers",
+};
+
+static sn_status refuse_dtype(const Infer *call, sn_dtype dtype, uint8_t refused) {
+    SN_ASSERT(refused < 8 && taken_instead[refused]);
+    if (op_has_attr(call->op, ATTR_DTYPE))
+        return infer_refuse(call, SN_ERROR_DTYPE, "dtype %s is refused (%s only)",
+                            sn_dtype_name(dtype), taken_instead[refused]);
+    return infer_refuse_types(call, SN_ERROR_DTYPE, "%s is refused (%s only; sn_cast converts)",
+                              sn_dtype_name(dtype), taken_instead[refused]);
 }
 
 /* The demands on single operands. */
@@ -271,16 +284,17 @@ static sn_status check_input_dtypes(const Infer *call) {
         const TensorType *type = infer_input(call, i);
         if (type_absent(type)) continue;
         sn_dtype d = (sn_dtype)type->dtype;
-        if ((demand->nobool >> i & 1) && d == SN_BOOL) return refuse_dtype(call, d);
+        if ((demand->nobool >> i & 1) && d == SN_BOOL) return refuse_dtype(call, d, REFUSE_BOOL);
         bool counts =
             !demand->vacant || !dim_is(dims_count(call->table, type->dims, type->rank), 0);
         if ((demand->index >> i & 1) && counts && d != SN_I32 && d != SN_I64)
-            return infer_refuse(call, SN_ERROR_DTYPE, "%s must be i32 or i64, not %s",
+            return infer_refuse(call, SN_ERROR_DTYPE,
+                                "%s must be i32 or i64, not %s (sn_cast converts)",
                                 infer_input_name(call, i).text, sn_dtype_name(d));
         if ((demand->same >> i & 1) && d != input0_dtype(call))
-            return infer_refuse_types(call, SN_ERROR_DTYPE, "%s must have the dtype of %s",
-                                      infer_input_name(call, i).text,
-                                      infer_input_name(call, 0).text);
+            return infer_refuse_types(
+                call, SN_ERROR_DTYPE, "%s must have the dtype of %s (sn_cast converts)",
+                infer_input_name(call, i).text, infer_input_name(call, 0).text);
     }
     return SN_OK;
 }
@@ -288,8 +302,9 @@ static sn_status check_input_dtypes(const Infer *call) {
 static sn_status infer_dtype(Infer *call) {
     INFER_TRY(check_input_dtypes(call));
     DtypePair dtypes = dtype_rules[op_info[call->op].dtype_rule](call);
-    if (refused_categories(call->op) & dtype_category(dtypes.operand))
-        return refuse_dtype(call, dtypes.operand);
+    uint8_t refused = refused_categories(call->op);
+    if (refused & dtype_category(dtypes.operand))
+        return refuse_dtype(call, dtypes.operand, refused);
     if (dtypes.result >= SN_DTYPE_COUNT)
         return infer_refuse(call, SN_ERROR_ARGUMENT, "%d is no dtype", (int)dtypes.result);
     call->result->dtype = (uint8_t)dtypes.result;

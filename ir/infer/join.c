@@ -77,7 +77,7 @@ sn_status shape_pad(Infer *call) {
     const Dim *pads = infer_dims(call, ATTR_PADS, &count);
     if (count % 2 != 0 || count > 2 * x->rank)
         return infer_refuse_types(call, SN_ERROR_ARGUMENT,
-                                  "pads has %d entries, not a pair for each of the last axes",
+                                  "pads has length %d, not 2 for each of the last axes",
                                   (int)count);
     INFER_TRY(infer_set_same(call));
     for (int32_t i = 0; i < count; i += 2) {

@@ -58,7 +58,8 @@ static sn_status shape_permute(Infer *call) {
     int32_t count;
     int64_t *axes = infer_list(call, ATTR_AXES, &count);
     if (count != x->rank)
-        return infer_refuse_types(call, SN_ERROR_SHAPE, "axes has %d entries", (int)count);
+        return infer_refuse_types(call, SN_ERROR_SHAPE,
+                                  "axes has length %d, but names each axis once", (int)count);
     Dim dims[SN_MAX_RANK];
     uint32_t seen = 0;
     for (int32_t i = 0; i < count; i++) {
@@ -90,7 +91,7 @@ static sn_status shape_expand(Infer *call) {
     Dim *dims = infer_dims(call, ATTR_DIMS, &rank);
     if (rank > SN_MAX_RANK) return infer_check_dims(call, dims, rank);
     if (rank < x->rank)
-        return infer_refuse_types(call, SN_ERROR_SHAPE, "dims has %d sizes, fewer than x",
+        return infer_refuse_types(call, SN_ERROR_SHAPE, "dims has length %d, less than x",
                                   (int)rank);
     int32_t added = rank - x->rank;
     for (int32_t i = added; i < rank; i++) {
