@@ -115,11 +115,28 @@ OracleRule *oracle_rule(OpCode op) {
     return rule ? rule : oracle_reduce_rule(op);
 }
 
+/* Are NaNs of the result those of operands? What is computed is the canonical one, whose sign is +. */
+static bool moves_nans(const OracleCall *call) {
+    sn_dtype to = call->out->dtype;
+    if (call->op == OP_CAST) {
+        sn_dtype from = call->in[0].dtype;
+        return from == to || ((from == SN_F16 || from == SN_BF16) && to == SN_F32);
+    }
+    return call->op == OP_WHERE || call->op == OP_CLONE || oracle_move_rule(call->op);
+}
+
+static void unite_nans(OracleTensor *t) {
+    for (int64_t i = 0; t->real && i < t->count; i++)
+        if (isnan(t->real[i])) t->real[i] = NAN;
+}
+
 OracleStatus oracle_apply(OpCode op, const OracleTensor *inputs, int32_t n_inputs, uint32_t weak,
                           const AttrList *attrs, OracleTensor *result) {
     OracleCall call = {op, inputs, n_inputs, weak, attrs, result};
     OracleRule *rule = oracle_rule(op);
-    return rule ? rule(&call) : ORACLE_UNKNOWN;
+    OracleStatus status = rule ? rule(&call) : ORACLE_UNKNOWN;
+    if (!moves_nans(&call)) unite_nans(result);
+    return status;
 }
 
 static OracleStatus constant(const Graph *graph, NodeId id, OracleTensor *value) {

@@ -290,6 +290,7 @@ static OracleStatus scatter_add(const OracleCall *call) {
         }
         terms[to] += fabsl(x.real);
         long double sum = out->real[to] + x.real;
+        if (isnan(sum)) sum = NAN; /* computed: the canonical one */
         bool overflow = isfinite(terms[to]) && terms[to] > oracle_format(compute).largest;
         long double bound = out->bound[to] + 2 * oracle_epsilon(out->dtype) * terms[to];
         oracle_put_real(out, to, sum,
