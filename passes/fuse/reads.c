@@ -88,20 +88,13 @@ static void overflow_index(const Graph *graph, NodeId id, IndexExpr *index) {
     }
 }
 
+/* What is read at elements that are not known here must lie in memory, even where it, or what an inlined
+ * op broadcasts, has but one element. */
 static void walk_anywhere(Walk *w, NodeId id) {
     IndexExpr nowhere[SN_MAX_RANK];
+    uint32_t first = w->reads->count;
     overflow_index(w->graph, id, nowhere);
     walk(w, id, nowhere);
-    /* A scalar has no coordinates to overflow, but may still not be computed in the same kernel. */
-    if (w->reads->count && graph_node(w->graph, id)->rank == 0)
-        vec_last(w->reads).index.count = INDEX_OVERFLOW;
-}
-
-/* What an update replaces elements of: it must lie in memory, even if it has but one element, whose
- * coordinates are known. */
-static void walk_base(Walk *w, NodeId id) {
-    uint32_t first = w->reads->count;
-    walk_anywhere(w, id);
     for (uint32_t i = first; i < w->reads->count; i++)
         w->reads->data[i].index.count = INDEX_OVERFLOW;
 }
@@ -181,7 +174,7 @@ static void walk_update(Walk *w, NodeId id, const IndexExpr *index) {
     const Node *node = graph_node(w->graph, id);
     const NodeId *inputs = node_inputs(w->graph, node);
     const UpdateRow *row = update_row((OpCode)node->op);
-    walk_base(w, inputs[0]);
+    walk_anywhere(w, inputs[0]);
     if (row->index) {
         int64_t axis = node_attr_int(w->graph, id, ATTR_AXIS);
         walk(w, inputs[row->index], row->listed ? &index[axis] : index);
