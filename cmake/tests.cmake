@@ -24,7 +24,7 @@ set(environment
 
 # Those that start threads run under the thread sanitizer too: ctest -L concurrent. The target of that
 # name builds them alone.
-set(concurrent "^(thread.*|pool|lock|fork|kernel_cache|memory|scope)$")
+set(concurrent "^(thread.*|pool|lock|fork|kernel_cache|memory|scope|pages)$")
 add_custom_target(concurrent)
 
 foreach(program IN LISTS SINTER_PROGRAMS)
@@ -44,6 +44,7 @@ foreach(program IN LISTS SINTER_PROGRAMS)
         add_dependencies(concurrent tests_${program})
     endif()
 endforeach()
+add_dependencies(tests_test_pages examples_hello) # which it runs
 set_tests_properties(scale PROPERTIES RUN_SERIAL TRUE) # it takes times
 # Children that may open nothing cannot be searched for leaks.
 set_tests_properties(limits PROPERTIES
@@ -65,9 +66,7 @@ add_test(NAME fuzz_guards_finds_mixed_entries
     COMMAND tests_fuzz --guards --plant mixed --count 8000 --jobs 1 --expect-finding 3)
 add_test(NAME fuzz_guards_finds_unguarded_sizes
     COMMAND tests_fuzz --guards --plant sizes --count 20000 --jobs 1 --expect-finding 3)
-# Fast code keeps to its error.
-add_test(NAME fast COMMAND tests_fast --count 300)
-set_tests_properties(fast fuzz fuzz_finds_a_bug fuzz_invalid fuzz_invalid_finds_a_bug
+set_tests_properties(fuzz fuzz_finds_a_bug fuzz_invalid fuzz_invalid_finds_a_bug
     fuzz_guards fuzz_guards_finds_hidden_state fuzz_guards_finds_mixed_entries
     fuzz_guards_finds_unguarded_sizes PROPERTIES
     TIMEOUT ${timeout}

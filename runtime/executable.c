@@ -187,9 +187,13 @@ void executable_release(Executable *e) {
     mem_free(e);
 }
 
-void executable_measure(Executable *e) {
-    StepTimes *none = NULL, *times = step_times_new(program_of(e)->steps.count);
-    if (times && !atomic_compare_exchange_strong(&e->times, &none, times)) mem_free(times);
+bool executable_measure(Executable *e) {
+    StepTimes *none = NULL;
+    if (atomic_load_explicit(&e->times, memory_order_relaxed)) return false;
+    StepTimes *times = step_times_new(program_of(e)->steps.count);
+    if (times && atomic_compare_exchange_strong(&e->times, &none, times)) return true;
+    mem_free(times);
+    return false;
 }
 
 int64_t executable_step_ns(const Executable *e, uint32_t step, int32_t *runs) {

@@ -27,8 +27,9 @@ const Program *executable_program(const Executable *executable);
 const int64_t *executable_numbers(const Executable *executable);
 /* Size of a buffer of the program. */
 size_t executable_buffer_bytes(const Executable *executable, uint32_t buffer);
-/* From now on its first runs are timed, step by step. Where memory is out they are not. */
-void executable_measure(Executable *executable);
+/* From now on its first runs are timed, step by step. False where they are or were already, or memory is
+ * out. */
+bool executable_measure(Executable *executable);
 /* Nanoseconds that a step took, the median of the timed runs so far; 0: of none. `runs` (may be NULL)
  * receives of how many. */
 int64_t executable_step_ns(const Executable *executable, uint32_t step, int32_t *runs);

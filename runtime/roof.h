@@ -21,5 +21,9 @@ double roof_bandwidth(int64_t bytes, int32_t threads);
 double roof_operations(int32_t threads);
 /* Seconds that the work takes at least; 0: not known. `by_memory` (may be NULL): that is for its bytes. */
 double roof_seconds(const RoofWork *work, bool *by_memory);
+/* The same for work that took so many seconds. Where that is less, other programs had held up the
+ * measurement: it is made again, a few times, and the best
+ * counts, the rate of that work included. */
+double roof_seconds_below(const RoofWork *work, double seconds, bool *by_memory);
 
 #endif

@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+enum { STEP_TIMES_RUNS = 15 }; /* that are timed */
+
 typedef struct StepTimes StepTimes;
 
 /* For so many steps; NULL when out of memory. Free with mem_free. */

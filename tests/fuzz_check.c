@@ -286,7 +286,8 @@ void fuzz_dump(const FuzzProgram *program, const char *stage, FILE *out) {
     if (session_open(&session, program, NULL, NULL, NULL, NULL))
         session_call(&session, program, 0, NULL, NULL, &seen);
     seen_free(&seen);
-    char *text = session.compiled ? sn_dump(session.compiled, stage, NULL) : NULL;
+    sn_error error = {.size = sizeof error};
+    char *text = session.compiled ? sn_dump(session.compiled, stage, &error) : NULL;
     fprintf(out, "%s\n", text ? text : "(no such stage)");
     sn_text_free(text);
     session_close(&session);

@@ -115,7 +115,7 @@ static void print_workload(FILE *out, const Workload *workload, sn_numerics nume
     snprintf(item, sizeof item, "%s, %s", workload->name,
              numerics == SN_NUMERICS_FAST ? "fast" : "exact");
     sn_history_begin();
-    workload_open("workload", workload->name, numerics, &compiled);
+    workload_open("workload", workload->name, numerics, 0, &compiled);
     replay_title(out, item, "call");
     print_launches(out);
     print_compiled(out, item, compiled);

@@ -132,7 +132,8 @@ static void print_stages(const sn_graph *graph, const char *item, FILE *out) {
 void replay_graphs_warm(void) {
     static const char text[] = "graph warm(%0: f32[4]) {\n  %1 = neg %0 : f32[4]\n  return %1\n}\n";
     sn_graph *graph = sn_graph_parse(text, strlen(text), NULL);
-    for (int i = 0; graph && i < STAGES; i++) sn_text_free(sn_graph_dump(graph, stages[i], NULL));
+    sn_error error = {.size = sizeof error};
+    for (int i = 0; graph && i < STAGES; i++) sn_text_free(sn_graph_dump(graph, stages[i], &error));
     sn_graph_free(graph);
 }
 

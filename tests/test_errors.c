@@ -848,6 +848,7 @@ static void inspection_is_checked(void **state) {
     assert_null(sn_dump(c, "bogus", &error));
     assert_non_null(strstr(error.text, "dump: unknown stage \"bogus\""));
     assert_null(sn_dump(c, "bogus", NULL));
+    EXPECT_ERROR(SN_ERROR_ARGUMENT, "dump: unknown stage \"bogus\"");
     sn_text_free(NULL);
     sn_counters_get(NULL);
     sn_value wrong[3] = {of_tensor(make_x()), of_tensor(NULL), of_tensor(SN_NONE)};
@@ -953,6 +954,9 @@ static void graphs_as_text_are_checked(void **state) {
     EXPECT_VALUES(out[0], -1, -2, -3, -4, -5, -6);
     sn_release(out[0]);
     assert_null(sn_graph_dump(graph, NULL, NULL));
+    EXPECT_ERROR(SN_ERROR_ARGUMENT, "graph_dump: stage is NULL");
+    assert_null(sn_graph_parse("graph", 5, NULL));
+    EXPECT_ERROR(SN_ERROR_FORMAT, "graph");
     sn_graph_free(graph);
 }
 

@@ -53,7 +53,13 @@ static void help_and_version_succeed(void **state) {
     expect("dump --help", 0, "--stage NAME");
     expect("dump --list-stages", 0, "llvm");
     expect("explain --help", 0, "--html FILE");
-    expect("explain 2>&1", 2, "one WORKLOAD is needed");
+    expect("explain 2>&1", 2, "one WORKLOAD or FILE is needed");
+    expect("explain tiny_2", 0, "ms (median of");
+    expect("explain tiny 2>&1", 2, "nor one alone whose name begins so");
+    expect("explain " SN_TESTS_DIR "/../examples/rms.graph", 0, "kernel 0: sum+div+rsqrt");
+    expect("explain --html x " SN_TESTS_DIR "/../examples/rms.graph 2>&1", 2, "not of a FILE");
+    expect("explain /nowhere/x.graph 2>&1", 1, "sinter explain: /nowhere/x.graph: No such file");
+    expect("dump --stage explain " SN_TESTS_DIR "/../examples/rms.graph", 0, "peak memory");
     expect("explain fly 2>&1", 2, "there is no workload \"fly\"");
     expect("explain tiny_2args", 0, "guards");
     expect("explain --html /dev/stdout tiny_2args", 0, "<!DOCTYPE html>");

@@ -26,6 +26,7 @@ static const Stage stages[] = {
     {"layout", "after layouts were chosen", false, false},
     {"fuse", "which ops share a kernel", true, false},
     {"program", "buffers, kernels and extern calls in order", true, false},
+    {"explain", "kernels, their ops and bytes; what was not fused, and why", false, false},
     {"kernels", "kernel IR: loops over scalars", true, false},
     {"llvm", "LLVM IR", true, false},
     {"asm", "machine code of this CPU", true, false},
@@ -99,7 +100,7 @@ static char *read_all(FILE *file, size_t *length) {
     return text;
 }
 
-static int open_graph(const char *path, Source *source) {
+int graph_open(const char *command, const char *path, sn_graph **graph) {
     bool standard_input = strcmp(path, "-") == 0;
     FILE *file = standard_input ? stdin : fopen(path, "rb");
     size_t length;
@@ -107,14 +108,14 @@ static int open_graph(const char *path, Source *source) {
     int reason = errno;
     if (file && !standard_input) fclose(file);
     if (!text) {
-        fprintf(stderr, "sinter dump: %s: %s\n", path, strerror(reason));
+        fprintf(stderr, "sinter %s: %s: %s\n", command, path, strerror(reason));
         return EXIT_WRONG;
     }
     sn_error error = {.size = sizeof error};
-    source->graph = sn_graph_parse(text, length, &error);
+    *graph = sn_graph_parse(text, length, &error);
     free(text);
-    if (source->graph) return EXIT_FINE;
-    fprintf(stderr, "sinter dump: %s: %s\n", path, error.text);
+    if (*graph) return EXIT_FINE;
+    fprintf(stderr, "sinter %s: %s: %s\n", command, path, error.text);
     return EXIT_WRONG;
 }
 
@@ -206,8 +207,8 @@ int command_dump(int argc, char **argv, double started) {
     if (status >= 0) return status;
     Source source = {NULL, NULL};
     status = options.file
-                 ? open_graph(options.file, &source)
-                 : workload_open("dump", options.workload, options.numerics, &source.compiled);
+                 ? graph_open("dump", options.file, &source.graph)
+                 : workload_open("dump", options.workload, options.numerics, 0, &source.compiled);
     if (status == EXIT_FINE) status = print_stages(&options, &source);
     sn_graph_free(source.graph);
     sn_compiled_release(source.compiled);

@@ -223,6 +223,16 @@ const Workload *workload_find(const char *name) {
     return NULL;
 }
 
+const Workload *workload_begins(const char *name) {
+    const Workload *found = NULL;
+    for (int32_t i = 0; i < workload_count; i++) {
+        if (strncmp(workloads[i].name, name, strlen(name)) != 0) continue;
+        if (found) return NULL;
+        found = &workloads[i];
+    }
+    return found;
+}
+
 /* ---- making inputs --------------------------------------------------------------------------- */
 
 static sn_tensor *make_filled(const InputSpec *spec, sn_rng *rng) {
@@ -279,11 +289,22 @@ sn_compiled *workload_compile(const Workload *workload, sn_numerics numerics) {
                          __LINE__);
 }
 
-int workload_open(const char *command, const char *name, sn_numerics numerics,
+static void time_kernels(sn_compiled *compiled, const Inputs *inputs, int32_t runs) {
+    sn_value values[MOST_INPUTS];
+    for (int32_t i = 0; i < inputs->count; i++)
+        values[i] = (sn_value){SN_VALUE_TENSOR, 0, {.tensor = inputs->tensors[i]}};
+    if (runs) sn_kernel_seconds(compiled, values, inputs->count, runs);
+}
+
+int workload_open(const char *command, const char *name, sn_numerics numerics, int32_t timed,
                   sn_compiled **compiled) {
     const Workload *workload = workload_find(name);
+    if (!workload) workload = workload_begins(name);
     if (!workload)
-        return usage_error(command, "there is no workload \"%s\"; see sinter bench --list", name);
+        return usage_error(command,
+                           "there is no workload \"%s\", nor one alone whose name begins so; see "
+                           "sinter bench --list",
+                           name);
     Inputs inputs;
     if (!inputs_make(workload, true, &inputs)) return report_error(command, workload->name);
     *compiled = workload_compile(workload, numerics);
@@ -291,6 +312,7 @@ int workload_open(const char *command, const char *name, sn_numerics numerics,
     sn_scope scope = sn_scope_begin();
     if (function) workload->model->invoke(function, inputs.tensors, inputs.count, 0);
     sn_scope_end(scope, NULL);
+    if (*compiled && sn_error_status() == SN_OK) time_kernels(*compiled, &inputs, timed);
     inputs_release(&inputs);
     return sn_error_status() == SN_OK ? EXIT_FINE : report_error(command, workload->name);
 }

@@ -43,13 +43,15 @@ extern const int32_t workload_count;
 
 /* The workload of that name, or NULL. */
 const Workload *workload_find(const char *name);
+/* The only one whose name begins so, or NULL. */
+const Workload *workload_begins(const char *name);
 /* Makes its inputs: with random values of a fixed seed, or all zero, which costs no kernel. False and
  * the thread's error on failure. */
 bool inputs_make(const Workload *workload, bool zero, Inputs *inputs);
 void inputs_release(Inputs *inputs);
-/* Compiles the workload of that name for a subcommand and calls it once on zeros. An exit status; what was
- * wrong is said. */
-int workload_open(const char *command, const char *name, sn_numerics numerics,
+/* Compiles the workload whose name this is, or begins, for a subcommand, calls it once on zeros, and has its
+ * kernels timed in so many runs. An exit status; what was wrong is said. */
+int workload_open(const char *command, const char *name, sn_numerics numerics, int32_t timed,
                   sn_compiled **compiled);
 /* A compiled handle of its model; NULL and the thread's error on failure. */
 sn_compiled *workload_compile(const Workload *workload, sn_numerics numerics);

@@ -24,6 +24,7 @@ typedef enum LockRank {
     RANK_HANDLE,     /* graphs and entries of a compiled function (frontend) */
     RANK_CLOSURES,   /* libffi's heap of closures (frontend) */
     RANK_BACKGROUND, /* jobs that wait for the library's thread (frontend) */
+    RANK_PAGES,      /* pages that are written at the end (frontend) */
     RANK_FETCH,      /* a flight: one thread gets a kernel, others wait (runtime) */
     RANK_BACKENDS,   /* loaded code generators; held while one is loaded (runtime) */
     RANK_PLUGINS,    /* held while a module is loaded: no child finds one by halves (runtime) */

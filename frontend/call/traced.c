@@ -41,7 +41,7 @@ static void note_nodes(sn_compiled *c, const GraphInstance *instance) {
 static sn_status build_flushed(void *context, const Trace *trace, Executable **out,
                                sn_error *error) {
     SN_ASSERT(trace->context == context);
-    GraphInstance *instance = resolve_trace(context, trace, error);
+    GraphInstance *instance = resolve_trace(context, trace, NULL, NULL, error);
     if (!instance) return error->status;
     *out = instance->executable ? executable_retain(instance->executable) : NULL;
     if (!*out) note_nodes(context, instance);
@@ -188,7 +188,7 @@ static GraphInstance *find_instance(const TracedCall *call, sn_error *error) {
     const Entry *seen = call->seen;
     if (seen && instance_matches(seen->instance, &call->trace->graph))
         return instance_retain(seen->instance);
-    return resolve_trace(call->c, call->trace, error);
+    return resolve_trace(call->c, call->trace, call->args, call->key, error);
 }
 
 static sn_status run_recorded(TracedCall *call, sn_error *error) {

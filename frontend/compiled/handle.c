@@ -73,7 +73,7 @@ __attribute__((constructor)) static void register_handle_locks(void) {
 static void take_locks(sn_compiled *c, uint64_t serial) {
     Lock *lock = &locks[serial % HANDLE_LOCKS];
     c->entries.lock = c->moving.lock = c->graphs.lock = c->purity.lock = c->latest.lock =
-        c->turn.lock = lock;
+        c->compiles.lock = c->turn.lock = lock;
     c->turn.ended = &turns[serial % HANDLE_LOCKS];
 }
 
@@ -94,6 +94,7 @@ static void free_compiled(sn_compiled *c) {
     moving_close(&c->moving);
     latest_close(&c->latest);
     graphs_close(&c->graphs);
+    compiles_close(&c->compiles);
     purity_close(&c->purity);
     closure_close(&c->closure);
     options_free(&c->options);
@@ -102,6 +103,19 @@ static void free_compiled(sn_compiled *c) {
     mem_free(c->name);
     mem_free(c->title);
     slot_pool_free(&pool, c);
+}
+
+/* ---- who is told ----------------------------------------------------------------------------- */
+
+static const CompiledHooks *told;
+
+void compiled_hooks(const CompiledHooks *hooks) {
+    told = hooks;
+}
+
+static sn_compiled *tell_made(sn_compiled *c) {
+    if (told) told->made(c);
+    return c;
 }
 
 /* ---- releasing ------------------------------------------------------------------------------- */
@@ -149,6 +163,7 @@ void compiled_drop(sn_compiled *c) {
     if (!refs_drop(&c->users)) return;
     SN_ASSERT(!c->callee.function || !c->callee.payload_function);
     Callee callee = c->callee;
+    if (told) told->ended(c);
     compiled_unkeep(c);
     destroy_payload(callee.destroy, callee.payload);
 }
@@ -282,7 +297,7 @@ sn_compiled *sn_compile_typed_at(sn_function function, const char *name, const c
                            name ? name : "?", signature, derived);
     }
     c->callee.function = function;
-    return c;
+    return tell_made(c);
 }
 
 sn_compiled *sn_compile_at(sn_function function, const char *name, const char *signature,
@@ -310,5 +325,5 @@ sn_compiled *sn_compile_payload(sn_payload_function *function, void *payload,
     c->callee.payload_function = function;
     c->callee.payload = payload;
     c->callee.destroy = destroy;
-    return c;
+    return tell_made(c);
 }

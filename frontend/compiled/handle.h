@@ -10,6 +10,7 @@
 #include "base/refs.h"
 #include "base/thread/slot_pool.h"
 #include "frontend/compiled/closure.h"
+#include "frontend/compiled/compiles.h"
 #include "frontend/compiled/entries.h"
 #include "frontend/compiled/moving.h"
 #include "frontend/compiled/options.h"
@@ -45,13 +46,14 @@ struct sn_compiled {
     _Atomic int32_t stance; /* sn_stance; see sn_set_stance */
     _Atomic bool called;    /* before */
     _Atomic int64_t
-        fallbacks;      /* graphs that ran node by node, and ops that could not be recorded */
-    Purity purity;      /* is it what was recorded? */
-    EntryCache entries; /* what guard keys lead to */
-    MovingCache moving; /* what their stems lead to, whatever the numbers of the call */
-    GraphCache graphs;  /* what was compiled */
-    Turn turn;          /* at compiling */
-    Latest latest;      /* what ran last in a trace */
+        fallbacks;       /* graphs that ran node by node, and ops that could not be recorded */
+    Purity purity;       /* is it what was recorded? */
+    EntryCache entries;  /* what guard keys lead to */
+    MovingCache moving;  /* what their stems lead to, whatever the numbers of the call */
+    GraphCache graphs;   /* what was compiled */
+    CompileLog compiles; /* and why */
+    Turn turn;           /* at compiling */
+    Latest latest;       /* what ran last in a trace */
 };
 
 /* Is the handle one that the program may use? Raises in the words of `op`. */
@@ -61,6 +63,14 @@ sn_status compiled_check_for(const sn_compiled *compiled, const char *op, sn_err
 /* One more user. When the last one goes, the payload is destroyed, on that thread. */
 sn_compiled *compiled_retain(sn_compiled *compiled);
 void compiled_drop(sn_compiled *compiled);
+/* Who is told of handles. Under no lock, and where the program may be called. */
+typedef struct CompiledHooks {
+    void (*made)(sn_compiled *compiled); /* for the program */
+    void (*ended)(
+        sn_compiled *compiled); /* nobody calls it any more; it is whole, and may be kept */
+} CompiledHooks;
+/* Set when the library is loaded. */
+void compiled_hooks(const CompiledHooks *hooks);
 /* One more who needs the handle alone: it does not call the function. */
 sn_compiled *compiled_keep(sn_compiled *compiled);
 void compiled_unkeep(sn_compiled *compiled);

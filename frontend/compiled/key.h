@@ -29,4 +29,13 @@ static inline void key_open(Key *key) {
  * raised when out of memory. */
 bool key_pack(Key *key, const sn_compiled *compiled, const CallArgs *args);
 
+/* ---- as text, with labels of arguments (labels.h); frontend/compiled/key_text.c -------------- */
+
+/* How this call differs from that call among those of late to which it is most alike; NULL where there was
+ * none, or memory is out. */
+char *key_difference(sn_compiled *compiled, const CallArgs *args, const Key *key);
+/* The numbers that the key of an entry holds, each behind "; ": of arguments, as far as a key can be read
+ * without a call. */
+void key_print_numbers(const Signature *signature, const Entry *entry, StrBuf *out);
+
 #endif

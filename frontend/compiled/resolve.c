@@ -3,6 +3,8 @@
  * by node, or refuse. */
 #include "frontend/compiled/resolve.h"
 
+#include "frontend/compiled/labels.h"
+
 #include "base/small.h"
 #include "base/status.h"
 #include "base/thread/log.h"
@@ -18,6 +20,9 @@ typedef struct Request {
     Lookup lookup;            /* what it is looked up by, and what was found */
     SymbolicOptions declared; /* dims that the program declared, as inputs of the graph */
     SymbolicOptions learned;  /* those that were seen to vary */
+    const char *cause;        /* what was new in the call, or NULL; see CompileEvent */
+    const char *labels;       /* of the graph's inputs, or NULL; see CompiledGraph */
+    bool background;          /* on the library's thread */
 } Request;
 
 /* ---- what is there --------------------------------------------------------------------------- */
@@ -63,6 +68,7 @@ static CompileRequest to_compile(Request *request) {
 
 static bool keep(const Request *request, CompiledGraph *made, sn_error *error) {
     sn_compiled *c = request->compiled;
+    if (request->labels) made->labels = mem_strdup(request->labels);
     return graphs_add(&c->graphs, made, c->options.most_graphs, error);
 }
 
@@ -121,11 +127,37 @@ static MissDecision decide(Request *request, PolicyState *state) {
 
 static void tell_miss(const Request *request, const PolicyState *state, MissAction action) {
     if (!state->compiled || !log_on(LOG_RECOMPILES)) return;
-    log_write(LOG_RECOMPILES, "%s %s: %s", request->compiled->name,
+    StrBuf cause = {0};
+    if (request->cause) {
+        labels_fill(request->cause, NULL, 0, &cause);
+        strbuf_add(&cause, ": ");
+    }
+    log_write(LOG_RECOMPILES, "%s %s: %s%s", request->compiled->name,
               action == MISS_FAIL    ? "is not compiled again"
               : action == MISS_NODES ? "runs node by node"
                                      : "is compiled again",
-              request->lookup.reason);
+              strbuf_text(&cause), request->lookup.reason);
+    strbuf_free(&cause);
+}
+
+/* Notes what came of it; `instance` is NULL where it was refused. */
+static void note_event(const Request *request, const PolicyState *state,
+                       const GraphInstance *instance) {
+    CompileEvent event = {.kind = COMPILE_REFUSED, .background = request->background};
+    const char *reason = state->compiled ? request->lookup.reason : NULL;
+    event.ops = request->lookup.recorded->nodes.count - request->lookup.recorded->inputs.count;
+    if (instance) {
+        const CompiledGraph *graph = instance->graph;
+        event.kind = graph->symbolic     ? COMPILE_GENERAL
+                     : graph->executable ? COMPILE_OWN
+                                         : COMPILE_NODES;
+        event.times = graph->times;
+        if (graph->executable) event.steps = executable_program(graph->executable)->steps.count;
+        if (graph->failure) reason = graph->failure;
+    }
+    event.cause = request->cause ? mem_strdup(request->cause) : NULL;
+    event.reason = reason && *reason ? mem_strdup(reason) : NULL;
+    compiles_add(&request->compiled->compiles, event);
 }
 
 /* Does as decided, which is to compile unless it is refused. */
@@ -155,6 +187,7 @@ static GraphInstance *make_in_turn(Request *request, sn_error *error) {
         MissDecision decision = decide(request, &state);
         if (decision.action != MISS_BACKGROUND) tell_miss(request, &state, decision.action);
         instance = act(request, &state, decision, error);
+        if (instance || decision.action == MISS_FAIL) note_event(request, &state, instance);
     }
     turn_end(&request->compiled->turn);
     return instance;
@@ -168,11 +201,14 @@ typedef struct DeferredCompile {
     Graph recorded;        /* a copy */
     DeclaredDim *dims;     /* declared; a copy */
     int32_t n_dims;        /* how many */
+    char *cause, *labels;  /* see Request; copies */
 } DeferredCompile;
 
 static void deferred_free(DeferredCompile *deferred) {
     graph_free(&deferred->recorded);
     mem_free(deferred->dims);
+    mem_free(deferred->cause);
+    mem_free(deferred->labels);
     compiled_unkeep(deferred->compiled);
     mem_free(deferred);
 }
@@ -183,6 +219,9 @@ static void run_deferred(void *context) {
     error_init(&error);
     Request request = {
         .compiled = deferred->compiled,
+        .cause = deferred->cause,
+        .labels = deferred->labels,
+        .background = true,
         .declared = {.dims = deferred->dims,
                      .n_dims = deferred->n_dims,
                      .all = deferred->compiled->options.shapes == SN_SHAPES_DYNAMIC}};
@@ -199,6 +238,8 @@ static bool defer(const Request *request) {
     size_t bytes = sizeof *deferred->dims * (size_t)request->declared.n_dims;
     deferred->compiled = compiled_keep(request->compiled);
     deferred->dims = mem_alloc(bytes + 1);
+    if (request->cause) deferred->cause = mem_strdup(request->cause);
+    if (request->labels) deferred->labels = mem_strdup(request->labels);
     if (deferred->dims && graph_copy(request->lookup.recorded, &deferred->recorded)) {
         deferred->n_dims = request->declared.n_dims;
         if (bytes) memcpy(deferred->dims, request->declared.dims, bytes);
@@ -228,8 +269,11 @@ static GraphInstance *miss(Request *request, sn_error *error) {
     PolicyState state;
     MissDecision decision = decide(request, &state);
     if (decision.action != MISS_COMPILE) tell_miss(request, &state, decision.action);
-    if (decision.action == MISS_FAIL || decision.action == MISS_NODES)
-        return act(request, &state, decision, error);
+    if (decision.action == MISS_FAIL || decision.action == MISS_NODES) {
+        GraphInstance *nodes = act(request, &state, decision, error);
+        note_event(request, &state, nodes);
+        return nodes;
+    }
     if (decision.action == MISS_BACKGROUND && defer(request))
         return node_instance(request, "it is being compiled in the background", error);
     if (!report_progress(request->compiled, 0, error)) return NULL;
@@ -261,12 +305,55 @@ static GraphInstance *miss_of_trace(Request *request, const Trace *trace, sn_err
     return instance;
 }
 
-GraphInstance *resolve_trace(sn_compiled *c, const Trace *trace, sn_error *error) {
+/* What was new in the call. NULL: it is not known. */
+static char *find_cause(sn_compiled *c, const Trace *trace, const CallArgs *args, const Key *key) {
+    if (!args) {
+        StrBuf text = {0};
+        strbuf_add(&text, "what comes before a host read");
+        if (trace->read_site.file)
+            strbuf_addf(&text, ", %s:%d", trace->read_site.file, (int)trace->read_site.line);
+        return strbuf_take(&text);
+    }
+    char *difference = key->count ? key_difference(c, args, key) : NULL;
+    if (difference) return difference;
+    if (!graphs_count(&c->graphs)) return mem_strdup("the first call");
+    return is_impure(&c->purity) ? mem_strdup("it is run on every call, and recorded other ops")
+                                 : NULL;
+}
+
+enum { LABELS_MOST = 256 }; /* to find one takes as long as there are tensors */
+
+/* Of the inputs, a line each; NULL where they are many. */
+static char *find_labels(const sn_compiled *c, const Trace *trace, const CallArgs *args) {
+    StrBuf text = {0};
+    if (trace->inputs.count > LABELS_MOST) return NULL;
+    for (uint32_t i = 0; i < trace->inputs.count; i++) {
+        label_source(&c->signature, args ? args->values : NULL, trace->inputs.data[i].source,
+                     &text);
+        strbuf_add_char(&text, '\n');
+    }
+    return strbuf_take(&text);
+}
+
+static GraphInstance *miss_explained(Request *request, const Trace *trace, const CallArgs *args,
+                                     const Key *key, sn_error *error) {
+    char *cause = find_cause(request->compiled, trace, args, key);
+    char *labels = find_labels(request->compiled, trace, args);
+    request->cause = cause;
+    request->labels = labels;
+    GraphInstance *instance = miss_of_trace(request, trace, error);
+    mem_free(cause);
+    mem_free(labels);
+    return instance;
+}
+
+GraphInstance *resolve_trace(sn_compiled *c, const Trace *trace, const CallArgs *args,
+                             const Key *key, sn_error *error) {
     SN_ASSERT(error && !error->status);
     Request request = {.compiled = c};
     lookup_open(&request.lookup, &trace->graph);
     GraphInstance *instance = find_instance(&request, error);
-    if (!instance && !error->status) instance = miss_of_trace(&request, trace, error);
+    if (!instance && !error->status) instance = miss_explained(&request, trace, args, key, error);
     lookup_close(&request.lookup);
     SN_ASSERT(instance || error->status);
     return instance;

@@ -82,6 +82,7 @@ CompiledGraph *compile_static(const CompileRequest *request, bool *transient, sn
     error_init(&failure);
     if (build(request, made, &failure) == SN_OK) {
         made->static_instance.executable = made->executable;
+        instance_measure(made->executable);
         return made;
     }
     made->failure = mem_strdup(failure.text);

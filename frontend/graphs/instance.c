@@ -1,6 +1,7 @@
 /* Compiled graphs and their instances: references, bindings, equality; see instance.h. */
 #include "frontend/graphs/instance.h"
 
+#include "base/settings.h"
 #include "base/status.h"
 
 /* ---- compiled graphs ------------------------------------------------------------------------- */
@@ -27,6 +28,7 @@ void compiled_graph_release(CompiledGraph *graph) {
     if (graph->symbolic) symbolic_free(graph->symbolic);
     mem_free(graph->symbolic);
     mem_free(graph->failure);
+    mem_free(graph->labels);
     mem_free(graph);
 }
 
@@ -64,6 +66,10 @@ static bool is_static(const GraphInstance *instance) {
     return instance == &instance->graph->static_instance;
 }
 
+void instance_measure(Executable *executable) {
+    if (*setting_text(SETTING_EXPLAIN)) executable_measure(executable);
+}
+
 GraphInstance *instance_static(CompiledGraph *graph) {
     SN_ASSERT(!graph->symbolic);
     return &graph->static_instance;
@@ -80,6 +86,7 @@ GraphInstance *instance_new(CompiledGraph *graph, Executable *executable,
     refs_init(&instance->refs);
     instance->graph = compiled_graph_retain(graph);
     instance->executable = executable;
+    instance_measure(executable);
     instance->symbols = binding->symbols;
     instance->scalars = binding->scalars;
     binding->symbols = NULL;

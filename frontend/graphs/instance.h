@@ -38,8 +38,9 @@ struct CompiledGraph {
     SymbolicGraph *symbolic;       /* for all sizes that bind it; NULL: static */
     Executable *executable;        /* NULL: run node by node */
     char *failure;                 /* why, or NULL */
-    BuildTimes times;              /* of `executable` */
-    _Atomic uint64_t used;         /* the list's clock when it was used last */
+    char *labels;          /* of its inputs, a line each, for explanations; NULL: none are known */
+    BuildTimes times;      /* of `executable` */
+    _Atomic uint64_t used; /* the list's clock when it was used last */
 };
 
 /* With one reference, the caller's; NULL when out of memory. */
@@ -63,6 +64,8 @@ void binding_close(SymbolicBinding *binding);
 
 /* ---- instances ------------------------------------------------------------------------------- */
 
+/* Has what an instance runs timed, if pages are to be written (SINTER_EXPLAIN). */
+void instance_measure(Executable *executable);
 /* The instance of a static graph, whose reference it takes over. */
 GraphInstance *instance_static(CompiledGraph *graph);
 /* An instance of a symbolic graph. Takes over the executable and, on success, the binding's symbols

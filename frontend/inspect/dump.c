@@ -5,7 +5,9 @@
 #include "base/thread/deep.h"
 #include "frontend/build.h"
 #include "frontend/inspect/explain.h"
+#include "frontend/inspect/refusals.h"
 #include "frontend/inspect/report.h"
+#include "frontend/tensor/thread.h"
 #include "runtime/kernels/backend.h"
 
 #include <sinter/inspect.h>
@@ -24,6 +26,17 @@ char *dump_finish(StrBuf *text, sn_status status, sn_error *error) {
     char *result = strbuf_take(text);
     if (!result) error_memory(error);
     return result;
+}
+
+sn_error *dump_begin_error(sn_error *given, sn_error *own) {
+    sn_error *error = given ? given : own;
+    *own = (sn_error){0};
+    *error = (sn_error){0};
+    return error;
+}
+
+void dump_end_error(const sn_error *given, const sn_error *own) {
+    if (!given && own->status) error_raise_from(own, (Site){0});
 }
 
 /* ---- the stages ------------------------------------------------------------------------------ */
@@ -54,6 +67,21 @@ static sn_status print_program(const DumpStage *stage, const Program *program, S
                                sn_error *error) {
     (void)stage, (void)error;
     program_print(program, program->numbers.data, out);
+    return SN_OK;
+}
+
+/* What fused into which kernels, and what did not and why. */
+static sn_status print_fusion(const DumpStage *stage, const Program *program, StrBuf *out,
+                              sn_error *error) {
+    (void)stage, (void)error;
+    for (uint32_t i = 0; i < program->steps.count; i++) {
+        const Step *step = &program->steps.data[i];
+        strbuf_addf(out, "%s %u: %s, %lld bytes\n", step->kind == STEP_KERNEL ? "kernel" : "extern",
+                    i, step->label, (long long)program->numbers.data[step->costs + COST_BYTES]);
+    }
+    refusals_print(program, "not fused: ", out);
+    strbuf_addf(out, "peak memory %lld bytes\n",
+                (long long)program->numbers.data[PROGRAM_PEAK_BYTES]);
     return SN_OK;
 }
 
@@ -91,27 +119,24 @@ static sn_status print_code(const DumpStage *stage, const Program *program, StrB
 
 static sn_status print_guards(sn_compiled *c, const TraceNote *latest, StrBuf *out,
                               sn_error *error) {
-    (void)latest, (void)error;
-    explain_guards(c, out);
+    (void)error;
+    ParamNames names;
+    param_names_open(c, compiled_graph_recorded(latest->instance->graph), &names);
+    explain_guards(c, &names, out);
+    param_names_close(&names);
     return SN_OK;
 }
 
-/* A symbolic graph is made anew: its passes add expressions to a table of their own. */
 static sn_status print_report(sn_compiled *c, const TraceNote *latest, StrBuf *out,
                               sn_error *error) {
-    const CompiledGraph *graph = latest->instance->graph;
-    if (!graph->symbolic) return report_write(c, latest, &graph->own, out, error);
-    SymbolicGraph again;
-    if (!symbolic_copy(&again, graph->symbolic, error)) return error->status;
-    sn_status status = report_write(c, latest, &again.graph, out, error);
-    symbolic_free(&again);
-    return status;
+    return report_write(c, latest, &(ReportOptions){.code = true}, out, error);
 }
 
 static const DumpStage stages[] = {
     {.name = "graph", .recorded = graph_print},
     {.name = "dot", .recorded = graph_print_dot},
     {.name = "program", .planned = print_program},
+    {.name = "explain", .planned = print_fusion},
     {.name = "kernels", .planned = print_kernels},
     {.name = "llvm", .planned = print_code, .target = target_host, .code = STAGE_SOURCE},
     {.name = "asm", .planned = print_code, .target = target_host, .code = STAGE_ASSEMBLY},
@@ -223,7 +248,7 @@ sn_status dump_graph(const Graph *graph, const char *name, StrBuf *out, sn_error
 
 /* ---- of a compiled function ------------------------------------------------------------------ */
 
-/* A symbolic graph is made anew, as for the report. */
+/* A symbolic graph is made anew: its passes add expressions to a table of their own. */
 static sn_status print_instance(const GraphInstance *instance, bool fast, const DumpStage *stage,
                                 StrBuf *out, sn_error *error) {
     const SymbolicGraph *symbolic = instance->graph->symbolic;
@@ -262,16 +287,15 @@ static void dump_function(void *context) {
     d->text = dump_finish(&text, status, d->error);
 }
 
-char *sn_dump(sn_compiled *c, const char *name, sn_error *error) {
-    sn_error own = {0};
-    if (!error) error = &own;
-    *error = (sn_error){0};
-    if (compiled_check_for(c, "dump", error) != SN_OK) return NULL;
-    if (!name) {
-        error_set(error, SN_ERROR_ARGUMENT, "dump: stage is NULL");
-        return NULL;
-    }
+char *sn_dump(sn_compiled *c, const char *name, sn_error *given) {
+    sn_error own, *error = dump_begin_error(given, &own);
     FunctionDump d = {.c = c, .name = name, .error = error};
-    deep_call(dump_function, &d);
+    if (compiled_check_for(c, "dump", error) == SN_OK) {
+        if (name)
+            deep_call(dump_function, &d);
+        else
+            error_set(error, SN_ERROR_ARGUMENT, "dump: stage is NULL");
+    }
+    dump_end_error(given, &own);
     return d.text;
 }

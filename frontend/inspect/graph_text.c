@@ -24,10 +24,7 @@ static sn_status check_graph(const sn_graph *graph, const char *op, sn_error *er
     return error_set(error, SN_ERROR_HANDLE, "%s: the graph was freed already, or is none", op);
 }
 
-sn_graph *sn_graph_parse(const char *text, size_t length, sn_error *error) {
-    sn_error own = {0};
-    if (!error) error = &own;
-    *error = (sn_error){0};
+static sn_graph *parse(const char *text, size_t length, sn_error *error) {
     if (!text) {
         error_set(error, SN_ERROR_ARGUMENT, "graph_parse: the text is NULL");
         return NULL;
@@ -43,6 +40,13 @@ sn_graph *sn_graph_parse(const char *text, size_t length, sn_error *error) {
     if (graph_parse(&graph->graph, text, length, error) == SN_OK) return graph;
     sn_graph_free(graph);
     return NULL;
+}
+
+sn_graph *sn_graph_parse(const char *text, size_t length, sn_error *given) {
+    sn_error own, *error = dump_begin_error(given, &own);
+    sn_graph *graph = parse(text, length, error);
+    dump_end_error(given, &own);
+    return graph;
 }
 
 char *sn_graph_print(const sn_graph *graph) {
@@ -61,15 +65,12 @@ static sn_graph *copy_to_plan(const sn_graph *graph, sn_error *error) {
     if (text.failed)
         error_memory(error);
     else
-        copy = sn_graph_parse(strbuf_text(&text), text.length, error);
+        copy = parse(strbuf_text(&text), text.length, error);
     strbuf_free(&text);
     return copy;
 }
 
-char *sn_graph_dump(const sn_graph *graph, const char *stage, sn_error *error) {
-    sn_error own = {0};
-    if (!error) error = &own;
-    *error = (sn_error){0};
+static char *dump(const sn_graph *graph, const char *stage, sn_error *error) {
     if (check_graph(graph, "graph_dump", error) != SN_OK) return NULL;
     if (!stage) {
         error_set(error, SN_ERROR_ARGUMENT, "graph_dump: stage is NULL");
@@ -81,6 +82,13 @@ char *sn_graph_dump(const sn_graph *graph, const char *stage, sn_error *error) {
     sn_status status = dump_graph(&copy->graph, stage, &text, error);
     sn_graph_free(copy);
     return dump_finish(&text, status, error);
+}
+
+char *sn_graph_dump(const sn_graph *graph, const char *stage, sn_error *given) {
+    sn_error own, *error = dump_begin_error(given, &own);
+    char *text = dump(graph, stage, error);
+    dump_end_error(given, &own);
+    return text;
 }
 
 /* Handles of the results; all or none. */
@@ -160,11 +168,8 @@ static sn_status check_run(const sn_graph *graph, sn_tensor *const *inputs, int3
     return SN_OK;
 }
 
-sn_status sn_graph_run(const sn_graph *graph, sn_tensor *const *inputs, int32_t n_inputs,
-                       sn_tensor **outputs, int32_t capacity, int32_t *n_outputs, sn_error *error) {
-    sn_error own = {0};
-    if (!error) error = &own;
-    *error = (sn_error){0};
+static sn_status run(const sn_graph *graph, sn_tensor *const *inputs, int32_t n_inputs,
+                     sn_tensor **outputs, int32_t capacity, int32_t *n_outputs, sn_error *error) {
     if (n_outputs) *n_outputs = 0;
     sn_status status = check_run(graph, inputs, n_inputs, outputs, capacity, error);
     if (status != SN_OK) return status;
@@ -173,6 +178,14 @@ sn_status sn_graph_run(const sn_graph *graph, sn_tensor *const *inputs, int32_t 
     status = run_graph(&copy->graph, inputs, outputs, error);
     sn_graph_free(copy);
     if (status == SN_OK && n_outputs) *n_outputs = count_results(&graph->graph);
+    return status;
+}
+
+sn_status sn_graph_run(const sn_graph *graph, sn_tensor *const *inputs, int32_t n_inputs,
+                       sn_tensor **outputs, int32_t capacity, int32_t *n_outputs, sn_error *given) {
+    sn_error own, *error = dump_begin_error(given, &own);
+    sn_status status = run(graph, inputs, n_inputs, outputs, capacity, n_outputs, error);
+    dump_end_error(given, &own);
     return status;
 }
 

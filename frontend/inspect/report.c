@@ -1,249 +1,154 @@
-/* The report: one HTML page, with nothing outside it, about a compiled function. Its source lines
- * with the kernels they went to, a picture of the graph, what fused and what did not, the kernels'
- * code, guards, times and memory. It is written when the passes have run once more over the
- * graph. */
+/* The report: one HTML page, with nothing outside it, about a compiled function. Its kernels and their times,
+ * why it was compiled, its source lines with the kernels they went to, a picture of the graph, what was not
+ * fused, code, guards, memory. It is written when the passes have run once more over the graph. */
 #include "frontend/inspect/report.h"
-#include "base/clock.h"
-#include "frontend/inspect/explain.h"
-#include "frontend/inspect/html.h"
-#include "frontend/inspect/report_picture.h"
 
+#include "base/clock.h"
 #include "base/status.h"
 #include "base/thread/parallel.h"
-#include "runtime/kernels/backend.h"
+#include "frontend/build.h"
+#include "frontend/inspect/explain.h"
+#include "frontend/inspect/html.h"
+#include "frontend/inspect/refusals.h"
+#include "frontend/inspect/report_parts.h"
 
-#include <sinter/inspect.h>
-
-#include <stdio.h>
+#include <string.h>
 
 enum {
-    PASSES_MOST = 16,
     CHART_WIDTH = 720, /* of memory over the steps, in pixels */
-    LINES_AROUND = 2   /* source lines shown before and behind those that recorded something */
+    BARS_MOST = 400    /* in it */
 };
-
-typedef struct Report {
-    sn_compiled *compiled;           /* the function */
-    const TraceNote *latest;         /* its latest trace, in which an instance ran */
-    StrBuf *out;                     /* the page */
-    int64_t begin;                   /* nanoseconds, when the pass at hand began */
-    const char *passes[PASSES_MOST]; /* by pass: its name … */
-    int64_t pass_ns[PASSES_MOST];    /* … and how long it took */
-    int32_t n_passes;                /* so far */
-} Report;
 
 /* ---- head and figures ------------------------------------------------------------------------ */
 
-static void write_head(Report *r) {
+static void write_head(const Report *r) {
     const sn_compiled *c = r->compiled;
-    strbuf_add(r->out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>");
-    html_escape(r->out, c->name, SIZE_MAX);
-    strbuf_add(
-        r->out,
-        "</title>\n<style>\n"
-        "body{font:14px/1.45 system-ui,sans-serif;margin:2em auto;max-width:76em;color:#222}\n"
-        "h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em;border-bottom:1px solid #ccc}\n"
-        "pre,code,td.n{font:12px/1.4 ui-monospace,monospace}\n"
-        "pre{background:#f6f6f6;padding:.7em;overflow-x:auto;margin:.3em 0}\n"
-        "table{border-collapse:collapse}td,th{padding:.15em .8em .15em 0;text-align:left;"
-        "vertical-align:top}\n"
-        "td.n{text-align:right}.k{border-radius:3px;padding:0 .4em;margin-left:.4em}\n"
-        ".src td{padding:0 .6em 0 0;white-space:pre;font:12px/1.5 ui-monospace,monospace}\n"
-        ".no{color:#999;text-align:right}svg text{font:11px ui-monospace,monospace}\n"
-        ".scroll{overflow-x:auto}summary{cursor:pointer}\n"
-        "</style></head><body>\n<h1>");
+    html_open(r->out, c->name);
+    if (r->options->index) {
+        strbuf_add(r->out, "<p><a href=\"");
+        html_escape(r->out, r->options->index, SIZE_MAX);
+        strbuf_add(r->out, "\">all compiled functions</a></p>\n");
+    }
+    strbuf_add(r->out, "<h1>");
     html_escape(r->out, c->name, SIZE_MAX);
     strbuf_add(r->out, " <code>\"");
     html_escape(r->out, c->signature_text, SIZE_MAX);
     strbuf_add(r->out, "\"</code></h1>\n");
-    if (c->site.file) {
-        strbuf_add(r->out, "<p>compiled at ");
-        html_escape(r->out, c->site.file, SIZE_MAX);
-        strbuf_addf(r->out, ":%d</p>\n", (int)c->site.line);
-    }
+    if (!c->site.file) return;
+    strbuf_add(r->out, "<p class=\"dim\">compiled at <code>");
+    html_escape(r->out, c->site.file, SIZE_MAX);
+    strbuf_addf(r->out, ":%d</code></p>\n", (int)c->site.line);
 }
 
-static void figure(StrBuf *out, const char *name, int64_t value) {
-    strbuf_addf(out, "<tr><td>%s</td><td class=\"n\">%lld</td></tr>\n", name, (long long)value);
-}
-
-static void write_figures(Report *r) {
-    sn_explanation e = {.size = sizeof e};
-    sn_explain(r->compiled, &e);
-    strbuf_add(r->out, "<table>\n");
-    figure(r->out, "ops recorded", e.ops);
-    figure(r->out, "kernels", e.kernels);
-    figure(r->out, "extern calls", e.extern_calls);
-    figure(r->out, "copies for extern calls", e.reorders);
-    figure(r->out, "bytes moved", e.bytes);
-    figure(r->out, "bytes moved op by op", e.bytes_unfused);
-    figure(r->out, "operations", e.flops);
-    figure(r->out, "peak bytes of memory", e.peak_bytes);
-    figure(r->out, "graphs", e.graphs);
-    figure(r->out, "guarded entries", e.entries);
-    figure(r->out, "host reads", e.host_reads);
-    figure(r->out, "graphs run node by node", e.fallbacks);
-    strbuf_add(r->out, "</table>\n");
-}
-
-/* ---- source lines ---------------------------------------------------------------------------- */
-
-static void kernel_mark(StrBuf *out, int32_t kernel, bool is_extern) {
-    strbuf_addf(out, "<span class=\"k\" style=\"background:hsl(%d 70%% 86%%)\">%s %d</span>",
-                (int)html_hue(kernel), is_extern ? "extern" : "kernel", (int)kernel);
-}
-
-static bool same_file(const char *a, const char *b) {
-    return a && b && strcmp(a, b) == 0;
-}
-
-/* Marks of the kernels that the ops of a line went to. */
-static void line_marks(const PassContext *context, const char *file, int32_t line, StrBuf *out) {
-    const Fusion *fusion = &context->fusion;
-    for (uint32_t i = 0; i < fusion->order.count; i++) {
-        const Group *group = &fusion->groups.data[fusion->order.data[i]];
-        bool found = false;
-        for (uint32_t m = 0; m < group->members.count && !found; m++) {
-            const Node *node = graph_node(&context->graph, group->members.data[m]);
-            Site site = context->graph.sites.data[node->site];
-            found = site.line == line && same_file(site.file, file);
-        }
-        if (found) kernel_mark(out, (int32_t)i, group->is_extern);
-    }
-}
-
-/* One line of the program: its text, or nothing where the file is not at hand. */
-static void source_line(const PassContext *context, const char *file, int32_t line,
-                        const char *text, StrBuf *out) {
-    strbuf_addf(out, "<tr><td class=\"no\">%d</td><td>", (int)line);
-    html_escape(out, text, strcspn(text, "\r\n"));
-    strbuf_add(out, "</td><td>");
-    line_marks(context, file, line, out);
-    strbuf_add(out, "</td></tr>\n");
-}
-
-/* First and last line of a file that recorded something. */
-static bool line_range(const Graph *graph, const char *file, int32_t *first, int32_t *last) {
-    *first = INT32_MAX;
-    *last = 0;
-    for (uint32_t i = 0; i < graph->sites.count; i++) {
-        Site site = graph->sites.data[i];
-        if (!same_file(site.file, file) || site.line < 1) continue;
-        if (site.line < *first) *first = site.line;
-        if (site.line > *last) *last = site.line;
-    }
-    return *last > 0;
-}
-
-static bool line_is_recorded(const Graph *graph, const char *file, int32_t line) {
-    for (uint32_t i = 0; i < graph->sites.count; i++)
-        if (graph->sites.data[i].line == line && same_file(graph->sites.data[i].file, file))
-            return true;
-    return false;
-}
-
-static void source_file(const PassContext *context, const char *file, StrBuf *out) {
-    int32_t first, last, line = 1;
-    char text[400];
-    if (!line_range(&context->graph, file, &first, &last)) return;
-    strbuf_add(out, "<p><code>");
-    html_escape(out, file, SIZE_MAX);
-    strbuf_add(out, "</code></p>\n<table class=\"src\">\n");
-    FILE *source = fopen(file, "r");
-    for (; source && line <= last + LINES_AROUND && fgets(text, sizeof text, source); line++)
-        if (line >= first - LINES_AROUND) source_line(context, file, line, text, out);
-    if (source) fclose(source);
-    for (line = first; !source && line <= last; line++)
-        if (line_is_recorded(&context->graph, file, line))
-            source_line(context, file, line, "", out);
-    strbuf_add(out, "</table>\n");
-}
-
-static void write_source(const PassContext *context, StrBuf *out) {
-    const Graph *graph = &context->graph;
-    html_heading(out, "Source");
-    for (uint32_t i = 0; i < graph->sites.count; i++) {
-        bool seen = !graph->sites.data[i].file;
-        for (uint32_t j = 0; j < i && !seen; j++)
-            seen = same_file(graph->sites.data[j].file, graph->sites.data[i].file);
-        if (!seen) source_file(context, graph->sites.data[i].file, out);
-    }
-}
-
-/* ---- fusion and kernels ---------------------------------------------------------------------- */
-
-static void write_fusion(const PassContext *context, StrBuf *out) {
-    const Fusion *fusion = &context->fusion;
-    html_heading(out, "What fused into what");
-    strbuf_add(out, "<table>\n");
-    for (uint32_t i = 0; i < fusion->order.count; i++) {
-        const Group *group = &fusion->groups.data[fusion->order.data[i]];
-        strbuf_add(out, "<tr><td>");
-        kernel_mark(out, (int32_t)i, group->is_extern);
-        strbuf_add(out, "</td><td><code>");
-        for (uint32_t m = 0; m < group->members.count; m++) {
-            NodeId id = group->members.data[m];
-            strbuf_addf(out, "%s%%%u %s%s", m ? ", " : "", id,
-                        op_info[graph_node(&context->graph, id)->op].name,
-                        fusion->materialized[id] ? " (stored)" : "");
-        }
-        strbuf_add(out, "</code></td></tr>\n");
-    }
-    strbuf_add(out, "</table>\n<p>What was refused, and why</p>\n<ul>\n");
-    strbuf_add(out, context->program->notes.count ? "</ul>\n" : "<li>nothing</li></ul>\n");
-}
-
-static void details(StrBuf *out, const char *title, const StrBuf *text) {
-    strbuf_addf(out, "<details><summary>%s</summary><pre>", title);
-    html_escape_text(out, text);
-    strbuf_add(out, "</pre></details>\n");
-}
-
-static void write_code(const Program *program, uint32_t i, StrBuf *out) {
-    static const struct {
-        const char *title;
-        BackendStage stage;
-    } stages[] = {{"LLVM IR", STAGE_SOURCE}, {"machine code", STAGE_ASSEMBLY}};
-    const Launch *launch = &program->steps.data[i].launch;
+static void figure_count(StrBuf *out, const char *name, int64_t value) {
     StrBuf text = {0};
-    kernel_print(program_kernel(program, launch), &text, program->sites.data);
-    details(out, "kernel IR", &text);
-    sn_error error;
-    error_init(&error);
-    const Backend *backend = backend_load("cpu", &error);
-    Schedule schedule = {.stream_stores = program->numbers.data[launch->streams] != 0};
-    for (int32_t s = 0; backend && s < 2; s++) {
-        strbuf_clear(&text);
-        if (backend->print(program_kernel(program, launch), target_host(), &schedule, "kernel",
-                           stages[s].stage, &text, &error) == SN_OK)
-            details(out, stages[s].title, &text);
-    }
+    html_count(&text, value);
+    html_figure(out, name, strbuf_text(&text));
     strbuf_free(&text);
 }
 
-static void write_kernels(const Report *r, const PassContext *context, StrBuf *out) {
-    const Program *program = context->program;
-    const Executable *executable = r->latest->instance->executable;
-    const int64_t *numbers = executable_numbers(executable);
-    html_heading(out, "Kernels");
-    for (uint32_t i = 0; i < program->steps.count; i++) {
-        const Step *step = &program->steps.data[i];
-        const LoadedKernel *kernel = executable_kernel(executable, i);
-        const int64_t *costs = numbers + step->costs;
-        strbuf_addf(out, "<p><b>step %u</b> <code>", i);
-        html_escape(out, step->label, SIZE_MAX);
-        strbuf_addf(out, "</code><br>%s, %lld bytes (%lld of them stored), %lld operations</p>\n",
-                    kernel ? kernel->name : "matrix product", (long long)costs[COST_BYTES],
-                    (long long)costs[COST_BYTES_STORED], (long long)costs[COST_FLOPS]);
-        if (kernel) write_code(program, i, out);
+static void figure_bytes(StrBuf *out, const char *name, int64_t bytes) {
+    StrBuf text = {0};
+    html_bytes(&text, bytes);
+    html_figure(out, name, strbuf_text(&text));
+    strbuf_free(&text);
+}
+
+/* All kernels and products of a call. */
+static int64_t time_of_steps(const GraphInstance *instance) {
+    const Executable *e = instance ? instance->executable : NULL;
+    int64_t ns = 0;
+    for (uint32_t i = 0; e && i < executable_program(e)->steps.count; i++)
+        ns += executable_step_ns(e, i, NULL);
+    return ns;
+}
+
+static void figure_time(StrBuf *out, const GraphInstance *instance) {
+    StrBuf text = {0};
+    int64_t ns = time_of_steps(instance);
+    if (!ns) return;
+    html_ms(&text, ns);
+    strbuf_add(&text, " ms");
+    html_figure(out, "in kernels, a call", strbuf_text(&text));
+    strbuf_free(&text);
+}
+
+static void write_figures(const Report *r) {
+    sn_explanation e = explain_numbers(r->compiled, r->latest);
+    StrBuf *out = r->out;
+    html_figures_open(out);
+    figure_time(out, r->latest->instance);
+    figure_count(out, "ops recorded", e.ops);
+    figure_count(out, "kernels", e.kernels);
+    if (e.extern_calls) figure_count(out, "extern calls", e.extern_calls);
+    if (e.reorders) figure_count(out, "copies for extern calls", e.reorders);
+    figure_bytes(out, "moved, a call", e.bytes);
+    figure_bytes(out, "moved op by op", e.bytes_unfused);
+    figure_bytes(out, "memory at its peak", e.peak_bytes);
+    figure_count(out, "operations", e.flops);
+    figure_count(out, "graphs", e.graphs);
+    figure_count(out, "guarded entries", e.entries);
+    if (e.host_reads) figure_count(out, "host reads", e.host_reads);
+    if (e.fallbacks) figure_count(out, "graphs run node by node", e.fallbacks);
+    html_figures_close(out);
+}
+
+/* ---- why it was compiled, and what did not fuse ---------------------------------------------- */
+
+static void write_event(void *context, int64_t number, const CompileEvent *e) {
+    const Report *r = context;
+    StrBuf why = {0};
+    explain_event(e, &r->names, &why);
+    strbuf_addf(r->out, "<tr><td class=\"n\" >%lld</td><td class=\"all\" data-l=\"why\">",
+                (long long)number);
+    html_escape_text(r->out, &why);
+    strbuf_addf(
+        r->out,
+        "</td><td class=\"all\">%s%s: %u ops in %u kernels</td><td class=\"n\" data-l=\"ms\">",
+        compile_kind_text(e->kind), e->background ? " in the background" : "", e->ops, e->steps);
+    html_ms(r->out, e->times.plan_ns + e->times.load_ns);
+    strbuf_add(r->out, "</td></tr>\n");
+    strbuf_free(&why);
+}
+
+static void write_compiles(Report *r) {
+    const Purity *purity = &r->compiled->purity;
+    html_heading(r->out, "Why it was compiled");
+    if (is_impure(purity)) {
+        strbuf_addf(r->out, "<p>It is run on every call: %s%s", purity->reason,
+                    purity->detail ? ": " : "");
+        if (purity->detail) html_escape(r->out, purity->detail, SIZE_MAX);
+        strbuf_add(r->out, ".</p>\n");
     }
+    strbuf_add(r->out, "<table class=\"wide\"><thead><tr><th></th><th>what was new</th>"
+                       "<th>what came of it</th><th class=\"n\">ms</th></tr></thead><tbody>\n");
+    int64_t count = compiles_each(&r->compiled->compiles, write_event, r);
+    strbuf_add(r->out, "</tbody></table>\n");
+    if (count > COMPILES_KEPT)
+        strbuf_addf(r->out, "<p class=\"dim\">The latest %d of %lld.</p>\n", COMPILES_KEPT,
+                    (long long)count);
+}
+
+static void write_refusals(const PassContext *context, StrBuf *out) {
+    StrBuf text = {0};
+    refusals_print(context->program, "", &text);
+    html_heading(out, "What was not fused, and why");
+    strbuf_add(out, "<ul>\n");
+    for (const char *line = strbuf_text(&text); *line; line += strcspn(line, "\n") + 1) {
+        strbuf_add(out, "<li>");
+        html_escape(out, line, strcspn(line, "\n"));
+        strbuf_add(out, "</li>\n");
+    }
+    strbuf_add(out, context->program->notes.count ? "</ul>\n" : "<li>nothing</li></ul>\n");
+    out->failed = out->failed || text.failed;
+    strbuf_free(&text);
 }
 
 /* ---- guards, times, memory ------------------------------------------------------------------- */
 
 static void write_guards(const Report *r, StrBuf *out) {
     StrBuf text = {0};
-    explain_guards(r->compiled, &text);
+    explain_guards(r->compiled, &r->names, &text);
     html_heading(out, "Graphs and guards");
     strbuf_add(out, "<pre>");
     html_escape_text(out, &text);
@@ -252,11 +157,13 @@ static void write_guards(const Report *r, StrBuf *out) {
 }
 
 static void time_bar(StrBuf *out, const char *name, int64_t ns, int64_t most) {
-    int64_t width = most ? ns * 400 / most : 0;
+    int64_t width = most ? ns * 100 / most : 0;
+    strbuf_addf(out, "<tr><td>%s</td><td class=\"n\">", name);
+    html_ms(out, ns);
     strbuf_addf(out,
-                "<tr><td>%s</td><td class=\"n\">%.3f ms</td><td><svg width=\"404\" height=\"12\">"
-                "<rect width=\"%lld\" height=\"12\" fill=\"#7a9cc6\"/></svg></td></tr>\n",
-                name, (double)ns * 1e-6, (long long)(width < 1 ? 1 : width));
+                " ms</td><td style=\"width:55%%\"><span class=\"of\" style=\"width:100%%\">"
+                "<i style=\"width:%lld%%\"></i></span></td></tr>\n",
+                (long long)(width < 1 ? 1 : width));
 }
 
 static void write_times(const Report *r, StrBuf *out) {
@@ -264,7 +171,7 @@ static void write_times(const Report *r, StrBuf *out) {
     int64_t most = trace > load ? trace : load;
     for (int32_t i = 0; i < r->n_passes; i++)
         if (r->pass_ns[i] > most) most = r->pass_ns[i];
-    html_heading(out, "Times");
+    html_heading(out, "Times of compiling");
     strbuf_add(out, "<table>\n");
     time_bar(out, "the latest trace", trace, most);
     for (int32_t i = 0; i < r->n_passes; i++) time_bar(out, r->passes[i], r->pass_ns[i], most);
@@ -284,69 +191,179 @@ static int64_t live_bytes(const Program *program, const int64_t *numbers, int32_
     return bytes;
 }
 
+static void memory_bar(StrBuf *out, int32_t step, int32_t width, int64_t bytes, int64_t most) {
+    int64_t height = most ? (int64_t)((double)bytes / (double)most * 110) : 0;
+    if (height < 1) height = 1;
+    strbuf_addf(
+        out,
+        "<rect class=\"g\" style=\"--h:%d\" x=\"%d\" y=\"%lld\" width=\"%d\" height=\"%lld\">"
+        "<title>step %d: ",
+        (int)html_hue(step), (int)(step * width), (long long)(120 - height),
+        (int)(width > 3 ? width - 2 : width), (long long)height, (int)step);
+    html_bytes(out, bytes);
+    strbuf_add(out, "</title></rect>\n");
+    if (width >= 20)
+        strbuf_addf(out, "<text x=\"%d\" y=\"134\">%d</text>\n", (int)(step * width), (int)step);
+}
+
 static void write_memory(const Report *r, const PassContext *context, StrBuf *out) {
     const Program *program = context->program;
     const int64_t *numbers = executable_numbers(r->latest->instance->executable);
-    int32_t steps = (int32_t)program->steps.count;
-    int64_t most = numbers[PROGRAM_PEAK_BYTES];
+    int32_t steps = (int32_t)program->steps.count, shown = steps < BARS_MOST ? steps : BARS_MOST;
+    int32_t width = shown && CHART_WIDTH / shown < 60 ? CHART_WIDTH / shown : 60;
+    if (width < 4) width = 4;
     html_heading(out, "Memory over the steps");
-    strbuf_addf(
-        out,
-        "<p>Temporaries and results that hold something; at most %lld bytes are taken.</p>\n"
-        "<svg width=\"%d\" height=\"140\">\n",
-        (long long)most, CHART_WIDTH + 20);
-    for (int32_t i = 0; i < steps; i++) {
-        int64_t bytes = live_bytes(program, numbers, i), height = most ? bytes * 110 / most : 0;
-        int32_t width = CHART_WIDTH / steps > 60 ? 60 : CHART_WIDTH / steps;
-        strbuf_addf(out,
-                    "<rect x=\"%d\" y=\"%lld\" width=\"%d\" height=\"%lld\" "
-                    "fill=\"hsl(%d 60%% 70%%)\"><title>step %d: %lld bytes</title></rect>\n",
-                    (int)(i * width), (long long)(120 - height),
-                    (int)(width > 3 ? width - 2 : width), (long long)(height < 1 ? 1 : height),
-                    (int)html_hue(i), (int)i, (long long)bytes);
-        if (width >= 20)
-            strbuf_addf(out, "<text x=\"%d\" y=\"134\">%d</text>\n", (int)(i * width), (int)i);
-    }
-    strbuf_add(out, "</svg>\n");
+    strbuf_add(out, "<p>Temporaries and results that hold something; at most ");
+    html_bytes(out, numbers[PROGRAM_PEAK_BYTES]);
+    strbuf_addf(out, " are taken.%s</p>\n<div class=\"scroll\"><svg width=\"%d\" height=\"140\">\n",
+                shown < steps ? " The first steps:" : "", (int)(shown * width + 20));
+    for (int32_t i = 0; i < shown; i++)
+        memory_bar(out, i, width, live_bytes(program, numbers, i), numbers[PROGRAM_PEAK_BYTES]);
+    strbuf_add(out, "</svg></div>\n");
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
+/* Steps by group; all that a program lacks of the groups has none. */
+static bool find_steps(Report *r, const PassContext *context) {
+    const Program *program = context->program;
+    uint32_t groups = context->fusion.groups.count;
+    r->step_of = mem_alloc(sizeof *r->step_of * (groups + 1));
+    if (!r->step_of) return false;
+    for (uint32_t i = 0; i < groups; i++) r->step_of[i] = -1;
+    for (uint32_t i = 0; i < program->steps.count; i++)
+        if (program->steps.data[i].group >= 0)
+            r->step_of[program->steps.data[i].group] = (int32_t)i;
+    return true;
+}
+
+static void write_parts(Report *r, const PassContext *context) {
+    if (!find_steps(r, context)) {
+        r->out->failed = true;
+        return;
+    }
+    report_kernels(r, context);
+    write_compiles(r);
+    report_source(r, context);
+    report_picture(r, context);
+    write_refusals(context, r->out);
+    write_memory(r, context, r->out);
+    write_times(r, r->out);
+    write_guards(r, r->out);
+    report_code(r, context);
+    mem_free(r->step_of);
+}
+
 static void observe(void *user, const char *pass, const PassContext *context) {
     Report *r = user;
     int64_t now = clock_ns();
-    if (r->n_passes < PASSES_MOST) {
+    if (r->n_passes < REPORT_PASSES) {
         r->passes[r->n_passes] = pass;
         r->pass_ns[r->n_passes++] = now - r->begin;
     }
-    if (strcmp(pass, "lower") == 0) {
-        write_source(context, r->out);
-        report_picture(context, r->out);
-        write_fusion(context, r->out);
-        write_times(r, r->out);
-        write_memory(r, context, r->out);
-        write_guards(r, r->out);
-        write_kernels(r, context, r->out);
-    }
+    if (strcmp(pass, "lower") == 0) write_parts(r, context);
     r->begin = clock_ns();
 }
 
-sn_status report_write(sn_compiled *c, const TraceNote *latest, const Graph *graph, StrBuf *out,
-                       sn_error *error) {
-    const GraphInstance *instance = latest->instance;
-    if (!instance->executable)
-        return error_set(error, SN_ERROR_UNSUPPORTED, "report: %s runs node by node: %s", c->name,
-                         instance->graph->failure ? instance->graph->failure : "?");
-    Report report = {.compiled = c, .latest = latest, .out = out};
+/* What the passes leave of the graph that ran. A symbolic one is made anew: passes add expressions to a table
+ * of their own. */
+static sn_status write_planned(Report *r, sn_error *error) {
+    const CompiledGraph *graph = r->latest->instance->graph;
     BuildOptions options = {
-        .fast = c->options.fast, .explain = true, .observer = observe, .user = &report};
+        .fast = r->compiled->options.fast, .explain = true, .observer = observe, .user = r};
+    SymbolicGraph again;
     Program program;
+    if (graph->symbolic && !symbolic_copy(&again, graph->symbolic, error)) return error->status;
     program_init(&program);
+    r->begin = clock_ns();
+    sn_status status =
+        graph_plan(graph->symbolic ? &again.graph : &graph->own, &options, &program, error);
+    program_free(&program);
+    if (graph->symbolic) symbolic_free(&again);
+    return status;
+}
+
+/* Of a function that no kernels run. */
+static void write_without_kernels(Report *r) {
+    const GraphInstance *instance = r->latest->instance;
+    if (!instance) {
+        strbuf_add(r->out, "<p>No call of it was compiled.</p>\n");
+        return;
+    }
+    strbuf_add(r->out, "<p>It runs node by node: ");
+    html_escape(r->out, instance->graph->failure ? instance->graph->failure : "out of memory",
+                SIZE_MAX);
+    strbuf_add(r->out, ".</p>\n");
+    write_compiles(r);
+    write_guards(r, r->out);
+}
+
+sn_status report_write(sn_compiled *c, const TraceNote *latest, const ReportOptions *options,
+                       StrBuf *out, sn_error *error) {
+    const GraphInstance *instance = latest->instance;
+    Report report = {.compiled = c, .latest = latest, .options = options, .out = out};
+    sn_status status = SN_OK;
+    param_names_open(c, instance ? compiled_graph_recorded(instance->graph) : NULL, &report.names);
     write_head(&report);
     write_figures(&report);
-    report.begin = clock_ns();
-    sn_status status = graph_plan(graph, &options, &program, error);
-    strbuf_add(out, "</body></html>\n");
-    program_free(&program);
+    if (instance && instance->executable)
+        status = write_planned(&report, error);
+    else
+        write_without_kernels(&report);
+    html_close(out);
+    param_names_close(&report.names);
     return status == SN_OK && out->failed ? error_memory(error) : status;
+}
+
+/* ---- in the index ---------------------------------------------------------------------------- */
+
+static void write_entry_event(void *context, int64_t number, const CompileEvent *e) {
+    const Report *r = context;
+    StrBuf why = {0};
+    explain_event(e, &r->names, &why);
+    strbuf_addf(r->out, "<li value=\"%lld\">", (long long)number);
+    html_escape_text(r->out, &why);
+    strbuf_addf(r->out, " <span class=\"dim\">— %s%s, ", compile_kind_text(e->kind),
+                e->background ? " in the background" : "");
+    html_ms(r->out, e->times.plan_ns + e->times.load_ns);
+    strbuf_add(r->out, " ms</span></li>\n");
+    strbuf_free(&why);
+}
+
+static void write_entry_summary(const Report *r) {
+    const sn_compiled *c = r->compiled;
+    sn_explanation e = explain_numbers(r->compiled, r->latest);
+    int64_t ns = time_of_steps(r->latest->instance);
+    strbuf_add(r->out, "<p class=\"dim\">");
+    if (c->site.file) {
+        strbuf_add(r->out, "<code>");
+        html_escape(r->out, c->site.file, SIZE_MAX);
+        strbuf_addf(r->out, ":%d</code> · ", (int)c->site.line);
+    }
+    strbuf_addf(r->out, "%d ops in %d kernels", e.ops, e.kernels + e.extern_calls);
+    if (ns) {
+        strbuf_add(r->out, ", ");
+        html_ms(r->out, ns);
+        strbuf_add(r->out, " ms a call");
+    }
+    strbuf_addf(r->out, " · %d graphs, %d guarded entries%s</p>\n", e.graphs, e.entries,
+                e.rerun ? " · run on every call" : "");
+}
+
+void report_entry(sn_compiled *c, const TraceNote *latest, const char *page, StrBuf *out) {
+    const GraphInstance *instance = latest->instance;
+    Report report = {.compiled = c, .latest = latest, .out = out};
+    param_names_open(c, instance ? compiled_graph_recorded(instance->graph) : NULL, &report.names);
+    strbuf_add(out, "<h2><a href=\"");
+    html_escape(out, page, SIZE_MAX);
+    strbuf_add(out, "\">");
+    html_escape(out, c->name, SIZE_MAX);
+    strbuf_add(out, "</a> <code>\"");
+    html_escape(out, c->signature_text, SIZE_MAX);
+    strbuf_add(out, "\"</code></h2>\n");
+    write_entry_summary(&report);
+    strbuf_add(out, "<ol>\n");
+    compiles_each(&c->compiles, write_entry_event, &report);
+    strbuf_add(out, "</ol>\n");
+    param_names_close(&report.names);
 }

@@ -4,9 +4,16 @@
 
 #include "frontend/compiled/handle.h"
 
-/* One HTML page about the function, by its latest trace and by the graph that ran there, to which
- * nothing else adds expressions. */
-sn_status report_write(sn_compiled *compiled, const TraceNote *latest, const Graph *graph,
+/* How much of it is wanted. */
+typedef struct ReportOptions {
+    bool code;         /* kernels' code too, which takes the code generator */
+    const char *index; /* a page to lead back to, or NULL */
+} ReportOptions;
+
+/* One HTML page about the function, by its latest trace. */
+sn_status report_write(sn_compiled *c, const TraceNote *latest, const ReportOptions *options,
                        StrBuf *out, sn_error *error);
+/* What an index says of it: why each compilation happened, and where its page is. */
+void report_entry(sn_compiled *c, const TraceNote *latest, const char *page, StrBuf *out);
 
 #endif

@@ -1,22 +1,18 @@
 /* The picture of a graph as SVG: rows by the longest way from an input, columns in the order of the
  * nodes. */
-#include "frontend/inspect/report_picture.h"
-
 #include "frontend/inspect/html.h"
+#include "frontend/inspect/report_parts.h"
+
+#include <string.h>
 
 enum {
     NODE_WIDTH = 156, /* in pixels, as all of it */
     NODE_HEIGHT = 34,
-    COLUMN = 172, /* from one node to the next … */
-    ROW = 66      /* … and down */
+    COLUMN = 172,     /* from one node to the next … */
+    ROW = 66,         /* … and down */
+    CHARACTERS = 22,  /* of a line in a node */
+    NODES_MOST = 1000 /* that a reader, and a browser, can make something of */
 };
-
-/* Place of a group in the order of execution; -1: it has none. */
-static int32_t place_of(const Fusion *fusion, int32_t group) {
-    for (uint32_t i = 0; group >= 0 && i < fusion->order.count; i++)
-        if ((int32_t)fusion->order.data[i] == group) return (int32_t)i;
-    return -1;
-}
 
 /* Where a node is drawn. */
 typedef struct Spot {
@@ -42,35 +38,37 @@ static void place_rows(const PassContext *context, Spot *spots) {
     }
 }
 
-/* Inputs and views come just before what first reads them. */
+/* Inputs and views come just before what first reads them: readers come later, so that theirs are settled. */
 static void pull_down(const PassContext *context, Spot *spots) {
     const Graph *graph = &context->graph;
+    for (NodeId i = 0; i < graph->nodes.count; i++)
+        spots[i].column = INT32_MAX; /* first reader's row */
     for (NodeId i = graph->nodes.count; i-- > 0;) {
-        int32_t first = INT32_MAX;
-        if (spots[i].row < 0 || context->fusion.group_of[i] != GROUP_NONE) continue;
-        for (NodeId j = i + 1; j < graph->nodes.count; j++) {
-            const Node *user = graph_node(graph, j);
-            for (uint32_t k = 0; k < user->n_inputs; k++)
-                if (node_inputs(graph, user)[k] == i && spots[j].row >= 0 && spots[j].row < first)
-                    first = spots[j].row;
+        const Node *node = graph_node(graph, i);
+        bool free = context->fusion.group_of[i] == GROUP_NONE && spots[i].column != INT32_MAX;
+        if (spots[i].row < 0) continue;
+        if (free) spots[i].row = spots[i].column - 1;
+        for (uint32_t k = 0; k < node->n_inputs; k++) {
+            NodeId input = node_inputs(graph, node)[k];
+            if (input != NODE_NONE && spots[i].row < spots[input].column)
+                spots[input].column = spots[i].row;
         }
-        if (first != INT32_MAX) spots[i].row = first - 1;
     }
 }
 
-/* Columns in the order of the nodes. Returns how many there are. */
-static int32_t place_columns(const Graph *graph, Spot *spots, int32_t *rows) {
-    int32_t widest = 0;
-    *rows = 0;
-    for (NodeId i = 0; i < graph->nodes.count; i++) {
-        int32_t column = 0;
-        if (spots[i].row < 0) continue;
-        for (NodeId j = 0; j < i; j++) column += spots[j].row == spots[i].row;
-        spots[i].column = column;
-        if (column >= widest) widest = column + 1;
+/* Columns in the order of the nodes. Returns how many there are; false when out of memory. */
+static bool place_columns(const Graph *graph, Spot *spots, int32_t *rows, int32_t *columns) {
+    *rows = *columns = 0;
+    for (NodeId i = 0; i < graph->nodes.count; i++)
         if (spots[i].row >= *rows) *rows = spots[i].row + 1;
+    int32_t *taken = mem_calloc((size_t)*rows + 1, sizeof *taken);
+    for (NodeId i = 0; taken && i < graph->nodes.count; i++) {
+        if (spots[i].row < 0) continue;
+        spots[i].column = taken[spots[i].row]++;
+        if (spots[i].column >= *columns) *columns = spots[i].column + 1;
     }
-    return widest;
+    mem_free(taken);
+    return taken != NULL;
 }
 
 static void draw_edges(const Graph *graph, const Spot *spots, NodeId id, StrBuf *out) {
@@ -81,55 +79,97 @@ static void draw_edges(const Graph *graph, const Spot *spots, NodeId id, StrBuf 
         int32_t x = spots[input].column * COLUMN + NODE_WIDTH / 2,
                 y = spots[input].row * ROW + NODE_HEIGHT + 8,
                 to_x = spots[id].column * COLUMN + NODE_WIDTH / 2, to_y = spots[id].row * ROW + 8;
-        strbuf_addf(out, "<path d=\"M%d %d C%d %d %d %d %d %d\" fill=\"none\" stroke=\"#bbb\"/>\n",
-                    (int)x, (int)y, (int)x, (int)y + 20, (int)to_x, (int)to_y - 20, (int)to_x,
-                    (int)to_y);
+        strbuf_addf(out, "<path d=\"M%d %d C%d %d %d %d %d %d\"/>\n", (int)x, (int)y, (int)x,
+                    (int)y + 20, (int)to_x, (int)to_y - 20, (int)to_x, (int)to_y);
     }
 }
 
-static void draw_node(const PassContext *context, const Spot *spots, NodeId id, StrBuf *out) {
+/* "g": in a kernel, "v": a view, "i": an input; "s": stored. */
+static void draw_box(const PassContext *context, NodeId id, int32_t step, int32_t x, int32_t y,
+                     StrBuf *out) {
+    bool input = node_is_input(graph_node(&context->graph, id));
+    strbuf_addf(out, "<rect class=\"%c%s\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"5\"",
+                step >= 0 ? 'g'
+                : input   ? 'i'
+                          : 'v',
+                context->fusion.materialized[id] ? " s" : "", (int)x, (int)y, NODE_WIDTH,
+                NODE_HEIGHT);
+    if (step >= 0) strbuf_addf(out, " style=\"--h:%d\"", (int)html_hue(step));
+    strbuf_add(out, "/>");
+}
+
+/* An input's name, or an op's number and name. */
+static void add_title(const Report *r, const PassContext *context, NodeId id, StrBuf *out) {
     const Graph *graph = &context->graph;
     const Node *node = graph_node(graph, id);
+    uint32_t number = 0;
+    if (node_is_input(node)) {
+        while (graph->inputs.data[number] != id) number++;
+        param_names_input(&r->names, r->latest->instance->graph, number, out);
+    } else {
+        strbuf_addf(out, "%%%u %s", id, op_info[node->op].name);
+    }
+}
+
+static void draw_text(StrBuf *out, const char *kind, int32_t x, int32_t y, const StrBuf *text) {
+    strbuf_addf(out, "<text%s x=\"%d\" y=\"%d\">", kind, (int)x, (int)y);
+    out->failed = out->failed || text->failed;
+    html_escape(out, strbuf_text(text), CHARACTERS);
+    strbuf_add(out, "</text>");
+}
+
+static void draw_node(const Report *r, const PassContext *context, const Spot *spots, NodeId id) {
     int32_t x = spots[id].column * COLUMN, y = spots[id].row * ROW + 8;
-    int32_t group = place_of(&context->fusion, context->fusion.group_of[id]);
-    bool stored = context->fusion.materialized[id];
-    StrBuf type = {0};
-    node_print_type(&type, graph, id);
-    strbuf_addf(out, "<g><rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"5\" ", (int)x,
-                (int)y, NODE_WIDTH, NODE_HEIGHT);
-    if (group >= 0)
-        strbuf_addf(out, "fill=\"hsl(%d 70%% 86%%)\" ", (int)html_hue(group));
-    else
-        strbuf_add(out, node_is_input(node) ? "fill=\"#fff\" " : "fill=\"#f2f2f2\" ");
-    strbuf_addf(out, "stroke=\"%s\"/>", stored ? "#333" : "#ccc");
-    strbuf_addf(out, "<text x=\"%d\" y=\"%d\">%%%u %s", (int)x + 6, (int)y + 14, id,
-                op_info[node->op].name);
-    if (group >= 0) strbuf_addf(out, " · %d", (int)group);
-    strbuf_addf(out, "</text><text x=\"%d\" y=\"%d\" fill=\"#555\">", (int)x + 6, (int)y + 28);
-    out->failed = out->failed || type.failed;
-    html_escape(out, strbuf_text(&type), 22);
-    strbuf_add(out, "</text></g>\n");
+    int32_t step = report_step(r, context, id);
+    StrBuf title = {0}, type = {0};
+    add_title(r, context, id, &title);
+    if (step >= 0) strbuf_addf(&title, " · %d", (int)step);
+    node_print_type(&type, &context->graph, id);
+    strbuf_add(r->out, "<g>");
+    draw_box(context, id, step, x, y, r->out);
+    draw_text(r->out, "", x + 6, y + 14, &title);
+    draw_text(r->out, " class=\"t\"", x + 6, y + 28, &type);
+    strbuf_add(r->out, "</g>\n");
+    strbuf_free(&title);
     strbuf_free(&type);
 }
 
-void report_picture(const PassContext *context, StrBuf *out) {
+static void draw(const Report *r, const PassContext *context, Spot *spots) {
     const Graph *graph = &context->graph;
-    Spot *spots = mem_alloc(sizeof *spots * (graph->nodes.count + 1));
-    html_heading(out, "Graph");
-    if (!spots) out->failed = true;
-    if (!spots) return;
+    int32_t rows, columns;
     place_rows(context, spots);
     pull_down(context, spots);
-    int32_t rows, columns = place_columns(graph, spots, &rows);
-    strbuf_addf(out,
-                "<p>A colour and the number behind the dot are a kernel; a dark border is a value "
-                "that is stored in memory; views and inputs have no colour.</p>\n"
-                "<div class=\"scroll\"><svg width=\"%d\" height=\"%d\">\n",
-                (int)columns * COLUMN, (int)rows * ROW + 8);
+    if (!place_columns(graph, spots, &rows, &columns)) {
+        r->out->failed = true;
+        return;
+    }
+    strbuf_addf(
+        r->out,
+        "<p class=\"dim\">A colour and the number behind the dot are a kernel; a strong border "
+        "is a value that is stored in memory; views and inputs have no colour.</p>\n"
+        "<div class=\"scroll\"><svg width=\"%d\" height=\"%d\">\n",
+        (int)columns * COLUMN, (int)rows * ROW + 8);
     for (NodeId i = 0; i < graph->nodes.count; i++)
-        if (spots[i].row >= 0) draw_edges(graph, spots, i, out);
+        if (spots[i].row >= 0) draw_edges(graph, spots, i, r->out);
     for (NodeId i = 0; i < graph->nodes.count; i++)
-        if (spots[i].row >= 0) draw_node(context, spots, i, out);
-    strbuf_add(out, "</svg></div>\n");
+        if (spots[i].row >= 0) draw_node(r, context, spots, i);
+    strbuf_add(r->out, "</svg></div>\n");
+}
+
+void report_picture(const Report *r, const PassContext *context) {
+    uint32_t count = context->graph.nodes.count;
+    html_heading(r->out, "Graph");
+    if (count > NODES_MOST) {
+        strbuf_addf(r->out,
+                    "<p>It has %u nodes, too many for a picture; <code>sn_dump</code> prints it "
+                    "(\"graph\", or \"dot\" for Graphviz).</p>\n",
+                    count);
+        return;
+    }
+    Spot *spots = mem_alloc(sizeof *spots * (count + 1));
+    if (spots)
+        draw(r, context, spots);
+    else
+        r->out->failed = true;
     mem_free(spots);
 }

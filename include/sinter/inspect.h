@@ -62,13 +62,15 @@ SN_API sn_status sn_explain(sn_compiled *compiled, sn_explanation *explanation);
 /** The same, and guards, kernels, what fused and what did not and why, as text: a malloc'ed string
  *  that the caller frees with sn_text_free, or NULL. */
 SN_API char *sn_explain_text(sn_compiled *compiled);
-/** Dumps a stage of what ran in the latest trace. Caller frees with sn_text_free; NULL with the error.
+/** Dumps a stage of what ran in the latest trace. Caller frees with sn_text_free; NULL with the error, which
+ *  is the thread's where `error` is NULL, here and for graphs.
  *
  *  | stage | what it prints |
  *  | --- | --- |
  *  | "graph", "dot" | the graph as recorded; the same for Graphviz |
  *  | "decompose", "simplify", "fuse", … | what the pass of that name leaves |
  *  | "program" | buffers, kernels and extern calls in order |
+ *  | "explain" | kernels, their ops and bytes; what was not fused, and why |
  *  | "kernels" | kernel IR |
  *  | "llvm", "asm", "cuda", "ptx" | code of the kernels; "ptx" where NVRTC is installed |
  *  | "all" | the graph, what each pass leaves, kernel IR |
@@ -100,8 +102,9 @@ SN_API void sn_timeline_begin(void);
 SN_API char *sn_timeline_end(void);
 
 /** Seconds of one call split: `kernels` is a direct entry into the same kernels with the memory of a
- *  call, without guards, allocation of handles, or scopes. Runs the latest entry `calls` times.
- *  Negative on error. */
+ *  call, without guards, allocation of handles, or scopes. Runs the latest entry `calls` times, and then
+ *  up to 15 times more if its kernels were not timed one by one yet, for sn_explain_text and the page of
+ *  sn_dump. Negative on error. */
 SN_API double sn_kernel_seconds(sn_compiled *compiled, const sn_value *inputs, int32_t n_inputs,
                                 int32_t calls);
 

@@ -138,6 +138,16 @@ static const char *label_of(Lower *l) {
     return keep_string(l->program, label) ? label : "";
 }
 
+/* A source line: of what is copied or checked; of the node that gives the kernel its shape, or, where passes
+ * made that, of a member. */
+static uint32_t site_of(const Lower *l) {
+    NodeId node = l->step->kind == PLAN_GROUP ? l->group->shape_of : l->step->node;
+    uint32_t site = graph_node(l->graph, node)->site;
+    for (uint32_t i = 0; !site && i < l->group->members.count; i++)
+        site = graph_node(l->graph, l->group->members.data[i])->site;
+    return site;
+}
+
 static void lower_release(Lower *l) {
     kbuilder_free(l->builder);
     vec_free(&l->space.symbols);
@@ -214,7 +224,7 @@ static sn_status lower_kernel(Lower *l) {
     sn_status status = kbuilder_finish(l->builder, l->kernel, l->context->error);
     if (status != SN_OK) return status;
     step->label = label_of(l);
-    step->site = graph_node(l->graph, l->group->shape_of)->site;
+    step->site = site_of(l);
     status = lower_launch(l, step);
     if (status != SN_OK) return status;
     return share_kernel(l, step) ? SN_OK : error_memory(l->context->error);
