@@ -117,12 +117,8 @@ OracleRule *oracle_rule(OpCode op) {
 
 /* Are NaNs of the result those of operands? What is computed is the canonical one, whose sign is +. */
 static bool moves_nans(const OracleCall *call) {
-    sn_dtype to = call->out->dtype;
-    if (call->op == OP_CAST) {
-        sn_dtype from = call->in[0].dtype;
-        return from == to || ((from == SN_F16 || from == SN_BF16) && to == SN_F32);
-    }
-    return call->op == OP_WHERE || call->op == OP_CLONE || oracle_move_rule(call->op);
+    bool converts = call->op == OP_CAST; /* as oracle_convert has it */
+    return converts || call->op == OP_WHERE || call->op == OP_CLONE || oracle_move_rule(call->op);
 }
 
 static void unite_nans(OracleTensor *t) {

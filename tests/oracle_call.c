@@ -85,8 +85,14 @@ static int64_t saturate(sn_dtype dtype, long double value) {
     return (int64_t)value;
 }
 
+/* Does a conversion between types of floats leave a NaN its sign? */
+static bool keeps_nan(sn_dtype to, sn_dtype from) {
+    return to == from || (to == SN_F32 && (from == SN_F16 || from == SN_BF16));
+}
+
 OracleNumber oracle_convert(sn_dtype to, sn_dtype from, OracleNumber x) {
     bool was_real = dtype_is_float(from);
+    if (was_real && isnan(x.real) && !keeps_nan(to, from)) x.real = NAN; /* the canonical one */
     if (dtype_is_float(to))
         return (OracleNumber){oracle_round_to(to, was_real ? x.real : (long double)x.integer), 0};
     if (to == SN_BOOL) return (OracleNumber){0, was_real ? x.real != 0 : x.integer != 0};
