@@ -139,6 +139,28 @@ static void test_a_fixed_size_is_a_guard(void **state) {
     dims_free(&t);
 }
 
+/* Questions about products, multiples and signs come down to what their factors are. */
+static void test_guards_that_say_the_same_are_one(void **state) {
+    (void)state;
+    DimTable t;
+    Dim s[SYMBOLS];
+    open_table(&t, s);
+    Dim product = dim_mul(&t, s[0], s[1]);
+    assert_false(dim_equal(&t, product, dim_of(0)));
+    assert_false(dim_equal(&t, dim_mul(&t, s[0], dim_of(512)), dim_of(0)));
+    assert_false(dim_equal(&t, dim_mul(&t, product, dim_of(-2)), dim_of(0)));
+    assert_false(dim_less(&t, s[1], dim_of(1)));
+    assert_true(dim_less(&t, dim_of(0), s[0]));
+    assert_int_equal(t.guards.count, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        StrBuf text = {0};
+        dim_print_guard(&text, &t, &t.guards.data[i]);
+        assert_string_equal(strbuf_text(&text), i ? "T != 0" : "B != 0");
+        strbuf_free(&text);
+    }
+    dims_free(&t);
+}
+
 /* One question decided by hints: the guard must accept just the values that give that answer. */
 static void test_guards_hold_where_the_answer_does(void **state) {
     (void)state;
@@ -279,6 +301,7 @@ int main(void) {
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_bounds_decide_without_guards),
         cmocka_unit_test(test_a_fixed_size_is_a_guard),
+        cmocka_unit_test(test_guards_that_say_the_same_are_one),
         cmocka_unit_test(test_guards_hold_where_the_answer_does),
         cmocka_unit_test(test_values_are_those_of_arithmetic),
         cmocka_unit_test(test_overflow_fails),

@@ -360,16 +360,45 @@ Dim dim_larger(DimTable *table, Dim a, Dim b) {
 
 /* ---- questions ------------------------------------------------------------------------------- */
 
+static void add_guard(DimTable *table, Dim d, DimRelation relation) {
+    for (uint32_t i = 0; i < table->guards.count; i++) {
+        const DimGuard *g = &table->guards.data[i];
+        if (dim_same(g->dim, d) && g->relation == relation) return;
+    }
+    if (!vec_push(&table->guards, ((DimGuard){d, (uint8_t)relation}))) fail(table);
+}
+
+/* The same said of less, so that what comes from other ops is found to be the same guard: what cannot
+ * be positive is negative or zero, as is what cannot be below -1, plus one; a multiple is zero where
+ * its factor is, a product where one of its factors is. */
+static void note_guard(DimTable *table, Dim d, DimRelation relation) {
+    bool of_sign = relation == DIM_NEGATIVE || relation == DIM_NOT_NEGATIVE;
+    if (of_sign && dim_most(table, d) <= 0) {
+        relation = relation == DIM_NEGATIVE ? DIM_NOT_ZERO : DIM_IS_ZERO;
+    } else if (of_sign && dim_least(table, d) == -1) {
+        d = dim_add(table, d, dim_of(1));
+        relation = relation == DIM_NEGATIVE ? DIM_IS_ZERO : DIM_NOT_ZERO;
+    }
+    if (dim_is_number(d)) return; /* the table has failed */
+    bool of_zero = relation == DIM_IS_ZERO || relation == DIM_NOT_ZERO;
+    const DimExpression *e = dim_expression(table, d);
+    if (of_zero && e->kind == DIM_SUM && e->count == 3 && dim_words(table, e)[0] == 0) {
+        d = (Dim){dim_words(table, e)[2]};
+        e = dim_expression(table, d);
+    }
+    if (relation != DIM_NOT_ZERO || e->kind != DIM_PRODUCT) {
+        add_guard(table, d, relation);
+        return;
+    }
+    for (uint32_t i = 0; i < e->count; i++)
+        add_guard(table, (Dim){dim_words(table, e)[i]}, relation);
+}
+
 /* Notes that the answer was read off the hint. */
 static bool decide(DimTable *table, Dim d, DimRelation yes, DimRelation no) {
     SN_ASSERT(dims_has(table, d));
     bool answer = dim_holds(dim_hint(table, d), yes);
-    DimGuard guard = {d, (uint8_t)(answer ? yes : no)};
-    for (uint32_t i = 0; i < table->guards.count; i++) {
-        const DimGuard *g = &table->guards.data[i];
-        if (dim_same(g->dim, d) && g->relation == guard.relation) return answer;
-    }
-    if (!vec_push(&table->guards, guard)) fail(table);
+    note_guard(table, d, answer ? yes : no);
     return answer;
 }
 
