@@ -65,6 +65,38 @@ static void a_general_functions_report_names_its_sizes(void **state) {
     sn_compiled_release(c);
 }
 
+/* Fifteen kernels, no two alike. */
+static sn_tensor *many_kernels(sn_tensor **x, int32_t n) {
+    sn_tensor *total = sn_c(0);
+    (void)n;
+#define ADD(i, op) total = sn_add(total, sn_sum(op(x[i]), SN_I0, false))
+    ADD(0, sn_exp), ADD(1, sn_log), ADD(2, sn_sin), ADD(3, sn_cos), ADD(4, sn_tan);
+    ADD(5, sn_tanh), ADD(6, sn_sigmoid), ADD(7, sn_sqrt), ADD(8, sn_rsqrt), ADD(9, sn_erf);
+    ADD(10, sn_abs), ADD(11, sn_neg), ADD(12, sn_square), ADD(13, sn_floor), ADD(14, sn_relu);
+#undef ADD
+    return total;
+}
+
+/* Machine code takes some ten milliseconds a kernel: the page has that of a dozen. */
+static void a_page_has_the_code_of_few_kernels(void **state) {
+    (void)state;
+    enum { KERNELS = 15, SHOWN = 12 };
+    sn_tensor *x[KERNELS];
+    sn_compiled *c = sn_compile(many_kernels, "t*:t", NULL);
+    for (int i = 0; i < KERNELS; i++) x[i] = tensor_random(1, SN_F32, SN_I(100 + i));
+    assert_non_null(SN_FN(c, many_kernels)(x, KERNELS));
+    sn_explanation e = {.size = sizeof e};
+    sn_explain(c, &e);
+    assert_true(e.kernels >= KERNELS);
+    char *page = sn_dump(c, "html", NULL);
+    int shown = 0;
+    for (const char *at = page; (at = strstr(at, ">machine code<")); at++) shown++;
+    assert_int_equal(shown, SHOWN);
+    EXPECT_PARTS(page, ">x[3]</text>", ">x[14]</text>");
+    sn_text_free(page);
+    sn_compiled_release(c);
+}
+
 static sn_tensor *reads(sn_tensor *x, sn_tensor *w) {
     if (sn_item(sn_sum(x, SN_I0, false)) > 100) return sn_mul(x, w);
     return sn_add(x, w);
@@ -81,7 +113,7 @@ static void a_function_with_a_host_read_is_explained(void **state) {
                  "first host read: ", "test_report.c:", "graph 0: 1 ops", "graph 1: 1 ops");
     sn_text_free(text);
     char *page = sn_dump(c, "html", NULL);
-    EXPECT_PARTS(page, "<!DOCTYPE html>", "<b>1</b><span>host reads<");
+    EXPECT_PARTS(page, "<!DOCTYPE html>", "<b>1</b><span>host read<");
     sn_text_free(page);
     sn_compiled_release(c);
 }
@@ -265,6 +297,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         API_TEST(the_report_is_one_page_with_everything),
         API_TEST(a_general_functions_report_names_its_sizes),
+        API_TEST(a_page_has_the_code_of_few_kernels),
         API_TEST(a_function_with_a_host_read_is_explained),
         API_TEST(a_timeline_holds_calls_and_what_they_did),
         API_TEST(a_timeline_shows_the_helpers_that_share_a_kernel),

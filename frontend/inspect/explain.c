@@ -197,10 +197,12 @@ typedef struct EventList {
 } EventList;
 
 void explain_event(const CompileEvent *e, const ParamNames *names, StrBuf *out) {
+    /* Of an input of the graph ("%0: …") the cause says what there is to say, by its name. */
+    const char *reason = e->cause && e->reason && *e->reason == '%' ? NULL : e->reason;
     if (e->cause) param_names_fill(names, e->cause, out);
-    if (e->cause && e->reason) strbuf_add(out, ": ");
-    if (e->reason) strbuf_add(out, e->reason);
-    if (!e->cause && !e->reason) strbuf_add(out, "nothing that served was known");
+    if (e->cause && reason) strbuf_add(out, ": ");
+    if (reason) strbuf_add(out, reason);
+    if (!e->cause && !reason) strbuf_add(out, "nothing that served was known");
 }
 
 static void print_event(void *context, int64_t number, const CompileEvent *e) {

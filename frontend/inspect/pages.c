@@ -4,6 +4,8 @@
  * At the exit nothing of the program is called, nor a code generator, of which something may be gone by
  * then: a page has kernel IR, not machine code. A forked child writes pages of the functions that it
  * makes itself, in a folder of its own. */
+#include "frontend/inspect/pages.h"
+
 #include "base/file_limit.h"
 #include "base/settings.h"
 #include "base/thread/deep.h"
@@ -49,6 +51,10 @@ static _Atomic bool complained; /* something could not be written, which is told
 
 /* The child's functions are its own. What it has of its parent's handles stays. */
 static void forget_pages(void) {
+    for (uint32_t i = 0; i < pages.count; i++) {
+        mem_free(pages.data[i]->entry);
+        mem_free(pages.data[i]);
+    }
     pages.count = 0;
     left_out = 0;
     asked = false;
@@ -230,10 +236,10 @@ static void function_ended(sn_compiled *c) {
     compiled_unkeep(c);
 }
 
-static const CompiledHooks hooks = {function_made, function_ended};
+const CompiledHooks pages_hooks = {function_made, function_ended};
 
 __attribute__((constructor)) static void be_told(void) {
-    compiled_hooks(&hooks);
+    compiled_hooks(&pages_hooks);
 }
 
 /* The page by its number, and its function with a reference, or NULL; false behind the last. */

@@ -40,10 +40,11 @@ static void write_head(const Report *r) {
     strbuf_addf(r->out, ":%d</code></p>\n", (int)c->site.line);
 }
 
-static void figure_count(StrBuf *out, const char *name, int64_t value) {
+/* `one` is its name where there is one. */
+static void figure_count(StrBuf *out, const char *one, const char *many, int64_t value) {
     StrBuf text = {0};
     html_count(&text, value);
-    html_figure(out, name, strbuf_text(&text));
+    html_figure(out, value == 1 ? one : many, strbuf_text(&text));
     strbuf_free(&text);
 }
 
@@ -78,18 +79,20 @@ static void write_figures(const Report *r) {
     StrBuf *out = r->out;
     html_figures_open(out);
     figure_time(out, r->latest->instance);
-    figure_count(out, "ops recorded", e.ops);
-    figure_count(out, "kernels", e.kernels);
-    if (e.extern_calls) figure_count(out, "extern calls", e.extern_calls);
-    if (e.reorders) figure_count(out, "copies for extern calls", e.reorders);
+    figure_count(out, "op recorded", "ops recorded", e.ops);
+    figure_count(out, "kernel", "kernels", e.kernels);
+    if (e.extern_calls) figure_count(out, "extern call", "extern calls", e.extern_calls);
+    if (e.reorders)
+        figure_count(out, "copy for extern calls", "copies for extern calls", e.reorders);
     figure_bytes(out, "moved, a call", e.bytes);
     figure_bytes(out, "moved op by op", e.bytes_unfused);
     figure_bytes(out, "memory at its peak", e.peak_bytes);
-    figure_count(out, "operations", e.flops);
-    figure_count(out, "graphs", e.graphs);
-    figure_count(out, "guarded entries", e.entries);
-    if (e.host_reads) figure_count(out, "host reads", e.host_reads);
-    if (e.fallbacks) figure_count(out, "graphs run node by node", e.fallbacks);
+    figure_count(out, "operation", "operations", e.flops);
+    figure_count(out, "graph", "graphs", e.graphs);
+    figure_count(out, "guarded entry", "guarded entries", e.entries);
+    if (e.host_reads) figure_count(out, "host read", "host reads", e.host_reads);
+    if (e.fallbacks)
+        figure_count(out, "graph run node by node", "graphs run node by node", e.fallbacks);
     html_figures_close(out);
 }
 
@@ -99,8 +102,7 @@ static void write_event(void *context, int64_t number, const CompileEvent *e) {
     const Report *r = context;
     StrBuf why = {0};
     explain_event(e, &r->names, &why);
-    strbuf_addf(r->out, "<tr><td class=\"n\" >%lld</td><td class=\"all\" data-l=\"why\">",
-                (long long)number);
+    strbuf_addf(r->out, "<tr><td class=\"n\" >%lld</td><td class=\"all\">", (long long)number);
     html_escape_text(r->out, &why);
     strbuf_addf(
         r->out,

@@ -126,6 +126,16 @@ static void write_step_line(const Program *program, const Step *step, StrBuf *ou
     strbuf_add(out, "</span>");
 }
 
+/* "exp+mul+sum", with places where a narrow screen may break it. */
+static void write_label(const char *label, StrBuf *out) {
+    for (size_t length; *label; label += length) {
+        length = strcspn(label, "+");
+        html_escape(out, label, length);
+        if (label[length]) strbuf_add(out, "+<wbr>");
+        length += label[length] != 0;
+    }
+}
+
 /* `context` is of the passes that made the program; NULL: they are over. */
 static void write_row(const Executable *e, uint32_t i, const PassContext *context, StrBuf *out) {
     const Program *program = executable_program(e);
@@ -134,7 +144,7 @@ static void write_row(const Executable *e, uint32_t i, const PassContext *contex
     strbuf_add(out, "<tr><td class=\"all\">");
     html_mark(out, (int32_t)i, step->kind == STEP_GEMM);
     strbuf_add(out, "</td><td class=\"all\"><code>");
-    html_escape(out, step->label, SIZE_MAX);
+    write_label(step->label, out);
     strbuf_add(out, "</code>");
     if (context && step->group >= 0)
         write_members_lines(context, &context->fusion.groups.data[step->group], out);
