@@ -15,6 +15,16 @@ add_custom_command(
     VERBATIM)
 add_custom_target(sinter_ops DEPENDS ${SINTER_OPS_HEADER} ${SINTER_OPS_SOURCE})
 
+# docs/ops.md, which is kept with the sources: `ninja ops_page` prints it anew, tools/check_docs compares.
+if(TARGET sinter_ir)
+    add_executable(sinter_list_ops tools/list_ops.c)
+    set_target_properties(sinter_list_ops PROPERTIES
+        OUTPUT_NAME list_ops RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tools)
+    target_link_libraries(sinter_list_ops PRIVATE
+        sinter_flags sinter_generator sinter_ir sinter_base m)
+    add_custom_target(ops_page COMMAND sinter_list_ops page ${PROJECT_SOURCE_DIR}/docs/ops.md)
+endif()
+
 # Makes sure that the header is there before `target` is compiled.
 function(sinter_needs_ops target)
     add_dependencies(${target} sinter_ops)

@@ -3,7 +3,8 @@
  * compiled from the same initial weights over the same batches. Then: do both end with the same
  * bits, how well do the weights do on the 10,000 test images, what became of the step, and what did
  * compiling gain. */
-#include "examples/idx.h"
+#define _POSIX_C_SOURCE 200809L /* clock_gettime under -std=c11, too */
+#include "idx.h"
 
 #include <sinter/sinter.h>
 

@@ -1,6 +1,6 @@
 /* IDX: two zero bytes, a type byte (8 = unsigned byte), the number of dims, the dims as 32-bit
  * big-endian numbers, then the elements. Format: http://yann.lecun.com/exdb/mnist. */
-#include "examples/idx.h"
+#include "idx.h"
 
 #include <errno.h>
 #include <stdio.h>

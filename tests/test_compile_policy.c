@@ -393,6 +393,34 @@ static void every_nth_call_checks_the_function(void **state) {
     sn_compiled_release(c);
 }
 
+/* ---- what is printed ------------------------------------------------------------------------- */
+
+static int32_t purity_lines;
+
+static void hear(void *context, const char *topic, const char *text) {
+    (void)context;
+    const char *wanted = "depends is run on every call: a call with equal arguments recorded other";
+    purity_lines += strcmp(topic, "purity") == 0 && strncmp(text, wanted, strlen(wanted)) == 0;
+}
+
+/* A program that does not keep the rules is told so without having asked. */
+static void hidden_state_gives_one_line_by_default(void **state) {
+    (void)state;
+    if (getenv("SINTER_LOG")) skip();
+    sn_compiled *c = sn_compile(depends, "t:t", NULL);
+    Unary *fast = SN_FN(c, depends);
+    sn_tensor *x = tensor_of(SN_F32, SN_I(1), V(0));
+    sn_set_log(hear, NULL);
+    purity_lines = 0;
+    for (int i = 0; i < 4; i++) {
+        hidden = i;
+        EXPECT_VALUES(fast(x), 1 + i);
+    }
+    sn_set_log(NULL, NULL);
+    assert_int_equal(purity_lines, 1);
+    sn_compiled_release(c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         API_TEST(static_shapes_are_compiled_one_by_one),
@@ -417,6 +445,7 @@ int main(void) {
         API_TEST(eager_results_outlive_the_function),
         API_TEST(an_eager_calls_error_is_the_functions),
         API_TEST(every_nth_call_checks_the_function),
+        API_TEST(hidden_state_gives_one_line_by_default),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

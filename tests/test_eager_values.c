@@ -496,6 +496,19 @@ static void attention_equals_its_formula(void **state) {
                 4096);
 }
 
+/* As in C; the zero of a remainder has the sign of x, as in PyTorch. */
+static void signs_of_zeros_are_those_that_are_written_down(void **state) {
+    (void)state;
+    const double pi = (double)3.14159265358979323846f;
+    sn_tensor *y = tensor_of(SN_F32, SN_I(4), V(-0.0, 0.0, -0.0, 0.0));
+    sn_tensor *x = tensor_of(SN_F32, SN_I(4), V(-0.0, -0.0, 0.0, 0.0));
+    EXPECT_VALUES(sn_atan2(y, x), -pi, pi, -0.0, 0.0);
+    sn_tensor *n = tensor_of(SN_F32, SN_I(6), V(-0.0, 0.0, -4, 4, 4, -4));
+    sn_tensor *d = tensor_of(SN_F32, SN_I(6), V(2, -2, 2, -2, 2, -2));
+    EXPECT_VALUES(sn_remainder(n, d), -0.0, 0.0, -0.0, 0.0, 0.0, -0.0);
+    EXPECT_VALUES(sn_fmod(n, d), -0.0, 0.0, -0.0, 0.0, 0.0, -0.0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         API_TEST(unary_ops_equal_libm),
@@ -514,6 +527,7 @@ int main(void) {
         API_TEST(softmax_and_norms_equal_their_formulas),
         API_TEST(cross_entropy_in_its_three_reductions),
         API_TEST(attention_equals_its_formula),
+        API_TEST(signs_of_zeros_are_those_that_are_written_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

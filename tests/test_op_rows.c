@@ -12,7 +12,7 @@
 
 /* A row that is right, but for what a test changes. */
 #define ROW                                                                                        \
-    .line = 7, .id = "GLUE", .name = "glue", .signature = "x:t", .about = "x",                     \
+    .line = 7, .id = "GLUE", .name = "glue", .signature = "x:t", .about = "x", .elsewhere = "",    \
     .klass = CLASS_POINTWISE
 
 static void assert_faults(const OpRow *rows, int32_t count, const char *wanted) {
@@ -106,6 +106,7 @@ static void operands_suit_class_and_flags(void **state) {
     row = (OpRow){ROW, .flags = F_COMMUTES};
     assert_fault(row, "it commutes, but has less than two tensors");
     row = (OpRow){ROW, .flags = F_PUBLIC, .dtype_rule = DTYPE_ATTR};
+    row.elsewhere = "-, -";
     assert_fault(row, "its dtype is that of an attribute, but it has not one of kind y");
 }
 
@@ -122,6 +123,12 @@ static void every_op_says_what_it_computes(void **state) {
     assert_fault(row, "it does not say what it computes");
     row.about = "x */ y";
     assert_fault(row, "its documentation ends the comment that it stands in");
+    row = (OpRow){ROW, .flags = F_PUBLIC};
+    assert_fault(row, "\"\" does not say what PyTorch and NumPy call it");
+    row.elsewhere = "torch.glue";
+    assert_fault(row, "\"torch.glue\" does not say what PyTorch and NumPy call it");
+    row.elsewhere = "torch.glue, -";
+    assert_faults(&row, 1, "");
 }
 
 int main(void) {

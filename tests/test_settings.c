@@ -125,7 +125,7 @@ static void each_slip_is_told_once_and_the_rest_holds(void **state) {
         said,
         "sinter: SINTER_THREADS is \"abc\"; it takes a number of 1 or more\n"
         "sinter: SINTER_LOG has \"foo\"; it takes trace,guards,recompiles,purity,fusion,cache,"
-        "codegen,fallback,all\n"
+        "codegen,fallback,all,off\n"
         "sinter: SINTER_THREAD is no setting; is it to be SINTER_THREADS?\n"
         "threads [] log 1 0 megabytes 7\n");
     hear((char *[]){"SINTER_LOG=fusion", NULL}, said, sizeof said);
@@ -144,7 +144,7 @@ static void read_settings(void) {
 static void topics_are_those_of_the_log(void **state) {
     (void)state;
 #define LOG_TOPIC(id, name) name ","
-    assert_string_equal(setting_info[SETTING_LOG].words, LOG_TOPICS(LOG_TOPIC) "all");
+    assert_string_equal(setting_info[SETTING_LOG].words, LOG_TOPICS(LOG_TOPIC) "all,off");
 #undef LOG_TOPIC
 }
 

@@ -12,8 +12,8 @@ enum {
 }; /* characters of an op's name; the generators' lines have room for as many */
 
 const OpRow op_rows[OP_COUNT] = {
-#define OP(id, name, klass, signature, dtype_rule, shape_rule, flags, about)                       \
-    {__LINE__, #id, name, signature, about, CLASS_##klass, DTYPE_##dtype_rule, flags},
+#define OP(id, name, klass, signature, dtype_rule, shape_rule, flags, about, elsewhere)            \
+    {__LINE__, #id, name, signature, about, elsewhere, CLASS_##klass, DTYPE_##dtype_rule, flags},
 #include "ir/op/op.def"
 #undef OP
 };
@@ -77,6 +77,9 @@ static void check_texts(Check *c) {
     if (strlen(row->name) > MOST_NAME) wrong(c, "its name has more than %d characters", MOST_NAME);
     if (!row->about[0]) wrong(c, "it does not say what it computes");
     if (strstr(row->about, "*/")) wrong(c, "its documentation ends the comment that it stands in");
+    const char *comma = strstr(row->elsewhere, ", ");
+    if (row->flags & F_PUBLIC ? !comma || comma == row->elsewhere || !comma[2] : row->elsewhere[0])
+        wrong(c, "\"%s\" does not say what PyTorch and NumPy call it", row->elsewhere);
 }
 
 /* Parameters that are not tensors are told apart by name in C: x_count belongs to a list x. */

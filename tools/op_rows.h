@@ -13,6 +13,7 @@ typedef struct OpRow {
     const char *name;      /* the op's name */
     const char *signature; /* its parameters */
     const char *about;     /* its line of documentation */
+    const char *elsewhere; /* PyTorch's and NumPy's name, "" for what is not public */
     OpClass klass;         /* its class */
     DtypeRule dtype_rule;  /* its dtype rule */
     int flags;             /* OpFlags */

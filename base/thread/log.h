@@ -1,5 +1,6 @@
-/* Logging by topic. Nothing is printed unless SINTER_LOG names the topic; lines go to the callback
- * of sn_set_log, by default standard error. */
+/* Logging by topic. A line is printed where SINTER_LOG names its topic: by default that of functions which
+ * depend on what they did not declare alone. Lines go to the callback of sn_set_log, by default standard
+ * error. */
 #ifndef SN_BASE_THREAD_LOG_H
 #define SN_BASE_THREAD_LOG_H
 

@@ -258,7 +258,7 @@ static void remember(TracedCall *call) {
     if (seen) {
         if (!repeatable || seen->instance != call->instance ||
             !results_equal(call->results, seen->outputs))
-            compiled_mark_impure(c, "a second call with equal arguments recorded other ops",
+            compiled_mark_impure(c, "a call with equal arguments recorded other ops",
                                  difference_from(seen, call->trace));
         atomic_store_explicit(&seen->calls, 2, memory_order_relaxed);
         return;

@@ -74,7 +74,8 @@ SN_API bool sn_read_at(sn_tensor *tensor, sn_dtype dtype, void *destination, siz
                        const char *file, int32_t line);
 SN_API bool sn_read(sn_tensor *tensor, sn_dtype dtype, void *destination, size_t bytes);
 #define sn_read(...) sn_read_at(__VA_ARGS__, __FILE__, __LINE__)
-/** The one element of a tensor of one element. 0 on error. */
+/** The one element of a tensor of one element. 0 on error. As an int64_t: of a float the fraction is cut off,
+ *  NaN gives 0, what is out of range the nearest int64_t. */
 SN_API double sn_item_at(sn_tensor *tensor, const char *file, int32_t line);
 SN_API double sn_item(sn_tensor *tensor);
 #define sn_item(tensor) sn_item_at(tensor, __FILE__, __LINE__)

@@ -5,7 +5,7 @@
 #include <string.h>
 
 const OpInfo op_info[OP_COUNT] = {
-#define OP(id, name, klass, signature, dtype_rule, shape_rule, flags, about)                       \
+#define OP(id, name, klass, signature, dtype_rule, shape_rule, flags, about, elsewhere)            \
     {name, signature, about, CLASS_##klass, DTYPE_##dtype_rule, SHAPE_##shape_rule, flags},
 #include "ir/op/op.def"
 #undef OP

@@ -8,7 +8,7 @@
 #include <sinter/base.h>
 
 typedef enum OpCode {
-#define OP(id, name, klass, signature, dtype_rule, shape_rule, flags, about) OP_##id,
+#define OP(id, name, klass, signature, dtype_rule, shape_rule, flags, about, elsewhere) OP_##id,
 #include "ir/op/op.def"
 #undef OP
     OP_COUNT
