@@ -32,6 +32,7 @@ typedef struct Planner {
     uint32_t *first_at;   /* by position: first reader there; one entry more at the end */
     NodeId *owner;        /* by node: a value whose memory it took over; itself = its own */
     bool *overwritten;    /* by node: a later value took its memory */
+    bool *returned;       /* by node: a result, or one looks at it: it lies in no input's memory */
     int32_t *position;    /* by group: place in the order */
     IndexSpace space;     /* reused */
     ReadList reads;       /* reused */
@@ -119,9 +120,9 @@ static sn_status find_readers(Planner *p) {
     IndexExpr anywhere = {.count = INDEX_OVERFLOW};
     /* What is written into an input is read at the end too, or lies there already. */
     for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
-        NodeId node = p->graph->outputs.data[i].node;
-        if (!add_reader(p, view_base(p->graph, node), POSITION_END, NODE_NONE, &anywhere))
-            return memory_error(p);
+        NodeId node = view_base(p->graph, p->graph->outputs.data[i].node);
+        if (p->graph->outputs.data[i].writes_input < 0) p->returned[node] = true;
+        if (!add_reader(p, node, POSITION_END, NODE_NONE, &anywhere)) return memory_error(p);
     }
     return SN_OK;
 }
@@ -206,7 +207,8 @@ static bool update_in_place(Planner *p, NodeId id) {
     if (!in_memory(p, base) || view_base(p->graph, base) != base) return false;
     NodeId memory = owner_of(p, base);
     bool input = node_is_input(graph_node(p->graph, memory));
-    if (input && (!failures_are_known(p, id) || !leads_to_input(p, id, memory))) return false;
+    if (input && (p->returned[id] || !failures_are_known(p, id) || !leads_to_input(p, id, memory)))
+        return false;
     return may_overwrite(p, id, base);
 }
 
@@ -240,7 +242,7 @@ static void write_input(Planner *p, const GraphOutput *output) {
         p->fusion->roles[id] != ROLE_MEMBER)
         return;
     for (NodeId at = output->node;; at = node_inputs(p->graph, graph_node(p->graph, at))[0]) {
-        if (!failures_are_known(p, at)) return;
+        if (p->returned[at] || !failures_are_known(p, at)) return;
         if (at == id) break;
         if (!is_update(p, at)) return;
     }
@@ -496,14 +498,15 @@ sn_status pass_plan(PassContext *context) {
                  .program = context->program};
     p.owner = arena_alloc(&context->arena, sizeof(NodeId) * (count + 1));
     p.overwritten = arena_zalloc(&context->arena, count + 1);
+    p.returned = arena_zalloc(&context->arena, count + 1);
     p.position =
         arena_zalloc(&context->arena, sizeof(int32_t) * (context->fusion.groups.count + 1));
     p.latest = arena_alloc(&context->arena, sizeof(uint32_t) * (count + 1));
     p.unchecked = arena_alloc(&context->arena, sizeof(NodeId) * (context->fusion.order.count + 1));
     p.first_at = arena_alloc(&context->arena, sizeof(uint32_t) * (context->fusion.order.count + 1));
     context->plan.buffer_of = arena_alloc(&context->arena, sizeof(int32_t) * (count + 1));
-    if (!p.owner || !p.overwritten || !p.position || !p.latest || !p.unchecked || !p.first_at ||
-        !context->plan.buffer_of || program_zeros(context->program, 0) == PLACE_NONE)
+    if (!p.owner || !p.overwritten || !p.returned || !p.position || !p.latest || !p.unchecked ||
+        !p.first_at || !context->plan.buffer_of || program_zeros(context->program, 0) == PLACE_NONE)
         return memory_error(&p);
     for (NodeId i = 0; i < count; i++) {
         p.owner[i] = i;
