@@ -112,6 +112,32 @@ static void test_the_branch_is_there(void **state) {
     case_close(&c);
 }
 
+/* A sum by index is a loop of few instructions: its code begins at a boundary, and the choice of the
+ * canonical NaN is a branch, so that a sum that is read again at once does not wait for it. */
+static void test_sums_by_index_are_short_loops(void **state) {
+    (void)state;
+    if (!case_backend) skip();
+    Case c = case_open("kernel {\n params 1\n arg a0 u8 in\n arg a1 f32 out\n axis i p0\n"
+                       " access c0 a0 i*1\n access c1 a1 %2*1\n %0 = const f32 1.0\n loop i\n"
+                       " %1 = load c0 : u8\n %2 = cast %1 : i64\n store_add c1 %0\n end\n}\n");
+    Target target = target_for(ISA_AVX2);
+    Schedule schedule = {.stream_stores = false};
+    StrBuf source = {0};
+    sn_error error = {0};
+    assert_int_equal(
+        case_backend->print(&c.kernel, &target, &schedule, "kernel", STAGE_SOURCE, &source, &error),
+        SN_OK);
+    const char *sum = strstr(strbuf_text(&source), "fadd ");
+    assert_non_null(sum);
+    assert_non_null(strstr(sum, "!\"llvm.loop.align\""));
+    const char *is_nan = strstr(sum, "fcmp uno"), *store = strstr(sum, "store ");
+    assert_true(is_nan && store && is_nan < store);
+    const char *branch = strstr(is_nan, "br i1"), *chosen = strstr(is_nan, "select ");
+    assert_true(branch && branch < store && (!chosen || chosen > store));
+    strbuf_free(&source);
+    case_close(&c);
+}
+
 /* The mark is part of the text, and of WHERE only. */
 static void test_the_mark_is_printed_and_parsed(void **state) {
     (void)state;
@@ -225,6 +251,7 @@ int main(void) {
         cmocka_unit_test(test_bits_are_those_of_the_interpreter),
         cmocka_unit_test(test_vectors_side_by_side),
         cmocka_unit_test(test_the_branch_is_there),
+        cmocka_unit_test(test_sums_by_index_are_short_loops),
         cmocka_unit_test(test_the_mark_is_printed_and_parsed),
         cmocka_unit_test(test_sines_of_near_and_far_arguments),
     };

@@ -4,6 +4,8 @@
  * pattern or type, their address is replaced by that of a slot on the stack. */
 #include "codegen/cpu/emit.h"
 
+#include <math.h>
+
 /* Where the lanes of one access lie. */
 typedef struct Place {
     sn_dtype dtype;       /* in memory */
@@ -403,6 +405,21 @@ void emit_store(Emit *e, uint32_t at, int32_t copy) {
     store_aligned(e, x, store_address(e, &p, inst), (int64_t)sn_dtype_size(p.dtype));
 }
 
+/* x, the canonical NaN where it is one. It is a branch, which LLVM takes to be rare: what is stored and
+ * read again at once does not wait for a choice. */
+static LLVMValueRef canonical_beside(Emit *e, LLVMValueRef x) {
+    LLVMValueRef is_nan = LLVMBuildFCmp(e->b, LLVMRealUNO, x, x, "");
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
+    LLVMBasicBlockRef rare = emit_block(e), join = emit_block(e);
+    LLVMBuildCondBr(e->b, is_nan, rare, join);
+    emit_at(e, rare);
+    LLVMBuildBr(e->b, join);
+    emit_at(e, join);
+    LLVMValueRef phi = emit_phi(e, LLVMTypeOf(x), x, before);
+    phi_add(phi, const_float(LLVMTypeOf(x), NAN), rare);
+    return phi;
+}
+
 /* Stands in scalar loops only: the order of additions to one element is the program's. */
 void emit_store_add(Emit *e, uint32_t at, int32_t copy) {
     const KInst *inst = kernel_inst(e->kernel, at);
@@ -413,8 +430,7 @@ void emit_store_add(Emit *e, uint32_t at, int32_t copy) {
     old = emit_cast(e, dtype, p.dtype, 1, from_memory(e, p.dtype, 1, old));
     LLVMValueRef in[3] = {old, value_scalar(e, inst->in[0], 0), NULL};
     LLVMValueRef sum = emit_prim(e, (OpCode)kop_row(inst->op)->merge, dtype, dtype, 1, in, NULL);
-    if (dtype_is_float(dtype))
-        sum = emit_prim(e, OP_CANONICAL_NAN, dtype, dtype, 1, (LLVMValueRef[3]){sum}, NULL);
+    if (dtype_is_float(dtype)) sum = canonical_beside(e, sum);
     sum = to_memory(e, p.dtype, 1, emit_cast(e, p.dtype, dtype, 1, sum));
     store_aligned(e, sum, address, (int64_t)sn_dtype_size(p.dtype));
 }

@@ -3,6 +3,8 @@
  * carries (accumulators) passes through all of them as phi nodes. */
 #include "codegen/cpu/emit.h"
 
+#include <llvm-c/DebugInfo.h>
+
 /* Whether a span of trips runs whole vectors or under a mask; LAST is a masked one of at most one
  * trip, which needs no loop. */
 typedef enum SpanKind { SPAN_SCALAR, SPAN_FULL, SPAN_MASKED, SPAN_LAST } SpanKind;
@@ -99,6 +101,23 @@ static void emit_vectors(Emit *e, Frame *f, LLVMValueRef i, int32_t copies) {
     if (copies == 1 && shape->slots > 1) rotate_slots(e, f);
 }
 
+/* Begins the code of the loop that this branch closes at a boundary: where it lies across one, it is fetched
+ * as two lines, which takes twice the time of a body of few instructions. */
+static void align_loop(const Emit *e, LLVMValueRef branch) {
+    static const char name[] = "llvm.loop.align", kind[] = "llvm.loop";
+    enum { BOUNDARY = 32 };
+    LLVMMetadataRef self = LLVMTemporaryMDNode(e->context, NULL, 0);
+    LLVMMetadataRef option[] = {
+        LLVMMDStringInContext2(e->context, name, strlen(name)),
+        LLVMValueAsMetadata(LLVMConstInt(e->i32, BOUNDARY, false)),
+    };
+    LLVMMetadataRef parts[] = {self, LLVMMDNodeInContext2(e->context, option, 2)};
+    LLVMMetadataRef loop = LLVMMDNodeInContext2(e->context, parts, 2);
+    LLVMMetadataReplaceAllUsesWith(self, loop); /* its first operand is the loop's name: itself */
+    unsigned id = LLVMGetMDKindIDInContext(e->context, kind, (unsigned)strlen(kind));
+    LLVMSetMetadata(branch, id, LLVMMetadataAsValue(e->context, loop));
+}
+
 /* Trips [from, to), with `limit` the end of what masks let through. */
 static void emit_span(Emit *e, Frame *f, SpanKind kind, LLVMValueRef from, LLVMValueRef to,
                       LLVMValueRef limit) {
@@ -134,7 +153,9 @@ static void emit_span(Emit *e, Frame *f, SpanKind kind, LLVMValueRef from, LLVMV
         LLVMValueRef next = LLVMBuildAdd(e->b, i, const_i64(e, step), "");
         phi_add(i, next, latch);
         carry_back(f, latch, phis);
-        LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, next, to, ""), body, exit);
+        LLVMValueRef more = LLVMBuildICmp(e->b, LLVMIntSLT, next, to, "");
+        LLVMValueRef branch = LLVMBuildCondBr(e->b, more, body, exit);
+        if (kind == SPAN_SCALAR && !f->loop->nested) align_loop(e, branch);
     }
     emit_at(e, exit);
     carry_join(e, f, before, early, latch);
