@@ -1,7 +1,7 @@
 /* Pages about programs that do not ask for them (SINTER_EXPLAIN), each run as a process of its own: what a
  * reader finds on them, whichever way the process ends; and the times on them. */
 #include "api_case.h"
-#include "child.h"
+#include "sanitizers.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -253,6 +253,7 @@ static void threads_a_release_and_an_exit_in_the_midst(void **state) {
 
 static void a_forked_child_writes_of_its_own_functions(void **state) {
     (void)state;
+    if (THREAD_SANITIZER) skip(); /* it allows a child no threads */
     char said[4096], name[600];
     if (run("/proc/self/exe", "fork", folder, said) != 0) fail_msg("%s", said);
     char *page = read_page("activation.html");

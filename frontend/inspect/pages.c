@@ -8,6 +8,7 @@
 
 #include "base/file_limit.h"
 #include "base/settings.h"
+#include "base/thread.h"
 #include "base/thread/deep.h"
 #include "base/thread/log.h"
 #include "base/thread/parallel.h"
@@ -252,10 +253,12 @@ static bool page_at(uint32_t number, Page **page, sn_compiled **c) {
     return there;
 }
 
-/* The exit, after all that the program does at it. */
+/* The exit, after all that the program does at it. Where a signal's handler called it while this thread
+ * held a lock of ours, nothing can be asked any more. */
 __attribute__((destructor)) static void write_pages(void) {
     Page *page;
     sn_compiled *c;
+    if (base_thread.stays) return;
     log_hold(); /* the program's sink may be gone: what it was to be told is lost */
     uint32_t i = 0;
     for (; page_at(i, &page, &c); i++) {

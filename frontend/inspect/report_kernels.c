@@ -10,8 +10,9 @@
 #include <string.h>
 
 enum {
-    LINES_SHOWN = 4, /* source lines of a kernel */
-    CODE_MOST = 12   /* kernels whose code is made: those that move most */
+    ROWS_MOST = 2000, /* kernels of a table */
+    LINES_SHOWN = 4,  /* source lines of a kernel */
+    CODE_MOST = 12    /* kernels whose code is made: those that move most */
 };
 
 /* ---- times ----------------------------------------------------------------------------------- */
@@ -159,8 +160,9 @@ static void write_table(const Executable *e, const PassContext *context, StrBuf 
                     "<th class=\"n\">GB/s</th><th class=\"n\">of the roof</th>"
                     "<th class=\"n\">moves</th></tr></thead><tbody>\n");
     uint32_t count = executable_program(e)->steps.count;
-    for (uint32_t i = 0; i < count; i++) write_row(e, i, context, out);
+    for (uint32_t i = 0; i < count && i < ROWS_MOST; i++) write_row(e, i, context, out);
     strbuf_add(out, "</tbody></table>\n");
+    if (count > ROWS_MOST) strbuf_addf(out, "<p>… and %u more</p>\n", count - ROWS_MOST);
 }
 
 static bool was_timed(const Executable *e) {
