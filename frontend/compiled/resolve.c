@@ -125,19 +125,25 @@ static MissDecision decide(Request *request, PolicyState *state) {
     return policy_miss(state);
 }
 
+/* "argument 1 is …, was …: %0: size of dim 0 …": what was new in the call, and in the graph. */
+static void print_reason(const Request *request, StrBuf *out) {
+    if (request->cause) {
+        labels_fill(request->cause, NULL, 0, out);
+        strbuf_add(out, ": ");
+    }
+    strbuf_add(out, request->lookup.reason);
+}
+
 static void tell_miss(const Request *request, const PolicyState *state, MissAction action) {
     if (!state->compiled || !log_on(LOG_RECOMPILES)) return;
-    StrBuf cause = {0};
-    if (request->cause) {
-        labels_fill(request->cause, NULL, 0, &cause);
-        strbuf_add(&cause, ": ");
-    }
-    log_write(LOG_RECOMPILES, "%s %s: %s%s", request->compiled->name,
+    StrBuf reason = {0};
+    print_reason(request, &reason);
+    log_write(LOG_RECOMPILES, "%s %s: %s", request->compiled->name,
               action == MISS_FAIL    ? "is not compiled again"
               : action == MISS_NODES ? "runs node by node"
                                      : "is compiled again",
-              strbuf_text(&cause), request->lookup.reason);
-    strbuf_free(&cause);
+              strbuf_text(&reason));
+    strbuf_free(&reason);
 }
 
 /* Notes what came of it; `instance` is NULL where it was refused. */
@@ -164,8 +170,11 @@ static void note_event(const Request *request, const PolicyState *state,
 static GraphInstance *act(Request *request, const PolicyState *state, MissDecision decision,
                           sn_error *error) {
     if (decision.action == MISS_FAIL) {
+        StrBuf reason = {0};
+        print_reason(request, &reason);
         error_set(error, SN_ERROR_UNSUPPORTED, "%s: a recompile is refused: %s",
-                  request->compiled->title, request->lookup.reason);
+                  request->compiled->title, strbuf_text(&reason));
+        strbuf_free(&reason);
         return NULL;
     }
     if (decision.action == MISS_NODES)
