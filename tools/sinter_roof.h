@@ -6,29 +6,29 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { ROOF_ROUNDS = 9, ROOF_STREAMS = 4 };
+enum { ROOF_ROUNDS = 9, ROOF_KINDS = 3, ROOF_STREAMS = 2 * ROOF_KINDS };
 
 /* Measurements of one footprint. */
 typedef struct Roof {
     int32_t threads;                          /* that work at once */
     int64_t bytes;                            /* moved by one pass of a stream */
-    float *memory[2][3];                      /* arrays of the copy, and of the triad */
-    int64_t n[2];                             /* their lengths */
+    float *memory[ROOF_KINDS][3];             /* arrays of the copy, the triad and the read */
+    int64_t n[ROOF_KINDS];                    /* their lengths */
     int32_t rounds;                           /* done */
     double passes[ROOF_STREAMS][ROOF_ROUNDS]; /* seconds of a pass, by stream and round */
     double multiply_adds[ROOF_ROUNDS];        /* fused multiply-adds per second */
 } Roof;
 
-/* Arrays of `bytes` in all for a copy, and for a triad. False when there is no memory. */
+/* Arrays of `bytes` in all for a copy, for a triad, and for a read. False when there is no memory. */
 bool roof_open(Roof *roof, int64_t bytes, int32_t threads);
-/* One round: every stream (copy and triad, with plain stores and past the caches), and independent
+/* One round: every stream (copy, triad and read, with plain stores and past the caches), and independent
  * fused multiply-adds. At most ROOF_ROUNDS of them. */
 void roof_round(Roof *roof);
-/* Bytes per second of the faster copy (plain or past the caches, by the median), or triad: whichever
- * stores more nearly this share of the bytes that it moves. */
-double roof_bandwidth(Roof *roof, double stored);
-/* f32 multiply-adds per second, the median. */
-double roof_multiply_adds(Roof *roof);
+/* Bytes per second of the fastest round of copies (plain or past the caches), triads or reads: whichever
+ * store more nearly this share of the bytes that they move. */
+double roof_bandwidth(const Roof *roof, double stored);
+/* f32 multiply-adds per second, of the fastest round. */
+double roof_multiply_adds(const Roof *roof);
 void roof_close(Roof *roof);
 
 #endif
