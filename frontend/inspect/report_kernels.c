@@ -17,8 +17,10 @@ enum {
 
 /* ---- times ----------------------------------------------------------------------------------- */
 
-/* Elements that are computed with at once where one f32 is: by the narrowest type that the step touches. Half
- * types are computed with as f32; a product of bf16 may have units of its own for them. */
+/* Elements that are computed with at once where one f32 is: by the narrowest type that the step
+ * touches. Half types are computed with as f32. Comparisons, shifts and the like may have a unit beside
+ * that of products, by which the roof is measured; a product of bf16 may have units of its own for
+ * them. */
 static double lanes_of(const Program *program, const Step *step) {
     size_t least = 8;
     if (step->kind == STEP_GEMM) return step->gemm.dtype == SN_F32 ? 1 : 16;
@@ -29,7 +31,7 @@ static double lanes_of(const Program *program, const Step *step) {
         size_t bytes = dtype == SN_F16 || dtype == SN_BF16 ? sizeof(float) : sn_dtype_size(dtype);
         if (dtype != SN_BOOL && bytes < least) least = bytes;
     }
-    return (double)sizeof(float) / (double)least;
+    return 2 * (double)sizeof(float) / (double)least;
 }
 
 /* What is known of a step that ran. */
