@@ -520,11 +520,14 @@ static void attention_row(const OracleCall *call, int64_t batch, int64_t row, lo
     for (int64_t k = 0; k < keys; k++) sum += expl(scores[k] - largest);
     for (int64_t d = 0; d < width; d++) {
         Sum mixed = {.count = 0};
-        for (int64_t k = 0; k < keys; k++)
-            sum_add(&mixed, expl(scores[k] - largest) / sum *
-                                element(value, (batch * keys + k) * width + d));
+        long double lost = 0; /* by weights that are subnormal */
+        for (int64_t k = 0; k < keys; k++) {
+            long double x = element(value, (batch * keys + k) * width + d);
+            sum_add(&mixed, expl(scores[k] - largest) / sum * x);
+            lost += 2 * oracle_tiny(dtype) * fabsl(x);
+        }
         long double relative = 4 * worst + epsilon * (long double)(keys + 200);
-        long double bound = products_bound(&mixed, dtype) + relative * mixed.terms;
+        long double bound = products_bound(&mixed, dtype) + relative * mixed.terms + lost;
         if (dtype_is_half(dtype)) bound += oracle_ulp(dtype, mixed.value);
         bool unclear = strange || !isfinite(mixed.terms) || worst > 0.1L;
         oracle_put_real(call->out, (batch * rows + row) * width + d, mixed.value,
