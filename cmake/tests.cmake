@@ -2,6 +2,14 @@
 # is built only. Tests see the modules of this build and no disk cache but one they make themselves.
 sinter_programs(tests LINK sinter_internal PkgConfig::cmocka PkgConfig::cjson ZLIB::ZLIB m)
 target_link_libraries(tests_test_op_rows PRIVATE sinter_generator)
+# tests/ulp checks f64 with it; without, with long double alone.
+pkg_check_modules(mpfr QUIET IMPORTED_TARGET mpfr)
+if(mpfr_FOUND)
+    target_link_libraries(tests_shared PRIVATE PkgConfig::mpfr)
+    target_link_libraries(tests_ulp PRIVATE PkgConfig::mpfr)
+    target_compile_definitions(tests_shared PRIVATE ULP_MPFR)
+    target_compile_definitions(tests_ulp PRIVATE ULP_MPFR)
+endif()
 target_sources(tests_replay PRIVATE tools/sinter_workloads.c tools/sinter_models.c
         tools/sinter_decode.c)
 
@@ -53,6 +61,7 @@ set_tests_properties(limits PROPERTIES
     ENVIRONMENT "${environment};ASAN_OPTIONS=detect_leaks=0:intercept_tls_get_addr=0")
 
 # The fuzzer: some seconds of it, and bugs put in, which it must find and cut down.
+add_test(NAME ulp COMMAND tests_ulp --stride 400009 --count 20000 --pairs 20000)
 add_test(NAME fuzz COMMAND tests_fuzz --count 2000 --seconds 8 --jobs 1)
 add_test(NAME fuzz_finds_a_bug
     COMMAND tests_fuzz --plant argmax --count 400 --jobs 1 --expect-finding 3)

@@ -1,9 +1,12 @@
-/* ulp [--stride N] [--count N] [OP...]: the largest errors of the elementary functions in units of the
- * last place, as the table of docs/numerics.md. f32 over every N-th bit pattern (1 = all of them)
- * against the C library's double, f64 over N random arguments, half of them of any bit pattern,
- * half where the function is neither 0 nor infinite nor 1, against its long double. Status 1 if an
- * error is infinite: NaN or infinity where there is a number, or the other way round. */
-#include <sinter/sinter.h>
+/* ulp [--stride N] [--count N] [--pairs N] [--table] [OP...]: the largest errors of the elementary
+ * functions in units of the last place. --table prints docs/numerics.md's table, else each error comes
+ * with its arguments. f32 over every N-th bit pattern (1 = all of them) against formulas of the C
+ * library's double; f64 over N arguments, half of them of any bit pattern, half where the function is
+ * neither 0 nor infinite nor 1, against long double and, where an error comes near the largest, MPFR;
+ * f16 and bf16 over all patterns. Of two operands, N pairs, and all pairs of edges. Status 1 if an
+ * error is infinite (NaN or infinity where there is a number, or the other way round) or if a pointwise
+ * op of op.def has no row. A function named alone is measured alone: a long run goes piece by piece. */
+#include "tests/ulp_functions.h"
 
 #include <float.h>
 #include <inttypes.h>
@@ -12,83 +15,131 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH = 1 << 18, STRIDE = 97, ARGUMENTS = 4000000 };
+enum { BATCH = 1 << 18, PATTERNS = 1 << 16 };
 
-typedef sn_tensor *Unary(sn_tensor *x);
-typedef sn_tensor *Binary(sn_tensor *x, sn_tensor *y);
-
-/* One function. */
-typedef struct Function {
-    const char *name;                                 /* of the op */
-    Unary *unary;                                     /* the op, or NULL */
-    Binary *binary;                                   /* the op of two operands, or NULL */
-    double (*wide)(double);                           /* reference for f32 */
-    long double (*widest)(long double);               /* reference for f64 */
-    long double (*widest2)(long double, long double); /* the same of two operands */
-    double low, high; /* where half of the f64 arguments lie; of powers, exponents */
-} Function;
-
-static double sigmoid(double x) {
-    return 1 / (1 + exp(-x));
-}
-static long double sigmoidl(long double x) {
-    return 1 / (1 + expl(-x));
-}
-
-/* ops.h has a macro over each function, which takes the name's place only before a parenthesis. */
-#define UNARY(name, low, high)                                                                     \
-    { #name, sn_##name, NULL, name, name##l, NULL, low, high }
-#define BINARY(name, low, high)                                                                    \
-    { #name, NULL, sn_##name, NULL, NULL, name##l, low, high }
-
-static const Function functions[] = {
-    UNARY(exp, -745, 710), UNARY(exp2, -1075, 1024), UNARY(expm1, -40, 710), UNARY(log, 0, 4),
-    UNARY(log2, 0, 4),     UNARY(log10, 0, 4),       UNARY(log1p, -1, 4),    UNARY(sin, -100, 100),
-    UNARY(cos, -100, 100), UNARY(tan, -100, 100),    UNARY(asin, -1, 1),     UNARY(acos, -1, 1),
-    UNARY(atan, -10, 10),  UNARY(sinh, -711, 711),   UNARY(cosh, -711, 711), UNARY(tanh, -20, 20),
-    UNARY(asinh, -10, 10), UNARY(acosh, 1, 10),      UNARY(atanh, -1, 1),    UNARY(erf, -6, 6),
-    UNARY(erfc, -6, 27),   UNARY(sigmoid, -745, 40), BINARY(pow, -8, 8),     BINARY(atan2, -8, 8),
-    BINARY(hypot, -8, 8),
-};
-enum { N_FUNCTIONS = sizeof functions / sizeof *functions };
+/* How much is looked at. */
+typedef struct Extent {
+    int64_t stride; /* of f32's patterns */
+    int64_t count;  /* arguments of f64 */
+    int64_t pairs;  /* pairs of arguments, in every dtype but half types */
+} Extent;
 
 /* ---- errors ---------------------------------------------------------------------------------- */
 
-/* The largest error so far, and where. */
+/* A format of floats, narrower than double. */
+typedef struct Format {
+    int digits; /* of the significand */
+    int least;  /* exponent of the least normal number */
+    int most;   /* exponent of the largest number */
+} Format;
+
+static const Format f32_format = {24, -126, 127}, f16_format = {11, -14, 15},
+                    bf16_format = {8, -126, 127};
+
+/* The largest error so far, where, and how many were off by more than half a place. */
 typedef struct Worst {
-    double ulps; /* error */
-    double x, y; /* arguments */
+    double ulps;     /* error */
+    double x, y;     /* arguments */
+    int64_t farther; /* results that are not the nearest */
 } Worst;
 
-/* Distance of two neighbours of the format near `value`. */
-static long double spacing(long double value, int digits, int least_exponent) {
-    int exponent;
-    frexpl(value, &exponent);
-    if (value == 0 || exponent < least_exponent) exponent = least_exponent;
-    return ldexpl(1, exponent - digits);
-}
-
-static double error_in_ulps(double got, long double want, bool single) {
-    int digits = single ? FLT_MANT_DIG : DBL_MANT_DIG;
-    int least = single ? FLT_MIN_EXP : DBL_MIN_EXP, most = single ? FLT_MAX_EXP : DBL_MAX_EXP;
-    long double beyond = ldexpl(1, most);
-    if (isnan(got) || isnan(want)) return isnan(got) && isnan(want) ? 0 : INFINITY;
-    if (got == 0 && want == 0) return !signbit(got) == !signbit(want) ? 0 : INFINITY;
-    /* Infinity counts as the power of two at which the format ends. */
-    long double value = isinf(got) ? copysignl(beyond, got) : got;
-    if (fabsl(want) > beyond) want = copysignl(beyond, want);
-    long double unit = spacing(fabsl(want) < beyond ? want : beyond / 2, digits, least);
-    long double error = fabsl(value - want) / unit;
-    return error > 1e6L ? (double)INFINITY : (double)error;
-}
-
 static void note(Worst *worst, double ulps, double x, double y) {
-    if (ulps > worst->ulps) *worst = (Worst){ulps, x, y};
+    worst->farther += ulps > 0.5 + 1e-9;
+    if (ulps > worst->ulps) {
+        worst->ulps = ulps;
+        worst->x = x;
+        worst->y = y;
+    }
+}
+
+static int exponent_of(double x) {
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return (int)(bits >> 52 & 0x7ff) - 1023;
+}
+
+static double power_of_two(int exponent) {
+    uint64_t bits = (uint64_t)(exponent + 1023) << 52;
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* Whether NaN, or a zero with its sign, decides; the error then. */
+static bool decides(double got, bool want_nan, bool want_zero, bool want_negative, double *error) {
+    if (isnan(got) || want_nan) {
+        *error = isnan(got) && want_nan ? 0 : INFINITY;
+        return true;
+    }
+    if (got != 0 || !want_zero) return false;
+    *error = !signbit(got) == !want_negative ? 0 : INFINITY;
+    return true;
+}
+
+/* Infinity counts as the power of two at which the format ends. */
+static double error_of(double got, double want, const Format *f) {
+    double error;
+    if (decides(got, isnan(want), want == 0, signbit(want), &error)) return error;
+    double beyond = power_of_two(f->most + 1);
+    if (isinf(got)) got = copysign(beyond, got);
+    if (fabs(want) > beyond) want = copysign(beyond, want);
+    int exponent = exponent_of(want);
+    if (exponent > f->most) exponent = f->most;
+    if (exponent < f->least) exponent = f->least;
+    return fabs(got - want) * power_of_two(f->digits - 1 - exponent);
+}
+
+static double error_f64(double got, long double want) {
+    double error;
+    if (decides(got, isnan(want), want == 0, signbit(want), &error)) return error;
+    long double beyond = ldexpl(1, DBL_MAX_EXP), value = got;
+    if (isinf(got)) value = copysignl(beyond, value);
+    if (fabsl(want) > beyond) want = copysignl(beyond, want);
+    int exponent;
+    frexpl(fabsl(want) < beyond ? want : beyond / 2, &exponent);
+    if (want == 0 || exponent < DBL_MIN_EXP) exponent = DBL_MIN_EXP;
+    return (double)ldexpl(fabsl(value - want), DBL_MANT_DIG - exponent);
+}
+
+#ifdef ULP_MPFR
+static double exact_error_f64(const UlpFunction *f, double got, double x, double y) {
+    mpfr_t a, b, want;
+    mpfr_inits2(ULP_PRECISION, a, b, want, (mpfr_ptr)0);
+    mpfr_set_d(a, x, MPFR_RNDN);
+    mpfr_set_d(b, y, MPFR_RNDN);
+    f->exact(want, a, b);
+    double error;
+    if (!decides(got, mpfr_nan_p(want), mpfr_zero_p(want), mpfr_signbit(want), &error)) {
+        mpfr_set_ui_2exp(b, 1, DBL_MAX_EXP, MPFR_RNDN); /* at which the format ends */
+        bool beyond = mpfr_cmpabs(want, b) >= 0;
+        if (beyond) mpfr_copysign(want, b, want, MPFR_RNDN);
+        mpfr_copysign(b, b, want, MPFR_RNDN);
+        mpfr_set_d(a, got, MPFR_RNDN);
+        if (isinf(got)) mpfr_setsign(a, b, got < 0, MPFR_RNDN);
+        mpfr_exp_t exponent = beyond ? DBL_MAX_EXP : DBL_MIN_EXP;
+        if (!beyond && mpfr_regular_p(want) && mpfr_get_exp(want) > exponent)
+            exponent = mpfr_get_exp(want);
+        mpfr_sub(want, a, want, MPFR_RNDN);
+        mpfr_mul_2si(want, want, DBL_MANT_DIG - (long)exponent, MPFR_RNDN);
+        error = fabs(mpfr_get_d(want, MPFR_RNDN));
+    }
+    mpfr_clears(a, b, want, (mpfr_ptr)0);
+    return error;
+}
+#endif
+
+/* long double's own errors are below a quarter of a place of f64: nearer to the largest, MPFR decides. */
+static void note_f64(const UlpFunction *f, Worst *worst, double got, double x, double y) {
+    double error = error_f64(got, f->widest((long double)x, (long double)y));
+#ifdef ULP_MPFR
+    if (error > worst->ulps - 0.25) error = exact_error_f64(f, got, x, y);
+#endif
+    note(worst, error, x, y);
 }
 
 /* ---- arguments ------------------------------------------------------------------------------- */
 
-static uint64_t random_state = 0x9e3779b97f4a7c15;
+static uint64_t random_state;
 
 /* xorshift64* (Vigna 2016). */
 static uint64_t next_random(void) {
@@ -109,30 +160,80 @@ static double any_double(void) {
     return value;
 }
 
-static double argument(const Function *f, int64_t i) {
-    if (i % 2) return any_double();
+static float any_float(void) {
+    uint32_t bits = (uint32_t)(next_random() >> 32);
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* Where the function is neither 0 nor infinite; one in four is small. */
+static double usual(const UlpFunction *f, int64_t i) {
     double x = random_between(f->low, f->high);
-    if (f->binary) x = copysign(exp2(x), any_double());
+    if (f->is_binary) x = copysign(exp2(x), any_double());
     return i % 8 ? x : ldexp(x, (int)(next_random() % 64) - 60);
+}
+
+static const double edges[] = {
+    0,           0x1p-1074,   0x1p-1022, 0x1p-149,    0x1p-126,    0x1p-60,    0x1p-24, 0.5,
+    1 - 0x1p-53, 1 - 0x1p-24, 1,         1 + 0x1p-52, 1 + 0x1p-23, 1.5,        2,       2.5,
+    3,           10,          0x1p23,    0x1p24 - 1,  0x1p52,      0x1p53 - 1, 0x1p64,  FLT_MAX,
+    0x1p127,     0x1p128,     DBL_MAX,   0x1p1023,    INFINITY,    NAN,
+};
+enum { N_EDGES = 2 * sizeof edges / sizeof *edges, EDGE_PAIRS = N_EDGES * N_EDGES };
+
+static double edge(int64_t i) {
+    double x = edges[i / 2 % (N_EDGES / 2)];
+    return i % 2 ? -x : x;
+}
+
+/* The i-th pair of f64: all pairs of edges, then half of any bits. */
+static void draw_f64(const UlpFunction *f, int64_t i, double *x, double *y) {
+    bool at_edges = f->is_binary ? i < EDGE_PAIRS : i < N_EDGES;
+    if (at_edges) {
+        *x = edge(i);
+        *y = edge(i / N_EDGES);
+        return;
+    }
+    *x = i % 2 ? any_double() : usual(f, i);
+    *y = !f->is_binary ? 0 : i % 2 ? any_double() : usual(f, i);
+}
+
+static void draw_f32(const UlpFunction *f, int64_t i, float *x, float *y) {
+    if (i < EDGE_PAIRS) {
+        *x = (float)edge(i);
+        *y = (float)edge(i / N_EDGES);
+        return;
+    }
+    *x = i % 4 == 0 ? any_float() : (float)usual(f, i);
+    *y = i % 4 == 0 ? any_float() : (float)usual(f, i);
 }
 
 /* ---- runs ------------------------------------------------------------------------------------ */
 
-/* Values of the op; false and a message on error. */
-static bool apply(const Function *f, sn_dtype dtype, const void *x, const void *y, int64_t count,
-                  void *values) {
+/* Values of the op, read as `as`; false and a message on error. */
+static bool apply(const UlpFunction *f, sn_dtype dtype, const void *x, const void *y, int64_t count,
+                  sn_dtype as, void *values) {
     size_t bytes = (size_t)count * sn_dtype_size(dtype);
     sn_scope scope = sn_scope_begin();
     sn_tensor *a = sn_from_copy(x, bytes, &count, 1, dtype);
-    sn_tensor *b = f->binary ? sn_from_copy(y, bytes, &count, 1, dtype) : NULL;
-    sn_tensor *result = f->binary ? f->binary(a, b) : f->unary(a);
-    bool ok = sn_read(result, dtype, values, bytes);
+    sn_tensor *b = f->is_binary ? sn_from_copy(y, bytes, &count, 1, dtype) : NULL;
+    bool ok = sn_read(f->apply(a, b), as, values, (size_t)count * sn_dtype_size(as));
     if (!ok) fprintf(stderr, "ulp: %s\n", sn_error_text());
     sn_scope_end(scope, NULL);
     return ok;
 }
 
-static bool run_f32(const Function *f, int64_t stride, Worst *worst) {
+static int64_t smaller(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static void note_f32(const UlpFunction *f, Worst *worst, float got, float x, float y) {
+    double want = f->wide((double)x, (double)y);
+    note(worst, error_of((double)got, want, &f32_format), (double)x, (double)y);
+}
+
+static bool run_f32(const UlpFunction *f, int64_t stride, Worst *worst) {
     static float x[BATCH], values[BATCH];
     for (int64_t first = 0; first < INT64_C(1) << 32;) {
         int64_t count = 0;
@@ -140,73 +241,112 @@ static bool run_f32(const Function *f, int64_t stride, Worst *worst) {
             uint32_t bits = (uint32_t)first;
             memcpy(&x[count++], &bits, sizeof bits);
         }
-        if (!apply(f, SN_F32, x, NULL, count, values)) return false;
-        for (int64_t i = 0; i < count; i++)
-            note(worst, error_in_ulps((double)values[i], (long double)f->wide((double)x[i]), true),
-                 (double)x[i], 0);
+        if (!apply(f, SN_F32, x, NULL, count, SN_F32, values)) return false;
+        for (int64_t i = 0; i < count; i++) note_f32(f, worst, values[i], x[i], 0);
     }
     return true;
 }
 
-/* Pairs of f32: random ones. */
-static bool run_pairs_f32(const Function *f, int64_t total, Worst *worst) {
+static bool run_pairs_f32(const UlpFunction *f, int64_t total, Worst *worst) {
     static float x[BATCH], y[BATCH], values[BATCH];
     for (int64_t done = 0; done < total; done += BATCH) {
-        for (int64_t i = 0; i < BATCH; i++) {
-            uint64_t bits = next_random();
-            memcpy(&x[i], &bits, sizeof x[i]);
-            bits >>= 32;
-            memcpy(&y[i], &bits, sizeof y[i]);
-            if (i % 4 == 0) continue;
-            x[i] = (float)argument(f, 2);
-            y[i] = (float)argument(f, 2);
-        }
-        if (!apply(f, SN_F32, x, y, BATCH, values)) return false;
-        for (int64_t i = 0; i < BATCH; i++)
-            note(worst,
-                 error_in_ulps((double)values[i], f->widest2((long double)x[i], (long double)y[i]),
-                               true),
-                 (double)x[i], (double)y[i]);
+        int64_t count = smaller(BATCH, total - done);
+        for (int64_t i = 0; i < count; i++) draw_f32(f, done + i, &x[i], &y[i]);
+        if (!apply(f, SN_F32, x, y, count, SN_F32, values)) return false;
+        for (int64_t i = 0; i < count; i++) note_f32(f, worst, values[i], x[i], y[i]);
     }
     return true;
 }
 
-static bool run_f64(const Function *f, int64_t total, Worst *worst) {
+static bool run_f64(const UlpFunction *f, int64_t total, Worst *worst) {
     static double x[BATCH], y[BATCH], values[BATCH];
     for (int64_t done = 0; done < total; done += BATCH) {
-        for (int64_t i = 0; i < BATCH; i++) {
-            x[i] = argument(f, i);
-            y[i] = argument(f, i);
-        }
-        if (!apply(f, SN_F64, x, y, BATCH, values)) return false;
-        for (int64_t i = 0; i < BATCH; i++) {
-            long double want = f->binary ? f->widest2(x[i], y[i]) : f->widest(x[i]);
-            note(worst, error_in_ulps(values[i], want, false), x[i], y[i]);
-        }
+        int64_t count = smaller(BATCH, total - done);
+        for (int64_t i = 0; i < count; i++) draw_f64(f, done + i, &x[i], &y[i]);
+        if (!apply(f, SN_F64, x, y, count, SN_F64, values)) return false;
+        for (int64_t i = 0; i < count; i++) note_f64(f, worst, values[i], x[i], y[i]);
     }
     return true;
 }
 
-static void print_worst(const Function *f, const Worst *worst) {
-    printf(" %.2f | ", worst->ulps);
-    if (worst->ulps == 0)
-        printf("- |");
-    else if (f->binary)
-        printf("%a, %a |", worst->x, worst->y);
-    else
-        printf("%a |", worst->x);
+/* What the patterns of a half type are. */
+static bool widen(const uint16_t *patterns, sn_dtype dtype, double *values) {
+    sn_scope scope = sn_scope_begin();
+    int64_t count = PATTERNS;
+    sn_tensor *x = sn_from_copy(patterns, PATTERNS * sizeof *patterns, &count, 1, dtype);
+    bool ok = sn_read(x, SN_F64, values, PATTERNS * sizeof *values);
+    sn_scope_end(scope, NULL);
+    return ok;
 }
 
-static bool measure(const Function *f, int64_t stride, int64_t total) {
-    Worst single = {0}, twice = {0};
-    bool ok = f->binary ? run_pairs_f32(f, total, &single) : run_f32(f, stride, &single);
-    ok = ok && run_f64(f, total, &twice);
-    printf("| %s |", f->name);
-    print_worst(f, &single);
-    print_worst(f, &twice);
+/* All patterns; of two operands, each with a random one. */
+static bool run_half(const UlpFunction *f, sn_dtype dtype, Worst *worst) {
+    static uint16_t x[PATTERNS], y[PATTERNS];
+    static double wide_x[PATTERNS], wide_y[PATTERNS], values[PATTERNS];
+    const Format *format = dtype == SN_F16 ? &f16_format : &bf16_format;
+    for (int64_t i = 0; i < PATTERNS; i++) {
+        x[i] = (uint16_t)i;
+        y[i] = (uint16_t)(next_random() >> 48);
+    }
+    if (!widen(x, dtype, wide_x) || !widen(y, dtype, wide_y)) return false;
+    if (!apply(f, dtype, x, y, PATTERNS, SN_F64, values)) return false;
+    for (int64_t i = 0; i < PATTERNS; i++) {
+        double want = f->wide(wide_x[i], wide_y[i]);
+        note(worst, error_of(values[i], want, format), wide_x[i], wide_y[i]);
+    }
+    return true;
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+/* Rounded up: no result is farther off than the table says. Beyond 1000 places its power of ten. */
+static void print_error(double ulps) {
+    if (ulps >= 1000)
+        printf(" %.0e |", ulps);
+    else if (ulps <= 0.5 + 1e-6)
+        printf(" 0.50 |");
+    else
+        printf(" %.2f |", ceil(ulps * 100) / 100);
+}
+
+static void print_worst(const UlpFunction *f, const Worst *worst, bool with_arguments) {
+    print_error(worst->ulps);
+    if (!with_arguments) return;
+    if (f->is_binary)
+        printf(" %a, %a |", worst->x, worst->y);
+    else
+        printf(" %a |", worst->x);
+}
+
+static void print_heading(bool table) {
+    if (table)
+        printf("| op | f32 | f64 | f16 not nearest | f16 | bf16 not nearest | bf16 |\n"
+               "| --- | --- | --- | --- | --- | --- | --- |\n");
+    else
+        printf("| op | f32 | at | f64 | at | f16 not nearest | f16 | at | bf16 not nearest | bf16 "
+               "| at "
+               "|\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
+}
+
+static bool measure(const UlpFunction *f, const Extent *extent, bool table) {
+    Worst f32 = {0}, f64 = {0}, f16 = {0}, bf16 = {0};
+    random_state =
+        0x9e3779b97f4a7c15; /* a function's arguments do not hang on which came before it */
+    bool ok =
+        f->is_binary ? run_pairs_f32(f, extent->pairs, &f32) : run_f32(f, extent->stride, &f32);
+    ok = ok && run_f64(f, f->is_binary ? extent->pairs : extent->count, &f64);
+    ok = ok && run_half(f, SN_F16, &f16) && run_half(f, SN_BF16, &bf16);
+    printf("| %s |", f->label);
+    print_worst(f, &f32, !table);
+    print_worst(f, &f64, !table);
+    printf(" %" PRId64 " |", f16.farther);
+    print_worst(f, &f16, !table);
+    printf(" %" PRId64 " |", bf16.farther);
+    print_worst(f, &bf16, !table);
     printf("\n");
     fflush(stdout);
-    return ok && isfinite(single.ulps) && isfinite(twice.ulps);
+    return ok && isfinite(f32.ulps) && isfinite(f64.ulps) && isfinite(f16.ulps) &&
+           isfinite(bf16.ulps);
 }
 
 static bool is_asked(const char *name, char **names, int count) {
@@ -216,20 +356,32 @@ static bool is_asked(const char *name, char **names, int count) {
 }
 
 int main(int argc, char **argv) {
-    int64_t stride = STRIDE, total = ARGUMENTS;
+    Extent extent = {97, 1000000, 4000000};
+    bool table = false, understood = true;
     int at = 1;
-    for (; at + 1 < argc && strncmp(argv[at], "--", 2) == 0; at += 2) {
-        if (strcmp(argv[at], "--stride") == 0) stride = strtoll(argv[at + 1], NULL, 10);
-        if (strcmp(argv[at], "--count") == 0) total = strtoll(argv[at + 1], NULL, 10);
+    for (; at < argc && strncmp(argv[at], "--", 2) == 0; at++) {
+        int64_t *number = NULL;
+        if (strcmp(argv[at], "--stride") == 0) number = &extent.stride;
+        if (strcmp(argv[at], "--count") == 0) number = &extent.count;
+        if (strcmp(argv[at], "--pairs") == 0) number = &extent.pairs;
+        if (strcmp(argv[at], "--table") == 0)
+            table = true;
+        else if (number && at + 1 < argc)
+            understood = (*number = strtoll(argv[++at], NULL, 10)) > 0 && understood;
+        else
+            understood = false;
     }
-    if (stride < 1 || total < 1) {
-        fprintf(stderr, "usage: ulp [--stride N] [--count N] [OP...]\n");
+    if (!understood) {
+        fprintf(stderr, "usage: ulp [--stride N] [--count N] [--pairs N] [--table] [OP...]\n");
         return 2;
     }
-    printf("| op | f32 | at | f64 | at |\n| --- | --- | --- | --- | --- |\n");
-    bool ok = true;
-    for (int i = 0; i < N_FUNCTIONS; i++)
-        if (is_asked(functions[i].name, argv + at, argc - at))
-            ok = measure(&functions[i], stride, total) && ok;
+#ifndef ULP_MPFR
+    fprintf(stderr, "ulp: built without MPFR: f64 is checked with long double alone\n");
+#endif
+    bool ok = ulp_functions_are_complete();
+    print_heading(table);
+    for (int i = 0; i < ulp_function_count; i++)
+        if (is_asked(ulp_functions[i].op, argv + at, argc - at))
+            ok = measure(&ulp_functions[i], &extent, table) && ok;
     return ok ? 0 : 1;
 }
