@@ -267,7 +267,8 @@ static long double float_value(Element *e) {
         if (e->has_y) x = larger(x, y);
         return e->has_z ? smaller(x, z) : x;
     case OP_LERP:
-        return plus(c, x, times(c, z, minus(c, y, x)));
+        if (fabsl(z) < 0.5L) return plus(c, x, times(c, z, minus(c, y, x)));
+        return minus(c, y, times(c, minus(c, y, x), minus(c, 1, z)));
     case OP_ADDCMUL:
         return plus(c, x, times(c, times(c, in_type(c, oracle_double(call, ATTR_VALUE)), y), z));
     case OP_XLOGY:

@@ -658,6 +658,8 @@ static void sign_lerp_xlogy_where(void **unused) {
     assert_true(once_float(OP_SIGN, 0x1p-1074, 0, 0) == 1);
     assert_true(once_float(OP_SIGN, 0, 0, 0) == 0);
     assert_true(once_float(OP_LERP, 1, 5, 0.25) == 2);
+    assert_true(once_float(OP_LERP, 1e17, 1, 1) == 1);
+    assert_true(once_float(OP_LERP, 1e17, 1, 0) == 1e17);
     assert_true(once_float(OP_XLOGY, 0, 0, 0) == 0);
     assert_true(once_float(OP_XLOGY, 0, INFINITY, 0) == 0);
     assert_true(isnan(once_float(OP_XLOGY, 0, (double)NAN, 0)));
