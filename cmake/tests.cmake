@@ -77,7 +77,9 @@ add_test(NAME fuzz_guards_finds_mixed_entries
     COMMAND tests_fuzz --guards --plant mixed --count 8000 --jobs 1 --expect-finding 3)
 add_test(NAME fuzz_guards_finds_unguarded_sizes
     COMMAND tests_fuzz --guards --plant sizes --count 20000 --jobs 1 --expect-finding 3)
-set_tests_properties(fuzz fuzz_finds_a_bug fuzz_invalid fuzz_invalid_finds_a_bug
+# Fast code keeps to its error.
+add_test(NAME fast COMMAND tests_fast --count 300)
+set_tests_properties(fast fuzz fuzz_finds_a_bug fuzz_invalid fuzz_invalid_finds_a_bug
     fuzz_guards fuzz_guards_finds_hidden_state fuzz_guards_finds_mixed_entries
     fuzz_guards_finds_unguarded_sizes PROPERTIES
     TIMEOUT ${timeout}
