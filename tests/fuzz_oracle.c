@@ -70,13 +70,21 @@ static void oracle_step_free(OracleStep *oracle) {
     oracle->n_operands = -1;
 }
 
+/* An operand in front of those that meet keeps its own dtype. */
+static sn_dtype operand_dtype(const FuzzStep *step, int32_t i, sn_dtype meet) {
+    if (i >= op_promotes_from(step->op)) return meet;
+    return step->operands[i].value == FUZZ_INTEGER ? SN_I64 : SN_F64;
+}
+
 void oracle_step_begin(OracleStep *oracle, const FuzzStep *step, sn_tensor *const *values) {
     sn_dtype weak = weak_dtype(step, values);
     if (step->kind == FUZZ_COPY) weak = step->operands[1].value == FUZZ_INTEGER ? SN_I64 : SN_F64;
     bool ok = true;
     *oracle = (OracleStep){.n_operands = step->n_operands};
     for (int32_t i = 0; i < step->n_operands; i++)
-        ok = load_operand(&oracle->operands[i], &step->operands[i], values, weak) && ok;
+        ok = load_operand(&oracle->operands[i], &step->operands[i], values,
+                          operand_dtype(step, i, weak)) &&
+             ok;
     if (fuzz_writes(step)) oracle->before = copy_storage(values[step->operands[0].value]);
     if (!ok) oracle_step_free(oracle);
 }

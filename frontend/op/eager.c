@@ -6,6 +6,7 @@
 #include "frontend/op/inplace_fit.h"
 #include "frontend/op/run.h"
 #include "frontend/op/view.h"
+#include "frontend/op/weak.h"
 
 enum { MOST_INPLACE_INPUTS = 16 };
 
@@ -22,7 +23,7 @@ static void set_inputs(RunMemory *m, const EagerCall *eager) {
         if (x->kind == TENSOR_REAL)
             run_set_tensor(m, at++, x);
         else if (x->kind == TENSOR_WEAK)
-            run_set_scalar(m, at++, x, eager->weak_dtype);
+            run_set_scalar(m, at++, x, weak_operand_dtype(call, i, eager->weak_dtype));
     }
     if (call->generator) run_set_generator(m, at, call->generator);
 }

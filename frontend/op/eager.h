@@ -23,7 +23,7 @@ sn_tensor *eager_clone(sn_tensor *x, Site site);
 typedef struct EagerCall {
     OpCall call;                      /* operands that overlap a target in part were copied */
     sn_tensor *target;                /* what the result is written into; NULL: a new tensor */
-    sn_dtype weak_dtype;              /* in which weak scalars take part */
+    sn_dtype weak_dtype;              /* in which operands meet, if one is weak */
     uint64_t scalars[OP_MOST_PARAMS]; /* numbers (d~) that no plan depends on */
     int32_t n_scalars;                /* how many */
     AttrList general; /* the attributes with scalars in the places of these numbers */

@@ -88,7 +88,9 @@ static uint32_t pack_key(const EagerCall *eager, uint64_t *key) {
     for (int32_t i = 0; i < call->attrs->count; i++) key[at++] = (uint64_t)call->attrs->words[i];
     for (int32_t i = 0; i < call->n_inputs; i++) {
         const sn_tensor *x = call->inputs[i];
-        uint8_t dtype = x->kind == TENSOR_WEAK ? (uint8_t)eager->weak_dtype : x->dtype;
+        uint8_t dtype = x->kind == TENSOR_WEAK
+                            ? (uint8_t)weak_operand_dtype(call, i, eager->weak_dtype)
+                            : x->dtype;
         key[at++] = (uint64_t)x->kind | (uint64_t)dtype << 8 | (uint64_t)x->rank << 16;
         if (x->kind != TENSOR_REAL) continue;
         for (int32_t d = 0; d < x->rank; d++) {
@@ -102,20 +104,22 @@ static uint32_t pack_key(const EagerCall *eager, uint64_t *key) {
 /* ---- making a plan --------------------------------------------------------------------------- */
 
 /* An operand as a graph input: weak scalars too, so that their values make no new plan. */
-static NodeId operand_input(const EagerCall *call, const sn_tensor *x, Graph *graph,
-                            sn_error *error) {
+static NodeId operand_input(const EagerCall *eager, int32_t i, Graph *graph, sn_error *error) {
+    const OpCall *call = &eager->call;
+    const sn_tensor *x = call->inputs[i];
     TensorType type = tensor_type(x);
-    if (x->kind == TENSOR_WEAK) type.dtype = (uint8_t)call->weak_dtype;
+    if (x->kind == TENSOR_WEAK)
+        type.dtype = (uint8_t)weak_operand_dtype(call, i, eager->weak_dtype);
     bool laid_out = x->kind == TENSOR_REAL && !tensor_is_dense(x);
     const Dim *strides = laid_out ? dims_of_numbers(x->strides, x->rank) : NULL;
-    return graph_input(graph, &type, strides, call->call.site, error);
+    return graph_input(graph, &type, strides, call->site, error);
 }
 
 static sn_status add_inputs(const EagerCall *eager, Graph *graph, NodeId *nodes, sn_error *error) {
     const OpCall *call = &eager->call;
     for (int32_t i = 0; i < call->n_inputs; i++) {
         const sn_tensor *x = call->inputs[i];
-        nodes[i] = x->kind == TENSOR_NONE ? NODE_NONE : operand_input(eager, x, graph, error);
+        nodes[i] = x->kind == TENSOR_NONE ? NODE_NONE : operand_input(eager, i, graph, error);
         if (nodes[i] == NODE_NONE && x->kind != TENSOR_NONE) return error_memory(error);
     }
     if (!call->generator) return SN_OK;

@@ -23,3 +23,8 @@ sn_dtype weak_dtype(const OpCall *call) {
     /* An op that makes floats of integers takes the scalar as a float, not as a wrapped integer. */
     return op_info[call->op].dtype_rule == DTYPE_FLOAT ? dtype_as_float(dtype) : dtype;
 }
+
+sn_dtype weak_operand_dtype(const OpCall *call, int32_t i, sn_dtype meet) {
+    SN_ASSERT(call->inputs[i]->kind == TENSOR_WEAK);
+    return i < op_promotes_from(call->op) ? (sn_dtype)call->inputs[i]->dtype : meet;
+}

@@ -56,7 +56,7 @@ static void refuse_like_eager(const OpCall *call, sn_error *error) {
         if (x->kind == TENSOR_NONE) continue;
         types[i] = tensor_type(x);
         if (x->kind != TENSOR_WEAK) continue;
-        types[i].dtype = (uint8_t)weak_dtype(call);
+        types[i].dtype = (uint8_t)weak_operand_dtype(call, i, weak_dtype(call));
         types[i].strength = STRENGTH_ZERO_DIM;
         any = true;
     }
