@@ -395,19 +395,19 @@ static void a_reduction_starts_anew_in_every_trip_around_it(void **state) {
 /* ---- scans ----------------------------------------------------------------------------------- */
 
 static void model_scan(const float *x, float *y, int n) {
-    float before_chunk = -0.0f;
+    double before_chunk = -0.0;
     for (int chunk = 0; chunk < n; chunk += 1024) {
         float before_run = -0.0f, total = -0.0f;
         for (int run = chunk; run < n && run < chunk + 1024; run += 32) {
             float sum = -0.0f;
             for (int i = run; i < n && i < run + 32; i++) {
                 sum += x[i];
-                y[i] = before_chunk + before_run + sum;
+                y[i] = (float)before_chunk + before_run + sum;
             }
             total = before_run + sum;
             before_run += sum;
         }
-        before_chunk += total;
+        before_chunk += (double)total;
     }
 }
 

@@ -25,11 +25,12 @@ enum { LARGEST_SIGNED, SMALLEST_UNSIGNED, LARGEST_UNSIGNED, PARTS_OF_BITS };
 enum { BEST, BEST_INDEX, PARTS_OF_BEST };
 enum {
     CHUNKS,
+    FAR,
     RUNS,
     RUN,
     BASE,
     PARTS_OF_SCAN
-}; /* sums: earlier chunks, runs; this run; the first two */
+}; /* sums: earlier chunks, the same in the scan's dtype; earlier runs; this run; FAR + RUNS */
 enum { PARTS_MOST = PARTS_OF_SCAN };
 
 int32_t reduce_parts(const KReduction *r) {
@@ -49,17 +50,23 @@ static int32_t lanes_of(const Emit *e, const Accumulator *a, const Frame *f) {
     return a->varying ? e->lanes : 1;
 }
 
+/* The totals of a scan's chunks may add up in a wider dtype. */
+static sn_dtype part_dtype(const KReduction *r, int32_t part) {
+    sn_dtype dtype = value_dtype(r);
+    return is_float_scan(r) && part == CHUNKS ? order_chunk_sums(dtype) : dtype;
+}
+
 static LLVMTypeRef part_type(const Emit *e, const KReduction *r, int32_t part, int32_t lanes) {
     if (is_of_bits(r)) return type_bits(e, (sn_dtype)r->dtype, lanes);
     if (r->kind == KREDUCTION_BEST && part == 1) return type_lanes(e->i64, lanes);
-    return type_reg(e, value_dtype(r), lanes);
+    return type_reg(e, part_dtype(r, part), lanes);
 }
 
 /* What a part starts at; an index at `begin`. */
 static LLVMValueRef start_value(const Emit *e, const KReduction *r, int32_t part, int32_t lanes,
                                 LLVMValueRef begin) {
     if (r->kind == KREDUCTION_BEST && part == 1) return emit_splat(e, e->b, begin, lanes);
-    sn_dtype dtype = value_dtype(r);
+    sn_dtype dtype = part_dtype(r, part);
     LLVMValueRef start = const_bits(e, dtype, kstart_bits((KStart)r->start, dtype), lanes);
     return is_of_bits(r) ? LLVMConstBitCast(start, type_bits(e, dtype, lanes)) : start;
 }
@@ -166,33 +173,43 @@ static void step_best(Emit *e, const Frame *f, const KReduction *r, int32_t copy
     state[BEST_INDEX] = emit_select(e, better, index, state[BEST_INDEX]);
 }
 
+static LLVMValueRef add_chunk(Emit *e, const KReduction *r, int32_t lanes, LLVMValueRef chunks,
+                              LLVMValueRef total) {
+    sn_dtype sums = part_dtype(r, CHUNKS);
+    LLVMValueRef in[3] = {chunks, LLVMBuildFPCast(e->b, total, LLVMTypeOf(chunks), ""), NULL};
+    return emit_prim(e, (OpCode)r->merge, sums, sums, lanes, in, NULL);
+}
+
 /* Where a new run begins its predecessor's total joins the sum of runs; where a new chunk begins that
  * sum joins the sum of chunks. */
 static LLVMValueRef step_scan(Emit *e, const Frame *f, const KReduction *r, int32_t lanes,
                               LLVMValueRef *state, LLVMValueRef x) {
-    LLVMValueRef zero = start_value(e, r, 0, lanes, NULL);
-    LLVMTypeRef type = LLVMTypeOf(zero);
+    LLVMValueRef zero = start_value(e, r, RUN, lanes, NULL);
     LLVMValueRef trip = LLVMBuildSub(e->b, f->index, f->begin, "");
     LLVMValueRef in_run = LLVMBuildAnd(e->b, trip, const_i64(e, ORDER_RUN - 1), "");
     LLVMValueRef in_chunk = LLVMBuildAnd(e->b, trip, const_i64(e, ORDER_SCAN - 1), "");
     LLVMValueRef none = const_i64(e, 0);
-    LLVMBasicBlockRef start = emit_block(e), join = emit_block(e);
+    LLVMBasicBlockRef start = emit_block(e), chunk = emit_block(e), join = emit_block(e);
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
     LLVMValueRef starts = LLVMBuildAnd(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, in_run, none, ""),
                                        LLVMBuildICmp(e->b, LLVMIntNE, trip, none, ""), "");
     LLVMBuildCondBr(e->b, starts, start, join);
     emit_at(e, start);
     LLVMValueRef runs = merge_values(e, r, lanes, state[RUNS], state[RUN]);
-    LLVMValueRef chunks = merge_values(e, r, lanes, state[CHUNKS], runs);
+    LLVMValueRef next[] = {state[CHUNKS], state[FAR], runs, zero,
+                           merge_values(e, r, lanes, state[FAR], runs)};
     LLVMValueRef full = LLVMBuildICmp(e->b, LLVMIntEQ, in_chunk, none, "");
-    chunks = emit_select(e, full, chunks, state[CHUNKS]);
-    runs = emit_select(e, full, zero, runs);
-    LLVMValueRef next[] = {chunks, runs, zero, merge_values(e, r, lanes, chunks, runs)};
+    LLVMBuildCondBr(e->b, full, chunk, join);
+    emit_at(e, chunk);
+    LLVMValueRef chunks = add_chunk(e, r, lanes, state[CHUNKS], runs);
+    LLVMValueRef far = LLVMBuildFPCast(e->b, chunks, LLVMTypeOf(zero), "");
+    LLVMValueRef next_chunk[] = {chunks, far, zero, zero, far}; /* far + -0.0 is far */
     LLVMBuildBr(e->b, join);
     emit_at(e, join);
     for (int32_t p = 0; p < PARTS_OF_SCAN; p++) {
-        LLVMValueRef phi = emit_phi(e, type, state[p], before);
+        LLVMValueRef phi = emit_phi(e, LLVMTypeOf(state[p]), state[p], before);
         phi_add(phi, next[p], start);
+        phi_add(phi, next_chunk[p], chunk);
         state[p] = phi;
     }
     state[RUN] = merge_values(e, r, lanes, state[RUN], x);

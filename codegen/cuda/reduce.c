@@ -9,8 +9,9 @@
  * end through exchanges in which lane l gets x[l] + x[l xor h]: for l < h these are the operands as
  * defined, for the others the same two exchanged, which gives the same sum.
  *
- * Accumulators: s5 is the one of instruction 5 (an array of lanes, or of the three sums of a scan),
- * t5 the tree of its chunks, j5 the index of its best value, v5 the result. */
+ * Accumulators: s5 is the one of instruction 5 (an array of lanes, or the sums of a scan's runs and run),
+ * far5 the sum of a scan's chunks, t5 the tree of its chunks, j5 the index of its best value, v5 the
+ * result. */
 #include "codegen/cuda/emit.h"
 
 #include <math.h>
@@ -91,10 +92,13 @@ static void open_one(Emit *e, const KReduction *r) {
         emit_line(e, "long long j%u = -1;", at);
         return;
     case KREDUCTION_SCAN:
-        emit_line(e, "%s s%u[3];", type, at);
-        emit_begin(e, "s%u[0] = s%u[1] = s%u[2] = ", at, at, at);
+        emit_line(e, "%s s%u[2];", type, at);
+        emit_begin(e, "s%u[0] = s%u[1] = ", at, at);
         add_start(e, r);
         strbuf_add(&e->body, ";\n");
+        if (dtype_is_float((sn_dtype)r->dtype))
+            emit_line(e, "%s far%u = s%u[0];", ctype_text(order_chunk_sums((sn_dtype)r->dtype)), at,
+                      at);
         return;
     }
 }
@@ -132,30 +136,31 @@ static void step_best(Emit *e, const KReduction *r, const char *x) {
 
 /* s[0] sums earlier chunks, s[1] earlier runs of the chunk, s[2] the run. */
 static void step_scan(Emit *e, const KReduction *r, const char *x) {
-    char sums[3][24];
+    char runs[24], run[24];
     unsigned at = r->inst, number = r->loop;
     sn_dtype dtype = (sn_dtype)r->dtype;
-    for (int i = 0; i < 3; i++) snprintf(sums[i], sizeof sums[i], "s%u[%d]", at, i);
+    const char *type = ctype_text(dtype);
+    snprintf(runs, sizeof runs, "s%u[0]", at);
+    snprintf(run, sizeof run, "s%u[1]", at);
     if (!dtype_is_float(dtype)) {
-        emit_merge(e, r, sums[2], x);
-        emit_line(e, "const %s v%u = %s;", ctype_text(dtype), at, sums[2]);
+        emit_merge(e, r, run, x);
+        emit_line(e, "const %s v%u = %s;", type, at, run);
         return;
     }
     emit_open(e, "if (k%u > 0 && k%u %% %d == 0)", number, number, (int)ORDER_RUN);
-    emit_merge(e, r, sums[1], sums[2]);
-    emit_begin(e, "%s = ", sums[2]);
+    emit_merge(e, r, runs, run);
+    emit_begin(e, "%s = ", run);
     add_start(e, r);
     strbuf_add(&e->body, ";\n");
     emit_open(e, "if (k%u %% %d == 0)", number, (int)ORDER_SCAN);
-    emit_merge(e, r, sums[0], sums[1]);
-    emit_begin(e, "%s = ", sums[1]);
+    emit_line(e, "far%u = far%u + %s;", at, at, runs);
+    emit_begin(e, "%s = ", runs);
     add_start(e, r);
     strbuf_add(&e->body, ";\n");
     emit_close(e);
     emit_close(e);
-    emit_merge(e, r, sums[2], x);
-    emit_line(e, "const %s v%u = (%s + %s) + %s;", ctype_text(dtype), at, sums[0], sums[1],
-              sums[2]);
+    emit_merge(e, r, run, x);
+    emit_line(e, "const %s v%u = ((%s)far%u + %s) + %s;", type, at, type, at, runs, run);
 }
 
 void reduce_step(Emit *e, uint32_t inst) {

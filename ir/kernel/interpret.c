@@ -52,7 +52,8 @@ static void reducer_open(Reducer *r, const KReduction *rule) {
     r->rule = rule;
     r->count = r->chunks = 0;
     r->best = 0;
-    r->chunk_base = r->run_base = reduction_start(rule);
+    r->run_base = reduction_start(rule);
+    r->chunk_base = dtype_bits_cast(order_chunk_sums(dtype_of(r)), dtype_of(r), r->run_base);
     open_chunk(r);
 }
 
@@ -126,17 +127,21 @@ static uint64_t reducer_close(Reducer *r) {
 
 static uint64_t scan_add(Reducer *r, uint64_t x) {
     uint64_t zero = reduction_start(r->rule);
+    sn_dtype dtype = dtype_of(r), sums = order_chunk_sums(dtype);
     if (r->count && r->count % ORDER_RUN == 0) {
         r->run_base = merge(r, r->run_base, r->current[0]);
         r->current[0] = zero;
     }
     if (r->count && r->count % ORDER_SCAN == 0) {
-        r->chunk_base = merge(r, r->chunk_base, r->run_base);
+        uint64_t total = dtype_bits_cast(sums, dtype, r->run_base);
+        r->chunk_base =
+            scalar_eval(r->rule->merge, sums, sums, (uint64_t[3]){r->chunk_base, total, 0});
         r->run_base = zero;
     }
     r->count++;
     r->current[0] = merge(r, r->current[0], x);
-    return merge(r, merge(r, r->chunk_base, r->run_base), r->current[0]);
+    uint64_t base = merge(r, dtype_bits_cast(dtype, sums, r->chunk_base), r->run_base);
+    return merge(r, base, r->current[0]);
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */

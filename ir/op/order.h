@@ -26,7 +26,8 @@
  *
  * SCAN_SUM gives out = (C + R) + L: C the sum of the totals of earlier chunks of 1024 elements, R the
  * sum of the totals of earlier runs of 32 within the chunk, L the inclusive sum within the run, each
- * from the left starting at -0.0. A run's total is its last L, a chunk's its last R + L.
+ * from the left starting at -0.0. A run's total is its last L, a chunk's its last R + L. Of f32 C is added up
+ * in f64, and rounded to f32 where it is used: its error would grow with the number of chunks.
  *
  * STORE_ADD adds in the order of the program; to f16 or bf16 it widens the element, adds in f32 and
  * rounds again. */
@@ -34,6 +35,8 @@
 #define SN_IR_OP_ORDER_H
 
 #include "base/assert.h"
+
+#include <sinter/base.h>
 
 #include <stdint.h>
 
@@ -72,6 +75,11 @@ static inline uint8_t order_chunk_log2(ReduceOrder order) {
                                                        [REDUCE_FREE] = ORDER_ENDLESS_LOG2};
     SN_ASSERT(order < REDUCE_ORDER_COUNT);
     return chunks[order];
+}
+
+/* The dtype in which the totals of a scan's chunks add up. */
+static inline sn_dtype order_chunk_sums(sn_dtype dtype) {
+    return dtype == SN_F32 ? SN_F64 : dtype;
 }
 
 /* Accumulators of a chunk. */
