@@ -516,14 +516,14 @@ static void attention_row(const OracleCall *call, int64_t batch, int64_t row, lo
         if (scores[k] > largest) largest = scores[k];
         if (bounds[k] == INFINITY) strange = true;
     }
-    strange = strange || isinf(largest);
-    for (int64_t k = 0; k < keys; k++) sum += expl(scores[k] - largest);
+    bool unseen = largest == -INFINITY;
+    for (int64_t k = 0; k < keys && !unseen; k++) sum += expl(scores[k] - largest);
     for (int64_t d = 0; d < width; d++) {
         Sum mixed = {.count = 0};
         long double lost = 0; /* by weights that are subnormal */
         for (int64_t k = 0; k < keys; k++) {
             long double x = element(value, (batch * keys + k) * width + d);
-            sum_add(&mixed, expl(scores[k] - largest) / sum * x);
+            sum_add(&mixed, (unseen ? 0 : expl(scores[k] - largest) / sum) * x);
             lost += 2 * oracle_tiny(dtype) * fabsl(x);
         }
         long double relative = 4 * worst + epsilon * (long double)(keys + 200);

@@ -257,11 +257,23 @@ static NodeId attention_scores(Rewrite *r, NodeId query, NodeId key, NodeId mask
     return gb_op3(b, OP_WHERE, seen, scores, least);
 }
 
+/* softmax of the scores; of a query that sees no key, 0. */
+static NodeId attention_weights(GraphBuilder *b, NodeId scores) {
+    if (gb_is_empty(b, scores)) return scores;
+    uint32_t mask = 1u << (gb_type(b, scores).rank - 1);
+    sn_dtype dtype = gb_dtype(b, scores);
+    NodeId max = gb_reduce(b, OP_MAX, scores, mask);
+    NodeId unseen = gb_op2(b, OP_EQ, max, gb_literal(b, dtype, -INFINITY));
+    NodeId shift = gb_op3(b, OP_WHERE, unseen, gb_literal(b, dtype, 0), max);
+    NodeId e = gb_op1(b, OP_EXP, gb_op2(b, OP_SUB, scores, shift));
+    NodeId sum = gb_reduce(b, OP_SUM, e, mask);
+    return gb_op2(b, OP_DIV, e, gb_op3(b, OP_WHERE, unseen, gb_literal(b, dtype, 1), sum));
+}
+
 NodeId rule_attention(Rewrite *r) {
     GraphBuilder *b = r->b;
     NodeId query = gb_widen(b, rewrite_input(r, 0)), key = gb_widen(b, rewrite_input(r, 1));
     NodeId value = gb_widen(b, rewrite_input(r, 2));
     NodeId scores = attention_scores(r, query, key, rewrite_input(r, 3));
-    NodeId weights = gb_along(b, OP_SOFTMAX, scores, gb_type(b, scores).rank - 1);
-    return rewrite_finish(r, gb_op2(b, OP_MATMUL, weights, value));
+    return rewrite_finish(r, gb_op2(b, OP_MATMUL, attention_weights(b, scores), value));
 }
