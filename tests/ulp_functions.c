@@ -215,10 +215,18 @@ static void exact_xlogy(mpfr_ptr r, mpfr_srcptr x, mpfr_srcptr y) {
     F(exp2, -1075, 1024)                                                                           \
     F(expm1, -40, 710)                                                                             \
     F(log, 0, 4)                                                                                   \
-    F(log2, 0, 4) F(log10, 0, 4) F(log1p, -1, 4) F(sin, -100, 100) F(cos, -100, 100)               \
-        F(tan, -100, 100) F(asin, -1, 1) F(acos, -1, 1) F(atan, -10, 10) F(sinh, -711, 711)        \
-            F(cosh, -711, 711) F(tanh, -20, 20) F(asinh, -10, 10) F(acosh, 1, 10) F(atanh, -1, 1)  \
-                F(erf, -6, 6) F(erfc, -6, 27)
+    F(log2, 0, 4)                                                                                  \
+    F(log10, 0, 4)                                                                                 \
+    F(log1p, -1, 4)                                                                                \
+    F(sin, -100, 100)                                                                              \
+    F(cos, -100, 100)                                                                              \
+    F(tan, -100, 100)                                                                              \
+    F(asin, -1, 1)                                                                                 \
+    F(acos, -1, 1)                                                                                 \
+    F(atan, -10, 10)                                                                               \
+    F(sinh, -711, 711)                                                                             \
+    F(cosh, -711, 711)                                                                             \
+    F(tanh, -20, 20) F(asinh, -10, 10) F(acosh, 1, 10) F(atanh, -1, 1) F(erf, -6, 6) F(erfc, -6, 27)
 #define EACH_LIBRARY_BINARY(F) F(pow, -8, 8) F(atan2, -8, 8) F(hypot, -8, 8)
 
 EACH_LIBRARY_UNARY(LIBRARY_UNARY)
