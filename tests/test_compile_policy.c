@@ -395,6 +395,29 @@ static void every_nth_call_checks_the_function(void **state) {
     sn_compiled_release(c);
 }
 
+static int32_t counted_runs; /* of the function below */
+
+static sn_tensor *counted(sn_tensor *x) {
+    counted_runs++;
+    return sn_neg(x);
+}
+
+/* The second call compares, and from it on every n-th. */
+static void the_calls_from_check_to_check_are_n(void **state) {
+    (void)state;
+    sn_tensor *x = tensor_of(SN_F32, SN_I(1), V(0));
+    for (int32_t n = 1; n < 6; n++) {
+        sn_compiled *c = sn_compile(counted, "t:t", &(sn_compile_options){.check_every = n});
+        Unary *fast = SN_FN(c, counted);
+        counted_runs = 0;
+        for (int32_t call = 1; call < 20; call++) {
+            assert_non_null(fast(x));
+            assert_int_equal(counted_runs, call == 1 ? 1 : 2 + (call - 2) / n);
+        }
+        sn_compiled_release(c);
+    }
+}
+
 /* ---- what is printed ------------------------------------------------------------------------- */
 
 static int32_t purity_lines;
@@ -447,6 +470,7 @@ int main(void) {
         API_TEST(eager_results_outlive_the_function),
         API_TEST(an_eager_calls_error_is_the_functions),
         API_TEST(every_nth_call_checks_the_function),
+        API_TEST(the_calls_from_check_to_check_are_n),
         API_TEST(hidden_state_gives_one_line_by_default),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

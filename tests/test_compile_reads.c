@@ -415,6 +415,46 @@ static void a_jump_out_of_a_traced_function_is_unwound(void **state) {
     EXPECT_VALUES(x, 1, 2, 3);
 }
 
+static sn_mark_t outside;
+static bool unwinds; /* does the function below? */
+
+static sn_tensor *returns_from_nowhere(sn_tensor *x) {
+    sn_tensor *y = sn_add(x, sn_c(1));
+    if (unwinds) sn_unwind(outside);
+    return y;
+}
+
+static Unary *inner;
+
+static sn_tensor *calls_it(sn_tensor *x) {
+    return inner(sn_neg(x));
+}
+
+static void unwind_and_return(Unary *function, sn_tensor *x) {
+    unwinds = true;
+    outside = sn_mark();
+    assert_null(function(x));
+    EXPECT_ERROR(SN_ERROR_SCOPE, "it returned after sn_unwind had ended its call");
+    unwinds = false;
+}
+
+static void a_function_that_unwinds_its_own_call_and_returns_is_an_error(void **state) {
+    (void)state;
+    sn_tensor *x = tensor_of(SN_F32, SN_I(2), V(1, 2));
+    sn_compiled *c = sn_compile(returns_from_nowhere, "t:t", NULL);
+    sn_compiled *outer = sn_compile(calls_it, "t:t", NULL);
+    inner = SN_FN(c, returns_from_nowhere);
+    for (int i = 0; i < 3; i++) {
+        unwind_and_return(inner, x);
+        unwind_and_return(SN_FN(outer, calls_it), x);
+    }
+    EXPECT_VALUES(inner(x), 2, 3);
+    EXPECT_VALUES(SN_FN(outer, calls_it)(x), 0, -1);
+    sn_compiled_release(c);
+    sn_compiled_release(outer);
+    EXPECT_VALUES(x, 1, 2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         API_TEST(both_branches_of_a_host_read_are_right),
@@ -430,6 +470,7 @@ int main(void) {
         API_TEST(an_index_out_of_range_has_eagers_status_and_text),
         API_TEST(a_bad_index_surfaces_at_the_host_read),
         API_TEST(a_jump_out_of_a_traced_function_is_unwound),
+        API_TEST(a_function_that_unwinds_its_own_call_and_returns_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

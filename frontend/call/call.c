@@ -21,7 +21,7 @@ static bool is_due(const sn_compiled *c, Entry *entry) {
     int32_t every = c->options.check_every;
     if (!every) return atomic_load_explicit(&entry->calls, memory_order_relaxed) < 2;
     int64_t before = atomic_fetch_add_explicit(&entry->calls, 1, memory_order_relaxed);
-    return before < 2 || before % every == 0;
+    return before < 2 || (before - 1) % every == 0; /* a check sets them to 2 */
 }
 
 /* Which types of arguments no entry was made for. */

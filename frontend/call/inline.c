@@ -33,6 +33,7 @@ sn_status call_inline(Trace *trace, sn_compiled *c, const sn_value *values, sn_t
     if (is_impure(&c->purity) || c->options.n_watch) trace->impure = true;
     trace->fullgraph = fullgraph || c->options.fullgraph;
     sn_status status = compiled_invoke(c, s.values, outputs);
+    if (!recorder_is_open(&trace->recorder)) return status;
     trace->fullgraph = fullgraph;
     if (status == SN_OK) status = substituted_check(c, &s);
     if (status == SN_OK) status = results_complete(c, outputs);

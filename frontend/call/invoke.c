@@ -70,11 +70,21 @@ static sn_status invoke_function(sn_compiled *c, const sn_value *values, sn_tens
     return s->returns_tensor ? SN_OK : (sn_status)result.word;
 }
 
+/* What the function returned died with the scopes that it unwound. */
+static sn_status refuse_unwound(const sn_compiled *c, sn_tensor **outputs) {
+    for (int32_t i = 0; i < c->signature.n_outputs; i++) outputs[i] = NULL;
+    error_raise(SN_ERROR_SCOPE, (Site){0}, "%s: it returned after sn_unwind had ended its call",
+                c->title);
+    return SN_ERROR_SCOPE;
+}
+
 sn_status compiled_invoke(sn_compiled *c, const sn_value *values, sn_tensor **outputs) {
     for (int32_t i = 0; i < c->signature.n_outputs; i++) outputs[i] = NULL;
     SN_ASSERT(may_call_program());
+    const Recorder *recorder = thread_state()->recorder;
     sn_status status = c->callee.payload_function ? payload_invoke(c, values, outputs)
                                                   : invoke_function(c, values, outputs);
+    if (recorder && !recorder_is_open(recorder)) return refuse_unwound(c, outputs);
     if (error_pending(thread_state())) return sn_error_status();
     if (status != SN_OK)
         error_raise(status, (Site){0}, "%s: an error was returned: %s", c->title,

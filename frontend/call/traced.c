@@ -122,7 +122,15 @@ static sn_tensor **room_for_proxies(const TracedCall *call) {
     return error_raise(SN_ERROR_MEMORY, (Site){0}, "%s: out of memory", call->c->title);
 }
 
-/* Runs the function on proxies inside a scope of its own; outputs keep one reference each. */
+/* The trace is gone, with all that it owned and with the hold on the handle, which the caller ends. */
+static sn_status forget_unwound(TracedCall *call, sn_status status) {
+    compiled_retain(call->c);
+    call->trace = NULL;
+    return status;
+}
+
+/* Runs the function on proxies inside a scope of its own; outputs keep one reference each. Without a trace
+ * behind it: the function unwound it. */
 static sn_status run_on_proxies(TracedCall *call) {
     sn_compiled *c = call->c;
     sn_tensor **proxies = room_for_proxies(call);
@@ -133,6 +141,7 @@ static sn_status run_on_proxies(TracedCall *call) {
                  substituted_make(c, call->trace, call->args, proxies, &s);
     sn_status status = ready ? SN_OK : sn_error_status();
     if (status == SN_OK) status = compiled_invoke(c, s.values, call->outputs);
+    if (!recorder_is_open(&call->trace->recorder)) return forget_unwound(call, status);
     if (status == SN_OK) status = substituted_check(c, &s);
     if (status == SN_OK) status = results_complete(c, call->outputs);
     for (int32_t i = 0; status == SN_OK && i < c->signature.n_outputs; i++)
@@ -170,6 +179,7 @@ static sn_status record(TracedCall *call) {
     call->trace_ns = clock_ns() - begin;
     observe_span("trace", call->c->name, observe_now() ? begin : 0);
     atomic_fetch_add_explicit(&frontend_counters.trace_ns, call->trace_ns, memory_order_relaxed);
+    if (!call->trace) return status;
     if (status == SN_OK) {
         results_describe(call->c, call->trace, call->outputs, call->results);
         call->impurity = impurity(call->c, call->trace);
@@ -292,8 +302,8 @@ sn_status call_traced(sn_compiled *c, CallArgs *args, Key *key, Entry *seen, sn_
     if (status == SN_OK) remember(&call);
     SN_ASSERT(status != SN_OK || !call.trace->recorder.live);
     instance_release(call.instance);
-    if (status != SN_OK) trace_take_back_draws(call.trace);
-    trace_free(call.trace);
+    if (status != SN_OK && call.trace) trace_take_back_draws(call.trace);
+    if (call.trace) trace_free(call.trace);
     for (int32_t i = 0; status != SN_OK && i < c->signature.n_outputs; i++) outputs[i] = NULL;
     if (status == SN_OK) results_hand_over(c, outputs, owned);
     return status;

@@ -59,4 +59,8 @@ struct Recorder {
     sn_tensor *live;            /* its proxies that are still referenced, the newest first */
 };
 
+/* Does the thread still record into it, or into one within? A function may unwind past itself (sn_unwind)
+ * and return: its recorder is gone then, and nothing but its address may be used. */
+bool recorder_is_open(const Recorder *recorder);
+
 #endif

@@ -56,6 +56,12 @@ sn_mark_t sn_mark(void) {
     return (sn_mark_t){state->depth, state->held.count, state->recorder};
 }
 
+bool recorder_is_open(const Recorder *recorder) {
+    const Recorder *open = thread_state()->recorder;
+    while (open && open != recorder) open = open->outer;
+    return open != NULL;
+}
+
 void sn_unwind(sn_mark_t mark) {
     ThreadState *state = thread_state();
     while (state->recorder && state->recorder != mark.trace)

@@ -45,7 +45,8 @@ typedef struct sn_mark_t {
 } sn_mark_t;
 SN_API sn_mark_t sn_mark(void);
 /** Closes the scopes and ends the traces that were begun since the mark. What was called since has been
- *  left by then: a compiled function that unwinds past itself, and returns, returns into nothing. */
+ *  left by then: a compiled function that unwinds past itself, and returns, is an error (scope) of its
+ *  call. */
 SN_API void sn_unwind(sn_mark_t mark);
 
 #if defined(__GNUC__) && !defined(__cplusplus)
