@@ -133,8 +133,8 @@ static int run(const char *program, const char *kind, const char *pages, char *s
         dup2(ends[1], 2);
         close(ends[0]);
         setenv("SINTER_EXPLAIN", pages, 1);
-        char path[700];
-        if (!realpath(own, path) || chdir(SN_TESTS_DIR "/..") != 0) _exit(126);
+        char *path = realpath(own, NULL);
+        if (!path || chdir(SN_TESTS_DIR "/..") != 0) _exit(126);
         execl(path, path, kind, (char *)NULL);
         _exit(127);
     }
