@@ -36,6 +36,15 @@ static void lerp_starts_from_the_nearer_end(void **state) {
     sn_compiled_release(c);
 }
 
+/* torch.lerp(tensor([-0., 0., 5.]), tensor([-0., -0., -0.]), 1).tolist() is [-0.0, 0.0, 0.0]. */
+static void lerp_gives_zeros_the_sign_of_its_formula(void **state) {
+    (void)state;
+    sn_tensor *x = tensor_of(SN_F32, SN_I(3), V(-0.0, 0, 5));
+    sn_tensor *y = tensor_of(SN_F32, SN_I(3), V(-0.0, -0.0, -0.0));
+    sn_tensor *weights = sn_full(SN_I(3), 1, SN_F32);
+    EXPECT_VALUES(sn_cast(sn_signbit(sn_lerp(x, y, weights)), SN_F32), 1, 0, 0);
+}
+
 /* ---- attention ------------------------------------------------------------------------------- */
 
 /* Query 0 sees two keys, query 1 none: torch.nn.functional.scaled_dot_product_attention gives
@@ -73,6 +82,7 @@ static void long_prefix_sums_do_not_drift(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         API_TEST(lerp_starts_from_the_nearer_end),
+        API_TEST(lerp_gives_zeros_the_sign_of_its_formula),
         API_TEST(a_query_that_sees_no_key_gives_zero),
         API_TEST(long_prefix_sums_do_not_drift),
     };

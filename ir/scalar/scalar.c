@@ -309,14 +309,16 @@ static KValue expand_clamp(KBuilder *b, const Operands *o) {
     return x;
 }
 
-/* From the nearer end, as PyTorch: x + weight * (y - x), or y + (weight - 1) * (y - x), so that both ends are
- * met. y - x in bool, where there is no subtraction, is exclusive or: the weight then chooses. */
+/* From the nearer end, as PyTorch: x + weight * (y - x), or y - (1 - weight) * (y - x), so that both ends are
+ * met, and zeros have the sign of that. y - x in bool, where there is no subtraction, is exclusive or: the
+ * weight then chooses. */
 static KValue expand_lerp(KBuilder *b, const Operands *o) {
     KValue x = o->in[0], y = o->in[1], weight = o->in[2];
     if (o->type == SN_BOOL) return k_where(b, weight, y, x);
     KValue near_x = kb_op2(b, OP_LT, k_abs(b, weight), k_num(b, weight, 0.5));
     KValue end = k_where(b, near_x, x, y);
-    KValue share = k_where(b, near_x, weight, k_sub(b, weight, k_num(b, weight, 1.0)));
+    KValue rest = k_neg(b, k_sub(b, k_num(b, weight, 1.0), weight));
+    KValue share = k_where(b, near_x, weight, rest);
     return k_add(b, end, k_mul(b, share, k_sub(b, y, x)));
 }
 static KValue expand_xlogy(KBuilder *b, const Operands *o) {
