@@ -86,6 +86,15 @@ static void test_vectors_side_by_side(void **state) {
     case_close(&c);
 }
 
+static void print_source(const Case *c, StrBuf *source) {
+    Target target = target_for(ISA_AVX2);
+    Schedule schedule = {.stream_stores = false};
+    sn_error error = {0};
+    assert_int_equal(
+        case_backend->print(&c->kernel, &target, &schedule, "kernel", STAGE_SOURCE, source, &error),
+        SN_OK);
+}
+
 /* What only a rare WHERE uses stands behind a branch: LLVM IR has it in another block than the
  * comparison. */
 static void test_the_branch_is_there(void **state) {
@@ -94,13 +103,8 @@ static void test_the_branch_is_there(void **state) {
     char text[2048];
     snprintf(text, sizeof text, "%s%s", HEAD(" vector"), bodies[0]);
     Case c = case_open(text);
-    Target target = target_for(ISA_AVX2);
-    Schedule schedule = {.stream_stores = false};
     StrBuf source = {0};
-    sn_error error = {0};
-    assert_int_equal(
-        case_backend->print(&c.kernel, &target, &schedule, "kernel", STAGE_SOURCE, &source, &error),
-        SN_OK);
+    print_source(&c, &source);
     const char *root = strstr(strbuf_text(&source), "@llvm.sqrt.v4f64(");
     const char *compared = strstr(strbuf_text(&source), "fcmp ogt");
     assert_non_null(root);
@@ -120,13 +124,8 @@ static void test_sums_by_index_are_short_loops(void **state) {
     Case c = case_open("kernel {\n params 1\n arg a0 u8 in\n arg a1 f32 out\n axis i p0\n"
                        " access c0 a0 i*1\n access c1 a1 %2*1\n %0 = const f32 1.0\n loop i\n"
                        " %1 = load c0 : u8\n %2 = cast %1 : i64\n store_add c1 %0\n end\n}\n");
-    Target target = target_for(ISA_AVX2);
-    Schedule schedule = {.stream_stores = false};
     StrBuf source = {0};
-    sn_error error = {0};
-    assert_int_equal(
-        case_backend->print(&c.kernel, &target, &schedule, "kernel", STAGE_SOURCE, &source, &error),
-        SN_OK);
+    print_source(&c, &source);
     const char *sum = strstr(strbuf_text(&source), "fadd ");
     assert_non_null(sum);
     assert_non_null(strstr(sum, "!\"llvm.loop.align\""));

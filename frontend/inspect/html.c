@@ -153,11 +153,10 @@ void html_count(StrBuf *out, int64_t count) {
 }
 
 void html_ms(StrBuf *out, int64_t ns) {
-    long long whole = ns / 1000000, rest = ns % 1000000;
     if (ns < 100000)
-        strbuf_addf(out, "%lld.%04lld", whole, rest / 100);
+        strbuf_addf(out, "0.%04lld", (long long)ns / 100);
     else
-        strbuf_addf(out, "%lld.%03lld", whole, rest / 1000);
+        strbuf_add_thousandths(out, ns / 1000);
 }
 
 void html_tenths(StrBuf *out, double value) {

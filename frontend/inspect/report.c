@@ -98,19 +98,23 @@ static void write_figures(const Report *r) {
 
 /* ---- why it was compiled, and what did not fuse ---------------------------------------------- */
 
-static void write_event(void *context, int64_t number, const CompileEvent *e) {
-    const Report *r = context;
+static void write_why(const Report *r, const CompileEvent *e) {
     StrBuf why = {0};
     explain_event(e, &r->names, &why);
-    strbuf_addf(r->out, "<tr><td class=\"n\" >%lld</td><td class=\"all\">", (long long)number);
     html_escape_text(r->out, &why);
+    strbuf_free(&why);
+}
+
+static void write_event(void *context, int64_t number, const CompileEvent *e) {
+    const Report *r = context;
+    strbuf_addf(r->out, "<tr><td class=\"n\" >%lld</td><td class=\"all\">", (long long)number);
+    write_why(r, e);
     strbuf_addf(
         r->out,
         "</td><td class=\"all\">%s%s: %u ops in %u kernels</td><td class=\"n\" data-l=\"ms\">",
         compile_kind_text(e->kind), e->background ? " in the background" : "", e->ops, e->steps);
     html_ms(r->out, e->times.plan_ns + e->times.load_ns);
     strbuf_add(r->out, "</td></tr>\n");
-    strbuf_free(&why);
 }
 
 static void write_compiles(Report *r) {
@@ -321,15 +325,12 @@ sn_status report_write(sn_compiled *c, const TraceNote *latest, const ReportOpti
 
 static void write_entry_event(void *context, int64_t number, const CompileEvent *e) {
     const Report *r = context;
-    StrBuf why = {0};
-    explain_event(e, &r->names, &why);
     strbuf_addf(r->out, "<li value=\"%lld\">", (long long)number);
-    html_escape_text(r->out, &why);
+    write_why(r, e);
     strbuf_addf(r->out, " <span class=\"dim\">— %s%s, ", compile_kind_text(e->kind),
                 e->background ? " in the background" : "");
     html_ms(r->out, e->times.plan_ns + e->times.load_ns);
     strbuf_add(r->out, " ms</span></li>\n");
-    strbuf_free(&why);
 }
 
 static void write_entry_summary(const Report *r) {
