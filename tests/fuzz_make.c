@@ -105,9 +105,12 @@ static void add_none(FuzzStep *step) {
 }
 static void add_scalar(Maker *m, FuzzStep *step) {
     static const double integers[] = {0, 1, 2, 3, -1, 5, -3, 100};
+    static const double beyond[] = {300, -1000, 65536, -4294967296, 4294967297, 9007199254740992};
     bool real = chance(m, 60);
     FuzzProgram *p = m->program;
-    double value = real ? random_real(m) : integers[below(m, 8)];
+    double value = real            ? random_real(m)
+                   : chance(m, 90) ? integers[below(m, 8)]
+                                   : beyond[below(m, 6)];
     FuzzOperand operand = {real ? FUZZ_REAL : FUZZ_INTEGER, value};
     if (chance(m, 60)) { /* a scalar argument, new or known */
         int32_t number = (int32_t)below(m, p->n_scalars + 1);

@@ -70,9 +70,23 @@ static void oracle_step_free(OracleStep *oracle) {
     oracle->n_operands = -1;
 }
 
-/* An operand in front of those that meet keeps its own dtype. */
+static bool is_scalar(const FuzzStep *step, int32_t i) {
+    return step->operands[i].value == FUZZ_REAL || step->operands[i].value == FUZZ_INTEGER;
+}
+
+/* Operands that are weak scalars to the op: in the others they have the dtype of the other operands. */
+static uint32_t weak_scalars(const FuzzStep *step) {
+    uint32_t weak = 0;
+    bool computes = step->kind == FUZZ_OP || step->kind == FUZZ_INPLACE;
+    if (!computes || !op_is(step->op, CLASS_POINTWISE) || op_promotes_from(step->op) < 0) return 0;
+    for (int32_t i = 0; i < step->n_operands; i++)
+        if (is_scalar(step, i)) weak |= 1u << i;
+    return weak;
+}
+
+/* Weak scalars, and those in front of operands that meet, keep their own dtype. */
 static sn_dtype operand_dtype(const FuzzStep *step, int32_t i, sn_dtype meet) {
-    if (i >= op_promotes_from(step->op)) return meet;
+    if (i >= op_promotes_from(step->op) && !(weak_scalars(step) >> i & 1)) return meet;
     return step->operands[i].value == FUZZ_INTEGER ? SN_I64 : SN_F64;
 }
 
@@ -103,7 +117,10 @@ static TensorType type_of(const OracleTensor *x) {
 static bool infer_step(const OracleStep *oracle, const FuzzStep *step, AttrList *attrs,
                        TensorType *result) {
     TensorType types[FUZZ_MOST_OPERANDS];
-    for (int32_t i = 0; i < oracle->n_operands; i++) types[i] = type_of(&oracle->operands[i]);
+    for (int32_t i = 0; i < oracle->n_operands; i++) {
+        types[i] = type_of(&oracle->operands[i]);
+        if (weak_scalars(step) >> i & 1) types[i].strength = STRENGTH_WEAK;
+    }
     attr_copy(attrs, fuzz_view(step));
     return op_infer(NULL, step->op, types, oracle->n_operands, attrs, result, NULL) == SN_OK;
 }
@@ -191,7 +208,8 @@ static OracleStatus computed(const OracleStep *oracle, const FuzzStep *step,
         if (!infer_step(oracle, step, &attrs, &type)) return ORACLE_UNKNOWN;
         if (!prepare(value, (sn_dtype)type.dtype, type.rank, type_sizes(&type)))
             return ORACLE_NO_MEMORY;
-        return oracle_apply(step->op, oracle->operands, oracle->n_operands, 0, &attrs, value);
+        return oracle_apply(step->op, oracle->operands, oracle->n_operands, weak_scalars(step),
+                            &attrs, value);
     }
     const OracleTensor *source = &oracle->operands[1];
     bool copies = step->kind == FUZZ_COPY;

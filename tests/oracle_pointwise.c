@@ -450,11 +450,59 @@ static sn_dtype meeting_type(const OracleCall *call) {
     return dtype_result(dtypes, strengths, call->n_in);
 }
 
+/* What a scalar is that the type does not hold in which operands meet: docs/numerics.md. */
+typedef enum ScalarRule { TAKEN_EXACTLY, TAKEN_ROUNDED, TAKEN_WRAPPED, TAKEN_NEAREST } ScalarRule;
+
+static ScalarRule scalar_rule(OpCode op) {
+    switch (op) {
+    case OP_EQ:
+    case OP_NE:
+    case OP_LT:
+    case OP_LE:
+    case OP_GT:
+    case OP_GE:
+        return TAKEN_ROUNDED; /* of floats; integers exactly */
+    case OP_ADD:
+    case OP_SUB:
+    case OP_MUL:
+    case OP_ADDCMUL:
+    case OP_BITWISE_AND:
+    case OP_BITWISE_OR:
+    case OP_BITWISE_XOR:
+        return TAKEN_WRAPPED;
+    case OP_MAXIMUM:
+    case OP_MINIMUM:
+    case OP_CLAMP:
+        return TAKEN_NEAREST;
+    default:
+        return TAKEN_EXACTLY;
+    }
+}
+
+/* The type in which a scalar takes part where the operands meet in `type`. */
+static sn_dtype scalar_type(OpCode op, sn_dtype type) {
+    ScalarRule rule = scalar_rule(op);
+    if (dtype_is_float(type)) return rule == TAKEN_ROUNDED ? type : oracle_compute(type);
+    bool exactly = rule == TAKEN_EXACTLY || rule == TAKEN_ROUNDED;
+    return dtype_is_int(type) && exactly ? SN_I64 : type;
+}
+
 static OracleNumber operand(const OracleCall *call, int32_t i, const int64_t *index,
                             sn_dtype type) {
     const OracleTensor *x = &call->in[i];
     OracleNumber number = oracle_number(x, oracle_broadcast(x, index, call->out->rank));
-    return oracle_convert(type, x->dtype, number);
+    if (x->rank > 0 || call->op == OP_WHERE) return oracle_convert(type, x->dtype, number);
+    if (scalar_rule(call->op) == TAKEN_NEAREST && dtype_is_int(type) && dtype_is_int(x->dtype))
+        return oracle_of_double(type, (double)number.integer);
+    return oracle_convert(scalar_type(call->op, type), x->dtype, number);
+}
+
+/* Beside a scalar that is taken exactly integers are. */
+static sn_dtype computing_type(const OracleCall *call, sn_dtype type) {
+    if (!dtype_is_int(type) || call->op == OP_WHERE) return type;
+    for (int32_t i = 0; i < call->n_in; i++)
+        if (call->in[i].rank == 0) return scalar_type(call->op, type);
+    return type;
 }
 
 static void evaluate(Element *e, int64_t i) {
@@ -467,14 +515,14 @@ static void evaluate(Element *e, int64_t i) {
         if (e->bound == 0) value = oracle_round_to(e->compute, value);
         oracle_put_real(out, i, value, e->bound);
     } else {
-        out->integer[i] = integer_value(e);
+        out->integer[i] = oracle_wrap(out->dtype, (uint64_t)integer_value(e));
     }
 }
 
 static OracleStatus pointwise(const OracleCall *call) {
     const OracleTensor *out = call->out;
     bool where = call->op == OP_WHERE;
-    Element e = {.call = call, .type = meeting_type(call)};
+    Element e = {.call = call, .type = computing_type(call, meeting_type(call))};
     e.compute = oracle_compute(e.type);
     for (int64_t i = 0; i < out->count; i++) {
         int64_t index[SN_MAX_RANK];

@@ -20,10 +20,12 @@ static void set_inputs(RunMemory *m, const EagerCall *eager) {
     uint32_t at = 0;
     for (int32_t i = 0; i < call->n_inputs; i++) {
         const sn_tensor *x = call->inputs[i];
-        if (x->kind == TENSOR_REAL)
+        if (x->kind == TENSOR_REAL) {
             run_set_tensor(m, at++, x);
-        else if (x->kind == TENSOR_WEAK)
-            run_set_scalar(m, at++, x, weak_operand_dtype(call, i, eager->weak_dtype));
+        } else if (x->kind == TENSOR_WEAK) {
+            sn_dtype dtype = weak_operand_dtype(call, i, eager->weak_dtype);
+            run_set_scalar(m, at++, dtype, weak_operand_bits(call, i, dtype));
+        }
     }
     if (call->generator) run_set_generator(m, at, call->generator);
 }

@@ -127,6 +127,12 @@ static sn_status add_inputs(const EagerCall *eager, Graph *graph, NodeId *nodes,
     return nodes[call->n_inputs] == NODE_NONE ? error_memory(error) : SN_OK;
 }
 
+/* Do operands, some of them scalars, meet in the dtype of the result? As inputs of a graph scalars count
+ * beside 0-d tensors. */
+static bool meets_scalars(const OpCall *call) {
+    return weak_promotes(call->op) && op_info[call->op].dtype_rule != DTYPE_BOOL && has_weak(call);
+}
+
 /* The value of the call as it lies in its target, if it has one. */
 static NodeId add_value(const EagerCall *eager, Graph *graph, const NodeId *nodes,
                         sn_error *error) {
@@ -134,6 +140,7 @@ static NodeId add_value(const EagerCall *eager, Graph *graph, const NodeId *node
     GraphBuilder b = gb_at(graph, call->site, error);
     int32_t count = call->n_inputs + (call->generator != NULL);
     NodeId node = copies(eager) ? nodes[1] : gb_emit(&b, call->op, nodes, count, call->attrs);
+    if (meets_scalars(call)) node = gb_cast(&b, eager->weak_dtype, node);
     if (b.failed || !eager->target) return node;
     TensorType wanted = tensor_type(eager->target);
     return graph_fit(&b, node, &wanted, call->op);

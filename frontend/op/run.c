@@ -17,10 +17,8 @@ bool run_open_many(RunMemory *m, uint32_t n_inputs, uint32_t n_results) {
     return true;
 }
 
-void run_set_scalar(RunMemory *m, uint32_t input, const sn_tensor *scalar, sn_dtype dtype) {
-    SN_ASSERT(scalar->kind == TENSOR_WEAK);
-    dtype_store(dtype, m->words[input],
-                dtype_bits_cast(dtype, (sn_dtype)scalar->dtype, scalar->bits));
+void run_set_scalar(RunMemory *m, uint32_t input, sn_dtype dtype, uint64_t bits) {
+    dtype_store(dtype, m->words[input], bits);
     m->inputs[input] = m->words[input];
 }
 

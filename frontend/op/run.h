@@ -54,7 +54,7 @@ static inline void run_set_generator(RunMemory *m, uint32_t input, const sn_rng 
     m->inputs[input] = m->words[input];
 }
 /* A weak scalar's value in the dtype in which it takes part. */
-void run_set_scalar(RunMemory *m, uint32_t input, const sn_tensor *scalar, sn_dtype dtype);
+void run_set_scalar(RunMemory *m, uint32_t input, sn_dtype dtype, uint64_t bits);
 
 /* Memory of all results of the executable. */
 sn_status run_make_results(RunMemory *m, const Executable *executable, sn_error *error);

@@ -1,6 +1,7 @@
 /* Weak scalars as operands; see weak.h. */
 #include "frontend/op/weak.h"
 
+#include "ir/infer/infer.h"
 #include "ir/op/dtype.h"
 
 bool weak_promotes(OpCode op) {
@@ -25,6 +26,20 @@ sn_dtype weak_dtype(const OpCall *call) {
 }
 
 sn_dtype weak_operand_dtype(const OpCall *call, int32_t i, sn_dtype meet) {
-    SN_ASSERT(call->inputs[i]->kind == TENSOR_WEAK);
-    return i < op_promotes_from(call->op) ? (sn_dtype)call->inputs[i]->dtype : meet;
+    const sn_tensor *scalar = call->inputs[i];
+    sn_dtype own = (sn_dtype)scalar->dtype;
+    SN_ASSERT(scalar->kind == TENSOR_WEAK);
+    if (i < op_promotes_from(call->op)) return own;
+    bool fits = dtype_is_int(own) && dtype_is_int(meet) &&
+                dtype_bits_from_int(meet, (int64_t)scalar->bits) == scalar->bits;
+    return fits ? meet : op_scalar_dtype(call->op, meet, own);
+}
+
+uint64_t weak_operand_bits(const OpCall *call, int32_t i, sn_dtype dtype) {
+    const sn_tensor *scalar = call->inputs[i];
+    sn_dtype own = (sn_dtype)scalar->dtype;
+    /* By way of a float integers saturate; one that f64 does not hold is beyond all narrower ones. */
+    bool nearest = op_has(call->op, F_PICKS) && dtype_is_int(dtype) && dtype != SN_I64;
+    if (!nearest) return dtype_bits_cast(dtype, own, scalar->bits);
+    return dtype_bits_from_double(dtype, dtype_bits_to_double(own, scalar->bits));
 }

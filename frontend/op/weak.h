@@ -11,5 +11,7 @@ sn_dtype weak_dtype(const OpCall *call);
 /* The dtype in which operand i, which is weak, takes part where the operands meet in `meet`: one in front of
  * those that are brought to one dtype (a condition) keeps its own. */
 sn_dtype weak_operand_dtype(const OpCall *call, int32_t i, sn_dtype meet);
+/* Its value in that dtype. */
+uint64_t weak_operand_bits(const OpCall *call, int32_t i, sn_dtype dtype);
 
 #endif

@@ -185,6 +185,13 @@ static DtypeFn *const dtype_rules[DTYPE_RULE_COUNT] = {
 #include "ir/op/op_rules.def"
 };
 
+sn_dtype op_scalar_dtype(OpCode op, sn_dtype meet, sn_dtype own) {
+    if (!op_is(op, CLASS_POINTWISE) || op_promotes_from(op) < 0 || op_has(op, F_MOVES)) return meet;
+    if (dtype_is_float(meet)) return op_has(op, F_COMPARES) ? meet : dtype_compute(meet);
+    bool keeps = op_has(op, F_WRAPS) || op_has(op, F_PICKS) || !dtype_is_int(own);
+    return keeps ? meet : dtype_promote(meet, own);
+}
+
 enum {
     REFUSE_BOOL = 1,
     REFUSE_INT = 2,

@@ -12,4 +12,9 @@
 sn_status op_infer(DimTable *table, OpCode op, const TensorType *inputs, int32_t n_inputs,
                    AttrList *attrs, TensorType *result, sn_error *error);
 
+/* In which dtype a scalar or a 0-d tensor of dtype `own` takes part in the op, whose operands meet in `meet`:
+ * in the type of the arithmetic beside a half type, exactly beside narrower integers. A comparison rounds,
+ * so that x == 0.1 finds what was set to 0.1. */
+sn_dtype op_scalar_dtype(OpCode op, sn_dtype meet, sn_dtype own);
+
 #endif

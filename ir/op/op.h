@@ -41,7 +41,10 @@ enum OpFlags {
     F_NO_VN = 32,     /* two equal nodes are not the same value */
     F_CONTRACTS = 64, /* operands reach a matrix product: it is one, or is decomposed into some */
     F_MOVES = 128,    /* its floats are elements of its operands, bit for bit (ir/graph/nan.h) */
-    F_SIGN = 256      /* sees the sign of a NaN in its last operand */
+    F_SIGN = 256,     /* sees the sign of a NaN in its last operand */
+    F_WRAPS = 512,    /* integers: operands reduced to fewer bits give the result reduced to them */
+    F_PICKS = 1024,   /* the result is one of the operands, by their order */
+    F_COMPARES = 2048 /* says how two operands are ordered */
 };
 
 enum {

@@ -2,6 +2,7 @@
 #ifndef SN_PASSES_REWRITE_DECOMPOSE_H
 #define SN_PASSES_REWRITE_DECOMPOSE_H
 
+#include "ir/infer/infer.h"
 #include "ir/op/dtype.h"
 #include "passes/rewrite/rewrite.h"
 
