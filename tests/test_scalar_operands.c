@@ -217,6 +217,23 @@ static void updates_in_place_take_scalars_alike(void **state) {
     EXPECT_VALUES(byte, 0);
 }
 
+/* ---- indices --------------------------------------------------------------------------------- */
+
+static sn_tensor *row_two(sn_tensor *x, sn_tensor *y) {
+    (void)y;
+    return sn_embedding(x, sn_ci(2));
+}
+/* An index is an integer, whatever the dtype of what it is an index into. */
+static void a_scalar_is_an_index(void **state) {
+    (void)state;
+    sn_tensor *table = tensor_of(SN_F16, SN_I(3, 2), V(1, 2, 3, 4, 5, 6));
+    EXPECT_VALUES(both_ways(row_two, table, table), 5, 6);
+    assert_null(sn_embedding(table, sn_ci(3)));
+    EXPECT_ERROR(SN_ERROR_INDEX, "embedding", "is 3, out of range");
+    assert_null(sn_embedding(table, sn_c(1)));
+    EXPECT_ERROR(SN_ERROR_DTYPE, "index must be i32 or i64, not f64");
+}
+
 static void numbers_of_ops_saturate_where_they_are_stored(void **state) {
     (void)state;
     sn_tensor *byte = sn_full(SN_I(2), 300, SN_U8);
@@ -239,6 +256,7 @@ int main(void) {
         API_TEST(comparisons_round_the_scalar),
         API_TEST(operands_without_axes_count_as_scalars),
         API_TEST(updates_in_place_take_scalars_alike),
+        API_TEST(a_scalar_is_an_index),
         API_TEST(numbers_of_ops_saturate_where_they_are_stored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,7 @@ sn_dtype weak_dtype(const OpCall *call) {
     for (int32_t i = weak_promotes(call->op) ? op_promotes_from(call->op) : 0; i < call->n_inputs;
          i++) {
         const sn_tensor *x = call->inputs[i];
-        if (x->kind == TENSOR_NONE) continue;
+        if (x->kind == TENSOR_NONE || op_takes_index(call->op, i)) continue;
         TensorType type = tensor_type(x);
         promotion_add(&promotion, (sn_dtype)type.dtype, (DtypeStrength)type.strength);
         any = true;
@@ -29,7 +29,7 @@ sn_dtype weak_operand_dtype(const OpCall *call, int32_t i, sn_dtype meet) {
     const sn_tensor *scalar = call->inputs[i];
     sn_dtype own = (sn_dtype)scalar->dtype;
     SN_ASSERT(scalar->kind == TENSOR_WEAK);
-    if (i < op_promotes_from(call->op)) return own;
+    if (i < op_promotes_from(call->op) || op_takes_index(call->op, i)) return own;
     bool fits = dtype_is_int(own) && dtype_is_int(meet) &&
                 dtype_bits_from_int(meet, (int64_t)scalar->bits) == scalar->bits;
     return fits ? meet : op_scalar_dtype(call->op, meet, own);

@@ -29,17 +29,19 @@ static bool has_real(const OpCall *call) {
     return false;
 }
 
-static NodeId operand_node(Trace *trace, const OpCall *call, sn_tensor *x) {
-    bool own = x->kind == TENSOR_WEAK && !weak_promotes(call->op);
-    NodeId node = own ? trace_scalar(trace, x, weak_dtype(call), call->site)
-                      : trace_node(trace, x, call->site);
+static NodeId operand_node(Trace *trace, const OpCall *call, int32_t i) {
+    sn_tensor *x = call->inputs[i];
+    bool strong = x->kind == TENSOR_WEAK && !weak_promotes(call->op);
+    sn_dtype dtype = strong ? weak_operand_dtype(call, i, weak_dtype(call)) : SN_BOOL;
+    NodeId node =
+        strong ? trace_scalar(trace, x, dtype, call->site) : trace_node(trace, x, call->site);
     if (node == NODE_NONE || !op_has(call->op, F_CONTRACTS)) return node;
     return trace_laid_out(trace, x, node, call->site);
 }
 
 static bool operand_nodes(Trace *trace, const OpCall *call, NodeId *nodes) {
     for (int32_t i = 0; i < call->n_inputs; i++) {
-        nodes[i] = operand_node(trace, call, call->inputs[i]);
+        nodes[i] = operand_node(trace, call, i);
         if (nodes[i] == NODE_NONE && call->inputs[i]->kind != TENSOR_NONE) return false;
     }
     return true;

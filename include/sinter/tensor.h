@@ -27,9 +27,9 @@ SN_API extern sn_tensor *const sn_none_tensor;
 #define SN_I0 ((const int64_t *)0), 0
 
 /** A weak scalar operand: takes part in dtype promotion only by its category, so that
- *  sn_mul(x_f16, sn_c(0.5)) stays f16. A value that the tensor's dtype does not hold counts in full where an op
- *  computes or compares; where it is stored integers wrap (300 is 44 in u8), and where the larger or smaller is
- *  chosen it is the nearest one (255). Number parameters (double) saturate: docs/numerics.md. */
+ *  sn_mul(x_f16, sn_c(0.5)) stays f16. A value that the tensor's dtype does not hold counts in full where
+ *  an op computes or compares; where it is stored integers wrap (300 is 44 in u8), and where the larger or
+ *  smaller is chosen it is the nearest one (255). Number parameters (double) saturate: docs/numerics.md. */
 SN_API sn_tensor *sn_c_at(double value, const char *file, int32_t line);
 SN_API sn_tensor *sn_c(double value);
 #define sn_c(value) sn_c_at(value, __FILE__, __LINE__)

@@ -248,6 +248,11 @@ static const DtypeDemand dtype_demands[OP_COUNT] = {
     [OP_ATTENTION] = {.same = 6},
 };
 
+bool op_takes_index(OpCode op, int32_t i) {
+    SN_ASSERT((uint32_t)op < OP_COUNT && i >= 0);
+    return i < 8 && (dtype_demands[op].index >> i & 1) != 0;
+}
+
 static uint8_t dtype_category(sn_dtype d) {
     return dtype_is_float(d) ? REFUSE_FLOAT : d == SN_BOOL ? REFUSE_BOOL : REFUSE_INT;
 }

@@ -16,5 +16,7 @@ sn_status op_infer(DimTable *table, OpCode op, const TensorType *inputs, int32_t
  * in the type of the arithmetic beside a half type, exactly beside narrower integers. A comparison rounds,
  * so that x == 0.1 finds what was set to 0.1. */
 sn_dtype op_scalar_dtype(OpCode op, sn_dtype meet, sn_dtype own);
+/* Must operand i be of integers, which are positions? */
+bool op_takes_index(OpCode op, int32_t i);
 
 #endif
