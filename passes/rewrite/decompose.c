@@ -90,7 +90,8 @@ static bool is_unfinished(const Graph *graph) {
 sn_status pass_decompose(PassContext *context) {
     static const RewritePass decompose = {
         .name = "decompose", .rule = decompose_node, .result = rewrite_own_memory};
-    sn_status status = rewrite_graph(context, &decompose);
+    sn_status status = sink_joins(context);
+    if (status == SN_OK) status = rewrite_graph(context, &decompose);
     while (status == SN_OK && is_unfinished(&context->graph))
         status = rewrite_graph(context, &decompose);
     return status;

@@ -29,6 +29,9 @@ RewriteRule rule_random, rule_dropout;
 /* x at an index of any integer dtype, as gather has it. */
 NodeId decompose_gather(Rewrite *r, NodeId x, int64_t axis, NodeId index);
 
+/* join.c: what is computed of a cat is computed of its parts. */
+sn_status sink_joins(PassContext *context);
+
 /* decompose_matmul.c */
 RewriteRule rule_matmul, rule_linear;
 

@@ -123,7 +123,7 @@ sn_status rewrite_into(PassContext *context, const RewritePass *pass, const Grap
     if (!map || (pass->drops_dead && !live)) return error_memory(context->error);
     if (live) mark_live(from, live);
     GraphBuilder b = gb_at(to, (Site){0}, context->error);
-    Rewrite r = {.context = context, .from = from, .map = map, .b = &b};
+    Rewrite r = {.context = context, .from = from, .map = map, .b = &b, .state = pass->state};
     rewrite_nodes(&r, pass, live, map);
     if (rewrite_results(&r, pass)) return SN_OK;
     return context->error->status ? context->error->status : error_memory(context->error);

@@ -14,6 +14,7 @@ typedef struct Rewrite {
     const Node *node;     /* the same */
     const NodeId *map;    /* old ids below `id` → new ids */
     GraphBuilder *b;      /* the new graph, at the node's source line */
+    void *state;          /* RewritePass.state */
     bool *holds_result;   /* by node of the new graph: a result so far lies in its memory */
 } Rewrite;
 
@@ -26,6 +27,7 @@ typedef struct RewritePass {
     const char *name;      /* for messages */
     RewriteRule *rule;     /* for each node */
     RewriteResult *result; /* for each result */
+    void *state;           /* of the pass while it runs, for its rules; may be NULL */
     bool drops_dead;       /* nodes that no result needs, and that cannot fail, are left behind */
 } RewritePass;
 
