@@ -4,6 +4,7 @@
 #include "base/assert.h"
 
 #include <stdio.h>
+#include <string.h>
 
 sn_status error_vset(sn_error *error, sn_status status, const char *format, va_list args) {
     SN_ASSERT(status != SN_OK);
@@ -22,8 +23,14 @@ sn_status error_set(sn_error *error, sn_status status, const char *format, ...) 
     return status;
 }
 
+static const char memory_text[] = "out of memory";
+
 sn_status error_memory(sn_error *error) {
-    return error_set(error, SN_ERROR_MEMORY, "out of memory");
+    return error_set(error, SN_ERROR_MEMORY, "%s", memory_text);
+}
+
+bool error_is_memory(const sn_error *error) {
+    return error->status == SN_ERROR_MEMORY && strcmp(error->text, memory_text) == 0;
 }
 
 sn_status error_memory_instead(sn_error *error) {

@@ -5,6 +5,7 @@
 #include <sinter/error.h>
 
 #include <stdarg.h>
+#include <stdbool.h>
 
 /* No error. Cheaper than zeroing the whole text, which a traced op would do several times. */
 static inline void error_init(sn_error *error) {
@@ -21,7 +22,9 @@ sn_status error_vset(sn_error *error, sn_status status, const char *format, va_l
     __attribute__((format(printf, 3, 0)));
 /* The one message for a failed allocation. */
 sn_status error_memory(sn_error *error);
-/* The same in place of what `error` (may be NULL) says. */
+/* Is it that message, which names nobody? */
+bool error_is_memory(const sn_error *error);
+/* error_memory in place of what `error` (may be NULL) says. */
 sn_status error_memory_instead(sn_error *error);
 
 #endif

@@ -2,7 +2,11 @@
 #include "ir/program.h"
 
 #include "base/assert.h"
+#include "base/status.h"
 #include "ir/op/dtype.h"
+
+#include <stdarg.h>
+#include <stdio.h>
 
 void program_init(Program *program) {
     *program = (Program){0};
@@ -77,6 +81,18 @@ Place program_size_as(Program *program, const DimTable *table, Dim dim, sn_dtype
     return place;
 }
 
+/* ---- errors ---------------------------------------------------------------------------------- */
+
+sn_status program_refuse(Site call, sn_error *error, sn_status status, const char *format, ...) {
+    char what[sizeof error->text];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    if (error) error->file = call.file, error->line = call.line;
+    return error_set(error, status, "%s: %s", op_info[call.op].name, what);
+}
+
 /* ---- text ------------------------------------------------------------------------------------ */
 
 static void print_buffer(const Program *program, const int64_t *numbers, uint32_t i, StrBuf *out) {
@@ -135,9 +151,8 @@ void program_print(const Program *program, const int64_t *numbers, StrBuf *out) 
         strbuf_addf(out, "  step %u: %s %s (%lld bytes, %lld operations)", i,
                     step->kind == STEP_KERNEL ? "kernel" : "extern", step->label,
                     (long long)costs[COST_BYTES], (long long)costs[COST_FLOPS]);
-        const Site *site =
-            step->site < program->sites.count ? &program->sites.data[step->site] : NULL;
-        if (site && site->file) strbuf_addf(out, " ; %s:%d", site->file, (int)site->line);
+        Site site = program_site(program, step->site);
+        if (site.file) strbuf_addf(out, " ; %s:%d", site.file, (int)site.line);
         strbuf_add(out, "\n    ");
         if (step->kind == STEP_KERNEL)
             print_launch(&step->launch, numbers, out);

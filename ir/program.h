@@ -29,6 +29,7 @@ typedef struct Buffer {
     Place elements;     /* of a dense buffer */
     Place offset;       /* TEMP: bytes from the start of the block; fitted */
     NodeId node;        /* the value it holds first, for dumps */
+    Site call;          /* that made it, for errors */
     int32_t first_step; /* TEMP: first and last step that touch it */
     int32_t last_step;
 } Buffer;
@@ -107,10 +108,9 @@ typedef struct ProgramOutput {
 /* A place that can record a data error; its code is its node's number, so that the least code is
  * the first in program order. */
 typedef struct ProgramCheck {
-    NodeId code;   /* what CHECK stores */
-    uint16_t op;   /* OpCode */
-    uint32_t site; /* source line */
-    Place limit;   /* an index must be below this */
+    NodeId code; /* what CHECK stores */
+    Site call;   /* that it is of */
+    Place limit; /* an index must be below this */
 } ProgramCheck;
 
 /* A number that follows from symbols. */
@@ -179,6 +179,14 @@ static inline int64_t program_number(const Program *program, const int64_t *numb
     SN_ASSERT(place < program->numbers.count);
     return numbers[place];
 }
+
+/* A source line by number; the unknown one where there is none. */
+static inline Site program_site(const Program *program, uint32_t number) {
+    return number < program->sites.count ? program->sites.data[number] : (Site){0};
+}
+/* An error of a call, "pad: out of memory", with its line in the error. Returns the status. */
+sn_status program_refuse(Site call, sn_error *error, sn_status status, const char *format, ...)
+    SN_PRINTF(4, 5) __attribute__((cold));
 
 /* "add (%3) not with sum (%2): the reason". */
 void fusion_note_print(const FusionNote *note, StrBuf *out);

@@ -334,9 +334,7 @@ static void tell_step(const Run *run, uint32_t i, int64_t begin_ns, int64_t end_
     bool kernel = step->kind == STEP_KERNEL;
     LaunchRecord record = {.name = kernel ? run->e->steps[i].kernel->name : "gemm",
                            .label = step->label,
-                           .site = step->site < run->program->sites.count
-                                       ? run->program->sites.data[step->site]
-                                       : (Site){0},
+                           .site = program_site(run->program, step->site),
                            .items = kernel ? run->numbers[step->launch.items] : 1,
                            .bytes = run->numbers[step->costs + COST_BYTES],
                            .begin_ns = begin_ns,
@@ -427,6 +425,26 @@ static bool working_bytes(const int64_t *numbers, int32_t threads, size_t *temp,
            !__builtin_add_overflow(*temp, scratch, all);
 }
 
+/* Memory besides the results could not be had: it is put down to the call of the largest temporary or, where
+ * there is none, of the last buffer. */
+static sn_status refuse_working_memory(const Executable *e, size_t bytes, sn_error *error) {
+    const Program *program = program_of(e);
+    Site call = {0};
+    size_t most = 0;
+    for (uint32_t i = 0; i < program->buffers.count; i++) {
+        const Buffer *buffer = &program->buffers.data[i];
+        size_t temporary = buffer->kind == BUFFER_TEMP ? executable_buffer_bytes(e, i) : 0;
+        if (temporary < most) continue;
+        most = temporary;
+        call = buffer->call;
+    }
+    return executable_refuse_memory(call, bytes, error);
+}
+
+sn_status executable_refuse_memory(Site call, size_t bytes, sn_error *error) {
+    return program_refuse(call, error, SN_ERROR_MEMORY, "out of memory (%zu bytes)", bytes);
+}
+
 sn_status executable_run(const Executable *e, void *const *inputs, void *const *outputs,
                          int32_t threads, uint64_t *code, sn_error *error) {
     const Program *program = program_of(e);
@@ -437,10 +455,11 @@ sn_status executable_run(const Executable *e, void *const *inputs, void *const *
                .code = UINT64_MAX,
                .error = error};
     size_t temp_bytes, bytes;
-    if (!working_bytes(e->numbers, threads, &temp_bytes, &bytes)) return error_memory(error);
+    if (!working_bytes(e->numbers, threads, &temp_bytes, &bytes))
+        return refuse_working_memory(e, SIZE_MAX, error);
     static char none[1]; /* C has no NULL + 0 */
     char *temp = bytes ? memory_alloc(bytes) : none;
-    if (!temp) return error_set(error, SN_ERROR_MEMORY, "out of memory (%zu bytes)", bytes);
+    if (!temp) return refuse_working_memory(e, bytes, error);
     SMALL(char *, FEW_BUFFERS) memory;
     sn_status status = small_open(&memory, program->buffers.count) ? SN_OK : error_memory(error);
     if (status == SN_OK) {

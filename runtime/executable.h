@@ -38,6 +38,9 @@ bool executable_step_is_parallel(const Executable *executable, uint32_t step);
 /* The loaded kernel of a step; NULL for an extern call. */
 const LoadedKernel *executable_kernel(const Executable *executable, uint32_t step);
 
+/* So many bytes could not be had for a call in the program. */
+sn_status executable_refuse_memory(Site call, size_t bytes, sn_error *error) __attribute__((cold));
+
 /* Runs it. inputs: address of element 0 of each graph input. outputs: memory for each OUTPUT buffer,
  * by number. *code receives the least data-error code, UINT64_MAX if none: then inputs were not
  * written. */

@@ -336,7 +336,7 @@ int64_t fuzz_number(const FuzzProgram *program, const FuzzNumber *number,
         from = whole(program->scalars[number->value].value);
         break;
     case FUZZ_FROM_ITEM:
-        from = whole(first_element(x, (Site){"number", 1}));
+        from = whole(first_element(x, site_at("number", 1)));
         break;
     case FUZZ_FROM_PRESENT:
         from = x != SN_NONE;
@@ -384,7 +384,7 @@ bool fuzz_draws(const FuzzStep *step) {
 sn_tensor *fuzz_run_step(const FuzzStep *step, int32_t number, sn_tensor *const *values,
                          sn_rng *generator) {
     sn_tensor *operands[FUZZ_MOST_OPERANDS];
-    Site site = {"step", number + 1};
+    Site site = site_at("step", number + 1);
     AttrList attrs;
     double value;
     step_attrs(step, &attrs);

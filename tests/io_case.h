@@ -160,7 +160,7 @@ static inline sn_tensor *extremes(sn_dtype dtype, void *bytes) {
 static inline sn_tensor *view_2x2(sn_tensor *x, int64_t stride0, int64_t stride1, int64_t offset) {
     TensorType type = {.dtype = x->dtype, .rank = 2, .dims = {{2}, {2}}};
     const int64_t strides[2] = {stride0, stride1};
-    return tensor_real(storage_retain(x->storage), &type, strides, offset, (Site){NULL, 0});
+    return tensor_real(storage_retain(x->storage), &type, strides, offset, (Site){0});
 }
 
 /* ---- sweeps ---------------------------------------------------------------------------------- */

@@ -454,8 +454,8 @@ static void views_are_shared_as_they_are(void **state) {
     (void)state;
     sn_tensor *x = sn_from_copy(six, sizeof six, SN_I(2, 3), SN_F32);
     TensorType type = {.dtype = SN_F32, .rank = 2, .dims = {{3}, {2}}};
-    sn_tensor *y = tensor_real(storage_retain(x->storage), &type, (const int64_t[]){-1, -3}, 5,
-                               (Site){NULL, 0});
+    sn_tensor *y =
+        tensor_real(storage_retain(x->storage), &type, (const int64_t[]){-1, -3}, 5, (Site){0});
     DLManagedTensor *out = sn_to_dlpack(y);
     assert_ptr_equal(out->dl_tensor.data, (float *)sn_map(x) + 5);
     assert_int_equal(out->dl_tensor.shape[0], 3);

@@ -63,8 +63,8 @@ static const Row rows[] = {
     {OP_CAT, "f32[3,4] f32[3,4]", "0"},
     {OP_STACK, "f32[3,4] f32[3,4]", "0"},
     {OP_PAD, "f32[3,4]", "[1,1,0,1] d0.5"},
-    {OP_GATHER, "f32[3,4] i64[2,4]", "0 0"},
-    {OP_INDEX_SELECT, "f32[3,4] i64[2]", "0 0"},
+    {OP_GATHER, "f32[3,4] i64[2,4]", "0"},
+    {OP_INDEX_SELECT, "f32[3,4] i64[2]", "0"},
     {OP_TRIL, "f32[3,4]", "0"},
     {OP_TRIU, "f32[3,4]", "0"},
     {OP_FULL, "", "[3,4] d1.5 8"},
@@ -138,7 +138,7 @@ static sn_tensor *run(sn_tensor *const *xs, int32_t count, int64_t edge) {
     (void)edge; /* stands in the attributes; here it is part of the key */
     OpCode op = the_call.row->op;
     sn_rng *generator = op_is(op, CLASS_RANDOM) ? &the_call.generator : NULL;
-    sn_tensor *y = dispatch_op(op, xs, count, &the_call.attrs, generator, (Site){"edge.c", 1});
+    sn_tensor *y = dispatch_op(op, xs, count, &the_call.attrs, generator, site_at("edge.c", 1));
     if (!the_call.writes) return y;
     sn_copy_at_(y, sn_ci(7), "edge.c", 2);
     return sn_clone(xs[0]);
@@ -185,7 +185,6 @@ static void attempt(Run *function, int64_t edge, Outcome *out) {
 
 static void expect_equal(const Outcome *got, const Outcome *want, int64_t edge, const char *how) {
     const char *name = op_info[the_call.row->op].name;
-    if (got->status == SN_ERROR_MEMORY && want->status == SN_ERROR_MEMORY) return;
     if (got->status != want->status || strcmp(got->text, want->text) != 0)
         fail_msg("%s with %lld, %s: status %d, \"%s\"; eager: %d, \"%s\"", name, (long long)edge,
                  how, got->status, got->text, want->status, want->text);

@@ -233,24 +233,31 @@ static void test_an_absent_operand_is_kept(void **state) {
     graph_free(&g);
 }
 
-static void test_source_lines_are_kept_by_node(void **state) {
+/* The line, and the op there: what a pass makes at a node's place is of the op that the program wrote. */
+static void test_calls_are_kept_by_node(void **state) {
     (void)state;
     static const char file[] = "model.c";
+    Site site;
     Graph g;
     graph_init(&g, "f");
-    NodeId x = input_2x3(&g);
+    NodeId x = input_2x3(&g), made = x;
     assert_int_equal(graph_node(&g, x)->site, 0);
     assert_null(g.sites.data[0].file);
     for (int32_t line = 10; line < 14; line++) {
-        NodeId id =
-            graph_emit(&g, (OpCode)(OP_SIN + line - 10), &x, 1, NULL, (Site){file, line}, NULL);
-        Site site = g.sites.data[graph_node(&g, id)->site];
+        OpCode op = (OpCode)(OP_SIN + line - 10);
+        made = graph_emit(&g, op, &x, 1, NULL, site_at(file, line), NULL);
+        site = node_call(&g, graph_node(&g, made));
         assert_ptr_equal(site.file, file);
         assert_int_equal(site.line, line);
+        assert_int_equal(site.op, op);
     }
     uint32_t count = g.sites.count;
-    graph_emit(&g, OP_EXP, &x, 1, NULL, (Site){file, 13}, NULL);
+    NodeId again = graph_emit(&g, (OpCode)site.op, &made, 1, NULL, site, NULL);
     assert_int_equal(g.sites.count, count);
+    assert_int_equal(graph_node(&g, again)->site, graph_node(&g, made)->site);
+    NodeId other = graph_emit(&g, OP_NEG, &made, 1, NULL, site, NULL);
+    assert_int_equal(node_call(&g, graph_node(&g, other)).op, site.op);
+    assert_int_equal(node_call(&g, graph_node(&g, other)).line, 13);
     graph_free(&g);
 }
 
@@ -303,7 +310,7 @@ static void test_equality_and_hash_see_everything_but_source_lines(void **state)
     graph_init(&a, "f");
     graph_init(&b, "g");
     assert_true(build(&a, 0.5, 1, nowhere));
-    assert_true(build(&b, 0.5, -1, (Site){"x.c", 3}));
+    assert_true(build(&b, 0.5, -1, site_at("x.c", 3)));
     assert_true(graph_equal(&a, &b));
     assert_int_equal(graph_hash(&a), graph_hash(&b));
     uint64_t same = graph_hash(&a);
@@ -345,7 +352,7 @@ static void test_every_failed_allocation_is_survived(void **state) {
         Graph g;
         graph_init(&g, "f");
         mem_fail_after(n, false);
-        done = build(&g, 0.5, 1, (Site){"x.c", 1});
+        done = build(&g, 0.5, 1, site_at("x.c", 1));
         mem_fail_after(0, false);
         sn_error error = {0};
         assert_int_equal(graph_verify(&g, &error), SN_OK);
@@ -508,7 +515,7 @@ int main(void) {
         cmocka_unit_test(test_a_refused_node_leaves_the_graph_as_it_was),
         cmocka_unit_test(test_many_operands_and_operands_that_lie_in_the_graph),
         cmocka_unit_test(test_an_absent_operand_is_kept),
-        cmocka_unit_test(test_source_lines_are_kept_by_node),
+        cmocka_unit_test(test_calls_are_kept_by_node),
         cmocka_unit_test(test_attributes_are_read_by_name),
         cmocka_unit_test(test_equality_and_hash_see_everything_but_source_lines),
         cmocka_unit_test(test_a_cleared_graph_is_recorded_again_without_a_request),

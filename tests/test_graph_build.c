@@ -126,13 +126,13 @@ static void test_elements_are_moved(void **state) {
     NodeId part = gb_slice(&d.b, d.x, starts, steps, dims);
     gb_put_slice(&d.b, d.x, part, starts, steps);
     gb_pad(&d.b, d.x, pads, 4, 0.5);
-    gb_look_up(&d.b, OP_GATHER, d.x, 1, d.index, OP_CONST);
+    gb_look_up(&d.b, OP_GATHER, d.x, 1, d.index);
     gb_one_hot(&d.b, d.index, dim_of(9));
     gb_scatter(&d.b, OP_SCATTER_ADD, d.x, 1, d.index, d.x);
     assert_drawn(&d, "%2 = slice %0 {starts=[1,0], steps=[1,2], dims=[1,2]}\n"
                      "%3 = put_slice %0, %2 {starts=[1,0], steps=[1,2]}\n"
                      "%4 = pad %0 {pads=[0,1,2,0], value=0.5}\n"
-                     "%5 = gather %0, %1 {axis=1, as=1}\n"
+                     "%5 = gather %0, %1 {axis=1}\n"
                      "%6 = one_hot %1 {classes=9}\n"
                      "%7 = scatter_add %0, %1, %0 {axis=1}\n");
 }

@@ -242,7 +242,7 @@ static void equality_sees_every_field(void **state) {
 
 static void comments_name_source_lines_and_are_skipped(void **state) {
     (void)state;
-    static const Site sites[] = {{NULL, 0}, {"model.c", 12}};
+    static const Site sites[] = {{NULL, 0, 0}, {"model.c", 12, 0}};
     Kernel k, again;
     parse_good(&k, softmax_text);
     k.insts.data[6].site = 1;

@@ -373,7 +373,7 @@ static void define_form(StrBuf *out, OpCode op, const char *tail, const char *di
     strbuf_add(out, " {\n");
     InputTexts inputs = define_inputs(out, op);
     append_attributes(out, op);
-    strbuf_addf(out, "    return %s(OP_%s, %s, %s, &attrs, %s, (Site){file, line});\n", dispatcher,
+    strbuf_addf(out, "    return %s(OP_%s, %s, %s, &attrs, %s, site_at(file, line));\n", dispatcher,
                 op_rows[op].id, inputs.array, inputs.count, inputs.generator);
     strbuf_add(out, "}\n\n");
     add_prototype(out, op, "", tail, false, true);

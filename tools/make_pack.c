@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const Site nowhere = {NULL, 0};
+static const Site nowhere = {0};
 
 /* The dtypes whose kernels ship; the others are compiled when they are first used. */
 static const sn_dtype common[] = {SN_F32, SN_F64, SN_BF16, SN_I64, SN_BOOL};

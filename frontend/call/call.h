@@ -19,6 +19,8 @@ bool call_entry_serves(const Entry *entry, const CallArgs *args);
 /* A guard hit: the entry's kernels. */
 sn_status call_entry(const sn_compiled *compiled, const Entry *entry, const CallArgs *args,
                      sn_tensor **outputs, bool owned);
+/* Raises an error of a run: of its op, where that is, or else of the function. */
+void call_refuse(const sn_compiled *compiled, const sn_error *error);
 /* By way of a trace, which takes over the blocks of key and arguments, and the reference to `seen`: the
  * entry that the key led to, to be checked, or NULL. */
 sn_status call_traced(sn_compiled *compiled, CallArgs *args, Key *key, Entry *seen,

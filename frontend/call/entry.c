@@ -73,17 +73,24 @@ static bool input_tensors(const Entry *entry, const CallArgs *args, uint32_t n_i
 }
 
 /* Names the index in an error in data. */
-static void name_error(const Entry *entry, const CallArgs *args, Site site, sn_error *error) {
+static void name_error(const Entry *entry, const CallArgs *args, sn_error *error) {
     Graph graph;
     sn_scope scope = sn_scope_begin();
     bool ok = instance_recorded(entry->instance, &graph);
     sn_tensor **inputs = mem_calloc(graph.inputs.count + 1, sizeof *inputs);
     if (ok && inputs && input_tensors(entry, args, graph.inputs.count, inputs))
-        nodes_name_error(&graph, inputs, site, error);
+        nodes_name_error(&graph, inputs, error);
     sn_error_take(NULL); /* out of memory: the error stays without the index */
     mem_free(inputs);
     graph_free(&graph);
     sn_scope_end(scope, NULL);
+}
+
+void call_refuse(const sn_compiled *c, const sn_error *error) {
+    if (error_is_memory(error))
+        error_raise(error->status, (Site){0}, "%s: %s", c->title, error->text);
+    else
+        error_raise_from(error, site_at(error->file, error->line));
 }
 
 sn_status call_entry(const sn_compiled *c, const Entry *entry, const CallArgs *args,
@@ -94,7 +101,6 @@ sn_status call_entry(const sn_compiled *c, const Entry *entry, const CallArgs *a
     RunMemory memory;
     sn_error error;
     error_init(&error);
-    Site site = {0};
     uint32_t first = thread_state()->held.count;
     int32_t made = 0;
     bool open = run_open(&memory, (uint32_t)program->n_inputs, (uint32_t)program->n_outputs);
@@ -103,19 +109,16 @@ sn_status call_entry(const sn_compiled *c, const Entry *entry, const CallArgs *a
     if (status == SN_OK && made < c->signature.n_outputs) status = SN_ERROR_MEMORY;
     if (status == SN_OK) {
         set_inputs(entry, args, program->n_inputs, &memory);
-        status = run_launch(&memory, executable, &site, &error);
+        status = run_launch(&memory, executable, &error);
     }
     if (status == SN_OK) commit_entry(entry, args);
-    if (status == SN_ERROR_INDEX) name_error(entry, args, site, &error);
+    if (status == SN_ERROR_INDEX) name_error(entry, args, &error);
     run_close(&memory);
     if (status != SN_OK) {
         for (int32_t i = 0; owned && i < made; i++)
             if (outputs[i]) tensor_unref(outputs[i]);
         handles_release(thread_state(), first);
-        if (status == SN_ERROR_MEMORY)
-            error_raise(status, site, "%s: %s", c->title, error.text);
-        else
-            error_raise_from(&error, site);
+        call_refuse(c, &error);
     }
     return status;
 }

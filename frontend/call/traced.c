@@ -214,22 +214,12 @@ static sn_status run_recorded(TracedCall *call, sn_error *error) {
     return trace_run(call->trace, call->instance->executable, error);
 }
 
-/* An error of the run: where its op is, or where the function was compiled. */
-static void raise_run_error(const sn_compiled *c, const sn_error *error) {
-    if (error->file)
-        error_raise_from(error, (Site){error->file, error->line});
-    else if (error->status == SN_ERROR_MEMORY)
-        error_raise(SN_ERROR_MEMORY, (Site){0}, "%s: %s", c->title, error->text);
-    else
-        error_raise_from(error, (Site){0});
-}
-
 static sn_status run(TracedCall *call) {
     sn_error error;
     error_init(&error);
     sn_status status = run_recorded(call, &error);
     if (status == SN_OK) return status;
-    raise_run_error(call->c, &error);
+    call_refuse(call->c, &error);
     for (int32_t i = 0; i < call->c->signature.n_outputs; i++) tensor_unref(call->outputs[i]);
     return status;
 }

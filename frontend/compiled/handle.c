@@ -169,7 +169,7 @@ void compiled_drop(sn_compiled *c) {
 }
 
 void sn_compiled_release_at(sn_compiled *c, const char *file, int32_t line) {
-    if (c && compiled_check(c, "compiled_release", (Site){file, line}) &&
+    if (c && compiled_check(c, "compiled_release", site_at(file, line)) &&
         slot_pool_release(&pool, c))
         compiled_drop(c);
 }
@@ -281,7 +281,7 @@ static bool signature_fits(const char *signature, const char *derived) {
 sn_compiled *sn_compile_typed_at(sn_function function, const char *name, const char *derived,
                                  const char *signature, const sn_compile_options *options,
                                  const char *file, int32_t line) {
-    Site site = {file, line};
+    Site site = site_at(file, line);
     sn_error error;
     error_init(&error);
     if (error_pending(thread_state())) return NULL;

@@ -263,7 +263,7 @@ static void print_step(const GraphInstance *instance, uint32_t i, StrBuf *out) {
     const Step *step = program_step(program, i);
     const LoadedKernel *kernel = executable_kernel(instance->executable, i);
     const int64_t *costs = executable_numbers(instance->executable) + step->costs;
-    Site site = step->site < program->sites.count ? program->sites.data[step->site] : (Site){0};
+    Site site = program_site(program, step->site);
     int32_t runs;
     int64_t ns = executable_step_ns(instance->executable, i, &runs);
     strbuf_addf(out, "  %s %s: %s, %lld bytes", kernel ? "kernel" : "extern",

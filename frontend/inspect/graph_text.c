@@ -120,13 +120,12 @@ static sn_status run_graph(const Graph *graph, sn_tensor *const *inputs, sn_tens
     if (status != SN_OK) return status;
     const Program *program = executable_program(executable);
     RunMemory memory;
-    Site site;
     status = run_open(&memory, graph->inputs.count, (uint32_t)program->n_outputs)
                  ? run_make_results(&memory, executable, error)
                  : error_memory(error);
     for (uint32_t i = 0; status == SN_OK && i < graph->inputs.count; i++)
         run_set_tensor(&memory, i, inputs[i]);
-    if (status == SN_OK) status = run_launch(&memory, executable, &site, error);
+    if (status == SN_OK) status = run_launch(&memory, executable, error);
     if (status == SN_OK) status = hand_over(executable, &memory, outputs, error);
     run_close(&memory);
     executable_release(executable);

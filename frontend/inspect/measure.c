@@ -30,13 +30,12 @@ static double time_instance(const GraphInstance *instance, const SizedGraph *siz
     if (run_open(&memory, (uint32_t)n_inputs, (uint32_t)program->n_outputs) &&
         set_inputs(sized, inputs, n_inputs, &memory) &&
         run_make_results(&memory, executable, NULL) == SN_OK) {
-        Site site;
         int64_t begin = clock_ns();
-        for (int32_t i = 0; i < calls; i++) run_launch(&memory, executable, &site, NULL);
+        for (int32_t i = 0; i < calls; i++) run_launch(&memory, executable, NULL);
         seconds = (double)(clock_ns() - begin) * 1e-9 / calls;
         bool untimed = executable_measure(instance->executable); /* reading the clock takes time */
         for (int32_t i = 0; untimed && i < calls && i < STEP_TIMES_RUNS; i++)
-            run_launch(&memory, executable, &site, NULL);
+            run_launch(&memory, executable, NULL);
     }
     run_close(&memory);
     return seconds;

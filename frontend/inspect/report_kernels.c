@@ -122,7 +122,7 @@ static void write_members_lines(const PassContext *context, const Group *group, 
 }
 
 static void write_step_line(const Program *program, const Step *step, StrBuf *out) {
-    Site site = step->site < program->sites.count ? program->sites.data[step->site] : (Site){0};
+    Site site = program_site(program, step->site);
     if (!site.file) return;
     strbuf_add(out, "<br><span class=\"dim\">");
     write_line(site, out);

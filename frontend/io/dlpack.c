@@ -9,7 +9,7 @@
 
 #include <sinter/binding.h>
 
-static const Site no_site = {NULL, 0};
+static const Site no_site = {0};
 
 static const DLDataType dlpack_types[SN_DTYPE_COUNT] = {
     [SN_BOOL] = {DLPACK_BOOL, 8, 1},  [SN_U8] = {DLPACK_UINT, 8, 1},

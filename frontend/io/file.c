@@ -16,12 +16,12 @@ enum {
 };
 
 static bool fail(const char *op, const char *path, sn_status status, const char *defect) {
-    return error_refuse(status, (Site){NULL, 0}, "%s: %.256s: %s", op, path, defect);
+    return error_refuse(status, (Site){0}, "%s: %.256s: %s", op, path, defect);
 }
 
 static bool path_given(const char *op, const char *path) {
     if (path) return true;
-    return error_refuse(SN_ERROR_ARGUMENT, (Site){NULL, 0}, "%s: path is NULL", op);
+    return error_refuse(SN_ERROR_ARGUMENT, (Site){0}, "%s: path is NULL", op);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */

@@ -290,7 +290,7 @@ static sn_tensor *load(const FileReader *file) {
         if (storage) copy_to_row_major(&header.type, columns->data, storage->data);
         storage_release(columns);
     }
-    if (storage) return tensor_real(storage, &header.type, NULL, 0, (Site){NULL, 0});
+    if (storage) return tensor_real(storage, &header.type, NULL, 0, (Site){0});
     file_raise(file, SN_ERROR_MEMORY, "out of memory");
     return NULL;
 }
@@ -300,7 +300,7 @@ sn_tensor *sn_npy_load_at(const char *path, const char *source, int32_t line) {
     FileReader file;
     sn_tensor *tensor = file_open(&file, "npy_load", path) ? load(&file) : NULL;
     file_close(&file);
-    return tensor ? tensor : error_of_call((Site){source, line}, NULL, NULL);
+    return tensor ? tensor : error_of_call(site_at(source, line), NULL, NULL);
 }
 
 sn_tensor *sn_npy_load(const char *path) {
@@ -330,10 +330,10 @@ static void build_header(const TensorType *type, StrBuf *out) {
 
 static bool save(const char *path, sn_tensor *tensor) {
     static const char op[] = "npy_save";
-    sn_tensor *real = tensor_realize(tensor, op, (Site){NULL, 0});
+    sn_tensor *real = tensor_realize(tensor, op, (Site){0});
     if (!real) return false;
     if (!numpy_names[real->dtype])
-        return error_refuse(SN_ERROR_DTYPE, (Site){NULL, 0},
+        return error_refuse(SN_ERROR_DTYPE, (Site){0},
                             "%s: .npy files have no %s (sn_cast converts)", op,
                             sn_dtype_name((sn_dtype)real->dtype));
     TensorType type = tensor_type(real);
@@ -342,7 +342,7 @@ static bool save(const char *path, sn_tensor *tensor) {
     FileWriter file;
     bool done = false;
     if (header.failed)
-        error_raise(SN_ERROR_MEMORY, (Site){NULL, 0}, "%s: out of memory", op);
+        error_raise(SN_ERROR_MEMORY, (Site){0}, "%s: out of memory", op);
     else if (file_create(&file, op, path))
         done = file_publish(&file, file_write(&file, header.text, header.length) &&
                                        file_write_tensor(&file, real));
@@ -353,7 +353,7 @@ static bool save(const char *path, sn_tensor *tensor) {
 bool sn_npy_save_at(const char *path, sn_tensor *tensor, const char *source, int32_t line) {
     if (error_pending(thread_state())) return false;
     bool done = save(path, tensor);
-    if (!done) error_of_call((Site){source, line}, NULL, NULL);
+    if (!done) error_of_call(site_at(source, line), NULL, NULL);
     return done;
 }
 

@@ -21,7 +21,7 @@ struct sn_safetensors {
     SafetensorsHeader header; /* what is in it */
 };
 
-static const Site no_site = {NULL, 0};
+static const Site no_site = {0};
 static SlotPool pool = {.bytes = sizeof(sn_safetensors), .magic = 0x736e7321};
 
 /* Is it a file that is open? Raises. */
@@ -50,7 +50,7 @@ static sn_safetensors *open_file(const char *path) {
 sn_safetensors *sn_safetensors_open_at(const char *path, const char *source, int32_t line) {
     if (error_pending(thread_state())) return NULL;
     sn_safetensors *st = open_file(path);
-    return st ? st : error_of_call((Site){source, line}, NULL, NULL);
+    return st ? st : error_of_call(site_at(source, line), NULL, NULL);
 }
 
 sn_safetensors *sn_safetensors_open(const char *path) {
@@ -58,7 +58,7 @@ sn_safetensors *sn_safetensors_open(const char *path) {
 }
 
 void sn_safetensors_close_at(sn_safetensors *file, const char *source, int32_t line) {
-    Site site = {source, line};
+    Site site = site_at(source, line);
     if (!file || !check_open(file, "safetensors_close", site) || !slot_pool_release(&pool, file))
         return;
     file_close(&file->file);
@@ -71,7 +71,7 @@ void sn_safetensors_close(sn_safetensors *file) {
 }
 
 int32_t sn_safetensors_count_at(const sn_safetensors *file, const char *source, int32_t line) {
-    bool open = file && check_open(file, "safetensors_count", (Site){source, line});
+    bool open = file && check_open(file, "safetensors_count", site_at(source, line));
     return open ? (int32_t)file->header.entries.count : 0;
 }
 
@@ -81,7 +81,7 @@ int32_t sn_safetensors_count(const sn_safetensors *file) {
 
 const char *sn_safetensors_name_at(const sn_safetensors *file, int32_t i, const char *source,
                                    int32_t line) {
-    bool there = file && check_open(file, "safetensors_name", (Site){source, line}) && i >= 0 &&
+    bool there = file && check_open(file, "safetensors_name", site_at(source, line)) && i >= 0 &&
                  (uint32_t)i < file->header.entries.count;
     return there ? file->header.entries.data[i].name : NULL;
 }
@@ -132,7 +132,7 @@ sn_tensor *sn_safetensors_get_at(const sn_safetensors *file, const char *name, c
                                  int32_t line) {
     if (error_pending(thread_state())) return NULL;
     sn_tensor *tensor = get(file, name);
-    return tensor ? tensor : error_of_call((Site){source, line}, NULL, NULL);
+    return tensor ? tensor : error_of_call(site_at(source, line), NULL, NULL);
 }
 
 sn_tensor *sn_safetensors_get(const sn_safetensors *file, const char *name) {
@@ -241,7 +241,7 @@ bool sn_safetensors_save_at(const char *path, const char *const *names, sn_tenso
                             int32_t count, const char *source, int32_t line) {
     if (error_pending(thread_state())) return false;
     bool done = save(path, names, tensors, count);
-    if (!done) error_of_call((Site){source, line}, NULL, NULL);
+    if (!done) error_of_call(site_at(source, line), NULL, NULL);
     return done;
 }
 

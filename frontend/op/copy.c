@@ -10,7 +10,7 @@
 
 sn_tensor *sn_copy_at_(sn_tensor *x, sn_tensor *source, const char *file, int32_t line) {
     return dispatch_inplace(OP_CLONE, (sn_tensor *[]){x, source}, 2, &no_attrs, NULL,
-                            (Site){file, line});
+                            site_at(file, line));
 }
 
 sn_tensor *sn_copy_(sn_tensor *x, sn_tensor *source) {
@@ -18,7 +18,7 @@ sn_tensor *sn_copy_(sn_tensor *x, sn_tensor *source) {
 }
 
 sn_tensor *sn_fill_at_(sn_tensor *x, double value, const char *file, int32_t line) {
-    Site site = {file, line};
+    Site site = site_at(file, line);
     if (error_pending(thread_state()) || !tensor_check(x, "fill_", "x", site)) return NULL;
     sn_tensor *scalar = sn_c_at(value, file, line);
     if (scalar) scalar = sn_copy_at_(x, scalar, file, line);
@@ -30,7 +30,7 @@ sn_tensor *sn_fill_(sn_tensor *x, double value) {
 }
 
 sn_tensor *sn_contiguous_at(sn_tensor *x, const char *file, int32_t line) {
-    Site site = {file, line};
+    Site site = site_at(file, line);
     if (error_pending(thread_state()) || !tensor_check_present(x, "contiguous", "x", site))
         return NULL;
     if (x->kind == TENSOR_WEAK || tensor_is_dense(x)) return x;
@@ -52,7 +52,7 @@ static sn_tensor *filled(const int64_t *dims, int32_t rank, double value, sn_dty
 
 sn_tensor *sn_zeros_at(const int64_t *dims, int32_t rank, sn_dtype dtype, const char *file,
                        int32_t line) {
-    return filled(dims, rank, 0, dtype, "zeros", (Site){file, line});
+    return filled(dims, rank, 0, dtype, "zeros", site_at(file, line));
 }
 
 sn_tensor *sn_zeros(const int64_t *dims, int32_t rank, sn_dtype dtype) {
@@ -61,7 +61,7 @@ sn_tensor *sn_zeros(const int64_t *dims, int32_t rank, sn_dtype dtype) {
 
 sn_tensor *sn_ones_at(const int64_t *dims, int32_t rank, sn_dtype dtype, const char *file,
                       int32_t line) {
-    return filled(dims, rank, 1, dtype, "ones", (Site){file, line});
+    return filled(dims, rank, 1, dtype, "ones", site_at(file, line));
 }
 
 sn_tensor *sn_ones(const int64_t *dims, int32_t rank, sn_dtype dtype) {

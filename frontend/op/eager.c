@@ -49,17 +49,13 @@ static sn_tensor *run_new(const EagerCall *call, RunMemory *m, const Executable 
                           const TensorType *result) {
     sn_error error;
     error_init(&error);
-    Site plan_site;
-    if (run_make_results(m, executable, &error) != SN_OK)
-        return error_raise(SN_ERROR_MEMORY, call->call.site, "%s: out of memory (%zu bytes)",
-                           op_info[call->call.op].name,
-                           (size_t)type_count(result) * sn_dtype_size((sn_dtype)result->dtype));
+    if (run_make_results(m, executable, &error) != SN_OK) return refuse(&call->call, &error);
     /* The handle first: behind a run that drew or wrote, nothing may fail. */
     ThreadState *state = thread_state();
     uint32_t first = state->held.count;
     sn_tensor *tensor = tensor_real(run_take_result(m), result, NULL, 0, call->call.site);
     if (!tensor) return NULL;
-    if (run_launch(m, executable, &plan_site, &error) != SN_OK) {
+    if (run_launch(m, executable, &error) != SN_OK) {
         handles_release(state, first);
         return refuse_run(&call->call, &error);
     }
@@ -71,9 +67,7 @@ static sn_tensor *run_into_target(const EagerCall *call, RunMemory *m, const Exe
                                   const TensorType *result) {
     sn_error error;
     error_init(&error);
-    Site plan_site;
-    if (run_launch(m, executable, &plan_site, &error) != SN_OK)
-        return refuse_run(&call->call, &error);
+    if (run_launch(m, executable, &error) != SN_OK) return refuse_run(&call->call, &error);
     advance(&call->call, result);
     return call->target;
 }

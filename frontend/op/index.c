@@ -98,7 +98,7 @@ static bool plan_index(const sn_tensor *x, const sn_index_item *items, int32_t c
 
 sn_tensor *sn_index_at(sn_tensor *x, const sn_index_item *items, int32_t count, const char *file,
                        int32_t line) {
-    Site site = {file, line};
+    Site site = site_at(file, line);
     if (error_pending(thread_state()) || !tensor_check_present(x, "index", "x", site)) return NULL;
     if (count < 0 || (count && !items))
         return error_raise(SN_ERROR_ARGUMENT, site, "index: %d items, %s", (int)count,
@@ -159,7 +159,7 @@ static bool check_split(const sn_tensor *x, const int64_t *sizes, int32_t count,
 
 bool sn_split_at(sn_tensor *x, const int64_t *sizes, int32_t count, int64_t axis, sn_tensor **parts,
                  const char *file, int32_t line) {
-    Site site = {file, line};
+    Site site = site_at(file, line);
     for (int32_t i = 0; parts && i < count; i++) parts[i] = NULL;
     if (error_pending(thread_state()) || !tensor_check(x, "split", "x", site) ||
         !check_split(x, sizes, count, axis, parts, site))

@@ -156,15 +156,16 @@ static bool look_at_node(const Graph *graph, sn_tensor *const *inputs, NodeId fa
 }
 
 /* May the error be of this op? */
-static bool may_be_of(const Graph *graph, NodeId id, Site site, const sn_error *error) {
+static bool may_be_of(const Graph *graph, NodeId id, const sn_error *error) {
     const Node *node = graph_node(graph, id);
     Site own = graph->sites.data[node->site];
     size_t length = strlen(op_info[node->op].name);
-    return op_has((OpCode)node->op, F_FAILS) && own.line == site.line && own.file == site.file &&
-           strncmp(error->text, op_info[node->op].name, length) == 0 && error->text[length] == ':';
+    return op_has((OpCode)node->op, F_FAILS) && own.line == error->line &&
+           own.file == error->file && strncmp(error->text, op_info[node->op].name, length) == 0 &&
+           error->text[length] == ':';
 }
 
-void nodes_name_error(const Graph *graph, sn_tensor *const *inputs, Site site, sn_error *error) {
+void nodes_name_error(const Graph *graph, sn_tensor *const *inputs, sn_error *error) {
     ThreadState *state = thread_state();
     Recorder *recorder = state->recorder;
     sn_error pending = error_put_aside(state), found;
@@ -174,7 +175,7 @@ void nodes_name_error(const Graph *graph, sn_tensor *const *inputs, Site site, s
     state->recorder = NULL;
     sn_scope scope = sn_scope_begin();
     for (NodeId id = 0; needed && values && id < graph->nodes.count; id++)
-        if (may_be_of(graph, id, site, error) && mark_needed(graph, id, needed) &&
+        if (may_be_of(graph, id, error) && mark_needed(graph, id, needed) &&
             !look_at_node(graph, inputs, id, needed, values, &found))
             break;
     sn_scope_end(scope, NULL);

@@ -9,8 +9,8 @@
  * after all values were computed: either all or, after an error, none. No recorder notices. */
 sn_status nodes_run(const Graph *graph, sn_tensor *const *inputs, sn_tensor **outputs,
                     sn_error *error);
-/* Names the index in an error in data, of an op at `site`, of a run of the graph: what its indices are made
- * of is computed again. The error stays as it is where that needs what the run has written over. */
-void nodes_name_error(const Graph *graph, sn_tensor *const *inputs, Site site, sn_error *error);
+/* Names the index in an error in data of a run of the graph: what the indices of the op are made of is
+ * computed again. The error stays as it is where that needs what the run has written over. */
+void nodes_name_error(const Graph *graph, sn_tensor *const *inputs, sn_error *error);
 
 #endif

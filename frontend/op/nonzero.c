@@ -74,7 +74,7 @@ static void write_coordinates(const Flags *flags, int64_t *coordinates) {
 }
 
 sn_tensor *sn_nonzero_at(sn_tensor *x, const char *file, int32_t line) {
-    Site site = {file, line};
+    Site site = site_at(file, line);
     Flags flags;
     if (error_pending(thread_state()) || !tensor_check_present(x, "nonzero", "x", site))
         return NULL;
@@ -114,7 +114,7 @@ static sn_tensor *masked_select(sn_tensor *x, sn_tensor *mask, Site site) {
 }
 
 sn_tensor *sn_masked_select_at(sn_tensor *x, sn_tensor *mask, const char *file, int32_t line) {
-    Site site = {file, line};
+    Site site = site_at(file, line);
     if (error_pending(thread_state()) || !tensor_check_present(x, "masked_select", "x", site) ||
         !tensor_check_present(mask, "masked_select", "mask", site) || !scope_check(site))
         return NULL;
@@ -230,7 +230,7 @@ static bool find_distinct(sn_tensor *x, const Place *places, int64_t count, Dist
 
 sn_tensor *sn_unique_at(sn_tensor *x, sn_tensor **inverse, sn_tensor **counts, const char *file,
                         int32_t line) {
-    Site site = {file, line};
+    Site site = site_at(file, line);
     if (inverse) *inverse = NULL;
     if (counts) *counts = NULL;
     if (error_pending(thread_state()) || !tensor_check_present(x, "unique", "x", site) ||

@@ -28,7 +28,8 @@ sn_status run_make_results(RunMemory *m, const Executable *executable, sn_error 
         uint32_t buffer = program_output_buffer(program, m->n_results);
         size_t bytes = executable_buffer_bytes(executable, buffer);
         Storage *storage = storage_new(&device_cpu, bytes);
-        if (!storage) return error_set(error, SN_ERROR_MEMORY, "out of memory (%zu bytes)", bytes);
+        if (!storage)
+            return executable_refuse_memory(program_buffer(program, buffer)->call, bytes, error);
         m->results[m->n_results] = storage;
         m->outputs[m->n_results++] = storage->data;
     }
@@ -36,24 +37,22 @@ sn_status run_make_results(RunMemory *m, const Executable *executable, sn_error 
 }
 
 /* The least code of a run is the first op in program order that met an error in its data. */
-static sn_status data_error(const Executable *executable, uint64_t code, Site *site,
-                            sn_error *error) {
+static sn_status data_error(const Executable *executable, uint64_t code, sn_error *error) {
     const Program *program = executable_program(executable);
     for (uint32_t i = 0; i < program->checks.count; i++) {
         const ProgramCheck *check = &program->checks.data[i];
         if (check->code != code) continue;
-        if (check->site < program->sites.count) *site = program->sites.data[check->site];
-        return error_set(
-            error, SN_ERROR_INDEX, "%s: an index is out of range for an axis of size %lld",
-            op_info[check->op].name, (long long)executable_numbers(executable)[check->limit]);
+        return program_refuse(check->call, error, SN_ERROR_INDEX,
+                              "an index is out of range for an axis of size %lld",
+                              (long long)executable_numbers(executable)[check->limit]);
     }
     return error_set(error, SN_ERROR_INDEX, "an index is out of range");
 }
 
-sn_status run_launch(RunMemory *m, const Executable *executable, Site *site, sn_error *error) {
+sn_status run_launch(RunMemory *m, const Executable *executable, sn_error *error) {
     uint64_t code = UINT64_MAX;
     sn_status status =
         executable_run(executable, m->inputs, m->outputs, parallel_threads(), &code, error);
     if (status != SN_OK || code == UINT64_MAX) return status;
-    return data_error(executable, code, site, error);
+    return data_error(executable, code, error);
 }

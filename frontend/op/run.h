@@ -56,7 +56,8 @@ static inline void run_set_generator(RunMemory *m, uint32_t input, const sn_rng 
 /* A weak scalar's value in the dtype in which it takes part. */
 void run_set_scalar(RunMemory *m, uint32_t input, sn_dtype dtype, uint64_t bits);
 
-/* Memory of all results of the executable. */
+/* Memory of all results of the executable. An error is of the op whose result could not be had, at its
+ * line. */
 sn_status run_make_results(RunMemory *m, const Executable *executable, sn_error *error);
 /* The only result, with its reference. */
 static inline Storage *run_take_result(RunMemory *m) {
@@ -64,8 +65,8 @@ static inline Storage *run_take_result(RunMemory *m) {
     m->n_results = 0;
     return m->results[0];
 }
-/* Runs it on this memory. An error in data gives SN_ERROR_INDEX with the text of its op, and its line in
- * *site, which otherwise stays; inputs were not written then. */
-sn_status run_launch(RunMemory *m, const Executable *executable, Site *site, sn_error *error);
+/* Runs it on this memory. An error is of the op that met it, at its line. One in data is SN_ERROR_INDEX;
+ * inputs were not written then. */
+sn_status run_launch(RunMemory *m, const Executable *executable, sn_error *error);
 
 #endif

@@ -51,7 +51,7 @@ static sn_tensor *refuse_bytes(const char *op, const void *data, size_t bytes,
 
 sn_tensor *sn_from_copy_at(const void *data, size_t bytes, const int64_t *dims, int32_t rank,
                            sn_dtype dtype, const char *file, int32_t line) {
-    Site site = {file, line};
+    Site site = site_at(file, line);
     TensorType type;
     if (error_pending(thread_state()) || !make_type(dims, rank, dtype, "from_copy", &type, site))
         return NULL;
@@ -73,7 +73,7 @@ sn_tensor *sn_from_copy(const void *data, size_t bytes, const int64_t *dims, int
 sn_tensor *sn_from_borrow_at(void *data, size_t bytes, const int64_t *dims, int32_t rank,
                              sn_dtype dtype, void (*release)(void *context), void *context,
                              const char *file, int32_t line) {
-    Site site = {file, line};
+    Site site = site_at(file, line);
     TensorType type;
     if (error_pending(thread_state()) || !make_type(dims, rank, dtype, "from_borrow", &type, site))
         return NULL;
@@ -106,7 +106,7 @@ static sn_tensor *scalar(sn_dtype dtype, uint64_t bits, Site site) {
 }
 
 sn_tensor *sn_c_at(double value, const char *file, int32_t line) {
-    return scalar(SN_F64, dtype_bits_from_double(SN_F64, value), (Site){file, line});
+    return scalar(SN_F64, dtype_bits_from_double(SN_F64, value), site_at(file, line));
 }
 
 sn_tensor *sn_c(double value) {
@@ -114,7 +114,7 @@ sn_tensor *sn_c(double value) {
 }
 
 sn_tensor *sn_ci_at(int64_t value, const char *file, int32_t line) {
-    return scalar(SN_I64, (uint64_t)value, (Site){file, line});
+    return scalar(SN_I64, (uint64_t)value, site_at(file, line));
 }
 
 sn_tensor *sn_ci(int64_t value) {
@@ -169,7 +169,7 @@ void tensor_store(sn_tensor *target, const sn_tensor *source) {
 
 bool sn_read_at(sn_tensor *tensor, sn_dtype dtype, void *destination, size_t bytes,
                 const char *file, int32_t line) {
-    Site site = {file, line};
+    Site site = site_at(file, line);
     sn_tensor *real = tensor_realize(tensor, "read", site);
     if (!real) return false;
     int64_t count = sizes_count(real->dims, real->rank);
@@ -223,7 +223,7 @@ static bool item_bits(sn_tensor *tensor, sn_dtype dtype, uint64_t *bits, Site si
 
 double sn_item_at(sn_tensor *tensor, const char *file, int32_t line) {
     uint64_t bits;
-    Site site = {file, line};
+    Site site = site_at(file, line);
     return item_bits(tensor, SN_F64, &bits, site) ? dtype_bits_to_double(SN_F64, bits) : 0;
 }
 
@@ -233,7 +233,7 @@ double sn_item(sn_tensor *tensor) {
 
 int64_t sn_item_int_at(sn_tensor *tensor, const char *file, int32_t line) {
     uint64_t bits;
-    Site site = {file, line};
+    Site site = site_at(file, line);
     return item_bits(tensor, SN_I64, &bits, site) ? (int64_t)bits : 0;
 }
 
@@ -242,7 +242,7 @@ int64_t sn_item_int(sn_tensor *tensor) {
 }
 
 void *sn_map_at(sn_tensor *tensor, const char *file, int32_t line) {
-    Site site = {file, line};
+    Site site = site_at(file, line);
     sn_tensor *real = tensor_realize(tensor, "map", site);
     return real && record_read(real, true, "map", site) ? tensor_data(real) : NULL;
 }

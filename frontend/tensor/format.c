@@ -205,7 +205,7 @@ static void print_tensor(Format *f) {
 #undef sn_format
 
 int32_t sn_format_at(sn_tensor *tensor, char *buffer, size_t n, const char *file, int32_t line) {
-    Site site = {file, line};
+    Site site = site_at(file, line);
     if (buffer && n) *buffer = 0;
     sn_tensor *real = tensor_realize(tensor, "format", site);
     if (!real) return -1;

@@ -180,7 +180,7 @@ __attribute__((cold)) static bool refuse_dead(const sn_tensor *tensor, const cha
 sn_tensor *sn_retain_at(sn_tensor *tensor, const char *file, int32_t line) {
     if (!tensor || tensor == sn_none_tensor) return tensor;
     if (!tensor_is_alive(tensor)) {
-        refuse_dead(tensor, "retain", "tensor", (Site){file, line});
+        refuse_dead(tensor, "retain", "tensor", site_at(file, line));
         return NULL;
     }
     atomic_fetch_add_explicit(&tensor->retains, 1, memory_order_relaxed);
@@ -196,12 +196,12 @@ sn_tensor *sn_retain(sn_tensor *tensor) {
 void sn_release_at(sn_tensor *tensor, const char *file, int32_t line) {
     if (!tensor || tensor == sn_none_tensor) return;
     if (!tensor_is_alive(tensor)) {
-        refuse_dead(tensor, "release", "tensor", (Site){file, line});
+        refuse_dead(tensor, "release", "tensor", site_at(file, line));
         return;
     }
     if (atomic_fetch_sub_explicit(&tensor->retains, 1, memory_order_relaxed) <= 0) {
         atomic_fetch_add_explicit(&tensor->retains, 1, memory_order_relaxed);
-        error_raise(SN_ERROR_HANDLE, (Site){file, line},
+        error_raise(SN_ERROR_HANDLE, site_at(file, line),
                     "release: tensor was not retained: its scope owns it, and releases it");
         return;
     }

@@ -18,7 +18,7 @@ static bool readable(const sn_tensor *tensor, const char *op, Site site) {
 }
 
 sn_dtype sn_dtype_of_at(const sn_tensor *tensor, const char *file, int32_t line) {
-    bool ok = readable(tensor, "dtype_of", (Site){file, line});
+    bool ok = readable(tensor, "dtype_of", site_at(file, line));
     return ok ? (sn_dtype)tensor->dtype : SN_BOOL;
 }
 
@@ -27,7 +27,7 @@ sn_dtype sn_dtype_of(const sn_tensor *tensor) {
 }
 
 int32_t sn_rank_at(const sn_tensor *tensor, const char *file, int32_t line) {
-    return readable(tensor, "rank", (Site){file, line}) ? tensor->rank : 0;
+    return readable(tensor, "rank", site_at(file, line)) ? tensor->rank : 0;
 }
 
 int32_t sn_rank(const sn_tensor *tensor) {
@@ -45,7 +45,7 @@ static int32_t find_axis(const sn_tensor *tensor, int32_t axis, const char *op, 
 }
 
 int64_t sn_size_at(const sn_tensor *tensor, int32_t axis, const char *file, int32_t line) {
-    int32_t own = find_axis(tensor, axis, "size", (Site){file, line});
+    int32_t own = find_axis(tensor, axis, "size", site_at(file, line));
     return own < 0 ? 0 : tensor->dims[own];
 }
 
@@ -54,7 +54,7 @@ int64_t sn_size(const sn_tensor *tensor, int32_t axis) {
 }
 
 int64_t sn_stride_at(const sn_tensor *tensor, int32_t axis, const char *file, int32_t line) {
-    int32_t own = find_axis(tensor, axis, "stride", (Site){file, line});
+    int32_t own = find_axis(tensor, axis, "stride", site_at(file, line));
     return own < 0 ? 0 : tensor->strides[own];
 }
 
@@ -63,7 +63,7 @@ int64_t sn_stride(const sn_tensor *tensor, int32_t axis) {
 }
 
 int64_t sn_count_at(const sn_tensor *tensor, const char *file, int32_t line) {
-    bool ok = readable(tensor, "count", (Site){file, line});
+    bool ok = readable(tensor, "count", site_at(file, line));
     return ok ? sizes_count(tensor->dims, tensor->rank) : 0;
 }
 
@@ -73,7 +73,7 @@ int64_t sn_count(const sn_tensor *tensor) {
 
 int32_t sn_shape_at(const sn_tensor *tensor, int64_t *dims, int64_t *strides, const char *file,
                     int32_t line) {
-    if (!readable(tensor, "shape", (Site){file, line})) return 0;
+    if (!readable(tensor, "shape", site_at(file, line))) return 0;
     if (dims) memcpy(dims, tensor->dims, sizeof(int64_t) * tensor->rank);
     if (strides) memcpy(strides, tensor->strides, sizeof(int64_t) * tensor->rank);
     return tensor->rank;
@@ -84,7 +84,7 @@ int32_t sn_shape(const sn_tensor *tensor, int64_t *dims, int64_t *strides) {
 }
 
 bool sn_is_contiguous_at(const sn_tensor *tensor, const char *file, int32_t line) {
-    return readable(tensor, "is_contiguous", (Site){file, line}) && tensor_is_dense(tensor);
+    return readable(tensor, "is_contiguous", site_at(file, line)) && tensor_is_dense(tensor);
 }
 
 bool sn_is_contiguous(const sn_tensor *tensor) {

@@ -21,7 +21,7 @@ static int64_t place_of(const ThreadState *state, const sn_tensor *tensor, uint3
 }
 
 sn_tensor *sn_scope_end_at(sn_scope scope, sn_tensor *result, const char *file, int32_t line) {
-    Site site = {file, line};
+    Site site = site_at(file, line);
     ThreadState *state = thread_state();
     if (scope.depth >= state->depth || scope.first > state->held.count)
         return error_raise(SN_ERROR_SCOPE, site,

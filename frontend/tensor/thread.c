@@ -164,7 +164,7 @@ sn_status sn_error_take(sn_error *error) {
 void *sn_error_raise(sn_status status, const char *file, int32_t line, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    raise_list(status ? status : SN_ERROR_INTERNAL, (Site){file, line}, format, args);
+    raise_list(status ? status : SN_ERROR_INTERNAL, site_at(file, line), format, args);
     va_end(args);
     return NULL;
 }

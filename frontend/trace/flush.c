@@ -115,13 +115,13 @@ static sn_status input_tensors(const Trace *trace, sn_tensor **inputs, sn_error 
 }
 
 /* Names the index in an error in data. */
-static void name_error(const Trace *trace, Site site, sn_error *error) {
+static void name_error(const Trace *trace, sn_error *error) {
     sn_error none;
     error_init(&none);
     sn_scope scope = sn_scope_begin();
     sn_tensor **inputs = mem_calloc(trace->inputs.count + 1, sizeof *inputs);
     if (inputs && input_tensors(trace, inputs, &none) == SN_OK)
-        nodes_name_error(&trace->graph, inputs, site, error);
+        nodes_name_error(&trace->graph, inputs, error);
     mem_free(inputs);
     sn_scope_end(scope, NULL);
 }
@@ -129,21 +129,19 @@ static void name_error(const Trace *trace, Site site, sn_error *error) {
 static sn_status run_compiled(Trace *trace, const Executable *executable, sn_error *error) {
     const Program *program = executable_program(executable);
     RunMemory memory;
-    Site site = {0};
     sn_status status = run_open(&memory, trace->inputs.count, (uint32_t)program->n_outputs)
                            ? run_make_results(&memory, executable, error)
                            : error_memory(error);
     if (status == SN_OK) {
         set_inputs(trace, &memory);
-        status = run_launch(&memory, executable, &site, error);
-        if (site.file) error->file = site.file, error->line = site.line;
+        status = run_launch(&memory, executable, error);
     }
     if (status == SN_OK) {
         commit(trace);
         make_all_real(trace, run_result, &(RunResults){program, &memory});
     }
     run_close(&memory);
-    if (status == SN_ERROR_INDEX) name_error(trace, site, error);
+    if (status == SN_ERROR_INDEX) name_error(trace, error);
     return status;
 }
 
@@ -209,7 +207,7 @@ bool trace_flush(Trace *trace, Site site) {
     if (ok)
         trace_clear(trace); /* what was recorded is part of the past */
     else
-        error_raise_from(&error, error.file ? (Site){error.file, error.line} : site);
+        error_raise_from(&error, error.file ? site_at(error.file, error.line) : site);
     return ok;
 }
 

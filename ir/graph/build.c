@@ -285,11 +285,10 @@ NodeId gb_put_slice(GraphBuilder *b, NodeId whole, NodeId part, const Dim *start
     return gb_emit(b, OP_PUT_SLICE, (NodeId[]){whole, part}, 2, &attrs);
 }
 
-NodeId gb_look_up(GraphBuilder *b, OpCode op, NodeId x, int64_t axis, NodeId index, OpCode as) {
+NodeId gb_look_up(GraphBuilder *b, OpCode op, NodeId x, int64_t axis, NodeId index) {
     AttrList attrs;
     attrs.count = 0;
     attr_add_int(&attrs, axis);
-    attr_add_int(&attrs, as);
     return gb_emit(b, op, (NodeId[]){x, index}, 2, &attrs);
 }
 

@@ -98,8 +98,8 @@ NodeId gb_pad(GraphBuilder *b, NodeId x, const Dim *pads, int32_t count, double 
 /* whole, with `part` in the place of a slice of it. */
 NodeId gb_put_slice(GraphBuilder *b, NodeId whole, NodeId part, const Dim *starts,
                     const Dim *steps);
-/* gather or index_select, written by the program as op `as`. */
-NodeId gb_look_up(GraphBuilder *b, OpCode op, NodeId x, int64_t axis, NodeId index, OpCode as);
+/* gather or index_select. */
+NodeId gb_look_up(GraphBuilder *b, OpCode op, NodeId x, int64_t axis, NodeId index);
 NodeId gb_one_hot(GraphBuilder *b, NodeId index, Dim classes);
 /* scatter_add or index_copy. */
 NodeId gb_scatter(GraphBuilder *b, OpCode op, NodeId x, int64_t axis, NodeId index, NodeId source);

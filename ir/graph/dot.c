@@ -36,8 +36,8 @@ static void add_title(StrBuf *out, const Graph *graph, const Node *node) {
 }
 
 static void add_site(StrBuf *out, const Graph *graph, const Node *node) {
-    if (!node->site) return;
     Site site = graph->sites.data[node->site];
+    if (!site.file) return;
     strbuf_add_char(out, '|');
     add_escaped(out, site.file);
     strbuf_addf(out, ":%d", site.line);

@@ -106,14 +106,17 @@ static bool reserve_site(Graph *graph) {
     return true;
 }
 
-/* Index of a source line; equal lines may have two indices, which costs nothing but room. */
-static uint32_t intern_site(Graph *graph, Site site) {
-    if (!site.file) return 0;
+/* Index of a call in the program; equal ones may have two indices, which costs nothing but room. An op that a
+ * pass made is at the call of what it replaces. */
+static uint32_t intern_site(Graph *graph, Site site, OpCode op) {
+    if (site.op == (int32_t)op) site.op = 0;
+    if (!site.file && !site.op) return 0;
     uint32_t count = graph->sites.count;
     SN_ASSERT(count > 0 && count < graph->sites.capacity);
     for (uint32_t i = count, left = RECENT_SITES; i > 1 && left; i--, left--) {
         const Site *known = &graph->sites.data[i - 1];
-        if (known->file == site.file && known->line == site.line) return i - 1;
+        if (known->file == site.file && known->line == site.line && known->op == site.op)
+            return i - 1;
     }
     graph->sites.data[graph->sites.count++] = site;
     return count;
@@ -211,7 +214,7 @@ static NodeId append(Graph *graph, const Draft *draft, sn_error *error) {
         if (!map_insert(&graph->numbering, node->hash, id)) goto failed;
     }
     SN_ASSERT(node->inputs == graph->operands.count && node->dims == graph->words.count);
-    node->site = intern_site(graph, draft->site);
+    node->site = intern_site(graph, draft->site, draft->op);
     graph->operands.count += node->n_inputs;
     graph->words.count += (uint32_t)node->rank + node->n_attrs;
     graph->nodes.count++;

@@ -25,7 +25,7 @@ typedef struct Node {
     uint32_t inputs;   /* first operand, in Graph.operands */
     uint32_t dims;     /* first dim, in Graph.words */
     uint32_t attrs;    /* first attribute word, in Graph.words */
-    uint32_t site;     /* source line, in Graph.sites; 0 = none */
+    uint32_t site;     /* the call that it stems from, in Graph.sites; 0 = none */
     uint64_t hash;     /* of op, dtype, dims, inputs and attributes */
 } Node;
 _Static_assert(sizeof(Node) <= 40, "a node stays small: graphs are walked node by node");
@@ -41,7 +41,7 @@ typedef struct Graph {
     VEC(Node) nodes;          /* in topological order */
     VEC(NodeId) operands;     /* inputs of all nodes */
     VEC(int64_t) words;       /* dims and attributes of all nodes; Dims as their words */
-    VEC(Site) sites;          /* sites[0] is the unknown one */
+    VEC(Site) sites;          /* calls of the program; sites[0] is the unknown one */
     VEC(NodeId) inputs;       /* INPUT nodes by number */
     VEC(GraphOutput) outputs; /* results, then written inputs */
     VEC(char *) owned;        /* strings of a parsed graph, freed with it */
@@ -158,19 +158,18 @@ static inline GraphConst node_const(const Graph *g, const Node *n) {
     return (GraphConst){attr_int(attrs, ATTR_BITS), (uint8_t)attr_int(attrs, ATTR_HOIST),
                         attr_bool(attrs, ATTR_WEAK)};
 }
+/* The call in the program that the node stems from: its line, and the op that was called there. */
+static inline Site node_call(const Graph *g, const Node *n) {
+    Site site = g->sites.data[n->site];
+    if (!site.op) site.op = n->op;
+    return site;
+}
 /* The order of a reduction: free where it has no attribute that says it. */
 static inline ReduceOrder node_order(const Graph *g, NodeId id) {
     AttrView attrs = node_attrs(g, graph_node(g, id));
     return op_has_attr(attrs.op, ATTR_ORDER) ? (ReduceOrder)attr_int(attrs, ATTR_ORDER)
                                              : REDUCE_FREE;
 }
-/* The op that the program wrote: messages name it where a pass made this one of another. */
-static inline OpCode node_written_as(const Graph *g, NodeId id) {
-    AttrView attrs = node_attrs(g, graph_node(g, id));
-    int64_t as = op_has_attr(attrs.op, ATTR_AS) ? attr_int(attrs, ATTR_AS) : 0;
-    return as > 0 && as < OP_COUNT ? (OpCode)as : attrs.op;
-}
-
 /* Attributes of a node; see ir/op/attr.h. */
 static inline int64_t node_attr_int(const Graph *g, NodeId id, AttrName name) {
     return attr_int(node_attrs(g, graph_node(g, id)), name);

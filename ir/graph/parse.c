@@ -572,7 +572,7 @@ static bool read_site(Parser *p, Site *site) {
         comment.length = (size_t)(p->at - comment.at);
         int64_t line;
         if (split_site(comment, &file, &line)) {
-            *site = (Site){own_file(p, file), (int32_t)line};
+            *site = site_at(own_file(p, file), (int32_t)line);
             if (!site->file) return fail_memory(p);
         }
     }

@@ -4,10 +4,15 @@
 
 #include <stdint.h>
 
-/* A line of the user's program. */
+/* A call in the user's program. */
 typedef struct Site {
     const char *file; /* __FILE__ of the call; a static string, or one the graph owns */
     int32_t line;     /* __LINE__ of the call */
+    int32_t op; /* OpCode of what was called, where it is another than what is there; 0: the same */
 } Site;
+
+static inline Site site_at(const char *file, int32_t line) {
+    return (Site){file, line, 0};
+}
 
 #endif

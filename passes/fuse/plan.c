@@ -296,6 +296,7 @@ static bool add_buffer(Planner *p, NodeId node, BufferKind kind, int32_t number)
                      .elements = program_sizes(p->program, p->graph->table, &count, 1),
                      .offset = program_zeros(p->program, 1),
                      .node = node,
+                     .call = node_call(p->graph, graph_node(p->graph, node)),
                      .first_step = INT32_MAX,
                      .last_step = -1};
     p->plan->buffer_of[node] = (int32_t)p->program->buffers.count;

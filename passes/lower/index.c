@@ -75,10 +75,8 @@ int32_t lower_value_symbol(Lower *l, KValue value, Dim size) {
 static bool note_check(Lower *l, NodeId node, Dim limit) {
     if (l->noted[node]) return true;
     l->noted[node] = true;
-    const Node *n = graph_node(l->graph, node);
     ProgramCheck check = {.code = node,
-                          .op = (uint16_t)node_written_as(l->graph, node),
-                          .site = n->site,
+                          .call = node_call(l->graph, graph_node(l->graph, node)),
                           .limit = program_sizes(l->program, l->graph->table, &limit, 1)};
     if (check.limit == PLACE_NONE) return false;
     return vec_push(&l->program->checks, check);

@@ -143,7 +143,7 @@ static const char *label_of(Lower *l) {
 static uint32_t site_of(const Lower *l) {
     NodeId node = l->step->kind == PLAN_GROUP ? l->group->shape_of : l->step->node;
     uint32_t site = graph_node(l->graph, node)->site;
-    for (uint32_t i = 0; !site && i < l->group->members.count; i++)
+    for (uint32_t i = 0; !l->graph->sites.data[site].file && i < l->group->members.count; i++)
         site = graph_node(l->graph, l->group->members.data[i])->site;
     return site;
 }

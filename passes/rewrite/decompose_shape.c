@@ -132,7 +132,7 @@ static bool looks_nothing_up(const GraphBuilder *b, const TensorType *type) {
 static NodeId look_up(Rewrite *r, OpCode op, const TensorType *result, NodeId x, int64_t axis,
                       NodeId index) {
     if (looks_nothing_up(r->b, result)) return gb_zeros(r->b, result);
-    return gb_look_up(r->b, op, x, axis, index, node_written_as(r->from, r->id));
+    return gb_look_up(r->b, op, x, axis, index);
 }
 
 NodeId decompose_gather(Rewrite *r, NodeId x, int64_t axis, NodeId index) {

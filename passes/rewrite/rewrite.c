@@ -88,7 +88,7 @@ static void rewrite_nodes(Rewrite *r, const RewritePass *pass, const bool *live,
         if (live && !live[i]) continue;
         r->id = i;
         r->node = graph_node(r->from, i);
-        r->b->site = r->from->sites.data[r->node->site];
+        r->b->site = node_call(r->from, r->node);
         map[i] = pass->rule(r);
         SN_ASSERT((map[i] == NODE_NONE) == r->b->failed);
         if (map[i] != NODE_NONE && !has_type(r, map[i]))
@@ -99,11 +99,11 @@ static void rewrite_nodes(Rewrite *r, const RewritePass *pass, const bool *live,
 
 static bool rewrite_results(Rewrite *r, const RewritePass *pass) {
     uint32_t n_outputs = r->from->outputs.count, most = r->b->graph->nodes.count + n_outputs;
-    r->b->site = (Site){0};
     r->holds_result = arena_zalloc(&r->context->arena, sizeof *r->holds_result * (most + 1));
     if (!r->holds_result) return false;
     for (uint32_t i = 0; i < n_outputs && !r->b->failed; i++) {
         GraphOutput output = r->from->outputs.data[i];
+        r->b->site = node_call(r->from, graph_node(r->from, output.node));
         output.node = r->map[output.node];
         SN_ASSERT(output.node < r->b->graph->nodes.count);
         output.node = pass->result(r, &output);
