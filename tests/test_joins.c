@@ -1,5 +1,6 @@
-/* Joins: what is computed of a cat is computed of its parts and joined afterwards, and padding is not stored and
- * read again. With the bits of eager, whoever reads the cat, whatever its parts are, and however they vary. */
+/* Joins: what is computed of a cat is computed of its parts and joined afterwards, and padding is not stored
+ * and read again. With the bits of eager, whoever reads the cat, whatever its parts are, and however they
+ * vary. */
 #include "api_case.h"
 
 #include <math.h>
@@ -179,7 +180,8 @@ static sn_tensor *looked_up(sn_tensor *x, int64_t k) {
     return sn_narrow(y, 0, 4, 1);
 }
 
-/* A part that fails is an error of the call though nothing reads it, and what comes behind it is not written. */
+/* A part that fails is an error of the call though nothing reads it, and what comes behind it is not
+ * written. */
 static void a_part_that_fails_is_an_error(void **state) {
     (void)state;
     sn_compiled *c = sn_compile(looked_up, "tl:t", NULL);

@@ -1,6 +1,6 @@
 /* Joins sink: what pointwise ops make of a cat, or of slices of one, is made of its parts and joined
- * afterwards, so that the cat itself need not be written and read again. Padding by edges and what is computed
- * of shifted slices of it becomes one kernel for the middle, and small ones for the edges.
+ * afterwards, so that the cat itself need not be written and read again. Padding by edges and what is
+ * computed of shifted slices of it becomes one kernel for the middle, and small ones for the edges.
  *
  * Each value that is known as parts is emitted as the cat of them too, for readers that need it whole; where
  * there are none, that stays behind. What is computed otherwise is not cut: it would be stored, where it now
