@@ -156,25 +156,34 @@ static void bucket_any(const Bucket *b) {
 
 /* Mean square distance of a bucket from its mean, and its bound. */
 typedef struct Spread {
-    long double mean, mean_bound;     /* of the elements */
+    long double mean;       /* of the elements */
+    long double off;        /* how far the mean that the distances are taken from may be from it */
+    long double mean_bound; /* how far it may be once the mean of the distances is taken off */
     long double square, square_bound; /* sum of squared distances */
 } Spread;
+
+/* How far a distance may be off by its own rounding. */
+static long double distance_bound(const Spread *s, sn_dtype dtype, long double distance) {
+    return oracle_epsilon(dtype) * (fabsl(distance) + s->off);
+}
 
 static Spread spread_of(const Bucket *b) {
     sn_dtype dtype = b->x->dtype;
     long double epsilon = oracle_epsilon(dtype), n = (long double)b->size;
-    Sum sum = {.count = 0}, squares = {.count = 0};
+    Sum sum = {.count = 0}, distances = {.count = 0}, squares = {.count = 0};
     for (int64_t i = 0; i < b->size; i++) sum_add(&sum, element(b->x, b->at[i]));
     Spread s = {.mean = sum.value / n};
-    s.mean_bound = sum_bound(&sum, dtype) / n + epsilon * fabsl(s.mean) + oracle_tiny(dtype);
+    s.off = sum_bound(&sum, dtype) / n + epsilon * fabsl(s.mean) + oracle_tiny(dtype);
     for (int64_t i = 0; i < b->size; i++) {
-        long double x = element(b->x, b->at[i]), d = x - s.mean;
-        long double error = s.mean_bound + epsilon * fabsl(d);
+        long double d = element(b->x, b->at[i]) - s.mean, error = distance_bound(&s, dtype, d);
+        sum_add(&distances, d);
         sum_add(&squares, d * d);
-        s.square_bound += 2 * fabsl(d) * error + error * error;
+        s.square_bound += 2 * (fabsl(d) + s.off) * error + error * error;
     }
+    s.mean_bound = (n + 2) * epsilon * (distances.terms / n + s.off) + oracle_tiny(dtype);
     s.square = squares.value;
-    s.square_bound += products_bound(&squares, dtype);
+    s.square_bound += products_bound(&squares, dtype) + (n + 4) * epsilon * n * s.off * s.off +
+                      n * s.mean_bound * (2 * s.off + s.mean_bound);
     if (!isfinite(sum.terms) || !isfinite(squares.terms)) s.square_bound = INFINITY;
     return s;
 }
@@ -273,7 +282,7 @@ static void bucket_norm(const Bucket *b) {
     for (int64_t i = 0; i < b->size; i++) {
         long double d = element(b->x, b->at[i]) - s.mean, scale = 1 / sqrtl(spread),
                     value = d * scale;
-        long double bound = (s.mean_bound + epsilon * fabsl(d)) * scale +
+        long double bound = (s.mean_bound + 2 * distance_bound(&s, dtype, d)) * scale +
                             fabsl(value) * (spread_bound / spread + 8 * epsilon);
         bound += oracle_tiny(dtype);
         if (!oracle_absent(call, 1)) {

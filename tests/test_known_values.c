@@ -64,6 +64,85 @@ static void a_query_that_sees_no_key_gives_zero(void **state) {
                   NAN);
 }
 
+/* ---- spreads --------------------------------------------------------------------------------- */
+
+static sn_tensor *norm_and_var(sn_tensor *x) {
+    return sn_add(sn_layer_norm(x, SN_NONE, SN_NONE, 1e-12), sn_var(x, SN_I(1), true, 0));
+}
+
+/* torch.full((2, n), value, dtype=dtype).var(1) and F.layer_norm of it with eps 1e-12 are 0. */
+static void equal_elements_have_no_spread(void **state) {
+    (void)state;
+    static const int64_t lengths[] = {2, 3, 7, 100, 768, 1025, 70001};
+    static const double values[] = {0.1, -3.3, 1e-30, 1234.567, 16777215};
+    static const sn_dtype dtypes[] = {SN_F32, SN_F64, SN_F16, SN_BF16};
+    sn_compiled *handle = sn_compile(norm_and_var, "t:t", NULL);
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+        for (size_t j = 0; j < sizeof values / sizeof *values; j++)
+            for (size_t k = 0; k < sizeof dtypes / sizeof *dtypes; k++) {
+                if (dtypes[k] == SN_F16 && values[j] > 65504) continue; /* infinite there */
+                sn_scope scope = sn_scope_begin();
+                sn_tensor *x = sn_full(SN_I(2, lengths[i]), values[j], dtypes[k]);
+                sn_tensor *zeros = sn_full(SN_I(2, lengths[i]), 0, dtypes[k]);
+                EXPECT_SAME(norm_and_var(x), zeros);
+                EXPECT_SAME(SN_FN(handle, norm_and_var)(x), zeros);
+                EXPECT_SAME(sn_var(sn_transpose(x, 0, 1), SN_I(0), false, 1),
+                            sn_full(SN_I(2), 0, dtypes[k]));
+                EXPECT_SAME(sn_var(x, SN_I(0, 1), false, 1), sn_full(SN_I0, 0, dtypes[k]));
+                sn_scope_end(scope, NULL);
+            }
+    sn_compiled_release(handle);
+}
+
+static void expect_close(double got, double expected, double tolerance) {
+    if (!(fabs(got - expected) <= tolerance)) fail_msg("%.9g, not %.9g", got, expected);
+}
+
+/* Small integers on a large offset: mean, variance and normalised row are those of the
+ * integers, to a few roundings. */
+static void offsets_lose_no_digits(void **state) {
+    (void)state;
+    enum { ROWS = 3, COUNT = 770 }; /* 70 times 0 to 10, whose mean is 5, and variance 10 */
+    static const double offsets[ROWS] = {10000, -1e6, 8388608};
+    float data[ROWS][COUNT], norm[ROWS][COUNT], var[ROWS];
+    for (int r = 0; r < ROWS; r++)
+        for (int i = 0; i < COUNT; i++) data[r][i] = (float)(offsets[r] + i * 7 % 11);
+    sn_tensor *x = sn_from_copy(data, sizeof data, SN_I(ROWS, COUNT), SN_F32);
+    assert_true(sn_read(sn_layer_norm(x, SN_NONE, SN_NONE, 0), SN_F32, norm, sizeof norm));
+    assert_true(sn_read(sn_var(x, SN_I(1), false, 0), SN_F32, var, sizeof var));
+    for (int r = 0; r < ROWS; r++) {
+        expect_close(var[r], 10, 4e-6);
+        for (int i = 0; i < COUNT; i++) expect_close(norm[r][i], (i * 7 % 11 - 5) / sqrt(10), 6e-7);
+    }
+}
+
+/* 1e6 first among 0 and 1 in turn, then last: F.layer_norm of that in f64, at elements 1 and 2. */
+static const double beside_far_out[2][2] = {
+    {-0.036094059864422344, -0.03612179075105869},
+    {-0.0360940237094383, -0.036121754596038495},
+};
+
+static void an_element_far_out_costs_the_others_no_digits(void **state) {
+    (void)state;
+    enum { COUNT = 768 };
+    for (int last = 0; last < 2; last++) {
+        float data[COUNT], norm[COUNT];
+        for (int i = 0; i < COUNT; i++) data[i] = (float)(i % 2);
+        data[last ? COUNT - 1 : 0] = 1e6F;
+        sn_tensor *x = sn_from_copy(data, sizeof data, SN_I(COUNT), SN_F32);
+        assert_true(sn_read(sn_layer_norm(x, SN_NONE, SN_NONE, 1e-5), SN_F32, norm, sizeof norm));
+        for (int i = 1; i < COUNT - 1; i++)
+            expect_close(norm[i], beside_far_out[last][i % 2 ? 0 : 1], 4e-8);
+    }
+}
+
+/* torch.tensor(row).var() is inf and nan. */
+static void infinite_squares_stay_infinite(void **state) {
+    (void)state;
+    sn_tensor *x = tensor_of(SN_F32, SN_I(2, 4), V(1e30, -1e30, 3e30, 1e30, 1, INFINITY, 2, 3));
+    EXPECT_VALUES(sn_var(x, SN_I(1), false, 1), INFINITY, NAN);
+}
+
 /* ---- prefix sums ----------------------------------------------------------------------------- */
 
 /* 10^6 times 0.1f, whose sum is 100000.00149. */
@@ -84,6 +163,10 @@ int main(void) {
         API_TEST(lerp_starts_from_the_nearer_end),
         API_TEST(lerp_gives_zeros_the_sign_of_its_formula),
         API_TEST(a_query_that_sees_no_key_gives_zero),
+        API_TEST(equal_elements_have_no_spread),
+        API_TEST(offsets_lose_no_digits),
+        API_TEST(an_element_far_out_costs_the_others_no_digits),
+        API_TEST(infinite_squares_stay_infinite),
         API_TEST(long_prefix_sums_do_not_drift),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
  * f32; the orders (ir/op/order.h) follow from the axes' positions in graph_emit. */
 #include "passes/rewrite/decompose.h"
 
+#include <float.h>
 #include <math.h>
 
 /* Bit mask of the node's `axes` attribute. */
@@ -13,10 +14,39 @@ static uint32_t axes_mask(const Rewrite *r) {
     return mask;
 }
 
+/* sum / number of elements of x along the axes. */
+static NodeId over_count(GraphBuilder *b, NodeId sum, NodeId x, uint32_t mask) {
+    return gb_op2(b, OP_DIV, sum, gb_size(b, gb_dtype(b, sum), gb_reduced_count(b, x, mask)));
+}
+
 static NodeId mean_of(GraphBuilder *b, NodeId x, uint32_t mask) {
-    Dim count = gb_reduced_count(b, x, mask);
-    NodeId sum = gb_reduce(b, OP_SUM, x, mask);
-    return gb_op2(b, OP_DIV, sum, gb_size(b, gb_dtype(b, sum), count));
+    return over_count(b, gb_reduce(b, OP_SUM, x, mask), x, mask);
+}
+
+/* How the elements lie about their mean, which is a little off as a division of their sum gives it. */
+typedef struct Spread {
+    NodeId distance; /* of each element from that mean */
+    NodeId off;      /* to be taken off each distance: their mean */
+    NodeId squares;  /* sum of the squares of distance - off */
+} Spread;
+
+/* A few roundings are all that the mean is off by, and all that equal elements would have for distances. So
+ * the distances d are summed too, on the walk that squares them, and
+ *     sum((d - off)^2) = sum(d^2) - sum(d) * off        where off = sum(d) / count
+ * (the corrected two-pass algorithm of Chan, Golub, LeVeque: Algorithms for computing the sample variance).
+ * The pivot is the mean, not the first element: an element may lie far out, and reading it apart would part
+ * the op from what computes x. An infinite sum of squares stays one: what is taken off it is finite. */
+static Spread spread_of(GraphBuilder *b, NodeId x, uint32_t mask) {
+    sn_dtype dtype = gb_dtype(b, x);
+    NodeId d = gb_op2(b, OP_SUB, x, mean_of(b, x, mask));
+    NodeId sum = gb_reduce(b, OP_SUM, d, mask);
+    NodeId squares = gb_reduce(b, OP_SUM, gb_op2(b, OP_MUL, d, d), mask);
+    NodeId off = over_count(b, sum, x, mask);
+    NodeId largest = gb_literal(b, dtype, dtype == SN_F64 ? DBL_MAX : (double)FLT_MAX);
+    NodeId excess = gb_op2(b, OP_MINIMUM, gb_op2(b, OP_MUL, sum, off), largest);
+    squares = gb_op2(b, OP_SUB, squares, excess);
+    squares = gb_op2(b, OP_MAXIMUM, squares, gb_literal(b, dtype, 0));
+    return (Spread){d, off, squares};
 }
 
 /* Operand of a sum in the type it is added up in. */
@@ -117,10 +147,9 @@ NodeId rule_var(Rewrite *r) {
     GraphBuilder *b = r->b;
     NodeId x = gb_widen(b, rewrite_input(r, 0));
     uint32_t mask = axes_mask(r);
-    NodeId distance = gb_op2(b, OP_SUB, x, mean_of(b, x, mask));
-    NodeId sum = gb_reduce(b, OP_SUM, gb_op2(b, OP_MUL, distance, distance), mask);
+    NodeId squares = spread_of(b, x, mask).squares;
     NodeId divisor = var_divisor(r, gb_dtype(b, x), gb_reduced_count(b, x, mask));
-    return rewrite_finish(r, gb_op2(b, OP_DIV, sum, divisor));
+    return rewrite_finish(r, gb_op2(b, OP_DIV, squares, divisor));
 }
 
 NodeId rule_logsumexp(Rewrite *r) {
@@ -197,8 +226,9 @@ NodeId rule_layer_norm(Rewrite *r) {
     NodeId weight = rewrite_input(r, 1), bias = rewrite_input(r, 2);
     sn_dtype dtype = gb_dtype(b, x);
     uint32_t mask = norm_mask(r, x, weight != NODE_NONE ? weight : bias);
-    NodeId distance = gb_op2(b, OP_SUB, x, mean_of(b, x, mask));
-    NodeId y = scale_rows(r, distance, mean_of(b, gb_op2(b, OP_MUL, distance, distance), mask));
+    Spread spread = spread_of(b, x, mask);
+    NodeId distance = gb_op2(b, OP_SUB, spread.distance, spread.off);
+    NodeId y = scale_rows(r, distance, over_count(b, spread.squares, x, mask));
     if (weight != NODE_NONE) y = gb_op2(b, OP_MUL, y, gb_cast(b, dtype, weight));
     if (bias != NODE_NONE) y = gb_op2(b, OP_ADD, y, gb_cast(b, dtype, bias));
     return rewrite_finish(r, y);
