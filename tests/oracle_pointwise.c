@@ -109,15 +109,20 @@ static long double softplus(Element *e) {
     return value;
 }
 
+/* x times a step from 0 to 1. */
+static long double gated(Element *e, long double step) {
+    long double value = e->x.real * step;
+    e->bound = isinf(e->x.real) ? 0 : ulps(e, value, 3);
+    return value;
+}
+
 static long double gelu(Element *e) {
-    long double x = e->x.real, inner;
+    long double x = e->x.real, step;
     if (oracle_int(e->call, ATTR_FORM) == GELU_ERF)
-        inner = erfl(x * sqrtl(0.5L));
+        step = erfcl(-x * sqrtl(0.5L)) / 2;
     else
-        inner = tanhl(0.797884560802865355879892119868763737L * (x + 0.044715L * x * x * x));
-    e->bound = 16 * oracle_epsilon(e->compute) * fabsl(x);
-    if (isinf(x)) e->bound = 0;
-    return 0.5L * x * (1 + inner);
+        step = sigmoid(1.595769121605730711759784239727527474L * (x + 0.044715L * x * x * x));
+    return gated(e, step);
 }
 
 static long double logsigmoid(Element *e) {
@@ -134,9 +139,7 @@ static long double hardsigmoid(const Element *e) {
 }
 
 static long double mish(Element *e) {
-    long double x = e->x.real, value = x * tanhl(log1pl(expl(x)));
-    e->bound = isinf(x) ? 0 : ulps(e, value, 12) + 4 * fabsl(x) * oracle_tiny(e->compute);
-    return value;
+    return gated(e, tanhl(log1pl(expl(e->x.real))));
 }
 
 static long double bounded(Element *e, long double value, long double count) {
@@ -144,11 +147,8 @@ static long double bounded(Element *e, long double value, long double count) {
     return value;
 }
 
-/* sigmoid(x) may round to the least number, or to 0. */
 static long double silu(Element *e) {
-    long double x = e->x.real, value = x * sigmoid(x);
-    e->bound = isinf(x) ? 0 : ulps(e, value, 6) + fabsl(x) * oracle_tiny(e->compute);
-    return value;
+    return gated(e, sigmoid(e->x.real));
 }
 
 static long double xlogy(Element *e) {

@@ -8,7 +8,7 @@ error of the final result, a number of coefficients and a format. The fit is min
 precision (Muller, "Elementary Functions", ch. 3). A coefficient is rounded to the format,
 lowest degree first, and the rest are fitted again, so that rounding costs no accuracy. It prints
 the coefficients as the C tables hold them and log2 of the largest weighted error. The name
-two_over_pi prints the words of 2/pi.
+two_over_pi prints the words of 2/pi, cubic the exponent of gelu's form by tanh.
 """
 import struct
 import sys
@@ -105,6 +105,21 @@ def erfc_map(t):
     return (1 + 2 * x) * exp(x * x) * erfc(x)
 
 
+def mills_map(k, c):
+    """(a + k) exp(a^2 / 2) Phi(-a), Phi the normal distribution function, at t = a / (a + k) - c."""
+    def f(t):
+        a = k / (1 - (t + c)) - k
+        return (a + k) * exp(a * a / 2) * erfc(a / sqrt(mpf(2))) / 2
+    return f
+
+
+def relative(f):
+    return lambda t: 1 / f(t)
+
+
+# With these the first coefficient is nearly exact, or the interval is halved.
+M32, M64 = mills_map(mpf("3.5"), mpf("0.40625")), mills_map(mpf(5), mpf("0.4375"))
+
 # erf in f32 for x = 1 + u: log2(erfc(x)), weighted by the error it leaves in erf.
 Z = lambda u: log(erfc(1 + u)) / ln2
 
@@ -128,6 +143,8 @@ FITS = [
     ("erf", "f64", G, one, "0", "1.01", 13),
     ("erf_large", "f32", Z, lambda u: erfc(1 + u), "-0.07", "2.95", 7),
     ("erfc", "f64", erfc_map, one, "-1", "0.76", 23),
+    ("mills", "f32", M32, relative(M32), "-0.40625", "0.3993", 10),
+    ("mills", "f64", M64, relative(M64), "-0.4375", "0.449", 23),
 ]
 
 
@@ -140,9 +157,22 @@ def two_over_pi():
     print("two_over_pi\n    " + ", ".join(words))
 
 
+def cubic():
+    """2 sqrt(2 / pi) log2(e) and 0.044715 times that, each in two parts; the first of all is short."""
+    linear = sqrt(8 / pi) / ln2
+    for fmt, digits in ("f32", 18), ("f64", 46):
+        parts = []
+        for value, high in (linear, floor(linear * 2**digits) / 2**digits), (linear * mpf("0.044715"), None):
+            high = round_to(fmt, value) if high is None else high
+            parts += [high, round_to(fmt, value - high)]
+        print("cubic %s\n    %s" % (fmt, ", ".join(float(part).hex() for part in parts)))
+
+
 if __name__ == "__main__":
     for row in FITS:
         if len(sys.argv) == 1 or row[0] in sys.argv[1:]:
             fit(*row)
     if len(sys.argv) == 1 or "two_over_pi" in sys.argv[1:]:
         two_over_pi()
+    if len(sys.argv) == 1 or "cubic" in sys.argv[1:]:
+        cubic()

@@ -147,6 +147,16 @@ KValue k_exp2(KBuilder *b, KValue x) {
     return kb_op2(b, OP_SCALE, k_fma(b, p, r, k_num(b, x, 1.0)), n.number);
 }
 
+KPower k_power_of_two(KBuilder *b, KPair x, KPair y, double shift) {
+    const ExpFormat *f = format_of(b, x.high);
+    KRounded n = k_round_scaled(b, x.high, y.high, f->bias + shift);
+    KValue r = k_fma(b, x.high, y.high, k_neg(b, n.number));
+    r = k_fma(b, x.high, y.low, r);
+    if (x.low != KVALUE_NONE) r = k_fma(b, x.low, y.high, r);
+    KValue slope = k_poly(b, r, f->power, f->n_terms + 1);
+    return (KPower){r, slope, two_to(b, f, n.bits, kb_dtype(b, x.high))};
+}
+
 KValue k_one_minus_exp2(KBuilder *b, KValue x) {
     const ExpFormat *f = format_of(b, x);
     KValue one = k_num(b, x, 1.0);
@@ -228,14 +238,4 @@ KValue k_tanh(KBuilder *b, KValue x) {
     KValue below = k_fma(b, exp_reduced(b, f, r), factor, k_num(b, x, 1.0));
     KValue far = k_sub(b, k_num(b, x, 1.0), k_div(b, k_num(b, x, 2.0), below));
     return k_copysign(b, k_where(b, k_num2(b, OP_LT, a, 0.55), near, far), x);
-}
-
-/* With e = exp(-|x|) and t = e / (1 + e): 1 - t for x ≥ 0, e (1 - t) below, so that the left tail
- * keeps its relative accuracy down to the subnormals. f32 1.6, f64 1.7. */
-KValue k_sigmoid(KBuilder *b, KValue x) {
-    KValue e = k_exp_not_positive(b, k_neg(b, k_abs(b, x)));
-    KValue one = k_num(b, x, 1.0);
-    KValue t = k_div(b, e, k_add(b, one, e));
-    KValue most = k_where(b, k_num2(b, OP_LT, x, 0.0), e, one);
-    return k_fma(b, k_neg(b, most), t, most);
 }

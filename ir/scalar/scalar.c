@@ -72,6 +72,8 @@ DIRECT(tan)
 DIRECT(tanh)
 DIRECT(erf)
 DIRECT(sigmoid)
+DIRECT(silu)
+DIRECT(mish)
 WIDE(asin)
 WIDE(acos)
 WIDE(atan)
@@ -187,18 +189,6 @@ static KValue expand_softsign(KBuilder *b, const Operands *o) {
     KValue x = o->in[0];
     return k_div(b, x, k_num2(b, OP_ADD, k_abs(b, x), 1.0));
 }
-static KValue expand_silu(KBuilder *b, const Operands *o) {
-    return k_mul(b, o->in[0], k_sigmoid(b, o->in[0]));
-}
-
-/* log(1 + exp(x)) */
-static KValue softplus(KBuilder *b, KValue x) {
-    return k_log1p(b, k_exp(b, x));
-}
-
-static KValue expand_mish(KBuilder *b, const Operands *o) {
-    return k_mul(b, o->in[0], k_tanh(b, softplus(b, o->in[0])));
-}
 
 /* min(max(x + 3, 0), 6) / 6 */
 static KValue hardsigmoid(KBuilder *b, KValue x) {
@@ -221,19 +211,10 @@ static KValue expand_logsigmoid(KBuilder *b, const Operands *o) {
     return k_sub(b, low, k_log1p(b, e));
 }
 
-/* x / 2 (1 + erf(x / sqrt 2)) or x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
- * (Hendrycks & Gimpel 2016). */
+/* x Phi(x), or with tanh in place of erf (Hendrycks & Gimpel 2016). */
 static KValue expand_gelu(KBuilder *b, const Operands *o) {
-    KValue x = o->in[0];
-    KValue inner;
-    if (attr_int(o->attrs, ATTR_FORM) == GELU_ERF) {
-        inner = k_erf(b, k_num2(b, OP_MUL, x, 0.70710678118654752));
-    } else {
-        KValue cube = k_mul(b, k_mul(b, x, x), x);
-        KValue sum = k_add(b, x, k_num2(b, OP_MUL, cube, 0.044715));
-        inner = k_tanh(b, k_num2(b, OP_MUL, sum, 0.79788456080286536));
-    }
-    return k_mul(b, k_num2(b, OP_MUL, x, 0.5), k_num2(b, OP_ADD, inner, 1.0));
+    bool by_erf = attr_int(o->attrs, ATTR_FORM) == GELU_ERF;
+    return by_erf ? k_gelu(b, o->in[0]) : k_gelu_tanh(b, o->in[0]);
 }
 
 /* ---- two and more inputs --------------------------------------------------------------------- */
