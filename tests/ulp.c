@@ -1,11 +1,13 @@
-/* ulp [--stride N] [--count N] [--pairs N] [--table] [OP...]: the largest errors of the elementary
- * functions in units of the last place. --table prints docs/numerics.md's table, else each error comes
- * with its arguments. f32 over every N-th bit pattern (1 = all of them) against formulas of the C
- * library's double; f64 over N arguments, half of them of any bit pattern, half where the function is
- * neither 0 nor infinite nor 1, against long double and, where an error comes near the largest, MPFR;
- * f16 and bf16 over all patterns. Of two operands, N pairs, and all pairs of edges. Status 1 if an
- * error is infinite (NaN or infinity where there is a number, or the other way round) or if a pointwise
- * op of op.def has no row. A function named alone is measured alone: a long run goes piece by piece. */
+/* ulp [--stride N] [--count N] [--pairs N] [--below X] [--table] [--hold FILE] [OP...]: the largest
+ * errors of the elementary functions in units of the last place. --table prints docs/numerics.md's table,
+ * else each error comes with its arguments; --hold fails where one is larger than in the table of that
+ * file. f32 over every N-th bit pattern (1 = all of them) against formulas of the C library's double; f64
+ * over N arguments, half of them of any bit pattern, half where the function is neither 0 nor infinite
+ * nor 1, against long double and, where an error comes near the largest, MPFR; f16 and bf16 over all
+ * patterns. Of two operands, N pairs, and all pairs of edges. Status 1 if an error is infinite (NaN or
+ * infinity where there is a number, or the other way round) or if a pointwise op of op.def has no row, 2
+ * if it is asked for what it does not know. A function named alone is measured alone: a long run goes
+ * piece by piece. --below looks at f32 and f64 below X alone: at a function's left tail. */
 #include "tests/ulp_functions.h"
 
 #include <float.h>
@@ -22,6 +24,8 @@ typedef struct Extent {
     int64_t stride; /* of f32's patterns */
     int64_t count;  /* arguments of f64 */
     int64_t pairs;  /* pairs of arguments, in every dtype but half types */
+    double
+        below; /* arguments of f32 and f64 that are not below it are passed over, unless it is infinite */
 } Extent;
 
 /* ---- errors ---------------------------------------------------------------------------------- */
@@ -228,18 +232,26 @@ static int64_t smaller(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
+/* Most results are the nearest number, which needs no error to be told. */
 static void note_f32(const UlpFunction *f, Worst *worst, float got, float x, float y) {
     double want = f->wide((double)x, (double)y);
+    float nearest = (float)want;
+    if (memcmp(&nearest, &got, sizeof got) == 0) return;
     note(worst, error_of((double)got, want, &f32_format), (double)x, (double)y);
 }
 
-static bool run_f32(const UlpFunction *f, int64_t stride, Worst *worst) {
+static bool is_passed_over(const Extent *extent, double x) {
+    return isfinite(extent->below) && !(x < extent->below);
+}
+
+static bool run_f32(const UlpFunction *f, const Extent *extent, Worst *worst) {
     static float x[BATCH], values[BATCH];
     for (int64_t first = 0; first < INT64_C(1) << 32;) {
         int64_t count = 0;
-        for (; count < BATCH && first < INT64_C(1) << 32; first += stride) {
+        for (; count < BATCH && first < INT64_C(1) << 32; first += extent->stride) {
             uint32_t bits = (uint32_t)first;
-            memcpy(&x[count++], &bits, sizeof bits);
+            memcpy(&x[count], &bits, sizeof bits);
+            count += !is_passed_over(extent, (double)x[count]);
         }
         if (!apply(f, SN_F32, x, NULL, count, SN_F32, values)) return false;
         for (int64_t i = 0; i < count; i++) note_f32(f, worst, values[i], x[i], 0);
@@ -258,13 +270,15 @@ static bool run_pairs_f32(const UlpFunction *f, int64_t total, Worst *worst) {
     return true;
 }
 
-static bool run_f64(const UlpFunction *f, int64_t total, Worst *worst) {
+static bool run_f64(const UlpFunction *f, const Extent *extent, Worst *worst) {
+    int64_t total = f->is_binary ? extent->pairs : extent->count;
     static double x[BATCH], y[BATCH], values[BATCH];
     for (int64_t done = 0; done < total; done += BATCH) {
         int64_t count = smaller(BATCH, total - done);
         for (int64_t i = 0; i < count; i++) draw_f64(f, done + i, &x[i], &y[i]);
         if (!apply(f, SN_F64, x, y, count, SN_F64, values)) return false;
-        for (int64_t i = 0; i < count; i++) note_f64(f, worst, values[i], x[i], y[i]);
+        for (int64_t i = 0; i < count; i++)
+            if (!is_passed_over(extent, x[i])) note_f64(f, worst, values[i], x[i], y[i]);
     }
     return true;
 }
@@ -299,6 +313,11 @@ static bool run_half(const UlpFunction *f, sn_dtype dtype, Worst *worst) {
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
+/* All of one function. */
+typedef struct Errors {
+    Worst f32, f64, f16, bf16;
+} Errors;
+
 /* Rounded up: no result is farther off than the table says. Beyond 1000 places its power of ten. */
 static void print_error(double ulps) {
     if (ulps >= 1000)
@@ -328,25 +347,85 @@ static void print_heading(bool table) {
                "|\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
 }
 
-static bool measure(const UlpFunction *f, const Extent *extent, bool table) {
-    Worst f32 = {0}, f64 = {0}, f16 = {0}, bf16 = {0};
-    random_state =
-        0x9e3779b97f4a7c15; /* a function's arguments do not hang on which came before it */
-    bool ok =
-        f->is_binary ? run_pairs_f32(f, extent->pairs, &f32) : run_f32(f, extent->stride, &f32);
-    ok = ok && run_f64(f, f->is_binary ? extent->pairs : extent->count, &f64);
-    ok = ok && run_half(f, SN_F16, &f16) && run_half(f, SN_BF16, &bf16);
+/* ---- the table as it was --------------------------------------------------------------------- */
+
+/* What a file's table says of a function. */
+typedef struct Held {
+    double f32, f64, f16, bf16;        /* largest errors */
+    int64_t f16_farther, bf16_farther; /* results that are not the nearest */
+} Held;
+
+static bool read_held(const char *path, const char *label, Held *held) {
+    FILE *file = fopen(path, "r");
+    if (!file) return false;
+    char line[512], row[64];
+    size_t length = (size_t)snprintf(row, sizeof row, "| %s |", label);
+    bool found = false;
+    while (!found && fgets(line, sizeof line, file))
+        found = strncmp(line, row, length) == 0 &&
+                sscanf(line + length, "%lf | %lf | %" SCNd64 " | %lf | %" SCNd64 " | %lf |",
+                       &held->f32, &held->f64, &held->f16_farther, &held->f16, &held->bf16_farther,
+                       &held->bf16) == 6;
+    fclose(file);
+    return found;
+}
+
+/* As the table rounds. */
+static bool is_within(const char *label, const char *column, double found, double held) {
+    if (ceil(found * 100) / 100 <= held + 1e-6) return true;
+    fprintf(stderr, "ulp: %s of %s is off by %.3f, which was held to be at most %.2f\n", column,
+            label, found, held);
+    return false;
+}
+
+static bool are_within(const char *path, const char *label, const Errors *e) {
+    Held held;
+    if (!read_held(path, label, &held)) {
+        fprintf(stderr, "ulp: %s has no row of %s\n", path, label);
+        return false;
+    }
+    bool ok = is_within(label, "f32", e->f32.ulps, held.f32);
+    ok &= is_within(label, "f64", e->f64.ulps, held.f64);
+    ok &= is_within(label, "f16", e->f16.ulps, held.f16);
+    ok &= is_within(label, "bf16", e->bf16.ulps, held.bf16);
+    ok &= is_within(label, "f16's count", (double)e->f16.farther, (double)held.f16_farther);
+    return is_within(label, "bf16's count", (double)e->bf16.farther, (double)held.bf16_farther) &&
+           ok;
+}
+
+/* ---- the program ----------------------------------------------------------------------------- */
+
+/* How it is told, and held. */
+typedef struct Report {
+    bool table;       /* without arguments */
+    const char *hold; /* a file whose table says how large errors may be, or NULL */
+} Report;
+
+static void print_row(const UlpFunction *f, const Errors *e, bool table) {
     printf("| %s |", f->label);
-    print_worst(f, &f32, !table);
-    print_worst(f, &f64, !table);
-    printf(" %" PRId64 " |", f16.farther);
-    print_worst(f, &f16, !table);
-    printf(" %" PRId64 " |", bf16.farther);
-    print_worst(f, &bf16, !table);
+    print_worst(f, &e->f32, !table);
+    print_worst(f, &e->f64, !table);
+    printf(" %" PRId64 " |", e->f16.farther);
+    print_worst(f, &e->f16, !table);
+    printf(" %" PRId64 " |", e->bf16.farther);
+    print_worst(f, &e->bf16, !table);
     printf("\n");
     fflush(stdout);
-    return ok && isfinite(f32.ulps) && isfinite(f64.ulps) && isfinite(f16.ulps) &&
-           isfinite(bf16.ulps);
+}
+
+/* A function's arguments do not hang on which came before it, those of a short run are among a long run's. */
+static bool measure(const UlpFunction *f, const Extent *extent, const Report *report) {
+    Errors e = {0};
+    random_state = 0x9e3779b97f4a7c15;
+    bool ok = f->is_binary ? run_pairs_f32(f, extent->pairs, &e.f32) : run_f32(f, extent, &e.f32);
+    random_state = 0xbf58476d1ce4e5b9;
+    ok = ok && run_f64(f, extent, &e.f64);
+    random_state = 0x94d049bb133111eb;
+    ok = ok && run_half(f, SN_F16, &e.f16) && run_half(f, SN_BF16, &e.bf16);
+    print_row(f, &e, report->table);
+    ok = ok && isfinite(e.f32.ulps) && isfinite(e.f64.ulps) && isfinite(e.f16.ulps) &&
+         isfinite(e.bf16.ulps);
+    return (!report->hold || are_within(report->hold, f->label, &e)) && ok;
 }
 
 static bool is_asked(const char *name, char **names, int count) {
@@ -355,33 +434,66 @@ static bool is_asked(const char *name, char **names, int count) {
     return count == 0;
 }
 
+static bool are_known(char **names, int count) {
+    bool known = true;
+    for (int n = 0; n < count; n++) {
+        bool found = false;
+        for (int i = 0; i < ulp_function_count; i++)
+            found |= strcmp(ulp_functions[i].op, names[n]) == 0;
+        if (!found)
+            fprintf(stderr, "ulp: %s is none of the functions that are measured:", names[n]);
+        for (int i = 0; !found && i < ulp_function_count; i++)
+            if (i == 0 || strcmp(ulp_functions[i].op, ulp_functions[i - 1].op) != 0)
+                fprintf(stderr, " %s", ulp_functions[i].op);
+        if (!found) fprintf(stderr, "\n");
+        known &= found;
+    }
+    return known;
+}
+
+/* A positive number of one of the options; false if it is none. */
+static bool take_number(const char *option, const char *text, Extent *extent) {
+    int64_t *number = NULL;
+    if (strcmp(option, "--stride") == 0) number = &extent->stride;
+    if (strcmp(option, "--count") == 0) number = &extent->count;
+    if (strcmp(option, "--pairs") == 0) number = &extent->pairs;
+    char *end;
+    if (!number) {
+        extent->below = strtod(text, &end);
+        return strcmp(option, "--below") == 0 && end != text && !*end;
+    }
+    *number = strtoll(text, &end, 10);
+    return *number > 0 && !*end;
+}
+
 int main(int argc, char **argv) {
-    Extent extent = {97, 1000000, 4000000};
-    bool table = false, understood = true;
+    Extent extent = {97, 1000000, 4000000, INFINITY};
+    Report report = {false, NULL};
+    bool understood = true;
     int at = 1;
-    for (; at < argc && strncmp(argv[at], "--", 2) == 0; at++) {
-        int64_t *number = NULL;
-        if (strcmp(argv[at], "--stride") == 0) number = &extent.stride;
-        if (strcmp(argv[at], "--count") == 0) number = &extent.count;
-        if (strcmp(argv[at], "--pairs") == 0) number = &extent.pairs;
+    for (; at < argc && strncmp(argv[at], "--", 2) == 0 && understood; at++) {
         if (strcmp(argv[at], "--table") == 0)
-            table = true;
-        else if (number && at + 1 < argc)
-            understood = (*number = strtoll(argv[++at], NULL, 10)) > 0 && understood;
-        else
-            understood = false;
+            report.table = true;
+        else if ((understood = at + 1 < argc) && strcmp(argv[at], "--hold") == 0)
+            report.hold = argv[++at];
+        else if (understood)
+            understood = take_number(argv[at], argv[at + 1], &extent) && ++at;
     }
     if (!understood) {
-        fprintf(stderr, "usage: ulp [--stride N] [--count N] [--pairs N] [--table] [OP...]\n");
+        fprintf(
+            stderr,
+            "usage: ulp [--stride N] [--count N] [--pairs N] [--below X] [--table] [--hold FILE] "
+            "[OP...]\n");
         return 2;
     }
+    if (!are_known(argv + at, argc - at)) return 2;
 #ifndef ULP_MPFR
     fprintf(stderr, "ulp: built without MPFR: f64 is checked with long double alone\n");
 #endif
     bool ok = ulp_functions_are_complete();
-    print_heading(table);
+    print_heading(report.table);
     for (int i = 0; i < ulp_function_count; i++)
         if (is_asked(ulp_functions[i].op, argv + at, argc - at))
-            ok = measure(&ulp_functions[i], &extent, table) && ok;
+            ok = measure(&ulp_functions[i], &extent, &report) && ok;
     return ok ? 0 : 1;
 }
