@@ -345,7 +345,8 @@ static void tell_step(const Run *run, uint32_t i, int64_t begin_ns, int64_t end_
     observe_launch(&record);
 }
 
-static sn_status run_step(Run *run, uint32_t i) {
+/* Inline, for few steps are long. */
+__attribute__((always_inline)) static inline sn_status run_step(Run *run, uint32_t i) {
     const Step *step = &run->program->steps.data[i];
     return step->kind == STEP_KERNEL ? run_kernel(run, step, &run->e->steps[i])
                                      : run_gemm(run, step, &run->e->steps[i]);

@@ -12,10 +12,14 @@ sn_status compiled_call(sn_compiled *compiled, const sn_value *values, sn_tensor
 
 /* ---- the ways -------------------------------------------------------------------------------- */
 
+/* Does no tensor of the call lie in part where the entry writes (frontend/call/overlap.c)? */
+bool call_writes_apart(const Entry *entry, const CallArgs *args);
 /* May the entry that the key leads to run on these arguments? One that writes an input must not
  * meet a second tensor in the same memory, unless that was so when it was traced: then the key says
- * so (frontend/call/overlap.c). */
-bool call_entry_serves(const Entry *entry, const CallArgs *args);
+ * so. */
+static inline bool call_entry_serves(const Entry *entry, const CallArgs *args) {
+    return !entry->writes || args->apart || call_writes_apart(entry, args);
+}
 /* A guard hit: the entry's kernels. */
 sn_status call_entry(const sn_compiled *compiled, const Entry *entry, const CallArgs *args,
                      sn_tensor **outputs, bool owned);

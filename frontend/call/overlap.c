@@ -95,8 +95,7 @@ static void find_spans(const Entry *entry, const CallArgs *args, Span *spans) {
     }
 }
 
-bool call_entry_serves(const Entry *entry, const CallArgs *args) {
-    if (!entry->writes || args->apart) return true;
+bool call_writes_apart(const Entry *entry, const CallArgs *args) {
     uint32_t count = (uint32_t)args->n_tensors;
     SMALL(Span, 2 * FEW_SPANS) spans;
     if (!small_open(&spans, 2 * (size_t)count)) return false; /* traced, which looks again */

@@ -130,9 +130,20 @@ __attribute__((noinline)) static void share_many(CallArgs *args, uint32_t *slots
     if (!share_handles_only(args, &table)) share_any(args, &table);
 }
 
+/* Two are compared at once. */
+static inline bool are_two_apart(const CallArgs *args) {
+    if (args->n_tensors != 2) return false;
+    const Storage *x = args->tensors[0]->storage, *y = args->tensors[1]->storage;
+    return x && y && x != y && !x->borrowed && !y->borrowed;
+}
+
 void arguments_share(CallArgs *args, uint32_t *slots) {
-    if (args->n_tensors <= ARGUMENTS_FEW)
+    if (are_two_apart(args)) {
+        args->sharing[0] = args->sharing[1] = (Sharing){0, 0};
+        args->apart = true;
+    } else if (args->n_tensors <= ARGUMENTS_FEW) {
         share_few(args);
-    else
+    } else {
         share_many(args, slots);
+    }
 }

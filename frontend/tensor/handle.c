@@ -42,7 +42,8 @@ static void *handle_begin(ThreadState *state) {
     return tensor;
 }
 
-static sn_tensor *handle_make(TensorKind kind, const TensorType *type) {
+__attribute__((always_inline)) static inline sn_tensor *handle_make(TensorKind kind,
+                                                                    const TensorType *type) {
     SN_ASSERT(type->dtype < SN_DTYPE_COUNT && type->rank <= SN_MAX_RANK);
     SN_ASSERT(dims_are_numbers(type->dims, type->rank));
     ThreadState *state = thread_state();
