@@ -772,7 +772,7 @@ static void hot_bodies_stay_short(void **unused) {
         int64_t form;
         uint32_t most;
     } hot[] = {{OP_EXP, 0, 23}, {OP_TANH, 0, 29}, {OP_SIGMOID, 0, 29}, {OP_LOG, 0, 37},
-               {OP_ERF, 0, 35}, {OP_SILU, 0, 35}, {OP_GELU, 0, 59},    {OP_GELU, 1, 44}};
+               {OP_ERF, 0, 35}, {OP_SILU, 0, 22}, {OP_GELU, 0, 59},    {OP_GELU, 1, 31}};
     for (size_t n = 0; n < sizeof hot / sizeof *hot; n++) {
         Kernel k;
         build_ok(&k, hot[n].op, SN_F32, SN_F32, hot[n].form);

@@ -158,14 +158,14 @@ def two_over_pi():
 
 
 def cubic():
-    """2 sqrt(2 / pi) log2(e) and 0.044715 times that, each in two parts; the first of all is short."""
+    """-2 sqrt(2 / pi) log2(e) and 0.044715 times that, each in two parts; the first of all is short."""
     linear = sqrt(8 / pi) / ln2
     for fmt, digits in ("f32", 18), ("f64", 46):
         parts = []
         for value, high in (linear, floor(linear * 2**digits) / 2**digits), (linear * mpf("0.044715"), None):
             high = round_to(fmt, value) if high is None else high
             parts += [high, round_to(fmt, value - high)]
-        print("cubic %s\n    %s" % (fmt, ", ".join(float(part).hex() for part in parts)))
+        print("cubic %s\n    %s" % (fmt, ", ".join((-float(part)).hex() for part in parts)))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,23 @@
-/* Sigmoid, and gates: x times a function that rises from 0 to 1. Their left tails lie further to the left
- * than the step's own, which is subnormal, or 0, where x times it is neither. So the step is made with a
- * power of two too much, which is taken off at the end, in one product that rounds. Largest errors measured,
+/* Gates: x times a function that rises from 0 to 1. Their left tails lie further to the left than the
+ * step's own, which is subnormal, or 0, where x times it is neither. So the step is made with a power
+ * of two too much, which is taken off at the end, in one product that rounds. Largest errors measured,
  * in ULP: beside each function. */
 #include "ir/scalar/math.h"
 
-/* x (linear + cubic x^2) = log2 exp(2 sqrt(2 / pi) (x + 0.044715 x^3)). linear_high is so short that its
+/* x (linear + cubic x^2) = log2 exp(-2 sqrt(2 / pi) (x + 0.044715 x^3)). linear_high is so short that its
  * difference from the sum is exact. tools/fit_math.py cubic */
 typedef struct Cubic {
     double linear_high, linear_low; /* in two parts */
     double cubic_high, cubic_low;   /* in two parts */
 } Cubic;
+
+/* Where a left tail ends: below `zero` x step is 0. There the exponent is that of `infinite`, which
+ * makes the denominator infinite: a little more than an integer, so that nothing is subtracted from
+ * infinity. */
+typedef struct Ends {
+    double zero;     /* an argument */
+    double infinite; /* another */
+} Ends;
 
 /* What differs between the two formats. */
 typedef struct GateFormat {
@@ -17,9 +25,10 @@ typedef struct GateFormat {
     double unit;        /* 2^-shift */
     double log2_e[2];   /* in two parts */
     double saturated;   /* from here on sigmoid is 1 to the last bit */
-    double zero;        /* exp(x) 2^shift is taken to be 0, x sigmoid(x) is */
-    double cubic_zero;  /* the same of gelu's form by tanh */
+    Ends exp;           /* of x sigmoid(x) */
+    Ends by_tanh;       /* of gelu's form by tanh */
     Cubic cubic;        /* its exponent */
+    double mish_zero;   /* exp(x) 2^shift is taken to be 0, mish(x) is */
     double normal_zero; /* x Phi(-x) is 0 */
     double pole;        /* of `mills` */
     double centre;      /* of its argument */
@@ -33,9 +42,10 @@ static const GateFormat formats[2] = {
      .unit = 0x1p-32,
      .log2_e = {0x1.715476p+0, 0x1.4ae0cp-26},
      .saturated = 20,
-     .zero = -110.2,
-     .cubic_zero = -10.92,
-     .cubic = {0x1.26aecp+1, 0x1.0de73ap-22, 0x1.a5a7dp-4, -0x1.151aaep-29},
+     .exp = {-110.5, -111},
+     .by_tanh = {-10.92, -10.945},
+     .cubic = {-0x1.26aecp+1, -0x1.0de73ap-22, -0x1.a5a7dp-4, 0x1.151aaep-29},
+     .mish_zero = -110.2,
      .normal_zero = 14.4,
      .pole = 3.5,
      .centre = 0.40625,
@@ -47,10 +57,11 @@ static const GateFormat formats[2] = {
      .unit = 0x1p-64,
      .log2_e = {0x1.71547652b82fep+0, 0x1.777d0ffda0d24p-56},
      .saturated = 40,
-     .zero = -753.4,
-     .cubic_zero = -21.599,
-     .cubic = {0x1.26aec21bce74p+1, 0x1.94bb4a166d0c5p-47, 0x1.a5a7cf7572a98p-4,
-               -0x1.b91c940e4cfcfp-58},
+     .exp = {-753.5, -754.3},
+     .by_tanh = {-21.601, -21.6073},
+     .cubic = {-0x1.26aec21bce74p+1, -0x1.94bb4a166d0c5p-47, -0x1.a5a7cf7572a98p-4,
+               0x1.b91c940e4cfcfp-58},
+     .mish_zero = -753.4,
      .normal_zero = 38.6,
      .pole = 5,
      .centre = 0.4375,
@@ -70,30 +81,31 @@ static const GateFormat *format_of(KBuilder *b, KValue x) {
     return &formats[kb_dtype(b, x) == SN_F64];
 }
 
-/* x, where the step is not yet constant. */
-static KValue between(KBuilder *b, KValue x, double least, double most) {
-    return k_at_least(b, k_at_most(b, x, most), least);
-}
-
-/* The step most (1 - rest). */
-typedef struct Step {
-    KValue most; /* min(e, 1) 2^shift */
-    KValue rest; /* min(e, 1) / (1 + e) */
-} Step;
-
-/* e / (1 + e), e = 2^(z y): on the left e (1 - rest) and on the right 1 - rest, which loses no digits. */
-static Step step(KBuilder *b, KPair z, KPair y) {
-    const GateFormat *f = format_of(b, z.high);
-    KPower power = k_power_of_two(b, z, y, f->shift);
-    KValue one = k_num(b, z.high, 1.0);
-    KValue e = k_mul(b, k_fma(b, power.slope, power.rest, one), power.factor);
-    KValue most = k_at_most(b, e, 1 / f->unit);
-    return (Step){most, k_div(b, most, k_num2(b, OP_ADD, e, 1 / f->unit))};
-}
-
 static KPair log2_e(KBuilder *b, KValue like, double factor) {
     const GateFormat *f = format_of(b, like);
     return (KPair){k_num(b, like, factor * f->log2_e[0]), k_num(b, like, factor * f->log2_e[1])};
+}
+
+/* x, within what the exponent is made for. */
+static KValue ended(KBuilder *b, KValue x, Ends ends) {
+    return k_where(b, k_num2(b, OP_LT, x, ends.zero), k_num(b, x, ends.infinite), x);
+}
+
+/* x / (1 + 2^(z y)), and from `saturated` on x. The denominator is 2^shift too small; what is added to
+ * its power of two is small, or exact. */
+static KValue gate(KBuilder *b, KValue x, KValue z, KPair y, double saturated) {
+    const GateFormat *f = format_of(b, x);
+    KPower power = k_power_of_two(b, (KPair){z, KVALUE_NONE}, y, -f->shift);
+    KValue part = k_mul(b, power.rest, power.factor);
+    KValue below = k_add(b, power.factor, k_fma(b, power.slope, part, k_num(b, x, f->unit)));
+    KValue value = k_num2(b, OP_MUL, k_div(b, x, below), f->unit);
+    return k_where(b, k_num2(b, OP_GT, x, saturated), x, value);
+}
+
+/* f32 2.0, f64 2.0. */
+KValue k_silu(KBuilder *b, KValue x) {
+    const GateFormat *f = format_of(b, x);
+    return gate(b, x, ended(b, x, f->exp), log2_e(b, x, -1.0), f->saturated);
 }
 
 /* `value`, of which only a zero may have the wrong sign, with that of x. */
@@ -103,54 +115,33 @@ static KValue with_sign(KBuilder *b, KValue value, KValue x) {
     return kb_bitcast(b, kb_dtype(b, x), bits);
 }
 
-static Step sigmoid(KBuilder *b, KValue x) {
-    const GateFormat *f = format_of(b, x);
-    KPair z = {between(b, x, f->zero, f->saturated), KVALUE_NONE};
-    return step(b, z, log2_e(b, x, 1.0));
-}
-
-/* f32 1.7, f64 1.6. */
-KValue k_sigmoid(KBuilder *b, KValue x) {
-    Step s = sigmoid(b, x);
-    KValue value = k_fma(b, k_neg(b, s.most), s.rest, s.most);
-    return k_num2(b, OP_MUL, value, format_of(b, x)->unit);
-}
-
-/* x step, rounded at the end alone, and from `saturated` on x. */
-static KValue gate(KBuilder *b, KValue x, Step s, double saturated) {
-    KPair most = k_two_product(b, x, s.most);
-    KValue rest = k_fma(b, k_neg(b, most.high), s.rest, most.low);
-    KValue value = k_num2(b, OP_MUL, k_add(b, most.high, rest), format_of(b, x)->unit);
-    return k_where(b, k_num2(b, OP_GT, x, saturated), x, with_sign(b, value, x));
-}
-
-/* f32 2.4, f64 2.3. */
-KValue k_silu(KBuilder *b, KValue x) {
-    return gate(b, x, sigmoid(b, x), format_of(b, x)->saturated);
-}
-
-/* tanh(log(1 + e)) = v / (1 + v), v = e (e + 2) / 2, e = exp(x). -infinity gives NaN, as the product does.
- * f32 2.2, f64 2.1. */
+/* With v = e (e + 2) / 2, e = exp(x), tanh(log(1 + e)) = v / (1 + v), with m = min(v, 1) also m - m m /
+ * (1 + v), which loses no digits on either side. x m is a pair, and -infinity gives NaN. f32 2.2, f64
+ * 2.1. */
 KValue k_mish(KBuilder *b, KValue x) {
     const GateFormat *f = format_of(b, x);
-    KValue clamped = between(b, x, f->zero, f->saturated);
+    KValue one =
+        k_num(b, x, 1 / f->unit); /* v, m and what they are made of are 2^shift too large */
+    KValue clamped = k_at_least(b, k_at_most(b, x, f->saturated), f->mish_zero);
     KPower power = k_power_of_two(b, (KPair){clamped, KVALUE_NONE}, log2_e(b, x, 1.0), f->shift);
     KValue part = k_mul(b, power.rest, power.factor);
-    KValue e = k_fma(b, power.slope, part, power.factor); /* 2^shift too large, as what follows */
+    KValue e = k_fma(b, power.slope, part, power.factor);
     KValue low = k_fma(b, power.slope, part, k_sub(b, power.factor, e));
-    KValue half = k_num2(b, OP_MUL, e, f->unit / 2);
-    KValue v = k_add(b, e, k_fma(b, half, e, low));
-    KValue most = k_at_most(b, v, 1 / f->unit);
-    KValue rest = k_div(b, most, k_num2(b, OP_ADD, v, 1 / f->unit));
-    return gate(b, x, (Step){most, rest}, f->saturated);
+    KValue v = k_add(b, e, k_fma(b, k_num2(b, OP_MUL, e, f->unit / 2), e, low));
+    KValue m = k_at_most(b, v, 1 / f->unit);
+    KPair product = k_two_product(b, x, m);
+    KValue share = k_div(b, m, k_add(b, v, one));
+    KValue rest = k_fma(b, k_neg(b, product.high), share, product.low);
+    KValue value = k_num2(b, OP_MUL, k_add(b, product.high, rest), f->unit);
+    return k_where(b, k_num2(b, OP_GT, x, f->saturated), x, with_sign(b, value, x));
 }
 
-/* x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)), which is the form by tanh; the factor of x in the exponent is
- * summed as a pair, as what it loses would count 150 times. f32 2.5, f64 2.3. */
+/* x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)), which is the form by tanh; the factor of x in the
+ * exponent is summed as a pair, as what it loses would count 150 times. f32 2.0, f64 2.0. */
 KValue k_gelu_tanh(KBuilder *b, KValue x) {
-    static const double cubic_saturated = 8;
+    static const double saturated = 8;
     const GateFormat *f = format_of(b, x);
-    KValue a = between(b, x, f->cubic_zero, cubic_saturated);
+    KValue a = ended(b, x, f->by_tanh);
     KPair square = k_two_product(b, a, a);
     KValue linear = k_num(b, x, f->cubic.linear_high), cubic = k_num(b, x, f->cubic.cubic_high);
     KValue sum = k_fma(b, square.high, cubic, linear);
@@ -159,12 +150,12 @@ KValue k_gelu_tanh(KBuilder *b, KValue x) {
         k_fma(b, square.high, k_num(b, x, f->cubic.cubic_low), k_num(b, x, f->cubic.linear_low));
     low = k_fma(b, square.low, cubic, low);
     KPair slope = {sum, k_add(b, rest, low)};
-    return gate(b, x, step(b, (KPair){a, KVALUE_NONE}, slope), cubic_saturated);
+    return gate(b, x, a, slope, saturated);
 }
 
-/* x exp(x^2 / 2) Phi(-|x|) as a pair: share = x / (|x| + pole) times a polynomial in it. The product is steep
- * in share near 0 and flat in the tail, so that what share lacks weighs about (1 - |share|)^2, and that over
- * |x| + pole is (1 - |share|)^3 / pole. */
+/* x exp(x^2 / 2) Phi(-|x|) as a pair: share = x / (|x| + pole) times a polynomial in it. The product is
+ * steep in share near 0 and flat in the tail, so that what share lacks weighs about (1 - |share|)^2,
+ * and that over |x| + pole is (1 - |share|)^3 / pole. */
 static KPair mills(KBuilder *b, const GateFormat *f, KValue x, KValue size) {
     KValue pole = k_num(b, x, f->pole);
     KValue below = k_add(b, size, pole);

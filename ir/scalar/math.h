@@ -122,6 +122,7 @@ KValue k_expm1(KBuilder *b, KValue x);
 KValue k_sinh(KBuilder *b, KValue x);
 KValue k_cosh(KBuilder *b, KValue x);
 KValue k_tanh(KBuilder *b, KValue x);
+KValue k_sigmoid(KBuilder *b, KValue x);
 
 /* 2^(x y + shift) = (1 + slope rest) factor, for products of pairs, the second complete, the first with a low
  * part or none, -bias < x y + shift ≤ bias + 1. */
@@ -133,7 +134,6 @@ typedef struct KPower {
 KPower k_power_of_two(KBuilder *b, KPair x, KPair y, double shift);
 
 /* ir/scalar/gate.c */
-KValue k_sigmoid(KBuilder *b, KValue x);
 KValue k_silu(KBuilder *b, KValue x);
 KValue k_mish(KBuilder *b, KValue x);
 KValue k_gelu(KBuilder *b, KValue x);
