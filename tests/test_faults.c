@@ -281,7 +281,7 @@ static void compiled(Run *run) {
 static sn_tensor *varies(sn_tensor *x, sn_tensor *y, int64_t position, double scale) {
     sn_tensor *part = sn_narrow(y, 0, position, sn_size(x, 0));
     sn_tensor *sums = sn_sum(sn_mul(sn_add(x, part), sn_c(scale)), SN_I(1), true);
-    return sn_cat((sn_tensor *[]){sn_sub(x, sums), part}, 2, 0);
+    return sn_neg(sn_cat((sn_tensor *[]){sn_sub(x, sums), part}, 2, 0));
 }
 
 static void compiled_varying(Run *run) {
