@@ -101,6 +101,18 @@ static sn_tensor *reduced(sn_tensor *x, int64_t k) {
     sn_tensor *y = sn_exp(CAT(1, x, sn_mul(x, sn_c((double)k))));
     return sn_add(sn_softmax(y, 1), sn_mean(sn_narrow(y, 1, 2, WIDTH), SN_I(1), true));
 }
+static sn_tensor *normalised(sn_tensor *x, int64_t k) {
+    sn_tensor *y = CAT(1, x, sn_mul(x, sn_c((double)k)));
+    return sn_mul(y, sn_rsqrt(sn_mean(sn_mul(y, y), SN_I(1), true)));
+}
+static sn_tensor *summed_twice(sn_tensor *x, int64_t k) {
+    sn_tensor *y = CAT(1, x, sn_mul(x, sn_c((double)k)));
+    return sn_add(sn_sum(sn_exp(y), SN_I(1), false), sn_sum(sn_sin(y), SN_I(1), false));
+}
+static sn_tensor *widened(sn_tensor *x, int64_t k) {
+    sn_tensor *narrow = sn_cast(x, SN_U8), *y = sn_cast(CAT(0, narrow, narrow), SN_F32);
+    return sn_sum(sn_mul(y, sn_c((double)k)), SN_I(1), false);
+}
 static sn_tensor *broadcast(sn_tensor *x, int64_t k) {
     sn_tensor *line = sn_reshape(sn_sum(x, SN_I(0), false), SN_I(-1));
     sn_tensor *y = sn_mul(CAT(0, line, sn_narrow(line, 0, 0, k)), sn_c(0.5));
@@ -146,6 +158,9 @@ static Function *const functions[] = {
     turned,
     not_numbers,
     drawn,
+    normalised,
+    summed_twice,
+    widened,
 };
 
 /* Sizes and the number are the first's, then vary alone and together. */
@@ -218,6 +233,21 @@ static void padding_is_not_stored(void **state) {
     assert_in_range(kernels, 1, 6);
 }
 
+/* What a reduction reads is computed in its kernel, of the cat: it is not stored for it. */
+static void what_reductions_read_is_not_stored(void **state) {
+    (void)state;
+    static const struct {
+        Function *function;
+        double sizes; /* of x, at most: what is read and written */
+    } cases[] = {{normalised, 8.1}, {summed_twice, 6.1}, {widened, 3.1}};
+    sn_tensor *x = tensor_random(1, SN_F32, SN_I(256, 256));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int64_t kernels, bytes = bytes_of(cases[i].function, x, &kernels);
+        assert_in_range(bytes, 1, (int64_t)(cases[i].sizes * 256 * 256 * 4));
+        assert_in_range(kernels, 1, 3);
+    }
+}
+
 /* Slices of what was computed of slices, again and again. */
 static sn_tensor *deep(sn_tensor *x, int64_t k) {
     sn_tensor *y = sn_exp(padded(x, 1, 40));
@@ -246,6 +276,7 @@ int main(void) {
         API_TEST(what_is_computed_of_joins_has_eagers_bits),
         API_TEST(a_part_that_fails_is_an_error),
         API_TEST(padding_is_not_stored),
+        API_TEST(what_reductions_read_is_not_stored),
         API_TEST(work_done_twice_is_bounded),
     };
     return cmocka_run_group_tests_name("joins", tests, NULL, NULL);

@@ -3,9 +3,11 @@
  * computed of shifted slices of it becomes one kernel for the middle, and small ones for the edges.
  *
  * Each value that is known as parts is emitted as the cat of them too, for readers that need it whole; where
- * there are none, that stays behind. What is computed otherwise is not cut: it would be stored, where it now
- * runs in the kernel that reads it. Sizes are numbers: of others it is not known which part comes first. */
+ * there are none, that stays behind. What is computed otherwise is not cut, nor is what a reduction reads:
+ * it would be stored, where it now runs in the kernel that reads it. Sizes are numbers: of others it is not
+ * known which part comes first. */
 #include "base/assert.h"
+#include "base/status.h"
 #include "ir/graph/view_graph.h"
 #include "passes/rewrite/decompose.h"
 
@@ -27,7 +29,8 @@ typedef struct Joined {
 typedef struct Joins {
     VEC(Joined) all;  /* those found so far */
     VEC(uint32_t) of; /* by node of the new graph: its place in them + 1; 0 = not known as parts */
-    int64_t budget;   /* ops on slices that may still be made */
+    const bool *read_whole; /* by node of the old graph; see find_read_whole */
+    int64_t budget;         /* ops on slices that may still be made */
 } Joins;
 
 static const Joined *joined_of(const Joins *joins, NodeId id) {
@@ -234,33 +237,71 @@ static void forget(Joins *joins, NodeId id) {
     if (id != NODE_NONE && id < joins->of.count) joins->of.data[id] = 0;
 }
 
-static NodeId sink(Rewrite *r) {
-    OpCode op = (OpCode)r->node->op;
-    Joined j;
-    if (op == OP_CAT && parts_of_cat(r, &j)) return join(r, &j);
-    bool view = op_is(op, CLASS_VIEW);
-    bool computes = op_is(op, CLASS_POINTWISE) && !op_makes_memory(op);
-    for (int32_t i = 0; (view || computes) && i < r->node->n_inputs; i++) {
-        NodeId id = rewrite_input(r, i);
-        const Joined *found = id == NODE_NONE ? NULL : joined_of(r->state, id);
-        if (!found) continue;
-        const Joined whole = *found;
-        int32_t axis = whole.axis + r->node->rank - gb_type(r->b, id).rank;
-        if (view ? parts_of_view(r, &whole, &j) : parts_of_pointwise(r, axis, &j))
-            return join(r, &j);
-        break;
+static bool computes(OpCode op) {
+    return op_is(op, CLASS_POINTWISE) && !op_makes_memory(op);
+}
+
+/* What runs in the kernel of a reader that goes over all of it, such as a reduction, through other ops too.
+ * Results and what products read are in memory whoever else reads them. */
+static void find_read_whole(const Graph *graph, bool *read_whole, bool *in_memory) {
+    for (uint32_t i = 0; i < graph->outputs.count; i++)
+        in_memory[graph->outputs.data[i].node] = true;
+    for (NodeId i = graph->nodes.count; i-- > 0;) {
+        const Node *node = graph_node(graph, i);
+        OpCode op = (OpCode)node->op;
+        bool passes_on = computes(op) || op_is(op, CLASS_VIEW);
+        if (passes_on ? !read_whole[i] : op == OP_CAT || op_has(op, F_CONTRACTS)) continue;
+        for (int32_t j = 0; j < node->n_inputs; j++) {
+            NodeId id = node_inputs(graph, node)[j];
+            if (id != NODE_NONE) read_whole[id] = !in_memory[id];
+        }
     }
+}
+
+/* The first operand that is known as parts, those of `joined`; NODE_NONE. */
+static NodeId joined_operand(const Rewrite *r, Joined *joined) {
+    const Joins *joins = r->state;
+    for (int32_t i = 0; i < r->node->n_inputs; i++) {
+        NodeId id = rewrite_input(r, i);
+        const Joined *found = id == NODE_NONE ? NULL : joined_of(joins, id);
+        if (!found) continue;
+        *joined = *found;
+        return id;
+    }
+    return NODE_NONE;
+}
+
+static bool parts_of(Rewrite *r, Joined *j) {
+    OpCode op = (OpCode)r->node->op;
+    const Joins *joins = r->state;
+    if (op == OP_CAT) return parts_of_cat(r, j);
+    bool view = op_is(op, CLASS_VIEW);
+    if (!view && (!computes(op) || joins->read_whole[r->id])) return false;
+    Joined operand;
+    NodeId id = joined_operand(r, &operand);
+    if (id == NODE_NONE) return false;
+    if (view) return parts_of_view(r, &operand, j) && (j->count == 1 || !joins->read_whole[r->id]);
+    return parts_of_pointwise(r, operand.axis + r->node->rank - gb_type(r->b, id).rank, j);
+}
+
+static NodeId sink(Rewrite *r) {
+    Joined j;
+    if (parts_of(r, &j)) return join(r, &j);
     if (r->b->failed) return NODE_NONE;
     for (int32_t i = 0; i < r->node->n_inputs; i++) forget(r->state, rewrite_input(r, i));
     return rewrite_keep(r);
 }
 
 sn_status sink_joins(PassContext *context) {
+    const Graph *graph = &context->graph;
+    size_t count = graph->nodes.count;
     bool any = false;
-    for (NodeId i = 0; i < context->graph.nodes.count; i++)
-        any = any || graph_node(&context->graph, i)->op == OP_CAT;
+    for (NodeId i = 0; i < count; i++) any = any || graph_node(graph, i)->op == OP_CAT;
     if (!any) return SN_OK;
-    Joins joins = {.budget = MOST_AGAIN * (int64_t)context->graph.nodes.count};
+    bool *read_whole = arena_zalloc(&context->arena, sizeof *read_whole * 2 * count);
+    if (!read_whole) return error_memory(context->error);
+    find_read_whole(graph, read_whole, read_whole + count);
+    Joins joins = {.read_whole = read_whole, .budget = MOST_AGAIN * (int64_t)count};
     const RewritePass pass = {
         .name = "decompose", .rule = sink, .result = rewrite_own_memory, .state = &joins};
     context->graph.no_fold = true; /* rules are for what decompose leaves */
