@@ -61,7 +61,12 @@ set_tests_properties(limits PROPERTIES
     ENVIRONMENT "${environment};ASAN_OPTIONS=detect_leaks=0:intercept_tls_get_addr=0")
 
 # The fuzzer: some seconds of it, and bugs put in, which it must find and cut down.
-add_test(NAME ulp COMMAND tests_ulp --stride 400009 --count 20000 --pairs 20000)
+# No function is farther off than the page says, of which these are some of the arguments.
+add_test(NAME ulp COMMAND tests_ulp --stride 400009 --count 20000 --pairs 20000 --hold
+    ${PROJECT_SOURCE_DIR}/docs/numerics.md)
+add_test(NAME ulp_refuses_what_it_does_not_know COMMAND tests_ulp exp no_function)
+set_tests_properties(ulp_refuses_what_it_does_not_know PROPERTIES PASS_REGULAR_EXPRESSION
+    "no_function is none of the functions that are measured")
 add_test(NAME fuzz COMMAND tests_fuzz --count 2000 --seconds 8 --jobs 1)
 add_test(NAME fuzz_finds_a_bug
     COMMAND tests_fuzz --plant argmax --count 400 --jobs 1 --expect-finding 3)

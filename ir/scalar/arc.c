@@ -79,7 +79,7 @@ static KValue first_quadrant(KBuilder *b, KValue a, KValue c) {
     return k_add(b, high, k_add(b, t, tail));
 }
 
-/* f64 1.8. */
+/* f64 1.9. */
 KValue k_atan(KBuilder *b, KValue x) {
     return k_copysign(b, first_quadrant(b, k_abs(b, x), k_num(b, x, 1.0)), x);
 }

@@ -102,7 +102,7 @@ static KValue gate(KBuilder *b, KValue x, KValue z, KPair y, double saturated) {
     return k_where(b, k_num2(b, OP_GT, x, saturated), x, value);
 }
 
-/* f32 2.0, f64 2.0. */
+/* f32 2.2, f64 2.0. */
 KValue k_silu(KBuilder *b, KValue x) {
     const GateFormat *f = format_of(b, x);
     return gate(b, x, ended(b, x, f->exp), log2_e(b, x, -1.0), f->saturated);
@@ -116,7 +116,7 @@ static KValue with_sign(KBuilder *b, KValue value, KValue x) {
 }
 
 /* With v = e (e + 2) / 2, e = exp(x), tanh(log(1 + e)) = v / (1 + v), with m = min(v, 1) also m - m m /
- * (1 + v), which loses no digits on either side. x m is a pair, and -infinity gives NaN. f32 2.2, f64
+ * (1 + v), which loses no digits on either side. x m is a pair, and -infinity gives NaN. f32 2.5, f64
  * 2.1. */
 KValue k_mish(KBuilder *b, KValue x) {
     const GateFormat *f = format_of(b, x);
@@ -137,7 +137,7 @@ KValue k_mish(KBuilder *b, KValue x) {
 }
 
 /* x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)), which is the form by tanh; the factor of x in the
- * exponent is summed as a pair, as what it loses would count 150 times. f32 2.0, f64 2.0. */
+ * exponent is summed as a pair, as what it loses would count 150 times. f32 2.1, f64 2.0. */
 KValue k_gelu_tanh(KBuilder *b, KValue x) {
     static const double saturated = 8;
     const GateFormat *f = format_of(b, x);

@@ -282,7 +282,7 @@ KValue k_cos(KBuilder *b, KValue x) {
     return k_where(b, bit_set(b, next, 2), k_neg(b, value), value);
 }
 
-/* sine / cosine, or -cosine / sine in odd quadrants; f32 computes in f64. f32 0.51, f64 2.1. */
+/* sine / cosine, or -cosine / sine in odd quadrants; f32 computes in f64. f32 0.51, f64 2.2. */
 KValue k_tan(KBuilder *b, KValue x) {
     Reduced reduced = reduce(b, x);
     SineCosine both = evaluate_f64(b, reduced.rest);
