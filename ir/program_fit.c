@@ -61,7 +61,8 @@ static void cut_launch(Fit *f, const Launch *launch) {
     for (int64_t i = 0; i < words[KPARAM_RANK]; i++)
         points = times(f, points, words[KPARAM_SIZES + i]);
     int64_t block = block_size(launch, points, b_size, f->program->threads);
-    int64_t blocks = launch->b_param < 0 || block < 1 ? 1 : (b_size + block - 1) / block;
+    int64_t blocks = 1;
+    if (launch->b_param >= 0) blocks = block < 1 ? 0 : (b_size + block - 1) / block;
     words[KPARAM_BLOCKS] = blocks;
     words[KPARAM_BLOCK_SIZE] = block;
     f->numbers[launch->items] = times(f, points, blocks);

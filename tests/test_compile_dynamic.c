@@ -509,6 +509,36 @@ static void rows_that_become_empty_check_no_index(void **state) {
     }
 }
 
+static sn_tensor *exponentials(sn_tensor *x) {
+    return sn_exp(x);
+}
+static sn_tensor *column_sums(sn_tensor *x) {
+    return sn_sum(x, SN_I(0), false);
+}
+static sn_tensor *draws_like(sn_tensor *x) {
+    static sn_rng generator = {.seed = 5};
+    return sn_rand(&generator, SN_I(sn_size(x, 0), sn_size(x, 1)), SN_F32);
+}
+
+/* However many rows there are of no elements, nothing is run for them. */
+static void rows_without_elements_are_not_walked(void **state) {
+    (void)state;
+    static sn_tensor *(*const functions[])(sn_tensor *) = {exponentials, row_softmax, column_sums,
+                                                           draws_like};
+    for (size_t f = 0; f < sizeof functions / sizeof functions[0]; f++) {
+        sn_compiled *c = sn_compile(functions[f], "t:t", NULL);
+        sn_tensor *(*fast)(sn_tensor *) = SN_FN(c, functions[f]);
+        for (int64_t n = 3; n < 6; n++)
+            assert_non_null(fast(tensor_random(1, SN_F32, SN_I(n, 9 - n * n % 7))));
+        sn_tensor *x = sn_zeros(SN_I((int64_t)1 << 22, 0), SN_F32);
+        sn_counters before = counters_now();
+        sn_tensor *y = fast(x);
+        assert_int_equal(counters_now().kernels, before.kernels);
+        assert_int_equal(sn_count(y), 0);
+        sn_compiled_release(c);
+    }
+}
+
 static void a_dump_names_the_sizes_that_vary(void **state) {
     (void)state;
     sn_compiled *c = sn_compile(row_softmax, "t:t", NULL);
@@ -551,6 +581,7 @@ int main(void) {
         API_TEST(draws_follow_the_sizes),
         API_TEST(an_index_is_checked_against_the_size_at_hand),
         API_TEST(rows_that_become_empty_check_no_index),
+        API_TEST(rows_without_elements_are_not_walked),
         API_TEST(a_dump_names_the_sizes_that_vary),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
