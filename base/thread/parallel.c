@@ -11,6 +11,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+enum { MOST_THREADS = 256 };
+
 static _Atomic int32_t default_threads;
 static _Atomic bool forked;
 
@@ -23,10 +25,15 @@ bool parallel_forked(void) {
     return atomic_load_explicit(&forked, memory_order_relaxed);
 }
 
+/* As many as a region may have, so that memory for each of them is memory that is needed. */
+static int32_t at_most(int32_t threads) {
+    return threads < MOST_THREADS ? threads : MOST_THREADS;
+}
+
 int32_t parallel_own_threads(int32_t threads) {
     SN_ASSERT(threads >= 0);
     int32_t before = base_thread.threads;
-    base_thread.threads = threads;
+    base_thread.threads = at_most(threads);
     return before;
 }
 
@@ -36,17 +43,19 @@ int32_t parallel_threads(void) {
     if (threads) return threads;
     threads = (int32_t)setting_int(SETTING_THREADS, 0);
     if (threads < 1) threads = cpus_available();
+    threads = at_most(threads);
     atomic_store_explicit(&default_threads, threads, memory_order_relaxed);
     return threads;
 }
 
 void parallel_set_threads(int32_t threads) {
-    atomic_store_explicit(&default_threads, threads < 1 ? 1 : threads, memory_order_relaxed);
+    atomic_store_explicit(&default_threads, threads < 1 ? 1 : at_most(threads),
+                          memory_order_relaxed);
 }
 
 /* ---- shares ---------------------------------------------------------------------------------- */
 
-enum { MOST_THREADS = 256, PIECES = 8 };
+enum { PIECES = 8 };
 
 /* What is left of one thread's share. It takes pieces from the front; threads that are done with
  * their own take on with others', so one that the machine holds up holds nobody else up. */

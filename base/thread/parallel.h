@@ -19,7 +19,7 @@ bool parallel_forked(void);
 /* Threads of this thread's regions: its own number, else the default, which is SINTER_THREADS, else the
  * CPUs this process may use. */
 int32_t parallel_threads(void);
-/* Changes the default (≥ 1). */
+/* Changes the default; the nearest of 1 to 256. */
 void parallel_set_threads(int32_t threads);
 /* Gives this thread a number of its own (0: the default) and returns what it had. */
 int32_t parallel_own_threads(int32_t threads);

@@ -7,7 +7,8 @@
 
 SN_BEGIN_DECLS
 
-/** Threads of a parallel region from now on (≥ 1). Results of our own kernels do not depend on it. */
+/** Threads of a parallel region from now on, 1 to 256: any other number counts as the nearest. Results of
+ *  our own kernels do not depend on it. */
 SN_API void sn_set_threads(int32_t threads);
 SN_API int32_t sn_threads(void);
 
