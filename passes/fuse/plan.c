@@ -37,6 +37,8 @@ typedef struct Planner {
     IndexSpace space;     /* reused */
     ReadList reads;       /* reused */
     NodeId *unchecked;    /* by position: see find_unchecked */
+    NodeId *root;         /* by node: the value that the first of a chain of updates replaces */
+    bool *final; /* by node: its value is on the way to what its root, an input, holds at the end */
 } Planner;
 
 static sn_status memory_error(Planner *p) {
@@ -181,18 +183,21 @@ static void take_over(Planner *p, NodeId id, NodeId old) {
     p->overwritten[old] = true;
 }
 
-/* The input whose memory `old` lies in may be written by `id` only on the way to its final value. */
-static bool leads_to_input(const Planner *p, NodeId id, NodeId input) {
+/* An input's memory may be written only on the way to its final value: by the updates that lead from it to
+ * the result that is written there. */
+static void find_final(Planner *p) {
+    for (NodeId i = 0; i < p->graph->nodes.count; i++)
+        p->root[i] =
+            is_update(p, i) ? p->root[node_inputs(p->graph, graph_node(p->graph, i))[0]] : i;
     for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
         GraphOutput output = p->graph->outputs.data[i];
-        if (output.writes_input < 0 || p->graph->inputs.data[output.writes_input] != input)
-            continue;
-        for (NodeId at = output.node;; at = node_inputs(p->graph, graph_node(p->graph, at))[0]) {
-            if (at == id) return true;
-            if (!is_update(p, at)) return false;
-        }
+        if (output.writes_input < 0) continue;
+        NodeId at = output.node, input = p->graph->inputs.data[output.writes_input];
+        if (p->root[at] != input) continue;
+        for (; at != input && !p->final[at];
+             at = node_inputs(p->graph, graph_node(p->graph, at))[0])
+            p->final[at] = true;
     }
-    return false;
 }
 
 /* May an input be written by this node, though an op recorded before it can fail? Where that is known when
@@ -207,8 +212,8 @@ static bool update_in_place(Planner *p, NodeId id) {
     if (!in_memory(p, base) || view_base(p->graph, base) != base) return false;
     NodeId memory = owner_of(p, base);
     bool input = node_is_input(graph_node(p->graph, memory));
-    if (input && (p->returned[id] || !failures_are_known(p, id) || !leads_to_input(p, id, memory)))
-        return false;
+    SN_ASSERT(!input || memory == p->root[id]);
+    if (input && (p->returned[id] || !failures_are_known(p, id) || !p->final[id])) return false;
     return may_overwrite(p, id, base);
 }
 
@@ -265,6 +270,7 @@ static void find_unchecked(Planner *p) {
 
 static void share_memory(Planner *p) {
     find_unchecked(p);
+    find_final(p);
     for (uint32_t i = 0; i < p->fusion->order.count; i++) {
         const Group *group = &p->fusion->groups.data[p->fusion->order.data[i]];
         for (uint32_t m = 0; m < group->members.count; m++) {
@@ -500,14 +506,17 @@ sn_status pass_plan(PassContext *context) {
     p.owner = arena_alloc(&context->arena, sizeof(NodeId) * (count + 1));
     p.overwritten = arena_zalloc(&context->arena, count + 1);
     p.returned = arena_zalloc(&context->arena, count + 1);
+    p.final = arena_zalloc(&context->arena, count + 1);
+    p.root = arena_alloc(&context->arena, sizeof(NodeId) * (count + 1));
     p.position =
         arena_zalloc(&context->arena, sizeof(int32_t) * (context->fusion.groups.count + 1));
     p.latest = arena_alloc(&context->arena, sizeof(uint32_t) * (count + 1));
     p.unchecked = arena_alloc(&context->arena, sizeof(NodeId) * (context->fusion.order.count + 1));
     p.first_at = arena_alloc(&context->arena, sizeof(uint32_t) * (context->fusion.order.count + 1));
     context->plan.buffer_of = arena_alloc(&context->arena, sizeof(int32_t) * (count + 1));
-    if (!p.owner || !p.overwritten || !p.returned || !p.position || !p.latest || !p.unchecked ||
-        !p.first_at || !context->plan.buffer_of || program_zeros(context->program, 0) == PLACE_NONE)
+    if (!p.owner || !p.overwritten || !p.returned || !p.final || !p.root || !p.position ||
+        !p.latest || !p.unchecked || !p.first_at || !context->plan.buffer_of ||
+        program_zeros(context->program, 0) == PLACE_NONE)
         return memory_error(&p);
     for (NodeId i = 0; i < count; i++) {
         p.owner[i] = i;
