@@ -27,22 +27,17 @@ static void update(const Spans *spans, int32_t at) {
     note_below(spans, node, node->right);
 }
 
-/* What was left of `at` is above it. */
-static int32_t rotate_right(const Spans *spans, int32_t at) {
-    SpanNode *node = node_at(spans, at);
-    int32_t top = node->left;
-    node->left = node_at(spans, top)->right;
-    node_at(spans, top)->right = at;
-    update(spans, at);
-    update(spans, top);
-    return top;
+/* What is below a node on one side. */
+static int32_t *side(SpanNode *node, bool left) {
+    return left ? &node->left : &node->right;
 }
 
-static int32_t rotate_left(const Spans *spans, int32_t at) {
-    SpanNode *node = node_at(spans, at);
-    int32_t top = node->right;
-    node->right = node_at(spans, top)->left;
-    node_at(spans, top)->left = at;
+/* What was on that side of `at` is above it. */
+static int32_t rotate(const Spans *spans, int32_t at, bool left) {
+    int32_t *below = side(node_at(spans, at), left), top = *below;
+    int32_t *inner = side(node_at(spans, top), !left);
+    *below = *inner;
+    *inner = at;
     update(spans, at);
     update(spans, top);
     return top;
@@ -52,13 +47,10 @@ static int32_t rotate_left(const Spans *spans, int32_t at) {
 static int32_t insert(const Spans *spans, int32_t at, int32_t added) {
     if (at < 0) return added;
     SpanNode *node = node_at(spans, at);
-    if (node_at(spans, added)->first < node->first) {
-        node->left = insert(spans, node->left, added);
-        if (priority(node->left) > priority(at)) return rotate_right(spans, at);
-    } else {
-        node->right = insert(spans, node->right, added);
-        if (priority(node->right) > priority(at)) return rotate_left(spans, at);
-    }
+    bool left = node_at(spans, added)->first < node->first;
+    int32_t *below = side(node, left);
+    *below = insert(spans, *below, added);
+    if (priority(*below) > priority(at)) return rotate(spans, at, left);
     update(spans, at);
     return at;
 }
