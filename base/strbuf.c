@@ -77,11 +77,13 @@ size_t text_fit(const char *text, size_t most) {
     return length;
 }
 
-void strbuf_add_thousandths(StrBuf *buf, int64_t value) {
+void strbuf_add_fixed(StrBuf *buf, int64_t value, int digits) {
+    SN_ASSERT(digits >= 1 && digits <= 18);
     const char *sign = value < 0 ? "-" : "";
-    uint64_t size = value < 0 ? -(uint64_t)value : (uint64_t)value;
-    strbuf_addf(buf, "%s%llu.%03llu", sign, (unsigned long long)(size / 1000),
-                (unsigned long long)(size % 1000));
+    uint64_t size = value < 0 ? -(uint64_t)value : (uint64_t)value, one = 1;
+    for (int i = 0; i < digits; i++) one *= 10;
+    strbuf_addf(buf, "%s%llu.%0*llu", sign, (unsigned long long)(size / one), digits,
+                (unsigned long long)(size % one));
 }
 
 void strbuf_pad_to(StrBuf *buf, size_t column) {

@@ -24,8 +24,9 @@ void strbuf_vaddf(StrBuf *buf, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
 /* How many bytes of the text, at most so many, end where a character of UTF-8 does. */
 size_t text_fit(const char *text, size_t most);
-/* Thousandths, as "12.345", whatever the program's locale. */
-void strbuf_add_thousandths(StrBuf *buf, int64_t value);
+/* `value` with its last `digits` digits (1 to 18) behind a point, whatever the program's locale: 12345 and 3
+ * are "12.345". */
+void strbuf_add_fixed(StrBuf *buf, int64_t value, int digits);
 /* Spaces up to column `column` of the current line. */
 void strbuf_pad_to(StrBuf *buf, size_t column);
 /* Hands the text over (free with mem_free); NULL when failed. Never NULL for an empty buffer. */

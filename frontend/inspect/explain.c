@@ -214,9 +214,9 @@ static void print_event(void *context, int64_t number, const CompileEvent *e) {
     if (e->steps) strbuf_addf(list->out, " in %u kernels", e->steps);
     if (e->times.plan_ns || e->times.load_ns) {
         strbuf_add(list->out, ", passes ");
-        strbuf_add_thousandths(list->out, e->times.plan_ns / 1000);
+        strbuf_add_fixed(list->out, e->times.plan_ns / 1000, 3);
         strbuf_add(list->out, " ms, kernels ");
-        strbuf_add_thousandths(list->out, e->times.load_ns / 1000);
+        strbuf_add_fixed(list->out, e->times.load_ns / 1000, 3);
         strbuf_add(list->out, " ms");
     }
     strbuf_add_char(list->out, '\n');
@@ -249,11 +249,11 @@ static void print_summary(const sn_compiled *c, const sn_explanation *e, Site re
     if (e->host_reads && read_site.file)
         strbuf_addf(out, "  first host read: %s:%d\n", read_site.file, (int)read_site.line);
     strbuf_add(out, "  trace ");
-    strbuf_add_thousandths(out, e->trace_ns / 1000);
+    strbuf_add_fixed(out, e->trace_ns / 1000, 3);
     strbuf_add(out, " ms, passes ");
-    strbuf_add_thousandths(out, e->plan_ns / 1000);
+    strbuf_add_fixed(out, e->plan_ns / 1000, 3);
     strbuf_add(out, " ms, kernels ");
-    strbuf_add_thousandths(out, e->compile_ns / 1000);
+    strbuf_add_fixed(out, e->compile_ns / 1000, 3);
     strbuf_addf(out, " ms\n  bytes moved %lld (op by op %lld), peak memory %lld\n",
                 (long long)e->bytes, (long long)e->bytes_unfused, (long long)e->peak_bytes);
 }
@@ -270,7 +270,7 @@ static void print_step(const GraphInstance *instance, uint32_t i, StrBuf *out) {
                 kernel ? kernel->name : "gemm", step->label, (long long)costs[COST_BYTES]);
     if (ns) {
         strbuf_add(out, ", ");
-        strbuf_add_thousandths(out, (ns + 500) / 1000);
+        strbuf_add_fixed(out, (ns + 500) / 1000, 3);
         strbuf_addf(out, " ms (median of %d)", runs);
     }
     if (kernel) strbuf_addf(out, ", %s", cache_source_name(kernel->source));

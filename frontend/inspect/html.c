@@ -132,7 +132,8 @@ static int add_scaled(StrBuf *out, int64_t size) {
     int scale = 0;
     int64_t tenths = size / 100;
     for (; tenths >= 10000; scale++) tenths /= 1000;
-    strbuf_addf(out, "%lld.%lld ", (long long)(tenths / 10), (long long)(tenths % 10));
+    strbuf_add_fixed(out, tenths, 1);
+    strbuf_add_char(out, ' ');
     return scale;
 }
 
@@ -154,12 +155,11 @@ void html_count(StrBuf *out, int64_t count) {
 
 void html_ms(StrBuf *out, int64_t ns) {
     if (ns < 100000)
-        strbuf_addf(out, "0.%04lld", (long long)ns / 100);
+        strbuf_add_fixed(out, ns / 100, 4);
     else
-        strbuf_add_thousandths(out, ns / 1000);
+        strbuf_add_fixed(out, ns / 1000, 3);
 }
 
 void html_tenths(StrBuf *out, double value) {
-    long long tenths = value < 9e17 ? (long long)(value * 10 + 0.5) : 0;
-    strbuf_addf(out, "%lld.%lld", tenths / 10, tenths % 10);
+    strbuf_add_fixed(out, value < 9e17 ? (int64_t)(value * 10 + 0.5) : 0, 1);
 }

@@ -156,9 +156,9 @@ static void add_event(StrBuf *out, const Event *e, int64_t first) {
     strbuf_add(out, "{\"name\": ");
     add_string(out, e->name);
     strbuf_addf(out, ", \"cat\": \"%s\", \"ph\": \"X\", \"ts\": ", e->what);
-    strbuf_add_thousandths(out, e->begin_ns - first);
+    strbuf_add_fixed(out, e->begin_ns - first, 3);
     strbuf_add(out, ", \"dur\": ");
-    strbuf_add_thousandths(out, e->end_ns - e->begin_ns);
+    strbuf_add_fixed(out, e->end_ns - e->begin_ns, 3);
     strbuf_addf(out, ", \"pid\": %d, \"tid\": %d", (int)getpid(), (int)e->thread);
     if (e->items || *e->line) {
         strbuf_addf(out, ", \"args\": {\"items\": %lld, \"bytes\": %lld, \"line\": ",
