@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/sanitizers.h"
 #include "base/thread/lock.h"
 #include "base/thread/thread_exit.h"
 
@@ -11,17 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define NO_CACHING 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define NO_CACHING 1
-#endif
-#endif
-#ifndef NO_CACHING
-#define NO_CACHING 0 /* 1: the address sanitizer must see every free */
-#endif
 
 enum {
     STEP_BITS = 3, /* classes to a doubling: 1 << STEP_BITS */
@@ -249,7 +239,7 @@ static void *shared_take(uint32_t class) {
 /* Returns a block that is no longer live. */
 static void shared_give(void *block, uint32_t class) {
     size_t kept = load(&cache_limit);
-    if (NO_CACHING) {
+    if (ADDRESS_SANITIZER) {
         system_free(block, class_bytes(class));
         return;
     }
@@ -274,7 +264,7 @@ static ThreadCache *thread_begin(void) {
 
 /* The calling thread's cache, made at first use; NULL when there can be none. */
 static ThreadCache *thread_cache(void) {
-    if (NO_CACHING || own == &no_cache) return NULL;
+    if (ADDRESS_SANITIZER || own == &no_cache) return NULL;
     return own ? own : thread_begin();
 }
 

@@ -1,5 +1,5 @@
-/* Bad input to what makes, calls and inspects compiled functions, and to the bindings: each is refused in words
- * that name the argument, and structs of older programs are filled as far as they reach. */
+/* Bad input to what makes, calls and inspects compiled functions, and to the bindings: each is refused in
+ * words that name the argument, and structs of older programs are filled as far as they reach. */
 #include "errors_case.h"
 
 /* ---- compile --------------------------------------------------------------------------------- */

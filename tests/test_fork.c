@@ -2,7 +2,7 @@
  * has a lock, a condition variable or a thread, and after it used them. The child uses the same part;
  * an alarm ends one that hangs. */
 #include "api_case.h"
-#include "sanitizers.h"
+#include "base/sanitizers.h"
 
 #include "base/settings.h"
 #include "base/thread/log.h"

@@ -1,7 +1,7 @@
 /* What a process did before it forked, and what its child does: no pair of them hangs, and the results of
  * the child are right. Each pair is a process of its own. */
 #include "api_case.h"
-#include "sanitizers.h"
+#include "base/sanitizers.h"
 
 #include <sys/wait.h>
 #include <unistd.h>

@@ -2,7 +2,7 @@
  * memory of tensors, mapped code and resident memory stay flat. `test_leaks 10000` makes more rounds
  * than the default. */
 #include "api_case.h"
-#include "sanitizers.h"
+#include "base/sanitizers.h"
 
 #include "base/mem.h"
 

@@ -1,7 +1,7 @@
 /* The library under what a system may limit: the size of files, open files, threads, system calls, stacks.
  * Calls work, or are errors in words; none ends the process. Each case is a process of its own. */
 #include "api_case.h"
-#include "sanitizers.h"
+#include "base/sanitizers.h"
 
 #include <fcntl.h>
 #include <linux/audit.h>

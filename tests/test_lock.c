@@ -1,5 +1,5 @@
 /* Locks: their order, which debug builds check, and what a forked child finds of them. */
-#include "sanitizers.h"
+#include "base/sanitizers.h"
 
 #include "base/thread/lock.h"
 

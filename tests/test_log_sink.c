@@ -2,8 +2,8 @@
  * doing, waits for the background, looks at a function and forks, in every place that logs. Settings are
  * read once, so each part is a process of its own, which an alarm ends if it hangs. */
 #include "api_case.h"
+#include "base/sanitizers.h"
 #include "child.h"
-#include "sanitizers.h"
 
 #include "base/settings.h"
 #include "runtime/kernels/disk_cache.h"

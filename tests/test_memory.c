@@ -1,5 +1,5 @@
 /* The tensor allocator: alignment, classes, reuse, bounds, threads, statistics. */
-#include "sanitizers.h"
+#include "base/sanitizers.h"
 
 #include "base/mem.h"
 #include "base/thread/parallel.h"

@@ -1,7 +1,7 @@
 /* Pages about programs that do not ask for them (SINTER_EXPLAIN), each run as a process of its own: what a
  * reader finds on them, whichever way the process ends; and the times on them. */
 #include "api_case.h"
-#include "sanitizers.h"
+#include "base/sanitizers.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -1,10 +1,10 @@
 /* Helpers and parallel loops: each item once, whoever comes; nobody waits for who has not begun; no
  * time is used when there is no work; fewer threads where the system gives fewer; forks. */
 #include "base/clock.h"
+#include "base/sanitizers.h"
 #include "base/thread/cpus.h"
 #include "base/thread/parallel.h"
 #include "base/thread/pool.h"
-#include "sanitizers.h"
 
 #include <pthread.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* Files of the .safetensors format: what the format's own library writes is read, what we write it
  * reads, and a file that is not exactly well-formed is refused when it is opened. */
-#include "sanitizers.h"
+#include "base/sanitizers.h"
 #include "tests/io_case.h"
 
 #include <sys/resource.h>

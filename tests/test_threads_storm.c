@@ -2,7 +2,7 @@
  * result has the bits of a call made alone, and a kernel is compiled once however many ask for it. Runs
  * under the thread sanitizer too (ctest -L concurrent). */
 #include "api_case.h"
-#include "sanitizers.h"
+#include "base/sanitizers.h"
 
 #include "base/settings.h"
 #include "runtime/kernels/kernel_cache.h"

@@ -1,6 +1,7 @@
 /* Calls on a stack of the library's; see deep.h. */
 #include "base/thread/deep.h"
 
+#include "base/sanitizers.h"
 #include "base/thread.h"
 
 #include <stdatomic.h>
@@ -8,16 +9,7 @@
 #include <ucontext.h>
 
 /* Sanitizers know of the stack that a thread began with, and of no other. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define OWN_STACK 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define OWN_STACK 0
-#endif
-#endif
-#ifndef OWN_STACK
-#define OWN_STACK 1
-#endif
+#define OWN_STACK (!ADDRESS_SANITIZER && !THREAD_SANITIZER)
 
 enum { STACK_BYTES = 8 << 20, GUARD_BYTES = 64 << 10 };
 
