@@ -5,6 +5,8 @@
  * itself is 0 in fast code.
  *
  *     fast [--seed S] [--count N]    prints the first failures and exits with 1 where there is one */
+#include "tests/fuzz_program.h"
+
 #include <sinter/sinter.h>
 
 #include <math.h>
@@ -51,27 +53,19 @@ typedef struct Program {
     Step steps[MOST_STEPS]; /* in order; the last one's value is the output */
 } Program;
 
-static uint64_t random_state;
-
-/* splitmix64 */
-static uint64_t draw(void) {
-    uint64_t z = random_state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
+static FuzzRandom drawn;
 
 static int32_t below(int32_t bound) {
-    return (int32_t)(draw() % (uint64_t)bound);
+    return (int32_t)fuzz_below(&drawn, bound);
 }
 
 static double uniform(void) {
-    return (double)(int64_t)draw() * 0x1p-63;
+    return (double)(int64_t)fuzz_next(&drawn) * 0x1p-63;
 }
 
 static void make(Program *program, uint64_t seed) {
     *program = (Program){.seed = seed};
-    random_state = seed;
+    drawn.state = seed;
     program->n_steps = 2 + below(MOST_STEPS - 1);
     for (int32_t i = 0; i < program->n_steps; i++) {
         Step *step = &program->steps[i];
@@ -200,7 +194,7 @@ static bool check(const Program *program, bool loud) {
     sn_scope scope = sn_scope_begin();
     float data[ROWS * COLUMNS];
     sn_tensor *inputs[INPUTS], *wide[INPUTS], *values[MOST_VALUES], *truth[MOST_VALUES];
-    random_state = ~program->seed;
+    drawn.state = ~program->seed;
     for (int32_t i = 0; i < INPUTS; i++) {
         for (int32_t k = 0; k < ROWS * COLUMNS; k++)
             data[k] = (float)(uniform() * (i == 2 ? 1000 : 4));
