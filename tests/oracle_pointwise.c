@@ -378,7 +378,8 @@ static int64_t integer_value(Element *e) {
         if (e->has_y && x < y) x = y;
         return e->has_z && x > z ? z : x;
     case OP_ADDCMUL: {
-        uint64_t value = (uint64_t)oracle_of_double(t, oracle_double(call, ATTR_VALUE)).integer;
+        uint64_t value =
+            (uint64_t)oracle_of_double(SN_I64, oracle_double(call, ATTR_VALUE)).integer;
         return oracle_wrap(t, ux + value * uy * (uint64_t)z);
     }
     default:

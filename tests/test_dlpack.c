@@ -278,6 +278,10 @@ static void spoil_data(DLTensor *t, Producer *p) {
     (void)p;
     t->data = NULL;
 }
+static void spoil_offset(DLTensor *t, Producer *p) {
+    (void)p;
+    t->byte_offset = UINT64_MAX - 3;
+}
 static void spoil_size(DLTensor *t, Producer *p) {
     (void)t;
     p->shape[1] = -3;
@@ -315,6 +319,7 @@ static void what_cannot_be_taken_is_deleted_and_refused(void **state) {
         {spoil_sign, SN_ERROR_SHAPE, "(-1)"},
         {spoil_shape, SN_ERROR_ARGUMENT, "shape is NULL"},
         {spoil_data, SN_ERROR_ARGUMENT, "data is NULL"},
+        {spoil_offset, SN_ERROR_ARGUMENT, "byte_offset is too large (-4)"},
         {spoil_size, SN_ERROR_SHAPE, "negative size (-3)"},
         {spoil_count, SN_ERROR_MEMORY, "too many elements"},
         {spoil_stride, SN_ERROR_ARGUMENT, "stride is too large"},

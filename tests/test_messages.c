@@ -215,6 +215,27 @@ static void an_index_in_data_is_named_on_every_path(void **state) {
     sn_compiled_release(c);
 }
 
+/* The indices are computed of x, of which one row was written before, and another would have been after. */
+static sn_tensor *looks_up_what_is_written(sn_tensor *x, sn_tensor *table) {
+    sn_copy_(sn_select(x, 0, 0), sn_c(1));
+    sn_tensor *y = sn_embedding(table, sn_cast(x, SN_I64));
+    sn_copy_(sn_select(x, 0, 1), sn_c(100));
+    return y;
+}
+
+static void an_index_is_named_where_others_were_written(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(looks_up_what_is_written, "tt:t", NULL);
+    Scale *fast = (Scale *)sn_compiled_fn(c);
+    sn_tensor *table = tensor_random(1, SN_F32, SN_I(8, 4));
+    for (int call = 0; call < 4; call++) {
+        sn_tensor *x = tensor_of(SN_F32, SN_I(3, 2), V(70, 70, 1, 2, 3, 8));
+        assert_null(fast(x, table));
+        EXPECT_ERROR(SN_ERROR_INDEX, "embedding: index[2,1] is 8, out of range");
+    }
+    sn_compiled_release(c);
+}
+
 static void print_table(void) {
     printf("| call | status | message |\n| --- | --- | --- |\n");
     for (int r = 0; r < ROWS; r++) {
@@ -233,6 +254,7 @@ int main(int argc, char **argv) {
         API_TEST(every_wrong_call_says_what_its_row_says),
         API_TEST(compiled_functions_say_the_same),
         API_TEST(an_index_in_data_is_named_on_every_path),
+        API_TEST(an_index_is_named_where_others_were_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -217,6 +217,31 @@ static void updates_in_place_take_scalars_alike(void **state) {
     EXPECT_VALUES(byte, 0);
 }
 
+/* ---- results --------------------------------------------------------------------------------- */
+
+static sn_tensor *handed_through(sn_tensor *x, sn_tensor *scalar) {
+    (void)x;
+    return scalar;
+}
+
+/* A scalar that is returned becomes a tensor of no axes, and loses nothing. */
+static void a_scalar_that_is_returned_keeps_its_value(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(handed_through, "tt:t", NULL);
+    Binary *fast = SN_FN(c, handed_through);
+    sn_tensor *x = tensor_of(SN_F64, SN_I(2), V(0, 1));
+    for (int i = 0; i < 3; i++) {
+        EXPECT_SHAPE(fast(x, sn_c(0.1)), SN_F64, SN_I0);
+        EXPECT_VALUES(fast(x, sn_c(0.1)), 0.1);
+        EXPECT_VALUES(fast(x, sn_c(1e300)), 1e300);
+        EXPECT_VALUES(sn_add(x, fast(x, sn_c(0.1))), 0.1, 1.1);
+        EXPECT_VALUES(fast(x, sn_ci(INT64_C(1) << 40)), 0x1p40);
+        EXPECT_SHAPE(fast(x, sn_ci(1)), SN_I64, SN_I0);
+    }
+    EXPECT_VALUES(sn_cast(sn_c(0.1), SN_F64), 0.1);
+    sn_compiled_release(c);
+}
+
 /* ---- indices --------------------------------------------------------------------------------- */
 
 static sn_tensor *row_two(sn_tensor *x, sn_tensor *y) {
@@ -256,6 +281,7 @@ int main(void) {
         API_TEST(comparisons_round_the_scalar),
         API_TEST(operands_without_axes_count_as_scalars),
         API_TEST(updates_in_place_take_scalars_alike),
+        API_TEST(a_scalar_that_is_returned_keeps_its_value),
         API_TEST(a_scalar_is_an_index),
         API_TEST(numbers_of_ops_saturate_where_they_are_stored),
     };

@@ -12,7 +12,7 @@ static sn_tensor *own_handle(const sn_compiled *c, sn_tensor *out) {
     if (!tensor_check(out, c->title, "the result", (Site){0})) return NULL;
     if (out->kind == TENSOR_NONE)
         return error_raise(SN_ERROR_ARGUMENT, (Site){0}, "%s: SN_NONE was returned", c->title);
-    if (out->kind == TENSOR_WEAK) out = sn_clone_at(out, c->site.file, c->site.line);
+    if (out->kind == TENSOR_WEAK) out = result_of_scalar(c, out);
     if (!out) return NULL;
     TensorType type = tensor_type(out);
     Storage *storage = storage_retain(out->storage);

@@ -52,6 +52,10 @@ bool results_equal(const TraceResults *results, const OutputSpec *specs) {
 
 /* ---- on their way to the caller -------------------------------------------------------------- */
 
+sn_tensor *result_of_scalar(const sn_compiled *c, sn_tensor *scalar) {
+    return sn_cast_at(scalar, (sn_dtype)scalar->dtype, c->site.file, c->site.line);
+}
+
 sn_status results_complete(const sn_compiled *c, sn_tensor **outputs) {
     for (int32_t i = 0; i < c->signature.n_outputs; i++) {
         if (!tensor_check(outputs[i], c->title, "the result", (Site){0})) return sn_error_status();
@@ -61,7 +65,7 @@ sn_status results_complete(const sn_compiled *c, sn_tensor **outputs) {
     }
     for (int32_t i = 0; i < c->signature.n_outputs; i++) {
         if (outputs[i]->kind != TENSOR_WEAK) continue;
-        outputs[i] = sn_clone_at(outputs[i], c->site.file, c->site.line);
+        outputs[i] = result_of_scalar(c, outputs[i]);
         if (!outputs[i]) return sn_error_status();
     }
     return SN_OK;

@@ -30,6 +30,8 @@ void results_number(TraceResults *results, const Executable *executable, const T
 /* Are these the results? */
 bool results_equal(const TraceResults *results, const OutputSpec *specs);
 
+/* The tensor that a caller gets of a scalar: 0-d, of the scalar's own dtype, f64 or i64. NULL: raised. */
+sn_tensor *result_of_scalar(const sn_compiled *compiled, sn_tensor *scalar);
 /* Makes of what the function returned what a caller gets: a constant becomes a tensor of its own. What
  * is no result is refused. Raises. */
 sn_status results_complete(const sn_compiled *compiled, sn_tensor **outputs);

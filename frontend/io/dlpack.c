@@ -96,6 +96,10 @@ static bool import_check(Import *in) {
     if (device != DLPACK_CPU && device != DLPACK_CUDA_HOST)
         return refuse(in, SN_ERROR_UNSUPPORTED, "the memory is not the CPU's: device type", device);
     if (!import_dtype(in) || !import_dims(in) || !import_strides(in)) return false;
+    if (in->source->data &&
+        (uint64_t)(uintptr_t)in->source->data > UINT64_MAX - in->source->byte_offset)
+        return refuse(in, SN_ERROR_ARGUMENT, "byte_offset is too large",
+                      (long long)in->source->byte_offset);
     return in->source->data || in->end == 0 || refuse(in, SN_ERROR_ARGUMENT, "data is NULL", 0);
 }
 

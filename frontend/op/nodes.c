@@ -106,34 +106,56 @@ static NodeId index_of(const Graph *graph, NodeId id) {
     return node_inputs(graph, node)[op_index_operand((OpCode)node->op)];
 }
 
-/* The input whose memory is the node's value since the run; -1: none. What was written before an op that has
- * failed is there, what was to be written after it is not. */
-static int32_t written_into(const Graph *graph, NodeId id, NodeId failed) {
-    for (uint32_t i = 0; i < graph->outputs.count; i++) {
-        GraphOutput output = graph->outputs.data[i];
-        if (output.node == id && id < failed && output.writes_input >= 0)
+/* A run that an op failed in, looked at afterwards. */
+typedef struct FailedRun {
+    const Graph *graph;       /* that was run */
+    sn_tensor *const *inputs; /* its inputs, as they are now */
+    NodeId failed; /* the op: what was written before it is there, what comes after it is not */
+} FailedRun;
+
+/* The value that the input of the output has since the run: of the last write in front of the op. NODE_NONE:
+ * there was none. */
+static NodeId last_written(const FailedRun *run, GraphOutput output) {
+    NodeId id = output.node;
+    if (output.writes_input < 0) return NODE_NONE;
+    while (id >= run->failed && op_is((OpCode)graph_node(run->graph, id)->op, CLASS_UPDATE))
+        id = node_inputs(run->graph, graph_node(run->graph, id))[0];
+    bool own = id == run->graph->inputs.data[output.writes_input];
+    return id < run->failed && !own ? id : NODE_NONE;
+}
+
+/* Was memory of the input written for a node behind `since`? */
+static bool was_written(const FailedRun *run, int64_t input, int64_t since) {
+    for (uint32_t i = 0; i < run->graph->outputs.count; i++) {
+        GraphOutput output = run->graph->outputs.data[i];
+        NodeId written = last_written(run, output);
+        if (written != NODE_NONE && written > since &&
+            tensors_overlap(run->inputs[output.writes_input], run->inputs[input]))
+            return true;
+    }
+    return false;
+}
+
+/* The input whose memory is the node's value since the run; -1: none. */
+static int32_t written_into(const FailedRun *run, NodeId id) {
+    for (uint32_t i = 0; i < run->graph->outputs.count; i++) {
+        GraphOutput output = run->graph->outputs.data[i];
+        if (last_written(run, output) == id && !was_written(run, output.writes_input, id))
             return output.writes_input;
     }
     return -1;
 }
 
-/* Is what the input was when the run began lost? */
-static bool was_written(const Graph *graph, NodeId input, NodeId failed) {
-    int64_t number = node_attr_int(graph, input, ATTR_NUMBER);
-    for (uint32_t i = 0; i < graph->outputs.count; i++)
-        if (graph->outputs.data[i].writes_input == number && graph->outputs.data[i].node < failed)
-            return true;
-    return false;
-}
-
 /* Marks the nodes that the index of an op is made of; false where it cannot be made again. */
-static bool mark_needed(const Graph *graph, NodeId failed, bool *needed) {
+static bool mark_needed(const FailedRun *run, bool *needed) {
+    const Graph *graph = run->graph;
     memset(needed, 0, graph->nodes.count * sizeof *needed);
-    needed[index_of(graph, failed)] = true;
-    for (NodeId id = failed; id-- > 0;) {
-        if (!needed[id] || written_into(graph, id, failed) >= 0) continue;
+    needed[index_of(graph, run->failed)] = true;
+    for (NodeId id = run->failed; id-- > 0;) {
+        if (!needed[id] || written_into(run, id) >= 0) continue;
         const Node *node = graph_node(graph, id);
-        if (node_is_input(node) && was_written(graph, id, failed)) return false;
+        if (node_is_input(node) && was_written(run, node_attr_int(graph, id, ATTR_NUMBER), -1))
+            return false;
         for (uint32_t i = 0; i < node->n_inputs; i++)
             if (node_inputs(graph, node)[i] != NODE_NONE)
                 needed[node_inputs(graph, node)[i]] = true;
@@ -142,12 +164,15 @@ static bool mark_needed(const Graph *graph, NodeId failed, bool *needed) {
 }
 
 /* Computes the index of an op that may have failed; false with the error set where it did. */
-static bool look_at_node(const Graph *graph, sn_tensor *const *inputs, NodeId failed,
-                         const bool *needed, sn_tensor **values, sn_error *found) {
+static bool look_at_node(const FailedRun *run, const bool *needed, sn_tensor **values,
+                         sn_error *found) {
+    const Graph *graph = run->graph;
+    NodeId failed = run->failed;
     for (NodeId id = 0; id < failed; id++) {
         if (!needed[id]) continue;
-        int32_t written = written_into(graph, id, failed);
-        values[id] = written >= 0 ? inputs[written] : node_value(graph, id, inputs, values);
+        int32_t written = written_into(run, id);
+        values[id] =
+            written >= 0 ? run->inputs[written] : node_value(graph, id, run->inputs, values);
         if (!values[id]) return true;
     }
     TensorType x = node_type(graph, node_inputs(graph, graph_node(graph, failed))[0]);
@@ -174,10 +199,12 @@ void nodes_name_error(const Graph *graph, sn_tensor *const *inputs, sn_error *er
     sn_tensor **values = mem_calloc(graph->nodes.count + 1, sizeof *values);
     state->recorder = NULL;
     sn_scope scope = sn_scope_begin();
-    for (NodeId id = 0; needed && values && id < graph->nodes.count; id++)
-        if (may_be_of(graph, id, error) && mark_needed(graph, id, needed) &&
-            !look_at_node(graph, inputs, id, needed, values, &found))
-            break;
+    for (NodeId id = 0; needed && values && id < graph->nodes.count; id++) {
+        FailedRun run = {graph, inputs, id};
+        if (!may_be_of(graph, id, error)) continue;
+        /* One that cannot be looked at may be the first that failed. */
+        if (!mark_needed(&run, needed) || !look_at_node(&run, needed, values, &found)) break;
+    }
     sn_scope_end(scope, NULL);
     mem_free(needed);
     mem_free(values);

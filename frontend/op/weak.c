@@ -8,10 +8,16 @@ bool weak_promotes(OpCode op) {
     return op_promotes_from(op) >= 0;
 }
 
-/* Where nothing is promoted, a scalar takes the dtype of the other operands. */
+/* Does it convert its operand to a dtype that it is told? */
+static bool converts(OpCode op) {
+    return op_is(op, CLASS_POINTWISE) && op_has_attr(op, ATTR_DTYPE);
+}
+
+/* Where nothing is promoted, a scalar takes the dtype of the other operands; what is converted has its own. */
 sn_dtype weak_dtype(const OpCall *call) {
     Promotion promotion = {0};
     bool any = false;
+    if (converts(call->op)) return (sn_dtype)call->inputs[0]->dtype;
     for (int32_t i = weak_promotes(call->op) ? op_promotes_from(call->op) : 0; i < call->n_inputs;
          i++) {
         const sn_tensor *x = call->inputs[i];

@@ -32,11 +32,11 @@ SN_API extern sn_tensor *const sn_none_tensor;
  *  smaller is chosen it is the nearest one (255). Number parameters (double) saturate: docs/numerics.md. */
 SN_API sn_tensor *sn_c_at(double value, const char *file, int32_t line);
 SN_API sn_tensor *sn_c(double value);
-#define sn_c(value) sn_c_at(value, __FILE__, __LINE__)
+#define sn_c(...) sn_c_at(__VA_ARGS__, __FILE__, __LINE__)
 /** The same for an integer. */
 SN_API sn_tensor *sn_ci_at(int64_t value, const char *file, int32_t line);
 SN_API sn_tensor *sn_ci(int64_t value);
-#define sn_ci(value) sn_ci_at(value, __FILE__, __LINE__)
+#define sn_ci(...) sn_ci_at(__VA_ARGS__, __FILE__, __LINE__)
 
 /** @name Data in
  *  @{ */
@@ -175,7 +175,7 @@ SN_API bool sn_split(sn_tensor *x, const int64_t *sizes, int32_t count, int64_t 
 /** x itself if it is dense row-major, else a copy. */
 SN_API sn_tensor *sn_contiguous_at(sn_tensor *x, const char *file, int32_t line);
 SN_API sn_tensor *sn_contiguous(sn_tensor *x);
-#define sn_contiguous(x) sn_contiguous_at(x, __FILE__, __LINE__)
+#define sn_contiguous(...) sn_contiguous_at(__VA_ARGS__, __FILE__, __LINE__)
 /** @} */
 
 /** @name Sizes that depend on data
@@ -185,7 +185,7 @@ SN_API sn_tensor *sn_contiguous(sn_tensor *x);
 /** Where x is not 0 (NaN is not 0): the indices along each axis, in row-major order, i64[n, rank]. */
 SN_API sn_tensor *sn_nonzero_at(sn_tensor *x, const char *file, int32_t line);
 SN_API sn_tensor *sn_nonzero(sn_tensor *x);
-#define sn_nonzero(x) sn_nonzero_at(x, __FILE__, __LINE__)
+#define sn_nonzero(...) sn_nonzero_at(__VA_ARGS__, __FILE__, __LINE__)
 /** The elements of x where mask is not 0, in row-major order, [n]; x and mask broadcast. */
 SN_API sn_tensor *sn_masked_select_at(sn_tensor *x, sn_tensor *mask, const char *file,
                                       int32_t line);
