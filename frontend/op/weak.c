@@ -13,7 +13,8 @@ static bool converts(OpCode op) {
     return op_is(op, CLASS_POINTWISE) && op_has_attr(op, ATTR_DTYPE);
 }
 
-/* Where nothing is promoted, a scalar takes the dtype of the other operands; what is converted has its own. */
+/* Where nothing is promoted, a scalar takes the dtype of the other operands; one that is converted has its
+ * own. */
 sn_dtype weak_dtype(const OpCall *call) {
     Promotion promotion = {0};
     bool any = false;
