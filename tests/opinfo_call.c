@@ -17,7 +17,7 @@ bool call_skip(OpinfoCall *call, const char *reason) {
     return false;
 }
 
-bool call_refuse(OpinfoCall *call, sn_status status, const char *text) {
+bool opinfo_refuse(OpinfoCall *call, sn_status status, const char *text) {
     return call_gives(call, sn_error_raise(status, __FILE__, __LINE__, "%s", text));
 }
 

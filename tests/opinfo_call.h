@@ -47,6 +47,6 @@ bool call_gives(OpinfoCall *call, sn_tensor *result);
 bool call_gives_two(OpinfoCall *call, sn_tensor *first, sn_tensor *second);
 bool call_skip(OpinfoCall *call, const char *reason);
 /* The form itself refuses it, as a program's own function may: the error is the program's. */
-bool call_refuse(OpinfoCall *call, sn_status status, const char *text);
+bool opinfo_refuse(OpinfoCall *call, sn_status status, const char *text);
 
 #endif

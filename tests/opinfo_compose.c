@@ -169,7 +169,7 @@ static bool give_loss(OpinfoCall *call, sn_tensor *loss) {
     const char *how = call_text(call, OPINFO_NOWHERE, "reduction", "mean");
     if (strcmp(how, "none") == 0) return call_gives(call, loss);
     if (strcmp(how, "sum") != 0 && strcmp(how, "mean") != 0)
-        return call_refuse(call, SN_ERROR_ARGUMENT, "no such reduction");
+        return opinfo_refuse(call, SN_ERROR_ARGUMENT, "no such reduction");
     return call_gives(call, strcmp(how, "sum") == 0 ? sn_sum(loss, SN_I0, false)
                                                     : sn_mean(loss, SN_I0, false));
 }
@@ -281,7 +281,7 @@ static bool rot90(OpinfoCall *call, const OpinfoRow *row) {
     int64_t turns = ((call_int(call, 0, "k", 1) % 4) + 4) % 4, axes[OPINFO_MOST_TENSORS] = {0, 1};
     int32_t n_axes = call_ints(call, call_arg(call, 1, "dims"), axes);
     sn_tensor *x = call_self(call);
-    if (n_axes && n_axes != 2) return call_refuse(call, SN_ERROR_ARGUMENT, "rot90: not two axes");
+    if (n_axes && n_axes != 2) return opinfo_refuse(call, SN_ERROR_ARGUMENT, "rot90: not two axes");
     if (turns == 0) return call_gives(call, sn_clone(x));
     if (turns == 2) return call_gives(call, sn_clone(sn_flip(x, axes, 2)));
     if (turns == 1)
@@ -305,7 +305,7 @@ static bool roll(OpinfoCall *call, const OpinfoRow *row) {
     sn_tensor *x = call_self(call);
     int32_t rank = sn_shape(x, dims, NULL);
     if (n_axes && n_axes != count)
-        return call_refuse(call, SN_ERROR_ARGUMENT, "roll: lists differ in length");
+        return opinfo_refuse(call, SN_ERROR_ARGUMENT, "roll: lists differ in length");
     if (n_axes == 0)
         return call_gives(call,
                           sn_reshape(roll_axis(sn_reshape(x, SN_I(-1)), 0, shifts[0]), dims, rank));
@@ -396,7 +396,8 @@ static bool diag_embed(OpinfoCall *call, const OpinfoRow *row) {
     if (axis0 < 0) axis0 += rank;
     if (axis1 < 0) axis1 += rank;
     if (axis0 < 0 || axis0 >= rank || axis1 < 0 || axis1 >= rank || axis0 == axis1)
-        return call_refuse(call, SN_ERROR_INDEX, "diag_embed: the axes must be two of the result");
+        return opinfo_refuse(call, SN_ERROR_INDEX,
+                             "diag_embed: the axes must be two of the result");
     int64_t side = own[rank - 2] + (offset < 0 ? -offset : offset);
     for (int32_t i = 0; i < rank; i++) dims[i] = i == axis0 || i == axis1 ? side : own[next++];
     sn_tensor *zeros = sn_zeros(dims, rank, x ? sn_dtype_of(x) : SN_F32);

@@ -92,13 +92,13 @@ static bool movedim(OpinfoCall *call, const OpinfoRow *row) {
     int32_t rank = sn_rank(x);
     bool moved[SN_MAX_RANK] = {false};
     if (count != n_to)
-        return call_refuse(call, SN_ERROR_ARGUMENT, "movedim: lists differ in length");
+        return opinfo_refuse(call, SN_ERROR_ARGUMENT, "movedim: lists differ in length");
     for (int32_t i = 0; i < rank; i++) axes[i] = -1;
     for (int32_t i = 0; i < count; i++) {
         int64_t axis = from[i] < 0 ? from[i] + rank : from[i];
         int64_t place = to[i] < 0 ? to[i] + rank : to[i];
         if (axis < 0 || axis >= rank || place < 0 || place >= rank)
-            return call_refuse(call, SN_ERROR_INDEX, "movedim: an axis is out of range");
+            return opinfo_refuse(call, SN_ERROR_INDEX, "movedim: an axis is out of range");
         axes[place] = axis;
         moved[axis] = true;
     }

@@ -184,7 +184,10 @@ static Spread spread_of(const Bucket *b) {
     s.square = squares.value;
     s.square_bound += products_bound(&squares, dtype) + (n + 4) * epsilon * n * s.off * s.off +
                       n * s.mean_bound * (2 * s.off + s.mean_bound);
-    if (!isfinite(sum.terms) || !isfinite(squares.terms)) s.square_bound = INFINITY;
+    /* Sums may leave the range before what the mean is off by is taken out. */
+    long double largest = oracle_format(oracle_compute(dtype)).largest;
+    bool in_range = sum.terms <= largest && 2 * (squares.terms + n * s.off * s.off) <= largest;
+    if (!in_range) s.square_bound = INFINITY;
     return s;
 }
 
