@@ -482,14 +482,14 @@ static void activations_follow_their_formulas(void **unused) {
 static void gates_keep_their_digits_in_the_left_tail(void **unused) {
     (void)unused;
     static const struct {
-        const Activation *a;
+        Activation a;
         double end[2]; /* where it is less than the least f32, f64 */
-    } gates[] = {{&activations[0], {-110, -756}},
-                 {&activations[1], {-110, -756}},
-                 {&activations[3], {-14.6, -39}},
-                 {&activations[4], {-11.2, -22}}};
+    } gates[] = {{{OP_SILU, 0, silu_l}, {-110, -756}},
+                 {{OP_MISH, 0, mish_l}, {-110, -756}},
+                 {{OP_GELU, 0, gelu_erf_l}, {-14.6, -39}},
+                 {{OP_GELU, 1, gelu_tanh_l}, {-11.2, -22}}};
     for (size_t n = 0; n < sizeof gates / sizeof *gates; n++) {
-        const Activation *a = gates[n].a;
+        const Activation *a = &gates[n].a;
         for (sn_dtype type = SN_F32; type <= SN_F64; type++) {
             Kernel k;
             build_ok(&k, a->op, type, type, a->form);
@@ -497,7 +497,7 @@ static void gates_keep_their_digits_in_the_left_tail(void **unused) {
                 double x = uniform(gates[n].end[type == SN_F64], i % 2 ? -2 : -8);
                 if (type == SN_F32) x = (double)(float)x;
                 double got = run_float(&k, type, x, 0), error = ulps(type, got, a->want(x));
-                if (!(error <= 2.1) || !signbit(got))
+                if (!(error <= 2.5) || !signbit(got))
                     fail_msg("%s %s (%a) = %a, off by %.2f", op_info[a->op].name,
                              sn_dtype_name(type), x, got, error);
             }
