@@ -2,6 +2,8 @@
  * beside it; and where an op fails, they hold what eager leaves in them. */
 #include "api_case.h"
 
+#include "child.h"
+
 enum { ROWS = 1024, WIDTH = 64, ROUNDS = 3, LOOKED_UP = 8 };
 #define WHOLE ((int64_t)ROWS * WIDTH * (int64_t)sizeof(float))
 
@@ -118,6 +120,155 @@ static void what_is_not_written_is_not_moved(void **state) {
     }
 }
 
+/* ---- chains of views ------------------------------------------------------------------------- */
+
+enum { LAYERS = 2, HEADS = 4, POSITIONS = 64 };
+
+/* A row for each head is written to the cache, at `layer` and a position. */
+#define STEP sn_tensor *cache, sn_tensor *rows, int64_t position
+typedef sn_tensor *Step(STEP);
+static const int64_t layer = 1;
+
+static sn_tensor *wrote(sn_tensor *view, sn_tensor *rows) {
+    sn_copy_(view, rows);
+    return sn_sum(rows, SN_I0, false);
+}
+static sn_tensor *by_selects(STEP) {
+    return wrote(sn_select(sn_select(cache, 0, layer), 1, position), rows);
+}
+static sn_tensor *by_selects_the_other_way(STEP) {
+    return wrote(sn_select(sn_select(cache, 2, position), 0, layer), rows);
+}
+static sn_tensor *by_narrows(STEP) {
+    sn_tensor *part = sn_narrow(sn_narrow(cache, 0, layer, 1), 2, position, 1);
+    return wrote(part, sn_reshape(rows, SN_I(1, HEADS, 1, WIDTH)));
+}
+static sn_tensor *by_narrows_of_one_axis(STEP) {
+    sn_tensor *part = sn_narrow(sn_narrow(cache, 2, position, 8), 2, 3, 2);
+    return wrote(sn_select(sn_narrow(part, 2, 1, 1), 2, 0), sn_unsqueeze(rows, 0));
+}
+static sn_tensor *by_squeezes(STEP) {
+    sn_tensor *part = sn_squeeze(sn_narrow(cache, 0, layer, 1), SN_I(0));
+    return wrote(sn_squeeze(sn_narrow(sn_unsqueeze(part, 1), 2, position, 1), SN_I(1, 2)), rows);
+}
+static sn_tensor *by_indices(STEP) {
+    sn_tensor *part = sn_index(cache, SN_IX(SN_AT(layer), SN_NEW, SN_ALL));
+    return wrote(sn_index(part, SN_IX(SN_AT(0), SN_ALL, SN_AT(position))), rows);
+}
+static sn_tensor *by_steps(STEP) {
+    sn_tensor *part = sn_index(cache, SN_IX(SN_AT(layer), SN_ALL, SN_STEP(position, SN_END, 3)));
+    return wrote(sn_select(part, 1, 2), rows);
+}
+static sn_tensor *by_axes_that_change_places(STEP) {
+    sn_tensor *part = sn_transpose(sn_select(cache, 0, layer), 0, 2);
+    return wrote(sn_transpose(sn_select(part, 1, position), 0, 1), rows);
+}
+static sn_tensor *by_flips(STEP) {
+    sn_tensor *part = sn_flip(sn_select(cache, 0, layer), SN_I(1));
+    return wrote(sn_flip(sn_select(part, 1, position), SN_I(0)), rows);
+}
+static sn_tensor *layer_by_layer(STEP) {
+    for (int64_t i = 0; i < LAYERS; i++)
+        wrote(sn_select(sn_select(cache, 0, i), 1, position), rows);
+    return sn_sum(sn_select(sn_select(cache, 0, layer), 1, position), SN_I0, false);
+}
+
+static void steps_move_slices(Step *function, const char *signature, sn_tensor *rows) {
+    const int64_t slices = LAYERS * HEADS * WIDTH * (int64_t)sizeof(float);
+    sn_compiled *c = sn_compile(function, signature, NULL);
+    Step *fast = (Step *)sn_compiled_fn(c);
+    sn_tensor *x = tensor_random(1, SN_F32, SN_I(LAYERS, HEADS, POSITIONS, WIDTH)),
+              *y = sn_clone(x);
+    for (int64_t at = 0; at < 7; at++) {
+        EXPECT_SAME(fast(y, rows, at), function(x, rows, at));
+        EXPECT_SAME(y, x);
+        if (bytes_moved(c) > 3 * slices) fail_msg("%s: %d", signature, (int)bytes_moved(c));
+    }
+    sn_compiled_release(c);
+}
+
+static void of_a_chain_of_views_the_slice_is_written(void **state) {
+    (void)state;
+    Step *const functions[] = {by_selects,  by_selects_the_other_way,
+                               by_narrows,  by_narrows_of_one_axis,
+                               by_squeezes, by_indices,
+                               by_steps,    by_axes_that_change_places,
+                               by_flips,    layer_by_layer};
+    sn_tensor *rows = tensor_random(2, SN_F32, SN_I(HEADS, WIDTH));
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
+        steps_move_slices(functions[i], "ttl:t", rows);
+        steps_move_slices(functions[i], "ttl~:t", rows);
+    }
+}
+
+/* What the next functions do follows from it. */
+static unsigned drawn;
+
+static int64_t draw(int64_t below) {
+    return (int64_t)random_next(&drawn) % below;
+}
+
+/* Axis 0 as two. */
+static sn_tensor *halves(sn_tensor *x) {
+    int64_t dims[8] = {2, sn_size(x, 0) / 2};
+    int32_t rank = sn_rank(x);
+    for (int32_t i = 1; i < rank; i++) dims[i + 1] = sn_size(x, i);
+    return sn_reshape(x, dims, rank + 1);
+}
+
+static sn_tensor *some_view(sn_tensor *x) {
+    int32_t rank = sn_rank(x), axis = (int32_t)(rank ? draw(rank) : 0);
+    int64_t size = rank ? sn_size(x, axis) : 0;
+    int64_t first = size ? draw(size) : 0, step = 1 + draw(3);
+    switch (rank ? draw(10) : 5) {
+    case 0:
+        return size ? sn_select(x, axis, first) : x;
+    case 1:
+        return sn_narrow(x, axis, first, size ? draw(size - first + 1) : 0);
+    case 2:
+        return sn_flip(x, SN_I(axis));
+    case 3:
+        return sn_transpose(x, axis, draw(rank));
+    case 4:
+        return sn_squeeze(x, SN_I(axis));
+    case 5:
+        return rank < 6 ? sn_unsqueeze(x, draw(rank + 1)) : x;
+    case 6:
+        return sn_index(x, SN_IX(SN_STEP(first, SN_END, step)));
+    case 7:
+        return rank < 6 ? sn_index(x, SN_IX(SN_STEP(SN_END, draw(2), -step), SN_NEW)) : x;
+    case 8:
+        return rank > 1 ? sn_diagonal(x, draw(3) - 1, 0, rank - 1) : x;
+    default:
+        return rank < 6 && sn_size(x, 0) % 2 == 0 ? halves(x) : x;
+    }
+}
+
+static sn_tensor *writes_some_views(sn_tensor *x) {
+    for (int64_t write = 0; write < 2; write++) {
+        sn_tensor *view = x;
+        for (int64_t n = 2 + draw(5); n > 0; n--) view = some_view(view);
+        sn_add_(view, sn_exp(view));
+    }
+    return sn_neg(x);
+}
+
+static void writes_through_any_chain_are_those_of_eager(void **state) {
+    (void)state;
+    for (unsigned seed = 1; seed <= 200; seed++) {
+        sn_compiled *c = sn_compile(writes_some_views, "t:t", NULL);
+        sn_tensor *(*fast)(sn_tensor *) = SN_FN(c, writes_some_views);
+        sn_tensor *x = tensor_random(3, SN_F32, SN_I(4, 3, 1, 6)), *y = sn_clone(x);
+        drawn = seed;
+        sn_tensor *want = writes_some_views(x);
+        EXPECT_OK();
+        drawn = seed;
+        EXPECT_SAME(fast(y), want);
+        EXPECT_SAME(y, x);
+        sn_compiled_release(c);
+    }
+}
+
 /* ---- failures -------------------------------------------------------------------------------- */
 
 static void writes_behind_an_op_that_fails_are_left_out(void **state) {
@@ -170,6 +321,8 @@ static void a_training_step_copies_nothing(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         API_TEST(what_is_not_written_is_not_moved),
+        API_TEST(of_a_chain_of_views_the_slice_is_written),
+        API_TEST(writes_through_any_chain_are_those_of_eager),
         API_TEST(writes_behind_an_op_that_fails_are_left_out),
         API_TEST(a_training_step_copies_nothing),
     };

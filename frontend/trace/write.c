@@ -4,18 +4,46 @@
 #include "frontend/op/dispatch.h"
 #include "frontend/op/inplace_fit.h"
 
+/* As many views from `record` on as name one slice of what they are views of: its coordinates go to `map`.
+ * Returns that; `record` itself where there is no part in it to be written. Of no elements it is one view:
+ * the axis that has none may be one that only a view has. */
+static uint32_t whole_of_slice(const Trace *trace, uint32_t record, ViewMap *map) {
+    const Graph *graph = &trace->graph;
+    TensorType input, result = node_type(graph, trace->views.data[record].node);
+    bool part = false, none = type_count(&result) == 0;
+    uint32_t at = record;
+    view_identity(map, result.rank);
+    for (; trace->views.data[at].parent >= 0 && (at == record || !none); result = input) {
+        const TraceView *view = &trace->views.data[at];
+        input = node_type(graph, trace->views.data[view->parent].node);
+        if (!view_compose(graph->table, trace_view_attrs(trace, view), &input, &result, map)) break;
+        part = part || view_is_part((OpCode)view->op);
+        at = (uint32_t)view->parent;
+    }
+    return part ? at : record;
+}
+
+/* What `value`, written through view `*record`, makes of a view that it was made through, which becomes
+ * `*record`: one slice, however many views name it, so that nothing is written but the slice. */
+static NodeId write_through(Trace *trace, GraphBuilder *b, uint32_t *record, NodeId value) {
+    ViewMap map;
+    TraceView view = trace->views.data[*record];
+    uint32_t whole = whole_of_slice(trace, *record, &map);
+    bool slice = whole != *record;
+    *record = slice ? whole : (uint32_t)view.parent;
+    NodeId base = trace_view_node(trace, *record, b->site, b->error);
+    if (base == NODE_NONE) return NODE_NONE;
+    return slice ? view_put(b, &map, base, value)
+                 : view_write(b, trace_view_attrs(trace, &view), base, value);
+}
+
 /* The root's content becomes that with `value` written through view `record`. */
 static bool write_view(Trace *trace, GraphBuilder *b, uint32_t record, NodeId value) {
     uint32_t root_index = trace->views.data[record].root;
     NodeId written = value;
     for (uint32_t at = record; trace->views.data[at].parent >= 0;) {
-        uint32_t parent = (uint32_t)trace->views.data[at].parent;
-        NodeId parent_node = trace_view_node(trace, parent, b->site, b->error);
-        if (parent_node == NODE_NONE) return false;
-        TraceView view = trace->views.data[at];
-        value = view_write(b, trace_view_attrs(trace, &view), parent_node, value);
-        if (b->failed) return false;
-        at = parent;
+        value = write_through(trace, b, &at, value);
+        if (value == NODE_NONE || b->failed) return false;
     }
     TraceRoot *root = &trace->roots.data[root_index];
     /* The write stands where its node does: not in front of an op that may fail before it. */

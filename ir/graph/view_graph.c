@@ -52,54 +52,49 @@ NodeId node_checked_index(const Graph *graph, NodeId id, Dim *size) {
 
 /* ---- writes ---------------------------------------------------------------------------------- */
 
-/* One write through a view. */
-typedef struct ViewWrite {
-    GraphBuilder *b;         /* where nodes go */
-    const ViewMap *map;      /* of the view */
-    const TensorType *value; /* type of what is written */
-    NodeId base;             /* what it is a view of */
-} ViewWrite;
-
-/* The value's axes in the order in which the base has them; all of them stay. */
-static NodeId in_base_order(const ViewWrite *w, NodeId value) {
+/* The value's axes in the order in which the base has them; others are of size 1, and may stand anywhere. */
+static NodeId in_base_order(GraphBuilder *b, const ViewMap *map, NodeId value, int32_t rank) {
     int64_t axes[SN_MAX_RANK];
-    for (int32_t i = 0; i < w->map->rank; i++) {
-        SN_ASSERT(w->map->axes[i].from >= 0);
-        axes[i] = w->map->axes[i].from;
+    int32_t count = 0;
+    uint32_t placed = 0;
+    bool ascends = true;
+    for (int32_t i = 0; i < map->rank; i++) {
+        int32_t from = map->axes[i].from;
+        if (from < 0) continue;
+        ascends = ascends && (count == 0 || axes[count - 1] < from);
+        axes[count++] = from;
+        placed |= 1u << from;
     }
-    return gb_permute(w->b, value, axes, w->map->rank);
+    for (int32_t i = 0; i < rank; i++)
+        if (!(placed >> i & 1)) axes[count++] = i;
+    return ascends ? value : gb_permute(b, value, axes, count);
 }
 
-static NodeId put_slice(const ViewWrite *w, NodeId value) {
+NodeId view_put(GraphBuilder *b, const ViewMap *map, NodeId base, NodeId value) {
     Dim starts[SN_MAX_RANK], steps[SN_MAX_RANK], part[SN_MAX_RANK];
-    int32_t rank = w->map->rank;
-    for (int32_t i = 0; i < rank; i++) {
-        const ViewAxis *axis = &w->map->axes[i];
-        starts[i] = axis->start;
+    TensorType type = gb_type(b, value);
+    for (int32_t i = 0; i < map->rank; i++) {
+        const ViewAxis *axis = &map->axes[i];
+        part[i] = axis->from < 0 ? dim_of(1) : type.dims[axis->from];
+        starts[i] = dim_is(part[i], 0) ? dim_of(0) : axis->start; /* nothing begins anywhere */
         steps[i] = axis->step;
-        part[i] = axis->from < 0 ? dim_of(1) : w->value->dims[axis->from];
     }
-    int64_t order[SN_MAX_RANK];
-    if (view_reorders(w->map, order)) value = in_base_order(w, value);
-    if (w->value->rank != rank) value = gb_regroup(w->b, value, part, rank);
-    return gb_put_slice(w->b, w->base, value, starts, steps);
+    value = in_base_order(b, map, value, type.rank);
+    return gb_put_slice(b, base, gb_reshape(b, value, part, map->rank), starts, steps);
 }
 
 NodeId view_write(GraphBuilder *b, AttrView view, NodeId base, NodeId value) {
     ViewMap map;
     TensorType input = gb_type(b, base), result = gb_type(b, value);
     const ViewRow *row = view_row(view.op);
-    view_map(b->graph->table, view.op, view, &input, &result, &map);
-    const ViewWrite w = {b, &map, &result, base};
     switch (row->inverse) {
     case INVERSE_RESHAPE:
         return gb_regroup(b, value, input.dims, input.rank);
     case INVERSE_PERMUTE:
-        return in_base_order(&w, value);
+        view_map(b->graph->table, view.op, view, &input, &result, &map);
+        return in_base_order(b, &map, value, result.rank);
     case INVERSE_SELF:
         return gb_emit_like(b, view, &value, 1);
-    case INVERSE_SLICE:
-        return put_slice(&w, value);
     default:
         SN_ASSERT(row->inverse == INVERSE_UPDATE);
         view.op = row->update;

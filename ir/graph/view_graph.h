@@ -9,8 +9,10 @@
 /* Coordinates in the input of a view node from those in its result. */
 void view_map_of(const Graph *graph, NodeId view, ViewMap *map);
 
-/* The content of `base` after `value` was written through its view; emits nodes. The inverse of a view,
- * so to say. */
+/* The content of `base` after `value` was written over the part of it that the map names (see view_compose);
+ * emits nodes. */
+NodeId view_put(GraphBuilder *b, const ViewMap *map, NodeId base, NodeId value);
+/* The same through one view that is no slice: the inverse of a view, so to say. */
 NodeId view_write(GraphBuilder *b, AttrView view, NodeId base, NodeId value);
 
 /* ---- updates, indices from data -------------------------------------------------------------- */

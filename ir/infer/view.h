@@ -23,6 +23,13 @@ typedef struct ViewMap {
  * the attributes of a view op (see ir/infer/update.h) serve too. */
 void view_map(DimTable *table, OpCode view, AttrView attrs, const TensorType *input,
               const TensorType *result, ViewMap *map);
+/* Coordinates that are those of a tensor of this rank: where a chain of views begins. */
+void view_identity(ViewMap *map, int32_t rank);
+/* Puts one more view in front of a chain of views: `map` has coordinates in the view's result, and has those
+ * in its input afterwards. False, and nothing changed, where an axis of the input does not follow one of the
+ * result alone: elements are regrouped by more than axes of size 1, or two axes follow one. */
+bool view_compose(DimTable *table, AttrView view, const TensorType *input, const TensorType *result,
+                  ViewMap *map);
 /* Do axes change places? Then all of them stay: axis i of the result is order[i] of the input. */
 bool view_reorders(const ViewMap *map, int64_t *order);
 

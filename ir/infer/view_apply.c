@@ -21,12 +21,16 @@ bool view_is_part(OpCode op) {
     return inverse == INVERSE_SLICE || inverse == INVERSE_UPDATE;
 }
 
+void view_identity(ViewMap *map, int32_t rank) {
+    map->regroups = false;
+    map->rank = rank;
+    for (int32_t i = 0; i < rank; i++) map->axes[i] = (ViewAxis){dim_of(0), dim_of(1), i};
+}
+
 void view_map(DimTable *table, OpCode view, AttrView attrs, const TensorType *input,
               const TensorType *result, ViewMap *map) {
     const ViewCase c = {table, attrs, input, result};
-    map->regroups = false;
-    map->rank = input->rank;
-    for (int32_t i = 0; i < map->rank; i++) map->axes[i] = (ViewAxis){dim_of(0), dim_of(1), i};
+    view_identity(map, input->rank);
     view_row(view)->map(&c, map);
 }
 
@@ -43,6 +47,58 @@ bool view_reorders(const ViewMap *map, int64_t *order) {
     }
     SN_ASSERT(ascends || count == map->rank);
     return !ascends;
+}
+
+/* ---- chains ---------------------------------------------------------------------------------- */
+
+/* The first axis from `at` on that is not of size 1. */
+static int32_t next_axis(const TensorType *type, int32_t at) {
+    while (at < type->rank && dim_is(type->dims[at], 1)) at++;
+    return at;
+}
+
+/* A reshape in which only axes of size 1 come and go, as a map of axes. */
+static bool map_ones(const TensorType *input, const TensorType *result, ViewMap *map) {
+    view_identity(map, input->rank);
+    for (int32_t i = 0; i < input->rank; i++) map->axes[i].from = -1;
+    int32_t x = next_axis(input, 0), y = next_axis(result, 0);
+    while (x < input->rank && y < result->rank && dim_same(input->dims[x], result->dims[y])) {
+        map->axes[x].from = y;
+        x = next_axis(input, x + 1);
+        y = next_axis(result, y + 1);
+    }
+    return x == input->rank && y == result->rank;
+}
+
+static bool follows_alone(const ViewMap *map) {
+    uint32_t followed = 0;
+    for (int32_t i = 0; i < map->rank; i++) {
+        int32_t from = map->axes[i].from;
+        if (from < 0) continue;
+        if (followed >> from & 1) return false;
+        followed |= 1u << from;
+    }
+    return true;
+}
+
+bool view_compose(DimTable *table, AttrView view, const TensorType *input, const TensorType *result,
+                  ViewMap *map) {
+    ViewMap own;
+    SN_ASSERT(map->rank == result->rank && !map->regroups);
+    view_map(table, view.op, view, input, result, &own);
+    if (own.regroups ? !map_ones(input, result, &own) : !follows_alone(&own)) return false;
+    for (int32_t i = 0; i < own.rank; i++) {
+        ViewAxis *axis = &own.axes[i];
+        if (axis->from < 0) continue;
+        Dim size = result->dims[axis->from];
+        if (dim_is(size, 0) || dim_is(size, 1)) axis->step = dim_of(1); /* no step is taken */
+        const ViewAxis *inner = &map->axes[axis->from];
+        axis->start = dim_add(table, axis->start, dim_mul(table, inner->start, axis->step));
+        axis->step = dim_mul(table, axis->step, inner->step);
+        axis->from = inner->from;
+    }
+    *map = own;
+    return true;
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */
