@@ -191,6 +191,13 @@ static sn_tensor *clamped_part_of(sn_tensor *x, int64_t n) {
 static sn_tensor *rest_of(sn_tensor *x, int64_t n) {
     return sn_sum(sn_index(x, SN_IX(SN_ALL, SN_RANGE(n, SN_END))), SN_I(1), false);
 }
+static sn_tensor *plane_of(sn_tensor *x, int64_t n) {
+    sn_tensor *deep = sn_reshape(x, SN_I(1, 3, 16));
+    return sn_index(deep, SN_IX(SN_AT(0), SN_ALL, SN_RANGE(0, n + 1)));
+}
+static sn_tensor *pairs_of(sn_tensor *x, int64_t n) {
+    return sn_reshape(sn_index(x, SN_IX(SN_ALL, SN_RANGE(n, n + 4))), SN_I(3, 2, 2));
+}
 /* A view of x where it is all of a row, else a copy: it is written. */
 static sn_tensor *flat_part_of(sn_tensor *x, int64_t n) {
     sn_tensor *flat = sn_reshape(sn_narrow(x, 1, 0, n), SN_I(-1));
@@ -201,7 +208,7 @@ static sn_tensor *flat_part_of(sn_tensor *x, int64_t n) {
 static void a_result_may_grow_by_a_number(void **state) {
     (void)state;
     sn_tensor *(*const functions[])(sn_tensor *, int64_t) = {
-        part_of, dense_part_of, clamped_part_of, rest_of, flat_part_of};
+        part_of, dense_part_of, clamped_part_of, rest_of, plane_of, pairs_of, flat_part_of};
     static const int64_t numbers[] = {2, 3, 5, 6, 9, 12, 15, 16, 17, 1, 0, -1, -20, 4, 15, 100};
     for (size_t f = 0; f < sizeof functions / sizeof *functions; f++) {
         sn_compiled *c = sn_compile(functions[f], "tl~:t", NULL);
@@ -220,6 +227,49 @@ static void a_result_may_grow_by_a_number(void **state) {
             for (int32_t d = 0; want && d < sn_rank(want); d++)
                 assert_int_equal(sn_stride(got, d), sn_stride(want, d));
         }
+        sn_compiled_release(c);
+    }
+}
+
+/* ---- indices --------------------------------------------------------------------------------- */
+
+static sn_tensor *at_and_all(sn_tensor *x, int64_t n) {
+    return sn_index(x, SN_IX(SN_AT(1), SN_ALL, SN_AT(n)));
+}
+static sn_tensor *at_and_first(sn_tensor *x, int64_t n) {
+    return sn_index(x, SN_IX(SN_AT(1), SN_ALL, SN_RANGE(0, n + 1)));
+}
+static sn_tensor *at_and_last(sn_tensor *x, int64_t n) {
+    return sn_index(x, SN_IX(SN_AT(1), SN_ALL, SN_RANGE(-n - 2, SN_END)));
+}
+static sn_tensor *at_and_window(sn_tensor *x, int64_t n) {
+    return sn_index(x, SN_IX(SN_AT(-1), SN_ALL, SN_STEP(n, n + 6, 2), SN_NEW));
+}
+static sn_tensor *new_and_first(sn_tensor *x, int64_t n) {
+    return sn_index(x, SN_IX(SN_NEW, SN_ALL, SN_RANGE(1, 3), SN_RANGE(0, n + 2), SN_AT(3)));
+}
+static sn_tensor *heads_of_first(sn_tensor *x, int64_t n) {
+    sn_tensor *part = sn_index(x, SN_IX(SN_AT(1), SN_ALL, SN_RANGE(0, n + 2)));
+    return sn_reshape(part, SN_I(4, n + 2, 2, 3));
+}
+static sn_tensor *selects_and_first(sn_tensor *x, int64_t n) {
+    return sn_squeeze(sn_narrow(sn_narrow(x, 0, 1, 1), 2, 0, n + 2), SN_I(0));
+}
+
+static void every_item_of_an_index_follows(void **state) {
+    (void)state;
+    enum { CALLS = 20 };
+    sn_tensor *(*const functions[])(sn_tensor *, int64_t) = {
+        at_and_all,    at_and_first,   at_and_last,      at_and_window,
+        new_and_first, heads_of_first, selects_and_first};
+    sn_tensor *x = tensor_random(1, SN_F32, SN_I(2, 4, 32, 6));
+    for (size_t f = 0; f < sizeof functions / sizeof *functions; f++) {
+        sn_compiled *c = sn_compile(functions[f], "tl~:t", NULL);
+        sn_tensor *(*fast)(sn_tensor *, int64_t) = SN_FN(c, functions[f]);
+        sn_counters before = counters_now();
+        for (int64_t n = 0; n < CALLS; n++) EXPECT_SAME(fast(x, n), functions[f](x, n));
+        if (since(&before).traces > LEARNED + 1)
+            fail_msg("function %zu: %d traces", f, (int)since(&before).traces);
         sn_compiled_release(c);
     }
 }
@@ -295,6 +345,7 @@ int main(void) {
         API_TEST(numbers_that_went_along_are_guarded),
         API_TEST(a_slice_may_grow_by_a_number),
         API_TEST(a_result_may_grow_by_a_number),
+        API_TEST(every_item_of_an_index_follows),
         API_TEST(what_does_not_follow_is_traced),
         API_TEST(only_numbers_can_be_marked),
         API_TEST(a_function_that_decides_by_a_number_is_found_where_it_is_checked),

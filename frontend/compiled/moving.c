@@ -92,6 +92,17 @@ static bool bind_numbers(const Moving *m, const uint64_t *of_call, SymbolicBindi
            !dims_failing(&g->table, binding->values);
 }
 
+static bool splits(const Graph *graph, NodeId id) {
+    TensorType input = node_type(graph, node_inputs(graph, graph_node(graph, id))[0]);
+    TensorType result = node_type(graph, id);
+    return reshape_splits(&input, &result);
+}
+
+/* A reshape that the trace took for a view whatever the strides must be one of these sizes, too. */
+static bool stays_view(const Graph *model, const Graph *now, NodeId id) {
+    return graph_node(now, id)->op != OP_RESHAPE || !splits(model, id) || splits(now, id);
+}
+
 /* Would the recorded graph of these words be recorded? What did not move is what it was, and inference takes
  * the nodes of which anything moved. */
 static bool words_hold(const Moving *m, const SymbolicBinding *binding, int64_t *words) {
@@ -103,11 +114,14 @@ static bool words_hold(const Moving *m, const SymbolicBinding *binding, int64_t 
         if (!at->moves && words[at->word] != m->words[at->word]) return false;
         if (at->moves && at->size && words[at->word] <= 1) return false;
     }
-    Graph now = g->recorded;
+    Graph now = g->recorded, model = g->recorded;
     now.words.data = words;
+    model.words.data = m->words;
     for (uint32_t i = 0; i < m->nodes.count; i++) {
+        NodeId id = m->nodes.data[i];
         sn_error error = {0};
-        if (graph_verify_node(&now, m->nodes.data[i], &error) != SN_OK) return false;
+        if (graph_verify_node(&now, id, &error) != SN_OK || !stays_view(&model, &now, id))
+            return false;
     }
     return true;
 }

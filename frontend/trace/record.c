@@ -177,7 +177,8 @@ static sn_tensor *record_view(Trace *trace, const OpCall *call) {
     if (!trace_flush_writes(trace, &x, 1, site)) return NULL;
     if (x->kind == TENSOR_WEAK) x = record_clone(trace, x, site); /* as the op would see it alone */
     if (!x || !view_infer(&view, call, x)) return NULL;
-    if (view.op == OP_RESHAPE && !tensor_is_dense(x)) trace->strided = true; /* a view, or a copy */
+    if (view.op == OP_RESHAPE && !tensor_is_dense(x) && !reshape_splits(&view.input, &view.type))
+        trace->strided = true; /* a view, or a copy */
     if (!view_place(&view, x)) {
         x = record_clone(trace, x, site);
         if (!x) return NULL;

@@ -120,3 +120,14 @@ bool view_layout(AttrView attrs, const TensorType *input, const int64_t *input_s
     const ViewRow *row = view_row(attrs.op);
     return !row->strides || row->strides(&c, &s);
 }
+
+bool reshape_splits(const TensorType *input, const TensorType *result) {
+    const int64_t *own = type_sizes(input), *dims = type_sizes(result);
+    int32_t at = 0;
+    for (int32_t i = 0; i < input->rank; i++) {
+        int64_t filled = 1;
+        while (at < result->rank && filled < own[i]) filled *= dims[at++];
+        if (filled != own[i]) return false;
+    }
+    return true;
+}
