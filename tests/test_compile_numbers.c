@@ -284,9 +284,49 @@ static sn_tensor *squared(sn_tensor *x, int64_t n) {
 static sn_tensor *first_of(sn_tensor *x, int64_t n) {
     return sn_sum(sn_narrow(x, 0, 0, n), NULL, 0, false);
 }
+static sn_tensor *first_of_square(sn_tensor *x, int64_t n) {
+    return sn_exp(sn_narrow(x, 1, 0, n * n));
+}
 /* A number in a dtype that cannot hold all of them. */
 static sn_tensor *narrow_type(sn_tensor *x, int64_t n) {
     return sn_bitwise_and(x, sn_ci(n));
+}
+
+/* Other ops for other values, though it says that it does not. */
+static sn_tensor *over_and_over(sn_tensor *x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) x = sn_sin(x);
+    return x;
+}
+
+static void explains(sn_compiled *c, const char *line) {
+    char *text = sn_explain_text(c);
+    assert_non_null(text);
+    if (!strstr(text, line)) fail_msg("no \"%s\" in\n%s", line, text);
+    sn_text_free(text);
+}
+
+static void what_was_seen_not_to_follow_is_named(void **state) {
+    (void)state;
+    static const struct {
+        sn_tensor *(*function)(sn_tensor *, int64_t);
+        const char *line; /* of what explain says */
+    } cases[] = {
+        {squared, "  traced: argument 2: not followed by const (tests/test_compile_numbers.c:"},
+        {first_of_square,
+         "  traced: argument 2: not followed by narrow (tests/test_compile_numbers.c:"},
+        {flat_part_of,
+         "  traced: argument 2: not followed by narrow (tests/test_compile_numbers.c:"},
+        {over_and_over,
+         "  traced: argument 2: not followed by one graph for three of its values\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sn_compiled *c = sn_compile(cases[i].function, "tl~:t", NULL);
+        sn_tensor *(*fast)(sn_tensor *, int64_t) = SN_FN(c, cases[i].function);
+        sn_tensor *x = tensor_random(1, SN_F32, SN_I(3, 40));
+        for (int64_t n = 2; n < 7; n++) assert_non_null(fast(x, n));
+        explains(c, cases[i].line);
+        sn_compiled_release(c);
+    }
 }
 
 static void what_does_not_follow_is_traced(void **state) {
@@ -347,6 +387,7 @@ int main(void) {
         API_TEST(a_result_may_grow_by_a_number),
         API_TEST(every_item_of_an_index_follows),
         API_TEST(what_does_not_follow_is_traced),
+        API_TEST(what_was_seen_not_to_follow_is_named),
         API_TEST(only_numbers_can_be_marked),
         API_TEST(a_function_that_decides_by_a_number_is_found_where_it_is_checked),
     };

@@ -242,6 +242,15 @@ static bool is_repeatable(const TracedCall *call) {
            call->instance->executable;
 }
 
+/* What the calls so far say of the numbers of a call, or why they say nothing. */
+static void learn_numbers(sn_compiled *c, const Key *key) {
+    StrBuf refusal = {0};
+    Moving *moving = moving_learn(&c->entries, &c->signature, key, &refusal);
+    if (moving) moving_add(&c->moving, moving);
+    moving_refuse(&c->moving, refusal.length ? strbuf_take(&refusal) : NULL);
+    strbuf_free(&refusal);
+}
+
 /* Compares the call with the entry that its key led to, or keeps one: where memory is out, the next
  * call traces again. */
 static void remember(TracedCall *call) {
@@ -268,9 +277,7 @@ static void remember(TracedCall *call) {
                              call->args->n_generators);
     if (!entry) return;
     entries_add(&c->entries, entry);
-    if (!c->signature.n_moving || !moving_wanted(&c->moving)) return;
-    Moving *moving = moving_learn(&c->entries, &c->signature, call->key);
-    if (moving) moving_add(&c->moving, moving);
+    if (c->signature.n_moving && moving_wanted(&c->moving)) learn_numbers(c, call->key);
 }
 
 sn_status call_traced(sn_compiled *c, CallArgs *args, Key *key, Entry *seen, sn_tensor **outputs,

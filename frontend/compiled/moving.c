@@ -237,6 +237,14 @@ void moving_add(MovingCache *cache, Moving *m) {
     if (!added) moving_release(m);
 }
 
+void moving_refuse(MovingCache *cache, char *refusal) {
+    lock_take(cache->lock);
+    char *before = cache->refusal;
+    cache->refusal = refusal;
+    lock_give(cache->lock);
+    mem_free(before);
+}
+
 void moving_release(Moving *m) {
     if (!m || !refs_drop(&m->refs)) return;
     entry_release(m->model);
@@ -268,10 +276,12 @@ static void print_line(const Moving *m, StrBuf *out) {
 void moving_print(MovingCache *cache, StrBuf *out) {
     lock_take(cache->lock);
     for (uint32_t i = 0; i < cache->list.count; i++) print_line(cache->list.data[i], out);
+    if (cache->refusal) strbuf_addf(out, "  traced: %s\n", cache->refusal);
     lock_give(cache->lock);
 }
 
 void moving_close(MovingCache *cache) {
     for (uint32_t i = 0; i < cache->list.count; i++) moving_release(cache->list.data[i]);
     vec_free(&cache->list);
+    mem_free(cache->refusal);
 }

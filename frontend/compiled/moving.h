@@ -56,8 +56,9 @@ typedef struct Moving {
 } Moving;
 
 typedef struct MovingCache {
-    Lock *lock;               /* of the list */
-    VEC(Moving *) list;       /* oldest first; a reference to each */
+    Lock *lock;         /* of the list */
+    VEC(Moving *) list; /* oldest first; a reference to each */
+    char *refusal;      /* why nothing came of the latest attempt at learning; NULL: no reason */
     _Atomic int64_t attempts; /* at learning */
     _Atomic int64_t served;   /* calls that went by what was learned */
 } MovingCache;
@@ -71,9 +72,11 @@ Entry *moving_find(MovingCache *cache, const Key *key);
 bool moving_wanted(MovingCache *cache);
 /* Takes `moving` over; it replaces what its stem led to before. */
 void moving_add(MovingCache *cache, Moving *moving);
+/* Takes over a text that says why nothing was learned; NULL: there is no reason. */
+void moving_refuse(MovingCache *cache, char *refusal);
 void moving_release(Moving *moving);
 void moving_close(MovingCache *cache);
-/* A line for each stem: which numbers may be any. */
+/* A line for each stem: which numbers may be any; and one that says what was seen not to follow. */
 void moving_print(MovingCache *cache, StrBuf *out);
 /* The value for these numbers of a call; false where it is not exact, or too large. */
 bool moving_value(const MovingNumber *number, const Signature *signature, const uint64_t *numbers,
@@ -82,7 +85,8 @@ bool moving_value(const MovingNumber *number, const Signature *signature, const 
 /* ---- learning (frontend/compiled/moving_learn.c) --------------------------------------------- */
 
 /* What the entries with the key's stem, the latest of which is the key's own, have in common; NULL where
- * that cannot be said yet. */
-Moving *moving_learn(EntryCache *entries, const Signature *signature, const Key *key);
+ * that cannot be said yet. Where there are enough of them, `refusal` receives what does not follow. */
+Moving *moving_learn(EntryCache *entries, const Signature *signature, const Key *key,
+                     StrBuf *refusal);
 
 #endif

@@ -7,6 +7,7 @@
 #include "ir/op/dtype.h"
 
 #include <math.h>
+#include <stdio.h>
 
 enum { SAMPLES_MOST = 8, VALUES_LEAST = 3 };
 
@@ -22,6 +23,7 @@ typedef struct Samples {
     const Signature *signature; /* of the handle */
     Sample at[SAMPLES_MOST];    /* oldest first */
     uint32_t count;             /* how many */
+    StrBuf *refusal;            /* where it is said what does not follow */
 } Samples;
 
 /* A number's value in each sample. */
@@ -80,8 +82,8 @@ static void close_samples(Samples *s) {
 
 /* Takes over the references. */
 static void open_samples(Samples *s, const Signature *signature, Entry **entries, uint32_t count,
-                         uint32_t stem) {
-    *s = (Samples){.signature = signature};
+                         uint32_t stem, StrBuf *refusal) {
+    *s = (Samples){.signature = signature, .refusal = refusal};
     CompiledGraph *graph = count ? entries[count - 1]->instance->graph : NULL;
     for (uint32_t i = 0; i < count; i++) {
         Sample sample = {.entry = entries[i], .numbers = entries[i]->key + stem};
@@ -91,6 +93,41 @@ static void open_samples(Samples *s, const Signature *signature, Entry **entries
         else
             entry_release(entries[i]);
     }
+}
+
+/* ---- refusals -------------------------------------------------------------------------------- */
+
+/* Of the arguments that are free (NULL: all) it is said that `what` does not follow. Returns false. */
+static bool refuse(const Samples *s, const MovingNumber *arguments, const char *what, Site site) {
+    bool any = false;
+    for (int32_t i = 0; i < s->signature->n_moving; i++) {
+        if (arguments && arguments[i].argument != i) continue;
+        strbuf_addf(s->refusal, "%sargument %d", any ? ", " : "", (int)s->signature->moving[i] + 1);
+        any = true;
+    }
+    strbuf_addf(s->refusal, ": not followed by %s", what);
+    if (site.file) strbuf_addf(s->refusal, " (%s:%d)", site.file, (int)site.line);
+    return false;
+}
+
+static bool refuse_node(const Samples *s, const Moving *m, NodeId id) {
+    const Graph *graph = &graph_of(s)->recorded;
+    Site call = node_call(graph, graph_node(graph, id));
+    return refuse(s, m->arguments, op_info[call.op].name, call);
+}
+
+/* The same for the node that has the word. */
+static bool refuse_word(const Samples *s, const Moving *m, uint32_t word) {
+    const Graph *graph = &graph_of(s)->recorded;
+    NodeId id = 0;
+    while (id + 1 < graph->nodes.count && graph_node(graph, id + 1)->dims <= word) id++;
+    return refuse_node(s, m, id);
+}
+
+static bool refuse_result(const Samples *s, const Moving *m, int32_t number) {
+    char what[32];
+    snprintf(what, sizeof what, "result %d", (int)number + 1);
+    return refuse(s, m->arguments, what, (Site){0});
 }
 
 /* ---- fitting --------------------------------------------------------------------------------- */
@@ -196,7 +233,7 @@ static bool fit_symbols(const Samples *s, Moving *m) {
         for (uint32_t j = 0; j < s->count; j++)
             column.at[j] = (uint64_t)s->at[j].binding.symbols[i];
         if (!fit_number(s, m->arguments, s->signature->n_moving, SN_I64, &column, &m->symbols[i]))
-            return false;
+            return refuse_word(s, m, graph_of(s)->symbol_words.data[i].word);
     }
     return true;
 }
@@ -233,7 +270,7 @@ static bool fit_result(const Samples *s, Moving *m, int32_t number) {
 
 static bool fit_results(const Samples *s, Moving *m) {
     for (int32_t i = 0; i < s->signature->n_outputs; i++)
-        if (!fit_result(s, m, i)) return false;
+        if (!fit_result(s, m, i)) return refuse_result(s, m, i);
     return true;
 }
 
@@ -323,7 +360,8 @@ static bool note_nodes(const Samples *s, Moving *m) {
     notes.moves = mem_calloc(g->recorded.nodes.count + 1, sizeof *notes.moves);
     bool ok = m->words && notes.moves;
     if (ok) symbolic_words(g, &model_of(s)->binding, m->words);
-    for (NodeId i = 0; ok && i < g->recorded.nodes.count; i++) ok = note_node(&notes, i);
+    for (NodeId i = 0; ok && i < g->recorded.nodes.count; i++)
+        ok = note_node(&notes, i) || refuse_node(s, m, i);
     mem_free(notes.moves);
     return ok;
 }
@@ -349,7 +387,10 @@ static Moving *moving_new(const Samples *s, uint32_t stem) {
 }
 
 static Moving *learn(const Samples *s, uint32_t stem) {
-    if (s->count < VALUES_LEAST) return NULL;
+    if (s->count < VALUES_LEAST) {
+        refuse(s, NULL, "one graph for three of its values", (Site){0});
+        return NULL;
+    }
     Moving *m = moving_new(s, stem);
     if (m && fit_arguments(s, m) && fit_symbols(s, m) && fit_results(s, m) && note_nodes(s, m))
         return m;
@@ -357,12 +398,13 @@ static Moving *learn(const Samples *s, uint32_t stem) {
     return NULL;
 }
 
-Moving *moving_learn(EntryCache *entries, const Signature *signature, const Key *key) {
+Moving *moving_learn(EntryCache *entries, const Signature *signature, const Key *key,
+                     StrBuf *refusal) {
     Entry *latest[SAMPLES_MOST];
     Samples samples;
     uint32_t count = entries_of_stem(entries, key, SAMPLES_MOST, latest);
-    open_samples(&samples, signature, latest, count, key->stem);
-    Moving *m = learn(&samples, key->stem);
+    open_samples(&samples, signature, latest, count, key->stem, refusal);
+    Moving *m = count < VALUES_LEAST ? NULL : learn(&samples, key->stem);
     close_samples(&samples);
     return m;
 }

@@ -43,8 +43,8 @@ bool view_is_part(OpCode op);
 bool view_layout(AttrView attrs, const TensorType *input, const int64_t *input_strides,
                  const TensorType *result, int64_t *strides, int64_t *offset);
 
-/* Does a reshape only split axes of the input, and let axes of size 1 come and go? It is a view then, whatever
- * the strides are. All sizes are numbers. */
+/* Does a reshape only split axes of the input, and let axes of size 1 come and go? It is a view then,
+ * whatever the strides are. All sizes are numbers. */
 bool reshape_splits(const TensorType *input, const TensorType *result);
 
 void dense_strides(const int64_t *dims, int32_t rank, int64_t *strides);
