@@ -37,8 +37,7 @@ sn_dtype weak_operand_dtype(const OpCall *call, int32_t i, sn_dtype meet) {
     sn_dtype own = (sn_dtype)scalar->dtype;
     SN_ASSERT(scalar->kind == TENSOR_WEAK);
     if (i < op_promotes_from(call->op) || op_takes_index(call->op, i)) return own;
-    bool fits = dtype_is_int(own) && dtype_is_int(meet) &&
-                dtype_bits_from_int(meet, (int64_t)scalar->bits) == scalar->bits;
+    bool fits = dtype_is_int(own) && dtype_holds_int(meet, (int64_t)scalar->bits);
     return fits ? meet : op_scalar_dtype(call->op, meet, own);
 }
 

@@ -68,6 +68,10 @@ static inline sn_dtype dtype_compute(sn_dtype d) {
 /* A scalar as bits: floats as their IEEE pattern in the low bytes, integers sign-extended, bool 0/1. */
 uint64_t dtype_bits_from_double(sn_dtype dtype, double value);
 uint64_t dtype_bits_from_int(sn_dtype dtype, int64_t value);
+/* Is the integer a value of this dtype of integers? */
+static inline bool dtype_holds_int(sn_dtype dtype, int64_t value) {
+    return dtype_is_int(dtype) && dtype_bits_from_int(dtype, value) == (uint64_t)value;
+}
 double dtype_bits_to_double(sn_dtype dtype, uint64_t bits);
 int64_t dtype_bits_to_int(sn_dtype dtype, uint64_t bits);
 /* Conversion with the CAST op's rules (round to nearest even, saturate, NaN to 0, != 0 for bool). */

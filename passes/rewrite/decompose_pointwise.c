@@ -24,7 +24,7 @@ static bool fits(const Graph *graph, const Node *node, sn_dtype dtype) {
     if (!node_is_const(node) || !dtype_is_int((sn_dtype)node->dtype)) return false;
     GraphConst constant = node_const(graph, node);
     bool known = constant.kind == CONST_LITERAL || constant.kind == CONST_HOISTED;
-    return known && dtype_bits_from_int(dtype, constant.word) == (uint64_t)constant.word;
+    return known && dtype_holds_int(dtype, constant.word);
 }
 
 /* In which dtype operand i of the node takes part, where they meet in `meet`. */

@@ -38,6 +38,10 @@ static const Joined *joined_of(const Joins *joins, NodeId id) {
                                                       : NULL;
 }
 
+static bool computes(OpCode op) {
+    return op_is(op, CLASS_POINTWISE) && !op_makes_memory(op);
+}
+
 static bool add_part(Joined *j, NodeId part, int64_t size) {
     if (j->count == MOST_PARTS) return false;
     j->part[j->count++] = part;
@@ -65,8 +69,7 @@ static NodeId slice_through(GraphBuilder *b, NodeId x, int32_t axis, int64_t fir
     const Node *node = graph_node(b->graph, x);
     OpCode op = (OpCode)node->op;
     if (first == 0 && dim_is(node_dims(b->graph, node)[axis], last)) return x;
-    bool passes = op_is(op, CLASS_POINTWISE) && !op_makes_memory(op);
-    if (!passes || node->n_inputs > MOST_OPERANDS || --*budget < 0)
+    if (!computes(op) || node->n_inputs > MOST_OPERANDS || --*budget < 0)
         return slice(b, x, axis, first, last);
     int32_t rank = node->rank, count = node->n_inputs;
     AttrList attrs;
@@ -235,10 +238,6 @@ static bool parts_of_pointwise(Rewrite *r, int32_t axis, Joined *j) {
 /* What is read whole lies in memory: what is computed of it may as well read it there. */
 static void forget(Joins *joins, NodeId id) {
     if (id != NODE_NONE && id < joins->of.count) joins->of.data[id] = 0;
-}
-
-static bool computes(OpCode op) {
-    return op_is(op, CLASS_POINTWISE) && !op_makes_memory(op);
 }
 
 /* What runs in the kernel of a reader that goes over all of it, such as a reduction, through other ops too.
