@@ -8,6 +8,7 @@
 #include "base/thread/log.h"
 #include "base/thread/parallel.h"
 #include "runtime/gemm.h"
+#include "runtime/kernels/backend.h"
 #include "runtime/kernels/code.h"
 #include "runtime/kernels/kernel_cache.h"
 #include "runtime/memory.h"
@@ -214,6 +215,40 @@ static void amid_compiling(void **state) {
     fork_amid(compile_now, FORKS);
 }
 
+/* The process's first kernels: a compiler makes its tables at first use, and would leave a child them by
+ * halves. In a child, since it takes a process that never compiled; forked at a time that `i` tells. */
+static int fork_amid_first_kernels(int i) {
+    pthread_t threads[WORKERS];
+    Work *work = compile_now;
+    alarm(CHILD_SECONDS);
+    signal(SIGSEGV, SIG_DFL);
+    atomic_store(&stop, false);
+    for (int t = 0; t < WORKERS; t++)
+        if (pthread_create(&threads[t], NULL, work_on, &work) != 0) return 2;
+    usleep((useconds_t)i * 250);
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0) _exit(run_child(work));
+    bool fine = child > 0 && waitpid(child, &status, 0) == child && status == 0;
+    atomic_store(&stop, true);
+    for (int t = 0; t < WORKERS; t++) pthread_join(threads[t], NULL);
+    return fine ? 0 : 1;
+}
+
+static void amid_the_first_kernels(void **state) {
+    (void)state;
+    if (ADDRESS_SANITIZER || THREAD_SANITIZER) skip(); /* their own locks may be taken */
+    setting_set(SETTING_CACHE_DIR, "off");
+    assert_non_null(backend_load("cpu", NULL)); /* it is there, and has not begun */
+    for (int i = 0; i < FORKS; i++) {
+        int status = -1;
+        pid_t child = fork();
+        if (child == 0) _exit(fork_amid_first_kernels(i));
+        assert_true(child > 0 && waitpid(child, &status, 0) == child);
+        if (status) fail_msg("at %d us a child or its parent ended with %d", i * 250, status);
+    }
+}
+
 static void amid_compiling_in_the_background(void **state) {
     (void)state;
     if (THREAD_SANITIZER) skip(); /* it allows a child no threads */
@@ -264,6 +299,7 @@ static void amid_kernels_being_stored(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_child_makes_the_first_product_after_its_parent_used_threads),
+        cmocka_unit_test(amid_the_first_kernels),
         cmocka_unit_test(amid_lines_of_the_log),
         cmocka_unit_test(amid_allocations),
         cmocka_unit_test(amid_code_being_mapped),

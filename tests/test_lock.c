@@ -21,6 +21,7 @@ LOCK_DEFINE(outer, RANK_HANDLE);
 LOCK_DEFINE(inner, RANK_CODE);
 LOCK_DEFINE(beside, RANK_CODE);
 CONDITION_DEFINE(changed, &outer);
+SECTION_DEFINE(section);
 static bool reached; /* under `outer` */
 
 static Lock many[LOCKS];
@@ -96,6 +97,21 @@ static void wait_with_a_second_lock(void) {
     condition_wait(&changed);
 }
 
+static void take_in_a_section(void) {
+    section_enter(&section);
+    lock_take(&inner);
+}
+
+static void enter_with_a_lock(void) {
+    lock_take(&inner);
+    section_enter(&section);
+}
+
+static void fork_in_a_section(void) {
+    section_enter(&section);
+    fork();
+}
+
 static void fork_with_a_lock(void) {
     lock_take(&inner);
     fork();
@@ -118,6 +134,9 @@ static void a_breach_of_the_order_ends_a_debug_build(void **state) {
         {give_what_is_not_held, "lock_held"},
         {wait_with_a_second_lock, "none"},
         {fork_with_a_lock, "may_call"},
+        {take_in_a_section, "in_order"},
+        {enter_with_a_lock, "none"},
+        {fork_in_a_section, "may_call"},
     };
 #ifdef NDEBUG
     bool checked = false;
@@ -181,6 +200,40 @@ static void a_child_finds_every_lock_free(void **state) {
     atomic_store(&enough, true);
     for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
     take_each(); /* as does the parent */
+}
+
+static _Atomic int halves; /* threads between the first half of what a section is for and the second */
+
+/* Always in the section, but for a moment; two threads of this kind leave it no moment empty. */
+static void *stay_in_section(void *data) {
+    while (!atomic_load(&enough)) {
+        section_enter(&section);
+        atomic_fetch_add(&halves, 1);
+        usleep(2000);
+        atomic_fetch_sub(&halves, 1);
+        section_leave(&section);
+    }
+    return data;
+}
+
+static void enter_whole(void) {
+    if (atomic_load(&halves)) _exit(1);
+    section_enter(&section);
+    section_leave(&section);
+}
+
+static void a_child_finds_no_half_of_a_section(void **state) {
+    (void)state;
+    pthread_t threads[3];
+    atomic_store(&enough, false);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, stay_in_section, NULL), 0);
+        usleep(700);
+    }
+    for (int i = 0; i < 50; i++) child_ends_well(enter_whole);
+    atomic_store(&enough, true);
+    for (int i = 0; i < 3; i++) pthread_join(threads[i], NULL);
+    enter_whole(); /* as does the parent */
 }
 
 static void *wait_for_change(void *data) {
@@ -256,6 +309,7 @@ int main(void) {
         cmocka_unit_test(a_breach_of_the_order_ends_a_debug_build),
         cmocka_unit_test(a_thread_knows_what_it_holds),
         cmocka_unit_test(a_child_finds_every_lock_free),
+        cmocka_unit_test(a_child_finds_no_half_of_a_section),
         cmocka_unit_test(a_child_waits_and_wakes_though_its_parent_waited_at_the_fork),
         cmocka_unit_test(a_hook_runs_once_in_each_child_under_all_locks),
     };

@@ -8,6 +8,7 @@
 
 static Lock *locks;           /* all, by rank */
 static Condition *conditions; /* all */
+static Section *sections;     /* all */
 static ForkHook *hooks;       /* all */
 
 void lock_register(Lock *lock) {
@@ -20,6 +21,11 @@ void lock_register(Lock *lock) {
 void condition_register(Condition *condition) {
     condition->next = conditions;
     conditions = condition;
+}
+
+void section_register(Section *section) {
+    section->next = sections;
+    sections = section;
 }
 
 void fork_hook_register(ForkHook *hook) {
@@ -127,9 +133,12 @@ void lock_leave(LockRank rank) {
 
 /* ---- forks ----------------------------------------------------------------------------------- */
 
+/* Sections first: what others do meanwhile needs locks, and it may take long until a section is empty. */
 static void hold_all(void) {
     SN_ASSERT(may_call_program());
     thread_stay();
+    for (Section *section = sections; section; section = section->next)
+        pthread_rwlock_wrlock(&section->lock);
     for (Lock *lock = locks; lock; lock = lock->next) pthread_mutex_lock(&lock->mutex);
     note_forking(true);
 }
@@ -137,10 +146,17 @@ static void hold_all(void) {
 static void give_all(void) {
     note_forking(false);
     for (Lock *lock = locks; lock; lock = lock->next) pthread_mutex_unlock(&lock->mutex);
+    for (Section *section = sections; section; section = section->next)
+        pthread_rwlock_unlock(&section->lock);
     thread_may_go();
 }
 
+/* Threads that waited are not here, yet they are counted in what they waited for. */
 static void begin_child(void) {
+    for (Section *section = sections; section; section = section->next) {
+        section->lock = (pthread_rwlock_t)SECTION_LOCK_INITIALISER;
+        pthread_rwlock_wrlock(&section->lock);
+    }
     for (Condition *c = conditions; c; c = c->next)
         c->cond = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
     for (ForkHook *hook = hooks; hook; hook = hook->next) hook->in_child();
@@ -180,4 +196,15 @@ void condition_wait(Condition *condition) {
 
 void condition_wake(Condition *condition) {
     pthread_cond_broadcast(&condition->cond);
+}
+
+void section_enter(Section *section) {
+    SN_ASSERT(lock_none_held());
+    lock_enter(RANK_SECTION);
+    pthread_rwlock_rdlock(&section->lock);
+}
+
+void section_leave(Section *section) {
+    pthread_rwlock_unlock(&section->lock);
+    lock_leave(RANK_SECTION);
 }

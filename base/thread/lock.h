@@ -6,8 +6,11 @@
  *
  * Locks and condition variables are static objects, known from the program's start. A fork waits until
  * all locks are free and holds them meanwhile, so that a child finds them free and what they guard
- * whole. There, condition variables are made anew, as threads that waited are not in the child, and
- * FORK_HOOKs see to what such threads had in hand.
+ * whole. There, what threads waited on is made anew, as they are not in the child, and FORK_HOOKs see to
+ * what such threads had in hand.
+ *
+ * A library that has locks and half-made tables of its own, such as a compiler, is called within a Section:
+ * any number of threads are in it at once, and a fork waits until none is.
  *
  * Modules have a copy of base of their own, of which no fork of the library knows: they have no locks. */
 #ifndef SN_BASE_THREAD_LOCK_H
@@ -35,6 +38,7 @@ typedef enum LockRank {
     RANK_SLOTS,      /* memory of what programs name (base) */
     RANK_MEMORY,     /* free blocks of the process (runtime) */
     RANK_LOG,        /* the log's sink (base) */
+    RANK_SECTION,    /* a section: no lock is taken in one (base) */
     RANK_COUNT
 } LockRank;
 
@@ -63,6 +67,12 @@ typedef struct Condition {
     struct Condition *next; /* of all */
 } Condition;
 
+/* What no fork may cut in two; defined by SECTION_DEFINE. */
+typedef struct Section {
+    pthread_rwlock_t lock; /* read by who is in it, written by who forks */
+    struct Section *next;  /* of all */
+} Section;
+
 /* What is called in a forked child, before any lock is given back; defined by FORK_HOOK. */
 typedef struct ForkHook {
     void (*in_child)(void); /* takes no lock */
@@ -87,6 +97,14 @@ typedef struct ForkHook {
         condition_register(&name);                                                                 \
     }                                                                                              \
     static Condition name = CONDITION_INITIALISER(its_lock)
+/* Who forks comes before who enters: else threads that take turns in it would keep a fork waiting. */
+#define SECTION_LOCK_INITIALISER PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP
+#define SECTION_DEFINE(name)                                                                       \
+    static Section name;                                                                           \
+    __attribute__((constructor)) static void name##_is_known(void) {                               \
+        section_register(&name);                                                                   \
+    }                                                                                              \
+    static Section name = {.lock = SECTION_LOCK_INITIALISER}
 #define FORK_HOOK(function)                                                                        \
     static ForkHook function##_hook;                                                               \
     __attribute__((constructor)) static void function##_is_known(void) {                           \
@@ -101,9 +119,15 @@ void condition_wait(Condition *condition);
 /* Wakes all who wait. */
 void condition_wake(Condition *condition);
 
+/* With no lock held, since a fork that waits for the section lets none but those in it finish; they take
+ * no lock and enter no section. */
+void section_enter(Section *section);
+void section_leave(Section *section);
+
 /* For static objects of which there are several, before any thread uses them. */
 void lock_register(Lock *lock);
 void condition_register(Condition *condition);
+void section_register(Section *section);
 void fork_hook_register(ForkHook *hook);
 
 /* What others wait for without a lock has a rank too; see flight.h, which calls these. */

@@ -225,8 +225,8 @@ static void write_machine_code(const Program *program, const Launch *launch, Str
     StrBuf text = {0};
     for (int32_t s = 0; backend && s < 2; s++) {
         strbuf_clear(&text);
-        if (backend->print(program_kernel(program, launch), target_host(), &schedule, "kernel",
-                           stages[s].stage, &text, &error) == SN_OK)
+        if (backend_print(backend, program_kernel(program, launch), target_host(), &schedule,
+                          "kernel", stages[s].stage, &text, &error) == SN_OK)
             details(out, stages[s].title, &text);
     }
     strbuf_free(&text);

@@ -23,6 +23,7 @@ typedef struct Slot {
 } Slot;
 
 LOCK_DEFINE(lock, RANK_BACKENDS);
+SECTION_DEFINE(generating); /* a code generator is at work */
 static Slot slots[BACKEND_MOST];
 static int64_t load_ns;
 
@@ -74,6 +75,24 @@ const Backend *backend_load(const char *name, sn_error *error) {
     lock_give(&lock);
     log_release();
     return backend;
+}
+
+sn_status backend_compile(const Backend *backend, const Kernel *kernel, const Target *target,
+                          const Schedule *schedule, const char *name, CodeBlob *blob,
+                          sn_error *error) {
+    section_enter(&generating);
+    sn_status status = backend->compile(kernel, target, schedule, name, blob, error);
+    section_leave(&generating);
+    return status;
+}
+
+sn_status backend_print(const Backend *backend, const Kernel *kernel, const Target *target,
+                        const Schedule *schedule, const char *name, BackendStage stage, StrBuf *out,
+                        sn_error *error) {
+    section_enter(&generating);
+    sn_status status = backend->print(kernel, target, schedule, name, stage, out, error);
+    section_leave(&generating);
+    return status;
 }
 
 bool backend_register(const Backend *backend) {

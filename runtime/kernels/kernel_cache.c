@@ -204,7 +204,7 @@ static sn_status compile(const Kernel *kernel, const Target *target, const Sched
     if (!backend) return SN_ERROR_UNSUPPORTED;
     cache_key_name(hash, name);
     int64_t start = clock_ns();
-    sn_status status = backend->compile(kernel, target, schedule, name, &blob, error);
+    sn_status status = backend_compile(backend, kernel, target, schedule, name, &blob, error);
     add(&count.compile_ns, clock_ns() - start);
     if (status != SN_OK) return status;
     if (blob.entry >= blob.size)
