@@ -202,7 +202,8 @@ static void a_child_finds_every_lock_free(void **state) {
     take_each(); /* as does the parent */
 }
 
-static _Atomic int halves; /* threads between the first half of what a section is for and the second */
+static _Atomic int
+    halves; /* threads between the first half of what a section is for and the second */
 
 /* Always in the section, but for a moment; two threads of this kind leave it no moment empty. */
 static void *stay_in_section(void *data) {

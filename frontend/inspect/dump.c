@@ -109,8 +109,8 @@ static sn_status print_code(const DumpStage *stage, const Program *program, StrB
         char name[32];
         snprintf(name, sizeof name, "kernel_%u", i);
         strbuf_addf(out, "; kernel %u: %s\n", i, step->label);
-        sn_status status = backend_print(b, program_kernel(program, &step->launch), target, &schedule,
-                                         name, stage->code, out, error);
+        sn_status status = backend_print(b, program_kernel(program, &step->launch), target,
+                                         &schedule, name, stage->code, out, error);
         if (status != SN_OK) return status;
         strbuf_add_char(out, '\n');
     }
