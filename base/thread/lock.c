@@ -153,14 +153,12 @@ static void give_all(void) {
 
 /* Threads that waited are not here, yet they are counted in what they waited for. */
 static void begin_child(void) {
-    for (Section *section = sections; section; section = section->next) {
-        section->lock = (pthread_rwlock_t)SECTION_LOCK_INITIALISER;
-        pthread_rwlock_wrlock(&section->lock);
-    }
     for (Condition *c = conditions; c; c = c->next)
         c->cond = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
     for (ForkHook *hook = hooks; hook; hook = hook->next) hook->in_child();
     give_all();
+    for (Section *section = sections; section; section = section->next)
+        section->lock = (pthread_rwlock_t)SECTION_LOCK_INITIALISER;
 }
 
 /* When the library is loaded: a fork that another thread has begun knows nothing of handlers that come
