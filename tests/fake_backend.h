@@ -18,10 +18,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static _Atomic int fake_compiles;     /* compilations begun */
-static _Atomic bool fake_fails;       /* the next compilations fail */
-static _Atomic int fake_delay_us;     /* time a compilation takes */
-static _Atomic size_t fake_code_size; /* bytes of code; 0 = 64 */
+static _Atomic int fake_compiles;         /* compilations begun … */
+static _Atomic int fake_compiling;        /* … those in the middle … */
+static _Atomic int fake_releases;         /* … and those that succeeded, whose code was copied */
+static _Atomic bool fake_fails;           /* the next compilations fail */
+static _Atomic int fake_delay_us;         /* time a compilation takes */
+static _Atomic int fake_release_delay_us; /* time between it and its kernel's being there */
+static _Atomic size_t fake_code_size;     /* bytes of code; 0 = 64 */
 
 /* The number that the kernel of this name writes. */
 static inline uint64_t fake_number(const char *name) {
@@ -47,7 +50,9 @@ static inline sn_status fake_compile(const Kernel *kernel, const Target *target,
     (void)target;
     (void)schedule;
     atomic_fetch_add(&fake_compiles, 1);
+    atomic_fetch_add(&fake_compiling, 1);
     if (atomic_load(&fake_delay_us)) usleep((useconds_t)atomic_load(&fake_delay_us));
+    atomic_fetch_sub(&fake_compiling, 1);
     if (atomic_load(&fake_fails)) return error_set(error, SN_ERROR_COMPILE, "made to fail");
     size_t size = atomic_load(&fake_code_size) ? atomic_load(&fake_code_size) : 64;
     blob->bytes = mem_alloc(size);
@@ -63,6 +68,9 @@ static inline const char *fake_version(void) {
 }
 
 static void fake_release(CodeBlob *blob) {
+    atomic_fetch_add(&fake_releases, 1);
+    if (atomic_load(&fake_release_delay_us))
+        usleep((useconds_t)atomic_load(&fake_release_delay_us));
     mem_free(blob->bytes);
     *blob = (CodeBlob){0};
 }

@@ -300,23 +300,46 @@ static void *get_slowly(void *data) {
     return NULL;
 }
 
-static void child_of_a_fork_does_not_wait_for_threads_it_lacks(void **state) {
+static void a_fork_waits_for_the_code_generator(void **state) {
     (void)state;
     pthread_t thread;
     const LoadedKernel *loaded;
-    atomic_store(&fake_delay_us, 300000);
+    atomic_store(&fake_delay_us, 100000);
     assert_int_equal(pthread_create(&thread, NULL, get_slowly, &loaded), 0);
-    while (!atomic_load(&fake_compiles)) usleep(1000);
+    while (!atomic_load(&fake_compiling)) usleep(1000);
     pid_t child = fork();
     if (child == 0) {
         alarm(20);
-        atomic_store(&fake_delay_us, 0);
+        if (atomic_load(&fake_compiling)) _exit(3);
         child_gets_all(0);
     }
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     pthread_join(thread, NULL);
+    assert_true(fake_runs(loaded));
+}
+
+static void child_of_a_fork_does_not_wait_for_threads_it_lacks(void **state) {
+    (void)state;
+    pthread_t thread;
+    const LoadedKernel *loaded;
+    int before = atomic_load(&fake_releases);
+    atomic_store(&fake_release_delay_us,
+                 300000); /* generated, for which a fork waits, and no more */
+    assert_int_equal(pthread_create(&thread, NULL, get_slowly, &loaded), 0);
+    while (atomic_load(&fake_releases) == before) usleep(1000);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20);
+        atomic_store(&fake_release_delay_us, 0);
+        child_gets_all(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    pthread_join(thread, NULL);
+    atomic_store(&fake_release_delay_us, 0);
     assert_true(fake_runs(loaded));
 }
 
@@ -470,6 +493,7 @@ int main(void) {
         CASE(threads_compile_each_kernel_once),
         CASE(threads_that_wait_get_the_error_too),
         CASE(processes_killed_at_any_time_do_no_harm),
+        CASE(a_fork_waits_for_the_code_generator),
         CASE(child_of_a_fork_does_not_wait_for_threads_it_lacks),
         CASE(pack_serves_kernels_without_disk_or_compiler),
         CASE(pack_is_the_same_in_any_order_and_shares_texts),
