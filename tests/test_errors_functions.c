@@ -35,6 +35,41 @@ static void compile_is_checked(void **state) {
     EXPECT_ERROR(SN_ERROR_ARGUMENT, "compiled_fn: the handle is NULL");
 }
 
+static int32_t runs;
+
+static sn_tensor *counts_runs(sn_tensor *x) {
+    runs++;
+    return sn_neg(x);
+}
+
+static sn_status counts_too(sn_tensor *x, sn_tensor **y, sn_tensor **z) {
+    *y = counts_runs(x);
+    *z = sn_abs(x);
+    return sn_error_status();
+}
+
+/* A program that checks once, at its end, makes and calls its function like any other op. */
+static void functions_are_made_and_do_nothing_while_an_error_is_pending(void **state) {
+    (void)state;
+    assert_null(sn_add(NULL, sn_c(1)));
+    assert_null(
+        sn_compile(counts_runs, "nonsense", NULL)); /* wrong too, but not the first that is */
+    sn_compiled *c = sn_compile(counts_runs, "t:t", NULL);
+    sn_compiled *d = sn_compile(counts_too, "t:tt", NULL);
+    sn_tensor *y = NULL, *z = NULL;
+    runs = 0;
+    assert_null(SN_FN(c, counts_runs)(NULL));
+    assert_int_equal(SN_FN(d, counts_too)(NULL, &y, &z), SN_ERROR_ARGUMENT);
+    assert_int_equal(runs, 0);
+    EXPECT_ERROR(SN_ERROR_ARGUMENT, "add: ");
+    sn_tensor *x = sn_ones(SN_I(2), SN_F32);
+    assert_non_null(SN_FN(c, counts_runs)(x));
+    assert_int_equal(SN_FN(d, counts_too)(x, &y, &z), SN_OK);
+    assert_true(y && z && runs == 2);
+    sn_compiled_release(c);
+    sn_compiled_release(d);
+}
+
 static void compile_options_are_checked(void **state) {
     (void)state;
     static const sn_watch no_data = {NULL, 4};
@@ -397,6 +432,7 @@ static void process_settings_are_checked(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         API_TEST(compile_is_checked),
+        API_TEST(functions_are_made_and_do_nothing_while_an_error_is_pending),
         API_TEST(compile_options_are_checked),
         API_TEST(arguments_of_a_compiled_call_are_checked),
         API_TEST(sn_call_is_checked),

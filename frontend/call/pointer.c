@@ -80,7 +80,7 @@ static void call_by_pointer(ffi_cif *cif, void *result, void **arguments, void *
 
 sn_function sn_compiled_fn_at(sn_compiled *c, const char *file, int32_t line) {
     Site site = site_at(file, line);
-    if (error_pending(thread_state()) || !compiled_check(c, "compiled_fn", site)) return NULL;
+    if (!compiled_check(c, "compiled_fn", site)) return NULL;
     if (c->callee.payload_function)
         return (sn_function)(uintptr_t)error_raise(
             SN_ERROR_ARGUMENT, site, "compiled_fn: %s is a payload function; use sn_call", c->name);

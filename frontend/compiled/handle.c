@@ -284,7 +284,6 @@ sn_compiled *sn_compile_typed_at(sn_function function, const char *name, const c
     Site site = site_at(file, line);
     sn_error error;
     error_init(&error);
-    if (error_pending(thread_state())) return NULL;
     if (!function)
         return error_raise(SN_ERROR_ARGUMENT, site, "compile %s: the function is NULL",
                            name ? name : "?");

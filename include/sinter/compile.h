@@ -150,7 +150,8 @@ SN_API sn_compiled *sn_compile_typed_at(sn_function function, const char *name, 
                         __FILE__, __LINE__)
 
 /** A function pointer of the wrapped function's type that calls the compiled code; NULL and the
- *  thread's error where executable memory is denied. Lives as long as the handle. */
+ *  thread's error where executable memory is denied, or the handle is NULL. Lives as long as the handle.
+ *  While an error is pending it is had all the same, and a call of it does what an op does: nothing. */
 SN_API sn_function sn_compiled_fn_at(sn_compiled *compiled, const char *file, int32_t line);
 SN_API sn_function sn_compiled_fn(sn_compiled *compiled);
 #define sn_compiled_fn(compiled) sn_compiled_fn_at(compiled, __FILE__, __LINE__)
