@@ -10,6 +10,7 @@ the median time of a call, the medians of the ratios within a pair, and what the
 have to reach. A ratio above 1 means that Sinter is faster.
 """
 import argparse
+import itertools
 import json
 import math
 import os
@@ -22,7 +23,7 @@ import time
 
 
 def torch_workloads(torch):
-    """Name -> function that makes (callable, arguments)."""
+    """Name -> function that makes (callable, arguments, or a function that gives those of the next call)."""
     F, nn, randn = torch.nn.functional, torch.nn, torch.randn
 
     def pointwise(n):
@@ -102,6 +103,64 @@ def torch_workloads(torch):
                 x = block(x)
             return self.head(self.norm(x))
 
+    def decode(reach, width=512, heads=8, layers=2, cache=4096, window=512, first=1000):
+        """One token of a transformer with a cache, at a position that grows from call to call: a number
+        that moves a window, the length of a slice, or a tensor beside a mask over the whole cache."""
+        head = width // heads
+
+        def linear(rows, columns):
+            return randn(rows, columns) / columns**0.5, randn(rows)
+
+        def norm():
+            return randn(width), randn(width)
+
+        blocks = [
+            (norm(), linear(3 * width, width), linear(width, width), norm(),
+             linear(4 * width, width), linear(width, 4 * width)) for _ in range(layers)
+        ]
+        caches = [(randn(heads, cache, head), randn(heads, cache, head)) for _ in range(layers)]
+        table = randn(50000, width)
+
+        def rotate(x, cosine, sine):
+            a, b = x[..., : head // 2], x[..., head // 2 :]
+            return torch.cat([a * cosine - b * sine, a * sine + b * cosine], 2)
+
+        def attend(q, k, v, keys, values, position):
+            if reach == "tensor":
+                keys.index_copy_(1, position, k)
+                values.index_copy_(1, position, v)
+                scores = torch.where(
+                    torch.arange(cache) <= position, q @ keys.transpose(1, 2) * 0.125, -math.inf
+                )
+                return torch.softmax(scores, 2) @ values
+            end = position + 1
+            keys[:, position:end] = k
+            values[:, position:end] = v
+            begin = end - window if reach == "number" else 0
+            scores = q @ keys[:, begin:end].transpose(1, 2) * 0.125
+            return torch.softmax(scores, 2) @ values[:, begin:end]
+
+        def f(token, position):
+            x = F.embedding(token, table)
+            power = torch.arange(head // 2) * (-2 * math.log(10000) / head)
+            cosine, sine = torch.cos(torch.exp(power) * position), torch.sin(torch.exp(power) * position)
+            for (norm1, qkv, out, norm2, up, down), (keys, values) in zip(blocks, caches):
+                parts = F.linear(F.layer_norm(x, (width,), *norm1), *qkv).split(width, 1)
+                q, k, v = (part.view(heads, 1, head) for part in parts)
+                q, k = rotate(q, cosine, sine), rotate(k, cosine, sine)
+                mixed = attend(q, k, v, keys, values, position).reshape(1, width)
+                x = x + F.linear(mixed, *out)
+                wide = F.linear(F.layer_norm(x, (width,), *norm2), *up)
+                x = x + F.linear(F.gelu(wide, approximate="tanh"), *down)
+            return x
+
+        def arguments():  # Sinter's samples are some calls from `first` on
+            position = first + next(calls) % 16
+            return token, torch.tensor([position]) if reach == "tensor" else position
+
+        token, calls = torch.tensor([77]), itertools.count()
+        return f, arguments
+
     def tiny(n):
         def f(*xs):
             y = xs[0]
@@ -125,6 +184,9 @@ def torch_workloads(torch):
         "attention_4x12x256x64": lambda: attention(4, 12, 256, 64),
         "block_1x256": lambda: (Block(768, 12).eval(), [randn(1, 256, 768)]),
         "gpt2_1x128": lambda: (Gpt().eval(), [torch.randint(0, 50257, (1, 128))]),
+        "decode_number": lambda: decode("number"),
+        "decode_length": lambda: decode("length"),
+        "decode_tensor": lambda: decode("tensor"),
         "tiny_2args": lambda: tiny(2),
         "tiny_8args": lambda: tiny(8),
         "tiny_16args": lambda: tiny(16),
@@ -133,8 +195,12 @@ def torch_workloads(torch):
 
 def time_calls(function, arguments, calls):
     begin = time.perf_counter()
-    for _ in range(calls):
-        function(*arguments)
+    if callable(arguments):
+        for _ in range(calls):
+            function(*arguments())
+    else:
+        for _ in range(calls):
+            function(*arguments)
     return (time.perf_counter() - begin) / calls
 
 
@@ -328,10 +394,8 @@ def print_row(r):
 
 
 def known_workloads(sinter):
-    """Those that PyTorch's side has; decode_torch.py compares decoders."""
     listing = subprocess.run([sinter, "bench", "--list"], capture_output=True, text=True, check=True)
-    names = [line.split()[0] for line in listing.stdout.splitlines()]
-    return [name for name in names if not name.startswith("decode_")]
+    return [line.split()[0] for line in listing.stdout.splitlines()]
 
 
 def parse_arguments():
