@@ -402,6 +402,14 @@ static bool add_group_steps(Planner *p, uint32_t number) {
     return add_step(p, step);
 }
 
+/* May the op fail? One that reads or writes no element looks at no index. */
+static bool can_fail(const Graph *graph, NodeId id) {
+    const Node *node = graph_node(graph, id);
+    if (!node_can_fail(graph, id)) return false;
+    bool updates = op_is((OpCode)node->op, CLASS_UPDATE); /* with its source, the last operand */
+    return !node_is_empty(graph, updates ? node_inputs(graph, node)[node->n_inputs - 1] : id);
+}
+
 /* Checks the indices ahead of ops that run beside or after a write which they stop where they fail. */
 static bool add_checks(Planner *p) {
     NodeId last = 0; /* the last write in place so far */
@@ -415,7 +423,7 @@ static bool add_checks(Planner *p) {
         }
         for (uint32_t m = 0; m < group->members.count; m++) {
             NodeId id = group->members.data[m];
-            if (id <= last && node_can_fail(p->graph, id) &&
+            if (id <= last && can_fail(p->graph, id) &&
                 !add_step(p, (PlanStep){.kind = PLAN_CHECK, .node = id}))
                 return false;
         }
