@@ -759,6 +759,7 @@ static bool make_inplace(Maker *m, FuzzStep *step) {
     do op = (OpCode)below(m, m->program->ops);
     while (!op_has(op, F_INPLACE | F_PUBLIC));
     step->op = op;
+    if (op_is(op, CLASS_UPDATE)) return recipes[op](m, step);
     int32_t n_params, target = pick(m, need_of(op), 0);
     const OpParam *params = op_params(op, &n_params);
     if (!add_operand(step, target)) return false;

@@ -290,6 +290,98 @@ static void writes_behind_an_op_that_fails_are_left_out(void **state) {
     }
 }
 
+/* ---- writes by index ------------------------------------------------------------------------- */
+
+static bool apart; /* by an op that is not in place, of copies */
+
+static sn_tensor *put(sn_tensor *x, sn_tensor *at, sn_tensor *source) {
+    return apart ? sn_copy_(x, sn_index_copy(x, 0, at, sn_clone(source)))
+                 : sn_index_copy_(x, 0, at, source);
+}
+static sn_tensor *add(sn_tensor *x, sn_tensor *at, sn_tensor *source) {
+    return apart ? sn_copy_(x, sn_scatter_add(x, 0, at, sn_clone(source)))
+                 : sn_scatter_add_(x, 0, at, source);
+}
+
+static sn_tensor *puts_rows(ARGUMENTS) {
+    return put(memory, indices, sn_expand(LINE(row), SN_I(LOOKED_UP, WIDTH)));
+}
+static sn_tensor *puts_in_a_view(ARGUMENTS) {
+    return put(sn_select(memory, 0, 3), indices, sn_narrow(row, 0, 0, LOOKED_UP));
+}
+static sn_tensor *adds_by_index(ARGUMENTS) {
+    return add(sn_select(memory, 0, 7), indices, sn_narrow(row, 0, 0, LOOKED_UP));
+}
+static sn_tensor *adds_itself(ARGUMENTS) {
+    sn_tensor *part = sn_narrow(sn_select(memory, 0, 1), 0, 0, LOOKED_UP);
+    (void)row;
+    return add(part, sn_remainder(indices, sn_ci(3)), part);
+}
+static sn_tensor *shifts_itself(ARGUMENTS) {
+    sn_tensor *part = sn_narrow(memory, 0, 0, LOOKED_UP);
+    (void)row;
+    return put(part, sn_remainder(sn_add(indices, sn_ci(1)), sn_ci(LOOKED_UP)), part);
+}
+static sn_tensor *puts_what_is_beside(ARGUMENTS) {
+    sn_tensor *beside = sn_narrow(memory, 0, 0, LOOKED_UP);
+    (void)row;
+    return put(sn_narrow(memory, 0, 1, ROWS - 1), indices, beside);
+}
+
+static void what_is_written_by_index_is_what_its_op_gives(void **state) {
+    (void)state;
+    Function *functions[] = {puts_rows,   puts_in_a_view, adds_by_index,
+                             adds_itself, shifts_itself,  puts_what_is_beside};
+    sn_tensor *indices = sn_arange(0, LOOKED_UP, 1, SN_I64), *got;
+    for (size_t f = 0; f < sizeof functions / sizeof functions[0]; f++) {
+        sn_tensor *x = tensor_random(5, SN_F32, SN_I(ROWS, WIDTH)), *y = sn_clone(x);
+        sn_tensor *row = tensor_random(6, SN_F32, SN_I(WIDTH));
+        int64_t before = sn_memory().live_bytes;
+        sn_memory_reset_peak();
+        assert_non_null(functions[f](x, row, indices));
+        if (sn_memory().peak_bytes - before > WHOLE / 4) fail_msg("function %zu copies", f);
+        apart = true;
+        assert_non_null(functions[f](y, row, indices));
+        apart = false;
+        EXPECT_SAME(x, y);
+        sn_compiled *c = sn_compile(functions[f], "ttt:t", NULL);
+        Function *fast = (Function *)sn_compiled_fn(c);
+        for (int i = 0; i < ROUNDS; i++) assert_true(same_after(fast, functions[f], indices, &got));
+        bool moves_slices = functions[f] != puts_what_is_beside; /* of which the target is copied */
+        if (moves_slices && bytes_moved(c) > WHOLE / 4)
+            fail_msg("function %zu moves %d", f, (int)bytes_moved(c));
+        sn_compiled_release(c);
+    }
+}
+
+static sn_tensor *overwrites(sn_tensor *x, sn_tensor *at, sn_tensor *rows) {
+    sn_index_copy_(x, 0, at, rows);
+    return sn_fill_(x, 2);
+}
+
+/* Whether or not what was to be written is written over, and whichever form of the op it is. */
+static void an_index_is_looked_at_where_something_is_written(void **state) {
+    (void)state;
+    static const char text[] = "index_copy: index[0] is 7, out of range for an axis of size 3";
+    sn_tensor *at = sn_full(SN_I(1), 7, SN_I64);
+    sn_compiled *c = sn_compile(overwrites, "ttt:t", NULL);
+    sn_tensor *(*fast)(sn_tensor *, sn_tensor *, sn_tensor *) = SN_FN(c, overwrites);
+    for (int64_t width = 0; width < 3; width++) {
+        sn_tensor *x = sn_zeros(SN_I(3, width), SN_F32), *rows = sn_ones(SN_I(1, width), SN_F32);
+        for (int call = 0; call < 4; call++) {
+            sn_tensor *y = call == 0   ? overwrites(x, at, rows)
+                           : call == 1 ? sn_index_copy_(x, 0, at, rows)
+                           : call == 2 ? sn_index_copy(x, 0, at, rows)
+                                       : fast(x, at, rows);
+            if (width == 0)
+                assert_non_null(y);
+            else
+                EXPECT_ERROR(SN_ERROR_INDEX, text);
+        }
+    }
+    sn_compiled_release(c);
+}
+
 /* ---- training -------------------------------------------------------------------------------- */
 
 static sn_tensor *train(sn_tensor *x, sn_tensor *labels, sn_tensor *w, sn_tensor *b) {
@@ -324,6 +416,8 @@ int main(void) {
         API_TEST(of_a_chain_of_views_the_slice_is_written),
         API_TEST(writes_through_any_chain_are_those_of_eager),
         API_TEST(writes_behind_an_op_that_fails_are_left_out),
+        API_TEST(what_is_written_by_index_is_what_its_op_gives),
+        API_TEST(an_index_is_looked_at_where_something_is_written),
         API_TEST(a_training_step_copies_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,7 +37,7 @@ static sn_tensor *rotate(sn_tensor *x, const Place *at) {
 
 static void keep_row(sn_tensor *cache, sn_tensor *row, const Place *at) {
     if (at->tensor)
-        sn_copy_(cache, sn_index_copy(cache, 1, at->tensor, row));
+        sn_index_copy_(cache, 1, at->tensor, row);
     else
         sn_copy_(sn_narrow(cache, 1, at->number, 1), row);
 }

@@ -89,9 +89,12 @@ sn_tensor *dispatch_op(OpCode op, sn_tensor *const *inputs, int32_t n_inputs, co
                                  : table->op(state->recorder, &call);
 }
 
-/* The error of an op in place is that of "add_", whoever noticed it. NULL. */
+/* What is wrong with the call of an op in place is said of "add_", whoever noticed it; what its kernel met is
+ * said of the op, as by a compiled function, whose graph knows no other. NULL. */
 __attribute__((cold)) static sn_tensor *refuse_in_place(OpCode op, Site site) {
     char name[48];
+    sn_status status = sn_error_status();
+    if (status == SN_ERROR_INDEX || status == SN_ERROR_MEMORY) return NULL;
     snprintf(name, sizeof name, "%s_", inplace_name(op));
     return error_of_call(site, op_info[op].name, name);
 }

@@ -107,14 +107,16 @@ sn_tensor *eager_clone(sn_tensor *x, Site site) {
     return eager_op(NULL, &(OpCall){OP_CLONE, 1, &x, &no_attrs, NULL, site});
 }
 
-/* Operands that share memory with the target in part are copied first: the op must read them as they
- * were. The copies belong to the scope. */
+/* Operands that share memory with the target are copied first: the op must read them as they were. Not
+ * where an element is read right before it is written: the target itself, of an op that writes each element
+ * at its own place. The copies belong to the scope. */
 static bool separate(const OpCall *call, sn_tensor **inputs) {
     const sn_tensor *target = call->inputs[0];
+    bool elsewhere = op_is(call->op, CLASS_UPDATE);
     for (int32_t i = 0; i < call->n_inputs; i++) {
         sn_tensor *x = inputs[i] = call->inputs[i];
-        if (i == 0 || x->kind != TENSOR_REAL || tensors_same(x, target) ||
-            !tensors_overlap(x, target))
+        if (i == 0 || x->kind != TENSOR_REAL || !tensors_overlap(x, target) ||
+            (tensors_same(x, target) && !elsewhere))
             continue;
         inputs[i] = eager_clone(x, call->site);
         if (!inputs[i]) return false;
