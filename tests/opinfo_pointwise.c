@@ -94,9 +94,13 @@ static bool modulo(OpinfoCall *call, const OpinfoRow *row) {
     return true;
 }
 
+/* alpha * x. Beside halves PyTorch rounds alpha to their dtype, as it does with no other scalar. */
 static sn_tensor *scaled(OpinfoCall *call, sn_tensor *x) {
     const cJSON *alpha = call_arg(call, 1, "alpha");
-    return alpha ? sn_mul(x, call_operand(call, alpha)) : x;
+    if (!alpha) return x;
+    sn_dtype dtype = sn_dtype_of(x);
+    sn_tensor *by = call_operand(call, alpha);
+    return sn_mul(x, dtype == SN_F16 || dtype == SN_BF16 ? sn_cast(by, dtype) : by);
 }
 
 /* x + alpha * y and x - alpha * y. */
