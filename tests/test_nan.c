@@ -185,12 +185,31 @@ static void signs_of_nans_are_seen_where_they_were_given(void **state) {
     }
 }
 
+/* A library's product of a NaN has its sign: what it is given is the canonical one where that can be told. */
+static sn_tensor *sign_of_a_product(sn_tensor *x, sn_tensor *weight) {
+    sn_tensor *product = sn_matmul(sn_leaky_relu(x, 0), weight);
+    return sn_cat(((sn_tensor *[]){sn_cast(sn_signbit(product), SN_F32), product}), 2, 0);
+}
+
+static void signs_behind_products_are_those_of_eager(void **state) {
+    (void)state;
+    float values[] = {-INFINITY, INFINITY, 2, -3}; /* of 0 * -inf x86 makes a NaN with a sign */
+    sn_tensor *x = sn_from_copy(values, sizeof values, SN_I(4, 1), SN_F32);
+    sn_tensor *weight = sn_full(SN_I(1, 1), 0.5, SN_F32);
+    sn_compiled *c = sn_compile(sign_of_a_product, "tt:t", NULL);
+    sn_tensor *eager = sign_of_a_product(x, weight);
+    EXPECT_VALUES(sn_reshape(sn_narrow(eager, 0, 0, 4), SN_I(4)), 0, 0, 0, 0);
+    assert_true(same_bits(SN_FN(c, sign_of_a_product)(x, weight), eager));
+    sn_compiled_release(c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         API_TEST(what_is_computed_has_one_nan),
         API_TEST(reductions_and_scans_have_one_nan),
         API_TEST(what_is_moved_keeps_its_bits),
         API_TEST(signs_of_nans_are_seen_where_they_were_given),
+        API_TEST(signs_behind_products_are_those_of_eager),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
