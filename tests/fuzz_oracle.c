@@ -84,9 +84,10 @@ static uint32_t weak_scalars(const FuzzStep *step) {
     return weak;
 }
 
-/* Weak scalars, and those in front of operands that meet, keep their own dtype. */
+/* Weak scalars, those in front of operands that meet, and what is cast keep their own dtype. */
 static sn_dtype operand_dtype(const FuzzStep *step, int32_t i, sn_dtype meet) {
-    if (i >= op_promotes_from(step->op) && !(weak_scalars(step) >> i & 1)) return meet;
+    bool cast = step->kind == FUZZ_OP && step->op == OP_CAST;
+    if (i >= op_promotes_from(step->op) && !(weak_scalars(step) >> i & 1) && !cast) return meet;
     return step->operands[i].value == FUZZ_INTEGER ? SN_I64 : SN_F64;
 }
 

@@ -488,13 +488,19 @@ static sn_dtype scalar_type(OpCode op, sn_dtype type) {
     return dtype_is_int(type) && exactly ? SN_I64 : type;
 }
 
+/* The value of an integer dtype that is nearest to an integer. */
+static OracleNumber nearest(sn_dtype type, int64_t integer) {
+    if (type == SN_I64) return (OracleNumber){0, integer};
+    return oracle_of_double(type, (double)integer); /* far beyond them where it is rounded */
+}
+
 static OracleNumber operand(const OracleCall *call, int32_t i, const int64_t *index,
                             sn_dtype type) {
     const OracleTensor *x = &call->in[i];
     OracleNumber number = oracle_number(x, oracle_broadcast(x, index, call->out->rank));
     if (x->rank > 0 || call->op == OP_WHERE) return oracle_convert(type, x->dtype, number);
     if (scalar_rule(call->op) == TAKEN_NEAREST && dtype_is_int(type) && dtype_is_int(x->dtype))
-        return oracle_of_double(type, (double)number.integer);
+        return nearest(type, number.integer);
     return oracle_convert(scalar_type(call->op, type), x->dtype, number);
 }
 

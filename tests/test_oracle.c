@@ -65,6 +65,20 @@ static void every_pointwise_op_has_a_reference_for_each_dtype(void **state) {
     }
 }
 
+/* A bound of a clamp, a 0-d operand of maximum: the nearest value of the dtype, not by way of a double. */
+static void integers_beside_each_other_are_exact(void **state) {
+    (void)state;
+    int64_t values[2] = {(INT64_C(1) << 53) + 1, 3};
+    OracleTensor in[2], out = {.dtype = SN_I64, .rank = 0};
+    for (int32_t i = 0; i < 2; i++)
+        assert_true(oracle_load(&in[i], SN_I64, 0, NULL, NULL, &values[i]));
+    assert_true(oracle_alloc(&out));
+    assert_int_equal(oracle_apply(OP_MAXIMUM, in, 2, 0, &(AttrList){0}, &out), ORACLE_OK);
+    assert_int_equal(out.integer[0], values[0]);
+    for (int32_t i = 0; i < 2; i++) oracle_free(&in[i]);
+    oracle_free(&out);
+}
+
 static void what_has_no_reference_is_not_judged(void **state) {
     (void)state;
     OracleTensor out = {.dtype = SN_F32, .rank = 0};
@@ -77,6 +91,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_op_has_a_reference),
         cmocka_unit_test(every_pointwise_op_has_a_reference_for_each_dtype),
+        cmocka_unit_test(integers_beside_each_other_are_exact),
         cmocka_unit_test(what_has_no_reference_is_not_judged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
