@@ -248,7 +248,8 @@ static void an_index_is_named_where_it_is_known(void **state) {
         Scale *function;
         const char *text;
     } cases[] = {
-        {looks_up_what_is_written, "embedding: an index is out of range for an axis of size 8"},
+        {looks_up_what_is_written,
+         "embedding: index[2,1] is 8, out of range for an axis of size 8"},
         {looks_up_what_it_filled, "index_copy: index[0] is 9, out of range for an axis of size 8"},
         {looks_up_twice, "index_copy: an index is out of range for an axis of size 8"},
     };

@@ -110,24 +110,52 @@ static NodeId index_of(const Graph *graph, NodeId id) {
 typedef struct FailedRun {
     const Graph *graph;       /* that was run */
     sn_tensor *const *inputs; /* its inputs, as they are now */
-    NodeId failed;            /* the op */
-    NodeId done;              /* what is written behind this node was not written */
+    NodeId failed; /* the op: what was written before it is there, what comes after it is not */
+    bool sure;     /* that it was this op */
 } FailedRun;
 
-/* May memory of the input have been written? */
-static bool may_be_written(const FailedRun *run, int64_t input) {
+/* May the input of the output have been written, and may it not? Of a value that is no op's result, as a view,
+ * a copy is made behind all ops. */
+static bool is_doubtful(const FailedRun *run, GraphOutput output) {
     const Graph *graph = run->graph;
-    for (uint32_t i = 0; i < graph->outputs.count; i++) {
-        GraphOutput output = graph->outputs.data[i];
-        if (output.writes_input < 0) continue;
-        NodeId first = output.node;
-        while (op_is((OpCode)graph_node(graph, first)->op, CLASS_UPDATE) && first >= run->done)
-            first = node_inputs(graph, graph_node(graph, first))[0];
-        bool is_there = first < run->done && first != graph->inputs.data[output.writes_input];
+    if (output.writes_input < 0 || output.node == graph->inputs.data[output.writes_input])
+        return false;
+    OpCode op = (OpCode)graph_node(graph, output.node)->op;
+    bool is_late = op_is(op, CLASS_VIEW) || op_is(op, CLASS_SOURCE);
+    return !run->sure || (is_late && output.node < run->failed);
+}
+
+/* The value that the input of the output has since the run: of the last write in front of the op. NODE_NONE:
+ * there was none. */
+static NodeId last_written(const FailedRun *run, GraphOutput output) {
+    NodeId id = output.node;
+    if (output.writes_input < 0 || is_doubtful(run, output)) return NODE_NONE;
+    while (id >= run->failed && op_is((OpCode)graph_node(run->graph, id)->op, CLASS_UPDATE))
+        id = node_inputs(run->graph, graph_node(run->graph, id))[0];
+    bool own = id == run->graph->inputs.data[output.writes_input];
+    return id < run->failed && !own ? id : NODE_NONE;
+}
+
+/* May memory of the input have been written for a node behind `since`? */
+static bool was_written(const FailedRun *run, int64_t input, int64_t since) {
+    for (uint32_t i = 0; i < run->graph->outputs.count; i++) {
+        GraphOutput output = run->graph->outputs.data[i];
+        NodeId written = last_written(run, output);
+        bool is_there = is_doubtful(run, output) || (written != NODE_NONE && written > since);
         if (is_there && tensors_overlap(run->inputs[output.writes_input], run->inputs[input]))
             return true;
     }
     return false;
+}
+
+/* The input whose memory is the node's value since the run; -1: none. */
+static int32_t written_into(const FailedRun *run, NodeId id) {
+    for (uint32_t i = 0; i < run->graph->outputs.count; i++) {
+        GraphOutput output = run->graph->outputs.data[i];
+        if (last_written(run, output) == id && !was_written(run, output.writes_input, id))
+            return output.writes_input;
+    }
+    return -1;
 }
 
 /* Marks the nodes that the index of an op is made of; false where it cannot be made again. */
@@ -136,9 +164,9 @@ static bool mark_needed(const FailedRun *run, bool *needed) {
     memset(needed, 0, graph->nodes.count * sizeof *needed);
     needed[index_of(graph, run->failed)] = true;
     for (NodeId id = run->failed; id-- > 0;) {
-        if (!needed[id]) continue;
+        if (!needed[id] || written_into(run, id) >= 0) continue;
         const Node *node = graph_node(graph, id);
-        if (node_is_input(node) && may_be_written(run, node_attr_int(graph, id, ATTR_NUMBER)))
+        if (node_is_input(node) && was_written(run, node_attr_int(graph, id, ATTR_NUMBER), -1))
             return false;
         for (uint32_t i = 0; i < node->n_inputs; i++)
             if (node_inputs(graph, node)[i] != NODE_NONE)
@@ -154,7 +182,9 @@ static bool look_at_node(const FailedRun *run, const bool *needed, sn_tensor **v
     NodeId failed = run->failed;
     for (NodeId id = 0; id < failed; id++) {
         if (!needed[id]) continue;
-        values[id] = node_value(graph, id, run->inputs, values);
+        int32_t written = written_into(run, id);
+        values[id] =
+            written >= 0 ? run->inputs[written] : node_value(graph, id, run->inputs, values);
         if (!values[id]) return true;
     }
     TensorType x = node_type(graph, node_inputs(graph, graph_node(graph, failed))[0]);
@@ -187,9 +217,9 @@ void nodes_name_error(const Graph *graph, sn_tensor *const *inputs, sn_error *er
     sn_tensor **values = mem_calloc(graph->nodes.count + 1, sizeof *values);
     state->recorder = NULL;
     sn_scope scope = sn_scope_begin();
-    bool sure = count_candidates(graph, error) == 1; /* that it was this op, and got so far */
+    bool sure = count_candidates(graph, error) == 1;
     for (NodeId id = 0; needed && values && id < graph->nodes.count; id++) {
-        FailedRun run = {graph, inputs, id, .done = sure ? id : graph->nodes.count};
+        FailedRun run = {graph, inputs, id, sure};
         if (!may_be_of(graph, id, error)) continue;
         /* One that cannot be looked at may be the first that failed. */
         if (!mark_needed(&run, needed) || !look_at_node(&run, needed, values, &found)) break;
