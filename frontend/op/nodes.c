@@ -114,8 +114,8 @@ typedef struct FailedRun {
     bool sure;     /* that it was this op */
 } FailedRun;
 
-/* May the input of the output have been written, and may it not? Of a value that is no op's result, as a view,
- * a copy is made behind all ops. */
+/* May the input of the output have been written, and may it not? Of a value that is no op's result, as a
+ * view, a copy is made behind all ops. */
 static bool is_doubtful(const FailedRun *run, GraphOutput output) {
     const Graph *graph = run->graph;
     if (output.writes_input < 0 || output.node == graph->inputs.data[output.writes_input])

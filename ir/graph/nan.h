@@ -1,6 +1,7 @@
 /* Which NaNs can be told apart. Ops that compute give one NaN, the canonical one, wherever its bits can be
  * told: in results, and in the operands of ops that see a sign. Ops that only move elements leave bits
- * as they are; a product, which is a library's, makes its NaNs of those it is given. docs/numerics.md has the rule. */
+ * as they are; a product, which is a library's, makes its NaNs of those it is given. docs/numerics.md has
+ * the rule. */
 #ifndef SN_IR_GRAPH_NAN_H
 #define SN_IR_GRAPH_NAN_H
 
