@@ -231,6 +231,12 @@ static void prefetch(Emit *e, const Place *p, LLVMValueRef ahead, bool for_writi
     emit_intrinsic(e, "llvm.prefetch", types, 1, args, 4);
 }
 
+/* Of vectors side by side those ask that begin another line than the ones before them. */
+static bool begins_line(const Emit *e, const Place *p, int32_t copy) {
+    enum { LINE = 64 };
+    return copy * e->lanes * (int32_t)sn_dtype_size(p->dtype) % LINE == 0;
+}
+
 static void prefetch_rows(Emit *e, uint32_t access, const Place *p) {
     uint32_t arg = kernel_access(e->kernel, access)->arg;
     LLVMValueRef ahead = rows_ahead(e, arg);
@@ -246,7 +252,8 @@ void emit_load(Emit *e, uint32_t at, int32_t copy) {
         value_set_scalar(e, at, copy, from_memory(e, p.dtype, 1, x));
     } else {
         bool whole = p.pattern == PATTERN_CONTIGUOUS && !e->mask[copy];
-        if (whole && rereads_row(e, at)) prefetch_rows(e, (uint32_t)inst->imm, &p);
+        if (whole && begins_line(e, &p, copy) && rereads_row(e, at))
+            prefetch_rows(e, (uint32_t)inst->imm, &p);
         LLVMValueRef x = load_lanes(e, &p, predicate_of(inst), copy);
         value_set_vector(e, at, copy, from_memory(e, p.dtype, e->lanes, x));
     }
@@ -349,9 +356,9 @@ static bool shares_branch(const Emit *e, uint32_t at, int64_t *bytes) {
     return whole && access_streams(e, e->vector, at, bytes);
 }
 
-static void store_vector(Emit *e, const Place *p, uint32_t at, LLVMValueRef x) {
+static void store_vector(Emit *e, const Place *p, uint32_t at, LLVMValueRef x, int32_t copy) {
     int64_t bytes = 0, element = (int64_t)sn_dtype_size(p->dtype);
-    if (e->in_deferred && !e->vector->stream) {
+    if (e->in_deferred && !e->vector->stream && begins_line(e, p, copy)) {
         uint64_t access = kernel_inst(e->kernel, at)->imm;
         prefetch(e, p, emit_row_step(e, kernel_access(e->kernel, access)->arg), true);
     }
@@ -370,7 +377,7 @@ static void store_lanes(Emit *e, const Place *p, uint32_t at, int32_t copy) {
     if (p->pattern != PATTERN_CONTIGUOUS) {
         scatter(e, p, mask, x);
     } else if (!mask) {
-        store_vector(e, p, at, x);
+        store_vector(e, p, at, x, copy);
     } else if (masks_natively(e, p->dtype)) {
         masked_store(e, p, mask, x);
     } else if (predicate != KVALUE_NONE) {
