@@ -110,6 +110,10 @@ void emit_range(Emit *e, uint32_t first, uint32_t last) {
             at = emit_rare(e, at);
             continue;
         }
+        if (nans_share_branch(e, at)) {
+            emit_nans(e, at);
+            continue;
+        }
         int32_t copies = once_for_copies(e, at) ? 1 : e->copies;
         for (int32_t c = 0; c < copies; c++) emit_inst(e, at, c);
     }

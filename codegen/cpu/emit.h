@@ -179,6 +179,10 @@ void rare_find(Emit *e);
  * of its run. */
 uint32_t emit_rare(Emit *e, uint32_t at);
 
+/* Is the canonical NaN chosen for several vectors behind one branch? If so, emits that. */
+bool nans_share_branch(const Emit *e, uint32_t at);
+void emit_nans(Emit *e, uint32_t at);
+
 /* ---- items.c --------------------------------------------------------------------------------- */
 /* Emits the loop over items; false when out of memory. */
 bool emit_items(Emit *e);

@@ -62,8 +62,9 @@ void rare_find(Emit *e) {
 
 /* ---- emission -------------------------------------------------------------------------------- */
 
-/* Tells LLVM to lay the rare block out of the way. */
-static void weigh_branch(const Emit *e, LLVMValueRef branch) {
+/* Branches to a block that LLVM is told to lay out of the way. */
+static void branch_rarely(Emit *e, LLVMValueRef condition, LLVMBasicBlockRef rare,
+                          LLVMBasicBlockRef usual) {
     static const char name[] = "branch_weights", kind[] = "prof";
     LLVMValueRef parts[] = {
         LLVMMDStringInContext(e->context, name, (unsigned)strlen(name)),
@@ -71,6 +72,7 @@ static void weigh_branch(const Emit *e, LLVMValueRef branch) {
         LLVMConstInt(e->i32, WEIGHT_COMMON, false),
     };
     unsigned id = LLVMGetMDKindIDInContext(e->context, kind, (unsigned)strlen(kind));
+    LLVMValueRef branch = LLVMBuildCondBr(e->b, condition, rare, usual);
     LLVMSetMetadata(branch, id, LLVMMDNodeInContext(e->context, parts, 3));
 }
 
@@ -84,7 +86,7 @@ static void emit_run(Emit *e, uint32_t first, uint32_t last, int32_t copy, LLVMV
         usual[i - first] = value_lanes(e, insts[i].in[2], copy, lanes);
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
     LLVMBasicBlockRef rare = emit_block(e), join = emit_block(e);
-    weigh_branch(e, LLVMBuildCondBr(e->b, emit_any(e, condition, lanes), rare, join));
+    branch_rarely(e, emit_any(e, condition, lanes), rare, join);
     emit_at(e, rare);
     uint32_t loop = e->loops.loop_of[first];
     uint32_t from = loop == KLOOP_NONE ? 0 : e->loops.loops[loop].begin + 1;
@@ -120,4 +122,45 @@ uint32_t emit_rare(Emit *e, uint32_t at) {
     bool once = !e->vector || e->spread[at].kind == SPREAD_UNIFORM;
     for (int32_t c = 0; c < (once ? 1 : e->copies); c++) emit_run(e, at, last, c, values);
     return last;
+}
+
+/* ---- NaNs ------------------------------------------------------------------------------------ */
+
+bool nans_share_branch(const Emit *e, uint32_t at) {
+    return kernel_inst(e->kernel, at)->op == OP_CANONICAL_NAN && e->vector && e->copies > 1 &&
+           !e->mask[0] && is_varying(e, at);
+}
+
+/* i1: is an element of any copy NaN? One comparison sees those of two vectors. */
+static LLVMValueRef any_nan(Emit *e, LLVMValueRef const *x) {
+    LLVMValueRef found = NULL;
+    for (int32_t c = 0; c < e->copies; c += 2) {
+        LLVMValueRef other = x[c + 1 < e->copies ? c + 1 : c];
+        LLVMValueRef pair = LLVMBuildFCmp(e->b, LLVMRealUNO, x[c], other, "");
+        found = found ? LLVMBuildOr(e->b, found, pair, "") : pair;
+    }
+    return emit_any(e, found, e->lanes);
+}
+
+void emit_nans(Emit *e, uint32_t at) {
+    const KInst *inst = kernel_inst(e->kernel, at);
+    LLVMValueRef x[COPIES_MOST];
+    for (int32_t c = 0; c < e->copies; c++) x[c] = value_vector(e, inst->in[0], c);
+    LLVMBasicBlockRef before, rare = emit_block(e), join = emit_block(e);
+    LLVMValueRef any = any_nan(e, x);
+    before = LLVMGetInsertBlock(e->b);
+    branch_rarely(e, any, rare, join);
+    for (int32_t c = 0; c < e->copies; c++) {
+        emit_at(e, rare);
+        LLVMValueRef in[3] = {x[c], NULL, NULL};
+        LLVMValueRef settled = emit_prim(e, OP_CANONICAL_NAN, (sn_dtype)inst->dtype,
+                                         (sn_dtype)inst->dtype, e->lanes, in, inst);
+        emit_at(e, join);
+        x[c] = emit_phi(e, LLVMTypeOf(settled), x[c], before);
+        phi_add(x[c], settled, rare);
+    }
+    emit_at(e, rare);
+    LLVMBuildBr(e->b, join);
+    emit_at(e, join);
+    for (int32_t c = 0; c < e->copies; c++) value_set_vector(e, at, c, x[c]);
 }

@@ -90,7 +90,7 @@ static uint8_t smallest_chunk(const Emit *e, const KLoop *loop) {
     return chunk;
 }
 
-static void choose_vectors(Emit *e, LoopShape *shape, bool reduces, bool stores) {
+static void choose_vectors(Emit *e, LoopShape *shape, bool reduces, bool stores, bool settles) {
     const KLoop *loop = shape->loop;
     bool rows = shape->chunk == ORDER_ROW_LOG2, light = shape->weight * 4 <= WEIGHT_UNROLL;
     shape->lanes = e->target->vector_bits / 8 / lane_bytes(e, loop);
@@ -104,6 +104,8 @@ static void choose_vectors(Emit *e, LoopShape *shape, bool reduces, bool stores)
         shape->slots = rows ? ORDER_LANES / shape->lanes : light ? 4 : 1;
         if (!loop->nested) copy_accumulators(shape, shape->weight);
     }
+    bool pairs = settles && !loop->nested && !reduces && shape->weight * 2 <= WEIGHT_UNROLL;
+    if (pairs) shape->copies = shape->in_step = 2; /* NaNs of both are found by one comparison */
     shape->stream = e->schedule->stream_stores && stores && !loop->nested && !reduces;
     shape->masked_only = e->target->isa == ISA_AVX512 && shape->weight >= WEIGHT_MASKED_ONLY &&
                          shape->copies == 1 && !shape->stream;
@@ -119,14 +121,15 @@ static void choose_shape(Emit *e, uint32_t number) {
                          .tail_copies = 1,
                          .in_step = 1,
                          .chunk = smallest_chunk(e, loop)};
-    bool reduces = false, stores = false;
+    bool reduces = false, stores = false, settles = false;
     for (uint32_t i = loop->begin + 1; i < loop->end; i++) {
         uint16_t op = kernel_inst(e->kernel, i)->op;
         shape->weight += weight_of(e, i, loop->vector ? loop : NULL);
         reduces |= kop_is(op, KFORM_REDUCE) && e->loops.loop_of[i] == number;
         stores |= kop_is(op, KFORM_STORE) && !kop_adds_in_memory(op);
+        settles |= op == OP_CANONICAL_NAN;
     }
-    if (loop->vector) choose_vectors(e, shape, reduces, stores);
+    if (loop->vector) choose_vectors(e, shape, reduces, stores, settles);
     SN_ASSERT(shape->copies >= 1 && shape->copies <= COPIES_MOST);
     SN_ASSERT(shape->in_step >= 1 && shape->in_step <= shape->copies && shape->slots >= 1);
 }
