@@ -185,6 +185,33 @@ static void signs_of_nans_are_seen_where_they_were_given(void **state) {
     }
 }
 
+enum { LONG = 75 /* several vectors of any width, and some elements */ };
+
+static sn_tensor *doubled(sn_tensor *x, sn_tensor *rows) {
+    return sn_add(sn_add(x, x), rows);
+}
+
+/* Vectors that are settled together: the one NaN among them, wherever it is. */
+static void a_nan_is_found_at_any_place(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(doubled, "tt:t", NULL);
+    sn_tensor *rows = sn_zeros(SN_I(1, LONG), SN_F32);
+    for (int place = 0; place < 2 * LONG; place++) {
+        SN_SCOPE {
+            float values[2 * LONG], got[2 * LONG];
+            uint32_t bits = UINT32_C(0xffc00123), canonical_bits = UINT32_C(0x7fc00000);
+            for (int i = 0; i < 2 * LONG; i++) values[i] = (float)i;
+            memcpy(&values[place], &bits, sizeof bits);
+            sn_tensor *x = sn_from_copy(values, sizeof values, SN_I(2, LONG), SN_F32);
+            assert_true(sn_read(SN_FN(c, doubled)(x, rows), SN_F32, got, sizeof got));
+            for (int i = 0; i < 2 * LONG; i++)
+                if (i != place) assert_true(got[i] == 2 * (float)i);
+            assert_memory_equal(&got[place], &canonical_bits, sizeof canonical_bits);
+        }
+    }
+    sn_compiled_release(c);
+}
+
 /* A library's product of a NaN has its sign: what it is given is the canonical one where that can be told. */
 static sn_tensor *sign_of_a_product(sn_tensor *x, sn_tensor *weight) {
     sn_tensor *product = sn_matmul(sn_leaky_relu(x, 0), weight);
@@ -209,6 +236,7 @@ int main(void) {
         API_TEST(reductions_and_scans_have_one_nan),
         API_TEST(what_is_moved_keeps_its_bits),
         API_TEST(signs_of_nans_are_seen_where_they_were_given),
+        API_TEST(a_nan_is_found_at_any_place),
         API_TEST(signs_behind_products_are_those_of_eager),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
