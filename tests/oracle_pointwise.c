@@ -169,16 +169,11 @@ static long double clamp_between(long double x, long double low, long double hig
     return smaller(larger(x, low), high);
 }
 
-static long double float_value(Element *e) {
+/* Of a value, alone. */
+static long double float_of_one(Element *e) {
     const OracleCall *call = e->call;
     sn_dtype c = e->compute;
-    long double x = e->x.real, y = e->y.real, z = e->z.real;
-    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
-        if (functions[i].op == call->op) {
-            long double value = functions[i].value(x);
-            bool exact = !isfinite(x) || (x == 0 && value == 0);
-            return exact ? value : bounded(e, value, functions[i].ulps);
-        }
+    long double x = e->x.real;
     switch (call->op) {
     case OP_NEG:
         return -x;
@@ -233,6 +228,18 @@ static long double float_value(Element *e) {
     case OP_HARDTANH:
         return clamp_between(x, in_type(c, oracle_double(call, ATTR_LOW)),
                              in_type(c, oracle_double(call, ATTR_HIGH)));
+    default:
+        e->unknown = true;
+        return NAN;
+    }
+}
+
+/* Of values that meet. */
+static long double float_of_several(Element *e) {
+    const OracleCall *call = e->call;
+    sn_dtype c = e->compute;
+    long double x = e->x.real, y = e->y.real, z = e->z.real;
+    switch (call->op) {
     case OP_ADD:
         return plus(c, x, y);
     case OP_SUB:
@@ -277,6 +284,18 @@ static long double float_value(Element *e) {
         e->unknown = true;
         return NAN;
     }
+}
+
+static long double float_value(Element *e) {
+    long double x = e->x.real;
+    OpCode op = e->call->op;
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
+        if (functions[i].op == op) {
+            long double value = functions[i].value(x);
+            bool exact = !isfinite(x) || (x == 0 && value == 0);
+            return exact ? value : bounded(e, value, functions[i].ulps);
+        }
+    return op_operands(op)->count == 1 ? float_of_one(e) : float_of_several(e);
 }
 
 /* ---- integers -------------------------------------------------------------------------------- */
