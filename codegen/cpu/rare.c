@@ -146,10 +146,9 @@ void emit_nans(Emit *e, uint32_t at) {
     const KInst *inst = kernel_inst(e->kernel, at);
     LLVMValueRef x[COPIES_MOST];
     for (int32_t c = 0; c < e->copies; c++) x[c] = value_vector(e, inst->in[0], c);
-    LLVMBasicBlockRef before, rare = emit_block(e), join = emit_block(e);
-    LLVMValueRef any = any_nan(e, x);
-    before = LLVMGetInsertBlock(e->b);
-    branch_rarely(e, any, rare, join);
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
+    LLVMBasicBlockRef rare = emit_block(e), join = emit_block(e);
+    branch_rarely(e, any_nan(e, x), rare, join);
     for (int32_t c = 0; c < e->copies; c++) {
         emit_at(e, rare);
         LLVMValueRef in[3] = {x[c], NULL, NULL};
