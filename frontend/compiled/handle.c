@@ -6,6 +6,7 @@
 #include "base/strbuf.h"
 #include "base/thread/log.h"
 #include "base/thread/program.h"
+#include "frontend/graphs/background.h"
 #include "frontend/tensor/counters.h"
 #include "frontend/tensor/tensor.h"
 
@@ -164,6 +165,7 @@ void compiled_drop(sn_compiled *c) {
     SN_ASSERT(!c->callee.function || !c->callee.payload_function);
     Callee callee = c->callee;
     if (told) told->ended(c);
+    background_forget(c);
     compiled_unkeep(c);
     destroy_payload(callee.destroy, callee.payload);
 }

@@ -240,22 +240,47 @@ static void run_deferred(void *context) {
     deferred_free(deferred);
 }
 
-/* False when it cannot be handed over. */
-static bool defer(const Request *request) {
+static void drop_deferred(void *context) {
+    deferred_free(context);
+}
+
+/* A copy of what the request holds; NULL where memory is out. */
+static DeferredCompile *deferred_new(const Request *request) {
     DeferredCompile *deferred = mem_calloc(1, sizeof *deferred);
-    if (!deferred) return false;
+    if (!deferred) return NULL;
     size_t bytes = sizeof *deferred->dims * (size_t)request->declared.n_dims;
     deferred->compiled = compiled_keep(request->compiled);
     deferred->dims = mem_alloc(bytes + 1);
     if (request->cause) deferred->cause = mem_strdup(request->cause);
     if (request->labels) deferred->labels = mem_strdup(request->labels);
-    if (deferred->dims && graph_copy(request->lookup.recorded, &deferred->recorded)) {
-        deferred->n_dims = request->declared.n_dims;
-        if (bytes) memcpy(deferred->dims, request->declared.dims, bytes);
-        if (background_run(run_deferred, deferred)) return true;
+    if (!deferred->dims || !graph_copy(request->lookup.recorded, &deferred->recorded)) {
+        deferred_free(deferred);
+        return NULL;
     }
-    deferred_free(deferred);
-    return false;
+    deferred->n_dims = request->declared.n_dims;
+    if (bytes) memcpy(deferred->dims, request->declared.dims, bytes);
+    return deferred;
+}
+
+/* Why the graph runs node by node meanwhile; NULL where nothing can be done in the background. */
+static const char *defer(const Request *request) {
+    uint64_t key = request->lookup.hash;
+    BackgroundState state = background_state(request->compiled, key);
+    if (state == BACKGROUND_FREE) {
+        DeferredCompile *deferred = deferred_new(request);
+        if (!deferred) return NULL;
+        state = background_run(
+            &(BackgroundJob){run_deferred, drop_deferred, deferred, request->compiled, key});
+        if (state == BACKGROUND_FREE)
+            state = BACKGROUND_ASKED;
+        else
+            deferred_free(deferred);
+    }
+    static const char *const why[] = {[BACKGROUND_ASKED] = "it is being compiled in the background",
+                                      [BACKGROUND_FULL] =
+                                          "many functions wait to be compiled in the background",
+                                      [BACKGROUND_NONE] = NULL};
+    return why[state];
 }
 
 /* ---- what a trace runs as -------------------------------------------------------------------- */
@@ -283,8 +308,8 @@ static GraphInstance *miss(Request *request, sn_error *error) {
         note_event(request, &state, nodes);
         return nodes;
     }
-    if (decision.action == MISS_BACKGROUND && defer(request))
-        return node_instance(request, "it is being compiled in the background", error);
+    const char *deferred = decision.action == MISS_BACKGROUND ? defer(request) : NULL;
+    if (deferred) return node_instance(request, deferred, error);
     if (!report_progress(request->compiled, 0, error)) return NULL;
     GraphInstance *instance = make_in_turn(request, error); /* how, is decided then */
     report_progress(request->compiled, 1, error);
