@@ -139,6 +139,13 @@ static Span spans_of(const cJSON *events, const char *what) {
     return span;
 }
 
+/* Microseconds of the clock that timelines of all threads have. */
+static double monotonic(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec * 1e-3;
+}
+
 static void expect_inside(Span inner, Span outer) {
     assert_true(inner.count > 0 && inner.begin >= outer.begin && inner.end <= outer.end + 0.01);
 }
@@ -149,15 +156,18 @@ static void a_timeline_holds_calls_and_what_they_did(void **state) {
     Binary *fast = SN_FN(c, layer);
     sn_tensor *x = tensor_random(1, SN_F32, SN_I(7, 4)), *w = tensor_random(2, SN_F32, SN_I(4, 6));
     for (int call = 0; call < 3; call++) {
+        Span around = {.begin = monotonic()};
         sn_timeline_begin();
         assert_non_null(fast(x, w));
         char *text = sn_timeline_end();
+        around.end = monotonic();
         assert_non_null(text);
         cJSON *json = cJSON_Parse(text);
         if (!json) fail_msg("no JSON: %s", text);
         const cJSON *events = cJSON_GetObjectItem(json, "traceEvents");
         Span whole = spans_of(events, "call");
         assert_int_equal(whole.count, 1);
+        expect_inside(whole, around);
         expect_inside(spans_of(events, "kernel"), whole);
         expect_inside(spans_of(events, "extern"), whole);
         assert_int_equal(spans_of(events, "kernel").count, 1);

@@ -152,11 +152,11 @@ static void add_threads(StrBuf *out, const Timeline *timeline) {
     vec_free(&helpers);
 }
 
-static void add_event(StrBuf *out, const Event *e, int64_t first) {
+static void add_event(StrBuf *out, const Event *e) {
     strbuf_add(out, "{\"name\": ");
     add_string(out, e->name);
     strbuf_addf(out, ", \"cat\": \"%s\", \"ph\": \"X\", \"ts\": ", e->what);
-    strbuf_add_fixed(out, e->begin_ns - first, 3);
+    strbuf_add_fixed(out, e->begin_ns, 3);
     strbuf_add(out, ", \"dur\": ");
     strbuf_add_fixed(out, e->end_ns - e->begin_ns, 3);
     strbuf_addf(out, ", \"pid\": %d, \"tid\": %d", (int)getpid(), (int)e->thread);
@@ -170,15 +170,12 @@ static void add_event(StrBuf *out, const Event *e, int64_t first) {
 }
 
 static void add_events(StrBuf *out, const Timeline *timeline) {
-    int64_t first = INT64_MAX;
     if (!timeline->events.count) return;
-    for (uint32_t i = 0; i < timeline->events.count; i++)
-        if (timeline->events.data[i].begin_ns < first) first = timeline->events.data[i].begin_ns;
     strbuf_add_char(out, '\n');
     add_threads(out, timeline);
     for (uint32_t i = 0; i < timeline->events.count; i++) {
         if (i) strbuf_add(out, ",\n");
-        add_event(out, &timeline->events.data[i], first);
+        add_event(out, &timeline->events.data[i]);
     }
 }
 

@@ -95,7 +95,8 @@ SN_API int32_t sn_history_end(sn_launch_record *records, int32_t capacity);
 
 /** Starts (or restarts) a timeline of this thread: calls of compiled functions, traces, compilations,
  *  kernels and extern calls, and what the library's helper threads do of a kernel ("share"). Kernels have
- *  the source line that they come from. */
+ *  the source line that they come from. Times are CLOCK_MONOTONIC's, in microseconds: timelines of several
+ *  threads lie side by side in a viewer once their events are in one file. */
 SN_API void sn_timeline_begin(void);
 /** Ends it. Returns it as JSON in Chrome's trace-event format, for chrome://tracing or ui.perfetto.dev: a
  *  malloc'ed string that the caller frees with sn_text_free; NULL when out of memory. */
