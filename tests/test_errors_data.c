@@ -238,6 +238,27 @@ static void a_call_that_fails_draws_nothing(void **state) {
     sn_compiled_release(c);
 }
 
+static sn_tensor *picks(sn_tensor *x, sn_tensor *index) {
+    return sn_index_select(sn_exp(x), 0, index);
+}
+
+/* What failed is what one wants to look at. */
+static void a_first_call_that_fails_can_be_looked_at(void **state) {
+    (void)state;
+    sn_compiled *c = sn_compile(picks, "tt:t", NULL);
+    assert_null(SN_FN(c, picks)(make_x(), sn_full(SN_I(2), 9, SN_I64)));
+    EXPECT_ERROR(SN_ERROR_INDEX, "index_select", "9");
+    char *text = sn_dump(c, "graph", NULL);
+    assert_non_null(text);
+    assert_non_null(strstr(text, "index_select"));
+    sn_text_free(text);
+    sn_explanation told = {.size = sizeof told};
+    assert_int_equal(sn_explain(c, &told), SN_OK);
+    assert_int_equal(told.ops, 2);
+    EXPECT_OK();
+    sn_compiled_release(c);
+}
+
 static void a_huge_shape_that_does_not_overflow_is_out_of_memory(void **state) {
     (void)state;
     assert_null(sn_zeros(SN_I(HUGE_DIM, 1 << 10), SN_F32)); /* 2^52 bytes */
@@ -260,6 +281,7 @@ int main(void) {
         API_TEST(a_compiled_call_beyond_the_limit_is_an_error),
         API_TEST(out_of_memory_is_told_as_in_eager),
         API_TEST(a_call_that_fails_draws_nothing),
+        API_TEST(a_first_call_that_fails_can_be_looked_at),
         API_TEST(a_huge_shape_that_does_not_overflow_is_out_of_memory),
     };
     return cmocka_run_group_tests_name("errors_data", tests, NULL, NULL);

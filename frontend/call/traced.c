@@ -201,6 +201,14 @@ static GraphInstance *find_instance(const TracedCall *call, sn_error *error) {
     return resolve_trace(call->c, call->trace, call->args, call->key, error);
 }
 
+/* What is looked at when the program asks what became of the function, whatever comes of the run. */
+static void note_latest(const TracedCall *call) {
+    latest_set(&call->c->latest, (TraceNote){.instance = instance_retain(call->instance),
+                                             .trace_ns = call->trace_ns,
+                                             .host_reads = call->trace->host_reads,
+                                             .read_site = call->trace->read_site});
+}
+
 static sn_status run_recorded(TracedCall *call, sn_error *error) {
     uint32_t n_outputs = (uint32_t)call->c->signature.n_outputs;
     SN_ASSERT(!call->instance);
@@ -210,6 +218,7 @@ static sn_status run_recorded(TracedCall *call, sn_error *error) {
     if (!trace_declare_results(call->trace, error)) return error->status;
     call->instance = find_instance(call, error);
     if (!call->instance) return error->status;
+    note_latest(call);
     if (!call->instance->executable) note_nodes(call->c, call->instance);
     return trace_run(call->trace, call->instance->executable, error);
 }
@@ -258,10 +267,6 @@ static void remember(TracedCall *call) {
     Entry *seen = call->seen;
     if (call->impurity) compiled_mark_impure(c, call->impurity, NULL);
     if (!call->instance) return;
-    latest_set(&c->latest, (TraceNote){.instance = instance_retain(call->instance),
-                                       .trace_ns = call->trace_ns,
-                                       .host_reads = call->trace->host_reads,
-                                       .read_site = call->trace->read_site});
     bool repeatable = is_repeatable(call);
     if (repeatable) results_number(call->results, call->instance->executable, call->trace);
     if (seen) {
