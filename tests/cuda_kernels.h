@@ -22,6 +22,7 @@ enum {
     CUDA_ROW_SPLIT,    /* a reduction in every block of a row */
     CUDA_COLUMNS,      /* all orders inside a vector loop */
     CUDA_COLUMNS_F64,
+    CUDA_CHAINS,           /* sums of products */
     CUDA_SCAN,             /* prefix sums of three dtypes */
     CUDA_SCAN_LOCAL,       /* a scan in place between vector loops */
     CUDA_ORDERED_ADD,      /* scatter of 1, 2 and 4 bytes */
@@ -134,6 +135,13 @@ static const char *const cuda_kernels[CUDA_KERNELS] = {
         " %5 = reduce_prod %4 column : f64\n %6 = reduce_prod %4 row : f64\n"
         " %7 = reduce_min %2 free : f64\n end\n store c1 %3\n store c2 %5\n store c3 %6\n"
         " store c4 %7\n end\n}\n",
+    [CUDA_CHAINS] =
+        "kernel {\n params 3\n arg a0 f32 in\n arg a1 f64 in\n arg a2 f32 out\n arg a3 f64 out\n"
+        " axis i p0 split\n axis j p1\n access c0 a0 i*1 + j*p2\n access c1 a0 j*1\n"
+        " access c2 a1 j*1\n access c3 a2 i*1\n access c4 a3 i*1\n loop i vector\n loop j\n"
+        " %0 = load c0 : f32\n %1 = load c1 : f32\n %2 = reduce_fma %0, %1 chain : f32\n"
+        " %3 = cast %0 : f64\n %4 = load c2 : f64\n %5 = reduce_fma %3, %4 chain : f64\n end\n"
+        " store c3 %2\n store c4 %5\n end\n}\n",
     [CUDA_SCAN] =
         "kernel {\n params 1\n arg a0 f32 in\n arg a1 f32 out\n arg a2 f64 out\n arg a3 i32 out\n"
         " arg a4 f32 out\n axis i p0\n access c0 a0 i*1\n access c1 a1 i*1\n access c2 a2 i*1\n"

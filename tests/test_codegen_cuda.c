@@ -746,6 +746,23 @@ static void columns_reduce_in_their_order(void **state) {
     }
 }
 
+static void chains_run_in_their_order(void **state) {
+    (void)state;
+    if (!need_emulator()) return;
+    static const int64_t heights[] = {0, 1, 2, 511, 512, 513, 1024, 1300};
+    for (size_t i = 0; i < sizeof heights / sizeof *heights; i++) {
+        int64_t width = 5, height = heights[i];
+        Launch l = {.counts = {width * (height + 1), height + 1, width, width},
+                    .blocks = 2,
+                    .params = {width, height, width},
+                    .block_size = 3,
+                    .fill = FILL_NUMBERS};
+        check(CUDA_CHAINS, &l);
+        l.fill = FILL_FEW;
+        check(CUDA_CHAINS, &l);
+    }
+}
+
 static void empty_loops_give_identities(void **state) {
     (void)state;
     if (!need_emulator()) return;
@@ -869,6 +886,7 @@ int main(void) {
         cmocka_unit_test(rows_reduce_in_their_order),
         cmocka_unit_test(rows_of_blocks_count_anew),
         cmocka_unit_test(columns_reduce_in_their_order),
+        cmocka_unit_test(chains_run_in_their_order),
         cmocka_unit_test(empty_loops_give_identities),
         cmocka_unit_test(scans_and_ordered_adds_run_in_order),
         cmocka_unit_test(nans_are_the_canonical_one),

@@ -192,6 +192,18 @@ static void make_reduction(Maker *m) {
     emit(m, inst);
 }
 
+static void make_chain(Maker *m) {
+    if (!m->open_i && !m->open_j) return;
+    KValue x = pick(m, 1u << SN_F32 | 1u << SN_F64);
+    if (x == KVALUE_NONE) return;
+    KInst inst = inst_of(OP_REDUCE_FMA, dtype_at(m, x));
+    KValue y = pick(m, 1u << inst.dtype);
+    inst.in[0] = x;
+    inst.in[1] = y == KVALUE_NONE ? x : y;
+    inst.order = REDUCE_CHAIN;
+    emit(m, inst);
+}
+
 static void make_check(Maker *m) {
     KInst inst = inst_of(OP_CHECK, SN_BOOL);
     inst.in[0] = pick(m, 1u << SN_BOOL);
@@ -206,13 +218,13 @@ typedef struct Choice {
 } Choice;
 
 static const Choice choices[] = {
-    {make_load, 4},  {make_gather, 1}, {make_store, 3},     {make_const, 2},
-    {make_index, 2}, {make_prim, 24},  {make_reduction, 5}, {make_check, 1},
+    {make_load, 4},  {make_gather, 1},    {make_store, 3}, {make_const, 2}, {make_index, 2},
+    {make_prim, 24}, {make_reduction, 5}, {make_check, 1}, {make_chain, 2},
 };
 
 static void make_some(Maker *m, uint64_t count) {
     for (uint64_t n = 0; n < count && has_room(m); n++) {
-        uint64_t at = draw(m, 42);
+        uint64_t at = draw(m, 44);
         uint32_t i = 0;
         for (; at >= choices[i].weight; i++) at -= choices[i].weight;
         choices[i].make(m);

@@ -267,6 +267,66 @@ static void test_nested_reductions_both_ways(void **state) {
     }
 }
 
+/* Sums of products: a matrix product of 3 rows, whose columns are a vector loop (or not), beside another
+ * reduction of the same trips, and a chain whose operands are both the item's. */
+static void check_product(sn_dtype dtype, int64_t k, int64_t n, bool vector) {
+    char text[1024];
+    const char *name = sn_dtype_name(dtype);
+    snprintf(text, sizeof text,
+             "kernel {\n params 2\n arg a0 %s in\n arg a1 %s in\n arg a2 %s out\n arg a3 %s out\n"
+             " arg a4 %s out\n axis i p0\n axis j p1\n access c0 a0 j*1\n access c1 a1 j*p0 + i*1\n"
+             " access c2 a2 i*1\n access c3 a3 i*1\n access c4 a4 i*1\n loop i%s\n loop j\n"
+             " %%0 = load c0 : %s\n %%1 = load c1 : %s\n %%2 = reduce_fma %%0, %%1 chain : %s\n"
+             " %%3 = reduce_sum %%1 column : %s\n %%4 = reduce_fma %%0, %%0 chain : %s\n end\n"
+             " store c2 %%2\n store c3 %%3\n store c4 %%4\n end\n}\n",
+             name, name, name, name, name, vector ? " vector" : "", name, name, name, name, name);
+    Case c = case_open(text);
+    case_param(&c, 0, n);
+    case_param(&c, 1, k);
+    case_dim(&c, 3);
+    case_stride(&c, 0, 0, k);
+    for (uint32_t a = 2; a < 5; a++) case_stride(&c, a, 0, n);
+    case_arg(&c, 0, 3 * k, FILL_FINITE);
+    case_arg(&c, 1, k * n, FILL_FINITE);
+    for (uint32_t a = 2; a < 5; a++) case_arg(&c, a, 3 * n, FILL_FINITE);
+    case_run(&c);
+    c.fill[0] = FILL_MIXED;
+    case_run(&c);
+    c.fill[0] = c.fill[1] = FILL_EQUAL;
+    case_run(&c);
+    case_close(&c);
+}
+
+static void test_sums_of_products(void **state) {
+    (void)state;
+    static const int64_t inner[] = {0, 1, 31, 511, 512, 513, 1024, 1300};
+    static const int64_t columns[] = {1, 7, 8, 16, 17, 33, 70, 150};
+    for (int i = 0; i < 8; i++) {
+        check_product(SN_F32, inner[i], columns[i], true);
+        check_product(SN_F32, inner[i], columns[7 - i], true);
+        check_product(SN_F64, inner[i], columns[(i + 3) % 8], true);
+        check_product(SN_F32, inner[i], columns[i % 3], false);
+    }
+}
+
+/* In a loop that is marked as a vector loop the chain has its order all the same. */
+static void test_a_chain_along_a_vector_loop(void **state) {
+    (void)state;
+    static const char text[] =
+        "kernel {\n params 1\n arg a0 f32 in\n arg a1 f32 out\n axis i p0\n access c0 a0 i*1\n"
+        " access c1 a1 0\n loop i vector\n %0 = load c0 : f32\n"
+        " %1 = reduce_fma %0, %0 chain : f32\n %2 = reduce_max %0 free : f32\n end\n"
+        " %3 = add %1, %2 : f32\n store c1 %3\n}\n";
+    for (int i = 0; i < SIZES; i++) {
+        Case c = case_open(text);
+        case_param(&c, 0, sizes[i]);
+        case_arg(&c, 0, sizes[i], FILL_FINITE);
+        case_arg(&c, 1, 1, FILL_FINITE);
+        case_run(&c);
+        case_close(&c);
+    }
+}
+
 static void check_scan(sn_dtype dtype, int64_t size, bool nested, int64_t columns) {
     char text[512];
     const char *name = sn_dtype_name(dtype);
@@ -310,6 +370,8 @@ int main(void) {
         cmocka_unit_test(test_heavy_rows),
         cmocka_unit_test(test_reduction_of_reductions),
         cmocka_unit_test(test_nested_reductions_both_ways),
+        cmocka_unit_test(test_sums_of_products),
+        cmocka_unit_test(test_a_chain_along_a_vector_loop),
         cmocka_unit_test(test_scans),
     };
     return cmocka_run_group_tests(tests, case_setup, NULL);

@@ -303,6 +303,53 @@ static void products_follow_their_order_to_the_bit(void **state) {
     }
 }
 
+/* Sums of products: f32 and f64 in one loop, beside a sum whose chunks end elsewhere. */
+static void chains_follow_their_order_to_the_bit(void **state) {
+    (void)state;
+    static float x[MOST], y[MOST];
+    static const int sizes[] = {0, 1, 2, 511, 512, 513, 1023, 1024, 1025, 1536, 2000, 5120};
+    Call c;
+    fill(x, MOST);
+    for (int i = 0; i < MOST; i++) y[i] = x[MOST - 1 - i];
+    call_open(&c, "kernel {\n params 1\n arg a0 f32 in\n arg a1 f32 in\n arg a2 f32 out\n"
+                  " arg a3 f64 out\n axis i p0\n access c0 a0 i*1\n access c1 a1 i*1\n"
+                  " access c2 a2 0\n access c3 a3 0\n access c4 a2 1\n loop i\n"
+                  " %0 = load c0 : f32\n %1 = load c1 : f32\n"
+                  " %2 = reduce_fma %0, %1 chain : f32\n %3 = cast %0 : f64\n"
+                  " %4 = cast %1 : f64\n %5 = mul %3, %3 : f64\n"
+                  " %6 = reduce_fma %5, %4 chain : f64\n %7 = reduce_sum %0 column : f32\n end\n"
+                  " store c2 %2\n store c3 %6\n store c4 %7\n}\n");
+    int differ = 0;
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        int n = sizes[s];
+        float narrow[2], sum = 0, link = 0, one = 0;
+        double wide, wide_sum = 0, wide_link = 0;
+        set_param(&c, 0, n);
+        run_items(&c, (void *[]){x, y, narrow, &wide}, 0, 1);
+        for (int i = 0; i < n; i++) {
+            one = fmaf(x[i], y[i], one);
+            link = fmaf(x[i], y[i], i % 512 ? link : 0.0f);
+            wide_link = fma((double)x[i] * x[i], y[i], i % 512 ? wide_link : 0.0);
+            if (i % 512 != 511 && i + 1 != n) continue;
+            sum = i < 512 ? link : sum + link;
+            wide_sum = i < 512 ? wide_link : wide_sum + wide_link;
+        }
+        assert_same_bits(narrow[0], sum, "chain", n);
+        assert_true(memcmp(&wide, &wide_sum, sizeof wide) == 0);
+        if (n) assert_same_bits(narrow[1], model_chunks(x, n, 32), "column sum", n);
+        differ += one != sum;
+    }
+    assert_true(differ > 3); /* the data tell chunks from one chain */
+    float zeros[2] = {-0.0f, -0.0f}, ones[2] = {1, 1}, narrow[2];
+    double wide;
+    for (int n = 0; n < 3; n++) {
+        set_param(&c, 0, n);
+        run_items(&c, (void *[]){zeros, ones, narrow, &wide}, 0, 1);
+        assert_same_bits(narrow[0], 0.0f, "chain of -0", n); /* each begins at +0 */
+    }
+    kernel_free(&c.kernel);
+}
+
 static void signs_of_zero_and_empty_loops(void **state) {
     (void)state;
     float zeros[3] = {-0.0f, -0.0f, -0.0f};
@@ -463,6 +510,7 @@ int main(void) {
         cmocka_unit_test(ordered_adds_round_each_time),
         cmocka_unit_test(sums_follow_their_order_to_the_bit),
         cmocka_unit_test(products_follow_their_order_to_the_bit),
+        cmocka_unit_test(chains_follow_their_order_to_the_bit),
         cmocka_unit_test(signs_of_zero_and_empty_loops),
         cmocka_unit_test(maximum_takes_nan_and_positive_zero),
         cmocka_unit_test(argmax_takes_the_first),

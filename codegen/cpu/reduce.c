@@ -31,11 +31,13 @@ enum {
     BASE,
     PARTS_OF_SCAN
 }; /* sums: earlier chunks, the same in the scan's dtype; earlier runs; this run; FAR + RUNS */
+enum { LINK, TOTAL, PARTS_OF_CHAIN }; /* sums: of this chunk, of the earlier ones */
 enum { PARTS_MOST = PARTS_OF_SCAN };
 
 int32_t reduce_parts(const KReduction *r) {
     if (is_of_bits(r)) return PARTS_OF_BITS;
     if (is_float_scan(r)) return PARTS_OF_SCAN;
+    if (r->kind == KREDUCTION_CHAIN) return PARTS_OF_CHAIN;
     return r->kind == KREDUCTION_BEST ? PARTS_OF_BEST : 1;
 }
 
@@ -67,6 +69,8 @@ static LLVMValueRef start_value(const Emit *e, const KReduction *r, int32_t part
                                 LLVMValueRef begin) {
     if (r->kind == KREDUCTION_BEST && part == 1) return emit_splat(e, e->b, begin, lanes);
     sn_dtype dtype = part_dtype(r, part);
+    if (r->kind == KREDUCTION_CHAIN && part == LINK)
+        return LLVMConstNull(type_reg(e, dtype, lanes));
     LLVMValueRef start = const_bits(e, dtype, kstart_bits((KStart)r->start, dtype), lanes);
     return is_of_bits(r) ? LLVMConstBitCast(start, type_bits(e, dtype, lanes)) : start;
 }
@@ -216,6 +220,15 @@ static LLVMValueRef step_scan(Emit *e, const Frame *f, const KReduction *r, int3
     return merge_values(e, r, lanes, state[BASE], state[RUN]);
 }
 
+/* One more product, of x and the other operand. Its loop is no vector loop: all lanes take part. */
+static void step_chain(Emit *e, const KReduction *r, int32_t copy, int32_t lanes,
+                       LLVMValueRef *state, LLVMValueRef x) {
+    KValue other = kernel_inst(e->kernel, r->inst)->in[1];
+    LLVMValueRef in[3] = {x, value_lanes(e, other, copy, lanes), state[LINK]};
+    sn_dtype dtype = (sn_dtype)r->dtype;
+    state[LINK] = emit_prim(e, OP_FMA, dtype, dtype, lanes, in, NULL);
+}
+
 /* The operand, with a start value in lanes that take no part. */
 static LLVMValueRef operand_of(Emit *e, const Frame *f, const KReduction *r, int32_t copy,
                                int32_t lanes) {
@@ -237,6 +250,10 @@ static LLVMValueRef step_state(Emit *e, const Frame *f, const KReduction *r, int
     }
     if (r->kind == KREDUCTION_BEST) {
         step_best(e, f, r, copy, lanes, state, x);
+        return NULL;
+    }
+    if (r->kind == KREDUCTION_CHAIN) {
+        step_chain(e, r, copy, lanes, state, x);
         return NULL;
     }
     if (is_float_scan(r)) return step_scan(e, f, r, lanes, state, x);
@@ -295,8 +312,22 @@ static void each_memory_lane(Emit *e, const Frame *f, uint32_t number, LLVMValue
     count_close(e, &loop, const_i64(e, 1));
 }
 
+/* The sum of this chunk joins that of the earlier ones. */
+static void close_link(Emit *e, const Frame *f, const Accumulator *a) {
+    int32_t lanes = lanes_of(e, a, f), states = state_count(e, f, a);
+    for (int32_t s = 0; s < states; s++) {
+        LLVMValueRef *state = f->carry + a->first + (uint32_t)(s * PARTS_OF_CHAIN);
+        state[TOTAL] = merge_values(e, a->of, lanes, state[TOTAL], state[LINK]);
+        state[LINK] = start_value(e, a->of, LINK, lanes, NULL);
+    }
+}
+
 static void push_one(Emit *e, Frame *f, uint32_t number, LLVMValueRef done) {
     const Accumulator *a = accumulator_at(e, f, number);
+    if (a->of->kind == KREDUCTION_CHAIN) {
+        close_link(e, f, a);
+        return;
+    }
     LLVMValueRef chunks = LLVMBuildLShr(e->b, done, const_i64(e, a->of->chunk), "");
     LLVMValueRef count = LLVMBuildSub(e->b, chunks, const_i64(e, 1), "");
     if (a->memory) {
@@ -311,7 +342,7 @@ static void push_one(Emit *e, Frame *f, uint32_t number, LLVMValueRef done) {
 /* Pushes only where a chunk of this reduction, larger than the loop's, is complete. */
 static void push_if_complete(Emit *e, Frame *f, uint32_t number, LLVMValueRef done) {
     const Accumulator *a = accumulator_at(e, f, number);
-    int32_t states = a->memory ? 0 : state_count(e, f, a);
+    int32_t states = a->memory ? 0 : state_count(e, f, a) * reduce_parts(a->of);
     SN_ASSERT(states <= ORDER_LANES);
     LLVMValueRef kept[ORDER_LANES], pushed[ORDER_LANES];
     LLVMValueRef *carry = f->carry + a->first;
@@ -338,7 +369,7 @@ void reduce_push(Emit *e, Frame *f, LLVMValueRef done) {
         const Accumulator *a = accumulator_at(e, f, i);
         if (a->of->chunk == f->shape->chunk)
             push_one(e, f, i, done);
-        else if (a->of->kind == KREDUCTION_TREE)
+        else if (a->of->chunk != ORDER_ENDLESS_LOG2)
             push_if_complete(e, f, i, done);
     }
 }
@@ -429,6 +460,7 @@ static LLVMValueRef unless_empty(Emit *e, const Frame *f, const KReduction *r, L
 /* The value of a state. */
 static LLVMValueRef finish(Emit *e, const Frame *f, const KReduction *r, int32_t lanes,
                            const LLVMValueRef *state) {
+    if (r->kind == KREDUCTION_CHAIN) return merge_values(e, r, lanes, state[TOTAL], state[LINK]);
     LLVMValueRef x = is_of_bits(r)                ? finish_extreme(e, r, lanes, state)
                      : r->kind == KREDUCTION_BEST ? state[BEST_INDEX]
                                                   : state[0];

@@ -39,7 +39,7 @@ static unsigned own_lanes(const Emit *e, const KReduction *r) {
 
 /* Bits of an element's number that count the elements of its chunk. */
 static unsigned chunk_mask(const KReduction *r) {
-    SN_ASSERT(r->kind == KREDUCTION_TREE);
+    SN_ASSERT(r->chunk != ORDER_ENDLESS_LOG2);
     return (1u << r->chunk) - 1;
 }
 
@@ -87,6 +87,11 @@ static void open_one(Emit *e, const KReduction *r) {
         add_start(e, r);
         strbuf_add(&e->body, ";\n");
         return;
+    case KREDUCTION_CHAIN:
+        emit_begin(e, "%s s%u = 0, t%u = ", type, at, at);
+        add_start(e, r);
+        strbuf_add(&e->body, ";\n");
+        return;
     case KREDUCTION_BEST:
         emit_line(e, "%s s%u = 0;", type, at);
         emit_line(e, "long long j%u = -1;", at);
@@ -122,6 +127,23 @@ static void step_tree(Emit *e, const KReduction *r, const char *x) {
     if (run_of(e, r) == RUN_ROWS) return;
     emit_line(e, "if ((k%u & %u) == %u) sn_push_%s(t%u, s%u, %u, k%u >> %u);", number, mask, mask,
               suffix_of(r).text, at, at, lanes, number, (unsigned)r->chunk);
+}
+
+/* One more product; a full chunk's sum joins that of the earlier ones. */
+static void step_chain(Emit *e, const KReduction *r, const char *x) {
+    char y[16], s[16], t[16];
+    sn_dtype dtype = (sn_dtype)r->dtype;
+    unsigned at = r->inst, number = r->loop, mask = chunk_mask(r);
+    snprintf(y, sizeof y, "v%u", (unsigned)kernel_inst(e->kernel, r->inst)->in[1]);
+    snprintf(s, sizeof s, "s%u", at);
+    snprintf(t, sizeof t, "t%u", at);
+    emit_begin(e, "%s = ", s);
+    op_text(&e->body, OP_FMA, dtype, dtype, x, y, s);
+    strbuf_add(&e->body, ";\n");
+    emit_open(e, "if ((k%u & %u) == %u)", number, mask, mask);
+    emit_merge(e, r, t, s);
+    emit_line(e, "%s = 0;", s);
+    emit_close(e);
 }
 
 /* Ascending, so that only a better value replaces the best; the first NaN is the best. */
@@ -177,6 +199,9 @@ void reduce_step(Emit *e, uint32_t inst) {
         return;
     case KREDUCTION_TREE:
         step_tree(e, r, x);
+        return;
+    case KREDUCTION_CHAIN:
+        step_chain(e, r, x);
         return;
     case KREDUCTION_BEST:
         step_best(e, r, x);
@@ -312,6 +337,18 @@ static void close_tree(Emit *e, const KReduction *r) {
     emit_close(e);
 }
 
+/* A chunk that was not full joins now; without one, what the others came to stays as it is. */
+static void close_chain(Emit *e, const KReduction *r) {
+    unsigned at = r->inst, n = r->loop, mask = chunk_mask(r);
+    char s[16], t[16];
+    snprintf(s, sizeof s, "s%u", at);
+    snprintf(t, sizeof t, "t%u", at);
+    emit_open(e, "if (n%u == 0 || (n%u & %u))", n, n, mask);
+    emit_merge(e, r, t, s);
+    emit_close(e);
+    emit_line(e, "const %s v%u = %s;", ctype_text((sn_dtype)r->dtype), at, t);
+}
+
 static void close_one(Emit *e, const KReduction *r) {
     unsigned at = r->inst;
     switch ((KReductionKind)r->kind) {
@@ -323,6 +360,9 @@ static void close_one(Emit *e, const KReduction *r) {
         return;
     case KREDUCTION_TREE:
         close_tree(e, r);
+        return;
+    case KREDUCTION_CHAIN:
+        close_chain(e, r);
         return;
     case KREDUCTION_BEST:
         if (is_shared(e, r)) best_of_threads(e, r);

@@ -81,6 +81,10 @@ static inline bool kop_adds_in_memory(uint32_t op) {
 static inline bool kop_accumulates(uint32_t op) {
     return kop_is(op, KFORM_REDUCE) || kop_is(op, KFORM_SCAN);
 }
+/* A reduction of products, which takes in two values in each trip? */
+static inline bool kop_is_chain(uint32_t op) {
+    return kop_is(op, KFORM_REDUCE) && kop_row(op)->n_inputs == 2;
+}
 /* Would another order of merging give other bits? A float's extreme is the same in any. */
 static inline bool kop_is_ordered(uint32_t op, sn_dtype dtype) {
     const KOpRow *row = kop_row(op);
@@ -100,7 +104,7 @@ static inline uint32_t kop_first_typed(uint32_t op) {
 OpCode kop_of_reduction(OpCode op);
 /* Are the results of parts, reduced alike, the result of the whole? Not the index of the best value. */
 static inline bool kop_joins_parts(uint32_t op) {
-    return kop_is(op, KFORM_REDUCE) && kop_row(op)->result == KRESULT_SAME;
+    return kop_is(op, KFORM_REDUCE) && kop_row(op)->result == KRESULT_SAME && !kop_is_chain(op);
 }
 
 /* Bits of where an accumulator of this dtype starts. */

@@ -12,6 +12,7 @@ typedef struct Reducer {
     uint64_t current[ORDER_LANES]; /* accumulators of the open chunk; [0] also the best value */
     uint64_t tree[ORDER_LEVELS][ORDER_LANES]; /* level l: 2^l chunks where bit l of chunks is set */
     int64_t best;                             /* index of the best value */
+    uint64_t total;                           /* CHAIN: sum of the closed chunks */
     uint64_t chunk_base, run_base;            /* scans: C and R */
 } Reducer;
 
@@ -44,7 +45,7 @@ static uint64_t merge(const Reducer *r, uint64_t x, uint64_t y) {
 }
 
 static void open_chunk(Reducer *r) {
-    uint64_t start = reduction_start(r->rule);
+    uint64_t start = r->rule->kind == KREDUCTION_CHAIN ? 0 : reduction_start(r->rule);
     for (uint32_t l = 0; l < r->rule->lanes; l++) r->current[l] = start;
 }
 
@@ -52,7 +53,7 @@ static void reducer_open(Reducer *r, const KReduction *rule) {
     r->rule = rule;
     r->count = r->chunks = 0;
     r->best = 0;
-    r->run_base = reduction_start(rule);
+    r->run_base = r->total = reduction_start(rule);
     r->chunk_base = dtype_bits_cast(order_chunk_sums(dtype_of(r)), dtype_of(r), r->run_base);
     open_chunk(r);
 }
@@ -68,6 +69,12 @@ static void close_chunk(Reducer *r) {
     SN_ASSERT(level < ORDER_LEVELS);
     memcpy(r->tree[level], r->current, sizeof r->current);
     r->chunks++;
+    open_chunk(r);
+}
+
+/* The same of a chain; -0 + x is x. */
+static void close_link(Reducer *r) {
+    r->total = merge(r, r->total, r->current[0]);
     open_chunk(r);
 }
 
@@ -87,6 +94,14 @@ static void keep_best(Reducer *r, uint64_t x, int64_t index) {
 
 static bool is_chunk_end(const Reducer *r) {
     return r->count % (UINT64_C(1) << r->rule->chunk) == 0;
+}
+
+/* One more product of a chain. */
+static void chain_add(Reducer *r, uint64_t x, uint64_t y) {
+    uint64_t in[3] = {x, y, r->current[0]};
+    r->current[0] = scalar_eval(OP_FMA, dtype_of(r), dtype_of(r), in);
+    r->count++;
+    if (is_chunk_end(r)) close_link(r);
 }
 
 static void reducer_add(Reducer *r, uint64_t x, int64_t index) {
@@ -121,6 +136,10 @@ static uint64_t reducer_close(Reducer *r) {
     if (r->rule->kind == KREDUCTION_BEST) return (uint64_t)r->best;
     if (r->count == 0 && r->rule->start == KSTART_ZERO) return 0;
     if (r->rule->kind == KREDUCTION_MERGE) return r->current[0];
+    if (r->rule->kind == KREDUCTION_CHAIN) {
+        if (!is_chunk_end(r)) close_link(r);
+        return r->total;
+    }
     if (!is_chunk_end(r)) close_chunk(r);
     return close_tree(r);
 }
@@ -259,6 +278,8 @@ static void reduce_here(Machine *m, uint32_t at) {
     uint64_t x = m->values[inst->in[0]];
     if (r->rule->kind == KREDUCTION_SCAN)
         m->values[at] = scan_add(r, x);
+    else if (r->rule->kind == KREDUCTION_CHAIN)
+        chain_add(r, x, m->values[inst->in[1]]);
     else
         reducer_add(r, x, m->axes[loop->axis]);
 }

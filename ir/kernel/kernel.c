@@ -83,6 +83,7 @@ const KOpRow kop_rows[OP_COUNT] = {
     [OP_REDUCE_MIN] = REDUCE(MINIMUM, LARGEST, D_COMPUTE),
     [OP_REDUCE_ARGMAX] = BEST(GT, LEAST),
     [OP_REDUCE_ARGMIN] = BEST(LT, LARGEST),
+    [OP_REDUCE_FMA] = {KFORM_REDUCE, 2, KRESULT_SAME, .merge = OP_ADD, .inputs = D_FLOAT},
     [OP_SCAN_SUM] = {KFORM_SCAN, 1, KRESULT_SAME, .merge = OP_ADD, .inputs = D_NUMBER},
 };
 

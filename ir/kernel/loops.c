@@ -58,6 +58,7 @@ static KReductionKind kind_of(const KInst *inst, sn_dtype dtype) {
     const KOpRow *row = kop_row(inst->op);
     if (row->form == KFORM_SCAN) return KREDUCTION_SCAN;
     if (row->result == KRESULT_I64) return KREDUCTION_BEST;
+    if (kop_is_chain(inst->op)) return KREDUCTION_CHAIN;
     return kop_is_ordered(inst->op, dtype) ? KREDUCTION_TREE : KREDUCTION_MERGE;
 }
 
@@ -66,9 +67,11 @@ static KReduction reduction_of(const Kernel *k, KValue inst, uint32_t loop) {
     const KOpRow *row = kop_row(i->op);
     uint8_t dtype = kernel_inst(k, i->in[0])->dtype;
     KReductionKind kind = kind_of(i, (sn_dtype)dtype);
-    ReduceOrder order = kind == KREDUCTION_TREE ? (ReduceOrder)i->order : REDUCE_FREE;
+    bool chunks = kind == KREDUCTION_TREE || kind == KREDUCTION_CHAIN;
+    ReduceOrder order = chunks ? (ReduceOrder)i->order : REDUCE_FREE;
     SN_ASSERT(row->merge != KMERGE_NONE && order != REDUCE_BY_POSITION);
-    SN_ASSERT((order == REDUCE_FREE) == (kind != KREDUCTION_TREE));
+    SN_ASSERT((order == REDUCE_FREE) == !chunks);
+    SN_ASSERT((order == REDUCE_CHAIN) == (kind == KREDUCTION_CHAIN));
     return (KReduction){.inst = inst,
                         .loop = loop,
                         .merge = row->merge,
@@ -102,6 +105,7 @@ static bool runs_in_order(const KLoops *loops, const KLoop *loop) {
         const KReduction *r = loop_reduction(loops, loop, i);
         SN_ASSERT(r->kind != KREDUCTION_SCAN);
         if (r->kind == KREDUCTION_TREE && r->lanes == 1) return true;
+        if (r->kind == KREDUCTION_CHAIN) return true;
     }
     return false;
 }

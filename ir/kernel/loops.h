@@ -13,6 +13,7 @@
 typedef enum KReductionKind {
     KREDUCTION_MERGE, /* any order gives the same bits: integers, bool, extremes */
     KREDUCTION_TREE,  /* sums and products of floats: chunks of lanes, merged in the tree */
+    KREDUCTION_CHAIN, /* sums of products: chunks of fused multiply-adds, added up from the left */
     KREDUCTION_BEST,  /* ARGMAX, ARGMIN: the index of the best value */
     KREDUCTION_SCAN   /* SCAN_SUM: a value in every trip */
 } KReductionKind;
@@ -25,7 +26,7 @@ typedef struct KReduction {
     uint8_t kind;    /* KReductionKind */
     uint8_t dtype;   /* sn_dtype of the values reduced */
     uint8_t start;   /* KStart of an accumulator */
-    uint8_t chunk;   /* log2 of a chunk's elements; ORDER_ENDLESS_LOG2 but for TREE */
+    uint8_t chunk;   /* log2 of a chunk's elements; ORDER_ENDLESS_LOG2 but for TREE and CHAIN */
     uint8_t lanes;   /* accumulators of a chunk: 1, or ORDER_LANES */
     bool is_largest; /* MERGE of extremes, BEST: the larger value wins */
 } KReduction;

@@ -14,9 +14,10 @@ static const char *const role_words[] = {"in", "out", "inout", "local"};
 enum { ROLE_COUNT = sizeof role_words / sizeof *role_words };
 
 /* By ReduceOrder; the first is no word of the text. */
-static const char *const order_words[REDUCE_ORDER_COUNT] = {"", "row", "column", "tree", "free"};
+static const char *const order_words[REDUCE_ORDER_COUNT] = {"",     "row",  "column",
+                                                            "tree", "free", "chain"};
 
 _Static_assert(KARG_IN == 0 && KARG_LOCAL == ROLE_COUNT - 1, "ORDER role_words");
-_Static_assert(REDUCE_ROW == 1 && REDUCE_FREE == REDUCE_ORDER_COUNT - 1, "ORDER order_words");
+_Static_assert(REDUCE_ROW == 1 && REDUCE_CHAIN == REDUCE_ORDER_COUNT - 1, "ORDER order_words");
 
 #endif

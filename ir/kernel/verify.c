@@ -198,7 +198,9 @@ static sn_status check_reduction(const Checker *c, const KInst *inst) {
     if (scan && c->kernel->insts.data[c->loops[c->depth - 1]].flags & K_VECTOR)
         return refuse(c, "scans a vector loop");
     if (scan) return SN_OK;
-    if (inst->order < REDUCE_ROW || inst->order > REDUCE_FREE) return refuse(c, "has no order");
+    if (inst->order < REDUCE_ROW || inst->order > REDUCE_CHAIN) return refuse(c, "has no order");
+    if ((inst->order == REDUCE_CHAIN) != kop_is_chain(inst->op))
+        return refuse(c, "the order of another reduction");
     if (inst->order == REDUCE_FREE && kop_is_ordered(inst->op, inst->dtype))
         return refuse(c, "the order of a float sum or product matters");
     return SN_OK;

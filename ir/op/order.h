@@ -15,6 +15,9 @@
  *   COLUMN  chunks of 32 elements, each added in ascending order; chunks are merged in the tree.
  *   TREE    elements are merged in the tree.
  *   FREE    order cannot matter: integers, bool, maxima and minima.
+ *   CHAIN   of REDUCE_FMA alone, products of two operands: chunks of 512 elements, each a chain of fused
+ *           multiply-adds from +0 in ascending order; the sums of chunks add up from the left, beginning with
+ *           the first.
  * The tree merges adjacent pairs, level by level, the earlier operand on the left; the odd one at the
  * end passes to the next level. Carried out in one pass: like a binary counter, whose level l holds
  * 2^l merged chunks, two neighbours of equal size merge at once; at the end what is left merges from
@@ -48,6 +51,7 @@ typedef enum ReduceOrder {
     REDUCE_COLUMN,      /* chunks of 32 steps, merged in the tree */
     REDUCE_TREE,        /* chunks of one element: joins partial results of COLUMN chunks */
     REDUCE_FREE,        /* no order */
+    REDUCE_CHAIN,       /* chunks of 512 fused multiply-adds, added up from the left */
     REDUCE_ORDER_COUNT
 } ReduceOrder;
 
@@ -57,22 +61,24 @@ enum {
     ORDER_STEPS_LOG2 = 5,    /* its logarithm: COLUMN's chunk */
     ORDER_ROW = 1024,        /* ROW: elements of a chunk */
     ORDER_ROW_LOG2 = 10,     /* its logarithm */
+    ORDER_CHAIN = 512,       /* CHAIN: elements of a chunk */
+    ORDER_CHAIN_LOG2 = 9,    /* its logarithm */
     ORDER_RUN = 32,          /* SCAN_SUM: elements of a run */
     ORDER_SCAN = 1024,       /* SCAN_SUM: elements of a chunk */
     ORDER_ENDLESS_LOG2 = 63, /* FREE: one chunk that never ends */
     ORDER_LEVELS = 64        /* levels of the tree that no count of chunks exceeds */
 };
 _Static_assert(1 << ORDER_STEPS_LOG2 == ORDER_STEPS, "log2 of a chunk's steps");
+_Static_assert(1 << ORDER_CHAIN_LOG2 == ORDER_CHAIN, "log2 of a chunk's elements");
 _Static_assert(1 << ORDER_ROW_LOG2 == ORDER_ROW && ORDER_LANES * ORDER_STEPS == ORDER_ROW,
                "log2 of a chunk's elements");
 
 /* log2 of the elements of a chunk. */
 static inline uint8_t order_chunk_log2(ReduceOrder order) {
-    static const uint8_t chunks[REDUCE_ORDER_COUNT] = {[REDUCE_BY_POSITION] = ORDER_ENDLESS_LOG2,
-                                                       [REDUCE_ROW] = ORDER_ROW_LOG2,
-                                                       [REDUCE_COLUMN] = ORDER_STEPS_LOG2,
-                                                       [REDUCE_TREE] = 0,
-                                                       [REDUCE_FREE] = ORDER_ENDLESS_LOG2};
+    static const uint8_t chunks[REDUCE_ORDER_COUNT] = {
+        [REDUCE_BY_POSITION] = ORDER_ENDLESS_LOG2, [REDUCE_ROW] = ORDER_ROW_LOG2,
+        [REDUCE_COLUMN] = ORDER_STEPS_LOG2,        [REDUCE_TREE] = 0,
+        [REDUCE_FREE] = ORDER_ENDLESS_LOG2,        [REDUCE_CHAIN] = ORDER_CHAIN_LOG2};
     SN_ASSERT(order < REDUCE_ORDER_COUNT);
     return chunks[order];
 }
