@@ -319,6 +319,8 @@ static void contractions_follow_numpys_rules(void **state) {
         {OP_GEMM, "f32[5,2,3] f32[1,3,4] -", "0", "f32[5,2,4]", NULL},
         {OP_GEMM, "f32[1,2,3] f32[5,3,4] f32[4]", "1", "f32[5,2,4]", NULL},
         {OP_GEMM, "f32[7,1,2,3] f32[1,5,3,4] -", "0", "f32[7,5,2,4]", NULL},
+        {OP_CONTRACT, "f64[2,3,4] f64[2,3,4]", "[1] 1 0", "f64[2,1,4]", "[1] 1 5"},
+        {OP_CONTRACT, "f32[2,3] f32[2,3]", "[-1] 0 5", "f32[2]", "[1] 0 5"},
         {OP_LINEAR, "f32[7,2,3] f32[4,3] f32[4]", "", "f32[7,2,4]", NULL},
         {OP_LINEAR, "f32[3] f32[4,3] -", "", "f32[4]", NULL},
     };
@@ -340,6 +342,13 @@ static void contractions_follow_numpys_rules(void **state) {
          "gemm: y must have the dtype of x (sn_cast converts): x is f32[1,2,3], y is f64[1,3,4]"},
         {OP_GEMM, "f32[2,2,3] f32[3,3,4] -", "0", SN_ERROR_SHAPE,
          "gemm: batch sizes do not broadcast: x is f32[2,2,3], y is f32[3,3,4]"},
+        {OP_CONTRACT, "f32[2,3] f32[2,1]", "[1] 1 0", SN_ERROR_SHAPE,
+         "contract: the operands differ in shape: x is f32[2,3], y is f32[2,1]"},
+        {OP_CONTRACT, "f32[2,3] f64[2,3]", "[1] 1 0", SN_ERROR_DTYPE,
+         "contract: y must have the dtype of x (sn_cast converts): x is f32[2,3], y is f64[2,3]"},
+        {OP_CONTRACT, "f32[2,3] f32[2,3]", "[1] 1 2", SN_ERROR_ARGUMENT,
+         "contract: no reduction order has number 2"},
+        {OP_SUM, "f32[2,3]", "[1] 1 5", SN_ERROR_ARGUMENT, "sum: no reduction order has number 5"},
         {OP_LINEAR, "f32[3] f32[4,3] f32[3]", "", SN_ERROR_SHAPE,
          "linear: bias must have 4 elements in 1 dim: x is f32[3], weight is f32[4,3], "
          "bias is f32[3]"},

@@ -308,8 +308,8 @@ NodeId gb_scatter(GraphBuilder *b, OpCode op, NodeId x, int64_t axis, NodeId ind
 
 /* ---- reductions, contractions ---------------------------------------------------------------- */
 
-NodeId gb_reduce_run(GraphBuilder *b, OpCode op, NodeId x, int32_t first, int32_t last,
-                     ReduceOrder order) {
+static NodeId reduce_run(GraphBuilder *b, OpCode op, const NodeId *inputs, int32_t n_inputs,
+                         int32_t first, int32_t last, ReduceOrder order) {
     int64_t axes[SN_MAX_RANK];
     SN_ASSERT(first >= 0 && first <= last && last < SN_MAX_RANK);
     for (int32_t i = first; i <= last; i++) axes[i - first] = i;
@@ -318,7 +318,12 @@ NodeId gb_reduce_run(GraphBuilder *b, OpCode op, NodeId x, int32_t first, int32_
     attr_add_list(&attrs, axes, last - first + 1);
     attr_add_int(&attrs, true); /* keepdim */
     if (op_has_attr(op, ATTR_ORDER)) attr_add_int(&attrs, order);
-    return gb_emit(b, op, &x, 1, &attrs);
+    return gb_emit(b, op, inputs, n_inputs, &attrs);
+}
+
+NodeId gb_reduce_run(GraphBuilder *b, OpCode op, NodeId x, int32_t first, int32_t last,
+                     ReduceOrder order) {
+    return reduce_run(b, op, &x, 1, first, last, order);
 }
 
 NodeId gb_reduce(GraphBuilder *b, OpCode op, NodeId x, uint32_t mask) {
@@ -331,6 +336,10 @@ NodeId gb_reduce(GraphBuilder *b, OpCode op, NodeId x, uint32_t mask) {
         last = first;
     }
     return x;
+}
+
+NodeId gb_contract(GraphBuilder *b, NodeId x, NodeId y, int32_t k) {
+    return reduce_run(b, OP_CONTRACT, (NodeId[]){x, y}, 2, k, k, REDUCE_CHAIN);
 }
 
 NodeId gb_gemm(GraphBuilder *b, NodeId x, NodeId y, NodeId bias) {

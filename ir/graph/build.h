@@ -113,6 +113,8 @@ NodeId gb_reduce_run(GraphBuilder *b, OpCode op, NodeId x, int32_t first, int32_
  * first. */
 NodeId gb_reduce(GraphBuilder *b, OpCode op, NodeId x, uint32_t mask);
 /* bias may be NODE_NONE. */
+/* Sum of x · y along axis k of both, which stays with size 1. */
+NodeId gb_contract(GraphBuilder *b, NodeId x, NodeId y, int32_t k);
 NodeId gb_gemm(GraphBuilder *b, NodeId x, NodeId y, NodeId bias);
 
 #endif

@@ -67,7 +67,9 @@ sn_status shape_broadcast(Infer *call) {
 static sn_status set_reduce_order(Infer *call, uint32_t mask) {
     if (!op_has_attr(call->op, ATTR_ORDER)) return SN_OK;
     int64_t *order = infer_attr(call, ATTR_ORDER);
-    if (*order < REDUCE_BY_POSITION || *order > REDUCE_FREE)
+    if (call->n_inputs > 1 && *order == REDUCE_BY_POSITION) *order = REDUCE_CHAIN;
+    bool chains = *order == REDUCE_CHAIN;
+    if (*order < REDUCE_BY_POSITION || *order > REDUCE_CHAIN || chains != (call->n_inputs > 1))
         return infer_refuse(call, SN_ERROR_ARGUMENT, "no reduction order has number %lld",
                             (long long)*order);
     if (*order != REDUCE_BY_POSITION) return SN_OK;
@@ -109,6 +111,15 @@ sn_status shape_reduce_nonempty(Infer *call) {
             return infer_refuse_types(call, SN_ERROR_SHAPE, "axis %lld has no elements",
                                       (long long)axes[i]);
     return SN_OK;
+}
+
+sn_status shape_contract(Infer *call) {
+    const TensorType *x = infer_input(call, 0), *y = infer_input(call, 1);
+    bool same = x->rank == y->rank;
+    for (int32_t i = 0; same && i < x->rank; i++)
+        same = dim_equal(call->table, x->dims[i], y->dims[i]);
+    if (!same) return infer_refuse_types(call, SN_ERROR_SHAPE, "the operands differ in shape");
+    return shape_reduce(call);
 }
 
 sn_status shape_axis(Infer *call) {

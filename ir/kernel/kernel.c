@@ -88,8 +88,9 @@ const KOpRow kop_rows[OP_COUNT] = {
 };
 
 static const uint16_t of_reductions[OP_COUNT] = {
-    [OP_SUM] = OP_REDUCE_SUM, [OP_PROD] = OP_REDUCE_PROD,     [OP_MAX] = OP_REDUCE_MAX,
-    [OP_MIN] = OP_REDUCE_MIN, [OP_ARGMAX] = OP_REDUCE_ARGMAX, [OP_ARGMIN] = OP_REDUCE_ARGMIN,
+    [OP_SUM] = OP_REDUCE_SUM,       [OP_PROD] = OP_REDUCE_PROD, [OP_MAX] = OP_REDUCE_MAX,
+    [OP_CONTRACT] = OP_REDUCE_FMA,  [OP_MIN] = OP_REDUCE_MIN,   [OP_ARGMAX] = OP_REDUCE_ARGMAX,
+    [OP_ARGMIN] = OP_REDUCE_ARGMIN,
 };
 
 OpCode kop_of_reduction(OpCode op) {

@@ -31,17 +31,19 @@ static void close_loop(Lower *l, int32_t depth) {
 
 static void emit_reduction(Lower *l, NodeId id) {
     const Node *node = graph_node(l->graph, id);
-    NodeId input = node_inputs(l->graph, node)[0];
     SN_ASSERT(l->stage >= 0 && l->k_symbol != LOWER_NO_AXIS);
-    IndexExpr index[SN_MAX_RANK];
-    lower_own_index(l, input, index);
-    KValue value = lower_value(l, input, index);
-    if (l->failed) return;
     KInst inst = {.op = (uint16_t)kop_of_reduction((OpCode)node->op),
                   .dtype = node->dtype,
                   .order = (uint8_t)node_order(l->graph, id),
-                  .in = {value, KVALUE_NONE, KVALUE_NONE},
+                  .in = {KVALUE_NONE, KVALUE_NONE, KVALUE_NONE},
                   .site = node->site};
+    for (uint32_t i = 0; i < node->n_inputs; i++) {
+        NodeId input = node_inputs(l->graph, node)[i];
+        IndexExpr index[SN_MAX_RANK];
+        lower_own_index(l, input, index);
+        inst.in[i] = lower_value(l, input, index);
+        if (l->failed) return;
+    }
     if (!dtype_is_float((sn_dtype)node->dtype)) inst.order = REDUCE_FREE;
     kbuilder_at(l->builder, l->regions[DEPTH_K]);
     l->reduced[id] = lower_inst(l, inst, l->b_symbol != LOWER_NO_AXIS ? DEPTH_B : DEPTH_ITEM);
@@ -179,8 +181,7 @@ static void emit_stage(Lower *l, int32_t stage, StoreList *stores) {
         bool checks = only_checked(l, id);
         bool wanted = (l->fusion->materialized[id] || checks) && stored_in_k(l, id);
         if (!reduces && !wanted) continue;
-        int32_t needs = reduces ? lower_stage(l, node_inputs(l->graph, graph_node(l->graph, id))[0])
-                                : lower_stage(l, id);
+        int32_t needs = lower_stage(l, id) - reduces;
         if (needs != stage) continue;
         if (!opened) {
             l->stage = stage;

@@ -57,10 +57,13 @@ void lower_choose_kept(Lower *l, int32_t last_stage) {
         l->keep->walks++;
         for (uint32_t i = 0; i < g->members.count; i++) {
             NodeId id = g->members.data[i];
-            bool reduces = op_is((OpCode)graph_node(l->graph, id)->op, CLASS_REDUCE);
-            NodeId root = reduces ? node_inputs(l->graph, graph_node(l->graph, id))[0] : id;
+            const Node *node = graph_node(l->graph, id);
+            bool reduces = op_is((OpCode)node->op, CLASS_REDUCE);
             if (!reduces && !l->fusion->materialized[id]) continue;
-            if (lower_stage(l, root) == w.stage) walk(&w, root);
+            if (lower_stage(l, id) - reduces != w.stage) continue;
+            if (!reduces) walk(&w, id);
+            for (uint32_t j = 0; reduces && j < node->n_inputs; j++)
+                walk(&w, node_inputs(l->graph, node)[j]);
         }
     }
 }

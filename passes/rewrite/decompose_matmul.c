@@ -1,6 +1,6 @@
 /* decompose, contractions: matmul in all its rank combinations becomes a gemm of matrices with one or
- * two batch dims in f32, or, for f64 and integers, a product and a sum in column order, which the
- * fusion pass makes one kernel. */
+ * two batch dims in f32; for f64 a contraction, for integers a product and a sum, which the fusion pass makes
+ * one kernel. */
 #include "passes/rewrite/decompose.h"
 
 enum { LEVELS_MOST = 2 };
@@ -47,7 +47,17 @@ static NodeId as_batched(GraphBuilder *b, NodeId x, const Dim *batch, int32_t ra
     return gb_reshape(b, gb_expand(b, x, dims, rank + 2), level, levels + 2);
 }
 
-/* A product and a sum over k: x […, m, k, 1] times y […, 1, k, n]. */
+/* Both repeated to one shape, [batch…, m, k, n], and summed over k. */
+static NodeId contract_all(GraphBuilder *b, NodeId x, NodeId y, int32_t levels) {
+    TensorType tx = gb_type(b, x), ty = gb_type(b, y);
+    Dim dims[LEVELS_MOST + 3];
+    for (int32_t i = 0; i < levels + 3; i++)
+        dims[i] = dim_is(tx.dims[i], 1) ? ty.dims[i] : tx.dims[i];
+    x = gb_expand(b, x, dims, levels + 3);
+    return gb_contract(b, x, gb_expand(b, y, dims, levels + 3), levels + 1);
+}
+
+/* Sums over k of x […, m, k, 1] times y […, 1, k, n]. */
 static NodeId multiply(GraphBuilder *b, const Contraction *c) {
     TensorType tx = gb_type(b, c->x), ty = gb_type(b, c->y);
     Dim x_dims[LEVELS_MOST + 3], y_dims[LEVELS_MOST + 3];
@@ -59,8 +69,8 @@ static NodeId multiply(GraphBuilder *b, const Contraction *c) {
     y_dims[levels + 2] = c->n;
     NodeId x = gb_reshape(b, c->x, x_dims, levels + 3), y = gb_reshape(b, c->y, y_dims, levels + 3);
     sn_dtype dtype = (sn_dtype)tx.dtype;
-    NodeId products = gb_op2(b, OP_MUL, x, y);
-    if (!dtype_is_float(dtype)) products = gb_cast(b, SN_I64, products); /* as sums are */
+    if (dtype_is_float(dtype)) return contract_all(b, x, y, levels);
+    NodeId products = gb_cast(b, SN_I64, gb_op2(b, OP_MUL, x, y)); /* as sums are */
     return gb_cast(b, dtype, gb_reduce(b, OP_SUM, products, 1u << (levels + 1)));
 }
 
