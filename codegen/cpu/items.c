@@ -1,20 +1,20 @@
-/* The loop over items: grid points, or blocks of one where an axis is split.
+/* The loop over items: grid points, for one block of the split axis after the other.
  *
  *   first     grid indices of the first item, by division
  *   line      addresses of the arguments at this grid point, from all its indices
  *   item      the kernel's instructions
  *   near      the next point of the same line: every address moves by one stride
- *   odometer  the first point of the next line
+ *   odometer  the first point of the next line, or of the next block
  *   last      after the last item: its deferred loop (defer.c)                                     */
 #include "codegen/cpu/emit.h"
 
 /* Blocks and values of the item loop. */
 typedef struct Items {
     LLVMBasicBlockRef line, item, last, finish; /* see above; `finish` is behind all */
-    LLVMValueRef blocks;         /* blocks of a grid point; NULL without a split axis */
-    LLVMValueRef rank;           /* of the grid */
-    LLVMValueRef innermost;      /* number of the dimension along which lines run */
-    LLVMValueRef line_size;      /* points in a line */
+    bool split;                                 /* there is a split axis */
+    LLVMValueRef rank;                          /* of the grid */
+    LLVMValueRef innermost;                     /* number of the dimension along which lines run */
+    LLVMValueRef line_size;                     /* points in a line */
     LLVMValueRef dim;            /* memory: the dimension that a loop over the grid's is at */
     LLVMValueRef places;         /* memory: addresses of the arguments where a line begins */
     LLVMValueRef number;         /* phi at `item`: current item */
@@ -39,21 +39,19 @@ static bool is_local(const Emit *e, uint32_t arg) {
 
 /* ---- first ----------------------------------------------------------------------------------- */
 
-/* Stores the grid indices of the first item, from the innermost dimension out; its block. */
+/* Stores the grid indices of the first item, from the innermost dimension out; its block. Without a split
+ * axis what is left is the outermost index. */
 static LLVMValueRef first_point(Emit *e, const Items *items) {
-    LLVMValueRef begin = LLVMGetParam(e->function, ARG_BEGIN), block = NULL, point = begin;
-    if (items->blocks) {
-        point = LLVMBuildUDiv(e->b, begin, items->blocks, "");
-        LLVMValueRef before = LLVMBuildMul(e->b, point, items->blocks, "");
-        block = LLVMBuildSub(e->b, begin, before, "");
-    }
+    LLVMValueRef point = LLVMGetParam(e->function, ARG_BEGIN);
+    LLVMValueRef least = const_i64(e, items->split ? 0 : 1);
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
     LLVMBasicBlockRef head = emit_block(e), inner = emit_block(e), done = emit_block(e);
     LLVMBuildStore(e->b, items->rank, items->dim);
+    LLVMBuildStore(e->b, const_i64(e, 0), e->grid_index); /* of a grid without dimensions */
     LLVMBuildBr(e->b, head);
     emit_at(e, head);
     LLVMValueRef rest = emit_phi(e, e->i64, point, before), d = load_dim(e, items);
-    LLVMValueRef more = LLVMBuildICmp(e->b, LLVMIntSGT, d, const_i64(e, 1), "");
+    LLVMValueRef more = LLVMBuildICmp(e->b, LLVMIntSGT, d, least, "");
     LLVMBuildCondBr(e->b, more, inner, done);
     emit_at(e, inner);
     LLVMValueRef dim = LLVMBuildSub(e->b, d, const_i64(e, 1), "");
@@ -65,8 +63,9 @@ static LLVMValueRef first_point(Emit *e, const Items *items) {
     phi_add(rest, quotient, inner);
     LLVMBuildBr(e->b, head);
     emit_at(e, done);
+    if (items->split) return rest;
     LLVMBuildStore(e->b, rest, e->grid_index);
-    return block;
+    return NULL;
 }
 
 /* ---- line ------------------------------------------------------------------------------------ */
@@ -168,12 +167,12 @@ static void emit_item(Emit *e, const Items *items) {
 
 /* ---- the next item --------------------------------------------------------------------------- */
 
-/* The next point of the line, at block 0. */
+/* The next point of the line. */
 static void step_near(Emit *e, const Items *items, LLVMValueRef next, LLVMValueRef place) {
     LLVMBasicBlockRef near = LLVMGetInsertBlock(e->b);
     phi_add(items->number, next, near);
     phi_add(items->place, place, near);
-    if (items->block) phi_add(items->block, const_i64(e, 0), near);
+    if (items->block) phi_add(items->block, items->block, near);
     for (uint32_t a = 0; a < e->kernel->args.count; a++) {
         if (is_local(e, a)) continue;
         LLVMValueRef step = emit_word(e, e->b, emit_stride_word(e, e->b, items->innermost, a));
@@ -184,45 +183,45 @@ static void step_near(Emit *e, const Items *items, LLVMValueRef next, LLVMValueR
     LLVMBuildBr(e->b, items->item);
 }
 
-/* Steps the outer grid indices to the next line. There is one: items are left. */
+/* Steps the outer grid indices to the next line, or to the first one of the next block. There is one:
+ * items are left. */
 static void step_odometer(Emit *e, const Items *items, LLVMValueRef next) {
+    LLVMBasicBlockRef digit = emit_block(e), step = emit_block(e), carry = emit_block(e);
+    LLVMBasicBlockRef near = emit_block(e), wrap = emit_block(e), done = emit_block(e);
     LLVMBuildStore(e->b, const_i64(e, 0), grid_slot(e, items->innermost));
-    LLVMBasicBlockRef digit = emit_block(e), carry = emit_block(e), done = emit_block(e);
     LLVMBuildStore(e->b, items->innermost, items->dim);
     LLVMBuildBr(e->b, digit);
     emit_at(e, digit);
     LLVMValueRef dim = LLVMBuildSub(e->b, load_dim(e, items), const_i64(e, 1), "");
+    LLVMValueRef ends = LLVMBuildICmp(e->b, LLVMIntSLT, dim, const_i64(e, 0), "");
+    LLVMBuildCondBr(e->b, ends, wrap, step);
+    emit_at(e, step);
     LLVMValueRef at = grid_slot(e, dim);
     LLVMValueRef index = LLVMBuildLoad2(e->b, e->i64, at, "");
     index = LLVMBuildAdd(e->b, index, const_i64(e, 1), "");
     LLVMValueRef size = emit_word(e, e->b, LLVMBuildAdd(e->b, dim, const_i64(e, KPARAM_SIZES), ""));
     LLVMValueRef fits = LLVMBuildICmp(e->b, LLVMIntSLT, index, size, "");
-    LLVMValueRef first = LLVMBuildICmp(e->b, LLVMIntSLE, dim, const_i64(e, 0), "");
-    LLVMBuildCondBr(e->b, LLVMBuildOr(e->b, fits, first, ""), done, carry);
+    LLVMBuildCondBr(e->b, fits, near, carry);
     emit_at(e, carry);
     LLVMBuildStore(e->b, const_i64(e, 0), at);
     LLVMBuildStore(e->b, dim, items->dim);
     LLVMBuildBr(e->b, digit);
-    emit_at(e, done);
+    emit_at(e, near);
     LLVMBuildStore(e->b, index, at);
+    LLVMBuildBr(e->b, done);
+    emit_at(e, wrap);
+    LLVMValueRef later =
+        items->block ? LLVMBuildAdd(e->b, items->block, const_i64(e, 1), "") : NULL;
+    LLVMBuildBr(e->b, done);
+    emit_at(e, done);
+    if (items->block) {
+        LLVMValueRef block = emit_phi(e, e->i64, items->block, near);
+        phi_add(block, later, wrap);
+        phi_add(items->block_at_line, block, done);
+    }
     phi_add(items->number_at_line, next, done);
-    if (items->block) phi_add(items->block_at_line, const_i64(e, 0), done);
     defer_next_line(e, done);
     LLVMBuildBr(e->b, items->line);
-}
-
-/* The next block of the same point; goes on in a new block where that was the last one. */
-static void step_block(Emit *e, const Items *items, LLVMValueRef next) {
-    LLVMBasicBlockRef here = LLVMGetInsertBlock(e->b), wrap = emit_block(e);
-    LLVMValueRef block = LLVMBuildAdd(e->b, items->block, const_i64(e, 1), "");
-    LLVMValueRef inside = LLVMBuildICmp(e->b, LLVMIntSLT, block, items->blocks, "");
-    phi_add(items->number, next, here);
-    phi_add(items->block, block, here);
-    phi_add(items->place, items->place, here);
-    for (uint32_t a = 0; a < e->kernel->args.count; a++)
-        if (!is_local(e, a)) phi_add(items->bases[a], items->bases[a], here);
-    LLVMBuildCondBr(e->b, inside, items->item, wrap);
-    emit_at(e, wrap);
 }
 
 static void emit_next(Emit *e, const Items *items) {
@@ -232,7 +231,6 @@ static void emit_next(Emit *e, const Items *items) {
     LLVMBasicBlockRef step = emit_block(e), near = emit_block(e), odometer = emit_block(e);
     LLVMBuildCondBr(e->b, more, step, items->last);
     emit_at(e, step);
-    if (items->block) step_block(e, items, next);
     LLVMValueRef place = LLVMBuildAdd(e->b, items->place, const_i64(e, 1), "");
     LLVMValueRef inside = LLVMBuildICmp(e->b, LLVMIntSLT, place, items->line_size, "");
     LLVMBuildCondBr(e->b, inside, near, odometer);
@@ -253,8 +251,7 @@ static bool open_items(Emit *e, Items *items) {
     items->places = emit_alloca(e, e->ptr, (int64_t)e->kernel->args.count + 1);
     LLVMValueRef word = LLVMBuildAdd(e->entry, items->innermost, const_i64(e, KPARAM_SIZES), "");
     items->line_size = emit_word(e, e->entry, word);
-    if (e->loops.split_axis >= 0)
-        items->blocks = emit_word(e, e->entry, const_i64(e, KPARAM_BLOCKS));
+    items->split = e->loops.split_axis >= 0;
     items->line = emit_block(e);
     items->item = emit_block(e);
     items->last = emit_block(e);

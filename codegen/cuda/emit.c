@@ -259,12 +259,7 @@ static void open_items(Emit *e) {
 /* Grid point and block of the item, and the addresses of arguments at that point. */
 static void enter_item(Emit *e) {
     const Kernel *k = e->kernel;
-    if (e->loops.split_axis >= 0) {
-        emit_line(e, "long long point = sn_divide(item, params[%d]);", (int)KPARAM_BLOCKS);
-        emit_line(e, "const long long block = item - point * params[%d];", (int)KPARAM_BLOCKS);
-    } else {
-        emit_line(e, "long long point = item;");
-    }
+    emit_line(e, "long long point = item;");
     if (e->grid_used) emit_line(e, "long long grid[%d] = {0};", SN_MAX_RANK);
     for (uint32_t a = 0; a < k->args.count; a++)
         if (k->args.data[a].role != KARG_LOCAL) emit_line(e, "long long o%u = 0;", a);
@@ -281,6 +276,7 @@ static void enter_item(Emit *e) {
             emit_line(e, "o%u += index * params[%u + d];", a, KPARAM_STRIDES + SN_MAX_RANK * a);
     }
     emit_close(e);
+    if (e->loops.split_axis >= 0) emit_line(e, "const long long block = point;");
     for (uint32_t a = 0; a < k->args.count; a++) {
         const KArg *arg = &k->args.data[a];
         const char *type = ctype_memory((sn_dtype)arg->dtype);

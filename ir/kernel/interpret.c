@@ -341,14 +341,14 @@ static void enter_item(Machine *m, int64_t item) {
     const Kernel *k = m->kernel;
     int64_t rank = m->params[KPARAM_RANK];
     SN_ASSERT(rank >= 0 && rank <= SN_MAX_RANK && m->params[KPARAM_BLOCKS] > 0);
-    int64_t point = item / m->params[KPARAM_BLOCKS];
-    m->block = item % m->params[KPARAM_BLOCKS];
+    int64_t point = item;
     for (int64_t d = rank; d-- > 0;) {
         int64_t size = m->params[KPARAM_SIZES + d];
         m->grid[d] = point % size;
         point /= size;
     }
-    SN_ASSERT(point == 0);
+    m->block = point;
+    SN_ASSERT(m->block < m->params[KPARAM_BLOCKS]);
     char *local = m->scratch;
     if (m->scratch_bytes) memset(m->scratch, 0xa5, (size_t)m->scratch_bytes);
     for (uint32_t a = 0; a < k->args.count; a++) {

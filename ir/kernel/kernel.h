@@ -137,7 +137,7 @@ typedef struct Kernel {
  * Runs items [begin, end). Parameter words: [0] blocks per grid point (1 without a split axis),
  * [1] block size in elements of the split axis, [2] grid rank R, [3 … 10] grid sizes, outermost
  * first; then 8 grid strides (in elements) for each argument; then the numbered parameters.
- * item = (grid point in row-major order) × blocks + block.
+ * item = block × grid points + grid point in row-major order.
  * `scratch` holds the LOCAL buffers of one thread, 64-byte aligned, of kernel_local_bytes each, in
  * order. `error` is a word shared by all threads: CHECK lowers it atomically to the
  * least failing code (unsigned); UINT64_MAX means none. A kernel sets the floating point mode that it
