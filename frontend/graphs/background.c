@@ -21,14 +21,14 @@ static struct {
     int32_t count;                       /* of them */
 } waiting;
 static BackgroundJob current; /* what the thread is at; .run is NULL while it waits */
-static bool started;          /* the thread is there */
+static bool started, loading; /* the thread is there; it loads the compiler */
 static pthread_t worker;      /* it, once started */
 
 /* The parent's thread is not here, nor are the jobs that it will do. */
 static void forget_in_child(void) {
     waiting.count = 0;
     current.run = NULL;
-    started = false;
+    started = loading = false;
 }
 FORK_HOOK(forget_in_child);
 
@@ -89,6 +89,8 @@ static void *work(void *unused) {
     (void)unused;
     load_compiler();
     lock_take(&lock);
+    loading = false;
+    condition_wake(&changed);
     for (;;) {
         while (!take_oldest(NULL, &current)) condition_wait(&changed);
         BackgroundJob job = current;
@@ -108,6 +110,7 @@ static bool start(void) {
     wait_before_exit(); /* a child's main thread is that which forked */
     started = pthread_create(&worker, NULL, work, NULL) == 0;
     if (started) pthread_detach(worker);
+    loading = started;
     return started;
 }
 
@@ -147,6 +150,6 @@ BackgroundState background_run(const BackgroundJob *job) {
 void sn_compile_wait(void) {
     lock_take(&lock);
     bool own = started && pthread_equal(worker, pthread_self());
-    while (!own && (waiting.count || current.run)) condition_wait(&changed);
+    while (!own && (waiting.count || current.run || loading)) condition_wait(&changed);
     lock_give(&lock);
 }
