@@ -50,10 +50,12 @@ typedef struct Launch {
     VEC(uint8_t)
     locals;          /* sn_dtype of each LOCAL argument: a row of k elements in scratch memory */
     Place items;     /* grid points × blocks; fitted */
+    Place unit;      /* grid points of a block that a thread takes at a time, at least; fitted */
     Place k;         /* steps of the loop over K, which row buffers are as long as */
     Place streams;   /* 1: see Schedule; fitted */
     int32_t b_param; /* the word of params that is the size of the loop over B; -1: none */
     bool is_column;  /* B is cut for threads, not for items of a fair length */
+    bool chains;     /* it holds a chain: see KCHAIN_SCRATCH */
     bool may_stream; /* its stores follow one another, so that they may bypass the caches */
 } Launch;
 

@@ -12,6 +12,8 @@ enum {
     BUFFER_ALIGN = 64,
     BLOCK_ELEMENTS = 16384, /* of a map: an item is then some 10 µs */
     COLUMN_BLOCK = 256,     /* least columns of an item: a row of it fills whole cache lines */
+    CHAIN_BLOCK = 64,       /* the same where an item holds a chain: two tiles and more */
+    CHAIN_UNITS = 8,        /* pieces for each thread, of columns where rows are few */
     ITEMS_PER_THREAD = 4    /* so that threads end together */
 };
 
@@ -40,9 +42,19 @@ static int64_t round_up(int64_t value, int64_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
 }
 
+/* The same of a chain: as many blocks as there are too few rows for. */
+static int64_t chain_block(int64_t points, int64_t b_size, int32_t threads) {
+    int64_t units = (points + KCHAIN_ROWS - 1) / KCHAIN_ROWS;
+    int64_t wanted = threads > 1 ? (int64_t)threads * CHAIN_UNITS : 1;
+    int64_t blocks = units < 1 || units >= wanted ? 1 : (wanted + units - 1) / units;
+    int64_t size = round_up((b_size + blocks - 1) / blocks, CHAIN_BLOCK);
+    return size < b_size ? size : b_size;
+}
+
 /* Elements of B in one item. */
 static int64_t block_size(const Launch *launch, int64_t points, int64_t b_size, int32_t threads) {
     if (launch->b_param < 0) return 1;
+    if (launch->chains) return chain_block(points, b_size, threads);
     if (!launch->is_column) return b_size <= BLOCK_ELEMENTS ? b_size : BLOCK_ELEMENTS;
     int64_t wanted = (int64_t)threads * ITEMS_PER_THREAD;
     if (points < 1) points = 1;
@@ -66,6 +78,8 @@ static void cut_launch(Fit *f, const Launch *launch) {
     words[KPARAM_BLOCKS] = blocks;
     words[KPARAM_BLOCK_SIZE] = block;
     f->numbers[launch->items] = times(f, points, blocks);
+    int64_t unit = points < KCHAIN_ROWS ? points : KCHAIN_ROWS;
+    f->numbers[launch->unit] = launch->chains && unit > 1 ? unit : 1;
 }
 
 static int64_t scratch_of(Fit *f, const Launch *launch) {
@@ -75,6 +89,7 @@ static int64_t scratch_of(Fit *f, const Launch *launch) {
         if (f->too_large) return 0;
         bytes = plus(f, bytes, kernel_local_bytes((sn_dtype)launch->locals.data[i], elements));
     }
+    if (launch->chains) bytes = plus(f, bytes, KCHAIN_SCRATCH);
     return bytes;
 }
 

@@ -235,10 +235,31 @@ typedef struct Work {
     char *scratch;         /* of all threads */
     int64_t scratch_bytes; /* of one */
     uint64_t *code;        /* error word */
+    int64_t unit;          /* grid points of a block that are not parted */
+    int64_t points;        /* of the grid */
 } Work;
+
+/* The first item of a unit: the last one of each block may be smaller. */
+static int64_t first_item(const Work *work, int64_t number) {
+    int64_t in_block = (work->points + work->unit - 1) / work->unit;
+    int64_t point = number % in_block * work->unit;
+    return number / in_block * work->points + (point < work->points ? point : work->points);
+}
+
+/* Sets the grid's points, where units hold more than one. */
+static int64_t count_units(Work *work, int64_t items) {
+    if (work->unit <= 1) return items;
+    int64_t blocks = work->params[KPARAM_BLOCKS];
+    work->points = items / blocks;
+    return blocks * ((work->points + work->unit - 1) / work->unit);
+}
 
 static void run_share(void *context, int64_t begin, int64_t end, int32_t thread) {
     const Work *work = context;
+    if (work->unit > 1) {
+        begin = first_item(work, begin);
+        end = first_item(work, end);
+    }
     work->fn(work->args, work->params, begin, end, work->scratch + thread * work->scratch_bytes,
              work->code);
 }
@@ -278,11 +299,11 @@ static char *address(const Run *run, ArgRef ref) {
            run->numbers[ref.offset] * (int64_t)dtype_size((sn_dtype)buffer->dtype);
 }
 
-static void run_watched(Run *run, int64_t items, const Work *work) {
+static void run_watched(Run *run, int64_t units, const Work *work) {
     WatchedWork watched = {*work, run->parts};
     run->n_parts = run->threads;
     memset(run->parts, 0, sizeof *run->parts * (size_t)run->threads);
-    parallel_for(run->threads, items, run_watched_share, &watched);
+    parallel_for(run->threads, units, run_watched_share, &watched);
 }
 
 static sn_status run_kernel(Run *run, const Step *step, const Prepared *prepared) {
@@ -296,18 +317,22 @@ static sn_status run_kernel(Run *run, const Step *step, const Prepared *prepared
     for (uint32_t i = 0; i < launch->args.count; i++)
         arg[i] =
             launch->args.data[i].buffer == UINT32_MAX ? NULL : address(run, launch->args.data[i]);
+    const int64_t *params = run->numbers + launch->params;
     Work work = {prepared->kernel->fn,
                  args.data,
-                 run->numbers + launch->params,
+                 params,
                  run->scratch,
                  run->numbers[PROGRAM_SCRATCH_BYTES],
-                 &run->code};
+                 &run->code,
+                 run->numbers[launch->unit],
+                 0};
+    int64_t units = count_units(&work, items);
     if (!prepared->parallel || run->threads <= 1)
-        run_share(&work, 0, items, 0);
+        run_share(&work, 0, units, 0);
     else if (run->parts)
-        run_watched(run, items, &work);
+        run_watched(run, units, &work);
     else
-        parallel_for(run->threads, items, run_share, &work);
+        parallel_for(run->threads, units, run_share, &work);
     small_close(&args);
     atomic_fetch_add_explicit(&kernels_launched, 1, memory_order_relaxed);
     return SN_OK;

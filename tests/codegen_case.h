@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/strbuf.h"
 #include "codegen/backend.h"
+#include "ir/kernel/form.h"
 #include "ir/kernel/kernel.h"
 #include "ir/op/dtype.h"
 #include "runtime/kernels/backend.h"
@@ -251,6 +252,8 @@ static inline int64_t case_local_bytes(const Case *c) {
         if (arg->size.param >= 0) size = c->words[kernel_param_word(&c->kernel, arg->size.param)];
         bytes += kernel_local_bytes((sn_dtype)arg->dtype, size);
     }
+    for (uint32_t i = 0; i < c->kernel.insts.count; i++)
+        if (kop_is_chain(c->kernel.insts.data[i].op)) return bytes + KCHAIN_SCRATCH;
     return bytes;
 }
 

@@ -2,7 +2,7 @@
  * one context a compilation, object code, and printed stages. LLVM's options and handlers for the
  * whole process stay as they are. */
 #include "base/status.h"
-#include "codegen/cpu/emit.h"
+#include "codegen/cpu/contract.h"
 #include "codegen/cpu/object.h"
 
 #include <llvm-c/Analysis.h>
@@ -139,7 +139,11 @@ static sn_status compilation_open(Compilation *c, const Kernel *kernel, const Ta
     e->b = LLVMCreateBuilderInContext(e->context);
     e->entry = LLVMCreateBuilderInContext(e->context);
     e->side = LLVMCreateBuilderInContext(e->context);
-    sn_status status = emit_kernel(e, name);
+    Contract contract;
+    sn_status status = emit_open(e);
+    if (status == SN_OK)
+        status =
+            contract_find(e, &contract) ? emit_contract(e, &contract, name) : emit_kernel(e, name);
     return status == SN_OK ? verify_module(e) : status;
 }
 

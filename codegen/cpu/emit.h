@@ -163,8 +163,14 @@ static inline bool is_varying(const Emit *e, KValue value) {
 }
 
 /* ---- function.c ------------------------------------------------------------------------------ */
-/* Emits the whole function into e->module. */
+/* Analyses the kernel, chooses its shape, and makes the arrays above. */
+sn_status emit_open(Emit *e);
+/* Emits the whole function into e->module, item by item. */
 sn_status emit_kernel(Emit *e, const char *name);
+/* Begins the function, in its floating point mode, and ends it; what comes between begins at the block that
+ * is returned. */
+LLVMBasicBlockRef function_open(Emit *e, const char *name);
+void function_close(Emit *e, LLVMBasicBlockRef start);
 
 /* ---- emit.c ---------------------------------------------------------------------------------- */
 /* Emits instructions [first, last) at the current place. */

@@ -116,21 +116,34 @@ static void name_types(Emit *e) {
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-sn_status emit_kernel(Emit *e, const char *name) {
-    if (!shape_make(e) || !allocate(e) || !defer_open(e)) return error_memory(e->error);
-    name_types(e);
+LLVMBasicBlockRef function_open(Emit *e, const char *name) {
     declare_function(e, name);
     LLVMBasicBlockRef entry = emit_block(e), start = emit_block(e);
     LLVMPositionBuilderAtEnd(e->entry, entry);
     emit_at(e, start);
-    e->grid_index = emit_alloca(e, e->i64, SN_MAX_RANK);
-    place_locals(e);
     enter_mode(e);
-    if (!emit_items(e)) return error_memory(e->error);
+    return start;
+}
+
+void function_close(Emit *e, LLVMBasicBlockRef start) {
     if (e->shape.floats) switch_mxcsr(e, e->mxcsr);
     if (e->streamed) emit_intrinsic(e, "llvm.x86.sse.sfence", NULL, 0, NULL, 0);
     LLVMBuildRetVoid(e->b);
     LLVMBuildBr(e->entry, start);
+}
+
+sn_status emit_open(Emit *e) {
+    if (!shape_make(e) || !allocate(e) || !defer_open(e)) return error_memory(e->error);
+    name_types(e);
+    return SN_OK;
+}
+
+sn_status emit_kernel(Emit *e, const char *name) {
+    LLVMBasicBlockRef start = function_open(e, name);
+    e->grid_index = emit_alloca(e, e->i64, SN_MAX_RANK);
+    place_locals(e);
+    if (!emit_items(e)) return error_memory(e->error);
+    function_close(e, start);
     if (e->status == SN_ERROR_MEMORY) return error_memory(e->error);
     return e->status;
 }

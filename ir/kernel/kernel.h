@@ -155,6 +155,9 @@ static inline int32_t kernel_param_word(const Kernel *k, int32_t param) {
     SN_ASSERT(param >= 0 && param < k->n_params);
     return KPARAM_STRIDES + SN_MAX_RANK * (int32_t)k->args.count + param;
 }
+/* A kernel with a chain gets KCHAIN_SCRATCH bytes more, behind the LOCAL buffers: its rows and columns may be
+ * packed there. Items are best given KCHAIN_ROWS at a time. */
+enum { KCHAIN_ROWS = 96, KCHAIN_SCRATCH = 576 * 1024 };
 /* Scratch bytes of a LOCAL argument: of its elements, rounded up to a multiple of ALIGN (a power of
  * two), and GAP more, into which the last whole vector may reach. The code generators emit the same
  * for sizes that are parameters. */

@@ -197,6 +197,12 @@ static bool push_args(Lower *l, Launch *launch) {
     return true;
 }
 
+static bool holds_chain(const Kernel *kernel) {
+    for (uint32_t i = 0; i < kernel->insts.count; i++)
+        if (kop_is_chain(kernel->insts.data[i].op)) return true;
+    return false;
+}
+
 sn_status lower_launch(Lower *l, Step *step) {
     DimTable *table = l->graph->table;
     Launch *launch = &step->launch;
@@ -212,11 +218,14 @@ sn_status lower_launch(Lower *l, Step *step) {
     launch->is_column = has_b && has_k;
     launch->may_stream = !has_k || l->k_vector;
     launch->k = program_sizes(l->program, table, &l->group->k, 1);
+    launch->chains = holds_chain(l->kernel);
     launch->items = program_zeros(l->program, 1);
+    launch->unit = program_zeros(l->program, 1);
     launch->streams = program_zeros(l->program, 1);
     step->costs = program_sizes(l->program, table, costs, STEP_COSTS);
     bool ok = launch->k != PLACE_NONE && launch->items != PLACE_NONE &&
-              launch->streams != PLACE_NONE && step->costs != PLACE_NONE;
+              launch->unit != PLACE_NONE && launch->streams != PLACE_NONE &&
+              step->costs != PLACE_NONE;
     return ok && push_args(l, launch) && push_params(l, launch, &grid)
                ? SN_OK
                : error_memory(l->context->error);

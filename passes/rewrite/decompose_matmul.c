@@ -3,6 +3,8 @@
  * one kernel. */
 #include "passes/rewrite/decompose.h"
 
+#include "base/settings.h"
+
 enum { LEVELS_MOST = 2 };
 
 /* The operands as matrices: x […, m, k], y […, k, n], each with `levels` batch dims, of which those that
@@ -74,8 +76,12 @@ static NodeId multiply(GraphBuilder *b, const Contraction *c) {
     return gb_cast(b, dtype, gb_reduce(b, OP_SUM, products, 1u << (levels + 1)));
 }
 
+static bool own_products(void) {
+    return strcmp(setting_text(SETTING_PRODUCTS), "own") == 0;
+}
+
 static NodeId contract(GraphBuilder *b, const Contraction *c, NodeId bias) {
-    if (gb_dtype(b, c->x) == SN_F32) return gb_gemm(b, c->x, c->y, bias);
+    if (gb_dtype(b, c->x) == SN_F32 && !own_products()) return gb_gemm(b, c->x, c->y, bias);
     NodeId y = multiply(b, c);
     if (bias == NODE_NONE) return y;
     return gb_op2(b, OP_ADD, gb_reshape(b, y, (Dim[]){{1}, c->m, c->n}, 3), bias);

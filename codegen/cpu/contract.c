@@ -1,0 +1,471 @@
+/* Contractions: the loops around tiles. A call takes items of a run, which are rows of one line of the grid
+ * that share a block of columns, and goes
+ *
+ *   groups of columns     whose sums stay in memory
+ *     chunks of K           of one chain each
+ *       pack rows             chunk × rows
+ *       panels                columns of a tile
+ *         pack columns          chunk × panel
+ *         tiles                 rows × panel: a chain of multiply-adds in registers, added to the sums
+ *     results               what follows the loop over K, for each row
+ *
+ * Packing and results are functions of their own (contract_part.c), which the emitter makes as it makes any
+ * kernel. Rows that do not fill a tile go in smaller ones. */
+#include "codegen/cpu/contract.h"
+
+#include "base/status.h"
+
+#include <stdio.h>
+
+enum {
+    PANEL_VECTORS = 2, /* of a tile's columns */
+    GROUP_PANELS = 8,  /* of a group */
+    ROWS_MOST = KCHAIN_ROWS,
+    ROW_GAP =
+        64,   /* bytes behind a packed row, so that rows do not fall into one set of the cache */
+    TILES = 2 /* heights */
+};
+
+/* Heights of tiles: registers for the sums, a panel's vectors and a row's element. A chain waits for the
+ * multiply-add before it, so that smaller tiles than the last would take as long. */
+static const int32_t heights[ISA_COUNT][TILES] = {[ISA_AVX2] = {6, 2}, [ISA_AVX512] = {12, 4}};
+
+bool contract_find(const Emit *e, Contract *contract) {
+    const KLoops *loops = &e->loops;
+    if (loops->n_loops != 2 || loops->n_reductions != 1) return false;
+    const KLoop *columns = &loops->loops[0], *inner = &loops->loops[1];
+    const KReduction *chain = &loops->reductions[0];
+    if (chain->kind != KREDUCTION_CHAIN || chain->loop != 1 || inner->parent != 0) return false;
+    if (!columns->vector || inner->stores) return false;
+    for (uint32_t i = inner->begin; i < inner->end; i++)
+        if (kop_is(kernel_inst(e->kernel, i)->op, KFORM_CHECK)) return false;
+    for (uint32_t a = 0; a < e->kernel->args.count; a++)
+        if (e->kernel->args.data[a].role == KARG_LOCAL) return false;
+    const KInst *inst = kernel_inst(e->kernel, chain->inst);
+    bool first = e->spread[inst->in[0]].kind == SPREAD_UNIFORM;
+    bool second = e->spread[inst->in[1]].kind == SPREAD_UNIFORM;
+    if (first == second) return false;
+    *contract = (Contract){0, 1, chain->inst, inst->in[first ? 0 : 1], inst->in[first ? 1 : 0]};
+    return true;
+}
+
+/* ---- the call's own numbers ------------------------------------------------------------------ */
+
+/* A part's function, and the memory that it is called with. */
+typedef struct PartCall {
+    LLVMValueRef function; /* as KernelFn */
+    LLVMValueRef args;     /* addresses, the part's own last */
+    LLVMValueRef params;   /* words */
+} PartCall;
+
+typedef struct Driver {
+    Emit *e;                          /* of the whole */
+    const Contract *contract;         /* its loops and values */
+    sn_dtype dtype;                   /* of the chain */
+    int32_t lanes, panel, group;      /* elements: of a vector, a tile's columns, a group's */
+    int32_t row;                      /* elements from one packed row to the next */
+    PartCall parts[CONTRACT_PARTS];   /* see there */
+    LLVMValueRef rows, columns, sums; /* memory: packed, and the chunks' sums so far */
+    LLVMValueRef points, line;        /* of the grid, of its innermost dimension */
+    LLVMValueRef innermost;           /* that dimension's number */
+    LLVMValueRef most;                /* rows that may share columns */
+} Driver;
+
+static LLVMTypeRef element_type(const Driver *d) {
+    return d->dtype == SN_F64 ? d->e->f64 : d->e->f32;
+}
+
+static LLVMValueRef word_at(const Driver *d, LLVMValueRef words, LLVMValueRef number) {
+    return LLVMBuildGEP2(d->e->b, d->e->i64, words, &number, 1, "");
+}
+
+static LLVMValueRef least(Emit *e, LLVMValueRef x, LLVMValueRef y) {
+    return emit_select(e, LLVMBuildICmp(e->b, LLVMIntSLT, x, y, ""), x, y);
+}
+
+/* Copies words [from, to) of the call to those from `into` on. */
+static void copy_words(const Driver *d, LLVMValueRef words, int64_t from, int64_t to,
+                       int64_t into) {
+    Emit *e = d->e;
+    CountLoop loop = count_open(e, const_i64(e, from), const_i64(e, to));
+    LLVMValueRef word = emit_word(e, e->b, loop.i);
+    LLVMValueRef at = LLVMBuildAdd(e->b, loop.i, const_i64(e, into - from), "");
+    LLVMBuildStore(e->b, word, word_at(d, words, at));
+    count_close(e, &loop, const_i64(e, 1));
+}
+
+/* The stride words of the part's argument. */
+static int64_t own_strides(const Driver *d) {
+    return KPARAM_STRIDES + SN_MAX_RANK * (int64_t)d->e->kernel->args.count;
+}
+
+static void set_param(const Driver *d, ContractPart part, int32_t which, LLVMValueRef value) {
+    Emit *e = d->e;
+    int64_t word = own_strides(d) + SN_MAX_RANK + e->kernel->n_params + which;
+    LLVMBuildStore(e->b, value, word_at(d, d->parts[part].params, const_i64(e, word)));
+}
+
+static LLVMValueRef own_arg(const Driver *d, ContractPart part) {
+    Emit *e = d->e;
+    LLVMValueRef number = const_i64(e, (int64_t)e->kernel->args.count);
+    return LLVMBuildGEP2(e->b, e->ptr, d->parts[part].args, &number, 1, "");
+}
+
+/* Words and addresses of a part's calls, but for what changes from call to call. */
+static void prepare_part(Driver *d, ContractPart part, int64_t row_stride) {
+    Emit *e = d->e;
+    int64_t args = (int64_t)e->kernel->args.count, strides = own_strides(d);
+    PartCall *call = &d->parts[part];
+    call->args = emit_alloca(e, e->ptr, args + 1);
+    call->params =
+        emit_alloca(e, e->i64, strides + SN_MAX_RANK + e->kernel->n_params + CONTRACT_PARAMS);
+    CountLoop loop = count_open(e, const_i64(e, 0), const_i64(e, args));
+    LLVMValueRef from =
+        LLVMBuildGEP2(e->b, e->ptr, LLVMGetParam(e->function, ARG_ARGS), &loop.i, 1, "");
+    LLVMValueRef to = LLVMBuildGEP2(e->b, e->ptr, call->args, &loop.i, 1, "");
+    LLVMBuildStore(e->b, LLVMBuildLoad2(e->b, e->ptr, from, ""), to);
+    count_close(e, &loop, const_i64(e, 1));
+    copy_words(d, call->params, 0, strides, 0);
+    loop = count_open(e, const_i64(e, strides), const_i64(e, strides + SN_MAX_RANK));
+    LLVMBuildStore(e->b, const_i64(e, 0), word_at(d, call->params, loop.i));
+    count_close(e, &loop, const_i64(e, 1));
+    LLVMValueRef own = LLVMBuildAdd(e->b, d->innermost, const_i64(e, strides), "");
+    LLVMBuildStore(e->b, const_i64(e, row_stride), word_at(d, call->params, own));
+    copy_words(d, call->params, strides, strides + e->kernel->n_params, strides + SN_MAX_RANK);
+}
+
+static void call_part(const Driver *d, ContractPart part, LLVMValueRef begin, LLVMValueRef end) {
+    Emit *e = d->e;
+    const PartCall *call = &d->parts[part];
+    LLVMValueRef args[ARG_COUNT] = {[ARG_ARGS] = call->args,
+                                    [ARG_PARAMS] = call->params,
+                                    [ARG_BEGIN] = begin,
+                                    [ARG_END] = end,
+                                    [ARG_SCRATCH] = LLVMGetParam(e->function, ARG_SCRATCH),
+                                    [ARG_ERROR] = LLVMGetParam(e->function, ARG_ERROR)};
+    LLVMBuildCall2(e->b, LLVMGlobalGetValueType(call->function), call->function, args, ARG_COUNT,
+                   "");
+}
+
+/* The argument begins `back` rows of `stride` elements before `memory`: it is addressed by points. */
+static void set_own_arg(const Driver *d, ContractPart part, LLVMValueRef memory, LLVMValueRef back,
+                        int64_t stride) {
+    Emit *e = d->e;
+    LLVMValueRef offset = LLVMBuildMul(e->b, back, const_i64(e, -stride), "");
+    LLVMValueRef at = LLVMBuildGEP2(e->b, element_type(d), memory, &offset, 1, "");
+    LLVMBuildStore(e->b, at, own_arg(d, part));
+}
+
+/* ---- tiles ----------------------------------------------------------------------------------- */
+
+/* Sums of `height` rows from `row` on, over `steps` of K, for a panel at column `column` of the group. */
+static void emit_tile(const Driver *d, int32_t height, LLVMValueRef row, LLVMValueRef steps,
+                      LLVMValueRef column, LLVMValueRef is_first) {
+    Emit *e = d->e;
+    LLVMTypeRef element = element_type(d), vector = type_lanes(element, d->lanes);
+    LLVMValueRef sums[LANES_MOST];
+    SN_ASSERT(height * PANEL_VECTORS <= LANES_MOST);
+    LLVMValueRef start = LLVMBuildMul(e->b, row, const_i64(e, d->row), "");
+    LLVMValueRef rows = LLVMBuildGEP2(e->b, element, d->rows, &start, 1, "");
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b), body = emit_block(e), done = emit_block(e);
+    LLVMBuildBr(e->b, body);
+    emit_at(e, body);
+    LLVMValueRef k = emit_phi(e, e->i64, const_i64(e, 0), before);
+    for (int32_t i = 0; i < height * PANEL_VECTORS; i++)
+        sums[i] = emit_phi(e, vector, LLVMConstNull(vector), before);
+    LLVMValueRef at = LLVMBuildMul(e->b, k, const_i64(e, d->panel), ""), next[LANES_MOST];
+    LLVMValueRef columns[PANEL_VECTORS];
+    for (int32_t c = 0; c < PANEL_VECTORS; c++) {
+        LLVMValueRef place = LLVMBuildAdd(e->b, at, const_i64(e, c * d->lanes), "");
+        place = LLVMBuildGEP2(e->b, element, d->columns, &place, 1, "");
+        columns[c] = LLVMBuildLoad2(e->b, vector, place, "");
+    }
+    for (int32_t r = 0; r < height; r++) {
+        LLVMValueRef place = LLVMBuildAdd(e->b, k, const_i64(e, (int64_t)r * d->row), "");
+        place = LLVMBuildGEP2(e->b, element, rows, &place, 1, "");
+        LLVMValueRef x = emit_splat(e, e->b, LLVMBuildLoad2(e->b, element, place, ""), d->lanes);
+        for (int32_t c = 0; c < PANEL_VECTORS; c++) {
+            LLVMValueRef in[3] = {x, columns[c], sums[r * PANEL_VECTORS + c]};
+            next[r * PANEL_VECTORS + c] =
+                emit_prim(e, OP_FMA, d->dtype, d->dtype, d->lanes, in, NULL);
+        }
+    }
+    for (int32_t i = 0; i < height * PANEL_VECTORS; i++) phi_add(sums[i], next[i], body);
+    LLVMValueRef later = LLVMBuildAdd(e->b, k, const_i64(e, 1), "");
+    phi_add(k, later, body);
+    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, later, steps, ""), body, done);
+    emit_at(e, done);
+    LLVMBasicBlockRef add = emit_block(e), store = emit_block(e), end = emit_block(e);
+    LLVMValueRef places[LANES_MOST];
+    LLVMValueRef base = LLVMBuildMul(e->b, row, const_i64(e, d->group), "");
+    base = LLVMBuildAdd(e->b, base, column, "");
+    for (int32_t i = 0; i < height * PANEL_VECTORS; i++) {
+        int64_t offset = (int64_t)(i / PANEL_VECTORS) * d->group + i % PANEL_VECTORS * d->lanes;
+        LLVMValueRef place = LLVMBuildAdd(e->b, base, const_i64(e, offset), "");
+        places[i] = LLVMBuildGEP2(e->b, element, d->sums, &place, 1, "");
+    }
+    LLVMBuildCondBr(e->b, is_first, store, add);
+    for (int32_t side = 0; side < 2; side++) {
+        emit_at(e, side ? add : store);
+        for (int32_t i = 0; i < height * PANEL_VECTORS; i++) {
+            LLVMValueRef x = next[i];
+            if (side) {
+                LLVMValueRef in[3] = {LLVMBuildLoad2(e->b, vector, places[i], ""), x, NULL};
+                x = emit_prim(e, OP_ADD, d->dtype, d->dtype, d->lanes, in, NULL);
+            }
+            LLVMBuildStore(e->b, x, places[i]);
+        }
+        LLVMBuildBr(e->b, end);
+    }
+    emit_at(e, end);
+}
+
+/* Tiles of one height while all their rows are there; of the last height also where they are not. Returns the
+ * first row that is left. */
+static LLVMValueRef emit_tiles(const Driver *d, int32_t tile, LLVMValueRef from, LLVMValueRef rows,
+                               LLVMValueRef steps, LLVMValueRef column, LLVMValueRef is_first) {
+    Emit *e = d->e;
+    int32_t height = heights[e->target->isa][tile];
+    LLVMValueRef need = const_i64(e, tile + 1 < TILES ? height : 1);
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
+    LLVMBasicBlockRef head = emit_block(e), body = emit_block(e), done = emit_block(e);
+    LLVMBuildBr(e->b, head);
+    emit_at(e, head);
+    LLVMValueRef row = emit_phi(e, e->i64, from, before);
+    LLVMValueRef left = LLVMBuildSub(e->b, rows, row, "");
+    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSGE, left, need, ""), body, done);
+    emit_at(e, body);
+    emit_tile(d, height, row, steps, column, is_first);
+    phi_add(row, LLVMBuildAdd(e->b, row, const_i64(e, height), ""), LLVMGetInsertBlock(e->b));
+    LLVMBuildBr(e->b, head);
+    emit_at(e, done);
+    return row;
+}
+
+/* ---- one run --------------------------------------------------------------------------------- */
+
+/* Rows of one line that share columns [from, to). */
+typedef struct Run {
+    LLVMValueRef point; /* the first one's */
+    LLVMValueRef place; /* in its line */
+    LLVMValueRef rows;  /* how many */
+} Run;
+
+static void emit_panels(const Driver *d, const Run *run, LLVMValueRef first, LLVMValueRef end,
+                        LLVMValueRef chunk, LLVMValueRef steps) {
+    Emit *e = d->e;
+    LLVMValueRef is_first = LLVMBuildICmp(e->b, LLVMIntEQ, chunk, const_i64(e, 0), "");
+    CountLoop panels = count_open(e, first, end);
+    LLVMValueRef width = least(e, LLVMBuildSub(e->b, end, panels.i, ""), const_i64(e, d->panel));
+    set_param(d, PART_COLUMNS, CONTRACT_FIRST_COLUMN, panels.i);
+    set_param(d, PART_COLUMNS, CONTRACT_COLUMNS, width);
+    call_part(d, PART_COLUMNS, run->point, LLVMBuildAdd(e->b, run->point, const_i64(e, 1), ""));
+    LLVMValueRef column = LLVMBuildSub(e->b, panels.i, first, ""), row = const_i64(e, 0);
+    for (int32_t t = 0; t < TILES; t++)
+        row = emit_tiles(d, t, row, run->rows, steps, column, is_first);
+    count_close(e, &panels, const_i64(e, d->panel));
+}
+
+static void emit_chunks(const Driver *d, const Run *run, LLVMValueRef first, LLVMValueRef end) {
+    Emit *e = d->e;
+    const KLoop *inner = &e->loops.loops[d->contract->inner];
+    LLVMValueRef size = emit_coef(e, e->kernel->axes.data[inner->axis].size);
+    CountLoop chunks = count_open(e, const_i64(e, 0), size);
+    LLVMValueRef steps =
+        least(e, LLVMBuildSub(e->b, size, chunks.i, ""), const_i64(e, ORDER_CHAIN));
+    for (int32_t part = PART_ROWS; part <= PART_COLUMNS; part++) {
+        set_param(d, (ContractPart)part, CONTRACT_FIRST_K, chunks.i);
+        set_param(d, (ContractPart)part, CONTRACT_K, steps);
+    }
+    set_own_arg(d, PART_ROWS, d->rows, run->place, d->row);
+    call_part(d, PART_ROWS, run->point, LLVMBuildAdd(e->b, run->point, run->rows, ""));
+    emit_panels(d, run, first, end, chunks.i, steps);
+    count_close(e, &chunks, const_i64(e, ORDER_CHAIN));
+}
+
+/* Without steps of K the sums are +0. */
+static void clear_sums(const Driver *d, const Run *run) {
+    Emit *e = d->e;
+    const KLoop *inner = &e->loops.loops[d->contract->inner];
+    LLVMValueRef size = emit_coef(e, e->kernel->axes.data[inner->axis].size);
+    LLVMValueRef all = LLVMBuildMul(e->b, run->rows, const_i64(e, d->group), "");
+    LLVMValueRef none = LLVMBuildICmp(e->b, LLVMIntSLT, size, const_i64(e, 1), "");
+    CountLoop loop = count_open(e, const_i64(e, 0), emit_select(e, none, all, const_i64(e, 0)));
+    LLVMValueRef at = LLVMBuildGEP2(e->b, element_type(d), d->sums, &loop.i, 1, "");
+    LLVMBuildStore(e->b, LLVMConstNull(element_type(d)), at);
+    count_close(e, &loop, const_i64(e, 1));
+}
+
+static void emit_run(const Driver *d, const Run *run, LLVMValueRef first, LLVMValueRef end) {
+    Emit *e = d->e;
+    set_own_arg(d, PART_RESULTS, d->sums, run->place, d->group);
+    CountLoop groups = count_open(e, first, end);
+    LLVMValueRef width = least(e, LLVMBuildSub(e->b, end, groups.i, ""), const_i64(e, d->group));
+    LLVMValueRef group_end = LLVMBuildAdd(e->b, groups.i, width, "");
+    clear_sums(d, run);
+    emit_chunks(d, run, groups.i, group_end);
+    set_param(d, PART_RESULTS, CONTRACT_FIRST_COLUMN, groups.i);
+    set_param(d, PART_RESULTS, CONTRACT_COLUMNS, width);
+    call_part(d, PART_RESULTS, run->point, LLVMBuildAdd(e->b, run->point, run->rows, ""));
+    count_close(e, &groups, const_i64(e, d->group));
+}
+
+/* ---- items ----------------------------------------------------------------------------------- */
+
+/* Grid points: the product of the grid's sizes. */
+static LLVMValueRef count_points(Emit *e) {
+    LLVMValueRef rank = emit_word(e, e->b, const_i64(e, KPARAM_RANK));
+    LLVMValueRef product = emit_alloca(e, e->i64, 1);
+    LLVMBuildStore(e->b, const_i64(e, 1), product);
+    CountLoop loop = count_open(e, const_i64(e, 0), rank);
+    LLVMValueRef size =
+        emit_word(e, e->b, LLVMBuildAdd(e->b, loop.i, const_i64(e, KPARAM_SIZES), ""));
+    LLVMValueRef before = LLVMBuildLoad2(e->b, e->i64, product, "");
+    LLVMBuildStore(e->b, LLVMBuildMul(e->b, before, size, ""), product);
+    count_close(e, &loop, const_i64(e, 1));
+    return LLVMBuildLoad2(e->b, e->i64, product, "");
+}
+
+/* Does an argument that a part reads move along a line, or does it use grid indices? Then rows do not share
+ * its packed columns. */
+static LLVMValueRef find_most_rows(const Driver *d, const Kernel *columns) {
+    Emit *e = d->e;
+    LLVMValueRef moves = LLVMConstInt(e->i1, 0, false);
+    for (uint32_t i = 0; i < columns->insts.count; i++) {
+        const KInst *inst = kernel_inst(columns, i);
+        if (kop_is(inst->op, KFORM_GRID)) return const_i64(e, 1);
+        if (!kop_is(inst->op, KFORM_LOAD)) continue;
+        uint32_t arg = kernel_access(columns, inst->imm)->arg;
+        LLVMValueRef stride = emit_word(e, e->b, emit_stride_word(e, e->b, d->innermost, arg));
+        LLVMValueRef here = LLVMBuildICmp(e->b, LLVMIntNE, stride, const_i64(e, 0), "");
+        moves = LLVMBuildOr(e->b, moves, here, "");
+    }
+    return emit_select(e, moves, const_i64(e, 1), const_i64(e, ROWS_MOST));
+}
+
+static void emit_runs(const Driver *d) {
+    Emit *e = d->e;
+    const KLoop *loop = &e->loops.loops[d->contract->columns];
+    const KAxis *axis = &e->kernel->axes.data[loop->axis];
+    LLVMValueRef all = emit_coef(e, axis->size);
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
+    LLVMBasicBlockRef head = emit_block(e), body = emit_block(e), done = emit_block(e);
+    LLVMBuildBr(e->b, head);
+    emit_at(e, head);
+    LLVMValueRef item = emit_phi(e, e->i64, LLVMGetParam(e->function, ARG_BEGIN), before);
+    LLVMValueRef left = LLVMBuildSub(e->b, LLVMGetParam(e->function, ARG_END), item, "");
+    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSGT, left, const_i64(e, 0), ""), body, done);
+    emit_at(e, body);
+    LLVMValueRef block = LLVMBuildUDiv(e->b, item, d->points, "");
+    Run run = {.point = LLVMBuildURem(e->b, item, d->points, "")};
+    run.place = LLVMBuildURem(e->b, run.point, d->line, "");
+    run.rows = least(e, least(e, left, LLVMBuildSub(e->b, d->line, run.place, "")), d->most);
+    LLVMValueRef first = const_i64(e, 0), end = all;
+    if (axis->split) {
+        LLVMValueRef size = emit_word(e, e->b, const_i64(e, KPARAM_BLOCK_SIZE));
+        first = least(e, LLVMBuildMul(e->b, block, size, ""), all);
+        end = least(e, LLVMBuildAdd(e->b, first, size, ""), all);
+    }
+    emit_run(d, &run, first, end);
+    phi_add(item, LLVMBuildAdd(e->b, item, run.rows, ""), LLVMGetInsertBlock(e->b));
+    LLVMBuildBr(e->b, head);
+    emit_at(e, done);
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+/* The part as a function of the same module, which nobody outside sees. What is packed stays in the
+ * caches. */
+static LLVMValueRef emit_function(const Emit *e, const Kernel *kernel, int32_t part,
+                                  const char *name) {
+    static const Schedule packing = {0};
+    Emit own = {.kernel = kernel,
+                .target = e->target,
+                .schedule = part == PART_RESULTS ? e->schedule : &packing,
+                .error = e->error,
+                .context = e->context,
+                .module = e->module,
+                .b = LLVMCreateBuilderInContext(e->context),
+                .entry = LLVMCreateBuilderInContext(e->context),
+                .side = LLVMCreateBuilderInContext(e->context)};
+    sn_status status = emit_open(&own);
+    if (status == SN_OK) status = emit_kernel(&own, name);
+    LLVMDisposeBuilder(own.b);
+    LLVMDisposeBuilder(own.entry);
+    LLVMDisposeBuilder(own.side);
+    arena_free(&own.arena);
+    if (status != SN_OK) return NULL;
+    LLVMSetLinkage(own.function, LLVMInternalLinkage);
+    return own.function;
+}
+
+/* Where packed rows, packed columns and sums lie in scratch memory. */
+static void place_memory(Driver *d) {
+    Emit *e = d->e;
+    int64_t size = (int64_t)sn_dtype_size(d->dtype);
+    int64_t bytes[] = {ROWS_MOST * d->row * size, (int64_t)ORDER_CHAIN * d->panel * size,
+                       (int64_t)ROWS_MOST * d->group * size};
+    LLVMValueRef *places[] = {&d->rows, &d->columns, &d->sums},
+                 at = LLVMGetParam(e->function, ARG_SCRATCH);
+    int64_t all = 0;
+    for (int i = 0; i < 3; i++) {
+        *places[i] = at;
+        LLVMValueRef next = const_i64(e, bytes[i]);
+        at = LLVMBuildGEP2(e->b, e->i8, at, &next, 1, "");
+        all += bytes[i];
+    }
+    SN_ASSERT(all <= KCHAIN_SCRATCH);
+    (void)all;
+}
+
+static sn_status make_parts(Driver *d, const char *name, Kernel *kernels) {
+    static const char *const suffixes[CONTRACT_PARTS] = {"rows", "columns", "results"};
+    for (int32_t part = 0; part < CONTRACT_PARTS; part++) {
+        char text[96];
+        snprintf(text, sizeof text, "%s_%s", name, suffixes[part]);
+        sn_status status = contract_part(d->e, d->contract, (ContractPart)part, &kernels[part]);
+        if (status != SN_OK) return status;
+        d->parts[part].function = emit_function(d->e, &kernels[part], part, text);
+        if (!d->parts[part].function) return d->e->error->status;
+    }
+    return SN_OK;
+}
+
+static void emit_driver(Driver *d, const Kernel *columns) {
+    Emit *e = d->e;
+    d->innermost = emit_innermost_dim(e);
+    LLVMValueRef word = LLVMBuildAdd(e->b, d->innermost, const_i64(e, KPARAM_SIZES), "");
+    LLVMValueRef rank = emit_word(e, e->b, const_i64(e, KPARAM_RANK)), one = const_i64(e, 1);
+    LLVMValueRef some = LLVMBuildICmp(e->b, LLVMIntSGT, rank, const_i64(e, 0), "");
+    d->line = emit_select(e, some, emit_word(e, e->b, word), one);
+    d->points = count_points(e);
+    d->most = find_most_rows(d, columns);
+    place_memory(d);
+    prepare_part(d, PART_ROWS, d->row);
+    prepare_part(d, PART_COLUMNS, 0);
+    prepare_part(d, PART_RESULTS, d->group);
+    set_param(d, PART_COLUMNS, CONTRACT_WIDTH, const_i64(e, d->panel));
+    LLVMBuildStore(e->b, d->columns, own_arg(d, PART_COLUMNS));
+    emit_runs(d);
+}
+
+sn_status emit_contract(Emit *e, const Contract *contract, const char *name) {
+    Driver d = {.e = e, .contract = contract};
+    d.dtype = (sn_dtype)kernel_inst(e->kernel, contract->chain)->dtype;
+    int32_t size = (int32_t)sn_dtype_size(d.dtype);
+    d.lanes = e->target->vector_bits / 8 / size;
+    d.panel = PANEL_VECTORS * d.lanes;
+    d.group = GROUP_PANELS * d.panel;
+    d.row = ORDER_CHAIN + ROW_GAP / size;
+    Kernel kernels[CONTRACT_PARTS];
+    for (int32_t part = 0; part < CONTRACT_PARTS; part++) kernel_init(&kernels[part]);
+    sn_status status = make_parts(&d, name, kernels);
+    if (status == SN_OK) {
+        LLVMBasicBlockRef start = function_open(e, name);
+        emit_driver(&d, &kernels[PART_COLUMNS]);
+        function_close(e, start);
+        status = e->status;
+    }
+    for (int32_t part = 0; part < CONTRACT_PARTS; part++) kernel_free(&kernels[part]);
+    return status == SN_ERROR_MEMORY ? error_memory(e->error) : status;
+}

@@ -1,0 +1,221 @@
+/* The parts of a contraction, cut out of its kernel; see contract.h. What a part needs is what its last value
+ * is made of; columns and steps of K are counted from parameters. */
+#include "codegen/cpu/contract.h"
+
+#include "base/status.h"
+
+/* A part being made. */
+typedef struct Cut {
+    const Emit *e;                /* the analysed whole */
+    const Contract *contract;     /* its loops and values */
+    ContractPart part;            /* which */
+    Kernel *kernel;               /* the result */
+    bool *needed;                 /* by instruction of the whole */
+    KValue *renamed;              /* by instruction of the whole: its number in the part */
+    KValue first_column, first_k; /* values of these parameters */
+    bool failed;                  /* out of memory */
+} Cut;
+
+static KValue append(Cut *c, KInst inst) {
+    if (!vec_push(&c->kernel->insts, inst)) c->failed = true;
+    return c->kernel->insts.count - 1;
+}
+
+static KInst inst_of(OpCode op, sn_dtype dtype) {
+    return (KInst){
+        .op = (uint16_t)op, .dtype = (uint8_t)dtype, .in = {KVALUE_NONE, KVALUE_NONE, KVALUE_NONE}};
+}
+
+/* ---- what is needed -------------------------------------------------------------------------- */
+
+/* Notes an instruction and all that it is made of. They are in program order, so that one walk back finds
+ * what is needed. */
+static void need(Cut *c, KValue value) {
+    if (value != KVALUE_NONE) c->needed[value] = true;
+}
+
+static void need_operands(Cut *c, const KInst *inst) {
+    const Kernel *whole = c->e->kernel;
+    for (uint32_t i = 0; i < 3; i++) need(c, inst->in[i]);
+    if (!kop_is_access(inst->op)) return;
+    const KAccess *access = kernel_access(whole, inst->imm);
+    for (uint32_t t = 0; t < access->n_terms; t++) need(c, kernel_term(whole, access, t)->value);
+}
+
+static void find_needed(Cut *c) {
+    const Kernel *whole = c->e->kernel;
+    if (c->part == PART_ROWS) need(c, c->contract->row);
+    if (c->part == PART_COLUMNS) need(c, c->contract->column);
+    for (uint32_t i = whole->insts.count; i-- > 0;) {
+        const KInst *inst = kernel_inst(whole, i);
+        bool acts = kop_is(inst->op, KFORM_STORE) || kop_is(inst->op, KFORM_CHECK);
+        if (acts && c->part == PART_RESULTS) c->needed[i] = true;
+        if (c->needed[i] && i != c->contract->chain) need_operands(c, inst);
+    }
+}
+
+/* ---- axes and addresses ---------------------------------------------------------------------- */
+
+/* Is the axis of this loop counted from a parameter in the part? */
+static bool has_columns(const Cut *c) {
+    return c->part != PART_ROWS;
+}
+static bool has_k(const Cut *c) {
+    return c->part != PART_RESULTS;
+}
+
+static uint32_t column_axis(const Cut *c) {
+    return c->e->loops.loops[c->contract->columns].axis;
+}
+static uint32_t k_axis(const Cut *c) {
+    return c->e->loops.loops[c->contract->inner].axis;
+}
+
+static KCoef own_param(const Cut *c, int32_t which) {
+    return kcoef_param(c->e->kernel->n_params + which);
+}
+
+static void copy_axes(Cut *c) {
+    const Kernel *whole = c->e->kernel;
+    for (uint32_t a = 0; a < whole->axes.count; a++) {
+        KAxis axis = {.size = whole->axes.data[a].size};
+        if (a == column_axis(c)) axis.size = own_param(c, CONTRACT_COLUMNS);
+        if (a == k_axis(c)) axis.size = own_param(c, CONTRACT_K);
+        if (!vec_push(&c->kernel->axes, axis)) c->failed = true;
+    }
+}
+
+static void add_term(Cut *c, KAccess *access, KTerm term) {
+    if (!vec_push(&c->kernel->terms, term)) c->failed = true;
+    access->n_terms++;
+}
+
+/* The access with its values' new numbers, and where an axis is counted from a parameter that added. */
+static uint32_t copy_access(Cut *c, uint64_t number) {
+    const Kernel *whole = c->e->kernel;
+    const KAccess *from = kernel_access(whole, number);
+    KAccess access = *from;
+    access.first_term = c->kernel->terms.count;
+    access.n_terms = 0;
+    for (uint32_t t = 0; t < from->n_terms; t++) {
+        KTerm term = *kernel_term(whole, from, t);
+        if (term.axis == column_axis(c) && !has_columns(c)) continue; /* the row's: times 0 */
+        if (term.value != KVALUE_NONE) term.value = c->renamed[term.value];
+        add_term(c, &access, term);
+        bool column = term.axis == column_axis(c), k = term.axis == k_axis(c);
+        if (term.value != KVALUE_NONE || !(column || k)) continue;
+        term.axis = KVALUE_NONE;
+        term.value = column ? c->first_column : c->first_k;
+        add_term(c, &access, term);
+    }
+    if (!vec_push(&c->kernel->accesses, access)) c->failed = true;
+    return c->kernel->accesses.count - 1;
+}
+
+/* The access of the part's own argument. */
+static uint32_t own_access(Cut *c) {
+    KAccess access = {.arg = c->e->kernel->args.count,
+                      .first_term = c->kernel->terms.count,
+                      .offset = kcoef_literal(0)};
+    KCoef one = kcoef_literal(1);
+    if (has_columns(c)) add_term(c, &access, (KTerm){column_axis(c), KVALUE_NONE, one});
+    if (has_k(c)) {
+        KCoef step = has_columns(c) ? own_param(c, CONTRACT_WIDTH) : one;
+        add_term(c, &access, (KTerm){k_axis(c), KVALUE_NONE, step});
+    }
+    if (!vec_push(&c->kernel->accesses, access)) c->failed = true;
+    return c->kernel->accesses.count - 1;
+}
+
+/* ---- instructions ---------------------------------------------------------------------------- */
+
+static void copy_inst(Cut *c, KValue at) {
+    KInst inst = *kernel_inst(c->e->kernel, at);
+    for (uint32_t i = 0; i < 3; i++)
+        if (inst.in[i] != KVALUE_NONE) inst.in[i] = c->renamed[inst.in[i]];
+    if (kop_is_access(inst.op)) inst.imm = copy_access(c, inst.imm);
+    c->renamed[at] = append(c, inst);
+    if (!kop_is(inst.op, KFORM_INDEX)) return;
+    bool column = inst.imm == column_axis(c);
+    KInst sum = inst_of(OP_ADD, SN_I64);
+    sum.in[0] = c->renamed[at];
+    sum.in[1] = column ? c->first_column : c->first_k;
+    c->renamed[at] = append(c, sum);
+}
+
+/* The sums, where the whole has them added up. */
+static void read_sums(Cut *c) {
+    KInst load = inst_of(OP_LOAD, (sn_dtype)kernel_inst(c->e->kernel, c->contract->chain)->dtype);
+    load.imm = own_access(c);
+    c->renamed[c->contract->chain] = append(c, load);
+}
+
+static void store_packed(Cut *c) {
+    KValue value = c->part == PART_ROWS ? c->contract->row : c->contract->column;
+    KInst store = inst_of(OP_STORE, (sn_dtype)kernel_inst(c->e->kernel, value)->dtype);
+    store.in[0] = c->renamed[value];
+    store.imm = own_access(c);
+    append(c, store);
+}
+
+static void copy_loop(Cut *c, KValue at, bool opens) {
+    KInst inst = *kernel_inst(c->e->kernel, at);
+    if (opens)
+        inst.flags = c->part == PART_ROWS || at != c->e->loops.loops[c->contract->inner].begin
+                         ? K_VECTOR
+                         : 0;
+    append(c, inst);
+}
+
+static void copy_insts(Cut *c) {
+    const Kernel *whole = c->e->kernel;
+    const KLoop *columns = &c->e->loops.loops[c->contract->columns];
+    const KLoop *inner = &c->e->loops.loops[c->contract->inner];
+    for (uint32_t i = 0; i < whole->insts.count && !c->failed; i++) {
+        bool of_columns = i == columns->begin || i == columns->end;
+        bool of_inner = i == inner->begin || i == inner->end;
+        if (i == inner->end && has_k(c)) store_packed(c);
+        if (i == inner->end && !has_k(c)) read_sums(c);
+        if ((of_columns && has_columns(c)) || (of_inner && has_k(c)))
+            copy_loop(c, i, i == columns->begin || i == inner->begin);
+        else if (!of_columns && !of_inner && c->needed[i] && i != c->contract->chain)
+            copy_inst(c, i);
+    }
+}
+
+static KValue param_value(Cut *c, int32_t which) {
+    KInst inst = inst_of(OP_PARAM, SN_I64);
+    inst.imm = (uint64_t)own_param(c, which).param;
+    return append(c, inst);
+}
+
+static void copy_args(Cut *c) {
+    const Kernel *whole = c->e->kernel;
+    for (uint32_t a = 0; a < whole->args.count; a++)
+        if (!vec_push(&c->kernel->args, whole->args.data[a])) c->failed = true;
+    KArg own = {.dtype = kernel_inst(whole, c->contract->chain)->dtype,
+                .role = c->part == PART_RESULTS ? KARG_IN : KARG_OUT,
+                .size = kcoef_literal(0)};
+    if (!vec_push(&c->kernel->args, own)) c->failed = true;
+}
+
+sn_status contract_part(const Emit *e, const Contract *contract, ContractPart part,
+                        Kernel *kernel) {
+    Cut c = {.e = e, .contract = contract, .part = part, .kernel = kernel};
+    uint32_t count = e->kernel->insts.count;
+    Arena arena = {0};
+    c.needed = arena_zalloc(&arena, count + 1);
+    c.renamed = arena_zalloc(&arena, (count + 1) * sizeof *c.renamed);
+    c.failed = !c.needed || !c.renamed;
+    if (!c.failed) {
+        kernel->n_params = e->kernel->n_params + CONTRACT_PARAMS;
+        find_needed(&c);
+        copy_args(&c);
+        copy_axes(&c);
+        c.first_column = param_value(&c, CONTRACT_FIRST_COLUMN);
+        c.first_k = param_value(&c, CONTRACT_FIRST_K);
+        copy_insts(&c);
+    }
+    arena_free(&arena);
+    return c.failed ? error_memory(e->error) : kernel_verify(kernel, e->error);
+}
