@@ -109,7 +109,8 @@ static void add_guards(Run *run, const DimTable *table) {
 
 /* "over [64, 512, 1] row": the iteration space of a group. */
 static void print_space(StrBuf *out, const DimTable *table, const Group *group) {
-    static const char *const orders[] = {"", " row", " column", " tree", " free"};
+    static const char *const orders[REDUCE_ORDER_COUNT] = {"",      " row",  " column",
+                                                           " tree", " free", " chain"};
     const Dim sizes[3] = {group->a, group->k, group->b};
     for (int32_t i = 0; i < 3; i++) {
         strbuf_add(out, i ? ", " : " over [");

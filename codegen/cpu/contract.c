@@ -18,12 +18,12 @@
 #include <stdio.h>
 
 enum {
-    PANEL_VECTORS = 2, /* of a tile's columns */
-    GROUP_PANELS = 8,  /* of a group */
-    ROWS_MOST = KCHAIN_ROWS,
-    ROW_GAP =
-        64,   /* bytes behind a packed row, so that rows do not fall into one set of the cache */
-    TILES = 2 /* heights */
+    PANEL_VECTORS = 2,       /* of a tile's columns */
+    GROUP_PANELS = 8,        /* of a group */
+    ROWS_MOST = KCHAIN_ROWS, /* of a run */
+    ROW_GAP = 64,     /* bytes behind a packed row: rows shall not fall into one set of a cache */
+    ROWS_DIRECT = 12, /* for so many rows columns are not packed, if they need not be */
+    TILES = 2         /* heights */
 };
 
 /* Heights of tiles: registers for the sums, a panel's vectors and a row's element. A chain waits for the
@@ -49,6 +49,30 @@ bool contract_find(const Emit *e, Contract *contract) {
     return true;
 }
 
+/* The access of the columns' operand where that is memory as it is, at an address that hangs on nothing but
+ * column and K, each in one term. */
+static const KAccess *find_plain(const Emit *e, const Contract *contract) {
+    const KInst *load = kernel_inst(e->kernel, contract->column);
+    if (!kop_is(load->op, KFORM_LOAD) || load->flags & K_PREDICATED) return NULL;
+    const KAccess *access = kernel_access(e->kernel, load->imm);
+    for (uint32_t t = 0; t < access->n_terms; t++) {
+        const KTerm *term = kernel_term(e->kernel, access, t);
+        if (term->value != KVALUE_NONE) return NULL;
+        for (uint32_t u = 0; u < t; u++)
+            if (kernel_term(e->kernel, access, u)->axis == term->axis) return NULL;
+    }
+    return access;
+}
+
+/* Elements from step to step of an axis, where that is one term or none. */
+static KCoef coef_of(const Emit *e, const KAccess *access, uint32_t axis) {
+    KCoef coef = kcoef_literal(0);
+    for (uint32_t t = 0; t < access->n_terms; t++)
+        if (kernel_term(e->kernel, access, t)->axis == axis)
+            coef = kernel_term(e->kernel, access, t)->coef;
+    return coef;
+}
+
 /* ---- the call's own numbers ------------------------------------------------------------------ */
 
 /* A part's function, and the memory that it is called with. */
@@ -69,6 +93,8 @@ typedef struct Driver {
     LLVMValueRef points, line;        /* of the grid, of its innermost dimension */
     LLVMValueRef innermost;           /* that dimension's number */
     LLVMValueRef most;                /* rows that may share columns */
+    const KAccess *plain;             /* by which columns are read, or NULL: see find_plain */
+    bool across, along; /* whose next column, or next step of K, is the next element */
 } Driver;
 
 static LLVMTypeRef element_type(const Driver *d) {
@@ -158,88 +184,114 @@ static void set_own_arg(const Driver *d, ContractPart part, LLVMValueRef memory,
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
-/* Sums of `height` rows from `row` on, over `steps` of K, for a panel at column `column` of the group. */
-static void emit_tile(const Driver *d, int32_t height, LLVMValueRef row, LLVMValueRef steps,
-                      LLVMValueRef column, LLVMValueRef is_first) {
+/* Rows × a panel of the group. */
+typedef struct Tile {
+    int32_t height;             /* rows */
+    int32_t count;              /* vectors of sums: PANEL_VECTORS a row */
+    LLVMValueRef row;           /* the first one, of those packed */
+    LLVMValueRef column;        /* the panel's first one in the group */
+    LLVMValueRef columns, step; /* where the panel lies, elements from one step of K to the next */
+    LLVMValueRef sums[LANES_MOST]; /* of this chunk */
+} Tile;
+
+/* An element of packed memory or of the sums. */
+static LLVMValueRef element_at(const Driver *d, LLVMValueRef memory, LLVMValueRef base,
+                               int64_t offset) {
     Emit *e = d->e;
-    LLVMTypeRef element = element_type(d), vector = type_lanes(element, d->lanes);
-    LLVMValueRef sums[LANES_MOST];
-    SN_ASSERT(height * PANEL_VECTORS <= LANES_MOST);
-    LLVMValueRef start = LLVMBuildMul(e->b, row, const_i64(e, d->row), "");
-    LLVMValueRef rows = LLVMBuildGEP2(e->b, element, d->rows, &start, 1, "");
+    LLVMValueRef place = LLVMBuildAdd(e->b, base, const_i64(e, offset), "");
+    return LLVMBuildGEP2(e->b, element_type(d), memory, &place, 1, "");
+}
+
+/* The products of step k, added to `sums`. */
+static void emit_products(const Driver *d, const Tile *tile, LLVMValueRef rows, LLVMValueRef k,
+                          LLVMValueRef *sums) {
+    Emit *e = d->e;
+    LLVMTypeRef element = element_type(d);
+    LLVMValueRef at = LLVMBuildMul(e->b, k, tile->step, ""), columns[PANEL_VECTORS];
+    for (int32_t c = 0; c < PANEL_VECTORS; c++) {
+        LLVMValueRef place = element_at(d, tile->columns, at, (int64_t)c * d->lanes);
+        columns[c] = LLVMBuildLoad2(e->b, type_lanes(element, d->lanes), place, "");
+        LLVMSetAlignment(columns[c], (unsigned)sn_dtype_size(d->dtype));
+    }
+    for (int32_t r = 0; r < tile->height; r++) {
+        LLVMValueRef place = element_at(d, rows, k, (int64_t)r * d->row);
+        LLVMValueRef x = emit_splat(e, e->b, LLVMBuildLoad2(e->b, element, place, ""), d->lanes);
+        for (int32_t c = 0; c < PANEL_VECTORS; c++) {
+            LLVMValueRef *sum = &sums[r * PANEL_VECTORS + c];
+            LLVMValueRef in[3] = {x, columns[c], *sum};
+            *sum = emit_prim(e, OP_FMA, d->dtype, d->dtype, d->lanes, in, NULL);
+        }
+    }
+}
+
+/* The chains of a chunk, of so many steps. */
+static void emit_chains(const Driver *d, Tile *tile, LLVMValueRef steps) {
+    Emit *e = d->e;
+    LLVMTypeRef vector = type_lanes(element_type(d), d->lanes);
+    LLVMValueRef phis[LANES_MOST];
+    LLVMValueRef start = LLVMBuildMul(e->b, tile->row, const_i64(e, d->row), "");
+    LLVMValueRef rows = element_at(d, d->rows, start, 0);
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b), body = emit_block(e), done = emit_block(e);
     LLVMBuildBr(e->b, body);
     emit_at(e, body);
     LLVMValueRef k = emit_phi(e, e->i64, const_i64(e, 0), before);
-    for (int32_t i = 0; i < height * PANEL_VECTORS; i++)
-        sums[i] = emit_phi(e, vector, LLVMConstNull(vector), before);
-    LLVMValueRef at = LLVMBuildMul(e->b, k, const_i64(e, d->panel), ""), next[LANES_MOST];
-    LLVMValueRef columns[PANEL_VECTORS];
-    for (int32_t c = 0; c < PANEL_VECTORS; c++) {
-        LLVMValueRef place = LLVMBuildAdd(e->b, at, const_i64(e, c * d->lanes), "");
-        place = LLVMBuildGEP2(e->b, element, d->columns, &place, 1, "");
-        columns[c] = LLVMBuildLoad2(e->b, vector, place, "");
-    }
-    for (int32_t r = 0; r < height; r++) {
-        LLVMValueRef place = LLVMBuildAdd(e->b, k, const_i64(e, (int64_t)r * d->row), "");
-        place = LLVMBuildGEP2(e->b, element, rows, &place, 1, "");
-        LLVMValueRef x = emit_splat(e, e->b, LLVMBuildLoad2(e->b, element, place, ""), d->lanes);
-        for (int32_t c = 0; c < PANEL_VECTORS; c++) {
-            LLVMValueRef in[3] = {x, columns[c], sums[r * PANEL_VECTORS + c]};
-            next[r * PANEL_VECTORS + c] =
-                emit_prim(e, OP_FMA, d->dtype, d->dtype, d->lanes, in, NULL);
-        }
-    }
-    for (int32_t i = 0; i < height * PANEL_VECTORS; i++) phi_add(sums[i], next[i], body);
-    LLVMValueRef later = LLVMBuildAdd(e->b, k, const_i64(e, 1), "");
-    phi_add(k, later, body);
-    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, later, steps, ""), body, done);
+    for (int32_t i = 0; i < tile->count; i++)
+        tile->sums[i] = phis[i] = emit_phi(e, vector, LLVMConstNull(vector), before);
+    emit_products(d, tile, rows, k, tile->sums);
+    for (int32_t i = 0; i < tile->count; i++) phi_add(phis[i], tile->sums[i], body);
+    LLVMValueRef next = LLVMBuildAdd(e->b, k, const_i64(e, 1), "");
+    phi_add(k, next, body);
+    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, next, steps, ""), body, done);
     emit_at(e, done);
-    LLVMBasicBlockRef add = emit_block(e), store = emit_block(e), end = emit_block(e);
-    LLVMValueRef places[LANES_MOST];
-    LLVMValueRef base = LLVMBuildMul(e->b, row, const_i64(e, d->group), "");
-    base = LLVMBuildAdd(e->b, base, column, "");
-    for (int32_t i = 0; i < height * PANEL_VECTORS; i++) {
-        int64_t offset = (int64_t)(i / PANEL_VECTORS) * d->group + i % PANEL_VECTORS * d->lanes;
-        LLVMValueRef place = LLVMBuildAdd(e->b, base, const_i64(e, offset), "");
-        places[i] = LLVMBuildGEP2(e->b, element, d->sums, &place, 1, "");
+}
+
+/* Stores the chunk's sums, the first one's as they are, the others' added to those before. */
+static void emit_sums(const Driver *d, const Tile *tile, LLVMValueRef is_first) {
+    Emit *e = d->e;
+    LLVMTypeRef vector = type_lanes(element_type(d), d->lanes);
+    LLVMBasicBlockRef first = emit_block(e), later = emit_block(e), end = emit_block(e);
+    LLVMValueRef base = LLVMBuildMul(e->b, tile->row, const_i64(e, d->group), ""), at[LANES_MOST];
+    base = LLVMBuildAdd(e->b, base, tile->column, "");
+    for (int32_t i = 0; i < tile->count; i++)
+        at[i] = element_at(d, d->sums, base,
+                           (int64_t)(i / PANEL_VECTORS) * d->group + i % PANEL_VECTORS * d->lanes);
+    LLVMBuildCondBr(e->b, is_first, first, later);
+    emit_at(e, first);
+    for (int32_t i = 0; i < tile->count; i++) LLVMBuildStore(e->b, tile->sums[i], at[i]);
+    LLVMBuildBr(e->b, end);
+    emit_at(e, later);
+    for (int32_t i = 0; i < tile->count; i++) {
+        LLVMValueRef in[3] = {LLVMBuildLoad2(e->b, vector, at[i], ""), tile->sums[i], NULL};
+        LLVMBuildStore(e->b, emit_prim(e, OP_ADD, d->dtype, d->dtype, d->lanes, in, NULL), at[i]);
     }
-    LLVMBuildCondBr(e->b, is_first, store, add);
-    for (int32_t side = 0; side < 2; side++) {
-        emit_at(e, side ? add : store);
-        for (int32_t i = 0; i < height * PANEL_VECTORS; i++) {
-            LLVMValueRef x = next[i];
-            if (side) {
-                LLVMValueRef in[3] = {LLVMBuildLoad2(e->b, vector, places[i], ""), x, NULL};
-                x = emit_prim(e, OP_ADD, d->dtype, d->dtype, d->lanes, in, NULL);
-            }
-            LLVMBuildStore(e->b, x, places[i]);
-        }
-        LLVMBuildBr(e->b, end);
-    }
+    LLVMBuildBr(e->b, end);
     emit_at(e, end);
 }
 
 /* Tiles of one height while all their rows are there; of the last height also where they are not. Returns the
  * first row that is left. */
-static LLVMValueRef emit_tiles(const Driver *d, int32_t tile, LLVMValueRef from, LLVMValueRef rows,
-                               LLVMValueRef steps, LLVMValueRef column, LLVMValueRef is_first) {
+static LLVMValueRef emit_tiles(const Driver *d, int32_t which, Tile tile, LLVMValueRef rows,
+                               LLVMValueRef steps, LLVMValueRef is_first) {
     Emit *e = d->e;
-    int32_t height = heights[e->target->isa][tile];
-    LLVMValueRef need = const_i64(e, tile + 1 < TILES ? height : 1);
+    tile.height = heights[e->target->isa][which];
+    tile.count = tile.height * PANEL_VECTORS;
+    SN_ASSERT(tile.count <= LANES_MOST);
+    LLVMValueRef need = const_i64(e, which + 1 < TILES ? tile.height : 1);
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
     LLVMBasicBlockRef head = emit_block(e), body = emit_block(e), done = emit_block(e);
     LLVMBuildBr(e->b, head);
     emit_at(e, head);
-    LLVMValueRef row = emit_phi(e, e->i64, from, before);
-    LLVMValueRef left = LLVMBuildSub(e->b, rows, row, "");
+    tile.row = emit_phi(e, e->i64, tile.row, before);
+    LLVMValueRef left = LLVMBuildSub(e->b, rows, tile.row, "");
     LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSGE, left, need, ""), body, done);
     emit_at(e, body);
-    emit_tile(d, height, row, steps, column, is_first);
-    phi_add(row, LLVMBuildAdd(e->b, row, const_i64(e, height), ""), LLVMGetInsertBlock(e->b));
+    emit_chains(d, &tile, steps);
+    emit_sums(d, &tile, is_first);
+    LLVMValueRef next = LLVMBuildAdd(e->b, tile.row, const_i64(e, tile.height), "");
+    phi_add(tile.row, next, LLVMGetInsertBlock(e->b));
     LLVMBuildBr(e->b, head);
     emit_at(e, done);
-    return row;
+    return tile.row;
 }
 
 /* ---- one run --------------------------------------------------------------------------------- */
@@ -249,7 +301,152 @@ typedef struct Run {
     LLVMValueRef point; /* the first one's */
     LLVMValueRef place; /* in its line */
     LLVMValueRef rows;  /* how many */
+    LLVMValueRef
+        columns; /* elements from the beginning of the columns' argument to the first point's */
 } Run;
+
+/* Columns that a tile has, in a chunk of K. */
+typedef struct Panel {
+    LLVMValueRef first, width; /* columns; fewer than a tile has where there are no more */
+    LLVMValueRef chunk, steps; /* of K */
+} Panel;
+
+static KCoef column_step(const Driver *d) {
+    return coef_of(d->e, d->plain, d->e->loops.loops[d->contract->columns].axis);
+}
+static KCoef k_step(const Driver *d) {
+    return coef_of(d->e, d->plain, d->e->loops.loops[d->contract->inner].axis);
+}
+
+/* Where the columns' operand lies at the run's first point, this column and step of K. */
+static LLVMValueRef locate_columns(const Driver *d, const Run *run, const Panel *panel) {
+    Emit *e = d->e;
+    LLVMValueRef number = const_i64(e, d->plain->arg);
+    LLVMValueRef base = LLVMGetParam(e->function, ARG_ARGS);
+    base = LLVMBuildGEP2(e->b, e->ptr, base, &number, 1, "");
+    base = LLVMBuildLoad2(e->b, e->ptr, base, "");
+    LLVMValueRef at = LLVMBuildAdd(e->b, run->columns, emit_coef(e, d->plain->offset), "");
+    LLVMValueRef part = LLVMBuildMul(e->b, panel->first, emit_coef(e, column_step(d)), "");
+    at = LLVMBuildAdd(e->b, at, part, "");
+    part = LLVMBuildMul(e->b, panel->chunk, emit_coef(e, k_step(d)), "");
+    at = LLVMBuildAdd(e->b, at, part, "");
+    return LLVMBuildGEP2(e->b, element_type(d), base, &at, 1, "");
+}
+
+/* Packs steps [done, steps) of the panel. */
+static void pack_columns(const Driver *d, const Run *run, const Panel *panel, LLVMValueRef done) {
+    Emit *e = d->e;
+    LLVMValueRef k = LLVMBuildAdd(e->b, panel->chunk, done, "");
+    LLVMValueRef skipped = LLVMBuildMul(e->b, done, const_i64(e, d->panel), "");
+    set_param(d, PART_COLUMNS, CONTRACT_FIRST_COLUMN, panel->first);
+    set_param(d, PART_COLUMNS, CONTRACT_COLUMNS, panel->width);
+    set_param(d, PART_COLUMNS, CONTRACT_FIRST_K, k);
+    set_param(d, PART_COLUMNS, CONTRACT_K, LLVMBuildSub(e->b, panel->steps, done, ""));
+    LLVMBuildStore(e->b, element_at(d, d->columns, skipped, 0), own_arg(d, PART_COLUMNS));
+    call_part(d, PART_COLUMNS, run->point, LLVMBuildAdd(e->b, run->point, const_i64(e, 1), ""));
+}
+
+/* Vectors as the rows of a square matrix: transposes it, halves of it first. */
+static void transpose(const Driver *d, LLVMValueRef *x) {
+    Emit *e = d->e;
+    for (int32_t half = d->lanes / 2; half; half /= 2) {
+        LLVMValueRef low[LANES_MOST], high[LANES_MOST];
+        for (int32_t l = 0; l < d->lanes; l++) {
+            int32_t other = l & half ? d->lanes - half : 0;
+            low[l] = LLVMConstInt(e->i32, (unsigned)(l + other), false);
+            high[l] = LLVMConstInt(e->i32, (unsigned)(l + half + other), false);
+        }
+        LLVMValueRef lows = LLVMConstVector(low, (unsigned)d->lanes);
+        LLVMValueRef highs = LLVMConstVector(high, (unsigned)d->lanes);
+        for (int32_t i = 0; i < d->lanes; i++) {
+            if (i & half) continue;
+            LLVMValueRef a = x[i], b = x[i + half];
+            x[i] = LLVMBuildShuffleVector(e->b, a, b, lows, "");
+            x[i + half] = LLVMBuildShuffleVector(e->b, a, b, highs, "");
+        }
+    }
+}
+
+/* Packs a whole panel whose steps of K follow one another in memory, square by square; returns how many steps
+ * are done. */
+static LLVMValueRef pack_transposed(const Driver *d, const Run *run, const Panel *panel) {
+    Emit *e = d->e;
+    LLVMTypeRef vector = type_lanes(element_type(d), d->lanes);
+    LLVMValueRef from = locate_columns(d, run, panel), x[LANES_MOST];
+    LLVMValueRef apart = emit_coef(e, column_step(d));
+    LLVMValueRef whole = LLVMBuildAnd(e->b, panel->steps, const_i64(e, -(int64_t)d->lanes), "");
+    CountLoop loop = count_open(e, const_i64(e, 0), whole);
+    LLVMValueRef to = LLVMBuildMul(e->b, loop.i, const_i64(e, d->panel), "");
+    for (int32_t c = 0; c < d->panel; c += d->lanes) {
+        for (int32_t l = 0; l < d->lanes; l++) {
+            LLVMValueRef at = LLVMBuildMul(e->b, apart, const_i64(e, c + l), "");
+            at = element_at(d, from, LLVMBuildAdd(e->b, at, loop.i, ""), 0);
+            x[l] = LLVMBuildLoad2(e->b, vector, at, "");
+            LLVMSetAlignment(x[l], (unsigned)sn_dtype_size(d->dtype));
+        }
+        transpose(d, x);
+        for (int32_t l = 0; l < d->lanes; l++)
+            LLVMBuildStore(e->b, x[l], element_at(d, d->columns, to, (int64_t)l * d->panel + c));
+    }
+    count_close(e, &loop, const_i64(e, d->lanes));
+    return whole;
+}
+
+/* The panel where it lies: for few rows, which would not share what packing costs. What does not, goes on in
+ * a block of its own; `done` is where the tiles begin. */
+static LLVMBasicBlockRef leave_in_place(const Driver *d, const Run *run, const Panel *panel,
+                                        LLVMValueRef whole, LLVMBasicBlockRef done, Tile *there) {
+    Emit *e = d->e;
+    LLVMValueRef few = LLVMBuildICmp(e->b, LLVMIntSLE, run->rows, const_i64(e, ROWS_DIRECT), "");
+    LLVMBasicBlockRef pack = emit_block(e), here = LLVMGetInsertBlock(e->b);
+    there->columns = locate_columns(d, run, panel);
+    there->step = emit_coef(e, k_step(d));
+    LLVMBuildCondBr(e->b, LLVMBuildAnd(e->b, whole, few, ""), done, pack);
+    emit_at(e, pack);
+    return here;
+}
+
+/* Packs squares where the panel is whole; goes on where steps are left, or all of them. Returns how many are
+ * done. */
+static LLVMValueRef pack_squares(const Driver *d, const Run *run, const Panel *panel,
+                                 LLVMValueRef whole, LLVMBasicBlockRef done) {
+    Emit *e = d->e;
+    LLVMBasicBlockRef here = LLVMGetInsertBlock(e->b), squares = emit_block(e),
+                      rest = emit_block(e);
+    LLVMBuildCondBr(e->b, whole, squares, rest);
+    emit_at(e, squares);
+    LLVMValueRef packed = pack_transposed(d, run, panel);
+    LLVMBasicBlockRef end = LLVMGetInsertBlock(e->b);
+    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, packed, panel->steps, ""), done, rest);
+    emit_at(e, rest);
+    LLVMValueRef steps = emit_phi(e, e->i64, const_i64(e, 0), here);
+    phi_add(steps, packed, end);
+    return steps;
+}
+
+/* Has the tile's panel packed or left where it lies. */
+static void place_panel(const Driver *d, const Run *run, const Panel *panel, Tile *tile) {
+    Emit *e = d->e;
+    LLVMBasicBlockRef done = emit_block(e), before = NULL;
+    LLVMValueRef whole = LLVMBuildICmp(e->b, LLVMIntEQ, panel->width, const_i64(e, d->panel), "");
+    LLVMValueRef packed = const_i64(e, 0);
+    Tile there;
+    if (d->across) before = leave_in_place(d, run, panel, whole, done, &there);
+    if (d->along) packed = pack_squares(d, run, panel, whole, done);
+    pack_columns(d, run, panel, packed);
+    LLVMBasicBlockRef end = LLVMGetInsertBlock(e->b);
+    LLVMBuildBr(e->b, done);
+    emit_at(e, done);
+    tile->columns = d->columns;
+    tile->step = const_i64(e, d->panel);
+    if (!d->across) return;
+    there.columns = emit_phi(e, e->ptr, there.columns, before);
+    there.step = emit_phi(e, e->i64, there.step, before);
+    phi_add(there.columns, tile->columns, end);
+    phi_add(there.step, tile->step, end);
+    tile->columns = there.columns;
+    tile->step = there.step;
+}
 
 static void emit_panels(const Driver *d, const Run *run, LLVMValueRef first, LLVMValueRef end,
                         LLVMValueRef chunk, LLVMValueRef steps) {
@@ -257,12 +454,11 @@ static void emit_panels(const Driver *d, const Run *run, LLVMValueRef first, LLV
     LLVMValueRef is_first = LLVMBuildICmp(e->b, LLVMIntEQ, chunk, const_i64(e, 0), "");
     CountLoop panels = count_open(e, first, end);
     LLVMValueRef width = least(e, LLVMBuildSub(e->b, end, panels.i, ""), const_i64(e, d->panel));
-    set_param(d, PART_COLUMNS, CONTRACT_FIRST_COLUMN, panels.i);
-    set_param(d, PART_COLUMNS, CONTRACT_COLUMNS, width);
-    call_part(d, PART_COLUMNS, run->point, LLVMBuildAdd(e->b, run->point, const_i64(e, 1), ""));
-    LLVMValueRef column = LLVMBuildSub(e->b, panels.i, first, ""), row = const_i64(e, 0);
-    for (int32_t t = 0; t < TILES; t++)
-        row = emit_tiles(d, t, row, run->rows, steps, column, is_first);
+    Panel panel = {.first = panels.i, .width = width, .chunk = chunk, .steps = steps};
+    Tile tile = {.row = const_i64(e, 0), .column = LLVMBuildSub(e->b, panels.i, first, "")};
+    place_panel(d, run, &panel, &tile);
+    for (int32_t which = 0; which < TILES; which++)
+        tile.row = emit_tiles(d, which, tile, run->rows, steps, is_first);
     count_close(e, &panels, const_i64(e, d->panel));
 }
 
@@ -273,10 +469,8 @@ static void emit_chunks(const Driver *d, const Run *run, LLVMValueRef first, LLV
     CountLoop chunks = count_open(e, const_i64(e, 0), size);
     LLVMValueRef steps =
         least(e, LLVMBuildSub(e->b, size, chunks.i, ""), const_i64(e, ORDER_CHAIN));
-    for (int32_t part = PART_ROWS; part <= PART_COLUMNS; part++) {
-        set_param(d, (ContractPart)part, CONTRACT_FIRST_K, chunks.i);
-        set_param(d, (ContractPart)part, CONTRACT_K, steps);
-    }
+    set_param(d, PART_ROWS, CONTRACT_FIRST_K, chunks.i);
+    set_param(d, PART_ROWS, CONTRACT_K, steps);
     set_own_arg(d, PART_ROWS, d->rows, run->place, d->row);
     call_part(d, PART_ROWS, run->point, LLVMBuildAdd(e->b, run->point, run->rows, ""));
     emit_panels(d, run, first, end, chunks.i, steps);
@@ -343,6 +537,26 @@ static LLVMValueRef find_most_rows(const Driver *d, const Kernel *columns) {
     return emit_select(e, moves, const_i64(e, 1), const_i64(e, ROWS_MOST));
 }
 
+/* Elements from an argument's beginning to the point. */
+static LLVMValueRef offset_at(const Driver *d, uint32_t arg, LLVMValueRef point) {
+    Emit *e = d->e;
+    LLVMValueRef left = emit_alloca(e, e->i64, 1), sum = emit_alloca(e, e->i64, 1);
+    LLVMValueRef rank = emit_word(e, e->b, const_i64(e, KPARAM_RANK));
+    LLVMBuildStore(e->b, point, left);
+    LLVMBuildStore(e->b, const_i64(e, 0), sum);
+    CountLoop loop = count_open(e, const_i64(e, 0), rank);
+    LLVMValueRef dim =
+        LLVMBuildSub(e->b, LLVMBuildSub(e->b, rank, loop.i, ""), const_i64(e, 1), "");
+    LLVMValueRef size = emit_word(e, e->b, LLVMBuildAdd(e->b, dim, const_i64(e, KPARAM_SIZES), ""));
+    LLVMValueRef stride = emit_word(e, e->b, emit_stride_word(e, e->b, dim, arg));
+    LLVMValueRef rest = LLVMBuildLoad2(e->b, e->i64, left, "");
+    LLVMValueRef part = LLVMBuildMul(e->b, LLVMBuildURem(e->b, rest, size, ""), stride, "");
+    LLVMBuildStore(e->b, LLVMBuildUDiv(e->b, rest, size, ""), left);
+    LLVMBuildStore(e->b, LLVMBuildAdd(e->b, LLVMBuildLoad2(e->b, e->i64, sum, ""), part, ""), sum);
+    count_close(e, &loop, const_i64(e, 1));
+    return LLVMBuildLoad2(e->b, e->i64, sum, "");
+}
+
 static void emit_runs(const Driver *d) {
     Emit *e = d->e;
     const KLoop *loop = &e->loops.loops[d->contract->columns];
@@ -366,6 +580,7 @@ static void emit_runs(const Driver *d) {
         first = least(e, LLVMBuildMul(e->b, block, size, ""), all);
         end = least(e, LLVMBuildAdd(e->b, first, size, ""), all);
     }
+    if (d->across || d->along) run.columns = offset_at(d, d->plain->arg, run.point);
     emit_run(d, &run, first, end);
     phi_add(item, LLVMBuildAdd(e->b, item, run.rows, ""), LLVMGetInsertBlock(e->b));
     LLVMBuildBr(e->b, head);
@@ -445,13 +660,15 @@ static void emit_driver(Driver *d, const Kernel *columns) {
     prepare_part(d, PART_COLUMNS, 0);
     prepare_part(d, PART_RESULTS, d->group);
     set_param(d, PART_COLUMNS, CONTRACT_WIDTH, const_i64(e, d->panel));
-    LLVMBuildStore(e->b, d->columns, own_arg(d, PART_COLUMNS));
     emit_runs(d);
 }
 
 sn_status emit_contract(Emit *e, const Contract *contract, const char *name) {
     Driver d = {.e = e, .contract = contract};
     d.dtype = (sn_dtype)kernel_inst(e->kernel, contract->chain)->dtype;
+    d.plain = find_plain(e, contract);
+    d.across = d.plain && kcoef_is(column_step(&d), 1);
+    d.along = d.plain && !d.across && kcoef_is(k_step(&d), 1);
     int32_t size = (int32_t)sn_dtype_size(d.dtype);
     d.lanes = e->target->vector_bits / 8 / size;
     d.panel = PANEL_VECTORS * d.lanes;
