@@ -162,12 +162,91 @@ static void what_is_computed_before_and_behind(void **state) {
             }
 }
 
+/* ---- the code -------------------------------------------------------------------------------- */
+
+/* What a loop without inner ones has in it, from its label to the jump back there. */
+typedef struct Body {
+    int fmas, loads, others; /* instructions */
+    bool spills;             /* memory of the stack is used */
+} Body;
+
+static bool has(const char *line, const char *end, const char *word) {
+    const char *at = strstr(line, word);
+    return at && at < end;
+}
+
+static void count_line(Body *body, const char *line, const char *end) {
+    if (has(line, end, "vfmadd"))
+        body->fmas++;
+    else if (has(line, end, "vmovup") || has(line, end, "vbroadcasts"))
+        body->loads++;
+    else
+        body->others++;
+    body->spills |= has(line, end, "(%rsp") || has(line, end, "(%rbp");
+}
+
+/* The loops of multiply-adds in assembly; how many. */
+static int find_tiles(const char *text, Body *bodies, int most) {
+    char label[32] = "";
+    int count = 0;
+    Body body = {0};
+    for (const char *line = text; *line; line = strchr(line, '\n') + 1) {
+        const char *end = strchr(line, '\n');
+        assert_non_null(end);
+        if (strncmp(line, ".LBB", 4) == 0) {
+            size_t length = (size_t)(strchr(line, ':') - line);
+            assert_true(length < sizeof label);
+            memcpy(label, line, length);
+            label[length] = '\0';
+            body = (Body){0};
+        } else if (line[0] == '\t' && line[1] != '.') {
+            count_line(&body, line, end);
+            bool jumps = line[1] == 'j';
+            bool back = jumps && *label && has(line, end, label) &&
+                        strncmp(strchr(line + 1, '\t') + 1, label, strlen(label)) == 0;
+            if (back && body.fmas && count < most) bodies[count++] = body;
+            if (jumps) *label = '\0';
+        }
+    }
+    return count;
+}
+
+/* A tile's step is its multiply-adds, a load for each row and each vector of columns, and four more. */
+static void a_step_of_a_tile_is_its_products(void **state) {
+    (void)state;
+    static const int heights[ISA_COUNT][2] = {[ISA_AVX2] = {6, 2}, [ISA_AVX512] = {12, 4}};
+    if (!case_backend) skip();
+    for (TargetIsa isa = ISA_AVX2; isa <= target_host()->cpu.isa; isa++)
+        for (int wide = 0; wide < 2; wide++) {
+            Product p = {.dtype = wide ? SN_F64 : SN_F32, .m = 1, .n = 1, .k = 1};
+            Case c = case_of(&p);
+            StrBuf text = {0};
+            sn_error error = {0};
+            Target target = target_for(isa);
+            assert_int_equal(case_backend->print(&c.kernel, &target, &(Schedule){0}, "kernel",
+                                                 STAGE_ASSEMBLY, &text, &error),
+                             SN_OK);
+            Body bodies[8];
+            assert_int_equal(find_tiles(strbuf_text(&text), bodies, 8), 2);
+            for (int i = 0; i < 2; i++) {
+                int height = heights[isa][i];
+                assert_int_equal(bodies[i].fmas, height * 2);
+                assert_true(bodies[i].loads <= height + 2);
+                assert_true(bodies[i].others <= 4);
+                assert_false(bodies[i].spills);
+            }
+            strbuf_free(&text);
+            case_close(&c);
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_columns_and_k_of_every_size),
         cmocka_unit_test(layouts),
         cmocka_unit_test(blocks_and_lines),
         cmocka_unit_test(what_is_computed_before_and_behind),
+        cmocka_unit_test(a_step_of_a_tile_is_its_products),
     };
     return cmocka_run_group_tests(tests, case_setup, NULL);
 }

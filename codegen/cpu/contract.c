@@ -87,7 +87,7 @@ typedef struct Driver {
     const Contract *contract;         /* its loops and values */
     sn_dtype dtype;                   /* of the chain */
     int32_t lanes, panel, group;      /* elements: of a vector, a tile's columns, a group's */
-    int32_t row;                      /* elements from one packed row to the next */
+    int32_t row, apart;               /* elements from one packed row, or step of K, to the next */
     PartCall parts[CONTRACT_PARTS];   /* see there */
     LLVMValueRef rows, columns, sums; /* memory: packed, and the chunks' sums so far */
     LLVMValueRef points, line;        /* of the grid, of its innermost dimension */
@@ -268,32 +268,6 @@ static void emit_sums(const Driver *d, const Tile *tile, LLVMValueRef is_first) 
     emit_at(e, end);
 }
 
-/* Tiles of one height while all their rows are there; of the last height also where they are not. Returns the
- * first row that is left. */
-static LLVMValueRef emit_tiles(const Driver *d, int32_t which, Tile tile, LLVMValueRef rows,
-                               LLVMValueRef steps, LLVMValueRef is_first) {
-    Emit *e = d->e;
-    tile.height = heights[e->target->isa][which];
-    tile.count = tile.height * PANEL_VECTORS;
-    SN_ASSERT(tile.count <= LANES_MOST);
-    LLVMValueRef need = const_i64(e, which + 1 < TILES ? tile.height : 1);
-    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
-    LLVMBasicBlockRef head = emit_block(e), body = emit_block(e), done = emit_block(e);
-    LLVMBuildBr(e->b, head);
-    emit_at(e, head);
-    tile.row = emit_phi(e, e->i64, tile.row, before);
-    LLVMValueRef left = LLVMBuildSub(e->b, rows, tile.row, "");
-    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSGE, left, need, ""), body, done);
-    emit_at(e, body);
-    emit_chains(d, &tile, steps);
-    emit_sums(d, &tile, is_first);
-    LLVMValueRef next = LLVMBuildAdd(e->b, tile.row, const_i64(e, tile.height), "");
-    phi_add(tile.row, next, LLVMGetInsertBlock(e->b));
-    LLVMBuildBr(e->b, head);
-    emit_at(e, done);
-    return tile.row;
-}
-
 /* ---- one run --------------------------------------------------------------------------------- */
 
 /* Rows of one line that share columns [from, to). */
@@ -305,11 +279,13 @@ typedef struct Run {
         columns; /* elements from the beginning of the columns' argument to the first point's */
 } Run;
 
-/* Columns that a tile has, in a chunk of K. */
-typedef struct Panel {
-    LLVMValueRef first, width; /* columns; fewer than a tile has where there are no more */
+/* A group of columns in a chunk of K. */
+typedef struct Group {
+    LLVMValueRef first, width; /* columns; fewer than a group has where there are no more */
     LLVMValueRef chunk, steps; /* of K */
-} Panel;
+    LLVMValueRef whole;        /* columns that fill panels */
+    LLVMValueRef packed;       /* columns from here on are packed */
+} Group;
 
 static KCoef column_step(const Driver *d) {
     return coef_of(d->e, d->plain, d->e->loops.loops[d->contract->columns].axis);
@@ -318,31 +294,36 @@ static KCoef k_step(const Driver *d) {
     return coef_of(d->e, d->plain, d->e->loops.loops[d->contract->inner].axis);
 }
 
-/* Where the columns' operand lies at the run's first point, this column and step of K. */
-static LLVMValueRef locate_columns(const Driver *d, const Run *run, const Panel *panel) {
+/* Where the columns' operand lies at the run's first point, so many columns into the group. */
+static LLVMValueRef locate_columns(const Driver *d, const Run *run, const Group *group,
+                                   LLVMValueRef column) {
     Emit *e = d->e;
     LLVMValueRef number = const_i64(e, d->plain->arg);
     LLVMValueRef base = LLVMGetParam(e->function, ARG_ARGS);
     base = LLVMBuildGEP2(e->b, e->ptr, base, &number, 1, "");
     base = LLVMBuildLoad2(e->b, e->ptr, base, "");
+    column = LLVMBuildAdd(e->b, group->first, column, "");
     LLVMValueRef at = LLVMBuildAdd(e->b, run->columns, emit_coef(e, d->plain->offset), "");
-    LLVMValueRef part = LLVMBuildMul(e->b, panel->first, emit_coef(e, column_step(d)), "");
+    LLVMValueRef part = LLVMBuildMul(e->b, column, emit_coef(e, column_step(d)), "");
     at = LLVMBuildAdd(e->b, at, part, "");
-    part = LLVMBuildMul(e->b, panel->chunk, emit_coef(e, k_step(d)), "");
+    part = LLVMBuildMul(e->b, group->chunk, emit_coef(e, k_step(d)), "");
     at = LLVMBuildAdd(e->b, at, part, "");
     return LLVMBuildGEP2(e->b, element_type(d), base, &at, 1, "");
 }
 
-/* Packs steps [done, steps) of the panel. */
-static void pack_columns(const Driver *d, const Run *run, const Panel *panel, LLVMValueRef done) {
+/* ---- packing columns ------------------------------------------------------------------------- */
+
+/* Packs columns [from, to) of the group, steps [done, …) of the chunk. */
+static void pack_columns(const Driver *d, const Run *run, const Group *group, LLVMValueRef from,
+                         LLVMValueRef to, LLVMValueRef done) {
     Emit *e = d->e;
-    LLVMValueRef k = LLVMBuildAdd(e->b, panel->chunk, done, "");
-    LLVMValueRef skipped = LLVMBuildMul(e->b, done, const_i64(e, d->panel), "");
-    set_param(d, PART_COLUMNS, CONTRACT_FIRST_COLUMN, panel->first);
-    set_param(d, PART_COLUMNS, CONTRACT_COLUMNS, panel->width);
-    set_param(d, PART_COLUMNS, CONTRACT_FIRST_K, k);
-    set_param(d, PART_COLUMNS, CONTRACT_K, LLVMBuildSub(e->b, panel->steps, done, ""));
-    LLVMBuildStore(e->b, element_at(d, d->columns, skipped, 0), own_arg(d, PART_COLUMNS));
+    LLVMValueRef at = LLVMBuildMul(e->b, done, const_i64(e, d->apart), "");
+    at = element_at(d, d->columns, LLVMBuildAdd(e->b, at, from, ""), 0);
+    LLVMBuildStore(e->b, at, own_arg(d, PART_COLUMNS));
+    set_param(d, PART_COLUMNS, CONTRACT_FIRST_COLUMN, LLVMBuildAdd(e->b, group->first, from, ""));
+    set_param(d, PART_COLUMNS, CONTRACT_COLUMNS, LLVMBuildSub(e->b, to, from, ""));
+    set_param(d, PART_COLUMNS, CONTRACT_FIRST_K, LLVMBuildAdd(e->b, group->chunk, done, ""));
+    set_param(d, PART_COLUMNS, CONTRACT_K, LLVMBuildSub(e->b, group->steps, done, ""));
     call_part(d, PART_COLUMNS, run->point, LLVMBuildAdd(e->b, run->point, const_i64(e, 1), ""));
 }
 
@@ -367,113 +348,110 @@ static void transpose(const Driver *d, LLVMValueRef *x) {
     }
 }
 
-/* Packs a whole panel whose steps of K follow one another in memory, square by square; returns how many steps
- * are done. */
-static LLVMValueRef pack_transposed(const Driver *d, const Run *run, const Panel *panel) {
+/* A vector's columns from `column` on, as many steps of K from `k` on, which follow one another in
+ * memory. */
+static void pack_square(const Driver *d, LLVMValueRef from, LLVMValueRef column, LLVMValueRef k) {
     Emit *e = d->e;
     LLVMTypeRef vector = type_lanes(element_type(d), d->lanes);
-    LLVMValueRef from = locate_columns(d, run, panel), x[LANES_MOST];
-    LLVMValueRef apart = emit_coef(e, column_step(d));
-    LLVMValueRef whole = LLVMBuildAnd(e->b, panel->steps, const_i64(e, -(int64_t)d->lanes), "");
-    CountLoop loop = count_open(e, const_i64(e, 0), whole);
-    LLVMValueRef to = LLVMBuildMul(e->b, loop.i, const_i64(e, d->panel), "");
-    for (int32_t c = 0; c < d->panel; c += d->lanes) {
-        for (int32_t l = 0; l < d->lanes; l++) {
-            LLVMValueRef at = LLVMBuildMul(e->b, apart, const_i64(e, c + l), "");
-            at = element_at(d, from, LLVMBuildAdd(e->b, at, loop.i, ""), 0);
-            x[l] = LLVMBuildLoad2(e->b, vector, at, "");
-            LLVMSetAlignment(x[l], (unsigned)sn_dtype_size(d->dtype));
-        }
-        transpose(d, x);
-        for (int32_t l = 0; l < d->lanes; l++)
-            LLVMBuildStore(e->b, x[l], element_at(d, d->columns, to, (int64_t)l * d->panel + c));
+    LLVMValueRef apart = emit_coef(e, column_step(d)), x[LANES_MOST];
+    for (int32_t l = 0; l < d->lanes; l++) {
+        LLVMValueRef at = LLVMBuildAdd(e->b, column, const_i64(e, l), "");
+        at = LLVMBuildAdd(e->b, LLVMBuildMul(e->b, at, apart, ""), k, "");
+        x[l] = LLVMBuildLoad2(e->b, vector, element_at(d, from, at, 0), "");
+        LLVMSetAlignment(x[l], (unsigned)sn_dtype_size(d->dtype));
     }
-    count_close(e, &loop, const_i64(e, d->lanes));
-    return whole;
+    transpose(d, x);
+    LLVMValueRef to = LLVMBuildMul(e->b, k, const_i64(e, d->apart), "");
+    to = LLVMBuildAdd(e->b, to, column, "");
+    for (int32_t l = 0; l < d->lanes; l++)
+        LLVMBuildStore(e->b, x[l], element_at(d, d->columns, to, (int64_t)l * d->apart));
 }
 
-/* The panel where it lies: for few rows, which would not share what packing costs. What does not, goes on in
- * a block of its own; `done` is where the tiles begin. */
-static LLVMBasicBlockRef leave_in_place(const Driver *d, const Run *run, const Panel *panel,
-                                        LLVMValueRef whole, LLVMBasicBlockRef done, Tile *there) {
+/* Whole panels square by square, what is left of K and of columns behind them as any. */
+static void pack_along(const Driver *d, const Run *run, const Group *group) {
     Emit *e = d->e;
-    LLVMValueRef few = LLVMBuildICmp(e->b, LLVMIntSLE, run->rows, const_i64(e, ROWS_DIRECT), "");
-    LLVMBasicBlockRef pack = emit_block(e), here = LLVMGetInsertBlock(e->b);
-    there->columns = locate_columns(d, run, panel);
-    there->step = emit_coef(e, k_step(d));
-    LLVMBuildCondBr(e->b, LLVMBuildAnd(e->b, whole, few, ""), done, pack);
-    emit_at(e, pack);
-    return here;
+    LLVMValueRef none = const_i64(e, 0), from = locate_columns(d, run, group, none);
+    LLVMValueRef squares = LLVMBuildAnd(e->b, group->steps, const_i64(e, -(int64_t)d->lanes), "");
+    CountLoop columns = count_open(e, none, group->whole);
+    CountLoop k = count_open(e, none, squares);
+    pack_square(d, from, columns.i, k.i);
+    count_close(e, &k, const_i64(e, d->lanes));
+    count_close(e, &columns, const_i64(e, d->lanes));
+    pack_columns(d, run, group, none, group->whole, squares);
+    pack_columns(d, run, group, group->whole, group->width, none);
 }
 
-/* Packs squares where the panel is whole; goes on where steps are left, or all of them. Returns how many are
- * done. */
-static LLVMValueRef pack_squares(const Driver *d, const Run *run, const Panel *panel,
-                                 LLVMValueRef whole, LLVMBasicBlockRef done) {
-    Emit *e = d->e;
-    LLVMBasicBlockRef here = LLVMGetInsertBlock(e->b), squares = emit_block(e),
-                      rest = emit_block(e);
-    LLVMBuildCondBr(e->b, whole, squares, rest);
-    emit_at(e, squares);
-    LLVMValueRef packed = pack_transposed(d, run, panel);
-    LLVMBasicBlockRef end = LLVMGetInsertBlock(e->b);
-    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, packed, panel->steps, ""), done, rest);
-    emit_at(e, rest);
-    LLVMValueRef steps = emit_phi(e, e->i64, const_i64(e, 0), here);
-    phi_add(steps, packed, end);
-    return steps;
-}
+/* ---- a chunk --------------------------------------------------------------------------------- */
 
-/* Has the tile's panel packed or left where it lies. */
-static void place_panel(const Driver *d, const Run *run, const Panel *panel, Tile *tile) {
+/* The tiles of some rows, panel by panel. */
+static void emit_panels(const Driver *d, const Run *run, const Group *group, Tile *tile,
+                        LLVMValueRef is_first) {
     Emit *e = d->e;
-    LLVMBasicBlockRef done = emit_block(e), before = NULL;
-    LLVMValueRef whole = LLVMBuildICmp(e->b, LLVMIntEQ, panel->width, const_i64(e, d->panel), "");
-    LLVMValueRef packed = const_i64(e, 0);
-    Tile there;
-    if (d->across) before = leave_in_place(d, run, panel, whole, done, &there);
-    if (d->along) packed = pack_squares(d, run, panel, whole, done);
-    pack_columns(d, run, panel, packed);
-    LLVMBasicBlockRef end = LLVMGetInsertBlock(e->b);
-    LLVMBuildBr(e->b, done);
-    emit_at(e, done);
-    tile->columns = d->columns;
-    tile->step = const_i64(e, d->panel);
-    if (!d->across) return;
-    there.columns = emit_phi(e, e->ptr, there.columns, before);
-    there.step = emit_phi(e, e->i64, there.step, before);
-    phi_add(there.columns, tile->columns, end);
-    phi_add(there.step, tile->step, end);
-    tile->columns = there.columns;
-    tile->step = there.step;
-}
-
-static void emit_panels(const Driver *d, const Run *run, LLVMValueRef first, LLVMValueRef end,
-                        LLVMValueRef chunk, LLVMValueRef steps) {
-    Emit *e = d->e;
-    LLVMValueRef is_first = LLVMBuildICmp(e->b, LLVMIntEQ, chunk, const_i64(e, 0), "");
-    CountLoop panels = count_open(e, first, end);
-    LLVMValueRef width = least(e, LLVMBuildSub(e->b, end, panels.i, ""), const_i64(e, d->panel));
-    Panel panel = {.first = panels.i, .width = width, .chunk = chunk, .steps = steps};
-    Tile tile = {.row = const_i64(e, 0), .column = LLVMBuildSub(e->b, panels.i, first, "")};
-    place_panel(d, run, &panel, &tile);
-    for (int32_t which = 0; which < TILES; which++)
-        tile.row = emit_tiles(d, which, tile, run->rows, steps, is_first);
+    CountLoop panels = count_open(e, const_i64(e, 0), group->width);
+    tile->column = panels.i;
+    tile->columns = element_at(d, d->columns, panels.i, 0);
+    tile->step = const_i64(e, d->apart);
+    if (d->across) {
+        LLVMValueRef there = LLVMBuildICmp(e->b, LLVMIntSLT, panels.i, group->packed, "");
+        LLVMValueRef place = locate_columns(d, run, group, panels.i);
+        tile->columns = emit_select(e, there, place, tile->columns);
+        tile->step = emit_select(e, there, emit_coef(e, k_step(d)), tile->step);
+    }
+    emit_chains(d, tile, group->steps);
+    emit_sums(d, tile, is_first);
     count_close(e, &panels, const_i64(e, d->panel));
 }
 
-static void emit_chunks(const Driver *d, const Run *run, LLVMValueRef first, LLVMValueRef end) {
+/* Tiles of one height while all their rows are there; of the last height also where they are not. Returns the
+ * first row that is left. */
+static LLVMValueRef emit_tiles(const Driver *d, const Run *run, const Group *group, int32_t which,
+                               LLVMValueRef from, LLVMValueRef is_first) {
+    Emit *e = d->e;
+    Tile tile = {.height = heights[e->target->isa][which]};
+    tile.count = tile.height * PANEL_VECTORS;
+    SN_ASSERT(tile.count <= LANES_MOST);
+    LLVMValueRef need = const_i64(e, which + 1 < TILES ? tile.height - 1 : 0);
+    LLVMValueRef end = LLVMBuildSub(e->b, run->rows, need, "");
+    CountLoop rows = count_open(e, from, end);
+    tile.row = rows.i;
+    emit_panels(d, run, group, &tile, is_first);
+    count_close(e, &rows, const_i64(e, tile.height));
+    return rows.i;
+}
+
+/* Packs the group's columns. For few rows those are left where they lie that can be read there. */
+static void pack_group(const Driver *d, const Run *run, Group *group) {
+    Emit *e = d->e;
+    LLVMValueRef none = const_i64(e, 0);
+    group->whole = LLVMBuildAnd(e->b, group->width, const_i64(e, -(int64_t)d->panel), "");
+    group->packed = none;
+    if (d->along) {
+        pack_along(d, run, group);
+        return;
+    }
+    if (d->across) {
+        LLVMValueRef few =
+            LLVMBuildICmp(e->b, LLVMIntSLE, run->rows, const_i64(e, ROWS_DIRECT), "");
+        group->packed = emit_select(e, few, group->whole, none);
+    }
+    pack_columns(d, run, group, group->packed, group->width, none);
+}
+
+static void emit_chunks(const Driver *d, const Run *run, Group *group) {
     Emit *e = d->e;
     const KLoop *inner = &e->loops.loops[d->contract->inner];
-    LLVMValueRef size = emit_coef(e, e->kernel->axes.data[inner->axis].size);
+    LLVMValueRef size = emit_coef(e, e->kernel->axes.data[inner->axis].size), row = const_i64(e, 0);
     CountLoop chunks = count_open(e, const_i64(e, 0), size);
-    LLVMValueRef steps =
-        least(e, LLVMBuildSub(e->b, size, chunks.i, ""), const_i64(e, ORDER_CHAIN));
-    set_param(d, PART_ROWS, CONTRACT_FIRST_K, chunks.i);
-    set_param(d, PART_ROWS, CONTRACT_K, steps);
+    group->chunk = chunks.i;
+    group->steps = least(e, LLVMBuildSub(e->b, size, chunks.i, ""), const_i64(e, ORDER_CHAIN));
+    set_param(d, PART_ROWS, CONTRACT_FIRST_K, group->chunk);
+    set_param(d, PART_ROWS, CONTRACT_K, group->steps);
     set_own_arg(d, PART_ROWS, d->rows, run->place, d->row);
     call_part(d, PART_ROWS, run->point, LLVMBuildAdd(e->b, run->point, run->rows, ""));
-    emit_panels(d, run, first, end, chunks.i, steps);
+    pack_group(d, run, group);
+    LLVMValueRef is_first = LLVMBuildICmp(e->b, LLVMIntEQ, chunks.i, const_i64(e, 0), "");
+    for (int32_t which = 0; which < TILES; which++)
+        row = emit_tiles(d, run, group, which, row, is_first);
     count_close(e, &chunks, const_i64(e, ORDER_CHAIN));
 }
 
@@ -495,9 +473,9 @@ static void emit_run(const Driver *d, const Run *run, LLVMValueRef first, LLVMVa
     set_own_arg(d, PART_RESULTS, d->sums, run->place, d->group);
     CountLoop groups = count_open(e, first, end);
     LLVMValueRef width = least(e, LLVMBuildSub(e->b, end, groups.i, ""), const_i64(e, d->group));
-    LLVMValueRef group_end = LLVMBuildAdd(e->b, groups.i, width, "");
+    Group group = {.first = groups.i, .width = width};
     clear_sums(d, run);
-    emit_chunks(d, run, groups.i, group_end);
+    emit_chunks(d, run, &group);
     set_param(d, PART_RESULTS, CONTRACT_FIRST_COLUMN, groups.i);
     set_param(d, PART_RESULTS, CONTRACT_COLUMNS, width);
     call_part(d, PART_RESULTS, run->point, LLVMBuildAdd(e->b, run->point, run->rows, ""));
@@ -618,7 +596,7 @@ static LLVMValueRef emit_function(const Emit *e, const Kernel *kernel, int32_t p
 static void place_memory(Driver *d) {
     Emit *e = d->e;
     int64_t size = (int64_t)sn_dtype_size(d->dtype);
-    int64_t bytes[] = {ROWS_MOST * d->row * size, (int64_t)ORDER_CHAIN * d->panel * size,
+    int64_t bytes[] = {ROWS_MOST * d->row * size, (int64_t)ORDER_CHAIN * d->apart * size,
                        (int64_t)ROWS_MOST * d->group * size};
     LLVMValueRef *places[] = {&d->rows, &d->columns, &d->sums},
                  at = LLVMGetParam(e->function, ARG_SCRATCH);
@@ -659,7 +637,7 @@ static void emit_driver(Driver *d, const Kernel *columns) {
     prepare_part(d, PART_ROWS, d->row);
     prepare_part(d, PART_COLUMNS, 0);
     prepare_part(d, PART_RESULTS, d->group);
-    set_param(d, PART_COLUMNS, CONTRACT_WIDTH, const_i64(e, d->panel));
+    set_param(d, PART_COLUMNS, CONTRACT_WIDTH, const_i64(e, d->apart));
     emit_runs(d);
 }
 
@@ -674,6 +652,7 @@ sn_status emit_contract(Emit *e, const Contract *contract, const char *name) {
     d.panel = PANEL_VECTORS * d.lanes;
     d.group = GROUP_PANELS * d.panel;
     d.row = ORDER_CHAIN + ROW_GAP / size;
+    d.apart = d.group + ROW_GAP / size;
     Kernel kernels[CONTRACT_PARTS];
     for (int32_t part = 0; part < CONTRACT_PARTS; part++) kernel_init(&kernels[part]);
     sn_status status = make_parts(&d, name, kernels);

@@ -157,7 +157,7 @@ static inline int32_t kernel_param_word(const Kernel *k, int32_t param) {
 }
 /* A kernel with a chain gets KCHAIN_SCRATCH bytes more, behind the LOCAL buffers: its rows and columns may be
  * packed there. Items are best given KCHAIN_ROWS at a time. */
-enum { KCHAIN_ROWS = 96, KCHAIN_SCRATCH = 576 * 1024 };
+enum { KCHAIN_ROWS = 96, KCHAIN_SCRATCH = 1056 * 1024 };
 /* Scratch bytes of a LOCAL argument: of its elements, rounded up to a multiple of ALIGN (a power of
  * two), and GAP more, into which the last whole vector may reach. The code generators emit the same
  * for sizes that are parameters. */
