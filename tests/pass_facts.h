@@ -13,10 +13,10 @@ typedef struct PassRun {
 
 /* What a run came by; runs add up. */
 typedef struct PassCoverage {
-    bool ops[OP_COUNT];            /* ops of graphs as written, and as fusion saw them */
-    bool roles[ROLE_EXTERN + 1];   /* NodeRole of some node */
-    bool orders[REDUCE_FREE + 1];  /* ReduceOrder of some group */
-    bool buffers[BUFFER_TEMP + 1]; /* BufferKind of some buffer */
+    bool ops[OP_COUNT];              /* ops of graphs as written, and as fusion saw them */
+    bool roles[ROLE_EXTERN + 1];     /* NodeRole of some node */
+    bool orders[REDUCE_ORDER_COUNT]; /* ReduceOrder of some group */
+    bool buffers[BUFFER_TEMP + 1];   /* BufferKind of some buffer */
 } PassCoverage;
 
 typedef struct PassFacts {

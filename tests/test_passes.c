@@ -194,7 +194,7 @@ static void every_kind_of_op_order_and_memory_occurs(void **state) {
             want(coverage.ops[op], &why, "the op", op_info[op].name);
     }
     for (int role = ROLE_LEAF; role <= ROLE_EXTERN; role++) assert_true(coverage.roles[role]);
-    for (int order = 0; order <= REDUCE_FREE; order++) assert_true(coverage.orders[order]);
+    for (int order = 0; order < REDUCE_ORDER_COUNT; order++) assert_true(coverage.orders[order]);
     for (int kind = 0; kind <= BUFFER_TEMP; kind++) assert_true(coverage.buffers[kind]);
     assert_nothing_wrong(&why);
 }
