@@ -55,7 +55,7 @@ typedef struct Launch {
     Place streams;   /* 1: see Schedule; fitted */
     int32_t b_param; /* the word of params that is the size of the loop over B; -1: none */
     bool is_column;  /* B is cut for threads, not for items of a fair length */
-    bool chains;     /* it holds a chain: see KCHAIN_SCRATCH */
+    bool chains;     /* it holds a chain: see kchain_scratch_bytes */
     bool may_stream; /* its stores follow one another, so that they may bypass the caches */
 } Launch;
 

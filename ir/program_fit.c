@@ -89,8 +89,10 @@ static int64_t scratch_of(Fit *f, const Launch *launch) {
         if (f->too_large) return 0;
         bytes = plus(f, bytes, kernel_local_bytes((sn_dtype)launch->locals.data[i], elements));
     }
-    if (launch->chains) bytes = plus(f, bytes, KCHAIN_SCRATCH);
-    return bytes;
+    if (!launch->chains) return bytes;
+    const int64_t *words = f->numbers + launch->params;
+    int64_t points = f->numbers[launch->items] / (words[KPARAM_BLOCKS] ? words[KPARAM_BLOCKS] : 1);
+    return plus(f, bytes, kchain_scratch_bytes(points, elements));
 }
 
 static void cut_launches(Fit *f) {

@@ -253,7 +253,8 @@ static inline int64_t case_local_bytes(const Case *c) {
         bytes += kernel_local_bytes((sn_dtype)arg->dtype, size);
     }
     for (uint32_t i = 0; i < c->kernel.insts.count; i++)
-        if (kop_is_chain(c->kernel.insts.data[i].op)) return bytes + KCHAIN_SCRATCH;
+        if (kop_is_chain(c->kernel.insts.data[i].op))
+            return bytes + kchain_scratch_bytes(c->items, ORDER_CHAIN);
     return bytes;
 }
 

@@ -102,6 +102,11 @@ static void rows_columns_and_k_of_every_size(void **state) {
     check((Product){SN_F32, .m = 200, .n = 40, .k = 30});
     check((Product){SN_F32, .m = 2, .n = 600, .k = 600});
     check((Product){SN_F32, .m = 0, .n = 5, .k = 5});
+    for (int apart = 0; apart < 2; apart++) {
+        check((Product){SN_F32, .m = 1, .n = 300, .k = 520, .columns_apart = apart});
+        check((Product){SN_F64, .m = 1, .n = 150, .k = 40, .columns_apart = apart});
+        check((Product){SN_F32, .batch = 7, .m = 1, .n = 140, .k = 9, .columns_apart = apart});
+    }
 }
 
 static void layouts(void **state) {
@@ -214,7 +219,9 @@ static int find_tiles(const char *text, Body *bodies, int most) {
 /* A tile's step is its multiply-adds, a load for each row and each vector of columns, and four more. */
 static void a_step_of_a_tile_is_its_products(void **state) {
     (void)state;
-    static const int heights[ISA_COUNT][2] = {[ISA_AVX2] = {6, 2}, [ISA_AVX512] = {12, 4}};
+    enum { TILES = 3 };
+    static const int shapes[ISA_COUNT][TILES][2] = {
+        [ISA_AVX2] = {{1, 8}, {6, 2}, {2, 2}}, [ISA_AVX512] = {{1, 8}, {12, 2}, {4, 2}}};
     if (!case_backend) skip();
     for (TargetIsa isa = ISA_AVX2; isa <= target_host()->cpu.isa; isa++)
         for (int wide = 0; wide < 2; wide++) {
@@ -227,11 +234,11 @@ static void a_step_of_a_tile_is_its_products(void **state) {
                                                  STAGE_ASSEMBLY, &text, &error),
                              SN_OK);
             Body bodies[8];
-            assert_int_equal(find_tiles(strbuf_text(&text), bodies, 8), 2);
-            for (int i = 0; i < 2; i++) {
-                int height = heights[isa][i];
-                assert_int_equal(bodies[i].fmas, height * 2);
-                assert_true(bodies[i].loads <= height + 2);
+            assert_int_equal(find_tiles(strbuf_text(&text), bodies, 8), TILES);
+            for (int i = 0; i < TILES; i++) {
+                int rows = shapes[isa][i][0], vectors = shapes[isa][i][1];
+                assert_int_equal(bodies[i].fmas, rows * vectors);
+                assert_true(bodies[i].loads <= rows + vectors);
                 assert_true(bodies[i].others <= 4);
                 assert_false(bodies[i].spills);
             }

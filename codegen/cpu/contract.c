@@ -23,12 +23,23 @@ enum {
     ROWS_MOST = KCHAIN_ROWS, /* of a run */
     ROW_GAP = 64,     /* bytes behind a packed row: rows shall not fall into one set of a cache */
     ROWS_DIRECT = 12, /* for so many rows columns are not packed, if they need not be */
-    TILES = 2         /* heights */
+    WIDE_VECTORS = 8, /* of a tile of one row */
+    TILES = 3,        /* shapes: */
+    TILE_TALL = 0,    /* rows that fill it */
+    TILE_LOW = 1,     /* any rows */
+    TILE_WIDE = 2     /* one */
 };
 
-/* Heights of tiles: registers for the sums, a panel's vectors and a row's element. A chain waits for the
- * multiply-add before it, so that smaller tiles than the last would take as long. */
-static const int32_t heights[ISA_COUNT][TILES] = {[ISA_AVX2] = {6, 2}, [ISA_AVX512] = {12, 4}};
+/* Rows and vectors of columns of tiles: registers for the sums, the columns' vectors and a row's element. A
+ * chain waits for the multiply-add before it, so that fewer rows than the second has would take as long; the
+ * last is for one row alone, which reads more of each line of its columns. */
+typedef struct TileShape {
+    int32_t height, vectors;
+} TileShape;
+static const TileShape shapes[ISA_COUNT][TILES] = {
+    [ISA_AVX2] = {{6, PANEL_VECTORS}, {2, PANEL_VECTORS}, {1, WIDE_VECTORS}},
+    [ISA_AVX512] = {{12, PANEL_VECTORS}, {4, PANEL_VECTORS}, {1, WIDE_VECTORS}},
+};
 
 bool contract_find(const Emit *e, Contract *contract) {
     const KLoops *loops = &e->loops;
@@ -186,8 +197,8 @@ static void set_own_arg(const Driver *d, ContractPart part, LLVMValueRef memory,
 
 /* Rows × a panel of the group. */
 typedef struct Tile {
-    int32_t height;             /* rows */
-    int32_t count;              /* vectors of sums: PANEL_VECTORS a row */
+    TileShape shape;
+    int32_t count;              /* vectors of sums */
     LLVMValueRef row;           /* the first one, of those packed */
     LLVMValueRef column;        /* the panel's first one in the group */
     LLVMValueRef columns, step; /* where the panel lies, elements from one step of K to the next */
@@ -207,17 +218,17 @@ static void emit_products(const Driver *d, const Tile *tile, LLVMValueRef rows, 
                           LLVMValueRef *sums) {
     Emit *e = d->e;
     LLVMTypeRef element = element_type(d);
-    LLVMValueRef at = LLVMBuildMul(e->b, k, tile->step, ""), columns[PANEL_VECTORS];
-    for (int32_t c = 0; c < PANEL_VECTORS; c++) {
+    LLVMValueRef at = LLVMBuildMul(e->b, k, tile->step, ""), columns[WIDE_VECTORS];
+    for (int32_t c = 0; c < tile->shape.vectors; c++) {
         LLVMValueRef place = element_at(d, tile->columns, at, (int64_t)c * d->lanes);
         columns[c] = LLVMBuildLoad2(e->b, type_lanes(element, d->lanes), place, "");
         LLVMSetAlignment(columns[c], (unsigned)sn_dtype_size(d->dtype));
     }
-    for (int32_t r = 0; r < tile->height; r++) {
+    for (int32_t r = 0; r < tile->shape.height; r++) {
         LLVMValueRef place = element_at(d, rows, k, (int64_t)r * d->row);
         LLVMValueRef x = emit_splat(e, e->b, LLVMBuildLoad2(e->b, element, place, ""), d->lanes);
-        for (int32_t c = 0; c < PANEL_VECTORS; c++) {
-            LLVMValueRef *sum = &sums[r * PANEL_VECTORS + c];
+        for (int32_t c = 0; c < tile->shape.vectors; c++) {
+            LLVMValueRef *sum = &sums[r * tile->shape.vectors + c];
             LLVMValueRef in[3] = {x, columns[c], *sum};
             *sum = emit_prim(e, OP_FMA, d->dtype, d->dtype, d->lanes, in, NULL);
         }
@@ -254,7 +265,8 @@ static void emit_sums(const Driver *d, const Tile *tile, LLVMValueRef is_first) 
     base = LLVMBuildAdd(e->b, base, tile->column, "");
     for (int32_t i = 0; i < tile->count; i++)
         at[i] = element_at(d, d->sums, base,
-                           (int64_t)(i / PANEL_VECTORS) * d->group + i % PANEL_VECTORS * d->lanes);
+                           (int64_t)(i / tile->shape.vectors) * d->group +
+                               i % tile->shape.vectors * d->lanes);
     LLVMBuildCondBr(e->b, is_first, first, later);
     emit_at(e, first);
     for (int32_t i = 0; i < tile->count; i++) LLVMBuildStore(e->b, tile->sums[i], at[i]);
@@ -285,6 +297,7 @@ typedef struct Group {
     LLVMValueRef chunk, steps; /* of K */
     LLVMValueRef whole;        /* columns that fill panels */
     LLVMValueRef packed;       /* columns from here on are packed */
+    LLVMValueRef is_first;     /* i1: no chunk came before */
 } Group;
 
 static KCoef column_step(const Driver *d) {
@@ -383,40 +396,60 @@ static void pack_along(const Driver *d, const Run *run, const Group *group) {
 
 /* ---- a chunk --------------------------------------------------------------------------------- */
 
-/* The tiles of some rows, panel by panel. */
-static void emit_panels(const Driver *d, const Run *run, const Group *group, Tile *tile,
-                        LLVMValueRef is_first) {
+/* The tiles of some rows over columns [from, to) of the group. */
+static void emit_across(const Driver *d, const Run *run, const Group *group, Tile *tile,
+                        LLVMValueRef from, LLVMValueRef to) {
     Emit *e = d->e;
-    CountLoop panels = count_open(e, const_i64(e, 0), group->width);
-    tile->column = panels.i;
-    tile->columns = element_at(d, d->columns, panels.i, 0);
+    CountLoop columns = count_open(e, from, to);
+    tile->column = columns.i;
+    tile->columns = element_at(d, d->columns, columns.i, 0);
     tile->step = const_i64(e, d->apart);
     if (d->across) {
-        LLVMValueRef there = LLVMBuildICmp(e->b, LLVMIntSLT, panels.i, group->packed, "");
-        LLVMValueRef place = locate_columns(d, run, group, panels.i);
+        LLVMValueRef there = LLVMBuildICmp(e->b, LLVMIntSLT, columns.i, group->packed, "");
+        LLVMValueRef place = locate_columns(d, run, group, columns.i);
         tile->columns = emit_select(e, there, place, tile->columns);
         tile->step = emit_select(e, there, emit_coef(e, k_step(d)), tile->step);
     }
     emit_chains(d, tile, group->steps);
-    emit_sums(d, tile, is_first);
-    count_close(e, &panels, const_i64(e, d->panel));
+    emit_sums(d, tile, group->is_first);
+    count_close(e, &columns, const_i64(e, (int64_t)tile->shape.vectors * d->lanes));
 }
 
-/* Tiles of one height while all their rows are there; of the last height also where they are not. Returns the
- * first row that is left. */
-static LLVMValueRef emit_tiles(const Driver *d, const Run *run, const Group *group, int32_t which,
-                               LLVMValueRef from, LLVMValueRef is_first) {
-    Emit *e = d->e;
-    Tile tile = {.height = heights[e->target->isa][which]};
-    tile.count = tile.height * PANEL_VECTORS;
+static Tile tile_of(const Driver *d, int32_t which) {
+    Tile tile = {.shape = shapes[d->e->target->isa][which]};
+    tile.count = tile.shape.height * tile.shape.vectors;
     SN_ASSERT(tile.count <= LANES_MOST);
-    LLVMValueRef need = const_i64(e, which + 1 < TILES ? tile.height - 1 : 0);
-    LLVMValueRef end = LLVMBuildSub(e->b, run->rows, need, "");
-    CountLoop rows = count_open(e, from, end);
+    return tile;
+}
+
+/* Tiles of one shape, from a row and a column on, while all their rows are there or, of low ones, some.
+ * Returns the first row that is left. */
+static LLVMValueRef emit_down(const Driver *d, const Run *run, const Group *group, int32_t which,
+                              LLVMValueRef row, LLVMValueRef column) {
+    Emit *e = d->e;
+    Tile tile = tile_of(d, which);
+    int32_t need = which == TILE_LOW ? 1 : tile.shape.height;
+    LLVMValueRef end = LLVMBuildSub(e->b, run->rows, const_i64(e, need - 1), "");
+    CountLoop rows = count_open(e, row, end);
     tile.row = rows.i;
-    emit_panels(d, run, group, &tile, is_first);
-    count_close(e, &rows, const_i64(e, tile.height));
+    emit_across(d, run, group, &tile, column, group->width);
+    count_close(e, &rows, const_i64(e, tile.shape.height));
     return rows.i;
+}
+
+/* All tiles of the group in this chunk: wide ones where there is one row, the others for what these leave. */
+static void emit_tiles(const Driver *d, const Run *run, const Group *group) {
+    Emit *e = d->e;
+    Tile wide = tile_of(d, TILE_WIDE);
+    LLVMValueRef row = const_i64(e, 0), none = const_i64(e, 0);
+    int64_t width = (int64_t)wide.shape.vectors * d->lanes;
+    LLVMValueRef one = LLVMBuildICmp(e->b, LLVMIntEQ, run->rows, const_i64(e, 1), "");
+    LLVMValueRef column = LLVMBuildAnd(e->b, group->whole, const_i64(e, -width), "");
+    column = emit_select(e, one, column, none);
+    wide.row = row;
+    emit_across(d, run, group, &wide, none, column);
+    row = emit_down(d, run, group, TILE_TALL, row, column);
+    emit_down(d, run, group, TILE_LOW, row, column);
 }
 
 /* Packs the group's columns. For few rows those are left where they lie that can be read there. */
@@ -440,7 +473,7 @@ static void pack_group(const Driver *d, const Run *run, Group *group) {
 static void emit_chunks(const Driver *d, const Run *run, Group *group) {
     Emit *e = d->e;
     const KLoop *inner = &e->loops.loops[d->contract->inner];
-    LLVMValueRef size = emit_coef(e, e->kernel->axes.data[inner->axis].size), row = const_i64(e, 0);
+    LLVMValueRef size = emit_coef(e, e->kernel->axes.data[inner->axis].size);
     CountLoop chunks = count_open(e, const_i64(e, 0), size);
     group->chunk = chunks.i;
     group->steps = least(e, LLVMBuildSub(e->b, size, chunks.i, ""), const_i64(e, ORDER_CHAIN));
@@ -449,9 +482,8 @@ static void emit_chunks(const Driver *d, const Run *run, Group *group) {
     set_own_arg(d, PART_ROWS, d->rows, run->place, d->row);
     call_part(d, PART_ROWS, run->point, LLVMBuildAdd(e->b, run->point, run->rows, ""));
     pack_group(d, run, group);
-    LLVMValueRef is_first = LLVMBuildICmp(e->b, LLVMIntEQ, chunks.i, const_i64(e, 0), "");
-    for (int32_t which = 0; which < TILES; which++)
-        row = emit_tiles(d, run, group, which, row, is_first);
+    group->is_first = LLVMBuildICmp(e->b, LLVMIntEQ, chunks.i, const_i64(e, 0), "");
+    emit_tiles(d, run, group);
     count_close(e, &chunks, const_i64(e, ORDER_CHAIN));
 }
 
@@ -592,23 +624,23 @@ static LLVMValueRef emit_function(const Emit *e, const Kernel *kernel, int32_t p
     return own.function;
 }
 
-/* Where packed rows, packed columns and sums lie in scratch memory. */
+/* Where packed columns, sums and packed rows lie in scratch memory, as kchain_scratch_bytes has it. */
 static void place_memory(Driver *d) {
     Emit *e = d->e;
-    int64_t size = (int64_t)sn_dtype_size(d->dtype);
-    int64_t bytes[] = {ROWS_MOST * d->row * size, (int64_t)ORDER_CHAIN * d->apart * size,
-                       (int64_t)ROWS_MOST * d->group * size};
-    LLVMValueRef *places[] = {&d->rows, &d->columns, &d->sums},
-                 at = LLVMGetParam(e->function, ARG_SCRATCH);
-    int64_t all = 0;
-    for (int i = 0; i < 3; i++) {
-        *places[i] = at;
-        LLVMValueRef next = const_i64(e, bytes[i]);
-        at = LLVMBuildGEP2(e->b, e->i8, at, &next, 1, "");
-        all += bytes[i];
-    }
-    SN_ASSERT(all <= KCHAIN_SCRATCH);
-    (void)all;
+    int32_t size = (int32_t)sn_dtype_size(d->dtype);
+    SN_ASSERT(d->apart * size <= KCHAIN_STEP_BYTES && d->group * size <= KCHAIN_SUM_BYTES);
+    SN_ASSERT(d->row * size <= KCHAIN_ROW_BYTES);
+    const KLoop *inner = &e->loops.loops[d->contract->inner];
+    LLVMValueRef steps = emit_coef(e, e->kernel->axes.data[inner->axis].size);
+    steps = least(e, steps, const_i64(e, ORDER_CHAIN));
+    LLVMValueRef rows = least(e, d->points, const_i64(e, ROWS_MOST));
+    rows = LLVMBuildAdd(e->b, rows, const_i64(e, KCHAIN_TILE - 1), "");
+    rows = LLVMBuildAnd(e->b, rows, const_i64(e, -KCHAIN_TILE), "");
+    LLVMValueRef bytes = LLVMBuildMul(e->b, steps, const_i64(e, KCHAIN_STEP_BYTES), "");
+    d->columns = LLVMGetParam(e->function, ARG_SCRATCH);
+    d->sums = LLVMBuildGEP2(e->b, e->i8, d->columns, &bytes, 1, "");
+    bytes = LLVMBuildMul(e->b, rows, const_i64(e, KCHAIN_SUM_BYTES), "");
+    d->rows = LLVMBuildGEP2(e->b, e->i8, d->sums, &bytes, 1, "");
 }
 
 static sn_status make_parts(Driver *d, const char *name, Kernel *kernels) {

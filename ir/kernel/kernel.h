@@ -155,9 +155,24 @@ static inline int32_t kernel_param_word(const Kernel *k, int32_t param) {
     SN_ASSERT(param >= 0 && param < k->n_params);
     return KPARAM_STRIDES + SN_MAX_RANK * (int32_t)k->args.count + param;
 }
-/* A kernel with a chain gets KCHAIN_SCRATCH bytes more, behind the LOCAL buffers: its rows and columns may be
- * packed there. Items are best given KCHAIN_ROWS at a time. */
-enum { KCHAIN_ROWS = 96, KCHAIN_SCRATCH = 1056 * 1024 };
+/* What a kernel with a chain gets of scratch memory, behind its LOCAL buffers: room for columns of a chunk
+ * and for rows and their sums. Items are best given KCHAIN_ROWS at a time. */
+enum {
+    KCHAIN_ROWS = 96,         /* of items, that share columns */
+    KCHAIN_TILE = 4,          /* rows are rounded up to a multiple of this */
+    KCHAIN_STEP_BYTES = 1088, /* columns in a step of K, multiples of 64 like the others */
+    KCHAIN_SUM_BYTES = 1024,  /* sums of a row */
+    KCHAIN_ROW_BYTES = 4160   /* a chunk of a row */
+};
+/* Room is there for so many rows and steps. */
+static inline int64_t kchain_rows(int64_t points) {
+    int64_t rows = points < KCHAIN_ROWS ? points : KCHAIN_ROWS;
+    return (rows + KCHAIN_TILE - 1) / KCHAIN_TILE * KCHAIN_TILE;
+}
+static inline int64_t kchain_scratch_bytes(int64_t points, int64_t k) {
+    int64_t steps = k < ORDER_CHAIN ? k : ORDER_CHAIN;
+    return steps * KCHAIN_STEP_BYTES + kchain_rows(points) * (KCHAIN_SUM_BYTES + KCHAIN_ROW_BYTES);
+}
 /* Scratch bytes of a LOCAL argument: of its elements, rounded up to a multiple of ALIGN (a power of
  * two), and GAP more, into which the last whole vector may reach. The code generators emit the same
  * for sizes that are parameters. */
