@@ -72,12 +72,16 @@ static void end(void) {
 /* ---- the thread ------------------------------------------------------------------------------ */
 
 /* The compiler's library registers its destructors while it is loaded, and what is registered last runs
- * first. */
+ * first. Under a lock, for which a fork waits: the C library's own in atexit a child would inherit taken. */
 static void load_compiler(void) {
     sn_error error;
     error_init(&error);
     backend_load("cpu", &error);
+    lock_take(&lock);
     atexit(end);
+    loading = false;
+    condition_wake(&changed);
+    lock_give(&lock);
 }
 
 /* It may be loading when the program, which need not know of the job, ends. */
@@ -89,8 +93,6 @@ static void *work(void *unused) {
     (void)unused;
     load_compiler();
     lock_take(&lock);
-    loading = false;
-    condition_wake(&changed);
     for (;;) {
         while (!take_oldest(NULL, &current)) condition_wait(&changed);
         BackgroundJob job = current;
