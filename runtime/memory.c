@@ -354,10 +354,10 @@ void memory_set_cache_limit(size_t bytes) {
 }
 
 void memory_stats(MemoryStats *stats) {
-    size_t now = load(&live), all = load(&held);
+    size_t now = load(&live), all = load(&held), most = load(&peak);
     *stats = (MemoryStats){
         .live = now,
-        .peak = load(&peak),
+        .peak = most > now ? most : now, /* a block just counted may not have raised it yet */
         .cached = all > now ? all - now : 0,
     };
 }
