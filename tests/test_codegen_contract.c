@@ -145,8 +145,8 @@ static void what_is_computed_before_and_behind(void **state) {
     static const char *const before[] = {
         " %p = mul %x, %b : D\n %q = abs %y : D\n",
         " %p = sqrt %x : D\n %q = mul %y, %x : D\n", /* the row's element in the column's */
-        " %d = index j : i64\n %e = cast %d : D\n %p = mul %x, %e : D\n %f = index i : i64\n"
-        " %g = add %f, %d : i64\n %h = cast %g : D\n %q = maximum %y, %h : D\n",
+        (" %d = index j : i64\n %e = cast %d : D\n %p = mul %x, %e : D\n %f = index i : i64\n"
+         " %g = add %f, %d : i64\n %h = cast %g : D\n %q = maximum %y, %h : D\n"),
     };
     static const char *const behind[] = {
         " %r = add %s, %z : D\n",
