@@ -317,10 +317,9 @@ static sn_status run_kernel(Run *run, const Step *step, const Prepared *prepared
     for (uint32_t i = 0; i < launch->args.count; i++)
         arg[i] =
             launch->args.data[i].buffer == UINT32_MAX ? NULL : address(run, launch->args.data[i]);
-    const int64_t *params = run->numbers + launch->params;
     Work work = {prepared->kernel->fn,
                  args.data,
-                 params,
+                 run->numbers + launch->params,
                  run->scratch,
                  run->numbers[PROGRAM_SCRATCH_BYTES],
                  &run->code,

@@ -194,6 +194,18 @@ static void test_orders_mixed_in_one_loop(void **state) {
     }
 }
 
+/* Rows of every size, each of which gives one number. */
+static void check_every_size(const char *text) {
+    for (int i = 0; i < SIZES; i++) {
+        Case c = case_open(text);
+        case_param(&c, 0, sizes[i]);
+        case_arg(&c, 0, sizes[i], FILL_FINITE);
+        case_arg(&c, 1, 1, FILL_FINITE);
+        case_run(&c);
+        case_close(&c);
+    }
+}
+
 /* A heavy body: one masked loop whose accumulators take turns. */
 static void test_heavy_rows(void **state) {
     (void)state;
@@ -209,14 +221,7 @@ static void test_heavy_rows(void **state) {
     snprintf(text + length, sizeof text - (size_t)length,
              " %%40 = reduce_sum %%39 row : f64\n %%41 = reduce_max %%39 free : f64\n end\n"
              " %%42 = add %%40, %%41 : f64\n store c1 %%42\n}\n");
-    for (int i = 0; i < SIZES; i++) {
-        Case c = case_open(text);
-        case_param(&c, 0, sizes[i]);
-        case_arg(&c, 0, sizes[i], FILL_FINITE);
-        case_arg(&c, 1, 1, FILL_FINITE);
-        case_run(&c);
-        case_close(&c);
-    }
+    check_every_size(text);
 }
 
 /* Rows of a matrix within an outer loop that reduces the rows' results. */
@@ -317,14 +322,7 @@ static void test_a_chain_along_a_vector_loop(void **state) {
         " access c1 a1 0\n loop i vector\n %0 = load c0 : f32\n"
         " %1 = reduce_fma %0, %0 chain : f32\n %2 = reduce_max %0 free : f32\n end\n"
         " %3 = add %1, %2 : f32\n store c1 %3\n}\n";
-    for (int i = 0; i < SIZES; i++) {
-        Case c = case_open(text);
-        case_param(&c, 0, sizes[i]);
-        case_arg(&c, 0, sizes[i], FILL_FINITE);
-        case_arg(&c, 1, 1, FILL_FINITE);
-        case_run(&c);
-        case_close(&c);
-    }
+    check_every_size(text);
 }
 
 static void check_scan(sn_dtype dtype, int64_t size, bool nested, int64_t columns) {

@@ -4,9 +4,8 @@
  *   groups of columns     whose sums stay in memory
  *     chunks of K           of one chain each
  *       pack rows             chunk × rows
- *       panels                columns of a tile
- *         pack columns          chunk × panel
- *         tiles                 rows × panel: a chain of multiply-adds in registers, added to the sums
+ *       pack columns          chunk × group, unless they are read where they lie
+ *       tiles                 rows × panel: a chain of multiply-adds in registers, added to the sums
  *     results               what follows the loop over K, for each row
  *
  * Packing and results are functions of their own (contract_part.c), which the emitter makes as it makes any
@@ -572,16 +571,11 @@ static void emit_runs(const Driver *d) {
     const KLoop *loop = &e->loops.loops[d->contract->columns];
     const KAxis *axis = &e->kernel->axes.data[loop->axis];
     LLVMValueRef all = emit_coef(e, axis->size);
-    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
-    LLVMBasicBlockRef head = emit_block(e), body = emit_block(e), done = emit_block(e);
-    LLVMBuildBr(e->b, head);
-    emit_at(e, head);
-    LLVMValueRef item = emit_phi(e, e->i64, LLVMGetParam(e->function, ARG_BEGIN), before);
-    LLVMValueRef left = LLVMBuildSub(e->b, LLVMGetParam(e->function, ARG_END), item, "");
-    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSGT, left, const_i64(e, 0), ""), body, done);
-    emit_at(e, body);
-    LLVMValueRef block = LLVMBuildUDiv(e->b, item, d->points, "");
-    Run run = {.point = LLVMBuildURem(e->b, item, d->points, "")};
+    LLVMValueRef last = LLVMGetParam(e->function, ARG_END);
+    CountLoop items = count_open(e, LLVMGetParam(e->function, ARG_BEGIN), last);
+    LLVMValueRef left = LLVMBuildSub(e->b, last, items.i, "");
+    LLVMValueRef block = LLVMBuildUDiv(e->b, items.i, d->points, "");
+    Run run = {.point = LLVMBuildURem(e->b, items.i, d->points, "")};
     run.place = LLVMBuildURem(e->b, run.point, d->line, "");
     run.rows = least(e, least(e, left, LLVMBuildSub(e->b, d->line, run.place, "")), d->most);
     LLVMValueRef first = const_i64(e, 0), end = all;
@@ -592,9 +586,7 @@ static void emit_runs(const Driver *d) {
     }
     if (d->across || d->along) run.columns = offset_at(d, d->plain->arg, run.point);
     emit_run(d, &run, first, end);
-    phi_add(item, LLVMBuildAdd(e->b, item, run.rows, ""), LLVMGetInsertBlock(e->b));
-    LLVMBuildBr(e->b, head);
-    emit_at(e, done);
+    count_close(e, &items, run.rows);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */

@@ -213,7 +213,9 @@ typedef struct DeferredCompile {
     char *cause, *labels;  /* see Request; copies */
 } DeferredCompile;
 
-static void deferred_free(DeferredCompile *deferred) {
+/* As a job's drop, too. */
+static void deferred_free(void *context) {
+    DeferredCompile *deferred = context;
     graph_free(&deferred->recorded);
     mem_free(deferred->dims);
     mem_free(deferred->cause);
@@ -238,10 +240,6 @@ static void run_deferred(void *context) {
     instance_release(make_in_turn(&request, &error));
     lookup_close(&request.lookup);
     deferred_free(deferred);
-}
-
-static void drop_deferred(void *context) {
-    deferred_free(context);
 }
 
 /* A copy of what the request holds; NULL where memory is out. */
@@ -270,7 +268,7 @@ static const char *defer(const Request *request) {
         DeferredCompile *deferred = deferred_new(request);
         if (!deferred) return NULL;
         state = background_run(
-            &(BackgroundJob){run_deferred, drop_deferred, deferred, request->compiled, key});
+            &(BackgroundJob){run_deferred, deferred_free, deferred, request->compiled, key});
         if (state == BACKGROUND_FREE)
             state = BACKGROUND_ASKED;
         else
