@@ -242,7 +242,7 @@ static inline KernelFn *case_compile(Case *c, TargetIsa isa) {
     return function;
 }
 
-/* Bytes of all LOCAL buffers. */
+/* Bytes of scratch memory. */
 static inline int64_t case_local_bytes(const Case *c) {
     int64_t bytes = 0;
     for (uint32_t a = 0; a < c->kernel.args.count; a++) {
@@ -252,9 +252,7 @@ static inline int64_t case_local_bytes(const Case *c) {
         if (arg->size.param >= 0) size = c->words[kernel_param_word(&c->kernel, arg->size.param)];
         bytes += kernel_local_bytes((sn_dtype)arg->dtype, size);
     }
-    for (uint32_t i = 0; i < c->kernel.insts.count; i++)
-        if (kop_is_chain(c->kernel.insts.data[i].op))
-            return bytes + kchain_scratch_bytes(c->items, ORDER_CHAIN);
+    if (kernel_has_chain(&c->kernel)) bytes += kchain_scratch_bytes(c->items, ORDER_CHAIN);
     return bytes;
 }
 

@@ -122,6 +122,12 @@ void kernel_free(Kernel *kernel) {
     kernel->n_params = 0;
 }
 
+bool kernel_has_chain(const Kernel *kernel) {
+    for (uint32_t i = 0; i < kernel->insts.count; i++)
+        if (kop_is_chain(kernel->insts.data[i].op)) return true;
+    return false;
+}
+
 static bool coef_equal(KCoef a, KCoef b) {
     return a.param == b.param && a.value == b.value;
 }

@@ -164,6 +164,7 @@ enum {
     KCHAIN_SUM_BYTES = 1024,  /* sums of a row */
     KCHAIN_ROW_BYTES = 4160   /* a chunk of a row */
 };
+bool kernel_has_chain(const Kernel *kernel);
 /* Room is there for so many rows and steps. */
 static inline int64_t kchain_rows(int64_t points) {
     int64_t rows = points < KCHAIN_ROWS ? points : KCHAIN_ROWS;

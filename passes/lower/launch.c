@@ -197,12 +197,6 @@ static bool push_args(Lower *l, Launch *launch) {
     return true;
 }
 
-static bool holds_chain(const Kernel *kernel) {
-    for (uint32_t i = 0; i < kernel->insts.count; i++)
-        if (kop_is_chain(kernel->insts.data[i].op)) return true;
-    return false;
-}
-
 sn_status lower_launch(Lower *l, Step *step) {
     DimTable *table = l->graph->table;
     Launch *launch = &step->launch;
@@ -218,7 +212,7 @@ sn_status lower_launch(Lower *l, Step *step) {
     launch->is_column = has_b && has_k;
     launch->may_stream = !has_k || l->k_vector;
     launch->k = program_sizes(l->program, table, &l->group->k, 1);
-    launch->chains = holds_chain(l->kernel);
+    launch->chains = kernel_has_chain(l->kernel);
     launch->items = program_zeros(l->program, 1);
     launch->unit = program_zeros(l->program, 1);
     launch->streams = program_zeros(l->program, 1);
