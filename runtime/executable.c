@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "base/thread/parallel.h"
 #include "ir/op/dtype.h"
+#include "runtime/columns.h"
 #include "runtime/gemm.h"
 #include "runtime/memory.h"
 #include "runtime/observe.h"
@@ -31,6 +32,7 @@ typedef struct Prepared {
     const GemmPlan *gemm;       /* STEP_GEMM */
     int32_t threads;            /* for which the gemm plan was made */
     bool parallel;              /* worth more than one thread */
+    ColumnsUse columns;         /* of a kernel with a chain */
 } Prepared;
 
 struct Executable {
@@ -89,6 +91,22 @@ static bool is_long(int64_t bytes, int64_t instructions) {
     return bytes + instructions * FLOP_COST / 16 > SERIAL_COST;
 }
 
+/* `known`: of the program itself; NULL: this is it. */
+static sn_status prepare_columns(const Executable *e, uint32_t i, const Executable *known,
+                                 sn_error *error) {
+    const Program *program = program_of(e);
+    const Launch *launch = &program_step(program, i)->launch;
+    ColumnsUse *use = &e->steps[i].columns;
+    use->input = -1;
+    if (!launch->chains) return SN_OK;
+    if (known)
+        use->arg = known->steps[i].columns.arg;
+    else if (!columns_find(program_kernel(program, launch), &use->arg))
+        return error_memory(error);
+    columns_bind(program, launch, e->numbers, use);
+    return SN_OK;
+}
+
 /* `known`: the step of another binding, whose kernel serves where the choice of stores is the same. `shared`:
  * by kernel and choice of stores, what steps before this one run; each may be NULL. */
 static sn_status prepare_step(const Executable *e, uint32_t i, const Executable *known,
@@ -102,6 +120,8 @@ static sn_status prepare_step(const Executable *e, uint32_t i, const Executable 
         return gemm_get(&shape, prepared->threads, &prepared->gemm, error);
     }
     prepared->parallel = is_long(costs[COST_BYTES], costs[COST_INSTRUCTIONS]);
+    sn_status status = prepare_columns(e, i, known, error);
+    if (status != SN_OK) return status;
     bool streams = e->numbers[step->launch.streams] != 0;
     if (known && streams == (known->numbers[step->launch.streams] != 0)) {
         prepared->kernel = known->steps[i].kernel;
@@ -111,7 +131,7 @@ static sn_status prepare_step(const Executable *e, uint32_t i, const Executable 
     const Kernel *kernel = program_kernel(program_of(e), &step->launch);
     const LoadedKernel **loaded = shared ? &shared[2 * step->launch.kernel + streams] : NULL;
     if (loaded && *loaded) return prepared->kernel = *loaded, SN_OK;
-    sn_status status = prepare_kernel(kernel, streams, &prepared->kernel, error);
+    status = prepare_kernel(kernel, streams, &prepared->kernel, error);
     if (loaded && status == SN_OK) *loaded = prepared->kernel;
     return status;
 }
@@ -283,6 +303,7 @@ typedef struct Run {
     const Executable *e;    /* what runs */
     const Program *program; /* its program */
     const int64_t *numbers; /* its numbers */
+    const RunInput *inputs; /* by graph input */
     char **memory;          /* by buffer */
     int32_t threads;        /* of a parallel step */
     char *scratch;          /* of all threads */
@@ -306,17 +327,35 @@ static void run_watched(Run *run, int64_t units, const Work *work) {
     parallel_for(run->threads, units, run_watched_share, &watched);
 }
 
+/* Does the run write the storage, by whatever input? */
+static bool writes_storage(const Run *run, const Storage *storage) {
+    for (uint32_t i = 0; i < run->program->outputs.count; i++) {
+        int32_t input = run->program->outputs.data[i].writes_input;
+        if (input >= 0 && run->inputs[input].storage == storage) return true;
+    }
+    return false;
+}
+
+/* The packed form of what the launch reads by columns, or NULL. */
+static void *packed_columns(const Run *run, const ColumnsUse *use, void *const *args) {
+    Storage *storage = run->inputs[use->input].storage;
+    if (!storage || writes_storage(run, storage)) return NULL;
+    return (void *)(uintptr_t)weights_get(storage, args[use->arg.arg], &use->columns, run->threads);
+}
+
 static sn_status run_kernel(Run *run, const Step *step, const Prepared *prepared) {
     const Launch *launch = &step->launch;
     int64_t items = run->numbers[launch->items];
     SN_ASSERT(items >= 0 && prepared->kernel && prepared->kernel->fn);
     if (items == 0) return SN_OK; /* sizes that vary left nothing to do */
     SMALL(void *, FEW_ARGS) args;
-    if (!small_open(&args, launch->args.count)) return error_memory(run->error);
+    if (!small_open(&args, launch->args.count + 1)) return error_memory(run->error);
     void **arg = args.data; /* for all that is known, a store there might change args itself */
     for (uint32_t i = 0; i < launch->args.count; i++)
         arg[i] =
             launch->args.data[i].buffer == UINT32_MAX ? NULL : address(run, launch->args.data[i]);
+    const ColumnsUse *columns = &prepared->columns;
+    arg[launch->args.count] = columns->input < 0 ? NULL : packed_columns(run, columns, arg);
     Work work = {prepared->kernel->fn,
                  args.data,
                  run->numbers + launch->params,
@@ -421,14 +460,14 @@ static sn_status run_steps(Run *run) {
     return SN_OK;
 }
 
-static void resolve(Run *run, void *const *inputs, void *const *outputs, char *temp) {
+static void resolve(Run *run, void *const *outputs, char *temp) {
     const Program *program = run->program;
     for (uint32_t i = 0; i < program->buffers.count; i++) {
         const Buffer *buffer = &program->buffers.data[i];
         switch (buffer->kind) {
         case BUFFER_INPUT:
             SN_ASSERT(buffer->number >= 0 && buffer->number < program->n_inputs);
-            run->memory[i] = inputs[buffer->number];
+            run->memory[i] = run->inputs[buffer->number].address;
             break;
         case BUFFER_OUTPUT:
             SN_ASSERT(buffer->number >= 0 && buffer->number < program->n_outputs);
@@ -470,12 +509,21 @@ sn_status executable_refuse_memory(Site call, size_t bytes, sn_error *error) {
     return program_refuse(call, error, SN_ERROR_MEMORY, "out of memory (%zu bytes)", bytes);
 }
 
-sn_status executable_run(const Executable *e, void *const *inputs, void *const *outputs,
+/* Before anything is written: a run that fails may have written some. */
+static void note_writes(const Run *run) {
+    for (uint32_t i = 0; i < run->program->outputs.count; i++) {
+        int32_t input = run->program->outputs.data[i].writes_input;
+        if (input >= 0 && run->inputs[input].storage) storage_written(run->inputs[input].storage);
+    }
+}
+
+sn_status executable_run(const Executable *e, const RunInput *inputs, void *const *outputs,
                          int32_t threads, uint64_t *code, sn_error *error) {
     const Program *program = program_of(e);
     Run run = {.e = e,
                .program = program,
                .numbers = e->numbers,
+               .inputs = inputs,
                .threads = threads,
                .code = UINT64_MAX,
                .error = error};
@@ -490,7 +538,8 @@ sn_status executable_run(const Executable *e, void *const *inputs, void *const *
     if (status == SN_OK) {
         run.memory = memory.data;
         run.scratch = temp + temp_bytes;
-        resolve(&run, inputs, outputs, temp);
+        resolve(&run, outputs, temp);
+        note_writes(&run);
         status = run_steps(&run);
     }
     small_close(&memory);

@@ -5,8 +5,15 @@
 
 #include "ir/program.h"
 #include "runtime/kernels/kernel_cache.h"
+#include "runtime/storage.h"
 
 typedef struct Executable Executable;
+
+/* What a graph input is in a run. */
+typedef struct RunInput {
+    void *address;    /* of element 0 */
+    Storage *storage; /* a tensor's; NULL: it is none */
+} RunInput;
 
 /* Counters of launches, process wide. */
 typedef struct LaunchCounters {
@@ -41,10 +48,10 @@ const LoadedKernel *executable_kernel(const Executable *executable, uint32_t ste
 /* So many bytes could not be had for a call in the program. */
 sn_status executable_refuse_memory(Site call, size_t bytes, sn_error *error) __attribute__((cold));
 
-/* Runs it. inputs: address of element 0 of each graph input. outputs: memory for each OUTPUT buffer,
+/* Runs it. inputs: by graph input. outputs: memory for each OUTPUT buffer,
  * by number. *code receives the least data-error code, UINT64_MAX if none: then inputs were not
  * written. */
-sn_status executable_run(const Executable *executable, void *const *inputs, void *const *outputs,
+sn_status executable_run(const Executable *executable, const RunInput *inputs, void *const *outputs,
                          int32_t threads, uint64_t *code, sn_error *error);
 void launch_counters(LaunchCounters *counters);
 

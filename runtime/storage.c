@@ -5,6 +5,7 @@
 #include "base/thread/lock.h"
 #include "base/thread/program.h"
 #include "runtime/memory.h"
+#include "runtime/weights.h"
 
 static Storage *storage_make(const Device *device, void *data, size_t bytes) {
     Storage *storage = memory_alloc(sizeof *storage);
@@ -37,6 +38,13 @@ Storage *storage_retain(Storage *storage) {
     return storage;
 }
 
+void storage_unmap(Storage *storage) {
+    int32_t maps = atomic_load(&storage->maps);
+    storage_written(storage);
+    while (maps > 0 && !atomic_compare_exchange_weak(&storage->maps, &maps, maps - 1)) {
+    }
+}
+
 static void call_release(const Storage *storage) {
     ProgramCall call;
     program_enter(&call);
@@ -47,6 +55,7 @@ static void call_release(const Storage *storage) {
 void storage_release(Storage *storage) {
     SN_ASSERT(may_call_program());
     if (!storage || !refs_drop(&storage->refs)) return;
+    weights_free(storage);
     if (!storage->borrowed)
         storage->device->free(storage->data, storage->bytes);
     else if (storage->release)

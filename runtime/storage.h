@@ -17,6 +17,10 @@ typedef struct Storage {
     void (*release)(void *context); /* borrowed memory: called at the end; NULL = nothing to call */
     void *context;                  /* handed to release */
     bool borrowed;                  /* the program's memory, not the device's */
+    _Atomic bool frozen;            /* never written again */
+    _Atomic int32_t maps, exports;  /* pointers that were handed out, by which it may be written */
+    _Atomic uint64_t writes;        /* so far, by the library and by who had pointers */
+    _Atomic(struct PackedForm *) packed; /* what was packed of it, newest first: see weights.h */
 } Storage;
 
 /* Uninitialised memory of the device with one reference; NULL when out of memory. */
@@ -24,6 +28,18 @@ Storage *storage_new(const Device *device, size_t bytes);
 /* The program's memory, on the CPU; on failure nothing is released. */
 Storage *storage_borrow(void *data, size_t bytes, void (*release)(void *), void *context);
 Storage *storage_retain(Storage *storage);
+/* Its content changed. */
+static inline void storage_written(Storage *storage) {
+    atomic_fetch_add_explicit(&storage->writes, 1, memory_order_release);
+}
+/* Does the library know of each change of its content? */
+static inline bool storage_is_steady(const Storage *storage) {
+    if (atomic_load_explicit(&storage->frozen, memory_order_relaxed)) return true;
+    return !storage->borrowed && atomic_load_explicit(&storage->maps, memory_order_relaxed) == 0 &&
+           atomic_load_explicit(&storage->exports, memory_order_relaxed) == 0;
+}
+/* A pointer comes back: it may have been written. Where none was handed out, that alone. */
+void storage_unmap(Storage *storage);
 /* NULL is ignored. The last one gives the memory back, or calls the program's `release`. */
 void storage_release(Storage *storage);
 

@@ -269,7 +269,7 @@ static inline void case_execute(Case *c, TargetIsa isa, void **args, uint64_t *e
 
 static inline void case_run(Case *c) {
     Memory want[CASE_ARGS], got[CASE_ARGS];
-    void *want_args[CASE_ARGS] = {0}, *got_args[CASE_ARGS] = {0};
+    void *want_args[CASE_ARGS + 1] = {0}, *got_args[CASE_ARGS + 1] = {0};
     uint32_t count = c->kernel.args.count;
     sn_error error = {0};
     if (!case_backend) skip();

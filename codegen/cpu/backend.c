@@ -139,11 +139,12 @@ static sn_status compilation_open(Compilation *c, const Kernel *kernel, const Ta
     e->b = LLVMCreateBuilderInContext(e->context);
     e->entry = LLVMCreateBuilderInContext(e->context);
     e->side = LLVMCreateBuilderInContext(e->context);
-    Contract contract;
+    KContract contract;
     sn_status status = emit_open(e);
     if (status == SN_OK)
-        status =
-            contract_find(e, &contract) ? emit_contract(e, &contract, name) : emit_kernel(e, name);
+        status = kernel_contract(kernel, &e->loops, e->spread, &contract)
+                     ? emit_contract(e, &contract, name)
+                     : emit_kernel(e, name);
     return status == SN_OK ? verify_module(e) : status;
 }
 

@@ -1,28 +1,17 @@
-/* Contractions: kernels whose one loop over K holds a chain of products, inside the vector loop over
- * columns. They run as matrix products do: rows and columns are packed, a tile of results stays in registers
- * for a chunk of K, and what follows the loop over K is done row by row on the sums. Chains keep their order,
- * so no bit changes. */
+/* Contractions (ir/kernel/contract.h) run as matrix products do: rows and columns are packed, a tile of
+ * results stays in registers for a chunk of K, and what follows the loop over K is done row by row on the
+ * sums. Chains keep their order, so no bit changes. */
 #ifndef SN_CODEGEN_CPU_CONTRACT_H
 #define SN_CODEGEN_CPU_CONTRACT_H
 
 #include "codegen/cpu/emit.h"
-
-/* The loops and values of such a kernel. */
-typedef struct Contract {
-    uint32_t columns;   /* the loop over columns, in KLoops.loops */
-    uint32_t inner;     /* the loop over K in it */
-    KValue chain;       /* the REDUCE_FMA */
-    KValue row, column; /* its operands: the one that columns share, the other */
-} Contract;
-
-/* Is the kernel one? After emit_open. */
-bool contract_find(const Emit *e, Contract *contract);
+#include "ir/kernel/contract.h"
 
 /* The pieces that a contraction consists of, as kernels over its grid points. Each has the arguments of the
  * whole and one more, and CONTRACT_PARAMS parameters more. */
 typedef enum ContractPart {
     PART_ROWS,    /* rows × K: operand `row`, stored to the argument */
-    PART_COLUMNS, /* K × columns: operand `column`, stored to the argument */
+    PART_COLUMNS, /* K × columns of a panel: operand `column`, stored to the argument */
     PART_RESULTS, /* what follows the loop over K, with the sums read from the argument */
     CONTRACT_PARTS
 } ContractPart;
@@ -33,14 +22,15 @@ enum {
     CONTRACT_COLUMNS,      /* … and are so many */
     CONTRACT_FIRST_K,      /* the same for K */
     CONTRACT_K,
-    CONTRACT_WIDTH, /* PART_COLUMNS: elements between steps of K in the argument */
+    CONTRACT_PANEL, /* elements from one step of K of packed columns to the next */
     CONTRACT_PARAMS
 };
 
 /* Makes a part; an empty kernel goes in, for kernel_free. */
-sn_status contract_part(const Emit *e, const Contract *contract, ContractPart part, Kernel *kernel);
+sn_status contract_part(const Emit *e, const KContract *contract, ContractPart part,
+                        Kernel *kernel);
 
 /* Emits the whole function into e->module. */
-sn_status emit_contract(Emit *e, const Contract *contract, const char *name);
+sn_status emit_contract(Emit *e, const KContract *contract, const char *name);
 
 #endif

@@ -7,7 +7,7 @@
 /* A part being made. */
 typedef struct Cut {
     const Emit *e;                /* the analysed whole */
-    const Contract *contract;     /* its loops and values */
+    const KContract *contract;    /* its loops and values */
     ContractPart part;            /* which */
     Kernel *kernel;               /* the result */
     bool *needed;                 /* by instruction of the whole */
@@ -65,10 +65,14 @@ static bool has_k(const Cut *c) {
 }
 
 static uint32_t column_axis(const Cut *c) {
-    return c->e->loops.loops[c->contract->columns].axis;
+    return c->contract->column_axis;
 }
 static uint32_t k_axis(const Cut *c) {
-    return c->e->loops.loops[c->contract->inner].axis;
+    return c->contract->k_axis;
+}
+
+static sn_dtype chain_dtype(const Cut *c) {
+    return (sn_dtype)kernel_inst(c->e->kernel, c->contract->chain)->dtype;
 }
 
 static KCoef own_param(const Cut *c, int32_t which) {
@@ -120,7 +124,7 @@ static uint32_t own_access(Cut *c) {
     KCoef one = kcoef_literal(1);
     if (has_columns(c)) add_term(c, &access, (KTerm){column_axis(c), KVALUE_NONE, one});
     if (has_k(c)) {
-        KCoef step = has_columns(c) ? own_param(c, CONTRACT_WIDTH) : one;
+        KCoef step = has_columns(c) ? own_param(c, CONTRACT_PANEL) : one;
         add_term(c, &access, (KTerm){k_axis(c), KVALUE_NONE, step});
     }
     if (!vec_push(&c->kernel->accesses, access)) c->failed = true;
@@ -145,7 +149,7 @@ static void copy_inst(Cut *c, KValue at) {
 
 /* The sums, where the whole has them added up. */
 static void read_sums(Cut *c) {
-    KInst load = inst_of(OP_LOAD, (sn_dtype)kernel_inst(c->e->kernel, c->contract->chain)->dtype);
+    KInst load = inst_of(OP_LOAD, chain_dtype(c));
     load.imm = own_access(c);
     c->renamed[c->contract->chain] = append(c, load);
 }
@@ -199,7 +203,7 @@ static void copy_args(Cut *c) {
     if (!vec_push(&c->kernel->args, own)) c->failed = true;
 }
 
-sn_status contract_part(const Emit *e, const Contract *contract, ContractPart part,
+sn_status contract_part(const Emit *e, const KContract *contract, ContractPart part,
                         Kernel *kernel) {
     Cut c = {.e = e, .contract = contract, .part = part, .kernel = kernel};
     uint32_t count = e->kernel->insts.count;

@@ -200,6 +200,8 @@ typedef struct Export {
 } Export;
 
 static void export_free(Export *out) {
+    storage_written(out->storage);
+    atomic_fetch_sub(&out->storage->exports, 1);
     storage_release(out->storage);
     mem_free(out);
 }
@@ -219,6 +221,7 @@ static Export *export_make(sn_tensor *tensor, const char *op, DLTensor *view) {
     Export *out = mem_calloc(1, sizeof *out);
     if (!out) return error_raise(SN_ERROR_MEMORY, no_site, "%s: out of memory", op);
     out->storage = storage_retain(real->storage);
+    atomic_fetch_add(&out->storage->exports, 1);
     memcpy(out->dims, real->dims, sizeof(int64_t) * real->rank);
     memcpy(out->strides, real->strides, sizeof(int64_t) * real->rank);
     *view = (DLTensor){

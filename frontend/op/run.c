@@ -11,7 +11,7 @@ bool run_open_many(RunMemory *m, uint32_t n_inputs, uint32_t n_results) {
     char *block = m->block = mem_alloc(words + inputs + 2 * n_results * sizeof(void *));
     if (!block) return false;
     m->words = (RunWords *)(void *)block;
-    m->inputs = (void **)(void *)(block + words);
+    m->inputs = (RunInput *)(void *)(block + words);
     m->results = (Storage **)(void *)(block + words + inputs);
     m->outputs = (void **)(void *)(m->results + n_results);
     return true;
@@ -19,7 +19,7 @@ bool run_open_many(RunMemory *m, uint32_t n_inputs, uint32_t n_results) {
 
 void run_set_scalar(RunMemory *m, uint32_t input, sn_dtype dtype, uint64_t bits) {
     dtype_store(dtype, m->words[input], bits);
-    m->inputs[input] = m->words[input];
+    m->inputs[input] = (RunInput){m->words[input], NULL};
 }
 
 sn_status run_make_results(RunMemory *m, const Executable *executable, sn_error *error) {

@@ -14,13 +14,13 @@ enum { RUN_FEW = 16 };
 typedef int64_t RunWords[2];
 
 typedef struct RunMemory {
-    void **inputs;     /* address of element 0, by graph input */
+    RunInput *inputs;  /* by graph input */
     RunWords *words;   /* memory of inputs that are no tensors, by graph input */
     Storage **results; /* by number; one reference to each */
     void **outputs;    /* their addresses */
     int32_t n_results; /* made so far */
     void *block;       /* allocation behind all these when there are many; NULL: the following */
-    void *few_inputs[RUN_FEW];
+    RunInput few_inputs[RUN_FEW];
     RunWords few_words[RUN_FEW];
     Storage *few_results[RUN_FEW];
     void *few_outputs[RUN_FEW];
@@ -45,13 +45,13 @@ static inline void run_close(RunMemory *m) {
 }
 
 static inline void run_set_tensor(RunMemory *m, uint32_t input, const sn_tensor *tensor) {
-    m->inputs[input] = tensor_data(tensor);
+    m->inputs[input] = (RunInput){tensor_data(tensor), tensor->storage};
 }
 /* The generator's state as it is now. */
 static inline void run_set_generator(RunMemory *m, uint32_t input, const sn_rng *state) {
     m->words[input][0] = (int64_t)state->seed;
     m->words[input][1] = (int64_t)state->counter;
-    m->inputs[input] = m->words[input];
+    m->inputs[input] = (RunInput){m->words[input], NULL};
 }
 /* A weak scalar's value in the dtype in which it takes part. */
 void run_set_scalar(RunMemory *m, uint32_t input, sn_dtype dtype, uint64_t bits);

@@ -160,6 +160,7 @@ void tensor_store(sn_tensor *target, const sn_tensor *source) {
     size_t size = sn_dtype_size((sn_dtype)target->dtype);
     Walker to = {.tensor = target, .at = tensor_data(target)};
     Walker from = {.tensor = source, .at = tensor_data(source)};
+    storage_written(target->storage);
     for (int64_t count = sizes_count(target->dims, target->rank); count > 0; count--) {
         memmove((char *)(uintptr_t)to.at, from.at, size);
         walker_next(&to);
@@ -244,7 +245,9 @@ int64_t sn_item_int(sn_tensor *tensor) {
 void *sn_map_at(sn_tensor *tensor, const char *file, int32_t line) {
     Site site = site_at(file, line);
     sn_tensor *real = tensor_realize(tensor, "map", site);
-    return real && record_read(real, true, "map", site) ? tensor_data(real) : NULL;
+    if (!real || !record_read(real, true, "map", site)) return NULL;
+    atomic_fetch_add(&real->storage->maps, 1);
+    return tensor_data(real);
 }
 
 void *sn_map(sn_tensor *tensor) {
@@ -252,5 +255,5 @@ void *sn_map(sn_tensor *tensor) {
 }
 
 void sn_unmap(sn_tensor *tensor) {
-    (void)tensor; /* nothing is derived from the contents of memory on the CPU */
+    if (tensor_is_alive(tensor) && tensor->kind == TENSOR_REAL) storage_unmap(tensor->storage);
 }

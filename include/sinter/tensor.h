@@ -85,7 +85,8 @@ SN_API int64_t sn_item_int_at(sn_tensor *tensor, const char *file, int32_t line)
 SN_API int64_t sn_item_int(sn_tensor *tensor);
 #define sn_item_int(tensor) sn_item_int_at(tensor, __FILE__, __LINE__)
 /** Pointer to element 0 of the tensor's storage view, for direct access by sn_stride; NULL on
- *  error. Writable; sn_unmap tells Sinter that the content may have changed. */
+ *  error. Writable; sn_unmap tells Sinter that the content may have changed. Until then products read it
+ *  where it lies: no packed form of a weight is made or used. */
 SN_API void *sn_map_at(sn_tensor *tensor, const char *file, int32_t line);
 SN_API void *sn_map(sn_tensor *tensor);
 #define sn_map(tensor) sn_map_at(tensor, __FILE__, __LINE__)

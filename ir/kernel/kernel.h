@@ -138,6 +138,8 @@ typedef struct Kernel {
  * [1] block size in elements of the split axis, [2] grid rank R, [3 … 10] grid sizes, outermost
  * first; then 8 grid strides (in elements) for each argument; then the numbered parameters.
  * item = block × grid points + grid point in row-major order.
+ * `args` holds an address for each argument and, where the kernel has a chain, one more: that of its packed
+ * columns (contract.h), or NULL.
  * `scratch` holds the LOCAL buffers of one thread, 64-byte aligned, of kernel_local_bytes each, in
  * order. `error` is a word shared by all threads: CHECK lowers it atomically to the
  * least failing code (unsigned); UINT64_MAX means none. A kernel sets the floating point mode that it
@@ -160,7 +162,8 @@ static inline int32_t kernel_param_word(const Kernel *k, int32_t param) {
 enum {
     KCHAIN_ROWS = 96,         /* of items, that share columns */
     KCHAIN_TILE = 4,          /* rows are rounded up to a multiple of this */
-    KCHAIN_STEP_BYTES = 1088, /* columns in a step of K, multiples of 64 like the others */
+    KCHAIN_PANEL_VECTORS = 2, /* of columns that are packed side by side */
+    KCHAIN_STEP_BYTES = 1024, /* columns in a step of K, multiples of 64 like the others */
     KCHAIN_SUM_BYTES = 1024,  /* sums of a row */
     KCHAIN_ROW_BYTES = 4160   /* a chunk of a row */
 };

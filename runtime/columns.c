@@ -1,0 +1,72 @@
+/* Columns of launches; see columns.h. */
+#include "runtime/columns.h"
+
+#include "ir/kernel/contract.h"
+#include "ir/target.h"
+
+bool columns_find(const Kernel *kernel, ColumnsArg *arg) {
+    Arena arena = {0};
+    KLoops loops;
+    KContract contract;
+    *arg = (ColumnsArg){.arg = -1};
+    bool fine = kernel_loops(kernel, &arena, &loops);
+    KSpread *spread = fine ? kernel_spread(kernel, &loops, &arena) : NULL;
+    if (spread && kernel_contract(kernel, &loops, spread, &contract) && contract.plain) {
+        sn_dtype dtype = (sn_dtype)kernel_inst(kernel, contract.chain)->dtype;
+        const KAccess *access = contract.plain;
+        *arg = (ColumnsArg){
+            .arg = kcoef_is(access->offset, 0) ? (int32_t)access->arg : -1,
+            .panel = kcontract_panel(dtype, target_host()->cpu.vector_bits),
+            .size = (int32_t)sn_dtype_size(dtype),
+            .columns = kernel->axes.data[contract.column_axis].size,
+            .k = kernel->axes.data[contract.k_axis].size,
+            .column_step = kcontract_step(kernel, access, contract.column_axis),
+            .k_step = kcontract_step(kernel, access, contract.k_axis),
+        };
+    }
+    arena_free(&arena);
+    return fine && spread;
+}
+
+static int64_t coef_value(const Program *program, const Launch *launch, const int64_t *words,
+                          KCoef coef) {
+    if (coef.param < 0) return coef.value;
+    return words[kernel_param_word(program_kernel(program, launch), coef.param)];
+}
+
+/* Is it the same for every point of the grid? */
+static bool is_shared(const int64_t *words, int32_t arg) {
+    for (int64_t d = 0; d < words[KPARAM_RANK]; d++) {
+        int64_t stride = words[KPARAM_STRIDES + SN_MAX_RANK * arg + d];
+        if (stride != 0 && words[KPARAM_SIZES + d] > 1) return false;
+    }
+    return true;
+}
+
+static bool is_written(const Program *program, int32_t input) {
+    for (uint32_t i = 0; i < program->outputs.count; i++)
+        if (program->outputs.data[i].writes_input == input) return true;
+    return false;
+}
+
+void columns_bind(const Program *program, const Launch *launch, const int64_t *numbers,
+                  ColumnsUse *use) {
+    const ColumnsArg *arg = &use->arg;
+    const int64_t *words = numbers + launch->params;
+    use->input = -1;
+    if (arg->arg < 0) return;
+    SN_ASSERT((uint32_t)arg->arg < launch->args.count);
+    const Buffer *buffer = program_buffer(program, launch->args.data[arg->arg].buffer);
+    use->columns = (Columns){
+        .columns = coef_value(program, launch, words, arg->columns),
+        .k = coef_value(program, launch, words, arg->k),
+        .column_step = coef_value(program, launch, words, arg->column_step),
+        .k_step = coef_value(program, launch, words, arg->k_step),
+        .panel = arg->panel,
+        .size = arg->size,
+    };
+    bool panels_whole = words[KPARAM_BLOCKS] <= 1 || words[KPARAM_BLOCK_SIZE] % arg->panel == 0;
+    if (buffer->kind == BUFFER_INPUT && panels_whole && is_shared(words, arg->arg) &&
+        use->columns.columns > 0 && use->columns.k > 0 && !is_written(program, buffer->number))
+        use->input = buffer->number;
+}
