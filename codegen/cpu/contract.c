@@ -35,15 +35,9 @@ static void emit_chunks(const Driver *d, const Run *run, Group *group) {
     group->chunk = chunks.i;
     group->steps =
         contract_least(e, LLVMBuildSub(e->b, size, chunks.i, ""), const_i64(e, ORDER_CHAIN));
-    group->is_first = LLVMBuildICmp(e->b, LLVMIntEQ, chunks.i, const_i64(e, 0), "");
-    PartCall call = {.part = PART_ROWS,
-                     .memory = d->rows,
-                     .place = run->place,
-                     .point = run->point,
-                     .points = run->rows,
-                     .first_k = group->chunk,
-                     .steps = group->steps};
-    contract_call(d, &call);
+    LLVMValueRef is_first = LLVMBuildICmp(e->b, LLVMIntEQ, chunks.i, const_i64(e, 0), "");
+    group->is_first = LLVMBuildZExt(e->b, is_first, e->i64, "");
+    contract_pack_rows(d, run, group);
     contract_pack(d, run, group);
     contract_tiles(d, run, group);
     count_close(e, &chunks, const_i64(e, ORDER_CHAIN));
@@ -96,21 +90,25 @@ static LLVMValueRef count_points(Emit *e) {
     return LLVMBuildLoad2(e->b, e->i64, product, "");
 }
 
-/* Does an argument that a part reads move along a line, or does it use grid indices? Then rows do not share
- * its packed columns. */
+/* i1: does an argument move along a line? */
+static LLVMValueRef moves(const Driver *d, uint32_t arg) {
+    Emit *e = d->e;
+    LLVMValueRef stride = emit_word(e, e->b, emit_stride_word(e, e->b, d->innermost, arg));
+    return LLVMBuildICmp(e->b, LLVMIntNE, stride, const_i64(e, 0), "");
+}
+
+/* Rows share packed columns where nothing that these are made of moves along a line. */
 static LLVMValueRef find_most_rows(const Driver *d, const Kernel *columns) {
     Emit *e = d->e;
-    LLVMValueRef moves = LLVMConstInt(e->i1, 0, false);
-    for (uint32_t i = 0; i < columns->insts.count; i++) {
+    LLVMValueRef any = LLVMConstInt(e->i1, 0, false);
+    if (d->pack) any = moves(d, d->contract->plain->arg);
+    for (uint32_t i = 0; !d->pack && i < columns->insts.count; i++) {
         const KInst *inst = kernel_inst(columns, i);
         if (kop_is(inst->op, KFORM_GRID)) return const_i64(e, 1);
         if (!kop_is(inst->op, KFORM_LOAD)) continue;
-        uint32_t arg = kernel_access(columns, inst->imm)->arg;
-        LLVMValueRef stride = emit_word(e, e->b, emit_stride_word(e, e->b, d->innermost, arg));
-        LLVMValueRef here = LLVMBuildICmp(e->b, LLVMIntNE, stride, const_i64(e, 0), "");
-        moves = LLVMBuildOr(e->b, moves, here, "");
+        any = LLVMBuildOr(e->b, any, moves(d, kernel_access(columns, inst->imm)->arg), "");
     }
-    return emit_select(e, moves, const_i64(e, 1), const_i64(e, ROWS_MOST));
+    return emit_select(e, any, const_i64(e, 1), const_i64(e, ROWS_MOST));
 }
 
 /* Elements from an argument's beginning to the point. */
@@ -151,7 +149,8 @@ static void emit_runs(const Driver *d) {
         first = contract_least(e, LLVMBuildMul(e->b, block, size, ""), all);
         end = contract_least(e, LLVMBuildAdd(e->b, first, size, ""), all);
     }
-    if (d->across || d->along) run.columns = offset_at(d, d->contract->plain->arg, run.point);
+    if (d->pack) run.column_offset = offset_at(d, d->contract->plain->arg, run.point);
+    if (d->copy) run.row_offset = offset_at(d, d->contract->plain_row->arg, run.point);
     emit_run(d, &run, first, end);
     count_close(e, &items, run.rows);
 }
@@ -202,7 +201,10 @@ static void place_memory(Driver *d) {
 
 static sn_status make_parts(Driver *d, const char *name, Kernel *kernels) {
     static const char *const suffixes[CONTRACT_PARTS] = {"rows", "columns", "results"};
+    contract_tile_functions(d, name);
+    contract_pack_functions(d, name);
     for (int32_t part = 0; part < CONTRACT_PARTS; part++) {
+        if ((part == PART_ROWS && d->copy) || (part == PART_COLUMNS && d->pack)) continue;
         char text[96];
         snprintf(text, sizeof text, "%s_%s", name, suffixes[part]);
         sn_status status = contract_part(d->e, d->contract, (ContractPart)part, &kernels[part]);
@@ -240,8 +242,10 @@ static void emit_driver(Driver *d, const Kernel *columns) {
 sn_status emit_contract(Emit *e, const KContract *contract, const char *name) {
     Driver d = {.e = e, .contract = contract};
     d.dtype = (sn_dtype)kernel_inst(e->kernel, contract->chain)->dtype;
-    d.across = contract->plain && kcoef_is(contract_column_step(&d), 1);
-    d.along = contract->plain && !d.across && kcoef_is(contract_k_step(&d), 1);
+    d.across = contract->plain &&
+               kcoef_is(kcontract_step(e->kernel, contract->plain, contract->column_axis), 1);
+    d.along = contract->plain && !d.across &&
+              kcoef_is(kcontract_step(e->kernel, contract->plain, contract->k_axis), 1);
     int32_t size = (int32_t)sn_dtype_size(d.dtype);
     d.lanes = e->target->vector_bits / 8 / size;
     d.panel = kcontract_panel(d.dtype, e->target->vector_bits);
@@ -252,6 +256,8 @@ sn_status emit_contract(Emit *e, const KContract *contract, const char *name) {
     sn_status status = make_parts(&d, name, kernels);
     if (status == SN_OK) {
         LLVMBasicBlockRef start = function_open(e, name);
+        function_mark(e, "noinline", NULL);
+        function_mark(e, "optnone", NULL); /* its time is in what it calls */
         emit_driver(&d, &kernels[PART_COLUMNS]);
         function_close(e, start);
         status = e->status;

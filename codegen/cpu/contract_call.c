@@ -1,28 +1,63 @@
 /* What a contraction's parts are called with, and where its columns lie; see contract_driver.h. */
 #include "codegen/cpu/contract_driver.h"
 
-KCoef contract_column_step(const Driver *d) {
-    return kcontract_step(d->e->kernel, d->contract->plain, d->contract->column_axis);
+#include <stdio.h>
+
+/* ---- functions beside the whole -------------------------------------------------------------- */
+
+LLVMValueRef contract_aside_open(const Driver *d, const char *name, const char *suffix,
+                                 const AsideType *types, uint32_t count, LLVMValueRef *params) {
+    enum { MOST = 12 };
+    Emit *e = d->e;
+    char text[96];
+    LLVMTypeRef own[MOST];
+    SN_ASSERT(count <= MOST);
+    for (uint32_t i = 0; i < count; i++) own[i] = types[i] == ASIDE_PTR ? e->ptr : e->i64;
+    snprintf(text, sizeof text, "%s_%s", name, suffix);
+    function_declare(e, text, own, count);
+    LLVMSetLinkage(e->function, LLVMInternalLinkage);
+    emit_at(e, emit_block(e));
+    for (uint32_t i = 0; i < count; i++) params[i] = LLVMGetParam(e->function, i);
+    return e->function;
 }
-KCoef contract_k_step(const Driver *d) {
-    return kcontract_step(d->e->kernel, d->contract->plain, d->contract->k_axis);
+
+void contract_aside_close(const Driver *d) {
+    LLVMBuildRetVoid(d->e->b);
+}
+
+void contract_aside_call(const Driver *d, LLVMValueRef function, LLVMValueRef *args,
+                         uint32_t count) {
+    LLVMBuildCall2(d->e->b, LLVMGlobalGetValueType(function), function, args, count, "");
+}
+
+/* ---- operands that are memory ---------------------------------------------------------------- */
+
+/* The access at its first column and the group's first step of K. */
+static LLVMValueRef locate(const Driver *d, const KAccess *access, const Group *group,
+                           LLVMValueRef offset) {
+    Emit *e = d->e;
+    LLVMValueRef number = const_i64(e, access->arg);
+    LLVMValueRef base = LLVMGetParam(e->function, ARG_ARGS);
+    base = LLVMBuildGEP2(e->b, e->ptr, base, &number, 1, "");
+    base = LLVMBuildLoad2(e->b, e->ptr, base, "");
+    LLVMValueRef at = LLVMBuildAdd(e->b, offset, emit_coef(e, access->offset), "");
+    LLVMValueRef step = contract_step(d, access, d->contract->k_axis);
+    at = LLVMBuildAdd(e->b, at, LLVMBuildMul(e->b, group->chunk, step, ""), "");
+    return contract_at(d, base, at, 0);
 }
 
 LLVMValueRef contract_locate(const Driver *d, const Run *run, const Group *group,
                              LLVMValueRef column) {
     Emit *e = d->e;
-    LLVMValueRef number = const_i64(e, d->contract->plain->arg);
-    LLVMValueRef base = LLVMGetParam(e->function, ARG_ARGS);
-    base = LLVMBuildGEP2(e->b, e->ptr, base, &number, 1, "");
-    base = LLVMBuildLoad2(e->b, e->ptr, base, "");
+    const KAccess *access = d->contract->plain;
+    LLVMValueRef step = contract_step(d, access, d->contract->column_axis);
     column = LLVMBuildAdd(e->b, group->first, column, "");
-    LLVMValueRef at =
-        LLVMBuildAdd(e->b, run->columns, emit_coef(e, d->contract->plain->offset), "");
-    LLVMValueRef part = LLVMBuildMul(e->b, column, emit_coef(e, contract_column_step(d)), "");
-    at = LLVMBuildAdd(e->b, at, part, "");
-    part = LLVMBuildMul(e->b, group->chunk, emit_coef(e, contract_k_step(d)), "");
-    at = LLVMBuildAdd(e->b, at, part, "");
-    return LLVMBuildGEP2(e->b, contract_element(d), base, &at, 1, "");
+    LLVMValueRef part = LLVMBuildMul(e->b, column, step, "");
+    return contract_at(d, locate(d, access, group, run->column_offset), part, 0);
+}
+
+LLVMValueRef contract_locate_rows(const Driver *d, const Run *run, const Group *group) {
+    return locate(d, d->contract->plain_row, group, run->row_offset);
 }
 
 /* ---- calls of parts -------------------------------------------------------------------------- */
@@ -31,14 +66,20 @@ static LLVMValueRef word_at(const Driver *d, LLVMValueRef words, LLVMValueRef nu
     return LLVMBuildGEP2(d->e->b, d->e->i64, words, &number, 1, "");
 }
 
-/* Copies words [from, to) of the call to those from `into` on. */
-static void copy_words(const Driver *d, int64_t from, int64_t to, int64_t into) {
+/* Copies `count` words, some at a time. */
+static void copy_words(const Driver *d, LLVMValueRef from, int64_t at, LLVMValueRef to,
+                       int64_t into, int64_t count) {
+    enum { MOST = 4 };
     Emit *e = d->e;
-    CountLoop loop = count_open(e, const_i64(e, from), const_i64(e, to));
-    LLVMValueRef word = emit_word(e, e->b, loop.i);
-    LLVMValueRef at = LLVMBuildAdd(e->b, loop.i, const_i64(e, into - from), "");
-    LLVMBuildStore(e->b, word, word_at(d, d->params, at));
-    count_close(e, &loop, const_i64(e, 1));
+    for (int64_t i = 0; i < count;) {
+        int32_t words = count - i < MOST ? 1 : MOST;
+        LLVMValueRef source = word_at(d, from, const_i64(e, at + i));
+        LLVMValueRef word = LLVMBuildLoad2(e->b, type_lanes(e->i64, words), source, "");
+        LLVMValueRef copy = LLVMBuildStore(e->b, word, word_at(d, to, const_i64(e, into + i)));
+        LLVMSetAlignment(word, 8);
+        LLVMSetAlignment(copy, 8);
+        i += words;
+    }
 }
 
 /* The stride words of the parts' argument. */
@@ -58,17 +99,12 @@ void contract_prepare(Driver *d) {
     d->args = emit_alloca(e, e->ptr, args + 1);
     d->params =
         emit_alloca(e, e->i64, strides + SN_MAX_RANK + e->kernel->n_params + CONTRACT_PARAMS);
-    CountLoop loop = count_open(e, const_i64(e, 0), const_i64(e, args));
-    LLVMValueRef from =
-        LLVMBuildGEP2(e->b, e->ptr, LLVMGetParam(e->function, ARG_ARGS), &loop.i, 1, "");
-    LLVMValueRef to = LLVMBuildGEP2(e->b, e->ptr, d->args, &loop.i, 1, "");
-    LLVMBuildStore(e->b, LLVMBuildLoad2(e->b, e->ptr, from, ""), to);
-    count_close(e, &loop, const_i64(e, 1));
-    copy_words(d, 0, strides, 0);
-    loop = count_open(e, const_i64(e, strides), const_i64(e, strides + SN_MAX_RANK));
-    LLVMBuildStore(e->b, const_i64(e, 0), word_at(d, d->params, loop.i));
-    count_close(e, &loop, const_i64(e, 1));
-    copy_words(d, strides, strides + e->kernel->n_params, strides + SN_MAX_RANK);
+    LLVMValueRef words = LLVMGetParam(e->function, ARG_PARAMS);
+    copy_words(d, LLVMGetParam(e->function, ARG_ARGS), 0, d->args, 0, args);
+    copy_words(d, words, 0, d->params, 0, strides);
+    for (int32_t i = 0; i < SN_MAX_RANK; i++)
+        LLVMBuildStore(e->b, const_i64(e, 0), word_at(d, d->params, const_i64(e, strides + i)));
+    copy_words(d, words, strides, d->params, strides + SN_MAX_RANK, e->kernel->n_params);
     set_param(d, CONTRACT_PANEL, const_i64(e, d->panel));
 }
 

@@ -1,44 +1,67 @@
-/* What the files of contractions share: the loops around tiles (contract.c), calls of parts
- * (contract_call.c), the packing of columns (contract_pack.c) and the tiles (contract_tile.c). */
+/* What the files of contractions share: the loops around tiles (contract.c), what they call
+ * (contract_call.c), packing (contract_pack.c) and the tiles (contract_tile.c). The loops are emitted for
+ * little time in the compiler; what has to be fast is in functions that they call. */
 #ifndef SN_CODEGEN_CPU_CONTRACT_DRIVER_H
 #define SN_CODEGEN_CPU_CONTRACT_DRIVER_H
 
 #include "codegen/cpu/contract.h"
 
-/* One function being emitted. Packed columns are panels one after the other, each the steps of a chunk of K,
- * each of these the columns of a tile. */
+/* The shapes of tiles. */
+typedef enum TileKind {
+    TILE_TALL, /* rows that fill it */
+    TILE_LOW,  /* KCHAIN_TILE, or fewer */
+    TILE_PAIR, /* two */
+    TILE_WIDE, /* one */
+    TILES
+} TileKind;
+
+/* One contraction being emitted. Packed columns are panels one after the other, each the steps of a chunk of
+ * K, each of these the columns of a tile. */
 typedef struct Driver {
     Emit *e;                     /* of the whole */
     const KContract *contract;   /* its loops and values */
     sn_dtype dtype;              /* of the chain */
-    int32_t lanes, panel, group; /* elements: of a vector, of a step of a panel, of a group's */
+    int32_t lanes, panel, group; /* elements: of a vector, of a panel's step, of a group's */
     int32_t row;                 /* elements from one packed row to the next */
-    LLVMValueRef parts[CONTRACT_PARTS]; /* functions, each a KernelFn */
-    LLVMValueRef args, params;          /* what they are called with */
+    bool across, along; /* columns are memory, where the next one, or next step of K, follows */
+    LLVMValueRef parts[CONTRACT_PARTS]; /* functions, each a KernelFn; NULL: not needed */
+    LLVMValueRef tiles[TILES];          /* functions: see contract_tile.c */
+    LLVMValueRef pack, copy;            /* functions: see contract_pack.c; NULL: a part does it */
+    LLVMValueRef args, params;          /* what parts are called with */
     LLVMValueRef packed;                /* all columns, where the caller packed them; else null */
     LLVMValueRef rows, columns, sums;   /* memory: packed ones, and the chunks' sums so far */
     LLVMValueRef points, line;          /* of the grid, of its innermost dimension */
     LLVMValueRef innermost;             /* that dimension's number */
     LLVMValueRef most;                  /* rows that may share columns */
-    bool across, along; /* the next column, or step of K, is memory's next element */
 } Driver;
 
 /* Rows of one line that share columns. */
 typedef struct Run {
-    LLVMValueRef point;   /* the first one's */
-    LLVMValueRef place;   /* in its line */
-    LLVMValueRef rows;    /* how many */
-    LLVMValueRef columns; /* elements from the columns' argument's beginning to the first point's */
+    LLVMValueRef point; /* the first one's */
+    LLVMValueRef place; /* in its line */
+    LLVMValueRef rows;  /* how many */
+    /* Where operands that are memory lie for the first point: elements from their arguments' beginnings. */
+    LLVMValueRef row_offset, column_offset;
 } Run;
 
 /* A group of columns in a chunk of K. */
 typedef struct Group {
     LLVMValueRef first, width; /* columns; fewer than a group has where there are no more */
     LLVMValueRef chunk, steps; /* of K */
-    LLVMValueRef is_first;     /* i1: no chunk came before */
+    LLVMValueRef is_first;     /* i64: 1 where no chunk came before */
     LLVMValueRef direct;       /* so many of its columns are read where they lie */
     LLVMValueRef panels;       /* the others' memory, counted from the group's first */
 } Group;
+
+/* ---- calls ----------------------------------------------------------------------------------- */
+
+/* A function of the module: begins it, with its parameters, and ends it. Before the whole is begun. */
+typedef enum AsideType { ASIDE_PTR, ASIDE_I64 } AsideType;
+LLVMValueRef contract_aside_open(const Driver *d, const char *name, const char *suffix,
+                                 const AsideType *types, uint32_t count, LLVMValueRef *params);
+void contract_aside_close(const Driver *d);
+void contract_aside_call(const Driver *d, LLVMValueRef function, LLVMValueRef *args,
+                         uint32_t count);
 
 /* What a part is called for. NULL: nothing of the part. */
 typedef struct PartCall {
@@ -53,6 +76,8 @@ typedef struct PartCall {
 /* Room for the parts' arguments and words, with those of the call in it: once, before any contract_call. */
 void contract_prepare(Driver *d);
 void contract_call(const Driver *d, const PartCall *call);
+
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static inline LLVMTypeRef contract_element(const Driver *d) {
     return d->dtype == SN_F64 ? d->e->f64 : d->e->f32;
@@ -74,14 +99,23 @@ static inline LLVMValueRef contract_load(const Driver *d, LLVMValueRef memory) {
 static inline LLVMValueRef contract_least(Emit *e, LLVMValueRef x, LLVMValueRef y) {
     return emit_select(e, LLVMBuildICmp(e->b, LLVMIntSLT, x, y, ""), x, y);
 }
-
-/* The columns' operand as memory: elements from column to column and from step to step of K, and where it
- * lies so many columns into the group. */
-KCoef contract_column_step(const Driver *d);
-KCoef contract_k_step(const Driver *d);
+/* Elements of an operand that is memory from step to step of an axis. */
+static inline LLVMValueRef contract_step(const Driver *d, const KAccess *access, uint32_t axis) {
+    return emit_coef(d->e, kcontract_step(d->e->kernel, access, axis));
+}
+/* Where the columns' operand, which is memory, lies so many columns into the group. */
 LLVMValueRef contract_locate(const Driver *d, const Run *run, const Group *group,
                              LLVMValueRef column);
+/* Where the rows' operand, which is memory, lies for the run's first row. */
+LLVMValueRef contract_locate_rows(const Driver *d, const Run *run, const Group *group);
 
+/* ---- packing and tiles ----------------------------------------------------------------------- */
+
+/* Emit the functions that the others call. */
+void contract_pack_functions(Driver *d, const char *name);
+void contract_tile_functions(Driver *d, const char *name);
+/* Packs the run's rows for a chunk of K. */
+void contract_pack_rows(const Driver *d, const Run *run, const Group *group);
 /* Makes the group's columns readable in panels, but for those that are read where they lie. Fills `direct`
  * and `panels`. */
 void contract_pack(const Driver *d, const Run *run, Group *group);

@@ -1,57 +1,45 @@
-/* Packing of a contraction's columns; see contract_driver.h. */
+/* Packing of a contraction's operands; see contract_driver.h. Operands that are memory are copied, by a
+ * function each; others are computed, by parts. */
 #include "codegen/cpu/contract_driver.h"
 
 enum { ROWS_DIRECT = 12 }; /* for so many rows columns are not packed, if they need not be */
 
-/* Packs columns [from, to) of one panel of the group, steps [done, …) of the chunk. */
-static void pack_panel(const Driver *d, const Run *run, const Group *group, LLVMValueRef from,
-                       LLVMValueRef to, LLVMValueRef done) {
+/* ---- columns that follow one another --------------------------------------------------------- */
+
+/* As many of a vector's columns as there are, the others 0. */
+static LLVMValueRef load_present(const Driver *d, LLVMValueRef from, LLVMValueRef present) {
     Emit *e = d->e;
-    LLVMValueRef at = LLVMBuildMul(e->b, from, group->steps, "");
-    at = LLVMBuildAdd(e->b, at, LLVMBuildMul(e->b, done, const_i64(e, d->panel), ""), "");
-    PartCall call = {.part = PART_COLUMNS,
-                     .memory = contract_at(d, d->columns, at, 0),
-                     .place = const_i64(e, 0),
-                     .point = run->point,
-                     .points = const_i64(e, 1),
-                     .first_column = LLVMBuildAdd(e->b, group->first, from, ""),
-                     .columns = LLVMBuildSub(e->b, to, from, ""),
-                     .first_k = LLVMBuildAdd(e->b, group->chunk, done, ""),
-                     .steps = LLVMBuildSub(e->b, group->steps, done, "")};
-    contract_call(d, &call);
+    LLVMTypeRef vector = type_lanes(contract_element(d), d->lanes);
+    LLVMValueRef lane = const_lane_numbers(e, e->i32, d->lanes, 1);
+    present = emit_splat(e, e->b, LLVMBuildTrunc(e->b, present, e->i32, ""), d->lanes);
+    LLVMValueRef mask = LLVMBuildICmp(e->b, LLVMIntSLT, lane, present, "");
+    LLVMValueRef args[4] = {from, const_int(e->i32, sn_dtype_size(d->dtype)), mask,
+                            LLVMConstNull(vector)};
+    LLVMTypeRef types[2] = {vector, e->ptr};
+    return emit_intrinsic(e, "llvm.masked.load", types, 2, args, 4);
 }
 
-/* The panels that begin in columns [from, …) of the group. */
-static void pack_panels(const Driver *d, const Run *run, const Group *group, LLVMValueRef from,
-                        LLVMValueRef done) {
+/* Step by step of K, since a step of a group is a piece of memory: panels [first, …) of `width` columns. */
+static void emit_lines(const Driver *d, LLVMValueRef from, LLVMValueRef to, LLVMValueRef step,
+                       LLVMValueRef steps, LLVMValueRef first, LLVMValueRef width) {
     Emit *e = d->e;
-    CountLoop panels = count_open(e, from, group->width);
-    LLVMValueRef end = LLVMBuildAdd(e->b, panels.i, const_i64(e, d->panel), "");
-    pack_panel(d, run, group, panels.i, contract_least(e, end, group->width), done);
-    count_close(e, &panels, const_i64(e, d->panel));
-}
-
-/* Panels [from, whole) of columns that follow one another in memory, step by step of K: a step of a group is
- * a piece of memory. */
-static void pack_lines(const Driver *d, const Run *run, const Group *group, LLVMValueRef whole) {
-    Emit *e = d->e;
-    LLVMValueRef from = contract_locate(d, run, group, const_i64(e, 0));
-    LLVMValueRef step = emit_coef(e, contract_k_step(d));
-    CountLoop k = count_open(e, const_i64(e, 0), group->steps);
-    LLVMValueRef line = LLVMBuildMul(e->b, k.i, step, "");
-    LLVMValueRef to = LLVMBuildMul(e->b, k.i, const_i64(e, d->panel), "");
-    CountLoop panels = count_open(e, group->direct, whole);
-    LLVMValueRef at = LLVMBuildAdd(e->b, line, panels.i, "");
-    LLVMValueRef place = LLVMBuildMul(e->b, panels.i, group->steps, "");
-    place = LLVMBuildAdd(e->b, place, to, "");
+    CountLoop k = count_open(e, const_i64(e, 0), steps);
+    LLVMValueRef line = contract_at(d, from, LLVMBuildMul(e->b, k.i, step, ""), 0);
+    LLVMValueRef into = LLVMBuildMul(e->b, k.i, const_i64(e, d->panel), "");
+    CountLoop panels = count_open(e, first, width);
+    LLVMValueRef place = LLVMBuildMul(e->b, panels.i, steps, "");
+    place = contract_at(d, to, LLVMBuildAdd(e->b, place, into, ""), 0);
     for (int32_t v = 0; v < d->panel; v += d->lanes) {
-        LLVMValueRef x = contract_load(d, contract_at(d, from, at, v));
-        LLVMBuildStore(e->b, x, contract_at(d, d->columns, place, v));
+        LLVMValueRef column = LLVMBuildAdd(e->b, panels.i, const_i64(e, v), "");
+        LLVMValueRef present = LLVMBuildSub(e->b, width, column, "");
+        LLVMValueRef x = load_present(d, contract_at(d, line, column, 0), present);
+        LLVMBuildStore(e->b, x, contract_at(d, place, const_i64(e, v), 0));
     }
     count_close(e, &panels, const_i64(e, d->panel));
     count_close(e, &k, const_i64(e, 1));
-    pack_panels(d, run, group, whole, const_i64(e, 0));
 }
+
+/* ---- columns whose steps of K follow one another --------------------------------------------- */
 
 /* Vectors as the rows of a square matrix: transposes it, halves of it first. */
 static void transpose(const Driver *d, LLVMValueRef *x) {
@@ -74,43 +62,151 @@ static void transpose(const Driver *d, LLVMValueRef *x) {
     }
 }
 
-/* Vector `part` of a panel that begins at `column`: as many steps of K from `k` on, which follow one another
- * in memory. */
-static void pack_square(const Driver *d, const Group *group, LLVMValueRef from, LLVMValueRef column,
-                        int32_t part, LLVMValueRef k) {
+/* A vector's columns from `column` on, as many steps of K from `k` on. In place of columns that are not there
+ * the last one is read. */
+static void emit_square(const Driver *d, LLVMValueRef from, LLVMValueRef to, LLVMValueRef step,
+                        LLVMValueRef steps, LLVMValueRef column, LLVMValueRef k,
+                        LLVMValueRef width) {
     Emit *e = d->e;
-    LLVMValueRef apart = emit_coef(e, contract_column_step(d)), x[LANES_MOST];
+    LLVMValueRef x[LANES_MOST], last = LLVMBuildSub(e->b, width, const_i64(e, 1), "");
     for (int32_t l = 0; l < d->lanes; l++) {
-        LLVMValueRef at = LLVMBuildAdd(e->b, column, const_i64(e, part * d->lanes + l), "");
-        at = LLVMBuildAdd(e->b, LLVMBuildMul(e->b, at, apart, ""), k, "");
-        x[l] = contract_load(d, contract_at(d, from, at, 0));
+        LLVMValueRef at = LLVMBuildAdd(e->b, column, const_i64(e, l), "");
+        at = LLVMBuildMul(e->b, contract_least(e, at, last), step, "");
+        x[l] = contract_load(d, contract_at(d, from, LLVMBuildAdd(e->b, at, k, ""), 0));
     }
     transpose(d, x);
-    LLVMValueRef to = LLVMBuildMul(e->b, column, group->steps, "");
-    to = LLVMBuildAdd(e->b, to, LLVMBuildMul(e->b, k, const_i64(e, d->panel), ""), "");
-    for (int32_t l = 0; l < d->lanes; l++) {
-        LLVMValueRef place = contract_at(d, d->columns, to, l * d->panel + part * d->lanes);
-        LLVMBuildStore(e->b, x[l], place);
-    }
+    LLVMValueRef panel = LLVMBuildAnd(e->b, column, const_i64(e, -(int64_t)d->panel), "");
+    LLVMValueRef place = LLVMBuildMul(e->b, panel, steps, "");
+    place = LLVMBuildAdd(e->b, place, LLVMBuildSub(e->b, column, panel, ""), "");
+    place = LLVMBuildAdd(e->b, place, LLVMBuildMul(e->b, k, const_i64(e, d->panel), ""), "");
+    for (int32_t l = 0; l < d->lanes; l++)
+        LLVMBuildStore(e->b, x[l], contract_at(d, to, place, (int64_t)l * d->panel));
 }
 
-/* Whole panels square by square, what is left of K and of columns behind them as any. */
-static void pack_along(const Driver *d, const Run *run, const Group *group, LLVMValueRef whole) {
+/* Square by square, the last one of K over those before; steps that fill none one by one. */
+static void emit_squares(const Driver *d, LLVMValueRef from, LLVMValueRef to, LLVMValueRef step,
+                         LLVMValueRef steps, LLVMValueRef width) {
     Emit *e = d->e;
-    LLVMValueRef none = const_i64(e, 0), from = contract_locate(d, run, group, none);
-    LLVMValueRef squares = LLVMBuildAnd(e->b, group->steps, const_i64(e, -(int64_t)d->lanes), "");
-    LLVMValueRef rest = LLVMBuildICmp(e->b, LLVMIntSLT, squares, group->steps, "");
-    CountLoop panels = count_open(e, none, whole);
-    for (int32_t part = 0; part < d->panel / d->lanes; part++) {
-        CountLoop k = count_open(e, none, squares);
-        pack_square(d, group, from, panels.i, part, k.i);
-        count_close(e, &k, const_i64(e, d->lanes));
+    LLVMValueRef lanes = const_i64(e, d->lanes), none = const_i64(e, 0), one = const_i64(e, 1);
+    LLVMValueRef last = LLVMBuildSub(e->b, steps, lanes, "");
+    LLVMValueRef fills = LLVMBuildICmp(e->b, LLVMIntSGE, last, none, "");
+    CountLoop columns = count_open(e, none, emit_select(e, fills, width, none));
+    CountLoop k = count_open(e, none, steps);
+    emit_square(d, from, to, step, steps, columns.i, contract_least(e, k.i, last), width);
+    count_close(e, &k, lanes);
+    count_close(e, &columns, lanes);
+    columns = count_open(e, none, emit_select(e, fills, none, width));
+    k = count_open(e, none, steps);
+    LLVMValueRef at = LLVMBuildAdd(e->b, LLVMBuildMul(e->b, columns.i, step, ""), k.i, "");
+    LLVMValueRef x = LLVMBuildLoad2(e->b, contract_element(d), contract_at(d, from, at, 0), "");
+    LLVMValueRef panel = LLVMBuildAnd(e->b, columns.i, const_i64(e, -(int64_t)d->panel), "");
+    LLVMValueRef place = LLVMBuildMul(e->b, panel, steps, "");
+    place = LLVMBuildAdd(e->b, place, LLVMBuildSub(e->b, columns.i, panel, ""), "");
+    place = LLVMBuildAdd(e->b, place, LLVMBuildMul(e->b, k.i, const_i64(e, d->panel), ""), "");
+    LLVMBuildStore(e->b, x, contract_at(d, to, place, 0));
+    count_close(e, &k, one);
+    count_close(e, &columns, one);
+}
+
+/* ---- functions ------------------------------------------------------------------------------- */
+
+/* (from, to, step, steps, first, width): a group's columns, of which those before `first` are left out. */
+static void emit_pack_function(Driver *d, const char *name) {
+    static const AsideType types[] = {ASIDE_PTR, ASIDE_PTR, ASIDE_I64,
+                                      ASIDE_I64, ASIDE_I64, ASIDE_I64};
+    LLVMValueRef p[6];
+    d->pack = contract_aside_open(d, name, "pack", types, 6, p);
+    if (d->across)
+        emit_lines(d, p[0], p[1], p[2], p[3], p[4], p[5]);
+    else
+        emit_squares(d, p[0], p[1], p[2], p[3], p[5]);
+    contract_aside_close(d);
+}
+
+/* (from, to, step, rows, steps): rows whose steps of K follow one another. */
+static void emit_copy_function(Driver *d, const char *name) {
+    static const AsideType types[] = {ASIDE_PTR, ASIDE_PTR, ASIDE_I64, ASIDE_I64, ASIDE_I64};
+    Emit *e = d->e;
+    LLVMValueRef p[5];
+    d->copy = contract_aside_open(d, name, "copy", types, 5, p);
+    CountLoop rows = count_open(e, const_i64(e, 0), p[3]);
+    LLVMValueRef from = contract_at(d, p[0], LLVMBuildMul(e->b, rows.i, p[2], ""), 0);
+    LLVMValueRef to = LLVMBuildMul(e->b, rows.i, const_i64(e, d->row), "");
+    to = contract_at(d, p[1], to, 0);
+    CountLoop k = count_open(e, const_i64(e, 0), p[4]);
+    LLVMValueRef present = LLVMBuildSub(e->b, p[4], k.i, "");
+    LLVMValueRef x = load_present(d, contract_at(d, from, k.i, 0), present);
+    LLVMBuildStore(e->b, x, contract_at(d, to, k.i, 0));
+    count_close(e, &k, const_i64(e, d->lanes));
+    count_close(e, &rows, const_i64(e, 1));
+    contract_aside_close(d);
+}
+
+void contract_pack_functions(Driver *d, const char *name) {
+    const KContract *c = d->contract;
+    if (d->across || d->along) emit_pack_function(d, name);
+    if (c->plain_row && kcoef_is(kcontract_step(d->e->kernel, c->plain_row, c->k_axis), 1))
+        emit_copy_function(d, name);
+}
+
+/* ---- calls ----------------------------------------------------------------------------------- */
+
+void contract_pack_rows(const Driver *d, const Run *run, const Group *group) {
+    Emit *e = d->e;
+    if (d->copy) {
+        LLVMValueRef step = emit_word(
+            e, e->b, emit_stride_word(e, e->b, d->innermost, d->contract->plain_row->arg));
+        LLVMValueRef args[5] = {contract_locate_rows(d, run, group), d->rows, step, run->rows,
+                                group->steps};
+        contract_aside_call(d, d->copy, args, 5);
+        return;
     }
-    count_close(e, &panels, const_i64(e, d->panel));
-    Group filled = *group; /* its whole panels */
-    filled.width = emit_select(e, rest, whole, none);
-    pack_panels(d, run, &filled, none, squares);
-    pack_panels(d, run, group, whole, none);
+    PartCall call = {.part = PART_ROWS,
+                     .memory = d->rows,
+                     .place = run->place,
+                     .point = run->point,
+                     .points = run->rows,
+                     .first_k = group->chunk,
+                     .steps = group->steps};
+    contract_call(d, &call);
+}
+
+/* The columns of one panel of the group, from `column` on. */
+static void compute_panel(const Driver *d, const Run *run, const Group *group,
+                          LLVMValueRef column) {
+    Emit *e = d->e;
+    LLVMValueRef at = LLVMBuildMul(e->b, column, group->steps, "");
+    LLVMValueRef left = LLVMBuildSub(e->b, group->width, column, "");
+    PartCall call = {.part = PART_COLUMNS,
+                     .memory = contract_at(d, d->columns, at, 0),
+                     .place = const_i64(e, 0),
+                     .point = run->point,
+                     .points = const_i64(e, 1),
+                     .first_column = LLVMBuildAdd(e->b, group->first, column, ""),
+                     .columns = contract_least(e, left, const_i64(e, d->panel)),
+                     .first_k = group->chunk,
+                     .steps = group->steps};
+    contract_call(d, &call);
+}
+
+static void pack_group(const Driver *d, const Run *run, const Group *group) {
+    Emit *e = d->e;
+    LLVMValueRef none = const_i64(e, 0);
+    if (!d->pack) {
+        CountLoop panels = count_open(e, none, group->width);
+        compute_panel(d, run, group, panels.i);
+        count_close(e, &panels, const_i64(e, d->panel));
+        return;
+    }
+    const KContract *c = d->contract;
+    LLVMValueRef step = contract_step(d, c->plain, d->across ? c->k_axis : c->column_axis);
+    LLVMValueRef args[6] = {contract_locate(d, run, group, none),
+                            d->columns,
+                            step,
+                            group->steps,
+                            group->direct,
+                            group->width};
+    contract_aside_call(d, d->pack, args, 6);
 }
 
 /* Where the group's panels lie among all that the caller packed. */
@@ -140,12 +236,7 @@ void contract_pack(const Driver *d, const Run *run, Group *group) {
     LLVMBasicBlockRef pack = emit_block(e), done = emit_block(e);
     LLVMBuildCondBr(e->b, here, pack, done);
     emit_at(e, pack);
-    if (d->across)
-        pack_lines(d, run, group, whole);
-    else if (d->along)
-        pack_along(d, run, group, whole);
-    else
-        pack_panels(d, run, group, none, none);
+    pack_group(d, run, group);
     LLVMBuildBr(e->b, done);
     emit_at(e, done);
 }

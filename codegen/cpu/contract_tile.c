@@ -2,14 +2,7 @@
  * contract_driver.h. Rows that do not fill a tile go in smaller ones. */
 #include "codegen/cpu/contract_driver.h"
 
-enum {
-    WIDE_VECTORS = 8, /* of a tile of one row */
-    TILES = 4,        /* shapes: */
-    TILE_TALL = 0,    /* rows that fill it */
-    TILE_LOW = 1,     /* KCHAIN_TILE, or fewer */
-    TILE_PAIR = 2,    /* two */
-    TILE_WIDE = 3     /* one */
-};
+enum { WIDE_VECTORS = 8 }; /* of a tile of one row */
 
 /* Rows and vectors of columns of tiles: registers for the sums, the columns' vectors and a row's element. A
  * chain waits for the multiply-add before it, so that a tile of fewer sums than the second has would take as
@@ -28,18 +21,17 @@ static const TileShape shapes[ISA_COUNT][TILES] = {
                     {1, WIDE_VECTORS}},
 };
 
-/* Rows × panels of a group. */
+/* One tile, as its function has it. */
 typedef struct Tile {
     TileShape shape;
-    int32_t count;                 /* vectors of sums */
-    LLVMValueRef row;              /* the first one, of those packed */
-    LLVMValueRef column;           /* the first one in the group */
-    LLVMValueRef columns;          /* where that lies */
-    LLVMValueRef step, apart;      /* elements from one step of K, or one panel, to the next */
+    int32_t count;              /* vectors of sums */
+    LLVMValueRef rows, columns; /* the end of the first row's steps, where the first column lies */
+    LLVMValueRef step, apart;   /* elements from one step of K, or one panel, to the next */
+    LLVMValueRef memory;        /* of the sums, at the first */
     LLVMValueRef sums[LANES_MOST]; /* of this chunk */
 } Tile;
 
-static Tile tile_of(const Driver *d, int32_t which) {
+static Tile tile_of(const Driver *d, TileKind which) {
     Tile tile = {.shape = shapes[d->e->target->isa][which]};
     tile.count = tile.shape.height * tile.shape.vectors;
     SN_ASSERT(tile.count <= LANES_MOST && tile.shape.vectors % KCHAIN_PANEL_VECTORS == 0);
@@ -50,20 +42,28 @@ static int64_t tile_width(const Driver *d, const Tile *tile) {
     return (int64_t)tile->shape.vectors * d->lanes;
 }
 
-/* The products of step k, added to `sums`. */
-static void emit_products(const Driver *d, const Tile *tile, LLVMValueRef rows, LLVMValueRef k,
-                          LLVMValueRef *sums) {
+enum { LINE_PANELS = 2, LINES = WIDE_VECTORS / KCHAIN_PANEL_VECTORS / LINE_PANELS };
+
+/* Where a step's columns lie: an address for each two panels. */
+static int32_t count_lines(const Tile *tile) {
+    int32_t vectors = LINE_PANELS * KCHAIN_PANEL_VECTORS;
+    return (tile->shape.vectors + vectors - 1) / vectors;
+}
+
+/* The products of a step whose columns lie there and whose rows' elements `k` behind tile->rows, added to
+ * `sums`. */
+static void emit_products(const Driver *d, const Tile *tile, LLVMValueRef k,
+                          LLVMValueRef *const lines, LLVMValueRef *sums) {
     Emit *e = d->e;
     LLVMValueRef columns[WIDE_VECTORS];
     for (int32_t c = 0; c < tile->shape.vectors; c++) {
-        LLVMValueRef panel = const_i64(e, c / KCHAIN_PANEL_VECTORS);
-        LLVMValueRef at = LLVMBuildAdd(e->b, LLVMBuildMul(e->b, k, tile->step, ""),
-                                       LLVMBuildMul(e->b, panel, tile->apart, ""), "");
+        int32_t panel = c / KCHAIN_PANEL_VECTORS;
+        LLVMValueRef at = panel % LINE_PANELS ? tile->apart : const_i64(e, 0);
         int64_t offset = (int64_t)(c % KCHAIN_PANEL_VECTORS) * d->lanes;
-        columns[c] = contract_load(d, contract_at(d, tile->columns, at, offset));
+        columns[c] = contract_load(d, contract_at(d, lines[panel / LINE_PANELS], at, offset));
     }
     for (int32_t r = 0; r < tile->shape.height; r++) {
-        LLVMValueRef place = contract_at(d, rows, k, (int64_t)r * d->row);
+        LLVMValueRef place = contract_at(d, tile->rows, k, (int64_t)r * d->row);
         LLVMValueRef x = LLVMBuildLoad2(e->b, contract_element(d), place, "");
         x = emit_splat(e, e->b, x, d->lanes);
         for (int32_t c = 0; c < tile->shape.vectors; c++) {
@@ -74,24 +74,29 @@ static void emit_products(const Driver *d, const Tile *tile, LLVMValueRef rows, 
     }
 }
 
-/* The chains of a chunk, of so many steps. */
+/* The chains of a chunk. K is counted up to 0, rows from their ends: no step compares. */
 static void emit_chains(const Driver *d, Tile *tile, LLVMValueRef steps) {
     Emit *e = d->e;
     LLVMTypeRef vector = type_lanes(contract_element(d), d->lanes);
-    LLVMValueRef phis[LANES_MOST];
-    LLVMValueRef start = LLVMBuildMul(e->b, tile->row, const_i64(e, d->row), "");
-    LLVMValueRef rows = contract_at(d, d->rows, start, 0);
+    LLVMValueRef phis[LANES_MOST], lines[LINES], none = const_i64(e, 0);
+    LLVMValueRef two = LLVMBuildMul(e->b, tile->apart, const_i64(e, LINE_PANELS), "");
+    LLVMValueRef second = emit_opaque(e->b, contract_at(d, tile->columns, two, 0));
+    LLVMValueRef begin = emit_opaque(e->b, LLVMBuildNeg(e->b, steps, ""));
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b), body = emit_block(e), done = emit_block(e);
     LLVMBuildBr(e->b, body);
     emit_at(e, body);
-    LLVMValueRef k = emit_phi(e, e->i64, const_i64(e, 0), before);
+    LLVMValueRef k = emit_phi(e, e->i64, begin, before);
+    for (int32_t l = 0; l < count_lines(tile); l++)
+        lines[l] = emit_phi(e, e->ptr, l ? second : tile->columns, before);
     for (int32_t i = 0; i < tile->count; i++)
         tile->sums[i] = phis[i] = emit_phi(e, vector, LLVMConstNull(vector), before);
-    emit_products(d, tile, rows, k, tile->sums);
+    emit_products(d, tile, k, lines, tile->sums);
     for (int32_t i = 0; i < tile->count; i++) phi_add(phis[i], tile->sums[i], body);
+    for (int32_t l = 0; l < count_lines(tile); l++)
+        phi_add(lines[l], contract_at(d, lines[l], tile->step, 0), body);
     LLVMValueRef next = LLVMBuildAdd(e->b, k, const_i64(e, 1), "");
     phi_add(k, next, body);
-    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, next, steps, ""), body, done);
+    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntNE, next, none, ""), body, done);
     emit_at(e, done);
 }
 
@@ -100,13 +105,12 @@ static void emit_sums(const Driver *d, const Tile *tile, LLVMValueRef is_first) 
     Emit *e = d->e;
     LLVMTypeRef vector = type_lanes(contract_element(d), d->lanes);
     LLVMBasicBlockRef first = emit_block(e), later = emit_block(e), end = emit_block(e);
-    LLVMValueRef base = LLVMBuildMul(e->b, tile->row, const_i64(e, d->group), ""), at[LANES_MOST];
-    base = LLVMBuildAdd(e->b, base, tile->column, "");
+    LLVMValueRef at[LANES_MOST], none = const_i64(e, 0);
     for (int32_t i = 0; i < tile->count; i++)
-        at[i] = contract_at(d, d->sums, base,
+        at[i] = contract_at(d, tile->memory, none,
                             (int64_t)(i / tile->shape.vectors) * d->group +
                                 i % tile->shape.vectors * d->lanes);
-    LLVMBuildCondBr(e->b, is_first, first, later);
+    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntNE, is_first, none, ""), first, later);
     emit_at(e, first);
     for (int32_t i = 0; i < tile->count; i++) LLVMBuildStore(e->b, tile->sums[i], at[i]);
     LLVMBuildBr(e->b, end);
@@ -119,45 +123,120 @@ static void emit_sums(const Driver *d, const Tile *tile, LLVMValueRef is_first) 
     emit_at(e, end);
 }
 
-/* The tiles of some rows over columns [from, to) of the group. */
-static void emit_across(const Driver *d, const Run *run, const Group *group, Tile *tile,
-                        LLVMValueRef from, LLVMValueRef to) {
+/* ---- functions ------------------------------------------------------------------------------- */
+
+/* Parameters of a tile's function, which goes over `count` tiles side by side. */
+enum {
+    ACROSS_ROWS,     /* the first one, packed */
+    ACROSS_COLUMNS,  /* the first tile's */
+    ACROSS_STEP,     /* elements from one step of K to the next … */
+    ACROSS_APART,    /* … from one panel to the next … */
+    ACROSS_NEXT,     /* … and from one tile's columns to the next one's */
+    ACROSS_STEPS,    /* of K */
+    ACROSS_SUMS,     /* the first tile's */
+    ACROSS_COUNT,    /* tiles */
+    ACROSS_IS_FIRST, /* see Group */
+    ACROSS_PARAMS
+};
+
+static void emit_tile_function(Driver *d, const char *name, TileKind which) {
+    static const char *const suffixes[TILES] = {"tall", "low", "pair", "wide"};
+    static const AsideType types[ACROSS_PARAMS] = {ASIDE_PTR, ASIDE_PTR, ASIDE_I64,
+                                                   ASIDE_I64, ASIDE_I64, ASIDE_I64,
+                                                   ASIDE_PTR, ASIDE_I64, ASIDE_I64};
+    Emit *e = d->e;
+    LLVMValueRef p[ACROSS_PARAMS];
+    d->tiles[which] = contract_aside_open(d, name, suffixes[which], types, ACROSS_PARAMS, p);
+    Tile tile = tile_of(d, which);
+    CountLoop tiles = count_open(e, const_i64(e, 0), p[ACROSS_COUNT]);
+    LLVMValueRef width = const_i64(e, tile_width(d, &tile));
+    tile.rows = contract_at(d, p[ACROSS_ROWS], p[ACROSS_STEPS], 0);
+    tile.columns =
+        contract_at(d, p[ACROSS_COLUMNS], LLVMBuildMul(e->b, tiles.i, p[ACROSS_NEXT], ""), 0);
+    tile.step = p[ACROSS_STEP];
+    tile.apart = p[ACROSS_APART];
+    tile.memory = contract_at(d, p[ACROSS_SUMS], LLVMBuildMul(e->b, tiles.i, width, ""), 0);
+    emit_chains(d, &tile, p[ACROSS_STEPS]);
+    emit_sums(d, &tile, p[ACROSS_IS_FIRST]);
+    count_close(e, &tiles, const_i64(e, 1));
+    contract_aside_close(d);
+}
+
+void contract_tile_functions(Driver *d, const char *name) {
+    for (int32_t which = 0; which < TILES; which++) emit_tile_function(d, name, (TileKind)which);
+}
+
+/* ---- calls ----------------------------------------------------------------------------------- */
+
+/* Where the tiles of a call lie. */
+typedef struct Across {
+    TileKind which;
+    LLVMValueRef row;      /* the first one, of those packed */
+    LLVMValueRef from, to; /* columns of the group */
+} Across;
+
+/* The tiles over columns that lie there. */
+static void call_tiles(const Driver *d, const Group *group, const Across *across,
+                       LLVMValueRef columns, LLVMValueRef step, LLVMValueRef apart) {
+    Emit *e = d->e;
+    Tile tile = tile_of(d, across->which);
+    int64_t width = tile_width(d, &tile);
+    LLVMValueRef count = LLVMBuildSub(e->b, across->to, across->from, "");
+    LLVMValueRef row = LLVMBuildMul(e->b, across->row, const_i64(e, d->row), "");
+    LLVMValueRef sums = LLVMBuildMul(e->b, across->row, const_i64(e, d->group), "");
+    LLVMValueRef panels = const_i64(e, tile.shape.vectors / KCHAIN_PANEL_VECTORS);
+    count = LLVMBuildAdd(e->b, count, const_i64(e, width - 1), "");
+    LLVMValueRef args[ACROSS_PARAMS] = {
+        [ACROSS_ROWS] = contract_at(d, d->rows, row, 0),
+        [ACROSS_COLUMNS] = columns,
+        [ACROSS_STEP] = step,
+        [ACROSS_APART] = apart,
+        [ACROSS_NEXT] = LLVMBuildMul(e->b, apart, panels, ""),
+        [ACROSS_STEPS] = group->steps,
+        [ACROSS_SUMS] = contract_at(d, d->sums, LLVMBuildAdd(e->b, sums, across->from, ""), 0),
+        [ACROSS_COUNT] = LLVMBuildSDiv(e->b, count, const_i64(e, width), ""),
+        [ACROSS_IS_FIRST] = group->is_first};
+    contract_aside_call(d, d->tiles[across->which], args, ACROSS_PARAMS);
+}
+
+/* First those that are read where they lie, then those in panels. */
+static void emit_across(const Driver *d, const Run *run, const Group *group, Across across) {
     Emit *e = d->e;
     LLVMValueRef panel = const_i64(e, d->panel);
-    CountLoop columns = count_open(e, from, to);
-    tile->column = columns.i;
-    tile->columns =
-        contract_at(d, group->panels, LLVMBuildMul(e->b, columns.i, group->steps, ""), 0);
-    tile->step = panel;
-    tile->apart = LLVMBuildMul(e->b, group->steps, panel, "");
     if (d->across) {
-        LLVMValueRef there = LLVMBuildICmp(e->b, LLVMIntSLT, columns.i, group->direct, "");
-        LLVMValueRef place = contract_locate(d, run, group, columns.i);
-        tile->columns = emit_select(e, there, place, tile->columns);
-        tile->step = emit_select(e, there, emit_coef(e, contract_k_step(d)), tile->step);
-        tile->apart = emit_select(e, there, panel, tile->apart);
+        Across direct = across;
+        direct.to = contract_least(e, across.to, group->direct);
+        LLVMValueRef step = contract_step(d, d->contract->plain, d->contract->k_axis);
+        LLVMValueRef more = LLVMBuildICmp(e->b, LLVMIntSLT, direct.from, direct.to, "");
+        LLVMBasicBlockRef some = emit_block(e), rest = emit_block(e);
+        LLVMBuildCondBr(e->b, more, some, rest);
+        emit_at(e, some);
+        LLVMValueRef at = contract_locate(d, run, group, direct.from);
+        call_tiles(d, group, &direct, at, step, panel);
+        LLVMBuildBr(e->b, rest);
+        emit_at(e, rest);
+        across.from = emit_select(e, more, direct.to, across.from);
     }
-    emit_chains(d, tile, group->steps);
-    emit_sums(d, tile, group->is_first);
-    count_close(e, &columns, const_i64(e, tile_width(d, tile)));
+    LLVMValueRef at = LLVMBuildMul(e->b, across.from, group->steps, "");
+    LLVMValueRef apart = LLVMBuildMul(e->b, group->steps, panel, "");
+    call_tiles(d, group, &across, contract_at(d, group->panels, at, 0), panel, apart);
 }
 
 /* Columns of the group that fill tiles. */
-static LLVMValueRef whole_tiles(const Driver *d, const Group *group, int32_t which) {
+static LLVMValueRef whole_tiles(const Driver *d, const Group *group, TileKind which) {
     Tile tile = tile_of(d, which);
     return LLVMBuildAnd(d->e->b, group->width, const_i64(d->e, -tile_width(d, &tile)), "");
 }
 
-/* Tiles of one shape, from a row on while all rows of one are there. Returns the first row that is left. */
-static LLVMValueRef emit_down(const Driver *d, const Run *run, const Group *group, int32_t which,
-                              LLVMValueRef row, LLVMValueRef from, LLVMValueRef to) {
+/* Tall tiles while all rows of one are there. Returns the first row that is left. */
+static LLVMValueRef emit_tall(const Driver *d, const Run *run, const Group *group) {
     Emit *e = d->e;
-    Tile tile = tile_of(d, which);
-    LLVMValueRef end = LLVMBuildSub(e->b, run->rows, const_i64(e, tile.shape.height - 1), "");
-    CountLoop rows = count_open(e, row, end);
-    tile.row = rows.i;
-    emit_across(d, run, group, &tile, from, to);
-    count_close(e, &rows, const_i64(e, tile.shape.height));
+    int32_t height = tile_of(d, TILE_TALL).shape.height;
+    LLVMValueRef none = const_i64(e, 0);
+    LLVMValueRef end = LLVMBuildSub(e->b, run->rows, const_i64(e, height - 1), "");
+    CountLoop rows = count_open(e, none, end);
+    emit_across(d, run, group, (Across){TILE_TALL, rows.i, none, group->width});
+    count_close(e, &rows, const_i64(e, height));
     return rows.i;
 }
 
@@ -165,32 +244,28 @@ static LLVMValueRef emit_down(const Driver *d, const Run *run, const Group *grou
 static void emit_low(const Driver *d, const Run *run, const Group *group, LLVMValueRef row,
                      LLVMValueRef last, LLVMValueRef from) {
     Emit *e = d->e;
-    Tile tile = tile_of(d, TILE_LOW);
     CountLoop rows = count_open(e, row, run->rows);
-    tile.row = rows.i;
     LLVMValueRef is_last = LLVMBuildICmp(e->b, LLVMIntEQ, rows.i, last, "");
     from = emit_select(e, is_last, from, const_i64(e, 0));
-    emit_across(d, run, group, &tile, from, group->width);
-    count_close(e, &rows, const_i64(e, tile.shape.height));
+    emit_across(d, run, group, (Across){TILE_LOW, rows.i, from, group->width});
+    count_close(e, &rows, const_i64(e, KCHAIN_TILE));
 }
 
 /* Of the rows that fill no tall tile the last one or two have tiles of their own, where columns fill them. */
 void contract_tiles(const Driver *d, const Run *run, const Group *group) {
     Emit *e = d->e;
     LLVMValueRef none = const_i64(e, 0), one = const_i64(e, 1);
-    LLVMValueRef row = emit_down(d, run, group, TILE_TALL, none, none, group->width);
+    LLVMValueRef row = emit_tall(d, run, group);
     LLVMValueRef left = LLVMBuildSub(e->b, run->rows, row, "");
     LLVMValueRef over = LLVMBuildAnd(e->b, left, const_i64(e, KCHAIN_TILE - 1), "");
     LLVMValueRef few = LLVMBuildICmp(e->b, LLVMIntSLE, over, const_i64(e, 2), "");
     over = emit_select(e, few, over, none);
     LLVMValueRef last = LLVMBuildSub(e->b, run->rows, over, "");
     LLVMValueRef single = LLVMBuildICmp(e->b, LLVMIntEQ, over, one, "");
-    LLVMValueRef wide = emit_select(e, single, whole_tiles(d, group, TILE_WIDE), none);
-    emit_down(d, run, group, TILE_WIDE, last, none, wide);
-    LLVMValueRef pairs = whole_tiles(d, group, TILE_PAIR);
-    Tile pair = tile_of(d, TILE_PAIR);
     LLVMValueRef some = LLVMBuildICmp(e->b, LLVMIntSGT, over, none, "");
-    pair.row = last;
-    emit_across(d, run, group, &pair, wide, emit_select(e, some, pairs, none));
+    LLVMValueRef wide = emit_select(e, single, whole_tiles(d, group, TILE_WIDE), none);
+    LLVMValueRef pairs = whole_tiles(d, group, TILE_PAIR);
+    emit_across(d, run, group, (Across){TILE_WIDE, last, none, wide});
+    emit_across(d, run, group, (Across){TILE_PAIR, last, wide, emit_select(e, some, pairs, wide)});
     emit_low(d, run, group, row, last, pairs);
 }

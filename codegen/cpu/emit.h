@@ -167,6 +167,10 @@ static inline bool is_varying(const Emit *e, KValue value) {
 sn_status emit_open(Emit *e);
 /* Emits the whole function into e->module, item by item. */
 sn_status emit_kernel(Emit *e, const char *name);
+/* Adds a function without a result to the module, whose body comes next: e->function. */
+void function_declare(Emit *e, const char *name, LLVMTypeRef *types, uint32_t count);
+/* Gives it an attribute of LLVM's; value NULL: one that has none. */
+void function_mark(Emit *e, const char *name, const char *value);
 /* Begins the function, in its floating point mode, and ends it; what comes between begins at the block that
  * is returned. */
 LLVMBasicBlockRef function_open(Emit *e, const char *name);

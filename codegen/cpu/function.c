@@ -12,7 +12,7 @@ enum { MXCSR_WANTED = 0x1f80, MXCSR_FLAGS = 0x3f };
 
 /* ---- arguments and memory -------------------------------------------------------------------- */
 
-static void add_attribute(Emit *e, const char *name, const char *value) {
+void function_mark(Emit *e, const char *name, const char *value) {
     LLVMAttributeRef attribute =
         value ? LLVMCreateStringAttribute(e->context, name, (unsigned)strlen(name), value,
                                           (unsigned)strlen(value))
@@ -22,12 +22,11 @@ static void add_attribute(Emit *e, const char *name, const char *value) {
     LLVMAddAttributeAtIndex(e->function, on_function, attribute);
 }
 
-static void declare_function(Emit *e, const char *name) {
-    LLVMTypeRef types[ARG_COUNT] = {e->ptr, e->ptr, e->i64, e->i64, e->ptr, e->ptr};
-    LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(e->context), types, ARG_COUNT, false);
+void function_declare(Emit *e, const char *name, LLVMTypeRef *types, uint32_t count) {
+    LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(e->context), types, count, false);
     e->function = LLVMAddFunction(e->module, name, type);
-    add_attribute(e, "nounwind", NULL);
-    add_attribute(e, "prefer-vector-width", e->target->vector_bits == 512 ? "512" : "256");
+    function_mark(e, "nounwind", NULL);
+    function_mark(e, "prefer-vector-width", e->target->vector_bits == 512 ? "512" : "256");
 }
 
 /* kernel_local_bytes of an argument, in the entry block. */
@@ -117,7 +116,8 @@ static void name_types(Emit *e) {
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 LLVMBasicBlockRef function_open(Emit *e, const char *name) {
-    declare_function(e, name);
+    LLVMTypeRef types[ARG_COUNT] = {e->ptr, e->ptr, e->i64, e->i64, e->ptr, e->ptr};
+    function_declare(e, name, types, ARG_COUNT);
     LLVMBasicBlockRef entry = emit_block(e), start = emit_block(e);
     LLVMPositionBuilderAtEnd(e->entry, entry);
     emit_at(e, start);

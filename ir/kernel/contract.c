@@ -9,8 +9,8 @@ KCoef kcontract_step(const Kernel *kernel, const KAccess *access, uint32_t axis)
     return coef;
 }
 
-static const KAccess *find_plain(const Kernel *kernel, KValue column) {
-    const KInst *load = kernel_inst(kernel, column);
+static const KAccess *find_plain(const Kernel *kernel, KValue value) {
+    const KInst *load = kernel_inst(kernel, value);
     if (!kop_is(load->op, KFORM_LOAD) || load->flags & K_PREDICATED) return NULL;
     const KAccess *access = kernel_access(kernel, load->imm);
     for (uint32_t t = 0; t < access->n_terms; t++) {
@@ -48,6 +48,7 @@ bool kernel_contract(const Kernel *kernel, const KLoops *loops, const KSpread *s
                             .chain = chain->inst,
                             .row = inst->in[first ? 0 : 1],
                             .column = inst->in[first ? 1 : 0]};
+    contract->plain_row = find_plain(kernel, contract->row);
     contract->plain = find_plain(kernel, contract->column);
     return true;
 }

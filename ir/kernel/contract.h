@@ -13,9 +13,9 @@ typedef struct KContract {
     uint32_t k_axis;
     KValue chain;       /* the REDUCE_FMA */
     KValue row, column; /* its operands: the one that columns share, the other */
-    /* The access of `column` where that is memory as it is, at an address that hangs on nothing but column
-     * and K, each in one term; else NULL. */
-    const KAccess *plain;
+    /* Accesses of the operands where they are memory as it is, at an address that hangs on nothing but
+     * column and K, each in one term; else NULL. */
+    const KAccess *plain_row, *plain;
 } KContract;
 
 /* Is the kernel one? */
