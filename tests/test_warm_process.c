@@ -51,7 +51,29 @@ static sn_tensor *run_compiled(sn_tensor *x, sn_tensor *w, sn_tensor *b) {
     return y;
 }
 
-/* `kind`: "compiled" or "eager" for the model, "add" for one op. */
+/* The library's own, of all layouts and sizes that kernels tell apart; the last one is returned. */
+static sn_tensor *run_products(void) {
+    static const int64_t sizes[] = {0, 1, 5, 40};
+    static const sn_dtype dtypes[] = {SN_F32, SN_F64, SN_BF16};
+    sn_tensor *y = NULL;
+    setting_set(SETTING_PRODUCTS, "own");
+    for (int i = 0; i < 3 * 4 * 4 * 4 * 4; i++) {
+        sn_dtype dtype = dtypes[i / 256];
+        int64_t m = sizes[i / 64 % 4], n = sizes[i / 16 % 4], k = sizes[i / 4 % 4];
+        sn_tensor *x =
+            i & 1 ? sn_transpose(sn_ones(SN_I(k, m), dtype), 0, 1) : sn_ones(SN_I(m, k), dtype);
+        sn_tensor *w =
+            i & 2 ? sn_ones(SN_I(n, k), dtype) : sn_transpose(sn_ones(SN_I(k, n), dtype), 0, 1);
+        sn_linear(x, w, SN_NONE);
+        y = sn_linear(x, w, sn_ones(SN_I(n), dtype));
+        if (k == 0) continue;
+        sn_matmul(sn_expand(x, SN_I(3, m, k)), sn_ones(SN_I(3, k, n), dtype));
+        sn_matmul(x, sn_ones(SN_I(k), dtype));
+    }
+    return y; /* 40 + 1, 40 × 40 times */
+}
+
+/* `kind`: "compiled" or "eager" for the model, "add" for one op, "products". */
 static int child_main(const char *kind, double started) {
     static Report report;
     sn_set_threads(1);
@@ -61,6 +83,8 @@ static int child_main(const char *kind, double started) {
     if (strcmp(kind, "add") == 0) {
         sn_tensor *z = numbers(SN_I(ROWS, COLUMNS));
         y = sn_add(z, b);
+    } else if (strcmp(kind, "products") == 0) {
+        y = sn_full(SN_I(ROWS, COLUMNS), sn_item(sn_mean(run_products(), SN_I0, false)), SN_F32);
     } else {
         y = strcmp(kind, "eager") == 0 ? model(x, w, b) : run_compiled(x, w, b);
     }
@@ -174,6 +198,16 @@ static void first_eager_ops_need_no_code_generator(void **state) {
     assert_true(without.counters.cache_disk_hits == 0);
 }
 
+static void eager_products_need_no_code_generator(void **state) {
+    (void)state;
+    needs_pack();
+    static Report without;
+    run("products", modules, &without);
+    assert_false(without.llvm);
+    assert_true(without.counters.compiles == 0 && without.counters.extern_calls == 0);
+    for (int i = 0; i < ELEMENTS; i++) assert_true(without.values[i] == 41);
+}
+
 static void compiled_function_runs_from_the_disk_or_falls_back_without_it(void **state) {
     (void)state;
     needs_pack();
@@ -203,6 +237,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         CASE(warm_process_never_loads_llvm),
         CASE(first_eager_ops_need_no_code_generator),
+        CASE(eager_products_need_no_code_generator),
         CASE(compiled_function_runs_from_the_disk_or_falls_back_without_it),
         CASE(counters_tell_the_size_of_the_pack),
     };

@@ -6,6 +6,7 @@
  * is in it: which kernels, their texts and schedules, the instruction sets, the compiler's identity. The
  * pack has to be made again where they changed, and nowhere else. */
 #include "base/mem.h"
+#include "base/settings.h"
 #include "base/status.h"
 #include "frontend/op/dispatch.h"
 #include "runtime/kernels/backend.h"
@@ -209,11 +210,46 @@ static void reductions(OpCode op, sn_dtype dtype) {
     apply(op, &one, 1, &last, false);
 }
 
+#define TRY(call) ((void)(call), forget_error())
+
+/* Of zeros, of one or four; turned: it lies column by column. */
+static sn_tensor *matrix(sn_dtype dtype, int64_t rows, int64_t columns, bool turned, bool batch) {
+    int64_t dims[3] = {4, turned ? columns : rows, turned ? rows : columns};
+    sn_tensor *x = sn_zeros(batch ? dims : dims + 1, batch ? 3 : 2, dtype);
+    return turned ? sn_transpose(x, -1, -2) : x;
+}
+
+/* Products in all layouts, one by one and in batches. */
+static void products_of(sn_dtype dtype, int64_t m, int64_t n, int64_t k) {
+    sn_scope scope = sn_scope_begin();
+    sn_tensor *row = sn_zeros(SN_I(k), dtype), *bias = sn_zeros(SN_I(n), dtype);
+    for (int layout = 0; layout < 8; layout++) {
+        sn_tensor *x = matrix(dtype, m, k, layout & 1, layout & 4);
+        sn_tensor *y = matrix(dtype, k, n, layout & 2, layout & 4);
+        TRY(sn_matmul(x, y));
+        TRY(sn_matmul(x, row));
+        TRY(sn_matmul(row, y));
+        if (layout & 4) continue;
+        TRY(sn_linear(x, sn_transpose(y, 0, 1), SN_NONE));
+        TRY(sn_linear(x, sn_transpose(y, 0, 1), bias));
+    }
+    TRY(sn_matmul(row, row));
+    sn_scope_end(scope, NULL);
+}
+
+/* Of sizes 0 and 1 kernels know. */
+static void products(sn_dtype dtype) {
+    setting_set(SETTING_PRODUCTS, "own");
+    for (int64_t m = 1; m <= 6; m += 5)
+        for (int64_t n = 1; n <= 7; n += 6)
+            for (int64_t k = 0; k <= 10; k += k ? 9 : 1) products_of(dtype, m, n, k);
+    setting_set(SETTING_PRODUCTS, "");
+}
+
 static void composites(sn_dtype dtype) {
     sn_scope scope = sn_scope_begin();
     sn_tensor *x = make(dtype, LAYOUT_DENSE), *row = make(dtype, LAYOUT_ROW);
     sn_tensor *index = sn_zeros(SN_I(6), SN_I64), *full = sn_zeros(SN_I(6, 10), SN_I64);
-#define TRY(call) ((void)(call), forget_error())
     TRY(sn_softmax(x, 1));
     TRY(sn_softmax(x, 0));
     TRY(sn_log_softmax(x, 1));
@@ -250,7 +286,6 @@ static void composites(sn_dtype dtype) {
     TRY(sn_randn(&rng, SN_I(6, 10), dtype));
     TRY(sn_randn(&rng, SN_I(4, 6, 10), dtype));
     TRY(sn_dropout(x, 0.5, &rng));
-#undef TRY
     sn_scope_end(scope, NULL);
 }
 
@@ -262,6 +297,7 @@ static void meet_all(sn_dtype dtype) {
         sn_scope_end(scope, NULL);
     }
     composites(dtype);
+    products(dtype);
 }
 
 static int complain(const sn_error *error) {
