@@ -19,6 +19,9 @@
 enum {
     GROUP_PANELS = 8,        /* of a group */
     ROWS_MOST = KCHAIN_ROWS, /* of a run */
+    NEAR_BYTES = 1 << 20,    /* rows of so many are near: they need not be copied … */
+    SET_BYTES =
+        4096,    /* … unless so many from each other: they would fall into one set of a cache */
     ROW_GAP = 64 /* bytes behind a packed row: rows shall not fall into one set of a cache */
 };
 
@@ -215,6 +218,19 @@ static sn_status make_parts(Driver *d, const char *name, Kernel *kernels) {
     return SN_OK;
 }
 
+/* i1: are rows read where they lie? */
+static LLVMValueRef find_rows_lie(const Driver *d) {
+    Emit *e = d->e;
+    LLVMValueRef size = const_i64(e, (int64_t)sn_dtype_size(d->dtype)), none = const_i64(e, 0);
+    LLVMValueRef bytes = LLVMBuildMul(e->b, d->points, steps_of_all(d), "");
+    bytes = LLVMBuildMul(e->b, bytes, size, "");
+    LLVMValueRef near = LLVMBuildICmp(e->b, LLVMIntSLE, bytes, const_i64(e, NEAR_BYTES), "");
+    LLVMValueRef apart = LLVMBuildMul(e->b, contract_row_step(d), size, "");
+    apart = LLVMBuildAnd(e->b, apart, const_i64(e, SET_BYTES - 1), "");
+    LLVMValueRef spread = LLVMBuildICmp(e->b, LLVMIntNE, apart, none, "");
+    return LLVMBuildAnd(e->b, near, spread, "");
+}
+
 /* The caller's packed columns lie behind the arguments. */
 static LLVMValueRef find_packed_arg(const Driver *d) {
     Emit *e = d->e;
@@ -233,6 +249,7 @@ static void emit_driver(Driver *d, const Kernel *columns) {
     d->line = emit_select(e, some, emit_word(e, e->b, word), one);
     d->points = count_points(e);
     d->most = find_most_rows(d, columns);
+    if (d->copy) d->rows_lie = find_rows_lie(d);
     place_memory(d);
     d->packed = find_packed_arg(d);
     contract_prepare(d);

@@ -33,6 +33,7 @@ typedef struct Driver {
     LLVMValueRef points, line;          /* of the grid, of its innermost dimension */
     LLVMValueRef innermost;             /* that dimension's number */
     LLVMValueRef most;                  /* rows that may share columns */
+    LLVMValueRef rows_lie;              /* i1: rows that fill tall tiles are read where they lie */
 } Driver;
 
 /* Rows of one line that share columns. */
@@ -109,12 +110,21 @@ LLVMValueRef contract_locate(const Driver *d, const Run *run, const Group *group
 /* Where the rows' operand, which is memory, lies for the run's first row. */
 LLVMValueRef contract_locate_rows(const Driver *d, const Run *run, const Group *group);
 
+/* Elements from one row of that to the next. */
+static inline LLVMValueRef contract_row_step(const Driver *d) {
+    Emit *e = d->e;
+    uint32_t arg = d->contract->plain_row->arg;
+    return emit_word(e, e->b, emit_stride_word(e, e->b, d->innermost, arg));
+}
+
 /* ---- packing and tiles ----------------------------------------------------------------------- */
 
 /* Emit the functions that the others call. */
 void contract_pack_functions(Driver *d, const char *name);
 void contract_tile_functions(Driver *d, const char *name);
-/* Packs the run's rows for a chunk of K. */
+/* Rows of a tall tile. */
+int32_t contract_tall_rows(const Driver *d);
+/* Packs the run's rows for a chunk of K, but for those that are read where they lie. */
 void contract_pack_rows(const Driver *d, const Run *run, const Group *group);
 /* Makes the group's columns readable in panels, but for those that are read where they lie. Fills `direct`
  * and `panels`. */

@@ -154,10 +154,15 @@ void contract_pack_functions(Driver *d, const char *name) {
 void contract_pack_rows(const Driver *d, const Run *run, const Group *group) {
     Emit *e = d->e;
     if (d->copy) {
-        LLVMValueRef step = emit_word(
-            e, e->b, emit_stride_word(e, e->b, d->innermost, d->contract->plain_row->arg));
-        LLVMValueRef args[5] = {contract_locate_rows(d, run, group), d->rows, step, run->rows,
-                                group->steps};
+        LLVMValueRef step = contract_row_step(d), tall = const_i64(e, contract_tall_rows(d));
+        LLVMValueRef rest = LLVMBuildURem(e->b, run->rows, tall, "");
+        LLVMValueRef first = LLVMBuildSub(e->b, run->rows, rest, "");
+        first = emit_select(e, d->rows_lie, first, const_i64(e, 0));
+        rest = LLVMBuildSub(e->b, run->rows, first, "");
+        LLVMValueRef from = LLVMBuildMul(e->b, first, step, "");
+        LLVMValueRef to = LLVMBuildMul(e->b, first, const_i64(e, d->row), "");
+        LLVMValueRef args[5] = {contract_at(d, contract_locate_rows(d, run, group), from, 0),
+                                contract_at(d, d->rows, to, 0), step, rest, group->steps};
         contract_aside_call(d, d->copy, args, 5);
         return;
     }
