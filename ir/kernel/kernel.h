@@ -160,7 +160,7 @@ static inline int32_t kernel_param_word(const Kernel *k, int32_t param) {
 /* What a kernel with a chain gets of scratch memory, behind its LOCAL buffers: room for columns of a chunk
  * and for rows and their sums. Items are best given KCHAIN_ROWS at a time. */
 enum {
-    KCHAIN_ROWS = 96,         /* of items, that share columns */
+    KCHAIN_ROWS = 192,        /* of items, that share columns */
     KCHAIN_TILE = 4,          /* rows are rounded up to a multiple of this */
     KCHAIN_PANEL_VECTORS = 2, /* of columns that are packed side by side */
     KCHAIN_STEP_BYTES = 1024, /* columns in a step of K, multiples of 64 like the others */
