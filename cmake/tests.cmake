@@ -60,13 +60,13 @@ set_tests_properties(scale PROPERTIES RUN_SERIAL TRUE) # it takes times
 set_tests_properties(limits PROPERTIES
     ENVIRONMENT "${environment};ASAN_OPTIONS=detect_leaks=0:intercept_tls_get_addr=0")
 
-# The fuzzer: some seconds of it, and bugs put in, which it must find and cut down.
 # No function is farther off than the page says, of which these are some of the arguments.
 add_test(NAME ulp COMMAND tests_ulp --stride 400009 --count 20000 --pairs 20000 --hold
     ${PROJECT_SOURCE_DIR}/docs/numerics.md)
 add_test(NAME ulp_refuses_what_it_does_not_know COMMAND tests_ulp exp no_function)
 set_tests_properties(ulp_refuses_what_it_does_not_know PROPERTIES PASS_REGULAR_EXPRESSION
     "no_function is none of the functions that are measured")
+# The fuzzer: some seconds of it, and bugs put in, which it must find and cut down.
 add_test(NAME fuzz COMMAND tests_fuzz --count 2000 --seconds 8 --jobs 1)
 add_test(NAME fuzz_finds_a_bug
     COMMAND tests_fuzz --plant argmax --count 400 --jobs 1 --expect-finding 3)
@@ -82,6 +82,12 @@ add_test(NAME fuzz_guards_finds_mixed_entries
     COMMAND tests_fuzz --guards --plant mixed --count 8000 --jobs 1 --expect-finding 3)
 add_test(NAME fuzz_guards_finds_unguarded_sizes
     COMMAND tests_fuzz --guards --plant sizes --count 20000 --jobs 1 --expect-finding 3)
+# Products of the library's own, in place of oneDNN's.
+add_test(NAME fuzz_products COMMAND tests_fuzz --seed 5000000 --count 2000 --seconds 8 --jobs 1)
+set_tests_properties(fuzz_products PROPERTIES
+    TIMEOUT ${timeout}
+    ENVIRONMENT "${environment};SINTER_PRODUCTS=own"
+    WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
 # Fast code keeps to its error.
 add_test(NAME fast COMMAND tests_fast --count 300)
 set_tests_properties(fast fuzz fuzz_finds_a_bug fuzz_invalid fuzz_invalid_finds_a_bug
