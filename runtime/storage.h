@@ -17,7 +17,6 @@ typedef struct Storage {
     void (*release)(void *context); /* borrowed memory: called at the end; NULL = nothing to call */
     void *context;                  /* handed to release */
     bool borrowed;                  /* the program's memory, not the device's */
-    _Atomic bool frozen;            /* never written again */
     _Atomic int32_t maps, exports;  /* pointers that were handed out, by which it may be written */
     _Atomic uint64_t writes;        /* so far, by the library and by who had pointers */
     _Atomic(struct PackedForm *) packed; /* what was packed of it, newest first: see weights.h */
@@ -34,7 +33,6 @@ static inline void storage_written(Storage *storage) {
 }
 /* Does the library know of each change of its content? */
 static inline bool storage_is_steady(const Storage *storage) {
-    if (atomic_load_explicit(&storage->frozen, memory_order_relaxed)) return true;
     return !storage->borrowed && atomic_load_explicit(&storage->maps, memory_order_relaxed) == 0 &&
            atomic_load_explicit(&storage->exports, memory_order_relaxed) == 0;
 }

@@ -125,11 +125,10 @@ static PackedForm *find_form(Storage *storage, const char *first, const Columns 
     return form;
 }
 
-static PackedForm *add_form(Storage *storage, const char *first, const Columns *columns,
-                            uint64_t now) {
+static PackedForm *add_form(Storage *storage, const char *first, const Columns *columns) {
     PackedForm *form = memory_alloc(sizeof *form);
     if (!form) return NULL;
-    *form = (PackedForm){.first = first, .columns = *columns, .seen = now};
+    *form = (PackedForm){.first = first, .columns = *columns};
     form->next = atomic_load(&storage->packed);
     while (!atomic_compare_exchange_weak(&storage->packed, &form->next, form)) {
     }
@@ -165,10 +164,9 @@ const void *weights_get(Storage *storage, const char *first, const Columns *colu
                         int32_t threads) {
     int32_t count;
     if (!storage_is_steady(storage)) return NULL;
-    bool frozen = atomic_load_explicit(&storage->frozen, memory_order_relaxed);
     uint64_t now = atomic_load_explicit(&storage->writes, memory_order_acquire) + 1;
     PackedForm *form = find_form(storage, first, columns, &count);
-    if (!form && count < FORMS_MOST) form = add_form(storage, first, columns, frozen ? now : 0);
+    if (!form && count < FORMS_MOST) form = add_form(storage, first, columns);
     if (!form) return NULL;
     if (atomic_load_explicit(&form->version, memory_order_acquire) == now)
         return atomic_load_explicit(&form->data, memory_order_relaxed);

@@ -3,13 +3,13 @@
  *
  *   groups of columns     whose sums stay in memory
  *     chunks of K           of one chain each
- *       pack rows             chunk × rows
+ *       pack rows             chunk × rows, unless they are read where they lie
  *       pack columns          chunk × group, unless they are read where they lie
  *       tiles                 rows × panel: a chain of multiply-adds in registers, added to the sums
  *     results               what follows the loop over K, for each row
  *
- * Packing and results are functions of their own (contract_part.c), which the emitter makes as it makes any
- * kernel. Rows that do not fill a tile go in smaller ones. */
+ * Packing, tiles and results are functions of their own. What is computed of operands, and what is done with
+ * the sums, are kernels (contract_part.c), which the emitter makes as it makes any. */
 #include "codegen/cpu/contract_driver.h"
 
 #include "base/status.h"
@@ -20,9 +20,8 @@ enum {
     GROUP_PANELS = 8,        /* of a group */
     ROWS_MOST = KCHAIN_ROWS, /* of a run */
     NEAR_BYTES = 1 << 20,    /* rows of so many are near: they need not be copied … */
-    SET_BYTES =
-        4096,    /* … unless so many from each other: they would fall into one set of a cache */
-    ROW_GAP = 64 /* bytes behind a packed row: rows shall not fall into one set of a cache */
+    SET_BYTES = 4096,        /* … unless so far apart that all fall into one set of a cache … */
+    ROW_GAP = 64             /* … to which end so many bytes lie behind a packed row */
 };
 
 /* ---- one run --------------------------------------------------------------------------------- */

@@ -59,11 +59,10 @@ enum {
 
 /* What goes from step to step of K. */
 typedef struct Step {
-    LLVMValueRef k; /* steps that are left, negative */
-    LLVMValueRef
-        rows[TRIPLES_MOST]; /* elements of every third row, where those lie at any distance */
-    LLVMValueRef lines[LINES_MOST]; /* columns of every second panel */
-    LLVMValueRef sums[LANES_MOST];  /* so far */
+    LLVMValueRef k;                  /* steps that are left, negative */
+    LLVMValueRef rows[TRIPLES_MOST]; /* elements of every third row, see has_any_rows */
+    LLVMValueRef lines[LINES_MOST];  /* columns of every second panel */
+    LLVMValueRef sums[LANES_MOST];   /* so far */
 } Step;
 
 /* Rows lie at a distance that is known beforehand, or at any. */
