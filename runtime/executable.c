@@ -510,11 +510,18 @@ sn_status executable_refuse_memory(Site call, size_t bytes, sn_error *error) {
 }
 
 /* Before anything is written: a run that fails may have written some. */
-static void note_writes(const Run *run) {
+static sn_status note_writes(const Run *run) {
     for (uint32_t i = 0; i < run->program->outputs.count; i++) {
-        int32_t input = run->program->outputs.data[i].writes_input;
-        if (input >= 0 && run->inputs[input].storage) storage_written(run->inputs[input].storage);
+        const ProgramOutput *output = &run->program->outputs.data[i];
+        Storage *storage =
+            output->writes_input < 0 ? NULL : run->inputs[output->writes_input].storage;
+        if (!storage) continue;
+        if (storage_is_frozen(storage))
+            return program_refuse(program_buffer(run->program, output->buffer)->call, run->error,
+                                  SN_ERROR_ARGUMENT, "what it writes is frozen");
+        storage_written(storage);
     }
+    return SN_OK;
 }
 
 sn_status executable_run(const Executable *e, const RunInput *inputs, void *const *outputs,
@@ -539,8 +546,8 @@ sn_status executable_run(const Executable *e, const RunInput *inputs, void *cons
         run.memory = memory.data;
         run.scratch = temp + temp_bytes;
         resolve(&run, outputs, temp);
-        note_writes(&run);
-        status = run_steps(&run);
+        status = note_writes(&run);
+        if (status == SN_OK) status = run_steps(&run);
     }
     small_close(&memory);
     if (bytes) memory_free(temp, bytes);

@@ -18,6 +18,7 @@ typedef struct Storage {
     void *context;                  /* handed to release */
     bool borrowed;                  /* the program's memory, not the device's */
     _Atomic int32_t maps, exports;  /* pointers that were handed out, by which it may be written */
+    _Atomic bool frozen;            /* never written again */
     _Atomic uint64_t writes;        /* so far, by the library and by who had pointers */
     _Atomic(struct PackedForm *) packed; /* what was packed of it, newest first: see weights.h */
 } Storage;
@@ -31,8 +32,12 @@ Storage *storage_retain(Storage *storage);
 static inline void storage_written(Storage *storage) {
     atomic_fetch_add_explicit(&storage->writes, 1, memory_order_release);
 }
+static inline bool storage_is_frozen(const Storage *storage) {
+    return atomic_load_explicit(&storage->frozen, memory_order_relaxed);
+}
 /* Does the library know of each change of its content? */
 static inline bool storage_is_steady(const Storage *storage) {
+    if (storage_is_frozen(storage)) return true;
     return !storage->borrowed && atomic_load_explicit(&storage->maps, memory_order_relaxed) == 0 &&
            atomic_load_explicit(&storage->exports, memory_order_relaxed) == 0;
 }

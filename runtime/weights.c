@@ -11,6 +11,7 @@
 
 enum {
     FORMS_MOST = 4,          /* of a storage: more are views that change from call to call */
+    FROZEN_MOST = 64,        /* the same of a frozen one */
     PACKED_AT_ONCE = 64,     /* steps of K, so that what is written stays in the first cache */
     SERIAL_ELEMENTS = 16384, /* fewer are packed by one thread */
     DEFAULT_MB = 4096        /* of the budget */
@@ -165,12 +166,14 @@ const void *weights_get(Storage *storage, const char *first, const Columns *colu
     int32_t count;
     if (!storage_is_steady(storage)) return NULL;
     uint64_t now = atomic_load_explicit(&storage->writes, memory_order_acquire) + 1;
+    bool frozen = storage_is_frozen(storage);
     PackedForm *form = find_form(storage, first, columns, &count);
-    if (!form && count < FORMS_MOST) form = add_form(storage, first, columns);
+    int32_t most = frozen ? FROZEN_MOST : FORMS_MOST;
+    if (!form && count < most) form = add_form(storage, first, columns);
     if (!form) return NULL;
     if (atomic_load_explicit(&form->version, memory_order_acquire) == now)
         return atomic_load_explicit(&form->data, memory_order_relaxed);
-    if (atomic_exchange(&form->seen, now) != now) return NULL;
+    if (atomic_exchange(&form->seen, now) != now && !frozen) return NULL;
     return pack_form(form, now, threads);
 }
 

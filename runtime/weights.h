@@ -1,7 +1,8 @@
 /* Packed forms of weights. A contraction reads columns side by side, step by step of K; where a second call
  * sees the same matrix unchanged it is packed so once, and calls from then on read the packed form. What is
  * packed never changes a bit. It stays with the storage, counts as memory of tensors, and is made within a
- * budget (SINTER_WEIGHTS_MB). Memory that others may write is not packed. */
+ * budget (SINTER_WEIGHTS_MB). Memory that others may write is packed only where it is frozen, and what is
+ * frozen is packed at the first call. */
 #ifndef SN_RUNTIME_WEIGHTS_H
 #define SN_RUNTIME_WEIGHTS_H
 

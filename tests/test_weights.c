@@ -206,6 +206,70 @@ static void the_budget_is_kept(void **state) {
     assert_in_range(bytes() - before, 3 << 19, 4 << 19);
 }
 
+/* ---- frozen weights -------------------------------------------------------------------------- */
+
+static void frozen_weights_are_packed_at_the_first_call(void **state) {
+    (void)state;
+    static float elements[40 * 33];
+    for (int i = 0; i < 40 * 33; i++) elements[i] = (float)(i % 17) - 8;
+    sn_tensor *x = tensor_random(1, SN_F32, SN_I(3, 40));
+    sn_tensor *w = sn_from_borrow(elements, sizeof elements, SN_I(40, 33), SN_F32, NULL, NULL);
+    sn_tensor *other = tensor_random(2, SN_F32, SN_I(40, 33));
+    assert_true(sn_freeze(w) && sn_freeze(sn_narrow(other, 0, 1, 3)) && sn_freeze(w));
+    assert_int_equal(packs_of(x, w), 1);
+    assert_int_equal(packs_of(x, w), 0);
+    assert_int_equal(packs_of(x, other), 1);
+    EXPECT_OK();
+}
+
+static void expect_frozen(const char *op, sn_tensor *w, sn_tensor *want) {
+    EXPECT_ERROR(SN_ERROR_ARGUMENT, op, "frozen");
+    EXPECT_SAME(w, want);
+}
+
+static sn_tensor *write_later(sn_tensor *x, sn_tensor *w) {
+    sn_tensor *y = sn_matmul(x, w);
+    sn_mul_(sn_select(w, 0, 1), sn_c(2));
+    return y;
+}
+
+static void frozen_weights_are_not_written(void **state) {
+    (void)state;
+    sn_tensor *x = tensor_random(1, SN_F32, SN_I(3, 40)),
+              *w = tensor_random(2, SN_F32, SN_I(40, 33));
+    sn_tensor *want = fresh(w), *open = fresh(w);
+    sn_compiled *c = sn_compile(write_later, "tt:t", NULL);
+    assert_true(sn_freeze(w));
+    assert_null(sn_add_(w, sn_c(1)));
+    expect_frozen("add_", w, want);
+    assert_null(sn_copy_(sn_select(w, 1, 0), sn_c(1)));
+    expect_frozen("copy_", w, want);
+    for (int i = 0; i < 3; i++) { /* traced, and by its graph */
+        assert_null(SN_FN(c, write_later)(x, w));
+        expect_frozen("frozen", w, want);
+        assert_non_null(SN_FN(c, write_later)(x, open));
+    }
+    assert_null(SN_FN(c, write_later)(x, w));
+    expect_frozen("frozen", w, want);
+    assert_null(sn_map(w));
+    expect_frozen("map", w, want);
+    assert_null(sn_to_dlpack(w));
+    expect_frozen("to_dlpack", w, want);
+    sn_compiled_release(c);
+}
+
+static void what_a_pointer_may_write_is_not_frozen(void **state) {
+    (void)state;
+    sn_tensor *w = tensor_random(2, SN_F32, SN_I(40, 33));
+    assert_non_null(sn_map(w));
+    assert_false(sn_freeze(w));
+    EXPECT_ERROR(SN_ERROR_ARGUMENT, "freeze", "sn_unmap");
+    sn_unmap(w);
+    assert_true(sn_freeze(w));
+    assert_false(sn_freeze(NULL));
+    EXPECT_ERROR(SN_ERROR_ARGUMENT, "freeze");
+}
+
 static sn_tensor *shared_x, *shared_w, *shared_want;
 
 static void *call_often(void *failed) {
@@ -279,6 +343,9 @@ int main(void) {
         WEIGHTS_TEST(views_of_one_weight_are_packed_apart),
         WEIGHTS_TEST(views_that_change_are_not_kept),
         WEIGHTS_TEST(the_budget_is_kept),
+        WEIGHTS_TEST(frozen_weights_are_packed_at_the_first_call),
+        WEIGHTS_TEST(frozen_weights_are_not_written),
+        WEIGHTS_TEST(what_a_pointer_may_write_is_not_frozen),
         WEIGHTS_TEST(threads_meet_the_same_weights),
         WEIGHTS_TEST(panels_hold_the_matrix),
     };

@@ -41,6 +41,7 @@ static const Function functions[] = {
      "Tensor.tolist", "ndarray.tolist"},
     {"sn_map(tensor)", "a pointer to the elements, until `sn_unmap(tensor)`", "Tensor.data_ptr",
      "ndarray.ctypes"},
+    {"sn_freeze(tensor)", "its memory is never written again: products pack it at once", "-", "-"},
     {"sn_format(tensor, text, n)", "prints like NumPy, snprintf-style", "str(x)", "str(x)"},
     {NULL, "Shape", NULL, NULL},
     {"sn_size(tensor, axis)", "a size", "Tensor.size", "x.shape[i]"},

@@ -218,6 +218,9 @@ static void delete_versioned(DLManagedTensorVersioned *self) {
 static Export *export_make(sn_tensor *tensor, const char *op, DLTensor *view) {
     sn_tensor *real = tensor_realize(tensor, op, no_site);
     if (!real) return NULL;
+    if (storage_is_frozen(real->storage))
+        return error_raise(SN_ERROR_ARGUMENT, no_site,
+                           "%s: the tensor is frozen; a copy of it (sn_clone) is not", op);
     Export *out = mem_calloc(1, sizeof *out);
     if (!out) return error_raise(SN_ERROR_MEMORY, no_site, "%s: out of memory", op);
     out->storage = storage_retain(real->storage);

@@ -65,6 +65,9 @@ static bool check_target(const OpCall *call) {
     if (target->kind == TENSOR_WEAK || target->kind == TENSOR_NONE)
         return error_refuse(SN_ERROR_ARGUMENT, call->site,
                             "%s_: a scalar constant cannot be written", inplace_name(call->op));
+    if (target->kind == TENSOR_REAL && storage_is_frozen(target->storage))
+        return error_refuse(SN_ERROR_ARGUMENT, call->site, "%s_: the tensor is frozen",
+                            inplace_name(call->op));
     return !tensor_overlaps_itself(target) ||
            error_refuse(SN_ERROR_ALIAS, call->site,
                         "%s_: the tensor names one element more than once (it was expanded)",

@@ -70,6 +70,16 @@ static bool save_values(const Graph *graph, sn_tensor *const *inputs, sn_tensor 
     return true;
 }
 
+/* Is nothing to be written that is frozen? */
+static bool may_write(const Graph *graph, sn_tensor *const *inputs) {
+    for (uint32_t i = 0; i < graph->outputs.count; i++) {
+        int32_t written = graph->outputs.data[i].writes_input;
+        if (written >= 0 && storage_is_frozen(inputs[written]->storage))
+            return error_refuse(SN_ERROR_ARGUMENT, (Site){0}, "what is written is frozen");
+    }
+    return true;
+}
+
 /* Cannot fail. */
 static void write_inputs(const Graph *graph, sn_tensor *const *inputs, sn_tensor *const *values) {
     for (uint32_t i = 0; i < graph->outputs.count; i++) {
@@ -85,7 +95,7 @@ sn_status nodes_run(const Graph *graph, sn_tensor *const *inputs, sn_tensor **ou
     Recorder *recorder = state->recorder;
     state->recorder = NULL;
     sn_tensor **values = mem_calloc(graph->nodes.count + 1, sizeof *values);
-    bool ok = values != NULL;
+    bool ok = values != NULL && may_write(graph, inputs);
     for (NodeId id = 0; ok && id < graph->nodes.count; id++) {
         values[id] = node_value(graph, id, inputs, values);
         ok = values[id] != NULL;

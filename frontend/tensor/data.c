@@ -12,6 +12,7 @@
 #undef sn_item
 #undef sn_item_int
 #undef sn_map
+#undef sn_freeze
 
 /* ---- data in --------------------------------------------------------------------------------- */
 
@@ -246,12 +247,30 @@ void *sn_map_at(sn_tensor *tensor, const char *file, int32_t line) {
     Site site = site_at(file, line);
     sn_tensor *real = tensor_realize(tensor, "map", site);
     if (!real || !record_read(real, true, "map", site)) return NULL;
+    if (storage_is_frozen(real->storage))
+        return error_raise(SN_ERROR_ARGUMENT, site, "map: the tensor is frozen; sn_read copies it");
     atomic_fetch_add(&real->storage->maps, 1);
     return tensor_data(real);
 }
 
 void *sn_map(sn_tensor *tensor) {
     return sn_map_at(tensor, NULL, 0);
+}
+
+bool sn_freeze_at(sn_tensor *tensor, const char *file, int32_t line) {
+    Site site = site_at(file, line);
+    sn_tensor *real = tensor_realize(tensor, "freeze", site);
+    if (!real) return false;
+    if (atomic_load(&real->storage->maps) > 0 || atomic_load(&real->storage->exports) > 0)
+        return error_refuse(SN_ERROR_ARGUMENT, site,
+                            "freeze: a pointer to the tensor's memory is out; sn_unmap, or the "
+                            "deleter of what was exported, gives it back");
+    atomic_store(&real->storage->frozen, true);
+    return true;
+}
+
+bool sn_freeze(sn_tensor *tensor) {
+    return sn_freeze_at(tensor, NULL, 0);
 }
 
 void sn_unmap(sn_tensor *tensor) {

@@ -99,13 +99,22 @@ static bool capture_operands(Trace *trace, const OpCall *call) {
     return true;
 }
 
+/* Is the memory not that of a frozen input? */
+static bool may_write(const Trace *trace, int64_t record, const OpCall *call) {
+    const TraceRoot *root = &trace->roots.data[trace->views.data[record].root];
+    const sn_tensor *input = root->input < 0 ? NULL : trace->inputs.data[root->input].tensor;
+    return !input || input->kind != TENSOR_REAL || !storage_is_frozen(input->storage) ||
+           error_refuse(SN_ERROR_ARGUMENT, call->site, "%s_: the tensor is frozen",
+                        inplace_name(call->op));
+}
+
 static sn_tensor *record_inplace(Trace *trace, const OpCall *call) {
     sn_tensor *target = call->inputs[0];
     Site site = call->site;
     if (!trace_flush_writes(trace, call->inputs, call->n_inputs, site)) return NULL;
     int64_t record = trace_record_of(trace, target, site);
     bool left = false;
-    if (record < 0 || !capture_operands(trace, call) ||
+    if (record < 0 || !may_write(trace, record, call) || !capture_operands(trace, call) ||
         !leave_if_overlapping(trace, record, site, &left))
         return NULL;
     if (left)

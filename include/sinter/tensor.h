@@ -91,6 +91,14 @@ SN_API void *sn_map_at(sn_tensor *tensor, const char *file, int32_t line);
 SN_API void *sn_map(sn_tensor *tensor);
 #define sn_map(tensor) sn_map_at(tensor, __FILE__, __LINE__)
 SN_API void sn_unmap(sn_tensor *tensor);
+/** Promises that the memory of the tensor, all of it and through whatever view, is never written again:
+ *  products then pack a weight at their first call, borrowed and mapped memory too, in place of the second
+ *  call that sees it unchanged. Writing to it from now on is SN_ERROR_ARGUMENT, and so are sn_map and
+ *  sn_to_dlpack, whose pointers can be written by. False on error: SN_ERROR_ARGUMENT while such a pointer is
+ *  out. There is no way back. */
+SN_API bool sn_freeze_at(sn_tensor *tensor, const char *file, int32_t line);
+SN_API bool sn_freeze(sn_tensor *tensor);
+#define sn_freeze(tensor) sn_freeze_at(tensor, __FILE__, __LINE__)
 /** Prints like NumPy ("[[1, 2], [3, 4]]"), snprintf-style: at most n bytes with the NUL, long axes
  *  abbreviated; returns the length that the whole text needs, -1 on error. */
 SN_API int32_t sn_format_at(sn_tensor *tensor, char *buffer, size_t n, const char *file,
