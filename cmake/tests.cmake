@@ -88,6 +88,14 @@ set_tests_properties(fuzz_products PROPERTIES
     TIMEOUT ${timeout}
     ENVIRONMENT "${environment};SINTER_PRODUCTS=own"
     WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+# Products of the library's own are what a plain loop gives, with either instruction set.
+foreach(isa IN ITEMS avx2 avx512)
+    add_test(NAME products_${isa} COMMAND tests_products --count 400)
+    set_tests_properties(products_${isa} PROPERTIES
+        TIMEOUT ${timeout}
+        ENVIRONMENT "${environment};SINTER_ISA=${isa}"
+        WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+endforeach()
 # Fast code keeps to its error.
 add_test(NAME fast COMMAND tests_fast --count 300)
 set_tests_properties(fast fuzz fuzz_finds_a_bug fuzz_invalid fuzz_invalid_finds_a_bug
