@@ -1,9 +1,11 @@
 /* Facts about a run of the passes; see pass_facts.h. */
 #include "pass_facts.h"
 
+#include "base/settings.h"
 #include "base/status.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 
 const PassFactKind pass_fact_kinds[] = {
     {"after", NULL},      {"gone after", NULL}, {"role", "fuse"},   {"stored", "fuse"},
@@ -205,7 +207,12 @@ static sn_status run_passes(const Graph *graph, const PassRun *how, Run *run, Pr
                                .explain = true,
                                .observer = run ? observe : NULL,
                                .user = run};
-    return pipeline_run(graph, &options, program, error);
+    char before[16];
+    snprintf(before, sizeof before, "%s", setting_text(SETTING_PRODUCTS));
+    if (how->library_products) setting_set(SETTING_PRODUCTS, "library");
+    sn_status status = pipeline_run(graph, &options, program, error);
+    setting_set(SETTING_PRODUCTS, before);
+    return status;
 }
 
 /* A graph and its sizes that vary. */

@@ -8,7 +8,8 @@
 
 /* How the passes are run. */
 typedef struct PassRun {
-    int32_t threads; /* of a parallel region; 0 = 1 */
+    int32_t threads;       /* of a parallel region; 0 = 1 */
+    bool library_products; /* f32 products are extern calls, whatever the setting says */
 } PassRun;
 
 /* What a run came by; runs add up. */

@@ -3,7 +3,9 @@
  * ascending k. One bit pattern: eager and compiled, for its own sizes and for any, with the weight where it
  * lies and packed, with any number of threads, in any layout, behind and before other ops.
  *
- *     products [--seed S] [--count N]    prints the first failures, cut down, and exits with 1 where there is one */
+ *     products [--seed S] [--count N]
+ *
+ * prints the first failures, cut down, and exits with 1 where there is one. */
 #include "tests/fuzz_program.h"
 
 #include "base/settings.h"
