@@ -7,10 +7,14 @@
 #include "runtime/memory.h"
 #include "runtime/weights.h"
 
-static Storage *storage_make(const Device *device, void *data, size_t bytes) {
-    Storage *storage = memory_alloc(sizeof *storage);
+static size_t storage_size(bool borrowed) {
+    return sizeof(Storage) + borrowed * sizeof(StorageOwner);
+}
+
+static Storage *storage_make(const Device *device, void *data, size_t bytes, bool borrowed) {
+    Storage *storage = memory_alloc(storage_size(borrowed));
     if (!storage) return NULL;
-    *storage = (Storage){.device = device, .data = data, .bytes = bytes};
+    *storage = (Storage){.device = device, .data = data, .bytes = bytes, .borrowed = borrowed};
     refs_init(&storage->refs);
     return storage;
 }
@@ -19,17 +23,15 @@ Storage *storage_new(const Device *device, size_t bytes) {
     SN_ASSERT(device && device->alloc);
     void *data = device->alloc(bytes);
     if (!data) return NULL;
-    Storage *storage = storage_make(device, data, bytes);
+    Storage *storage = storage_make(device, data, bytes, false);
     if (!storage) device->free(data, bytes);
     return storage;
 }
 
 Storage *storage_borrow(void *data, size_t bytes, void (*release)(void *), void *context) {
-    Storage *storage = storage_make(&device_cpu, data, bytes);
+    Storage *storage = storage_make(&device_cpu, data, bytes, true);
     if (!storage) return NULL;
-    storage->borrowed = true;
-    storage->release = release;
-    storage->context = context;
+    storage->owner[0] = (StorageOwner){release, context};
     return storage;
 }
 
@@ -48,7 +50,7 @@ void storage_unmap(Storage *storage) {
 static void call_release(const Storage *storage) {
     ProgramCall call;
     program_enter(&call);
-    storage->release(storage->context);
+    storage->owner[0].release(storage->owner[0].context);
     program_leave(&call);
 }
 
@@ -58,7 +60,7 @@ void storage_release(Storage *storage) {
     weights_free(storage);
     if (!storage->borrowed)
         storage->device->free(storage->data, storage->bytes);
-    else if (storage->release)
+    else if (storage->owner[0].release)
         call_release(storage);
-    memory_free(storage, sizeof *storage);
+    memory_free(storage, storage_size(storage->borrowed));
 }

@@ -9,18 +9,24 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Whose memory is borrowed. */
+typedef struct StorageOwner {
+    void (*release)(void *context); /* called at the end; NULL = nothing to call */
+    void *context;                  /* handed to it */
+} StorageOwner;
+
+/* One line of a cache, but for borrowed memory. */
 typedef struct Storage {
-    Refs refs;                      /* handles and executions that hold it */
-    const Device *device;           /* where data lies */
-    char *data;                     /* first byte; NULL only when bytes is 0 */
-    size_t bytes;                   /* size */
-    void (*release)(void *context); /* borrowed memory: called at the end; NULL = nothing to call */
-    void *context;                  /* handed to release */
-    bool borrowed;                  /* the program's memory, not the device's */
-    _Atomic int32_t maps, exports;  /* pointers that were handed out, by which it may be written */
-    _Atomic bool frozen;            /* never written again */
-    _Atomic uint64_t writes;        /* so far, by the library and by who had pointers */
+    Refs refs;                           /* handles and executions that hold it */
+    const Device *device;                /* where data lies */
+    char *data;                          /* first byte; NULL only when bytes is 0 */
+    size_t bytes;                        /* size */
+    _Atomic uint64_t writes;             /* so far, by the library and by who had pointers */
     _Atomic(struct PackedForm *) packed; /* what was packed of it, newest first: see weights.h */
+    _Atomic int32_t maps, exports;       /* pointers that are out, by which it may be written */
+    _Atomic bool frozen;                 /* never written again */
+    bool borrowed;                       /* the program's memory, not the device's */
+    StorageOwner owner[];                /* one, of borrowed memory */
 } Storage;
 
 /* Uninitialised memory of the device with one reference; NULL when out of memory. */

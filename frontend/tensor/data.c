@@ -88,8 +88,7 @@ sn_tensor *sn_from_borrow_at(void *data, size_t bytes, const int64_t *dims, int3
     if (!storage) return error_raise(SN_ERROR_MEMORY, site, "from_borrow: out of memory");
     sn_tensor *tensor = tensor_real(storage, &type, NULL, 0, site);
     if (!tensor) return NULL;
-    storage->release = release;
-    storage->context = context;
+    storage->owner[0] = (StorageOwner){release, context};
     return tensor;
 }
 

@@ -234,7 +234,7 @@ bool trace_flush_writes(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs
 bool trace_flush_borrowed(Trace *trace, sn_tensor *const *inputs, int32_t n_inputs, Site site) {
     for (int32_t i = 0; i < n_inputs; i++) {
         const sn_tensor *x = inputs[i];
-        if (x->kind == TENSOR_REAL && x->storage->borrowed && !x->storage->release &&
+        if (x->kind == TENSOR_REAL && x->storage->borrowed && !x->storage->owner[0].release &&
             trace_made_here(trace, x))
             return trace_flush(trace, site);
     }
