@@ -43,12 +43,6 @@ static bool is_shared(const int64_t *words, int32_t arg) {
     return true;
 }
 
-static bool is_written(const Program *program, int32_t input) {
-    for (uint32_t i = 0; i < program->outputs.count; i++)
-        if (program->outputs.data[i].writes_input == input) return true;
-    return false;
-}
-
 void columns_bind(const Program *program, const Launch *launch, const int64_t *numbers,
                   ColumnsUse *use) {
     const ColumnsArg *arg = &use->arg;
@@ -67,6 +61,6 @@ void columns_bind(const Program *program, const Launch *launch, const int64_t *n
     };
     bool panels_whole = words[KPARAM_BLOCKS] <= 1 || words[KPARAM_BLOCK_SIZE] % arg->panel == 0;
     if (buffer->kind == BUFFER_INPUT && panels_whole && is_shared(words, arg->arg) &&
-        use->columns.columns > 0 && use->columns.k > 0 && !is_written(program, buffer->number))
+        use->columns.columns > 0 && use->columns.k > 0)
         use->input = buffer->number;
 }

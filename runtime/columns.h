@@ -16,8 +16,7 @@ typedef struct ColumnsArg {
 /* What a launch does in a binding. */
 typedef struct ColumnsUse {
     ColumnsArg arg;
-    int32_t
-        input; /* of the graph, whose memory the argument is; -1: the launch packs what it needs */
+    int32_t input; /* of the graph, whose memory the argument is; -1: no packed form is asked for */
     Columns columns; /* sizes and strides */
 } ColumnsUse;
 

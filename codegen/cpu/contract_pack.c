@@ -62,6 +62,16 @@ static void transpose(const Driver *d, LLVMValueRef *x) {
     }
 }
 
+/* Where step k of a column lies among the packed ones of a group, in elements. */
+static LLVMValueRef packed_place(const Driver *d, LLVMValueRef column, LLVMValueRef k,
+                                 LLVMValueRef steps) {
+    Emit *e = d->e;
+    LLVMValueRef panel = LLVMBuildAnd(e->b, column, const_i64(e, -(int64_t)d->panel), "");
+    LLVMValueRef place = LLVMBuildMul(e->b, panel, steps, "");
+    place = LLVMBuildAdd(e->b, place, LLVMBuildSub(e->b, column, panel, ""), "");
+    return LLVMBuildAdd(e->b, place, LLVMBuildMul(e->b, k, const_i64(e, d->panel), ""), "");
+}
+
 /* A vector's columns from `column` on, as many steps of K from `k` on. In place of columns that are not there
  * the last one is read. */
 static void emit_square(const Driver *d, LLVMValueRef from, LLVMValueRef to, LLVMValueRef step,
@@ -75,10 +85,7 @@ static void emit_square(const Driver *d, LLVMValueRef from, LLVMValueRef to, LLV
         x[l] = contract_load(d, contract_at(d, from, LLVMBuildAdd(e->b, at, k, ""), 0));
     }
     transpose(d, x);
-    LLVMValueRef panel = LLVMBuildAnd(e->b, column, const_i64(e, -(int64_t)d->panel), "");
-    LLVMValueRef place = LLVMBuildMul(e->b, panel, steps, "");
-    place = LLVMBuildAdd(e->b, place, LLVMBuildSub(e->b, column, panel, ""), "");
-    place = LLVMBuildAdd(e->b, place, LLVMBuildMul(e->b, k, const_i64(e, d->panel), ""), "");
+    LLVMValueRef place = packed_place(d, column, k, steps);
     for (int32_t l = 0; l < d->lanes; l++)
         LLVMBuildStore(e->b, x[l], contract_at(d, to, place, (int64_t)l * d->panel));
 }
@@ -99,10 +106,7 @@ static void emit_squares(const Driver *d, LLVMValueRef from, LLVMValueRef to, LL
     k = count_open(e, none, steps);
     LLVMValueRef at = LLVMBuildAdd(e->b, LLVMBuildMul(e->b, columns.i, step, ""), k.i, "");
     LLVMValueRef x = LLVMBuildLoad2(e->b, contract_element(d), contract_at(d, from, at, 0), "");
-    LLVMValueRef panel = LLVMBuildAnd(e->b, columns.i, const_i64(e, -(int64_t)d->panel), "");
-    LLVMValueRef place = LLVMBuildMul(e->b, panel, steps, "");
-    place = LLVMBuildAdd(e->b, place, LLVMBuildSub(e->b, columns.i, panel, ""), "");
-    place = LLVMBuildAdd(e->b, place, LLVMBuildMul(e->b, k.i, const_i64(e, d->panel), ""), "");
+    LLVMValueRef place = packed_place(d, columns.i, k.i, steps);
     LLVMBuildStore(e->b, x, contract_at(d, to, place, 0));
     count_close(e, &k, one);
     count_close(e, &columns, one);
