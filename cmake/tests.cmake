@@ -82,11 +82,11 @@ add_test(NAME fuzz_guards_finds_mixed_entries
     COMMAND tests_fuzz --guards --plant mixed --count 8000 --jobs 1 --expect-finding 3)
 add_test(NAME fuzz_guards_finds_unguarded_sizes
     COMMAND tests_fuzz --guards --plant sizes --count 20000 --jobs 1 --expect-finding 3)
-# Products of the library's own, in place of oneDNN's.
-add_test(NAME fuzz_products COMMAND tests_fuzz --seed 5000000 --count 2000 --seconds 8 --jobs 1)
-set_tests_properties(fuzz_products PROPERTIES
+# oneDNN's products, in place of the library's own.
+add_test(NAME fuzz_library_products COMMAND tests_fuzz --seed 5000000 --count 1500 --seconds 5 --jobs 1)
+set_tests_properties(fuzz_library_products PROPERTIES
     TIMEOUT ${timeout}
-    ENVIRONMENT "${environment};SINTER_PRODUCTS=own"
+    ENVIRONMENT "${environment};SINTER_PRODUCTS=library"
     WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
 # Products of the library's own are what a plain loop gives, with either instruction set.
 foreach(isa IN ITEMS avx2 avx512)

@@ -345,7 +345,6 @@ int main(int argc, char **argv) {
         if (strcmp(argv[i], "--seed") == 0) seed = strtoull(argv[i + 1], NULL, 10);
         if (strcmp(argv[i], "--count") == 0) count = strtoull(argv[i + 1], NULL, 10);
     }
-    setting_set(SETTING_PRODUCTS, "own");
     for (uint64_t i = 0; i < count; i++) {
         Case c = make_case(seed + i);
         if (check(&c, false)) continue;

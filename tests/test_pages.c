@@ -220,7 +220,7 @@ static void an_example_leaves_an_index_and_a_page(void **state) {
     char *index = read_page("index.html"), *page = read_page("layer.html");
     EXPECT_PARTS(index, "<!DOCTYPE html>", "Compiled functions of hello", "href=\"layer.html\"",
                  "examples/hello.c:", "the first call", "</html>");
-    assert_int_equal(expect_kernels(page, "hello.c:6"), 2);
+    assert_int_equal(expect_kernels(page, "hello.c:6"), 1);
     EXPECT_PARTS(page, "href=\"index.html\"", "sn_matmul(x, w), b)", ">x</text>", ">w</text>",
                  ">b</text>", "prefers-color-scheme:dark", "max-width:640px", " KB</b>",
                  "ms</b><span>in kernels, a call", "kernel IR", "</html>");

@@ -46,7 +46,7 @@ static void the_report_is_one_page_with_everything(void **state) {
                  ">Source<", ">Graph<", "What was not fused, and why", "Why it was compiled",
                  "the first call", ">Times of compiling<", "Memory over the steps",
                  "Graphs and guards", ">Kernels<", "kernel IR", "LLVM IR", "machine code", "<svg",
-                 "gemm", "extern 0", "kernel 1", "f32[3,4]", ">x</text>", ">w</text>",
+                 "contract", "kernel 0", "kernel 1", "f32[3,4]", ">x</text>", ">w</text>",
                  /* the program's own line, escaped */
                  "sn_tensor *h = sn_matmul(x, w); /* x &amp; w &lt; everything */");
     assert_null(strstr(page, "http")); /* nothing is fetched */
@@ -169,8 +169,7 @@ static void a_timeline_holds_calls_and_what_they_did(void **state) {
         assert_int_equal(whole.count, 1);
         expect_inside(whole, around);
         expect_inside(spans_of(events, "kernel"), whole);
-        expect_inside(spans_of(events, "extern"), whole);
-        assert_int_equal(spans_of(events, "kernel").count, 1);
+        assert_int_equal(spans_of(events, "kernel").count, 2);
         assert_int_equal(spans_of(events, "trace").count,
                          call < 2); /* the second call is checked */
         assert_int_equal(spans_of(events, "compile").count, call < 1);

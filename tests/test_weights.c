@@ -31,7 +31,6 @@ static sn_compiled *compiled;
 static Product *call;
 
 static int prepare(void **state) {
-    setting_set(SETTING_PRODUCTS, "own");
     setting_set(SETTING_WEIGHTS_MB, "4096");
     compiled = sn_compile(product, "tt:t", NULL);
     call = SN_FN(compiled, product);
@@ -40,7 +39,6 @@ static int prepare(void **state) {
 
 static int finish(void **state) {
     sn_compiled_release(compiled);
-    setting_set(SETTING_PRODUCTS, "");
     return api_teardown(state);
 }
 

@@ -239,11 +239,9 @@ static void products_of(sn_dtype dtype, int64_t m, int64_t n, int64_t k) {
 
 /* Of sizes 0 and 1 kernels know. */
 static void products(sn_dtype dtype) {
-    setting_set(SETTING_PRODUCTS, "own");
     for (int64_t m = 1; m <= 6; m += 5)
         for (int64_t n = 1; n <= 7; n += 6)
             for (int64_t k = 0; k <= 10; k += k ? 9 : 1) products_of(dtype, m, n, k);
-    setting_set(SETTING_PRODUCTS, "");
 }
 
 static void composites(sn_dtype dtype) {

@@ -77,7 +77,7 @@ static NodeId multiply(GraphBuilder *b, const Contraction *c) {
 }
 
 static bool own_products(void) {
-    return strcmp(setting_text(SETTING_PRODUCTS), "own") == 0;
+    return strcmp(setting_text(SETTING_PRODUCTS), "library") != 0;
 }
 
 static NodeId contract(GraphBuilder *b, const Contraction *c, NodeId bias) {
