@@ -19,9 +19,10 @@
 enum {
     GROUP_PANELS = 8,        /* of a group */
     ROWS_MOST = KCHAIN_ROWS, /* of a run */
-    NEAR_BYTES = 1 << 20,    /* rows of so many are near: they need not be copied … */
-    SET_BYTES = 4096,        /* … unless so far apart that all fall into one set of a cache … */
-    ROW_GAP = 64             /* … to which end so many bytes lie behind a packed row */
+    NEAR_BYTES =
+        1 << 20, /* rows of so many are near: they, and those of one panel, are not copied … */
+    SET_BYTES = 4096, /* … unless so far apart that all fall into one set of a cache … */
+    ROW_GAP = 64      /* … to which end so many bytes lie behind a packed row */
 };
 
 /* ---- one run --------------------------------------------------------------------------------- */
@@ -152,7 +153,7 @@ static void emit_runs(const Driver *d) {
         end = contract_least(e, LLVMBuildAdd(e->b, first, size, ""), all);
     }
     if (d->pack) run.column_offset = offset_at(d, d->contract->plain->arg, run.point);
-    if (d->copy) run.row_offset = offset_at(d, d->contract->plain_row->arg, run.point);
+    if (d->copy || d->turn) run.row_offset = offset_at(d, d->contract->plain_row->arg, run.point);
     emit_run(d, &run, first, end);
     count_close(e, &items, run.rows);
 }
@@ -224,6 +225,9 @@ static LLVMValueRef find_rows_lie(const Driver *d) {
     LLVMValueRef bytes = LLVMBuildMul(e->b, d->points, steps_of_all(d), "");
     bytes = LLVMBuildMul(e->b, bytes, size, "");
     LLVMValueRef near = LLVMBuildICmp(e->b, LLVMIntSLE, bytes, const_i64(e, NEAR_BYTES), "");
+    LLVMValueRef columns = emit_coef(e, e->kernel->axes.data[d->contract->column_axis].size);
+    LLVMValueRef once = LLVMBuildICmp(e->b, LLVMIntSLE, columns, const_i64(e, d->panel), "");
+    near = LLVMBuildOr(e->b, near, once, "");
     LLVMValueRef apart = LLVMBuildMul(e->b, contract_row_step(d), size, "");
     apart = LLVMBuildAnd(e->b, apart, const_i64(e, SET_BYTES - 1), "");
     LLVMValueRef spread = LLVMBuildICmp(e->b, LLVMIntNE, apart, none, "");

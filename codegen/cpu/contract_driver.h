@@ -9,6 +9,7 @@
 /* The shapes of tiles. */
 typedef enum TileKind {
     TILE_TALL, /* rows that fill it */
+    TILE_THIN, /* the same of columns that fill one vector at most */
     TILE_LOW,  /* KCHAIN_TILE, or fewer */
     TILE_PAIR, /* two */
     TILE_WIDE, /* one */
@@ -26,7 +27,7 @@ typedef struct Driver {
     bool across, along; /* columns are memory, where the next one, or next step of K, follows */
     LLVMValueRef parts[CONTRACT_PARTS]; /* functions, each a KernelFn; NULL: not needed */
     LLVMValueRef tiles[TILES];          /* functions: see contract_tile.c */
-    LLVMValueRef pack, copy;            /* functions: see contract_pack.c; NULL: a part does it */
+    LLVMValueRef pack, copy, turn;      /* functions: see contract_pack.c; NULL: a part does it */
     LLVMValueRef args, params;          /* what parts are called with */
     LLVMValueRef packed;                /* all columns, where the caller packed them; else null */
     LLVMValueRef rows, columns, sums;   /* memory: packed ones, and the chunks' sums so far */

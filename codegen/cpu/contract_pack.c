@@ -39,7 +39,7 @@ static void emit_lines(const Driver *d, LLVMValueRef from, LLVMValueRef to, LLVM
     count_close(e, &k, const_i64(e, 1));
 }
 
-/* ---- columns whose steps of K follow one another --------------------------------------------- */
+/* ---- transposing ----------------------------------------------------------------------------- */
 
 /* Vectors as the rows of a square matrix: transposes it, halves of it first. */
 static void transpose(const Driver *d, LLVMValueRef *x) {
@@ -62,54 +62,65 @@ static void transpose(const Driver *d, LLVMValueRef *x) {
     }
 }
 
-/* Where step k of a column lies among the packed ones of a group, in elements. */
-static LLVMValueRef packed_place(const Driver *d, LLVMValueRef column, LLVMValueRef k,
-                                 LLVMValueRef steps) {
+/* Lines of elements that follow one another, packed across: element i of line l lies behind `line` × l. Columns
+ * whose steps of K follow one another are such lines, and steps of K in which rows do. */
+typedef struct Turn {
+    LLVMValueRef from;         /* the first line's first element */
+    LLVMValueRef step;         /* elements from one line to the next */
+    LLVMValueRef lines, count; /* how many, and elements of each */
+    LLVMValueRef to;           /* where they go */
+    int32_t panel;             /* lines side by side; 0: all are */
+    int32_t apart;             /* elements from one packed element of a line to the next */
+} Turn;
+
+/* Where an element of a line is packed. */
+static LLVMValueRef turned_place(const Driver *d, const Turn *turn, LLVMValueRef line,
+                                 LLVMValueRef at) {
     Emit *e = d->e;
-    LLVMValueRef panel = LLVMBuildAnd(e->b, column, const_i64(e, -(int64_t)d->panel), "");
-    LLVMValueRef place = LLVMBuildMul(e->b, panel, steps, "");
-    place = LLVMBuildAdd(e->b, place, LLVMBuildSub(e->b, column, panel, ""), "");
-    return LLVMBuildAdd(e->b, place, LLVMBuildMul(e->b, k, const_i64(e, d->panel), ""), "");
+    LLVMValueRef place = LLVMBuildMul(e->b, at, const_i64(e, turn->apart), "");
+    if (!turn->panel) return LLVMBuildAdd(e->b, place, line, "");
+    LLVMValueRef panel = LLVMBuildAnd(e->b, line, const_i64(e, -(int64_t)turn->panel), "");
+    LLVMValueRef before = LLVMBuildMul(e->b, panel, turn->count, "");
+    before = LLVMBuildAdd(e->b, before, LLVMBuildSub(e->b, line, panel, ""), "");
+    return LLVMBuildAdd(e->b, before, place, "");
 }
 
-/* A vector's columns from `column` on, as many steps of K from `k` on. In place of columns that are not there
- * the last one is read. */
-static void emit_square(const Driver *d, LLVMValueRef from, LLVMValueRef to, LLVMValueRef step,
-                        LLVMValueRef steps, LLVMValueRef column, LLVMValueRef k,
-                        LLVMValueRef width) {
+/* A vector's lines from `line` on, as many of their elements from `at` on. In place of lines that are not
+ * there the last one is read. */
+static void emit_square(const Driver *d, const Turn *turn, LLVMValueRef line, LLVMValueRef at) {
     Emit *e = d->e;
-    LLVMValueRef x[LANES_MOST], last = LLVMBuildSub(e->b, width, const_i64(e, 1), "");
+    LLVMValueRef x[LANES_MOST], last = LLVMBuildSub(e->b, turn->lines, const_i64(e, 1), "");
     for (int32_t l = 0; l < d->lanes; l++) {
-        LLVMValueRef at = LLVMBuildAdd(e->b, column, const_i64(e, l), "");
-        at = LLVMBuildMul(e->b, contract_least(e, at, last), step, "");
-        x[l] = contract_load(d, contract_at(d, from, LLVMBuildAdd(e->b, at, k, ""), 0));
+        LLVMValueRef from = LLVMBuildAdd(e->b, line, const_i64(e, l), "");
+        from = LLVMBuildMul(e->b, contract_least(e, from, last), turn->step, "");
+        from = LLVMBuildAdd(e->b, from, at, "");
+        x[l] = contract_load(d, contract_at(d, turn->from, from, 0));
     }
     transpose(d, x);
-    LLVMValueRef place = packed_place(d, column, k, steps);
+    LLVMValueRef place = turned_place(d, turn, line, at);
     for (int32_t l = 0; l < d->lanes; l++)
-        LLVMBuildStore(e->b, x[l], contract_at(d, to, place, (int64_t)l * d->panel));
+        LLVMBuildStore(e->b, x[l], contract_at(d, turn->to, place, (int64_t)l * turn->apart));
 }
 
-/* Square by square, the last one of K over those before; steps that fill none one by one. */
-static void emit_squares(const Driver *d, LLVMValueRef from, LLVMValueRef to, LLVMValueRef step,
-                         LLVMValueRef steps, LLVMValueRef width) {
+/* Square by square, the last ones over those before; lines that fill none element by element. */
+static void emit_squares(const Driver *d, const Turn *turn) {
     Emit *e = d->e;
     LLVMValueRef lanes = const_i64(e, d->lanes), none = const_i64(e, 0), one = const_i64(e, 1);
-    LLVMValueRef last = LLVMBuildSub(e->b, steps, lanes, "");
+    LLVMValueRef last = LLVMBuildSub(e->b, turn->count, lanes, "");
     LLVMValueRef fills = LLVMBuildICmp(e->b, LLVMIntSGE, last, none, "");
-    CountLoop columns = count_open(e, none, emit_select(e, fills, width, none));
-    CountLoop k = count_open(e, none, steps);
-    emit_square(d, from, to, step, steps, columns.i, contract_least(e, k.i, last), width);
-    count_close(e, &k, lanes);
-    count_close(e, &columns, lanes);
-    columns = count_open(e, none, emit_select(e, fills, none, width));
-    k = count_open(e, none, steps);
-    LLVMValueRef at = LLVMBuildAdd(e->b, LLVMBuildMul(e->b, columns.i, step, ""), k.i, "");
-    LLVMValueRef x = LLVMBuildLoad2(e->b, contract_element(d), contract_at(d, from, at, 0), "");
-    LLVMValueRef place = packed_place(d, columns.i, k.i, steps);
-    LLVMBuildStore(e->b, x, contract_at(d, to, place, 0));
-    count_close(e, &k, one);
-    count_close(e, &columns, one);
+    CountLoop lines = count_open(e, none, emit_select(e, fills, turn->lines, none));
+    CountLoop at = count_open(e, none, turn->count);
+    emit_square(d, turn, lines.i, contract_least(e, at.i, last));
+    count_close(e, &at, lanes);
+    count_close(e, &lines, lanes);
+    lines = count_open(e, none, emit_select(e, fills, none, turn->lines));
+    at = count_open(e, none, turn->count);
+    LLVMValueRef from = LLVMBuildMul(e->b, lines.i, turn->step, "");
+    from = contract_at(d, turn->from, LLVMBuildAdd(e->b, from, at.i, ""), 0);
+    LLVMValueRef x = LLVMBuildLoad2(e->b, contract_element(d), from, "");
+    LLVMBuildStore(e->b, x, contract_at(d, turn->to, turned_place(d, turn, lines.i, at.i), 0));
+    count_close(e, &at, one);
+    count_close(e, &lines, one);
 }
 
 /* ---- functions ------------------------------------------------------------------------------- */
@@ -120,10 +131,17 @@ static void emit_pack_function(Driver *d, const char *name) {
                                       ASIDE_I64, ASIDE_I64, ASIDE_I64};
     LLVMValueRef p[6];
     d->pack = contract_aside_open(d, name, "pack", types, 6, p);
+    const Turn turn = {.from = p[0],
+                       .to = p[1],
+                       .step = p[2],
+                       .count = p[3],
+                       .lines = p[5],
+                       .panel = d->panel,
+                       .apart = d->panel};
     if (d->across)
         emit_lines(d, p[0], p[1], p[2], p[3], p[4], p[5]);
     else
-        emit_squares(d, p[0], p[1], p[2], p[3], p[5]);
+        emit_squares(d, &turn);
     contract_aside_close(d);
 }
 
@@ -146,30 +164,53 @@ static void emit_copy_function(Driver *d, const char *name) {
     contract_aside_close(d);
 }
 
+/* (from, to, step, rows, steps): rows that follow one another in each step of K. */
+static void emit_turn_function(Driver *d, const char *name) {
+    static const AsideType types[] = {ASIDE_PTR, ASIDE_PTR, ASIDE_I64, ASIDE_I64, ASIDE_I64};
+    LLVMValueRef p[5];
+    d->turn = contract_aside_open(d, name, "turn", types, 5, p);
+    const Turn turn = {
+        .from = p[0], .to = p[1], .step = p[2], .count = p[3], .lines = p[4], .apart = d->row};
+    emit_squares(d, &turn);
+    contract_aside_close(d);
+}
+
 void contract_pack_functions(Driver *d, const char *name) {
     const KContract *c = d->contract;
     if (d->across || d->along) emit_pack_function(d, name);
-    if (c->plain_row && kcoef_is(kcontract_step(d->e->kernel, c->plain_row, c->k_axis), 1))
+    if (!c->plain_row) return;
+    if (kcoef_is(kcontract_step(d->e->kernel, c->plain_row, c->k_axis), 1))
         emit_copy_function(d, name);
+    else
+        emit_turn_function(d, name);
 }
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 
-void contract_pack_rows(const Driver *d, const Run *run, const Group *group) {
+/* Rows that are not read where they lie. */
+static void copy_rows(const Driver *d, const Run *run, const Group *group) {
     Emit *e = d->e;
-    if (d->copy) {
-        LLVMValueRef step = contract_row_step(d), tall = const_i64(e, contract_tall_rows(d));
-        LLVMValueRef rest = LLVMBuildURem(e->b, run->rows, tall, "");
-        LLVMValueRef first = LLVMBuildSub(e->b, run->rows, rest, "");
-        first = emit_select(e, d->rows_lie, first, const_i64(e, 0));
-        rest = LLVMBuildSub(e->b, run->rows, first, "");
-        LLVMValueRef from = LLVMBuildMul(e->b, first, step, "");
-        LLVMValueRef to = LLVMBuildMul(e->b, first, const_i64(e, d->row), "");
-        LLVMValueRef args[5] = {contract_at(d, contract_locate_rows(d, run, group), from, 0),
-                                contract_at(d, d->rows, to, 0), step, rest, group->steps};
-        contract_aside_call(d, d->copy, args, 5);
-        return;
-    }
+    LLVMValueRef step = contract_row_step(d), tall = const_i64(e, contract_tall_rows(d));
+    LLVMValueRef rest = LLVMBuildURem(e->b, run->rows, tall, "");
+    LLVMValueRef first = LLVMBuildSub(e->b, run->rows, rest, "");
+    first = emit_select(e, d->rows_lie, first, const_i64(e, 0));
+    rest = LLVMBuildSub(e->b, run->rows, first, "");
+    LLVMValueRef from = LLVMBuildMul(e->b, first, step, "");
+    LLVMValueRef to = LLVMBuildMul(e->b, first, const_i64(e, d->row), "");
+    LLVMValueRef args[5] = {contract_at(d, contract_locate_rows(d, run, group), from, 0),
+                            contract_at(d, d->rows, to, 0), step, rest, group->steps};
+    contract_aside_call(d, d->copy, args, 5);
+}
+
+static void turn_rows(const Driver *d, const Run *run, const Group *group) {
+    LLVMValueRef step = contract_step(d, d->contract->plain_row, d->contract->k_axis);
+    LLVMValueRef args[5] = {contract_locate_rows(d, run, group), d->rows, step, run->rows,
+                            group->steps};
+    contract_aside_call(d, d->turn, args, 5);
+}
+
+/* Rows of any other kind. */
+static void compute_rows(const Driver *d, const Run *run, const Group *group) {
     PartCall call = {.part = PART_ROWS,
                      .memory = d->rows,
                      .place = run->place,
@@ -178,6 +219,25 @@ void contract_pack_rows(const Driver *d, const Run *run, const Group *group) {
                      .first_k = group->chunk,
                      .steps = group->steps};
     contract_call(d, &call);
+}
+
+void contract_pack_rows(const Driver *d, const Run *run, const Group *group) {
+    Emit *e = d->e;
+    if (d->copy || !d->turn) {
+        (d->copy ? copy_rows : compute_rows)(d, run, group);
+        return;
+    }
+    LLVMBasicBlockRef turn = emit_block(e), compute = emit_block(e), done = emit_block(e);
+    LLVMValueRef step = contract_row_step(d);
+    LLVMValueRef follow = LLVMBuildICmp(e->b, LLVMIntEQ, step, const_i64(e, 1), "");
+    LLVMBuildCondBr(e->b, follow, turn, compute);
+    emit_at(e, turn);
+    turn_rows(d, run, group);
+    LLVMBuildBr(e->b, done);
+    emit_at(e, compute);
+    compute_rows(d, run, group);
+    LLVMBuildBr(e->b, done);
+    emit_at(e, done);
 }
 
 /* The columns of one panel of the group, from `column` on. */

@@ -14,10 +14,12 @@ typedef struct TileShape {
 } TileShape;
 static const TileShape shapes[ISA_COUNT][TILES] = {
     [ISA_AVX2] = {{6, KCHAIN_PANEL_VECTORS},
+                  {6, 1},
                   {KCHAIN_TILE, KCHAIN_PANEL_VECTORS},
                   {2, 4},
                   {1, WIDE_VECTORS}},
     [ISA_AVX512] = {{12, KCHAIN_PANEL_VECTORS},
+                    {12, 1},
                     {KCHAIN_TILE, KCHAIN_PANEL_VECTORS},
                     {2, 4},
                     {1, WIDE_VECTORS}},
@@ -38,7 +40,8 @@ typedef struct Tile {
 static Tile tile_of(const Driver *d, TileKind which) {
     Tile tile = {.which = which, .shape = shapes[d->e->target->isa][which]};
     tile.count = tile.shape.height * tile.shape.vectors;
-    SN_ASSERT(tile.count <= LANES_MOST && tile.shape.vectors % KCHAIN_PANEL_VECTORS == 0);
+    SN_ASSERT(tile.count <= LANES_MOST);
+    SN_ASSERT(which == TILE_THIN || tile.shape.vectors % KCHAIN_PANEL_VECTORS == 0);
     return tile;
 }
 
@@ -67,7 +70,7 @@ typedef struct Step {
 
 /* Rows lie at a distance that is known beforehand, or at any. */
 static bool has_any_rows(TileKind which) {
-    return which == TILE_TALL;
+    return which == TILE_TALL || which == TILE_THIN;
 }
 static int32_t count_rows(const Tile *tile) {
     return has_any_rows(tile->which) ? (tile->shape.height + ROW_TRIPLE - 1) / ROW_TRIPLE : 0;
@@ -271,7 +274,7 @@ enum {
 };
 
 static void emit_tile_function(Driver *d, const char *name, TileKind which) {
-    static const char *const suffixes[TILES] = {"tall", "low", "pair", "wide"};
+    static const char *const suffixes[TILES] = {"tall", "thin", "low", "pair", "wide"};
     static const AsideType types[ACROSS_PARAMS] = {ASIDE_PTR, ASIDE_I64, ASIDE_PTR, ASIDE_I64,
                                                    ASIDE_I64, ASIDE_I64, ASIDE_I64, ASIDE_PTR,
                                                    ASIDE_I64, ASIDE_I64};
@@ -323,7 +326,8 @@ static void call_tiles(const Driver *d, const Run *run, const Group *group, cons
     }
     LLVMValueRef row = LLVMBuildMul(e->b, across->row, row_step, "");
     LLVMValueRef sums = LLVMBuildMul(e->b, across->row, const_i64(e, d->group), "");
-    LLVMValueRef panels = const_i64(e, tile.shape.vectors / KCHAIN_PANEL_VECTORS);
+    int32_t vectors = tile.shape.vectors + KCHAIN_PANEL_VECTORS - 1;
+    LLVMValueRef panels = const_i64(e, vectors / KCHAIN_PANEL_VECTORS);
     count = LLVMBuildAdd(e->b, count, const_i64(e, width - 1), "");
     LLVMValueRef args[ACROSS_PARAMS] = {
         [ACROSS_ROWS] = contract_at(d, rows, row, 0),
@@ -337,6 +341,15 @@ static void call_tiles(const Driver *d, const Run *run, const Group *group, cons
         [ACROSS_COUNT] = LLVMBuildSDiv(e->b, count, const_i64(e, width), ""),
         [ACROSS_IS_FIRST] = group->is_first};
     contract_aside_call(d, d->tiles[across->which], args, ACROSS_PARAMS);
+}
+
+/* The tiles over columns in panels. */
+static void call_packed(const Driver *d, const Run *run, const Group *group, Across across) {
+    Emit *e = d->e;
+    LLVMValueRef panel = const_i64(e, d->panel);
+    LLVMValueRef at = LLVMBuildMul(e->b, across.from, group->steps, "");
+    LLVMValueRef apart = LLVMBuildMul(e->b, group->steps, panel, "");
+    call_tiles(d, run, group, &across, contract_at(d, group->panels, at, 0), panel, apart);
 }
 
 /* First those that are read where they lie, then those in panels. */
@@ -357,9 +370,7 @@ static void emit_across(const Driver *d, const Run *run, const Group *group, Acr
         emit_at(e, rest);
         across.from = emit_select(e, more, direct.to, across.from);
     }
-    LLVMValueRef at = LLVMBuildMul(e->b, across.from, group->steps, "");
-    LLVMValueRef apart = LLVMBuildMul(e->b, group->steps, panel, "");
-    call_tiles(d, run, group, &across, contract_at(d, group->panels, at, 0), panel, apart);
+    call_packed(d, run, group, across);
 }
 
 /* Columns of the group that fill tiles. */
@@ -368,14 +379,24 @@ static LLVMValueRef whole_tiles(const Driver *d, const Group *group, TileKind wh
     return LLVMBuildAnd(d->e->b, group->width, const_i64(d->e, -tile_width(d, &tile)), "");
 }
 
+/* The columns that tall tiles are for: all, unless the last panel is filled by half at most. */
+static LLVMValueRef tall_columns(const Driver *d, const Group *group) {
+    Emit *e = d->e;
+    LLVMValueRef rest = LLVMBuildAnd(e->b, group->width, const_i64(e, d->panel - 1), "");
+    LLVMValueRef thin = LLVMBuildICmp(e->b, LLVMIntSLE, rest, const_i64(e, d->lanes), "");
+    LLVMValueRef whole = LLVMBuildSub(e->b, group->width, rest, "");
+    return emit_select(e, thin, whole, group->width);
+}
+
 /* Tall tiles while all rows of one are there. Returns the first row that is left. */
 static LLVMValueRef emit_tall(const Driver *d, const Run *run, const Group *group) {
     Emit *e = d->e;
     int32_t height = tile_of(d, TILE_TALL).shape.height;
-    LLVMValueRef none = const_i64(e, 0);
+    LLVMValueRef none = const_i64(e, 0), thin = tall_columns(d, group);
     LLVMValueRef end = LLVMBuildSub(e->b, run->rows, const_i64(e, height - 1), "");
     CountLoop rows = count_open(e, none, end);
-    emit_across(d, run, group, (Across){TILE_TALL, rows.i, none, group->width});
+    emit_across(d, run, group, (Across){TILE_TALL, rows.i, none, thin});
+    call_packed(d, run, group, (Across){TILE_THIN, rows.i, thin, group->width});
     count_close(e, &rows, const_i64(e, height));
     return rows.i;
 }
