@@ -4,6 +4,29 @@
 #include "ir/kernel/contract.h"
 #include "ir/target.h"
 
+/* Of a contraction whose columns are memory. */
+static ColumnsArg columns_arg(const Kernel *kernel, const KContract *c) {
+    bool segmented = c->segmented != NULL;
+    const KAccess *access = segmented ? c->segmented : c->plain;
+    sn_dtype dtype = (sn_dtype)kernel_inst(kernel, c->chain)->dtype;
+    ColumnsArg arg = {
+        .arg = kcoef_is(access->offset, 0) ? (int32_t)access->arg : -1,
+        .panel = kcontract_panel(dtype, target_host()->cpu.vector_bits),
+        .size = (int32_t)sn_dtype_size(dtype),
+        .columns = kernel->axes.data[c->column_axis].size,
+        .k = kernel->axes.data[c->k_axis].size,
+        .column_step = kcontract_step(kernel, access, c->column_axis),
+        .k_step = kcontract_step(kernel, access, c->k_axis),
+        .segment_step = kcoef_literal(0),
+    };
+    arg.segment = arg.k;
+    if (!segmented) return arg;
+    arg.k_step = kcontract_digit_step(kernel, access, c->within);
+    arg.segment = kcoef_param((int32_t)kernel_inst(kernel, c->divisor)->imm);
+    arg.segment_step = kcontract_digit_step(kernel, access, c->segment);
+    return arg;
+}
+
 bool columns_find(const Kernel *kernel, ColumnsArg *arg) {
     Arena arena = {0};
     KLoops loops;
@@ -11,19 +34,9 @@ bool columns_find(const Kernel *kernel, ColumnsArg *arg) {
     *arg = (ColumnsArg){.arg = -1};
     bool fine = kernel_loops(kernel, &arena, &loops);
     KSpread *spread = fine ? kernel_spread(kernel, &loops, &arena) : NULL;
-    if (spread && kernel_contract(kernel, &loops, spread, &contract) && contract.plain) {
-        sn_dtype dtype = (sn_dtype)kernel_inst(kernel, contract.chain)->dtype;
-        const KAccess *access = contract.plain;
-        *arg = (ColumnsArg){
-            .arg = kcoef_is(access->offset, 0) ? (int32_t)access->arg : -1,
-            .panel = kcontract_panel(dtype, target_host()->cpu.vector_bits),
-            .size = (int32_t)sn_dtype_size(dtype),
-            .columns = kernel->axes.data[contract.column_axis].size,
-            .k = kernel->axes.data[contract.k_axis].size,
-            .column_step = kcontract_step(kernel, access, contract.column_axis),
-            .k_step = kcontract_step(kernel, access, contract.k_axis),
-        };
-    }
+    if (spread && kernel_contract(kernel, &loops, spread, &contract) &&
+        (contract.plain || contract.segmented))
+        *arg = columns_arg(kernel, &contract);
     arena_free(&arena);
     return fine && spread;
 }
@@ -56,11 +69,13 @@ void columns_bind(const Program *program, const Launch *launch, const int64_t *n
         .k = coef_value(program, launch, words, arg->k),
         .column_step = coef_value(program, launch, words, arg->column_step),
         .k_step = coef_value(program, launch, words, arg->k_step),
+        .segment = coef_value(program, launch, words, arg->segment),
+        .segment_step = coef_value(program, launch, words, arg->segment_step),
         .panel = arg->panel,
         .size = arg->size,
     };
     bool panels_whole = words[KPARAM_BLOCKS] <= 1 || words[KPARAM_BLOCK_SIZE] % arg->panel == 0;
     if (buffer->kind == BUFFER_INPUT && panels_whole && is_shared(words, arg->arg) &&
-        use->columns.columns > 0 && use->columns.k > 0)
+        use->columns.columns > 0 && use->columns.k > 0 && use->columns.segment > 0)
         use->input = buffer->number;
 }

@@ -7,10 +7,11 @@
 
 /* What holds for all sizes. */
 typedef struct ColumnsArg {
-    int32_t arg;               /* of the kernel; -1: none can be packed beforehand */
-    int32_t panel, size;       /* see Columns */
-    KCoef columns, k;          /* sizes */
-    KCoef column_step, k_step; /* elements */
+    int32_t arg;                 /* of the kernel; -1: none can be packed beforehand */
+    int32_t panel, size;         /* see Columns */
+    KCoef columns, k;            /* sizes */
+    KCoef column_step, k_step;   /* elements */
+    KCoef segment, segment_step; /* of K in segments; the first is K itself where it is not */
 } ColumnsArg;
 
 /* What a launch does in a binding. */

@@ -85,6 +85,19 @@ __attribute__((always_inline)) static inline void pack_panel(const Columns *c, c
     }
 }
 
+/* Steps of K of a panel from `k` on, segment by segment. */
+__attribute__((always_inline)) static inline void pack_steps(const Columns *c, const char *first,
+                                                             char *to, int64_t present, int64_t k,
+                                                             int64_t steps, size_t size) {
+    for (int64_t end = k + steps, next; k < end; k = next) {
+        int64_t number = k / c->segment, within = k % c->segment;
+        next = end - k < c->segment - within ? end : k - within + c->segment;
+        int64_t offset = number * c->segment_step + within * c->k_step;
+        pack_panel(c, first + offset * (int64_t)size, to, present, next - k, size);
+        to += (next - k) * c->panel * (int64_t)size;
+    }
+}
+
 static void pack_pieces(void *context, int64_t begin, int64_t end, int32_t thread) {
     const Packing *packing = context;
     const Columns *c = packing->columns;
@@ -94,12 +107,12 @@ static void pack_pieces(void *context, int64_t begin, int64_t end, int32_t threa
         int64_t chunk = i / panels * ORDER_CHAIN, column = i % panels * c->panel;
         int64_t steps = c->k - chunk < ORDER_CHAIN ? c->k - chunk : ORDER_CHAIN;
         int64_t present = c->columns - column < c->panel ? c->columns - column : c->panel;
-        const char *from = packing->first + (chunk * c->k_step + column * c->column_step) * c->size;
+        const char *from = packing->first + column * c->column_step * c->size;
         char *to = packing->packed + (chunk * panels + i % panels * steps) * width;
         if (c->size == 4)
-            pack_panel(c, from, to, present, steps, 4);
+            pack_steps(c, from, to, present, chunk, steps, 4);
         else
-            pack_panel(c, from, to, present, steps, 8);
+            pack_steps(c, from, to, present, chunk, steps, 8);
     }
 }
 
@@ -115,7 +128,8 @@ void columns_pack(const Columns *columns, const char *first, char *packed, int32
 
 static bool same_columns(const Columns *a, const Columns *b) {
     return a->columns == b->columns && a->k == b->k && a->column_step == b->column_step &&
-           a->k_step == b->k_step && a->panel == b->panel && a->size == b->size;
+           a->k_step == b->k_step && a->segment == b->segment &&
+           a->segment_step == b->segment_step && a->panel == b->panel && a->size == b->size;
 }
 
 static PackedForm *find_form(Storage *storage, const char *first, const Columns *columns,

@@ -14,9 +14,11 @@
  * of these its steps, in each of these the panel's columns; columns that are not there are 0. */
 typedef struct Columns {
     int64_t columns, k;          /* sizes */
-    int64_t column_step, k_step; /* elements from one to the next */
-    int32_t panel;               /* columns side by side */
-    int32_t size;                /* bytes of an element: 4 or 8 */
+    int64_t column_step, k_step; /* elements from one to the next, of K in a segment */
+    int64_t segment,
+        segment_step; /* steps of K in a segment; elements from one segment to the next */
+    int32_t panel;    /* columns side by side */
+    int32_t size;     /* bytes of an element: 4 or 8 */
 } Columns;
 
 /* What happened so far in this process. */

@@ -720,6 +720,79 @@ static bool recipe_attention(Maker *m, FuzzStep *step) {
     return true;
 }
 
+/* ---- windows --------------------------------------------------------------------------------- */
+
+/* Sizes of x, [n, channels, spatial…] or without n, with so many spatial axes. */
+static int32_t windowed_dims(Maker *m, int32_t axes, int64_t channels, int64_t *dims) {
+    int32_t rank = 0;
+    if (chance(m, 85)) dims[rank++] = 1 + below(m, 3);
+    dims[rank++] = channels;
+    for (int32_t i = 0; i < axes; i++) dims[rank++] = 1 + below(m, axes == 3 ? 6 : 11);
+    return rank;
+}
+
+/* Numbers for each axis, at least `least`, and mostly small; or one for all. */
+static void add_numbers(Maker *m, FuzzStep *step, int32_t axes, int64_t least, int64_t most) {
+    int64_t values[SN_MAX_RANK];
+    int32_t count = chance(m, 30) ? 1 : axes;
+    for (int32_t i = 0; i < count; i++) values[i] = least + below(m, most - least + 1);
+    add_list(step, values, count);
+}
+
+static bool recipe_conv(Maker *m, FuzzStep *step) {
+    int32_t axes = (int32_t)(step->op - OP_CONV1D) + 1, rank;
+    int64_t groups = chance(m, 60) ? 1 : 1 + below(m, 4), channels = 1 + below(m, 5);
+    int64_t dims[SN_MAX_RANK], weight[SN_MAX_RANK] = {groups * (1 + below(m, 5)), channels};
+    sn_dtype dtype = chance(m, 85) ? float_dtype(m) : palette_dtype(m);
+    rank = windowed_dims(m, axes, groups * channels, dims);
+    for (int32_t i = 0; i < axes; i++) weight[2 + i] = 1 + below(m, 3);
+    int32_t x = same_shape(m, dims, rank, dtype);
+    int32_t w = new_input(m, dtype, FUZZ_SMALL, 0, axes + 2, weight);
+    if (!add_operand(step, x) || !add_operand(step, w)) return false;
+    if (chance(m, 50))
+        add_none(step);
+    else if (!add_operand(step, new_input(m, dtype, FUZZ_SMALL, 0, 1, weight)))
+        return false;
+    add_numbers(m, step, axes, 1, 3);
+    add_numbers(m, step, axes, 0, 2);
+    add_numbers(m, step, axes, 1, 2);
+    add_word(step, groups);
+    return true;
+}
+
+static bool recipe_pool(Maker *m, FuzzStep *step) {
+    bool max = step->op >= OP_MAX_POOL1D && step->op <= OP_MAX_POOL3D;
+    int32_t axes = (int32_t)(step->op - (max ? OP_MAX_POOL1D : OP_AVG_POOL1D)) + 1;
+    int64_t dims[SN_MAX_RANK];
+    int32_t rank = windowed_dims(m, axes, 1 + below(m, 9), dims);
+    sn_dtype dtype = max ? palette_dtype(m) : float_dtype(m);
+    if (!add_operand(step, same_shape(m, dims, rank, dtype))) return false;
+    add_numbers(m, step, axes, 2, 3);
+    if (chance(m, 30))
+        add_list(step, dims, 0);
+    else
+        add_numbers(m, step, axes, 1, 3);
+    add_numbers(m, step, axes, 0, 1);
+    if (max) add_numbers(m, step, axes, 1, 2);
+    add_word(step, below(m, 2));
+    if (!max) add_word(step, below(m, 2));
+    return true;
+}
+
+static bool recipe_batch_norm(Maker *m, FuzzStep *step) {
+    if (!add_operand(step, pick(m, NEED_FLOAT, 2))) return false;
+    const sn_tensor *x = value_of(m, step, 0);
+    const int64_t channels = x->dims[1];
+    for (int32_t i = 1; i < 5; i++) {
+        if (i > 2 && chance(m, 40))
+            add_none(step);
+        else if (!add_operand(step, new_input(m, (sn_dtype)x->dtype, FUZZ_SMALL, 0, 1, &channels)))
+            return false;
+    }
+    default_attrs(m, step, x->rank);
+    return true;
+}
+
 static Recipe *const recipes[OP_COUNT] = {
     [OP_RESHAPE] = recipe_reshape,
     [OP_PERMUTE] = recipe_permute,
@@ -750,6 +823,16 @@ static Recipe *const recipes[OP_COUNT] = {
     [OP_CROSS_ENTROPY] = recipe_cross_entropy,
     [OP_LINEAR] = recipe_linear,
     [OP_ATTENTION] = recipe_attention,
+    [OP_CONV1D] = recipe_conv,
+    [OP_CONV2D] = recipe_conv,
+    [OP_CONV3D] = recipe_conv,
+    [OP_MAX_POOL1D] = recipe_pool,
+    [OP_MAX_POOL2D] = recipe_pool,
+    [OP_MAX_POOL3D] = recipe_pool,
+    [OP_AVG_POOL1D] = recipe_pool,
+    [OP_AVG_POOL2D] = recipe_pool,
+    [OP_AVG_POOL3D] = recipe_pool,
+    [OP_BATCH_NORM] = recipe_batch_norm,
 };
 
 /* ---- writes ---------------------------------------------------------------------------------- */

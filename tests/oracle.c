@@ -112,7 +112,8 @@ bool oracle_allows(const OracleTensor *t, int64_t i, const void *element) {
 OracleRule *oracle_rule(OpCode op) {
     OracleRule *rule = oracle_move_rule(op);
     if (!rule) rule = oracle_pointwise_rule(op);
-    return rule ? rule : oracle_reduce_rule(op);
+    if (!rule) rule = oracle_reduce_rule(op);
+    return rule ? rule : oracle_window_rule(op);
 }
 
 /* Are NaNs of the result those of operands? What is computed is the canonical one, whose sign is +. */

@@ -77,5 +77,6 @@ OracleRule *oracle_rule(OpCode op);
 OracleRule *oracle_pointwise_rule(OpCode op);
 OracleRule *oracle_reduce_rule(OpCode op);
 OracleRule *oracle_move_rule(OpCode op);
+OracleRule *oracle_window_rule(OpCode op);
 
 #endif

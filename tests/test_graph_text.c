@@ -312,9 +312,9 @@ static void test_constants_of_every_dtype_read_back(void **state) {
 static const struct {
     sn_dtype dtype;
     const char *dims; /* one digit a dim */
-} pool[] = {{SN_F32, "333"}, {SN_F32, "33"},  {SN_F32, "3"},    {SN_F32, ""},
-            {SN_I64, "3"},   {SN_I64, "2"},   {SN_I64, "33"},   {SN_BOOL, "33"},
-            {SN_F64, "133"}, {SN_I64, "333"}, {SN_BF16, "3333"}};
+} pool[] = {{SN_F32, "333"}, {SN_F32, "33"},  {SN_F32, "3"},     {SN_F32, ""},
+            {SN_I64, "3"},   {SN_I64, "2"},   {SN_I64, "33"},    {SN_BOOL, "33"},
+            {SN_F64, "133"}, {SN_I64, "333"}, {SN_BF16, "3333"}, {SN_F32, "33333"}};
 enum { POOL = sizeof pool / sizeof *pool };
 
 static void add_pool(Graph *g) {

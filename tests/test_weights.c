@@ -303,11 +303,11 @@ static void panels_hold_the_matrix(void **state) {
     static float from[1100 * 80];
     static float packed[1100 * 96];
     for (int i = 0; i < 1100 * 80; i++) from[i] = (float)i + 1;
-    const Columns cases[] = {{70, 1030, 1, 80, 32, 4},
-                             {70, 1030, 1100, 1, 32, 4},
-                             {16, 5, 0, 3, 16, 4},
-                             {1, 700, 1, 1, 32, 4},
-                             {33, 512, -2, 80, 16, 4}};
+    const Columns cases[] = {
+        {70, 1030, 1, 80, 1030, 0, 32, 4}, {70, 1030, 1100, 1, 1030, 0, 32, 4},
+        {16, 5, 0, 3, 5, 0, 16, 4},        {1, 700, 1, 1, 700, 0, 32, 4},
+        {33, 512, -2, 80, 512, 0, 16, 4},  {70, 9 * 100, 9 * 100, 9, 100, 1, 32, 4},
+        {33, 7 * 80, 1, 30, 7, 300, 16, 4}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const Columns *c = &cases[i];
         const float *first = from + (c->column_step < 0 ? -c->column_step * c->columns : 0);
@@ -320,11 +320,12 @@ static void panels_hold_the_matrix(void **state) {
                 int64_t steps = c->k - chunk < ORDER_CHAIN ? c->k - chunk : ORDER_CHAIN;
                 int64_t at = chunk * panels * c->panel + j / c->panel * steps * c->panel +
                              (k - chunk) * c->panel + j % c->panel;
-                float want = j < c->columns ? first[j * c->column_step + k * c->k_step] : 0;
+                int64_t from_k = k / c->segment * c->segment_step + k % c->segment * c->k_step;
+                float want = j < c->columns ? first[j * c->column_step + from_k] : 0;
                 assert_true(packed[at] == want);
             }
     }
-    Columns huge = {INT64_MAX / 2, INT64_MAX / 2, 1, 1, 32, 4};
+    Columns huge = {INT64_MAX / 2, INT64_MAX / 2, 1, 1, 1, 0, 32, 4};
     assert_int_equal(columns_bytes(&huge), 0);
 }
 

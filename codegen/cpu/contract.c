@@ -18,6 +18,7 @@
 
 enum {
     GROUP_PANELS = 8,        /* of a group */
+    LINE_ROWS = 48,          /* a line of so many is long */
     ROWS_MOST = KCHAIN_ROWS, /* of a run */
     NEAR_BYTES =
         1 << 20, /* rows of so many are near: they, and those of one panel, are not copied … */
@@ -68,7 +69,6 @@ static void emit_run(const Driver *d, const Run *run, LLVMValueRef first, LLVMVa
     emit_chunks(d, run, &group);
     PartCall call = {.part = PART_RESULTS,
                      .memory = d->sums,
-                     .place = run->place,
                      .point = run->point,
                      .points = run->rows,
                      .first_column = group.first,
@@ -79,59 +79,59 @@ static void emit_run(const Driver *d, const Run *run, LLVMValueRef first, LLVMVa
 
 /* ---- items ----------------------------------------------------------------------------------- */
 
-/* Grid points: the product of the grid's sizes. */
-static LLVMValueRef count_points(Emit *e) {
-    LLVMValueRef rank = emit_word(e, e->b, const_i64(e, KPARAM_RANK));
+/* Grid points: the product of the grid's sizes; by dimension that of those behind it. */
+static LLVMValueRef count_points(const Driver *d) {
+    Emit *e = d->e;
+    LLVMValueRef rank = emit_word(e, e->b, const_i64(e, KPARAM_RANK)), one = const_i64(e, 1);
     LLVMValueRef product = emit_alloca(e, e->i64, 1);
-    LLVMBuildStore(e->b, const_i64(e, 1), product);
+    LLVMBuildStore(e->b, one, product);
     CountLoop loop = count_open(e, const_i64(e, 0), rank);
-    LLVMValueRef size =
-        emit_word(e, e->b, LLVMBuildAdd(e->b, loop.i, const_i64(e, KPARAM_SIZES), ""));
+    LLVMValueRef dim = LLVMBuildSub(e->b, LLVMBuildSub(e->b, rank, loop.i, ""), one, "");
+    LLVMValueRef size = emit_word(e, e->b, LLVMBuildAdd(e->b, dim, const_i64(e, KPARAM_SIZES), ""));
     LLVMValueRef before = LLVMBuildLoad2(e->b, e->i64, product, "");
+    LLVMBuildStore(e->b, before, LLVMBuildGEP2(e->b, e->i64, d->dense, &dim, 1, ""));
     LLVMBuildStore(e->b, LLVMBuildMul(e->b, before, size, ""), product);
-    count_close(e, &loop, const_i64(e, 1));
+    count_close(e, &loop, one);
     return LLVMBuildLoad2(e->b, e->i64, product, "");
 }
 
-/* i1: does an argument move along a line? */
-static LLVMValueRef moves(const Driver *d, uint32_t arg) {
+/* i1: does what columns are made of move along a dimension? */
+static LLVMValueRef columns_move(const Driver *d, const Kernel *columns, LLVMValueRef dim) {
     Emit *e = d->e;
-    LLVMValueRef stride = emit_word(e, e->b, emit_stride_word(e, e->b, d->innermost, arg));
-    return LLVMBuildICmp(e->b, LLVMIntNE, stride, const_i64(e, 0), "");
-}
-
-/* Rows share packed columns where nothing that these are made of moves along a line. */
-static LLVMValueRef find_most_rows(const Driver *d, const Kernel *columns) {
-    Emit *e = d->e;
-    LLVMValueRef any = LLVMConstInt(e->i1, 0, false);
-    if (d->pack) any = moves(d, d->contract->plain->arg);
-    for (uint32_t i = 0; !d->pack && i < columns->insts.count; i++) {
-        const KInst *inst = kernel_inst(columns, i);
-        if (kop_is(inst->op, KFORM_GRID)) return const_i64(e, 1);
-        if (!kop_is(inst->op, KFORM_LOAD)) continue;
-        any = LLVMBuildOr(e->b, any, moves(d, kernel_access(columns, inst->imm)->arg), "");
+    LLVMValueRef none = const_i64(e, 0), strides = none;
+    for (uint32_t i = 0; i < (d->pack ? 1 : columns->insts.count); i++) {
+        const KInst *inst = d->pack ? NULL : kernel_inst(columns, i);
+        if (inst && kop_is(inst->op, KFORM_GRID)) return LLVMConstInt(e->i1, 1, false);
+        if (inst && !kop_is(inst->op, KFORM_LOAD)) continue;
+        uint32_t arg = inst ? kernel_access(columns, inst->imm)->arg : d->contract->plain->arg;
+        LLVMValueRef stride = emit_word(e, e->b, emit_stride_word(e, e->b, dim, arg));
+        strides = LLVMBuildOr(e->b, strides, stride, "");
     }
-    return emit_select(e, any, const_i64(e, 1), const_i64(e, ROWS_MOST));
+    return LLVMBuildICmp(e->b, LLVMIntNE, strides, none, "");
 }
 
-/* Elements from an argument's beginning to the point. */
-static LLVMValueRef offset_at(const Driver *d, uint32_t arg, LLVMValueRef point) {
+/* Points that follow one another and share columns: those of the innermost dimensions along which nothing
+ * moves that columns are made of. */
+static LLVMValueRef find_shared(const Driver *d, const Kernel *columns) {
     Emit *e = d->e;
-    LLVMValueRef left = emit_alloca(e, e->i64, 1), sum = emit_alloca(e, e->i64, 1);
-    LLVMValueRef rank = emit_word(e, e->b, const_i64(e, KPARAM_RANK));
-    LLVMBuildStore(e->b, point, left);
-    LLVMBuildStore(e->b, const_i64(e, 0), sum);
-    CountLoop loop = count_open(e, const_i64(e, 0), rank);
-    LLVMValueRef dim =
-        LLVMBuildSub(e->b, LLVMBuildSub(e->b, rank, loop.i, ""), const_i64(e, 1), "");
-    LLVMValueRef size = emit_word(e, e->b, LLVMBuildAdd(e->b, dim, const_i64(e, KPARAM_SIZES), ""));
-    LLVMValueRef stride = emit_word(e, e->b, emit_stride_word(e, e->b, dim, arg));
-    LLVMValueRef rest = LLVMBuildLoad2(e->b, e->i64, left, "");
-    LLVMValueRef part = LLVMBuildMul(e->b, LLVMBuildURem(e->b, rest, size, ""), stride, "");
-    LLVMBuildStore(e->b, LLVMBuildUDiv(e->b, rest, size, ""), left);
-    LLVMBuildStore(e->b, LLVMBuildAdd(e->b, LLVMBuildLoad2(e->b, e->i64, sum, ""), part, ""), sum);
-    count_close(e, &loop, const_i64(e, 1));
-    return LLVMBuildLoad2(e->b, e->i64, sum, "");
+    LLVMValueRef one = const_i64(e, 1), rank = emit_word(e, e->b, const_i64(e, KPARAM_RANK));
+    LLVMValueRef shared = emit_alloca(e, e->i64, 1);
+    LLVMBuildStore(e->b, d->points, shared);
+    CountLoop dims = count_open(e, const_i64(e, 0), rank);
+    LLVMValueRef before = LLVMBuildLoad2(e->b, e->i64, shared, "");
+    LLVMValueRef points =
+        LLVMBuildLoad2(e->b, e->i64, LLVMBuildGEP2(e->b, e->i64, d->dense, &dims.i, 1, ""), "");
+    LLVMValueRef moves = columns_move(d, columns, dims.i);
+    LLVMBuildStore(e->b, emit_select(e, moves, points, before), shared);
+    count_close(e, &dims, one);
+    return LLVMBuildLoad2(e->b, e->i64, shared, "");
+}
+
+/* Rows that are copied, and lie line by line in any way, come from a line if that is long. */
+static LLVMValueRef shared_lines(const Driver *d, LLVMValueRef shared) {
+    Emit *e = d->e;
+    LLVMValueRef is_long = LLVMBuildICmp(e->b, LLVMIntSGE, d->line, const_i64(e, LINE_ROWS), "");
+    return emit_select(e, is_long, contract_least(e, shared, d->line), shared);
 }
 
 static void emit_runs(const Driver *d) {
@@ -143,17 +143,18 @@ static void emit_runs(const Driver *d) {
     LLVMValueRef left = LLVMBuildSub(e->b, last, items.i, "");
     LLVMValueRef block = LLVMBuildUDiv(e->b, items.i, d->points, "");
     Run run = {.point = LLVMBuildURem(e->b, items.i, d->points, "")};
-    run.place = LLVMBuildURem(e->b, run.point, d->line, "");
-    run.rows = contract_least(
-        e, contract_least(e, left, LLVMBuildSub(e->b, d->line, run.place, "")), d->most);
+    LLVMValueRef rest = LLVMBuildURem(e->b, run.point, d->shared, "");
+    run.rows = contract_least(e, left, LLVMBuildSub(e->b, d->shared, rest, ""));
+    run.rows = contract_least(e, run.rows, const_i64(e, ROWS_MOST));
     LLVMValueRef first = const_i64(e, 0), end = all;
     if (axis->split) {
         LLVMValueRef size = emit_word(e, e->b, const_i64(e, KPARAM_BLOCK_SIZE));
         first = contract_least(e, LLVMBuildMul(e->b, block, size, ""), all);
         end = contract_least(e, LLVMBuildAdd(e->b, first, size, ""), all);
     }
-    if (d->pack) run.column_offset = offset_at(d, d->contract->plain->arg, run.point);
-    if (d->copy || d->turn) run.row_offset = offset_at(d, d->contract->plain_row->arg, run.point);
+    if (d->pack) run.column_offset = contract_offset(d, d->contract->plain->arg, run.point);
+    if (d->copy || d->turn)
+        run.row_offset = contract_offset(d, d->contract->plain_row->arg, run.point);
     emit_run(d, &run, first, end);
     count_close(e, &items, run.rows);
 }
@@ -231,7 +232,8 @@ static LLVMValueRef find_rows_lie(const Driver *d) {
     LLVMValueRef apart = LLVMBuildMul(e->b, contract_row_step(d), size, "");
     apart = LLVMBuildAnd(e->b, apart, const_i64(e, SET_BYTES - 1), "");
     LLVMValueRef spread = LLVMBuildICmp(e->b, LLVMIntNE, apart, none, "");
-    return LLVMBuildAnd(e->b, near, spread, "");
+    LLVMValueRef evenly = LLVMBuildICmp(e->b, LLVMIntSLE, d->shared, d->line, "");
+    return LLVMBuildAnd(e->b, LLVMBuildAnd(e->b, near, spread, ""), evenly, "");
 }
 
 /* The caller's packed columns lie behind the arguments. */
@@ -250,8 +252,10 @@ static void emit_driver(Driver *d, const Kernel *columns) {
     LLVMValueRef rank = emit_word(e, e->b, const_i64(e, KPARAM_RANK)), one = const_i64(e, 1);
     LLVMValueRef some = LLVMBuildICmp(e->b, LLVMIntSGT, rank, const_i64(e, 0), "");
     d->line = emit_select(e, some, emit_word(e, e->b, word), one);
-    d->points = count_points(e);
-    d->most = find_most_rows(d, columns);
+    d->dense = emit_alloca(e, e->i64, SN_MAX_RANK);
+    d->points = count_points(d);
+    d->shared = find_shared(d, columns);
+    if (d->copy || d->turn) d->shared = shared_lines(d, d->shared);
     if (d->copy) d->rows_lie = find_rows_lie(d);
     place_memory(d);
     d->packed = find_packed_arg(d);

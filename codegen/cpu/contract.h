@@ -23,6 +23,8 @@ enum {
     CONTRACT_FIRST_K,      /* the same for K */
     CONTRACT_K,
     CONTRACT_PANEL, /* elements from one step of K of packed columns to the next */
+    CONTRACT_SEGMENT, /* of K in segments, which are asked for one by one: the number of this one … */
+    CONTRACT_WITHIN, /* … and the step in it that is the first */
     CONTRACT_PARAMS
 };
 

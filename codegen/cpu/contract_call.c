@@ -60,6 +60,25 @@ LLVMValueRef contract_locate_rows(const Driver *d, const Run *run, const Group *
     return locate(d, d->contract->plain_row, group, run->row_offset);
 }
 
+LLVMValueRef contract_offset(const Driver *d, uint32_t arg, LLVMValueRef point) {
+    Emit *e = d->e;
+    LLVMValueRef left = emit_alloca(e, e->i64, 1), sum = emit_alloca(e, e->i64, 1);
+    LLVMValueRef rank = emit_word(e, e->b, const_i64(e, KPARAM_RANK));
+    LLVMBuildStore(e->b, point, left);
+    LLVMBuildStore(e->b, const_i64(e, 0), sum);
+    CountLoop loop = count_open(e, const_i64(e, 0), rank);
+    LLVMValueRef dim =
+        LLVMBuildSub(e->b, LLVMBuildSub(e->b, rank, loop.i, ""), const_i64(e, 1), "");
+    LLVMValueRef size = emit_word(e, e->b, LLVMBuildAdd(e->b, dim, const_i64(e, KPARAM_SIZES), ""));
+    LLVMValueRef stride = emit_word(e, e->b, emit_stride_word(e, e->b, dim, arg));
+    LLVMValueRef rest = LLVMBuildLoad2(e->b, e->i64, left, "");
+    LLVMValueRef part = LLVMBuildMul(e->b, LLVMBuildURem(e->b, rest, size, ""), stride, "");
+    LLVMBuildStore(e->b, LLVMBuildUDiv(e->b, rest, size, ""), left);
+    LLVMBuildStore(e->b, LLVMBuildAdd(e->b, LLVMBuildLoad2(e->b, e->i64, sum, ""), part, ""), sum);
+    count_close(e, &loop, const_i64(e, 1));
+    return LLVMBuildLoad2(e->b, e->i64, sum, "");
+}
+
 /* ---- calls of parts -------------------------------------------------------------------------- */
 
 static LLVMValueRef word_at(const Driver *d, LLVMValueRef words, LLVMValueRef number) {
@@ -106,6 +125,7 @@ void contract_prepare(Driver *d) {
         LLVMBuildStore(e->b, const_i64(e, 0), word_at(d, d->params, const_i64(e, strides + i)));
     copy_words(d, words, strides, d->params, strides + SN_MAX_RANK, e->kernel->n_params);
     set_param(d, CONTRACT_PANEL, const_i64(e, d->panel));
+    for (int32_t i = CONTRACT_SEGMENT; i < CONTRACT_PARAMS; i++) set_param(d, i, const_i64(e, 0));
 }
 
 /* Elements from row to row of a part's argument. */
@@ -114,27 +134,32 @@ static int64_t row_stride(const Driver *d, ContractPart part) {
     return part == PART_ROWS ? d->row : d->group;
 }
 
-/* The argument begins as many rows before its memory as the point does in its line: it is addressed by
+/* The argument begins as many rows before its memory as points are before the first: it is addressed by
  * points. */
-static void set_own_arg(const Driver *d, const PartCall *call) {
+static void set_own_arg(const Driver *d, const PartCall *call, LLVMValueRef memory) {
     Emit *e = d->e;
     int64_t stride = row_stride(d, call->part);
-    LLVMValueRef back = LLVMBuildMul(e->b, call->place, const_i64(e, -stride), "");
+    LLVMValueRef back = LLVMBuildMul(e->b, call->point, const_i64(e, -stride), "");
     LLVMValueRef number = const_i64(e, (int64_t)e->kernel->args.count);
     LLVMValueRef arg = LLVMBuildGEP2(e->b, e->ptr, d->args, &number, 1, "");
-    LLVMBuildStore(e->b, contract_at(d, call->memory, back, 0), arg);
-    LLVMValueRef word = LLVMBuildAdd(e->b, d->innermost, const_i64(e, own_strides(d)), "");
-    LLVMBuildStore(e->b, const_i64(e, stride), word_at(d, d->params, word));
+    LLVMBuildStore(e->b, contract_at(d, memory, back, 0), arg);
 }
 
-void contract_call(const Driver *d, const PartCall *call) {
+/* Its strides. */
+static void set_own_strides(const Driver *d, const PartCall *call) {
+    Emit *e = d->e;
+    LLVMValueRef stride = const_i64(e, row_stride(d, call->part));
+    LLVMValueRef rank = emit_word(e, e->b, const_i64(e, KPARAM_RANK));
+    CountLoop dims = count_open(e, const_i64(e, 0), rank);
+    LLVMValueRef points = LLVMBuildLoad2(e->b, e->i64, word_at(d, d->dense, dims.i), "");
+    LLVMValueRef word = LLVMBuildAdd(e->b, dims.i, const_i64(e, own_strides(d)), "");
+    LLVMBuildStore(e->b, LLVMBuildMul(e->b, points, stride, ""), word_at(d, d->params, word));
+    count_close(e, &dims, const_i64(e, 1));
+}
+
+static void call_part(const Driver *d, const PartCall *call) {
     Emit *e = d->e;
     LLVMValueRef function = d->parts[call->part];
-    set_own_arg(d, call);
-    set_param(d, CONTRACT_FIRST_COLUMN, call->first_column);
-    set_param(d, CONTRACT_COLUMNS, call->columns);
-    set_param(d, CONTRACT_FIRST_K, call->first_k);
-    set_param(d, CONTRACT_K, call->steps);
     LLVMValueRef args[ARG_COUNT] = {[ARG_ARGS] = d->args,
                                     [ARG_PARAMS] = d->params,
                                     [ARG_BEGIN] = call->point,
@@ -142,4 +167,40 @@ void contract_call(const Driver *d, const PartCall *call) {
                                     [ARG_SCRATCH] = LLVMGetParam(e->function, ARG_SCRATCH),
                                     [ARG_ERROR] = LLVMGetParam(e->function, ARG_ERROR)};
     LLVMBuildCall2(e->b, LLVMGlobalGetValueType(function), function, args, ARG_COUNT, "");
+}
+
+/* Segment by segment. */
+static void call_segments(const Driver *d, const PartCall *call) {
+    Emit *e = d->e;
+    KCoef words = kcoef_param((int32_t)kernel_inst(e->kernel, d->contract->divisor)->imm);
+    LLVMValueRef divisor = emit_coef(e, words);
+    LLVMValueRef end = LLVMBuildAdd(e->b, call->first_k, call->steps, "");
+    int64_t apart = call->part == PART_ROWS ? 1 : d->panel;
+    CountLoop k = count_open(e, call->first_k, end);
+    LLVMValueRef within = LLVMBuildURem(e->b, k.i, divisor, "");
+    LLVMValueRef steps = LLVMBuildSub(e->b, divisor, within, "");
+    steps = contract_least(e, steps, LLVMBuildSub(e->b, end, k.i, ""));
+    LLVMValueRef before = LLVMBuildSub(e->b, k.i, call->first_k, "");
+    before = LLVMBuildMul(e->b, before, const_i64(e, apart), "");
+    set_own_arg(d, call, contract_at(d, call->memory, before, 0));
+    set_param(d, CONTRACT_FIRST_K, k.i);
+    set_param(d, CONTRACT_K, steps);
+    set_param(d, CONTRACT_SEGMENT, LLVMBuildUDiv(e->b, k.i, divisor, ""));
+    set_param(d, CONTRACT_WITHIN, within);
+    call_part(d, call);
+    count_close(e, &k, steps);
+}
+
+void contract_call(const Driver *d, const PartCall *call) {
+    set_own_strides(d, call);
+    set_param(d, CONTRACT_FIRST_COLUMN, call->first_column);
+    set_param(d, CONTRACT_COLUMNS, call->columns);
+    if (call->part != PART_RESULTS && d->contract->divisor != KVALUE_NONE) {
+        call_segments(d, call);
+        return;
+    }
+    set_own_arg(d, call, call->memory);
+    set_param(d, CONTRACT_FIRST_K, call->first_k);
+    set_param(d, CONTRACT_K, call->steps);
+    call_part(d, call);
 }

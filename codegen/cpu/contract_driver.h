@@ -33,14 +33,14 @@ typedef struct Driver {
     LLVMValueRef rows, columns, sums;   /* memory: packed ones, and the chunks' sums so far */
     LLVMValueRef points, line;          /* of the grid, of its innermost dimension */
     LLVMValueRef innermost;             /* that dimension's number */
-    LLVMValueRef most;                  /* rows that may share columns */
-    LLVMValueRef rows_lie;              /* i1: rows that fill tall tiles are read where they lie */
+    LLVMValueRef dense;    /* memory: by dimension, points from one index to the next */
+    LLVMValueRef shared;   /* points in a row of them that share columns */
+    LLVMValueRef rows_lie; /* i1: rows that fill tall tiles are read where they lie */
 } Driver;
 
-/* Rows of one line that share columns. */
+/* Rows that share columns: points that follow one another, of a line or of several. */
 typedef struct Run {
     LLVMValueRef point; /* the first one's */
-    LLVMValueRef place; /* in its line */
     LLVMValueRef rows;  /* how many */
     /* Where operands that are memory lie for the first point: elements from their arguments' beginnings. */
     LLVMValueRef row_offset, column_offset;
@@ -69,15 +69,16 @@ void contract_aside_call(const Driver *d, LLVMValueRef function, LLVMValueRef *a
 typedef struct PartCall {
     ContractPart part;
     LLVMValueRef memory;                /* of its argument, at the first point */
-    LLVMValueRef place;                 /* of that point in its line */
     LLVMValueRef point, points;         /* of the grid: the first, how many */
     LLVMValueRef first_column, columns; /* see CONTRACT_FIRST_COLUMN */
-    LLVMValueRef first_k, steps;        /* see CONTRACT_FIRST_K */
+    LLVMValueRef first_k, steps; /* see CONTRACT_FIRST_K; of K in segments, those of several */
 } PartCall;
 
 /* Room for the parts' arguments and words, with those of the call in it: once, before any contract_call. */
 void contract_prepare(Driver *d);
 void contract_call(const Driver *d, const PartCall *call);
+/* Elements from an argument's beginning to the point. */
+LLVMValueRef contract_offset(const Driver *d, uint32_t arg, LLVMValueRef point);
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 

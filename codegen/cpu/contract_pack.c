@@ -187,33 +187,43 @@ void contract_pack_functions(Driver *d, const char *name) {
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 
+/* Rows of the run from `first` on, line by line: by `function`, with `step` among its arguments. */
+static void pack_lines(const Driver *d, const Run *run, const Group *group, LLVMValueRef function,
+                       LLVMValueRef first, LLVMValueRef step) {
+    Emit *e = d->e;
+    CountLoop rows = count_open(e, first, run->rows);
+    LLVMValueRef point = LLVMBuildAdd(e->b, run->point, rows.i, "");
+    LLVMValueRef left = LLVMBuildSub(e->b, run->rows, rows.i, "");
+    LLVMValueRef place = LLVMBuildURem(e->b, point, d->line, "");
+    LLVMValueRef count = contract_least(e, left, LLVMBuildSub(e->b, d->line, place, ""));
+    Run piece = *run;
+    piece.row_offset = contract_offset(d, d->contract->plain_row->arg, point);
+    LLVMValueRef to = LLVMBuildMul(e->b, rows.i, const_i64(e, d->row), "");
+    LLVMValueRef args[5] = {contract_locate_rows(d, &piece, group), contract_at(d, d->rows, to, 0),
+                            step, count, group->steps};
+    contract_aside_call(d, function, args, 5);
+    count_close(e, &rows, count);
+}
+
 /* Rows that are not read where they lie. */
 static void copy_rows(const Driver *d, const Run *run, const Group *group) {
     Emit *e = d->e;
-    LLVMValueRef step = contract_row_step(d), tall = const_i64(e, contract_tall_rows(d));
+    LLVMValueRef tall = const_i64(e, contract_tall_rows(d));
     LLVMValueRef rest = LLVMBuildURem(e->b, run->rows, tall, "");
     LLVMValueRef first = LLVMBuildSub(e->b, run->rows, rest, "");
     first = emit_select(e, d->rows_lie, first, const_i64(e, 0));
-    rest = LLVMBuildSub(e->b, run->rows, first, "");
-    LLVMValueRef from = LLVMBuildMul(e->b, first, step, "");
-    LLVMValueRef to = LLVMBuildMul(e->b, first, const_i64(e, d->row), "");
-    LLVMValueRef args[5] = {contract_at(d, contract_locate_rows(d, run, group), from, 0),
-                            contract_at(d, d->rows, to, 0), step, rest, group->steps};
-    contract_aside_call(d, d->copy, args, 5);
+    pack_lines(d, run, group, d->copy, first, contract_row_step(d));
 }
 
 static void turn_rows(const Driver *d, const Run *run, const Group *group) {
     LLVMValueRef step = contract_step(d, d->contract->plain_row, d->contract->k_axis);
-    LLVMValueRef args[5] = {contract_locate_rows(d, run, group), d->rows, step, run->rows,
-                            group->steps};
-    contract_aside_call(d, d->turn, args, 5);
+    pack_lines(d, run, group, d->turn, const_i64(d->e, 0), step);
 }
 
 /* Rows of any other kind. */
 static void compute_rows(const Driver *d, const Run *run, const Group *group) {
     PartCall call = {.part = PART_ROWS,
                      .memory = d->rows,
-                     .place = run->place,
                      .point = run->point,
                      .points = run->rows,
                      .first_k = group->chunk,
@@ -248,7 +258,6 @@ static void compute_panel(const Driver *d, const Run *run, const Group *group,
     LLVMValueRef left = LLVMBuildSub(e->b, group->width, column, "");
     PartCall call = {.part = PART_COLUMNS,
                      .memory = contract_at(d, d->columns, at, 0),
-                     .place = const_i64(e, 0),
                      .point = run->point,
                      .points = const_i64(e, 1),
                      .first_column = LLVMBuildAdd(e->b, group->first, column, ""),

@@ -6,13 +6,15 @@
 
 /* A part being made. */
 typedef struct Cut {
-    const Emit *e;                /* the analysed whole */
-    const KContract *contract;    /* its loops and values */
-    ContractPart part;            /* which */
-    Kernel *kernel;               /* the result */
-    bool *needed;                 /* by instruction of the whole */
-    KValue *renamed;              /* by instruction of the whole: its number in the part */
-    KValue first_column, first_k; /* values of these parameters */
+    const Emit *e;             /* the analysed whole */
+    const KContract *contract; /* its loops and values */
+    ContractPart part;         /* which */
+    Kernel *kernel;            /* the result */
+    bool *needed;              /* by instruction of the whole */
+    bool *turns;               /* by instruction of the whole: may differ from step to step of K */
+    KValue *renamed;           /* by instruction of the whole: its number in the part */
+    KValue first_column, first_k; /* values of these parameters … */
+    KValue segment, first_within; /* … and of these, where K is in segments */
     bool failed;                  /* out of memory */
 } Cut;
 
@@ -34,6 +36,11 @@ static void need(Cut *c, KValue value) {
     if (value != KVALUE_NONE) c->needed[value] = true;
 }
 
+/* Is it the number of a segment, or a step's in one? That is a parameter, or counted from one. */
+static bool is_digit(const Cut *c, KValue value) {
+    return value != KVALUE_NONE && (value == c->contract->segment || value == c->contract->within);
+}
+
 static void need_operands(Cut *c, const KInst *inst) {
     const Kernel *whole = c->e->kernel;
     for (uint32_t i = 0; i < 3; i++) need(c, inst->in[i]);
@@ -50,8 +57,20 @@ static void find_needed(Cut *c) {
         const KInst *inst = kernel_inst(whole, i);
         bool acts = kop_is(inst->op, KFORM_STORE) || kop_is(inst->op, KFORM_CHECK);
         if (acts && c->part == PART_RESULTS) c->needed[i] = true;
-        if (c->needed[i] && i != c->contract->chain) need_operands(c, inst);
+        if (c->needed[i] && i != c->contract->chain && !is_digit(c, i)) need_operands(c, inst);
     }
+}
+
+/* Does the value, in a segment of K, hang on the step? Of its operands that is known. */
+static bool find_turns(const Cut *c, KValue value) {
+    const Kernel *whole = c->e->kernel;
+    const KInst *inst = kernel_inst(whole, value);
+    if (value == c->contract->within || value == c->contract->chain) return true;
+    if (value == c->contract->segment) return false;
+    if (kop_is(inst->op, KFORM_INDEX)) return true;
+    for (uint32_t i = 0; i < 3; i++)
+        if (inst->in[i] != KVALUE_NONE && c->turns[inst->in[i]]) return true;
+    return kop_is_access(inst->op); /* it stays where it is */
 }
 
 /* ---- axes and addresses ---------------------------------------------------------------------- */
@@ -104,6 +123,11 @@ static uint32_t copy_access(Cut *c, uint64_t number) {
     for (uint32_t t = 0; t < from->n_terms; t++) {
         KTerm term = *kernel_term(whole, from, t);
         if (term.axis == column_axis(c) && !has_columns(c)) continue; /* the row's: times 0 */
+        if (term.value == c->contract->within && term.value != KVALUE_NONE) {
+            add_term(c, &access, (KTerm){k_axis(c), KVALUE_NONE, term.coef});
+            add_term(c, &access, (KTerm){KVALUE_NONE, c->first_within, term.coef});
+            continue;
+        }
         if (term.value != KVALUE_NONE) term.value = c->renamed[term.value];
         add_term(c, &access, term);
         bool column = term.axis == column_axis(c), k = term.axis == k_axis(c);
@@ -133,8 +157,21 @@ static uint32_t own_access(Cut *c) {
 
 /* ---- instructions ---------------------------------------------------------------------------- */
 
+/* The step in a segment. */
+static KValue count_within(Cut *c) {
+    KInst index = inst_of(OP_INDEX_OF, SN_I64), sum = inst_of(OP_ADD, SN_I64);
+    index.imm = k_axis(c);
+    sum.in[0] = append(c, index);
+    sum.in[1] = c->first_within;
+    return append(c, sum);
+}
+
 static void copy_inst(Cut *c, KValue at) {
     KInst inst = *kernel_inst(c->e->kernel, at);
+    if (is_digit(c, at)) {
+        c->renamed[at] = at == c->contract->segment ? c->segment : count_within(c);
+        return;
+    }
     for (uint32_t i = 0; i < 3; i++)
         if (inst.in[i] != KVALUE_NONE) inst.in[i] = c->renamed[inst.in[i]];
     if (kop_is_access(inst.op)) inst.imm = copy_access(c, inst.imm);
@@ -171,6 +208,18 @@ static void copy_loop(Cut *c, KValue at, bool opens) {
     append(c, inst);
 }
 
+/* What is the same for all steps of a segment is computed before them. */
+static void copy_before_steps(Cut *c) {
+    const KLoop *inner = &c->e->loops.loops[c->contract->inner];
+    if (!has_k(c) || c->contract->divisor == KVALUE_NONE) return;
+    for (uint32_t i = inner->begin + 1; i < inner->end && !c->failed; i++) {
+        c->turns[i] = find_turns(c, i);
+        if (c->turns[i] || !c->needed[i]) continue;
+        copy_inst(c, i);
+        c->needed[i] = false;
+    }
+}
+
 static void copy_insts(Cut *c) {
     const Kernel *whole = c->e->kernel;
     const KLoop *columns = &c->e->loops.loops[c->contract->columns];
@@ -178,6 +227,7 @@ static void copy_insts(Cut *c) {
     for (uint32_t i = 0; i < whole->insts.count && !c->failed; i++) {
         bool of_columns = i == columns->begin || i == columns->end;
         bool of_inner = i == inner->begin || i == inner->end;
+        if (i == inner->begin) copy_before_steps(c);
         if (i == inner->end && has_k(c)) store_packed(c);
         if (i == inner->end && !has_k(c)) read_sums(c);
         if ((of_columns && has_columns(c)) || (of_inner && has_k(c)))
@@ -209,8 +259,9 @@ sn_status contract_part(const Emit *e, const KContract *contract, ContractPart p
     uint32_t count = e->kernel->insts.count;
     Arena arena = {0};
     c.needed = arena_zalloc(&arena, count + 1);
+    c.turns = arena_zalloc(&arena, count + 1);
     c.renamed = arena_zalloc(&arena, (count + 1) * sizeof *c.renamed);
-    c.failed = !c.needed || !c.renamed;
+    c.failed = !c.needed || !c.turns || !c.renamed;
     if (!c.failed) {
         kernel->n_params = e->kernel->n_params + CONTRACT_PARAMS;
         find_needed(&c);
@@ -218,6 +269,8 @@ sn_status contract_part(const Emit *e, const KContract *contract, ContractPart p
         copy_axes(&c);
         c.first_column = param_value(&c, CONTRACT_FIRST_COLUMN);
         c.first_k = param_value(&c, CONTRACT_FIRST_K);
+        c.segment = param_value(&c, CONTRACT_SEGMENT);
+        c.first_within = param_value(&c, CONTRACT_WITHIN);
         copy_insts(&c);
     }
     arena_free(&arena);

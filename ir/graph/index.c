@@ -254,10 +254,11 @@ void index_broadcast(const TensorType *operand, int32_t rank, const IndexExpr *r
 
 static IndexExpr through_axis(const IndexSpace *space, const ViewAxis *axis,
                               const IndexExpr *result) {
-    if (axis->from >= 0 && dim_is(axis->start, 0) && dim_is(axis->step, 1))
+    if (axis->from >= 0 && dim_is(axis->start, 0) && dim_is(axis->step, 1) && !axis->inner)
         return result[axis->from];
     IndexExpr e = index_constant(axis->start);
     if (axis->from >= 0) add_plain(space, &e, axis->step, &result[axis->from]);
+    if (axis->inner) add_plain(space, &e, axis->inner_step, &result[axis->inner - 1]);
     return e;
 }
 

@@ -281,6 +281,32 @@ static sn_status shape_narrow(Infer *call) {
     return SN_OK;
 }
 
+/* ---- windows --------------------------------------------------------------------------------- */
+
+Dim windows_count(DimTable *table, Dim size, Dim length, int64_t step, int64_t dilation) {
+    Dim reach = dim_mul(table, dim_sub(table, length, dim_of(1)), dim_of(dilation));
+    Dim left = dim_sub(table, dim_sub(table, size, reach), dim_of(1));
+    return dim_add(table, dim_quotient(table, left, dim_of(step)), dim_of(1));
+}
+
+static sn_status shape_windows(Infer *call) {
+    int64_t axis, step = *infer_attr(call, ATTR_STEP), dilation = *infer_attr(call, ATTR_DILATION);
+    const TensorType *x = infer_input(call, 0);
+    INFER_TRY(refuse_scalar(call));
+    INFER_TRY(infer_axis(call, ATTR_AXIS, &axis));
+    Dim length = *infer_dim(call, ATTR_LENGTH), size = x->dims[axis];
+    bool counts = step >= 1 && dilation >= 1;
+    if (counts && infer_is_number(call, length) && infer_is_number(call, size)) {
+        int64_t reach;
+        counts = length.word >= 1 && !__builtin_mul_overflow(length.word - 1, dilation, &reach) &&
+                 reach < size.word;
+    }
+    if (!counts) return infer_refuse_types(call, SN_ERROR_SHAPE, "there are no such windows");
+    INFER_TRY(infer_insert_dim(call, x->rank, length));
+    call->result->dims[axis] = windows_count(call->table, size, length, step, dilation);
+    return SN_OK;
+}
+
 /* ---- coordinates ----------------------------------------------------------------------------- */
 
 static void map_reshape(const ViewCase *c, ViewMap *map) {
@@ -365,6 +391,13 @@ static void map_narrow(const ViewCase *c, ViewMap *map) {
     map->axes[attr_int(c->attrs, ATTR_AXIS)].start = attr_dim(c->attrs, ATTR_START);
 }
 
+static void map_windows(const ViewCase *c, ViewMap *map) {
+    ViewAxis *axis = &map->axes[attr_int(c->attrs, ATTR_AXIS)];
+    axis->step = dim_of(attr_int(c->attrs, ATTR_STEP));
+    axis->inner = c->result->rank;
+    axis->inner_step = dim_of(attr_int(c->attrs, ATTR_DILATION));
+}
+
 /* ---- strides of axes that come from nowhere -------------------------------------------------- */
 
 void dense_strides(const int64_t *dims, int32_t rank, int64_t *strides) {
@@ -434,4 +467,5 @@ const ViewRow view_rows[OP_COUNT] = {
     [OP_DIAGONAL] = {shape_diagonal, map_diagonal, .basic = true, .inverse = INVERSE_UPDATE,
                      .update = OP_PUT_DIAGONAL},
     [OP_NARROW] = {shape_narrow, map_narrow, .inverse = INVERSE_SLICE},
+    [OP_WINDOWS] = {shape_windows, map_windows, .basic = true, .inverse = INVERSE_NONE},
 };

@@ -8,9 +8,11 @@
 
 /* Where an axis of the input stands for the element of the result with given coordinates. */
 typedef struct ViewAxis {
-    Dim start;    /* coordinate for the result's first element */
-    Dim step;     /* added with each step along axis `from` of the result */
-    int32_t from; /* that axis; -1: none, the coordinate is start */
+    Dim start;      /* coordinate for the result's first element */
+    Dim step;       /* added with each step along axis `from` of the result */
+    int32_t from;   /* that axis; -1: none, the coordinate is start */
+    int32_t inner;  /* of windows, another such axis and 1 more; 0: there is none */
+    Dim inner_step; /* added with each step along that */
 } ViewAxis;
 
 typedef struct ViewMap {
@@ -27,7 +29,7 @@ void view_map(DimTable *table, OpCode view, AttrView attrs, const TensorType *in
 void view_identity(ViewMap *map, int32_t rank);
 /* Puts one more view in front of a chain of views: `map` has coordinates in the view's result, and has those
  * in its input afterwards. False, and nothing changed, where an axis of the input does not follow one of the
- * result alone: elements are regrouped by more than axes of size 1, or two axes follow one. */
+ * result alone: elements are regrouped by more than axes of size 1, two axes follow one, or one follows two. */
 bool view_compose(DimTable *table, AttrView view, const TensorType *input, const TensorType *result,
                   ViewMap *map);
 /* Do axes change places? Then all of them stay: axis i of the result is order[i] of the input. */
@@ -46,6 +48,10 @@ bool view_layout(AttrView attrs, const TensorType *input, const int64_t *input_s
 /* Does a reshape only split axes of the input, and let axes of size 1 come and go? It is a view then,
  * whatever the strides are. All sizes are numbers. */
 bool reshape_splits(const TensorType *input, const TensorType *result);
+
+/* Windows that an axis has, each of `length` elements `dilation` apart, from every step-th element on; of sizes
+ * that are large enough for one. */
+Dim windows_count(DimTable *table, Dim size, Dim length, int64_t step, int64_t dilation);
 
 void dense_strides(const int64_t *dims, int32_t rank, int64_t *strides);
 

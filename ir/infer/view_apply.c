@@ -24,7 +24,7 @@ bool view_is_part(OpCode op) {
 void view_identity(ViewMap *map, int32_t rank) {
     map->regroups = false;
     map->rank = rank;
-    for (int32_t i = 0; i < rank; i++) map->axes[i] = (ViewAxis){dim_of(0), dim_of(1), i};
+    for (int32_t i = 0; i < rank; i++) map->axes[i] = (ViewAxis){.step = dim_of(1), .from = i};
 }
 
 void view_map(DimTable *table, OpCode view, AttrView attrs, const TensorType *input,
@@ -74,6 +74,7 @@ static bool follows_alone(const ViewMap *map) {
     uint32_t followed = 0;
     for (int32_t i = 0; i < map->rank; i++) {
         int32_t from = map->axes[i].from;
+        if (map->axes[i].inner) return false;
         if (from < 0) continue;
         if (followed >> from & 1) return false;
         followed |= 1u << from;
@@ -112,6 +113,7 @@ bool view_layout(AttrView attrs, const TensorType *input, const int64_t *input_s
     for (int32_t i = 0; !map.regroups && i < map.rank; i++) {
         const ViewAxis *axis = &map.axes[i];
         if (axis->from >= 0) strides[axis->from] += axis->step.word * input_strides[i];
+        if (axis->inner) strides[axis->inner - 1] += axis->inner_step.word * input_strides[i];
         bool empty = axis->from >= 0 && dim_is(result->dims[axis->from], 0);
         if (!empty) *offset += axis->start.word * input_strides[i]; /* nothing begins anywhere */
     }

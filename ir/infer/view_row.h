@@ -26,7 +26,8 @@ typedef enum ViewInverse {
     INVERSE_PERMUTE, /* a permute: axes change places */
     INVERSE_SELF,    /* the same op */
     INVERSE_SLICE,   /* the view is a part of the input, by starts and steps: put_slice writes it */
-    INVERSE_UPDATE /* it is another part: an update of its own writes it, by the same attributes */
+    INVERSE_UPDATE, /* it is another part: an update of its own writes it, by the same attributes */
+    INVERSE_NONE    /* passes make the view, so that nothing is written through it */
 } ViewInverse;
 
 typedef struct ViewRow {

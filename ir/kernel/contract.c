@@ -9,17 +9,49 @@ KCoef kcontract_step(const Kernel *kernel, const KAccess *access, uint32_t axis)
     return coef;
 }
 
-static const KAccess *find_plain(const Kernel *kernel, KValue value) {
+KCoef kcontract_digit_step(const Kernel *kernel, const KAccess *access, KValue digit) {
+    KCoef coef = kcoef_literal(0);
+    for (uint32_t t = 0; digit != KVALUE_NONE && t < access->n_terms; t++)
+        if (kernel_term(kernel, access, t)->value == digit)
+            coef = kernel_term(kernel, access, t)->coef;
+    return coef;
+}
+
+/* The access of an operand that is memory as it is, in terms of axes alone, each in one; or with K in segments,
+ * in terms of columns, segments and steps. */
+static const KAccess *find_plain(const Kernel *kernel, const KContract *c, KValue value,
+                                 bool segmented) {
     const KInst *load = kernel_inst(kernel, value);
     if (!kop_is(load->op, KFORM_LOAD) || load->flags & K_PREDICATED) return NULL;
     const KAccess *access = kernel_access(kernel, load->imm);
     for (uint32_t t = 0; t < access->n_terms; t++) {
         const KTerm *term = kernel_term(kernel, access, t);
-        if (term->value != KVALUE_NONE) return NULL;
-        for (uint32_t u = 0; u < t; u++)
-            if (kernel_term(kernel, access, u)->axis == term->axis) return NULL;
+        bool digit = term->value == c->segment || term->value == c->within;
+        if (term->value != KVALUE_NONE && !(segmented && digit)) return NULL;
+        if (segmented && term->axis == c->k_axis) return NULL;
+        for (uint32_t u = 0; u < t; u++) {
+            const KTerm *other = kernel_term(kernel, access, u);
+            if (other->axis == term->axis && other->value == term->value) return NULL;
+        }
     }
     return access;
+}
+
+/* Finds what K is divided by. */
+static void find_segments(const Kernel *kernel, const KLoop *inner, KContract *c) {
+    for (uint32_t i = inner->begin; i < inner->end; i++) {
+        const KInst *inst = kernel_inst(kernel, i);
+        if (inst->op != OP_INT_DIV && inst->op != OP_FMOD) continue;
+        const KInst *of = kernel_inst(kernel, inst->in[0]);
+        if (!kop_is(of->op, KFORM_INDEX) || of->imm != c->k_axis) continue;
+        bool other = c->divisor != KVALUE_NONE && inst->in[1] != c->divisor;
+        if (other || kernel_inst(kernel, inst->in[1])->op != OP_PARAM) {
+            c->segment = c->within = c->divisor = KVALUE_NONE;
+            return;
+        }
+        c->divisor = inst->in[1];
+        *(inst->op == OP_INT_DIV ? &c->segment : &c->within) = i;
+    }
 }
 
 static bool has_check(const Kernel *kernel, const KLoop *loop) {
@@ -47,8 +79,14 @@ bool kernel_contract(const Kernel *kernel, const KLoops *loops, const KSpread *s
                             .k_axis = inner->axis,
                             .chain = chain->inst,
                             .row = inst->in[first ? 0 : 1],
-                            .column = inst->in[first ? 1 : 0]};
-    contract->plain_row = find_plain(kernel, contract->row);
-    contract->plain = find_plain(kernel, contract->column);
+                            .column = inst->in[first ? 1 : 0],
+                            .segment = KVALUE_NONE,
+                            .within = KVALUE_NONE,
+                            .divisor = KVALUE_NONE};
+    find_segments(kernel, inner, contract);
+    contract->plain_row = find_plain(kernel, contract, contract->row, false);
+    contract->plain = find_plain(kernel, contract, contract->column, false);
+    if (!contract->plain && contract->divisor != KVALUE_NONE)
+        contract->segmented = find_plain(kernel, contract, contract->column, true);
     return true;
 }

@@ -13,14 +13,22 @@ typedef struct KContract {
     uint32_t k_axis;
     KValue chain;       /* the REDUCE_FMA */
     KValue row, column; /* its operands: the one that columns share, the other */
+    /* K in segments, each of `divisor` steps, as the inner sizes of a convolution make it: all that is divided
+     * is K, by that. KVALUE_NONE, all three: it is not so. Of segment and `within` one may be missing. */
+    KValue segment, within; /* its number, K / divisor; the step in it, K mod divisor */
+    KValue divisor;         /* a PARAM */
     /* Accesses of the operands where they are memory as it is, at an address that hangs on nothing but
-     * column and K, each in one term; else NULL. */
+     * column and K, each in one term, and no predicate; else NULL. */
     const KAccess *plain_row, *plain;
+    /* The same of the columns with K in segments: in a term each of segment and step. */
+    const KAccess *segmented;
 } KContract;
 
 /* Is the kernel one? */
 bool kernel_contract(const Kernel *kernel, const KLoops *loops, const KSpread *spread,
                      KContract *contract);
+/* Elements from segment to segment, or from step to step of one, where the access has such a term or none. */
+KCoef kcontract_digit_step(const Kernel *kernel, const KAccess *access, KValue digit);
 /* Elements from step to step of an axis, where the access has one term of it or none. */
 KCoef kcontract_step(const Kernel *kernel, const KAccess *access, uint32_t axis);
 

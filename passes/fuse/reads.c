@@ -109,7 +109,10 @@ static void walk(Walk *w, NodeId id, const IndexExpr *index) {
         return;
     }
     case ROLE_INLINE:
-        walk_operands(w, id, index);
+        if (node->op == OP_PAD)
+            walk_anywhere(w, node_inputs(w->graph, node)[0]);
+        else
+            walk_operands(w, id, index);
         return;
     default: {
         if (node_is_generated(node)) return;

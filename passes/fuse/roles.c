@@ -35,9 +35,29 @@ static InlineInfo inline_of_operands(const Graph *graph, const InlineInfo *infos
     return info;
 }
 
+/* Pads that only windows read: elements are looked at several times, and where they lie beyond the edge that
+ * is seen each time. */
+static bool *find_windowed(const Graph *graph, Arena *arena) {
+    uint32_t count = graph->nodes.count;
+    bool *windowed = arena_zalloc(arena, count + 1), *other = arena_zalloc(arena, count + 1);
+    if (!windowed || !other) return NULL;
+    for (uint32_t i = 0; i < graph->outputs.count; i++) other[graph->outputs.data[i].node] = true;
+    for (NodeId id = 0; id < count; id++) {
+        const Node *node = graph_node(graph, id);
+        for (uint32_t j = 0; j < node->n_inputs; j++) {
+            NodeId operand = node_inputs(graph, node)[j];
+            if (operand == NODE_NONE) continue;
+            *(node->op == OP_WINDOWS ? &windowed[operand] : &other[operand]) = true;
+        }
+    }
+    for (NodeId id = 0; id < count; id++)
+        windowed[id] = windowed[id] && !other[id] && graph_node(graph, id)->op == OP_PAD;
+    return windowed;
+}
+
 /* Values that only a pad reads, through views and other pointwise ops: their space is not the pad's,
- * so they are computed inside it. */
-static bool *find_pad_feeds(const Graph *graph, Arena *arena) {
+ * so they are computed inside it, unless that would be once for each window. */
+static bool *find_pad_feeds(const Graph *graph, const bool *windowed, Arena *arena) {
     uint32_t count = graph->nodes.count;
     bool *used = arena_zalloc(arena, count + 1), *other = arena_zalloc(arena, count + 1);
     if (!used || !other) return NULL;
@@ -46,7 +66,8 @@ static bool *find_pad_feeds(const Graph *graph, Arena *arena) {
         const Node *node = graph_node(graph, id);
         bool passes =
             op_is((OpCode)node->op, CLASS_VIEW) || op_is((OpCode)node->op, CLASS_POINTWISE);
-        bool feeds = node->op == OP_PAD || (passes && used[id] && !other[id]);
+        bool pads = node->op == OP_PAD && !windowed[id];
+        bool feeds = pads || (passes && used[id] && !other[id]);
         for (uint32_t j = 0; j < node->n_inputs; j++) {
             NodeId operand = node_inputs(graph, node)[j];
             if (operand == NODE_NONE) continue;
@@ -70,8 +91,16 @@ static NodeRole role_of_pointwise(const Graph *graph, const bool *pad_feeds, Inl
     return info.possible ? ROLE_INLINE : ROLE_MEMBER;
 }
 
-static NodeRole role_of(const Graph *graph, const bool *kept, const bool *pad_feeds,
-                        InlineInfo *infos, NodeId id) {
+/* What is known of all nodes, each by node. */
+typedef struct RoleFacts {
+    bool *kept;            /* must lie in memory */
+    const bool *windowed;  /* see find_windowed */
+    const bool *pad_feeds; /* see find_pad_feeds */
+    InlineInfo *infos;     /* of the nodes so far */
+} RoleFacts;
+
+static NodeRole role_of(const Graph *graph, const RoleFacts *facts, NodeId id) {
+    InlineInfo *infos = facts->infos;
     const Node *node = graph_node(graph, id);
     switch (op_info[node->op].klass) {
     case CLASS_SOURCE:
@@ -84,10 +113,10 @@ static NodeRole role_of(const Graph *graph, const bool *kept, const bool *pad_fe
     case CLASS_CONTRACT:
         return ROLE_EXTERN;
     case CLASS_POINTWISE:
-        if (kept[id]) return ROLE_MEMBER;
-        return role_of_pointwise(graph, pad_feeds, infos, id);
+        if (facts->kept[id]) return ROLE_MEMBER;
+        return role_of_pointwise(graph, facts->pad_feeds, infos, id);
     default:
-        return ROLE_MEMBER;
+        return facts->windowed[id] && !facts->kept[id] ? ROLE_INLINE : ROLE_MEMBER;
     }
 }
 
@@ -113,14 +142,15 @@ sn_status fuse_roles(PassContext *context) {
     Arena *arena = &context->arena;
     Fusion *fusion = &context->fusion;
     fusion->roles = arena_zalloc(arena, count + 1);
-    bool *kept = arena_zalloc(arena, count + 1);
-    InlineInfo *infos = arena_zalloc(arena, sizeof *infos * (count + 1));
-    const bool *pad_feeds = find_pad_feeds(graph, arena);
-    if (!fusion->roles || !kept || !infos || !pad_feeds) return error_memory(context->error);
+    RoleFacts facts = {.kept = arena_zalloc(arena, count + 1),
+                       .infos = arena_zalloc(arena, sizeof *facts.infos * (count + 1)),
+                       .windowed = find_windowed(graph, arena)};
+    if (facts.windowed) facts.pad_feeds = find_pad_feeds(graph, facts.windowed, arena);
+    if (!fusion->roles || !facts.kept || !facts.infos || !facts.pad_feeds)
+        return error_memory(context->error);
     for (uint32_t i = 0; i < graph->outputs.count; i++)
-        keep_base(graph, kept, graph->outputs.data[i].node);
-    for (NodeId i = 0; i < count; i++) keep_operands(graph, kept, graph_node(graph, i));
-    for (NodeId i = 0; i < count; i++)
-        fusion->roles[i] = (uint8_t)role_of(graph, kept, pad_feeds, infos, i);
+        keep_base(graph, facts.kept, graph->outputs.data[i].node);
+    for (NodeId i = 0; i < count; i++) keep_operands(graph, facts.kept, graph_node(graph, i));
+    for (NodeId i = 0; i < count; i++) fusion->roles[i] = (uint8_t)role_of(graph, &facts, i);
     return SN_OK;
 }

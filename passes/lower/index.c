@@ -41,12 +41,27 @@ static KValue axis_value(Lower *l, int32_t symbol) {
     return lower_inst(l, inst, depth);
 }
 
+/* What the symbol, a quotient or remainder, divides by: one word for both of the same division. */
+static KValue divisor_of(Lower *l, int32_t symbol) {
+    const IndexSymbol *symbols = l->space.symbols.data, *own = &symbols[symbol];
+    uint32_t first = 0;
+    while (!(symbols[first].kind == SYMBOL_DIV || symbols[first].kind == SYMBOL_MOD) ||
+           !dim_same(symbols[first].divisor, own->divisor) ||
+           !index_equal(&symbols[first].of, &own->of))
+        first++;
+    while (l->divisors.count <= first)
+        if (!vec_push(&l->divisors, KVALUE_NONE)) return lower_fail(l, "out of memory");
+    if (l->divisors.data[first] == KVALUE_NONE)
+        l->divisors.data[first] = lower_size(l, own->divisor);
+    return l->divisors.data[first];
+}
+
 static KValue symbol_value(Lower *l, int32_t symbol) {
     IndexSymbol s = l->space.symbols.data[symbol]; /* a copy: the table may grow below */
     if (s.kind == SYMBOL_AXIS) return axis_value(l, symbol);
     if (s.kind == SYMBOL_VALUE) return s.value;
     KValue of = lower_index_value(l, &s.of);
-    KValue divisor = lower_size(l, s.divisor);
+    KValue divisor = divisor_of(l, symbol);
     return lower_op(l, s.kind == SYMBOL_DIV ? OP_INT_DIV : OP_FMOD, of, divisor, KVALUE_NONE);
 }
 

@@ -159,7 +159,7 @@ static void lower_release(Lower *l) {
     vec_free(&l->args);
     vec_free(&l->accesses);
     vec_free(&l->params);
-    vec_free(&l->symbol_values);
+    vec_free(&l->divisors);
 }
 
 static bool space_is_empty(const Lower *l) {

@@ -92,8 +92,8 @@ typedef struct Lower {
     VEC(LowerArg) args;          /* by kernel argument */
     VEC(LowerAccess) accesses;   /* by kernel access */
     VEC(LowerParam) params;      /* numbered parameters */
-    VEC(KValue) symbol_values;   /* by symbol: instruction of a quotient or remainder, by stage */
-    bool failed;                 /* out of memory or too complex; context->error tells */
+    VEC(KValue) divisors; /* by symbol: of the first quotient or remainder by it, its instruction */
+    bool failed;          /* out of memory or too complex; context->error tells */
 } Lower;
 
 /* Is the node one of the group that is lowered? */

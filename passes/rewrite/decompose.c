@@ -91,6 +91,7 @@ sn_status pass_decompose(PassContext *context) {
     static const RewritePass decompose = {
         .name = "decompose", .rule = decompose_node, .result = rewrite_own_memory};
     sn_status status = sink_joins(context);
+    if (status == SN_OK) status = decompose_windows(context);
     if (status == SN_OK) status = rewrite_graph(context, &decompose);
     while (status == SN_OK && is_unfinished(&context->graph))
         status = rewrite_graph(context, &decompose);

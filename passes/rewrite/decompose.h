@@ -32,6 +32,9 @@ NodeId decompose_gather(Rewrite *r, NodeId x, int64_t axis, NodeId index);
 /* join.c: what is computed of a cat is computed of its parts. */
 sn_status sink_joins(PassContext *context);
 
+/* windows.c: convolutions, pools and batch norms. */
+sn_status decompose_windows(PassContext *context);
+
 /* decompose_matmul.c */
 RewriteRule rule_matmul, rule_linear;
 

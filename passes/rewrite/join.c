@@ -128,7 +128,7 @@ static bool parts_of_view(Rewrite *r, const Joined *whole, Joined *j) {
     view_map_of(r->from, r->id, &map);
     if (map.regroups || map.rank != type.rank || !has_numbers(&type)) return false;
     for (int32_t i = 0; i < map.rank; i++) {
-        bool kept = map.axes[i].from == i && dim_is(map.axes[i].step, 1);
+        bool kept = map.axes[i].from == i && dim_is(map.axes[i].step, 1) && !map.axes[i].inner;
         bool all =
             dim_is(map.axes[i].start, 0) &&
             dim_same(type.dims[i],

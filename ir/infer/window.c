@@ -1,0 +1,222 @@
+/* Shapes of convolutions and pools; see window.h. */
+#include "ir/infer/window.h"
+
+#include "ir/infer/rule.h"
+
+enum { MOST_NUMBER = INT32_MAX }; /* of stride, padding, dilation, kernel */
+
+/* ORDER: the ops of 1, 2 and 3 axes follow one another. */
+_Static_assert(OP_CONV2D == OP_CONV1D + 1 && OP_CONV3D == OP_CONV1D + 2, "ORDER of conv");
+_Static_assert(OP_MAX_POOL2D == OP_MAX_POOL1D + 1 && OP_MAX_POOL3D == OP_MAX_POOL1D + 2,
+               "ORDER of max_pool");
+_Static_assert(OP_AVG_POOL2D == OP_AVG_POOL1D + 1 && OP_AVG_POOL3D == OP_AVG_POOL1D + 2,
+               "ORDER of avg_pool");
+
+int32_t window_axes(OpCode op) {
+    static const OpCode first[] = {OP_CONV1D, OP_MAX_POOL1D, OP_AVG_POOL1D};
+    for (size_t i = 0; i < sizeof first / sizeof *first; i++)
+        if (op >= first[i] && op < first[i] + WINDOW_MOST_AXES) return (int32_t)(op - first[i]) + 1;
+    return 0;
+}
+
+/* ---- attributes ------------------------------------------------------------------------------ */
+
+/* One number for each axis: of a list that has them, or one for all; an empty list means `absent` for each,
+ * or, where that is NULL, is refused. */
+static sn_status normalise(Infer *call, AttrName name, const char *text, int32_t axes,
+                           int64_t least, const int64_t *absent) {
+    int32_t count;
+    const int64_t *list = infer_list(call, name, &count);
+    int64_t values[WINDOW_MOST_AXES];
+    if (count != axes && count != 1 && (count != 0 || !absent))
+        return infer_refuse(call, SN_ERROR_SHAPE, "%s has %d numbers for %d axes", text, (int)count,
+                            (int)axes);
+    for (int32_t i = 0; i < axes; i++) {
+        values[i] = count ? list[count == 1 ? 0 : i] : absent[i];
+        if (values[i] < least || values[i] > MOST_NUMBER)
+            return infer_refuse(call, SN_ERROR_ARGUMENT, "%s is %lld", text, (long long)values[i]);
+    }
+    return infer_set_list(call, name, values, axes);
+}
+
+static const int64_t ones[WINDOW_MOST_AXES] = {1, 1, 1}, zeros[WINDOW_MOST_AXES] = {0, 0, 0};
+
+/* Does the op have the attribute? Else the number is that for all axes. */
+static int64_t number_of(AttrView attrs, AttrName name, int32_t axis, int64_t absent) {
+    int32_t count;
+    if (!op_has_attr(attrs.op, name)) return absent;
+    return attr_list(attrs, name, &count)[axis];
+}
+
+/* ---- windows --------------------------------------------------------------------------------- */
+
+/* Windows of a padded axis; with `ceil` those, too, that begin within it, or the padding before it, and reach
+ * beyond its end. */
+static Dim count_windows(DimTable *table, const WindowAxis *a, bool ceil) {
+    Dim padded = dim_add(table, a->size, dim_of(2 * a->padding));
+    if (!ceil) return windows_count(table, padded, a->length, a->step, a->dilation);
+    padded = dim_add(table, padded, dim_of(a->step - 1));
+    Dim count = windows_count(table, padded, a->length, a->step, a->dilation);
+    Dim last = dim_mul(table, dim_sub(table, count, dim_of(1)), dim_of(a->step));
+    bool begins = dim_less(table, last, dim_add(table, a->size, dim_of(a->padding)));
+    return begins ? count : dim_sub(table, count, dim_of(1));
+}
+
+/* Elements behind the axis up to the end of the last window. */
+static Dim reach_behind(DimTable *table, const WindowAxis *a) {
+    Dim last = dim_mul(table, dim_sub(table, a->count, dim_of(1)), dim_of(a->step));
+    Dim within = dim_mul(table, dim_sub(table, a->length, dim_of(1)), dim_of(a->dilation));
+    Dim end = dim_add(table, dim_add(table, last, within), dim_of(1 - a->padding));
+    return dim_larger(table, dim_sub(table, end, a->size), dim_of(0));
+}
+
+void windows_of(DimTable *table, AttrView attrs, const TensorType *x, const TensorType *weight,
+                Windows *windows) {
+    int32_t axes = window_axes(attrs.op), count;
+    bool ceil = op_has_attr(attrs.op, ATTR_CEIL) && attr_bool(attrs, ATTR_CEIL);
+    *windows = (Windows){.axes = axes};
+    for (int32_t i = 0; i < axes; i++) {
+        WindowAxis *a = &windows->axis[i];
+        a->size = x->dims[x->rank - axes + i];
+        a->length = weight ? weight->dims[2 + i] : dim_of(attr_list(attrs, ATTR_KERNEL, &count)[i]);
+        a->step = attr_list(attrs, ATTR_STRIDE, &count)[i];
+        a->padding = attr_list(attrs, ATTR_PADDING, &count)[i];
+        a->dilation = number_of(attrs, ATTR_DILATION, i, 1);
+        a->count = count_windows(table, a, ceil);
+        a->behind = a->padding || ceil ? reach_behind(table, a) : dim_of(0);
+        windows->padded = windows->padded || a->padding || !dim_is(a->behind, 0);
+    }
+}
+
+/* Is there a window? */
+static sn_status check_windows(const Infer *call, const Windows *windows) {
+    for (int32_t i = 0; i < windows->axes; i++) {
+        const WindowAxis *a = &windows->axis[i];
+        if (!infer_is_number(call, a->size) || !infer_is_number(call, a->length)) continue;
+        int64_t reach;
+        bool large = a->length.word < 1 ||
+                     __builtin_mul_overflow(a->length.word - 1, a->dilation, &reach) ||
+                     reach >= a->size.word + 2 * a->padding;
+        if (large)
+            return infer_refuse_types(call, SN_ERROR_SHAPE,
+                                      "the kernel does not fit the padded axis %d of x",
+                                      (int)(infer_input(call, 0)->rank - windows->axes + i));
+    }
+    return SN_OK;
+}
+
+/* x has channels in front of the axes, and may have samples in front of those. */
+static sn_status check_rank(const Infer *call, int32_t axes) {
+    int32_t rank = infer_input(call, 0)->rank;
+    if (rank == axes + 1 || rank == axes + 2) return SN_OK;
+    return infer_refuse_types(call, SN_ERROR_SHAPE, "x must have %d or %d dims", (int)axes + 1,
+                              (int)axes + 2);
+}
+
+/* x's dims with `channels` and the numbers of windows. */
+static sn_status set_result(Infer *call, Dim channels) {
+    const TensorType *x = infer_input(call, 0);
+    Windows windows;
+    bool conv = op_has_attr(call->op, ATTR_GROUPS);
+    windows_of(call->table, infer_attrs(call), x, conv ? infer_input(call, 1) : NULL, &windows);
+    INFER_TRY(check_windows(call, &windows));
+    INFER_TRY(infer_set_same(call));
+    int32_t first = x->rank - windows.axes;
+    call->result->dims[first - 1] = channels;
+    for (int32_t i = 0; i < windows.axes; i++)
+        call->result->dims[first + i] = windows.axis[i].count;
+    return SN_OK;
+}
+
+/* ---- convolutions ---------------------------------------------------------------------------- */
+
+static sn_status check_channels(const Infer *call, Dim channels) {
+    const TensorType *weight = infer_input(call, 1), *bias = infer_input(call, 2);
+    int64_t groups = attr_int(infer_attrs(call), ATTR_GROUPS);
+    if (groups < 1 || groups > MOST_NUMBER)
+        return infer_refuse(call, SN_ERROR_ARGUMENT, "groups is %lld", (long long)groups);
+    Dim taken = dim_mul(call->table, weight->dims[1], dim_of(groups));
+    if (!dim_equal(call->table, taken, channels))
+        return infer_refuse_types(call, SN_ERROR_SHAPE,
+                                  "weight is for other channels than x has in %lld groups",
+                                  (long long)groups);
+    Dim out = dim_mul(call->table, dim_quotient(call->table, weight->dims[0], dim_of(groups)),
+                      dim_of(groups));
+    if (!dim_equal(call->table, out, weight->dims[0]))
+        return infer_refuse_types(call, SN_ERROR_SHAPE, "weight's rows are not for %lld groups",
+                                  (long long)groups);
+    bool fits = type_absent(bias) ||
+                (bias->rank == 1 && dim_equal(call->table, bias->dims[0], weight->dims[0]));
+    if (fits) return SN_OK;
+    return infer_refuse_types(call, SN_ERROR_SHAPE,
+                              "bias must have a number for each row of weight");
+}
+
+sn_status shape_conv(Infer *call) {
+    const TensorType *x = infer_input(call, 0), *weight = infer_input(call, 1);
+    int32_t axes = window_axes(call->op);
+    INFER_TRY(check_rank(call, axes));
+    if (weight->rank != axes + 2)
+        return infer_refuse_types(call, SN_ERROR_SHAPE, "weight must have %d dims", (int)axes + 2);
+    INFER_TRY(normalise(call, ATTR_STRIDE, "stride", axes, 1, ones));
+    INFER_TRY(normalise(call, ATTR_PADDING, "padding", axes, 0, zeros));
+    INFER_TRY(normalise(call, ATTR_DILATION, "dilation", axes, 1, ones));
+    INFER_TRY(check_channels(call, x->dims[x->rank - axes - 1]));
+    return set_result(call, weight->dims[0]);
+}
+
+/* ---- pools ----------------------------------------------------------------------------------- */
+
+/* A window of padding alone has no elements. */
+static sn_status check_padding(const Infer *call, int32_t axes) {
+    int32_t count;
+    AttrView attrs = infer_attrs(call);
+    for (int32_t i = 0; i < axes; i++) {
+        int64_t padding = attr_list(attrs, ATTR_PADDING, &count)[i];
+        int64_t kernel = attr_list(attrs, ATTR_KERNEL, &count)[i];
+        if (padding > kernel / 2)
+            return infer_refuse(call, SN_ERROR_ARGUMENT,
+                                "padding is %lld, more than half of the kernel's %lld",
+                                (long long)padding, (long long)kernel);
+    }
+    return SN_OK;
+}
+
+static sn_status shape_pool(Infer *call) {
+    const TensorType *x = infer_input(call, 0);
+    int32_t axes = window_axes(call->op), count;
+    INFER_TRY(check_rank(call, axes));
+    INFER_TRY(normalise(call, ATTR_KERNEL, "kernel", axes, 1, NULL));
+    INFER_TRY(
+        normalise(call, ATTR_STRIDE, "stride", axes, 1, infer_list(call, ATTR_KERNEL, &count)));
+    INFER_TRY(normalise(call, ATTR_PADDING, "padding", axes, 0, zeros));
+    if (op_has_attr(call->op, ATTR_DILATION))
+        INFER_TRY(normalise(call, ATTR_DILATION, "dilation", axes, 1, ones));
+    INFER_TRY(check_padding(call, axes));
+    return set_result(call, x->dims[x->rank - axes - 1]);
+}
+
+sn_status shape_max_pool(Infer *call) {
+    return shape_pool(call);
+}
+
+sn_status shape_avg_pool(Infer *call) {
+    return shape_pool(call);
+}
+
+/* ---- batch_norm ------------------------------------------------------------------------------ */
+
+sn_status shape_batch_norm(Infer *call) {
+    const TensorType *x = infer_input(call, 0);
+    if (x->rank < 2) return infer_refuse_types(call, SN_ERROR_SHAPE, "x must have at least 2 dims");
+    for (int32_t i = 1; i < call->n_inputs; i++) {
+        const TensorType *type = infer_input(call, i);
+        bool fits = type_absent(type) ||
+                    (type->rank == 1 && dim_equal(call->table, type->dims[0], x->dims[1]));
+        if (!fits)
+            return infer_refuse_types(call, SN_ERROR_SHAPE,
+                                      "%s must have a number for each channel",
+                                      infer_input_name(call, i).text);
+    }
+    return infer_set_same(call);
+}

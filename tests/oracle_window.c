@@ -1,0 +1,227 @@
+/* Convolutions, pools and batch norm of the oracle: the textbook's loops in long double. */
+#include "tests/oracle_window.h"
+
+#include "ir/op/dtype.h"
+
+#include <string.h>
+
+enum { MOST_AXES = 3 };
+
+/* Windows of a call: its numbers by axis. */
+typedef struct WindowCall {
+    int32_t axes;                                  /* of windows */
+    int32_t first;                                 /* of them, in x and the result */
+    int64_t taps[MOST_AXES];                       /* elements of a window */
+    int64_t stride[MOST_AXES], padding[MOST_AXES]; /* as the op has them */
+    int64_t dilation[MOST_AXES];                   /* 1 where it has none */
+} WindowCall;
+
+static WindowCall window_call(const OracleCall *call, int32_t axes, const int64_t *taps) {
+    int32_t count;
+    WindowCall w = {.axes = axes, .first = call->in[0].rank - axes};
+    for (int32_t i = 0; i < axes; i++) {
+        w.taps[i] = taps[i];
+        w.stride[i] = oracle_list(call, ATTR_STRIDE, &count)[i];
+        w.padding[i] = oracle_list(call, ATTR_PADDING, &count)[i];
+        w.dilation[i] = 1;
+        if (op_has_attr(call->op, ATTR_DILATION))
+            w.dilation[i] = oracle_list(call, ATTR_DILATION, &count)[i];
+    }
+    return w;
+}
+
+static int64_t count_taps(const WindowCall *w) {
+    int64_t taps = 1;
+    for (int32_t i = 0; i < w->axes; i++) taps *= w->taps[i];
+    return taps;
+}
+
+/* Coordinates in x, of which those in front of the windows are set, of a tap of the window at `index`; false
+ * where it is padding. */
+static bool locate(const OracleCall *call, const WindowCall *w, const int64_t *index, int64_t tap,
+                   int64_t *at) {
+    int64_t taps[MOST_AXES];
+    bool inside = true;
+    oracle_unravel(tap, w->taps, w->axes, taps);
+    for (int32_t i = 0; i < w->axes; i++) {
+        int64_t axis = w->first + i, size = call->in[0].dims[axis];
+        at[axis] = index[axis] * w->stride[i] + taps[i] * w->dilation[i] - w->padding[i];
+        inside = inside && at[axis] >= 0 && at[axis] < size;
+    }
+    return inside;
+}
+
+/* ---- convolutions ---------------------------------------------------------------------------- */
+
+/* A sum of products, of integers or of floats. */
+typedef struct Dot {
+    const OracleCall *call; /* the op */
+    Sum sum;                /* of floats */
+    uint64_t total;         /* of integers */
+} Dot;
+
+static void add_product(Dot *dot, const OracleTensor *x, int64_t x_at, const OracleTensor *y,
+                        int64_t y_at) {
+    sn_dtype dtype = dot->call->out->dtype;
+    OracleNumber a = oracle_convert(dtype, x->dtype, oracle_number(x, x_at)), b = {1, 1};
+    if (y) b = oracle_convert(dtype, y->dtype, oracle_number(y, y_at));
+    if (dot->call->out->real)
+        sum_add(&dot->sum, a.real * b.real);
+    else
+        dot->total += (uint64_t)a.integer * (uint64_t)b.integer;
+}
+
+/* Padding is 0, which of an infinite weight makes a NaN. */
+static void add_padding(Dot *dot, const OracleTensor *y, int64_t y_at) {
+    OracleNumber b = oracle_convert(dot->call->out->dtype, y->dtype, oracle_number(y, y_at));
+    if (dot->call->out->real) sum_add(&dot->sum, 0 * b.real);
+}
+
+static void put_dot(const Dot *dot, int64_t i) {
+    OracleTensor *out = dot->call->out;
+    if (!out->real) {
+        out->integer[i] = oracle_wrap(out->dtype, dot->total);
+        return;
+    }
+    bool plain = isfinite(dot->sum.terms);
+    oracle_put_real(out, i, dot->sum.value,
+                    plain ? products_bound(&dot->sum, out->dtype)
+                          : sum_bound(&dot->sum, out->dtype));
+}
+
+static OracleStatus conv(const OracleCall *call) {
+    const OracleTensor *x = &call->in[0], *weight = &call->in[1], *out = call->out;
+    WindowCall w = window_call(call, weight->rank - 2, weight->dims + 2);
+    int64_t taps = count_taps(&w), channels = weight->dims[1];
+    int64_t out_of_group = weight->dims[0] / oracle_int(call, ATTR_GROUPS);
+    int32_t axis = w.first - 1; /* of channels */
+    for (int64_t i = 0; i < out->count; i++) {
+        int64_t index[SN_MAX_RANK], at[SN_MAX_RANK];
+        oracle_unravel(i, out->dims, out->rank, index);
+        memcpy(at, index, sizeof at);
+        Dot dot = {.call = call};
+        for (int64_t k = 0; k < taps * channels; k++) {
+            int64_t tap = k / channels, channel = k % channels;
+            int64_t y_at = (index[axis] * channels + channel) * taps + tap;
+            at[axis] = index[axis] / out_of_group * channels + channel;
+            if (locate(call, &w, index, tap, at))
+                add_product(&dot, x, oracle_ravel(at, x->dims, x->rank), weight, y_at);
+            else
+                add_padding(&dot, weight, y_at);
+        }
+        if (!oracle_absent(call, 2)) add_product(&dot, &call->in[2], index[axis], NULL, 0);
+        put_dot(&dot, i);
+    }
+    return ORACLE_OK;
+}
+
+/* ---- pools ----------------------------------------------------------------------------------- */
+
+static WindowCall pool_call(const OracleCall *call) {
+    int32_t axes;
+    const int64_t *kernel = oracle_list(call, ATTR_KERNEL, &axes);
+    return window_call(call, axes, kernel);
+}
+
+static bool is_larger(const OracleTensor *x, OracleNumber a, OracleNumber b) {
+    if (!x->real) return a.integer > b.integer;
+    if (isnan(b.real)) return false;
+    return isnan(a.real) || a.real > b.real ||
+           (a.real == b.real && signbit(b.real) > signbit(a.real));
+}
+
+/* What no element is below: of a window of padding alone, which dilation can make. */
+static OracleNumber least_of(sn_dtype dtype) {
+    if (dtype_is_float(dtype)) return (OracleNumber){-INFINITY, 0};
+    if (dtype == SN_BOOL || dtype == SN_U8) return (OracleNumber){0, 0};
+    return (OracleNumber){0, INT64_MIN >> (64 - 8 * sn_dtype_size(dtype))};
+}
+
+static OracleStatus max_pool(const OracleCall *call) {
+    const OracleTensor *x = &call->in[0], *out = call->out;
+    WindowCall w = pool_call(call);
+    int64_t taps = count_taps(&w);
+    for (int64_t i = 0; i < out->count; i++) {
+        int64_t index[SN_MAX_RANK], at[SN_MAX_RANK];
+        oracle_unravel(i, out->dims, out->rank, index);
+        memcpy(at, index, sizeof at);
+        OracleNumber largest = least_of(x->dtype);
+        for (int64_t tap = 0; tap < taps; tap++) {
+            if (!locate(call, &w, index, tap, at)) continue;
+            OracleNumber is = oracle_number(x, oracle_ravel(at, x->dims, x->rank));
+            if (is_larger(x, is, largest)) largest = is;
+        }
+        oracle_put(call->out, i, largest);
+    }
+    return ORACLE_OK;
+}
+
+/* What a window's sum is divided by: its elements, those of padding too if they count. */
+static int64_t count_elements(const OracleCall *call, const WindowCall *w, const int64_t *index) {
+    int64_t count = 1;
+    bool pads = oracle_bool(call, ATTR_COUNT_PAD);
+    for (int32_t i = 0; i < w->axes; i++) {
+        int64_t size = call->in[0].dims[w->first + i], elements = 0;
+        for (int64_t tap = 0; tap < w->taps[i]; tap++) {
+            int64_t at = index[w->first + i] * w->stride[i] + tap - w->padding[i];
+            elements += pads ? at < size + w->padding[i] : at >= 0 && at < size;
+        }
+        count *= elements;
+    }
+    return count;
+}
+
+static OracleStatus avg_pool(const OracleCall *call) {
+    const OracleTensor *x = &call->in[0], *out = call->out;
+    WindowCall w = pool_call(call);
+    int64_t taps = count_taps(&w);
+    for (int64_t i = 0; i < out->count; i++) {
+        int64_t index[SN_MAX_RANK], at[SN_MAX_RANK];
+        oracle_unravel(i, out->dims, out->rank, index);
+        memcpy(at, index, sizeof at);
+        Sum sum = {.count = 0};
+        for (int64_t tap = 0; tap < taps; tap++)
+            if (locate(call, &w, index, tap, at))
+                sum_add(&sum, element(x, oracle_ravel(at, x->dims, x->rank)));
+        long double n = (long double)count_elements(call, &w, index);
+        long double bound = sum_bound(&sum, out->dtype) / n + oracle_tiny(out->dtype);
+        if (isfinite(sum.terms)) bound += oracle_epsilon(out->dtype) * fabsl(sum.value / n);
+        oracle_put_real(call->out, i, sum.value / n, bound);
+    }
+    return ORACLE_OK;
+}
+
+/* ---- batch_norm ------------------------------------------------------------------------------ */
+
+/* x * scale + shift: each of the four terms of (x - mean) * scale + bias may be rounded some times. */
+static OracleStatus batch_norm(const OracleCall *call) {
+    const OracleTensor *x = &call->in[0];
+    OracleTensor *out = call->out;
+    long double eps = oracle_double(call, ATTR_EPS), epsilon = oracle_epsilon(out->dtype);
+    for (int64_t i = 0; i < out->count; i++) {
+        int64_t index[SN_MAX_RANK];
+        oracle_unravel(i, out->dims, out->rank, index);
+        long double of[5] = {0, 0, 0, 1, 0};
+        for (int32_t j = 1; j < 5; j++)
+            if (!oracle_absent(call, j)) of[j] = element(&call->in[j], index[1]);
+        long double scale = of[3] / sqrtl(of[2] + eps), value = element(x, i);
+        long double y = (value - of[1]) * scale + of[4];
+        long double terms = fabsl(value * scale) + fabsl(of[1] * scale) + fabsl(of[4]);
+        long double largest = oracle_format(oracle_compute(out->dtype)).largest;
+        bool strange =
+            !isfinite(terms) || terms > largest || fabsl(scale) > largest || !(of[2] + eps > 0);
+        oracle_put_real(out, i, y,
+                        strange ? INFINITY : 8 * epsilon * terms + 4 * oracle_tiny(out->dtype));
+    }
+    return ORACLE_OK;
+}
+
+OracleRule *oracle_window_rule(OpCode op) {
+    static OracleRule *const rules[OP_COUNT] = {
+        [OP_CONV1D] = conv,           [OP_CONV2D] = conv,         [OP_CONV3D] = conv,
+        [OP_MAX_POOL1D] = max_pool,   [OP_MAX_POOL2D] = max_pool, [OP_MAX_POOL3D] = max_pool,
+        [OP_AVG_POOL1D] = avg_pool,   [OP_AVG_POOL2D] = avg_pool, [OP_AVG_POOL3D] = avg_pool,
+        [OP_BATCH_NORM] = batch_norm,
+    };
+    return rules[op];
+}
