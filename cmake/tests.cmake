@@ -11,7 +11,7 @@ if(mpfr_FOUND)
     target_compile_definitions(tests_ulp PRIVATE ULP_MPFR)
 endif()
 target_sources(tests_replay PRIVATE tools/sinter_workloads.c tools/sinter_models.c
-        tools/sinter_decode.c)
+        tools/sinter_decode.c tools/sinter_resnet.c)
 
 # Against hanging only: a machine with other work may be ten times slower than a quiet one.
 if(SINTER_SANITIZERS)

@@ -21,9 +21,9 @@ static ColumnsArg columns_arg(const Kernel *kernel, const KContract *c) {
     };
     arg.segment = arg.k;
     if (!segmented) return arg;
-    arg.k_step = kcontract_digit_step(kernel, access, c->within);
-    arg.segment = kcoef_param((int32_t)kernel_inst(kernel, c->divisor)->imm);
-    arg.segment_step = kcontract_digit_step(kernel, access, c->segment);
+    arg.k_step = kcontract_digit_step(kernel, access, c->column_segments.within);
+    arg.segment = kcoef_param((int32_t)kernel_inst(kernel, c->column_segments.divisor)->imm);
+    arg.segment_step = kcontract_digit_step(kernel, access, c->column_segments.number);
     return arg;
 }
 
@@ -34,7 +34,7 @@ bool columns_find(const Kernel *kernel, ColumnsArg *arg) {
     *arg = (ColumnsArg){.arg = -1};
     bool fine = kernel_loops(kernel, &arena, &loops);
     KSpread *spread = fine ? kernel_spread(kernel, &loops, &arena) : NULL;
-    if (spread && kernel_contract(kernel, &loops, spread, &contract) &&
+    if (spread && kernel_contract(kernel, &loops, spread, &arena, &contract) &&
         (contract.plain || contract.segmented))
         *arg = columns_arg(kernel, &contract);
     arena_free(&arena);

@@ -29,9 +29,11 @@ extern const Model model_mlp;          /* x: [m, d], w1: [h, d], b1: [h], w2: [d
 extern const Model model_attention;    /* q k v: [b, h, t, d], mask: [t, t] */
 extern const Model model_block;        /* x: [b, t, d], then a BlockWeights */
 extern const Model model_gpt2;         /* tokens: i64[b, t], then a GptWeights */
-extern const Model model_tiny_2;       /* x y: [n] */
-extern const Model model_tiny_8;       /* eight times [n] */
-extern const Model model_tiny_16;      /* sixteen times [n] */
+extern const Model
+    model_resnet50;               /* x: [n, 3, h, w], then RESNET_WEIGHTS (tools/sinter_resnet.c) */
+extern const Model model_tiny_2;  /* x y: [n] */
+extern const Model model_tiny_8;  /* eight times [n] */
+extern const Model model_tiny_16; /* sixteen times [n] */
 
 /* A token of a decoder (tools/sinter_decode.c), its position a number that moves a window, the length
  * of a slice, or i64[1], by which the whole cache is masked. */
@@ -48,6 +50,11 @@ enum {
     DECODE_WINDOW = 512, /* positions that decode_number attends to */
     DECODE_FIRST = 1000  /* position of a run's first call */
 };
+
+/* Blocks of each stage of ResNet-50; weights: of each convolution and its norm five. */
+#define RESNET_BLOCKS                                                                              \
+    { 3, 4, 6, 3 }
+enum { RESNET_STAGES = 4, RESNET_CONVOLUTIONS = 53, RESNET_WEIGHTS = 5 * RESNET_CONVOLUTIONS + 2 };
 
 /* Parameters of a transformer block of width d. */
 typedef struct BlockWeights {

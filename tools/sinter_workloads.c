@@ -113,6 +113,33 @@ static int32_t specify_gpt2(const int64_t *sizes, InputSpec *specs) {
     return n;
 }
 
+/* A convolution without a bias, and its norm, in the order of tools/sinter_resnet.c. */
+static int32_t specify_conv(int64_t in, int64_t out, int64_t taps, InputSpec *specs) {
+    double spread = sqrt(2.0 / (double)(in * taps * taps));
+    specs[0] = normal(4, out, in, taps, taps);
+    specs[0].scale = spread;
+    specs[1] = specs[4] = vector(FILL_ONE, 1, out);
+    specs[2] = specs[3] = vector(FILL_ZERO, 1, out);
+    return 5;
+}
+
+static int32_t specify_resnet50(const int64_t *sizes, InputSpec *specs) {
+    enum { STEM = 64, WIDER = 4, CLASSES = 1000 };
+    static const int blocks[RESNET_STAGES] = RESNET_BLOCKS;
+    int64_t channels = STEM, width = STEM;
+    specs[0] = normal(4, sizes[0], 3, sizes[1], sizes[1]);
+    int32_t n = 1 + specify_conv(3, STEM, 7, specs + 1);
+    for (int stage = 0; stage < RESNET_STAGES; stage++, width *= 2)
+        for (int i = 0; i < blocks[stage]; i++) {
+            n += specify_conv(channels, width, 1, specs + n);
+            n += specify_conv(width, width, 3, specs + n);
+            n += specify_conv(width, WIDER * width, 1, specs + n);
+            if (i == 0) n += specify_conv(channels, WIDER * width, 1, specs + n);
+            channels = WIDER * width;
+        }
+    return n + specify_linear(channels, CLASSES, specs + n);
+}
+
 /* In the order of DecodeState; with `with_position` a tensor of it behind the token. */
 static int32_t specify_decoder(bool with_position, InputSpec *specs) {
     enum { VOCABULARY = 50000 };
@@ -207,6 +234,12 @@ const Workload workloads[] = {
      &model_decode_tensor,
      specify_decode_tensor,
      {0}},
+    {"resnet50_b1",
+     "ResNet-50, an image of 224 x 224",
+     &model_resnet50,
+     specify_resnet50,
+     {1, 224}},
+    {"resnet50_b8", "the same of eight images", &model_resnet50, specify_resnet50, {8, 224}},
     {"tiny_2args",
      "y = y x + 1 over 2 arguments of 16 elements",
      &model_tiny_2,

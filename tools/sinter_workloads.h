@@ -4,7 +4,7 @@
 
 #include "sinter_models.h"
 
-enum { MOST_INPUTS = 1 + GPT_WEIGHTS };
+enum { MOST_INPUTS = 1 + RESNET_WEIGHTS };
 
 /* Tensors of one workload, retained, in the order of the model's arguments. */
 typedef struct Inputs {

@@ -162,8 +162,26 @@ static LLVMValueRef load_broadcast(Emit *e, const Place *p, LLVMValueRef mask) {
     return mask ? emit_select(e, mask, all, LLVMConstNull(LLVMTypeOf(all))) : all;
 }
 
+/* Neighbours of which all lanes act, or none: a branch that goes the same way for long, since masked loads
+ * wait for the stores before them. */
+static LLVMValueRef load_if(Emit *e, const Place *p, LLVMValueRef condition) {
+    LLVMTypeRef vector = type_lanes(p->type, e->lanes);
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b), load = emit_block(e), done = emit_block(e);
+    LLVMBuildCondBr(e->b, condition, load, done);
+    emit_at(e, load);
+    LLVMValueRef x = load_aligned(e, vector, p->base, p->dtype);
+    LLVMBuildBr(e->b, done);
+    emit_at(e, done);
+    LLVMValueRef phi = emit_phi(e, vector, LLVMConstNull(vector), before);
+    phi_add(phi, x, load);
+    return phi;
+}
+
 static LLVMValueRef load_lanes(Emit *e, const Place *p, KValue predicate, int32_t copy) {
     LLVMTypeRef vector = type_lanes(p->type, e->lanes);
+    bool uniform = predicate != KVALUE_NONE && e->spread[predicate].kind == SPREAD_UNIFORM;
+    if (uniform && p->pattern == PATTERN_CONTIGUOUS && !e->mask[copy])
+        return load_if(e, p, value_scalar(e, predicate, 0));
     LLVMValueRef mask = lanes_acting(e, predicate, copy);
     if (p->pattern == PATTERN_UNIFORM) return load_broadcast(e, p, mask);
     if (p->pattern != PATTERN_CONTIGUOUS) return gather(e, p, mask);

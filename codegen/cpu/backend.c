@@ -142,7 +142,7 @@ static sn_status compilation_open(Compilation *c, const Kernel *kernel, const Ta
     KContract contract;
     sn_status status = emit_open(e);
     if (status == SN_OK)
-        status = kernel_contract(kernel, &e->loops, e->spread, &contract)
+        status = kernel_contract(kernel, &e->loops, e->spread, &e->arena, &contract)
                      ? emit_contract(e, &contract, name)
                      : emit_kernel(e, name);
     return status == SN_OK ? verify_module(e) : status;

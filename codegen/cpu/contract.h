@@ -28,6 +28,8 @@ enum {
     CONTRACT_PARAMS
 };
 
+/* The segments of K in which a part is asked for; without a divisor: in one. */
+KSegments contract_segments(const KContract *contract, ContractPart part);
 /* Makes a part; an empty kernel goes in, for kernel_free. */
 sn_status contract_part(const Emit *e, const KContract *contract, ContractPart part,
                         Kernel *kernel);

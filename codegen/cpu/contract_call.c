@@ -170,10 +170,10 @@ static void call_part(const Driver *d, const PartCall *call) {
 }
 
 /* Segment by segment. */
-static void call_segments(const Driver *d, const PartCall *call) {
+static void call_segments(const Driver *d, const PartCall *call, KValue steps_of_one) {
     Emit *e = d->e;
-    KCoef words = kcoef_param((int32_t)kernel_inst(e->kernel, d->contract->divisor)->imm);
-    LLVMValueRef divisor = emit_coef(e, words);
+    KCoef word = kcoef_param((int32_t)kernel_inst(e->kernel, steps_of_one)->imm);
+    LLVMValueRef divisor = emit_coef(e, word);
     LLVMValueRef end = LLVMBuildAdd(e->b, call->first_k, call->steps, "");
     int64_t apart = call->part == PART_ROWS ? 1 : d->panel;
     CountLoop k = count_open(e, call->first_k, end);
@@ -195,8 +195,9 @@ void contract_call(const Driver *d, const PartCall *call) {
     set_own_strides(d, call);
     set_param(d, CONTRACT_FIRST_COLUMN, call->first_column);
     set_param(d, CONTRACT_COLUMNS, call->columns);
-    if (call->part != PART_RESULTS && d->contract->divisor != KVALUE_NONE) {
-        call_segments(d, call);
+    KSegments segments = contract_segments(d->contract, call->part);
+    if (segments.divisor != KVALUE_NONE) {
+        call_segments(d, call, segments.divisor);
         return;
     }
     set_own_arg(d, call, call->memory);

@@ -7,7 +7,7 @@ enum { ROWS_DIRECT = 12 }; /* for so many rows columns are not packed, if they n
 /* ---- columns that follow one another --------------------------------------------------------- */
 
 /* As many of a vector's columns as there are, the others 0. */
-static LLVMValueRef load_present(const Driver *d, LLVMValueRef from, LLVMValueRef present) {
+static LLVMValueRef load_some(const Driver *d, LLVMValueRef from, LLVMValueRef present) {
     Emit *e = d->e;
     LLVMTypeRef vector = type_lanes(contract_element(d), d->lanes);
     LLVMValueRef lane = const_lane_numbers(e, e->i32, d->lanes, 1);
@@ -17,6 +17,25 @@ static LLVMValueRef load_present(const Driver *d, LLVMValueRef from, LLVMValueRe
                             LLVMConstNull(vector)};
     LLVMTypeRef types[2] = {vector, e->ptr};
     return emit_intrinsic(e, "llvm.masked.load", types, 2, args, 4);
+}
+
+/* The same without a mask where all are: masked loads wait for the stores before them. */
+static LLVMValueRef load_present(const Driver *d, LLVMValueRef from, LLVMValueRef present) {
+    Emit *e = d->e;
+    LLVMTypeRef vector = type_lanes(contract_element(d), d->lanes);
+    LLVMBasicBlockRef all = emit_block(e), some = emit_block(e), done = emit_block(e);
+    LLVMValueRef fills = LLVMBuildICmp(e->b, LLVMIntSGE, present, const_i64(e, d->lanes), "");
+    LLVMBuildCondBr(e->b, fills, all, some);
+    emit_at(e, all);
+    LLVMValueRef whole = contract_load(d, from);
+    LLVMBuildBr(e->b, done);
+    emit_at(e, some);
+    LLVMValueRef part = load_some(d, from, present);
+    LLVMBuildBr(e->b, done);
+    emit_at(e, done);
+    LLVMValueRef x = emit_phi(e, vector, whole, all);
+    phi_add(x, part, some);
+    return x;
 }
 
 /* Step by step of K, since a step of a group is a piece of memory: panels [first, …) of `width` columns. */
@@ -62,8 +81,8 @@ static void transpose(const Driver *d, LLVMValueRef *x) {
     }
 }
 
-/* Lines of elements that follow one another, packed across: element i of line l lies behind `line` × l. Columns
- * whose steps of K follow one another are such lines, and steps of K in which rows do. */
+/* Lines of elements that follow one another, packed across. Columns whose steps of K follow one another are
+ * such lines, and so are steps of K in which rows do. */
 typedef struct Turn {
     LLVMValueRef from;         /* the first line's first element */
     LLVMValueRef step;         /* elements from one line to the next */

@@ -9,6 +9,7 @@ typedef struct Cut {
     const Emit *e;             /* the analysed whole */
     const KContract *contract; /* its loops and values */
     ContractPart part;         /* which */
+    KSegments segments;        /* of K in it */
     Kernel *kernel;            /* the result */
     bool *needed;              /* by instruction of the whole */
     bool *turns;               /* by instruction of the whole: may differ from step to step of K */
@@ -17,6 +18,12 @@ typedef struct Cut {
     KValue segment, first_within; /* … and of these, where K is in segments */
     bool failed;                  /* out of memory */
 } Cut;
+
+KSegments contract_segments(const KContract *contract, ContractPart part) {
+    static const KSegments none = {KVALUE_NONE, KVALUE_NONE, KVALUE_NONE};
+    if (part == PART_RESULTS) return none;
+    return part == PART_ROWS ? contract->row_segments : contract->column_segments;
+}
 
 static KValue append(Cut *c, KInst inst) {
     if (!vec_push(&c->kernel->insts, inst)) c->failed = true;
@@ -38,7 +45,7 @@ static void need(Cut *c, KValue value) {
 
 /* Is it the number of a segment, or a step's in one? That is a parameter, or counted from one. */
 static bool is_digit(const Cut *c, KValue value) {
-    return value != KVALUE_NONE && (value == c->contract->segment || value == c->contract->within);
+    return value != KVALUE_NONE && (value == c->segments.number || value == c->segments.within);
 }
 
 static void need_operands(Cut *c, const KInst *inst) {
@@ -65,8 +72,8 @@ static void find_needed(Cut *c) {
 static bool find_turns(const Cut *c, KValue value) {
     const Kernel *whole = c->e->kernel;
     const KInst *inst = kernel_inst(whole, value);
-    if (value == c->contract->within || value == c->contract->chain) return true;
-    if (value == c->contract->segment) return false;
+    if (value == c->segments.within || value == c->contract->chain) return true;
+    if (value == c->segments.number) return false;
     if (kop_is(inst->op, KFORM_INDEX)) return true;
     for (uint32_t i = 0; i < 3; i++)
         if (inst->in[i] != KVALUE_NONE && c->turns[inst->in[i]]) return true;
@@ -123,7 +130,7 @@ static uint32_t copy_access(Cut *c, uint64_t number) {
     for (uint32_t t = 0; t < from->n_terms; t++) {
         KTerm term = *kernel_term(whole, from, t);
         if (term.axis == column_axis(c) && !has_columns(c)) continue; /* the row's: times 0 */
-        if (term.value == c->contract->within && term.value != KVALUE_NONE) {
+        if (term.value == c->segments.within && term.value != KVALUE_NONE) {
             add_term(c, &access, (KTerm){k_axis(c), KVALUE_NONE, term.coef});
             add_term(c, &access, (KTerm){KVALUE_NONE, c->first_within, term.coef});
             continue;
@@ -169,7 +176,7 @@ static KValue count_within(Cut *c) {
 static void copy_inst(Cut *c, KValue at) {
     KInst inst = *kernel_inst(c->e->kernel, at);
     if (is_digit(c, at)) {
-        c->renamed[at] = at == c->contract->segment ? c->segment : count_within(c);
+        c->renamed[at] = at == c->segments.number ? c->segment : count_within(c);
         return;
     }
     for (uint32_t i = 0; i < 3; i++)
@@ -211,7 +218,7 @@ static void copy_loop(Cut *c, KValue at, bool opens) {
 /* What is the same for all steps of a segment is computed before them. */
 static void copy_before_steps(Cut *c) {
     const KLoop *inner = &c->e->loops.loops[c->contract->inner];
-    if (!has_k(c) || c->contract->divisor == KVALUE_NONE) return;
+    if (c->segments.divisor == KVALUE_NONE) return;
     for (uint32_t i = inner->begin + 1; i < inner->end && !c->failed; i++) {
         c->turns[i] = find_turns(c, i);
         if (c->turns[i] || !c->needed[i]) continue;
@@ -255,7 +262,11 @@ static void copy_args(Cut *c) {
 
 sn_status contract_part(const Emit *e, const KContract *contract, ContractPart part,
                         Kernel *kernel) {
-    Cut c = {.e = e, .contract = contract, .part = part, .kernel = kernel};
+    Cut c = {.e = e,
+             .contract = contract,
+             .part = part,
+             .kernel = kernel,
+             .segments = contract_segments(contract, part)};
     uint32_t count = e->kernel->insts.count;
     Arena arena = {0};
     c.needed = arena_zalloc(&arena, count + 1);

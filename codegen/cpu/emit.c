@@ -6,6 +6,21 @@ static void emit_value(Emit *e, uint32_t at, LLVMValueRef scalar) {
     value_set_scalar(e, at, 0, scalar);
 }
 
+/* Is a value known when the function begins? */
+static bool is_given(const Emit *e, LLVMValueRef x) {
+    if (!LLVMIsAInstruction(x)) return LLVMIsConstant(x);
+    return LLVMGetInstructionParent(x) == LLVMGetEntryBasicBlock(e->function);
+}
+
+/* Integers made of parameters alone, such as sizes divided, are computed once a call. */
+static bool is_once(const Emit *e, const KInst *inst, int32_t lanes, const LLVMValueRef *in) {
+    bool fixed = lanes == 1 && (inst->dtype == SN_I64 || inst->dtype == SN_BOOL);
+    for (uint32_t i = 0; fixed && i < kop_row(inst->op)->n_inputs; i++)
+        fixed = !dtype_is_float((sn_dtype)kernel_inst(e->kernel, inst->in[i])->dtype) &&
+                is_given(e, in[i]);
+    return fixed;
+}
+
 static void emit_pure(Emit *e, uint32_t at, int32_t copy) {
     const KInst *inst = kernel_inst(e->kernel, at);
     bool vector = e->vector && is_varying(e, at);
@@ -15,8 +30,11 @@ static void emit_pure(Emit *e, uint32_t at, int32_t copy) {
         in[i] = value_lanes(e, inst->in[i], copy, lanes);
     sn_dtype in_dtype = (sn_dtype)kernel_inst(e->kernel, inst->in[0])->dtype;
     SN_ASSERT(kop_row(inst->op)->n_inputs <= 3);
+    LLVMBuilderRef here = e->b;
+    if (is_once(e, inst, lanes, in)) e->b = e->entry;
     LLVMValueRef x =
         emit_prim(e, (OpCode)inst->op, (sn_dtype)inst->dtype, in_dtype, lanes, in, inst);
+    e->b = here;
     if (vector)
         value_set_vector(e, at, copy, x);
     else

@@ -217,6 +217,65 @@ static IndexExpr index_mod(IndexSpace *space, const IndexExpr *e, Dim d) {
     return index_symbol(divided(space, SYMBOL_MOD, reach.negative ? e : &rest, d));
 }
 
+/* Is the symbol e / d, alone, divided by anything? Then e and d. */
+static bool is_quotient(const IndexSpace *space, const IndexExpr *of,
+                        const IndexSymbol **quotient) {
+    if (of->count != 1 || !dim_is(of->constant, 0) || !dim_is(of->terms[0].coef, 1)) return false;
+    *quotient = &space->symbols.data[of->terms[0].symbol];
+    return (*quotient)->kind == SYMBOL_DIV;
+}
+
+static void replace_term(IndexSpace *space, IndexExpr *address, int32_t at, int32_t symbol,
+                         Dim coef) {
+    IndexTerm old = address->terms[at];
+    add_term(space, address, old.symbol, dim_sub(space->table, dim_of(0), old.coef));
+    add_term(space, address, symbol, coef);
+}
+
+/* Quotients by d, then f, become one by both. */
+static void merge_quotients(IndexSpace *space, IndexExpr *address, const IndexExpr *of, Dim d,
+                            Dim f) {
+    for (int32_t i = 0; i < address->count; i++) {
+        const IndexSymbol *outer = &space->symbols.data[address->terms[i].symbol], *inner;
+        if (outer->kind != SYMBOL_DIV || !dim_same(outer->divisor, f) ||
+            !is_quotient(space, &outer->of, &inner) || !dim_same(inner->divisor, d) ||
+            !index_equal(&inner->of, of))
+            continue;
+        int32_t both = divided(space, SYMBOL_DIV, of, dim_mul(space->table, d, f));
+        replace_term(space, address, i, both, address->terms[i].coef);
+        return;
+    }
+}
+
+/* Merges one pair of digits; false when there is none. */
+static bool merge_pair(IndexSpace *space, IndexExpr *address) {
+    for (int32_t i = 0; i < address->count; i++) {
+        const IndexSymbol *high = &space->symbols.data[address->terms[i].symbol], *quotient;
+        if (high->kind != SYMBOL_MOD || !is_quotient(space, &high->of, &quotient)) continue;
+        for (int32_t j = 0; j < address->count; j++) {
+            const IndexSymbol *low = &space->symbols.data[address->terms[j].symbol];
+            Dim coef = address->terms[j].coef, d = quotient->divisor, f = high->divisor;
+            bool follows = low->kind == SYMBOL_MOD && dim_same(low->divisor, d) &&
+                           index_equal(&low->of, &quotient->of) &&
+                           dim_same(address->terms[i].coef, dim_mul(space->table, coef, d));
+            if (!follows) continue;
+            IndexExpr of = quotient->of;
+            int32_t lower = address->terms[j].symbol;
+            int32_t both = divided(space, SYMBOL_MOD, &of, dim_mul(space->table, d, f));
+            replace_term(space, address, i, both, coef);
+            add_term(space, address, lower, dim_sub(space->table, dim_of(0), coef));
+            merge_quotients(space, address, &of, d, f);
+            return true;
+        }
+    }
+    return false;
+}
+
+void index_merge_digits(IndexSpace *space, IndexExpr *address) {
+    while (address->count > 1 && merge_pair(space, address)) {
+    }
+}
+
 IndexExpr index_flatten(const IndexSpace *space, const IndexExpr *index, const Dim *dims,
                         int32_t rank) {
     IndexExpr position = index_constant(dim_of(0));

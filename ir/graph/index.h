@@ -54,6 +54,9 @@ IndexExpr index_flatten(const IndexSpace *space, const IndexExpr *index, const D
 /* Coordinates of a row-major position. */
 void index_unflatten(IndexSpace *space, const IndexExpr *position, const Dim *dims, int32_t rank,
                      IndexExpr *index);
+/* In an address, digits of one expression that follow one another with the stride of one become one digit:
+ * (e / d mod f) · (c · d) + (e mod d) · c = (e mod d · f) · c, and (e / d) / f = e / (d · f). */
+void index_merge_digits(IndexSpace *space, IndexExpr *address);
 bool index_equal(const IndexExpr *a, const IndexExpr *b);
 
 /* Coordinates in a view's input from coordinates in its result. */

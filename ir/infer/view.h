@@ -29,7 +29,7 @@ void view_map(DimTable *table, OpCode view, AttrView attrs, const TensorType *in
 void view_identity(ViewMap *map, int32_t rank);
 /* Puts one more view in front of a chain of views: `map` has coordinates in the view's result, and has those
  * in its input afterwards. False, and nothing changed, where an axis of the input does not follow one of the
- * result alone: elements are regrouped by more than axes of size 1, two axes follow one, or one follows two. */
+ * result alone: elements are regrouped by more than axes of size 1, two follow one, or one follows two. */
 bool view_compose(DimTable *table, AttrView view, const TensorType *input, const TensorType *result,
                   ViewMap *map);
 /* Do axes change places? Then all of them stay: axis i of the result is order[i] of the input. */
@@ -49,8 +49,8 @@ bool view_layout(AttrView attrs, const TensorType *input, const int64_t *input_s
  * whatever the strides are. All sizes are numbers. */
 bool reshape_splits(const TensorType *input, const TensorType *result);
 
-/* Windows that an axis has, each of `length` elements `dilation` apart, from every step-th element on; of sizes
- * that are large enough for one. */
+/* Windows that an axis has, each of `length` elements `dilation` apart, from every step-th element on; the axis
+ * is long enough for one. */
 Dim windows_count(DimTable *table, Dim size, Dim length, int64_t step, int64_t dilation);
 
 void dense_strides(const int64_t *dims, int32_t rank, int64_t *strides);

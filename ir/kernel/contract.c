@@ -17,8 +17,8 @@ KCoef kcontract_digit_step(const Kernel *kernel, const KAccess *access, KValue d
     return coef;
 }
 
-/* The access of an operand that is memory as it is, in terms of axes alone, each in one; or with K in segments,
- * in terms of columns, segments and steps. */
+/* The access of an operand that is memory as it is, in terms of axes alone, each in one; or, with K in
+ * segments, in terms of columns, segments and steps. */
 static const KAccess *find_plain(const Kernel *kernel, const KContract *c, KValue value,
                                  bool segmented) {
     const KInst *load = kernel_inst(kernel, value);
@@ -26,7 +26,8 @@ static const KAccess *find_plain(const Kernel *kernel, const KContract *c, KValu
     const KAccess *access = kernel_access(kernel, load->imm);
     for (uint32_t t = 0; t < access->n_terms; t++) {
         const KTerm *term = kernel_term(kernel, access, t);
-        bool digit = term->value == c->segment || term->value == c->within;
+        const KSegments *segments = &c->column_segments;
+        bool digit = term->value == segments->number || term->value == segments->within;
         if (term->value != KVALUE_NONE && !(segmented && digit)) return NULL;
         if (segmented && term->axis == c->k_axis) return NULL;
         for (uint32_t u = 0; u < t; u++) {
@@ -37,21 +38,46 @@ static const KAccess *find_plain(const Kernel *kernel, const KContract *c, KValu
     return access;
 }
 
-/* Finds what K is divided by. */
-static void find_segments(const Kernel *kernel, const KLoop *inner, KContract *c) {
+/* Marks what the operand is made of in the loop over K. */
+static void mark_needed(const Kernel *kernel, const KLoop *inner, KValue operand, bool *needed) {
+    needed[operand] = true;
+    for (uint32_t i = inner->end; i-- > inner->begin;) {
+        const KInst *inst = kernel_inst(kernel, i);
+        if (!needed[i]) continue;
+        for (uint32_t j = 0; j < 3; j++)
+            if (inst->in[j] != KVALUE_NONE) needed[inst->in[j]] = true;
+        if (!kop_is_access(inst->op)) continue;
+        const KAccess *access = kernel_access(kernel, inst->imm);
+        for (uint32_t t = 0; t < access->n_terms; t++) {
+            KValue value = kernel_term(kernel, access, t)->value;
+            if (value != KVALUE_NONE) needed[value] = true;
+        }
+    }
+}
+
+static const KSegments no_segments = {KVALUE_NONE, KVALUE_NONE, KVALUE_NONE};
+
+/* Finds what the operand divides K by. */
+static bool find_segments(const Kernel *kernel, const KLoop *inner, uint32_t k_axis, KValue operand,
+                          Arena *arena, KSegments *segments) {
+    bool *needed = arena_zalloc(arena, kernel->insts.count + 1);
+    *segments = no_segments;
+    if (!needed) return false;
+    mark_needed(kernel, inner, operand, needed);
     for (uint32_t i = inner->begin; i < inner->end; i++) {
         const KInst *inst = kernel_inst(kernel, i);
-        if (inst->op != OP_INT_DIV && inst->op != OP_FMOD) continue;
+        if (!needed[i] || (inst->op != OP_INT_DIV && inst->op != OP_FMOD)) continue;
         const KInst *of = kernel_inst(kernel, inst->in[0]);
-        if (!kop_is(of->op, KFORM_INDEX) || of->imm != c->k_axis) continue;
-        bool other = c->divisor != KVALUE_NONE && inst->in[1] != c->divisor;
+        if (!kop_is(of->op, KFORM_INDEX) || of->imm != k_axis) continue;
+        bool other = segments->divisor != KVALUE_NONE && inst->in[1] != segments->divisor;
         if (other || kernel_inst(kernel, inst->in[1])->op != OP_PARAM) {
-            c->segment = c->within = c->divisor = KVALUE_NONE;
-            return;
+            *segments = no_segments;
+            return true;
         }
-        c->divisor = inst->in[1];
-        *(inst->op == OP_INT_DIV ? &c->segment : &c->within) = i;
+        segments->divisor = inst->in[1];
+        *(inst->op == OP_INT_DIV ? &segments->number : &segments->within) = i;
     }
+    return true;
 }
 
 static bool has_check(const Kernel *kernel, const KLoop *loop) {
@@ -60,7 +86,7 @@ static bool has_check(const Kernel *kernel, const KLoop *loop) {
     return false;
 }
 
-bool kernel_contract(const Kernel *kernel, const KLoops *loops, const KSpread *spread,
+bool kernel_contract(const Kernel *kernel, const KLoops *loops, const KSpread *spread, Arena *arena,
                      KContract *contract) {
     if (loops->n_loops != 2 || loops->n_reductions != 1) return false;
     const KLoop *columns = &loops->loops[0], *inner = &loops->loops[1];
@@ -79,14 +105,14 @@ bool kernel_contract(const Kernel *kernel, const KLoops *loops, const KSpread *s
                             .k_axis = inner->axis,
                             .chain = chain->inst,
                             .row = inst->in[first ? 0 : 1],
-                            .column = inst->in[first ? 1 : 0],
-                            .segment = KVALUE_NONE,
-                            .within = KVALUE_NONE,
-                            .divisor = KVALUE_NONE};
-    find_segments(kernel, inner, contract);
+                            .column = inst->in[first ? 1 : 0]};
+    if (!find_segments(kernel, inner, inner->axis, contract->row, arena, &contract->row_segments) ||
+        !find_segments(kernel, inner, inner->axis, contract->column, arena,
+                       &contract->column_segments))
+        return false;
     contract->plain_row = find_plain(kernel, contract, contract->row, false);
     contract->plain = find_plain(kernel, contract, contract->column, false);
-    if (!contract->plain && contract->divisor != KVALUE_NONE)
+    if (!contract->plain && contract->column_segments.divisor != KVALUE_NONE)
         contract->segmented = find_plain(kernel, contract, contract->column, true);
     return true;
 }

@@ -5,6 +5,15 @@
 
 #include "ir/kernel/spread.h"
 
+/* K as an operand sees it: in segments, as the inner sizes of a convolution make it, where all that the
+ * operand divides is K, by one number. Of `number` and `within` one may be missing; without a divisor it is not
+ * so, and all three are KVALUE_NONE. */
+typedef struct KSegments {
+    KValue number;  /* of the segment: K / divisor */
+    KValue within;  /* the step in it: K mod divisor */
+    KValue divisor; /* steps of a segment, a PARAM */
+} KSegments;
+
 /* The loops and values of such a kernel. */
 typedef struct KContract {
     uint32_t columns;     /* the loop over columns, in KLoops.loops */
@@ -13,19 +22,16 @@ typedef struct KContract {
     uint32_t k_axis;
     KValue chain;       /* the REDUCE_FMA */
     KValue row, column; /* its operands: the one that columns share, the other */
-    /* K in segments, each of `divisor` steps, as the inner sizes of a convolution make it: all that is divided
-     * is K, by that. KVALUE_NONE, all three: it is not so. Of segment and `within` one may be missing. */
-    KValue segment, within; /* its number, K / divisor; the step in it, K mod divisor */
-    KValue divisor;         /* a PARAM */
+    KSegments row_segments, column_segments; /* of these */
     /* Accesses of the operands where they are memory as it is, at an address that hangs on nothing but
      * column and K, each in one term, and no predicate; else NULL. */
     const KAccess *plain_row, *plain;
-    /* The same of the columns with K in segments: in a term each of segment and step. */
+    /* The same of the columns with K in segments: in a term each of number and step. */
     const KAccess *segmented;
 } KContract;
 
-/* Is the kernel one? */
-bool kernel_contract(const Kernel *kernel, const KLoops *loops, const KSpread *spread,
+/* Is the kernel one? Not, either, where memory ran out; the arena is for the time of the call. */
+bool kernel_contract(const Kernel *kernel, const KLoops *loops, const KSpread *spread, Arena *arena,
                      KContract *contract);
 /* Elements from segment to segment, or from step to step of one, where the access has such a term or none. */
 KCoef kcontract_digit_step(const Kernel *kernel, const KAccess *access, KValue digit);

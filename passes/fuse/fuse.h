@@ -47,6 +47,7 @@ bool flat_space(const Group *group, IndexSpace *space);
     R(SPACE, "the iteration spaces differ")                                                        \
     R(ORDER, "their reductions run in different orders")                                           \
     R(CYCLE, "one depends on the other through a third kernel")                                    \
+    R(PRODUCT, "a product's loop is fast by itself, beside no other reduction")                    \
     R(SIZE, "the kernel would become too large")                                                   \
     R(CLOSED, "ordered writes and extern calls stand alone")                                       \
     R(OVERWRITES, "one reads elsewhere in memory that the other overwrites")                       \

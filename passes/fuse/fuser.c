@@ -86,6 +86,7 @@ static Refusal join_spaces(DimTable *table, const Group *x, const Group *y, Grou
     if (x_reduces && y_reduces) {
         if (!dim_same(x->a, y->a) || !dim_same(x->k, y->k) || !dim_same(x->b, y->b))
             return REFUSE_SPACE;
+        if (x->order == REDUCE_CHAIN || y->order == REDUCE_CHAIN) return REFUSE_PRODUCT;
         if (x->sequential || y->sequential) return REFUSE_ORDER;
         if (x->order != y->order && x->order != REDUCE_FREE && y->order != REDUCE_FREE)
             return REFUSE_ORDER;

@@ -73,6 +73,8 @@ static KValue load(Lower *l, NodeId node, const IndexExpr *index) {
     memory_strides(l->graph, owner, node, strides);
     IndexExpr address = index_constant(dim_of(0));
     for (int32_t i = 0; i < shape->rank; i++) index_add(&l->space, &address, strides[i], &index[i]);
+    /* A predicate hangs on the digits as they are: one division serves both then. */
+    if (l->predicate == KVALUE_NONE) index_merge_digits(&l->space, &address);
     uint32_t access = lower_access(l, (uint32_t)buffer, &address, false);
     if (l->failed) return KVALUE_NONE;
     int32_t depth = lower_deeper(lower_access_depth(l, access), lower_depth(l, l->predicate));

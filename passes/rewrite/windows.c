@@ -155,7 +155,7 @@ static Dim count_taps(DimTable *table, const Windows *w) {
     return taps;
 }
 
-/* [n · groups, places…, taps…, channels] as [n, groups, places…, k, 1], or without the groups where there is
+/* [n · groups, places…, taps…, channels] as [n, groups, places…, k, 1], without the groups where there is
  * one. */
 static NodeId rows_of(GraphBuilder *b, const Conv *c) {
     int32_t axes = c->windows.axes, rank = 0;
@@ -176,7 +176,7 @@ static NodeId rows_of(GraphBuilder *b, const Conv *c) {
     return gb_reshape(b, x, dims, rank);
 }
 
-/* [out, channels, taps…] as [1, groups, 1…, k, out of a group], or without the groups where there is one. */
+/* [out, channels, taps…] as [1, groups, 1…, k, out of a group], without the groups where there is one. */
 static NodeId columns_of(GraphBuilder *b, const Conv *c) {
     int32_t axes = c->windows.axes, rank = 0;
     Dim dims[SN_MAX_RANK] = {dim_of(c->groups), c->out, c->in};
@@ -237,8 +237,8 @@ static NodeId sums_of(GraphBuilder *b, NodeId x, NodeId y, int32_t k) {
     return gb_cast(b, (sn_dtype)type.dtype, gb_reduce(b, OP_SUM, products, 1u << k));
 }
 
-/* The contraction, with channels last: [n, groups, places…, out], [n, places…, groups, out], or without the
- * groups. */
+/* The contraction, with channels last: [n, groups, places…, out], [n, places…, groups, out], or, of one group,
+ * without it. */
 static NodeId contract_windows(GraphBuilder *b, const Conv *c) {
     int32_t axes = c->windows.axes, k = axes + 1 + (c->groups > 1 && !c->each);
     NodeId x = c->each ? rows_of_each(b, c) : rows_of(b, c);
@@ -279,6 +279,28 @@ static NodeId operand(Rewrite *r, int32_t i) {
     return gb_meet(r->b, rewrite_dtype(r), rewrite_input(r, i));
 }
 
+/* x of few channels as a copy, padded, in which those of a row of taps follow one another: taps one by one
+ * would be many short pieces. */
+static void copy_few_channels(GraphBuilder *b, Conv *c) {
+    enum { FEW = 8 };
+    int32_t axes = c->windows.axes;
+    bool few = dim_is_number(c->in) && c->in.word <= FEW && c->groups == 1;
+    if (!few || dim_same(c->k, c->in)) return;
+    Dim pads[2 * SN_MAX_RANK];
+    NodeId x = channels_last(b, c->x);
+    pads[0] = pads[1] = dim_of(0);
+    for (int32_t i = 0; i < axes; i++) {
+        WindowAxis *a = &c->windows.axis[i];
+        pads[2 * (axes - i)] = dim_of(a->padding);
+        pads[2 * (axes - i) + 1] = a->behind;
+        a->padding = 0;
+        a->behind = dim_of(0);
+    }
+    if (c->windows.padded) x = gb_pad(b, x, pads, 2 * (axes + 1), 0);
+    c->windows.padded = false;
+    c->x = channels_first(b, gb_op1(b, OP_CLONE, x));
+}
+
 static NodeId rule_conv(Rewrite *r) {
     GraphBuilder *b = r->b;
     DimTable *table = b->graph->table;
@@ -294,6 +316,7 @@ static NodeId rule_conv(Rewrite *r) {
     c.out = dim_quotient(table, w.dims[0], dim_of(c.groups));
     c.each = c.groups > 1 && dim_is(c.in, 1);
     c.k = dim_mul(table, count_taps(table, &c.windows), c.in);
+    copy_few_channels(b, &c);
     NodeId y = contract_windows(b, &c);
     if (bias != NODE_NONE) y = gb_op2(b, OP_ADD, y, bias_of(b, &c, bias));
     y = gb_cast(b, rewrite_dtype(r), join_groups(b, &c, y));
