@@ -6,12 +6,13 @@
 #include "opinfo_pointwise.h"
 #include "opinfo_reduce.h"
 #include "opinfo_view.h"
+#include "opinfo_window.h"
 
 #include <string.h>
 
 static const OpinfoRow *find_row(const OpinfoCase *c) {
-    const OpinfoTable *tables[] = {&opinfo_pointwise, &opinfo_reduce, &opinfo_view, &opinfo_index,
-                                   &opinfo_compose};
+    const OpinfoTable *tables[] = {&opinfo_pointwise, &opinfo_reduce, &opinfo_view,
+                                   &opinfo_index,     &opinfo_window, &opinfo_compose};
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         for (size_t i = 0; i < tables[t]->count; i++) {
             const OpinfoRow *row = &tables[t]->rows[i];

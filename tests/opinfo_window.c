@@ -1,0 +1,234 @@
+/* Convolutions, pools and batch norm; see opinfo_row.h. Lists of the recorded calls are handed on as they
+ * are, empty or with one number for all axes. What PyTorch has and the ops have not (padding by name,
+ * the indices of max_pool, another divisor, averages of integers, statistics of the batch) is written
+ * around them. */
+#include "opinfo_window.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MOST_AXES = 3 };
+
+/* Numbers by axis, as recorded. */
+typedef struct List {
+    int64_t numbers[OPINFO_MOST_TENSORS]; /* one for each axis, or one for all */
+    int32_t count;                        /* 0: the operator's own */
+} List;
+
+static List read_list(OpinfoCall *call, int position, const char *name) {
+    List list = {.count = 0};
+    list.count = call_ints(call, call_arg(call, position, name), list.numbers);
+    return list;
+}
+
+static int64_t number_of(const List *list, int32_t axis, int64_t absent) {
+    if (list->count == 0) return absent;
+    return list->numbers[list->count == 1 ? 0 : axis];
+}
+
+/* Axes of windows, which the operator's name tells: max_pool2d has two. */
+static int32_t axes_of(const OpinfoRow *row) {
+    return row->op[strlen(row->op) - 2] - '0';
+}
+
+/* A tensor that may be absent. */
+static sn_tensor *optional(OpinfoCall *call, int position, const char *name) {
+    const cJSON *node = call_arg(call, position, name);
+    return node ? call_operand(call, node) : SN_NONE;
+}
+
+/* ---- convolutions ---------------------------------------------------------------------------- */
+
+/* Padding that leaves the sizes as they are. Of an odd number the larger half is behind x, and the
+ * op pads both sides alike: x gets that element beforehand. */
+static sn_tensor *pad_to_same(sn_tensor *x, sn_tensor *weight, const List *dilation, int32_t axes,
+                              List *padding) {
+    int64_t behind[2 * MOST_AXES] = {0};
+    bool odd = false;
+    padding->count = axes;
+    for (int32_t i = 0; i < axes; i++) {
+        int64_t all = number_of(dilation, i, 1) * (sn_size(weight, 2 + i) - 1);
+        padding->numbers[i] = all / 2;
+        behind[2 * (axes - 1 - i) + 1] = all % 2;
+        odd = odd || all % 2;
+    }
+    return odd ? sn_pad(x, behind, 2 * axes, 0) : x;
+}
+
+static bool conv(OpinfoCall *call, const OpinfoRow *row) {
+    sn_tensor *x = call_self(call), *weight = call_tensor(call, 0, "weight");
+    List stride = read_list(call, 2, "stride"), dilation = read_list(call, 4, "dilation");
+    List padding = {.count = 0}; /* "valid" */
+    const char *name = call_text(call, 3, "padding", NULL);
+    if (!name) padding = read_list(call, 3, "padding");
+    if (name && strcmp(name, "same") == 0)
+        x = pad_to_same(x, weight, &dilation, axes_of(row), &padding);
+    return call_gives(call,
+                      row->with.conv(x, weight, optional(call, 1, "bias"), stride.numbers,
+                                     stride.count, padding.numbers, padding.count, dilation.numbers,
+                                     dilation.count, call_int(call, 5, "groups", 1)));
+}
+
+/* ---- pools ----------------------------------------------------------------------------------- */
+
+/* A recorded pool. */
+typedef struct Pool {
+    int32_t axes;              /* of windows, the last ones of x */
+    List kernel, stride;       /* elements of a window, and between two; no stride = kernel */
+    List padding, dilation;    /* before and after x; between elements of a window */
+    int64_t counts[MOST_AXES]; /* windows along each axis: seen from a result */
+} Pool;
+
+static Pool read_pool(OpinfoCall *call, const OpinfoRow *row) {
+    return (Pool){.axes = axes_of(row),
+                  .kernel = read_list(call, 0, "kernel_size"),
+                  .stride = read_list(call, 1, "stride"),
+                  .padding = read_list(call, 2, "padding")};
+}
+
+static void see_counts(Pool *p, const sn_tensor *result) {
+    for (int32_t i = 0; i < p->axes; i++) p->counts[i] = sn_size(result, i - p->axes);
+}
+
+static int64_t stride_of(const Pool *p, int32_t axis) {
+    return number_of(&p->stride, axis, number_of(&p->kernel, axis, 1));
+}
+
+/* x from the start of the first window to the end of the last: what no window sees goes. */
+static sn_tensor *pad_windows(sn_tensor *x, const Pool *p, double value) {
+    int64_t pads[2 * MOST_AXES];
+    for (int32_t i = 0; i < p->axes; i++) {
+        int64_t within = (number_of(&p->kernel, i, 1) - 1) * number_of(&p->dilation, i, 1);
+        int64_t end = (p->counts[i] - 1) * stride_of(p, i) + within + 1;
+        int64_t *pad = &pads[2 * (p->axes - 1 - i)];
+        pad[0] = number_of(&p->padding, i, 0);
+        pad[1] = end - pad[0] - sn_size(x, i - p->axes);
+    }
+    return sn_pad(x, pads, 2 * p->axes, value);
+}
+
+/* The elements of each window along one more axis, the last. */
+static sn_tensor *windows_of(sn_tensor *x, const Pool *p) {
+    int64_t dims[SN_MAX_RANK] = {0}, order[SN_MAX_RANK], taps = 1;
+    int32_t axes = p->axes, first = sn_rank(x) - axes, rank = first + 2 * axes;
+    for (int32_t i = 0; i < axes; i++) {
+        int64_t stride = stride_of(p, i), dilation = number_of(&p->dilation, i, 1);
+        int64_t kernel = number_of(&p->kernel, i, 1);
+        sn_tensor *starts = sn_arange(0, (double)(p->counts[i] * stride), (double)stride, SN_I64);
+        sn_tensor *steps = sn_arange(0, (double)(kernel * dilation), (double)dilation, SN_I64);
+        sn_tensor *positions = sn_add(sn_unsqueeze(starts, 1), steps);
+        x = sn_index_select(x, first + i, sn_reshape(positions, SN_I(-1)));
+    }
+    sn_shape(x, dims, NULL);
+    for (int32_t i = 0; i < first; i++) order[i] = i;
+    for (int32_t i = 0; i < axes; i++) {
+        order[first + i] = first + 2 * i;
+        order[first + axes + i] = first + 2 * i + 1;
+        dims[first + 2 * i] = p->counts[i];
+        dims[first + 2 * i + 1] = number_of(&p->kernel, i, 1);
+        taps *= dims[first + 2 * i + 1];
+    }
+    x = sn_permute(sn_reshape(x, dims, rank), order, rank);
+    for (int32_t i = 0; i < axes; i++) dims[first + i] = p->counts[i];
+    dims[first + axes] = taps;
+    return sn_reshape(x, dims, first + axes + 1);
+}
+
+/* Where in its channel of x each maximum is, row-major. A window of nothing but -inf may give a
+ * place of padding, and one with NaN its first: PyTorch gives the last. */
+static sn_tensor *max_places(sn_tensor *x, const Pool *p) {
+    int64_t dims[SN_MAX_RANK] = {0}, wanted[SN_MAX_RANK] = {0}, size = 1;
+    int32_t first = sn_rank(x) - p->axes;
+    sn_tensor *elements = windows_of(pad_windows(x, p, -INFINITY), p);
+    sn_shape(x, dims, NULL);
+    for (int32_t i = first; i < sn_rank(x); i++) size *= dims[i];
+    sn_tensor *places = sn_reshape(sn_arange(0, (double)size, 1, SN_I64), dims + first, p->axes);
+    sn_shape(elements, wanted, NULL);
+    places = sn_expand(windows_of(pad_windows(places, p, 0), p), wanted, sn_rank(elements));
+    sn_tensor *largest = sn_argmax(elements, SN_I(-1), true);
+    return sn_squeeze(sn_gather(places, -1, largest), SN_I(-1));
+}
+
+static bool max_pool(OpinfoCall *call, const OpinfoRow *row) {
+    Pool p = read_pool(call, row);
+    p.dilation = read_list(call, 3, "dilation");
+    sn_tensor *x = call_self(call);
+    sn_tensor *values =
+        row->with.max_pool(x, p.kernel.numbers, p.kernel.count, p.stride.numbers, p.stride.count,
+                           p.padding.numbers, p.padding.count, p.dilation.numbers, p.dilation.count,
+                           call_bool(call, 4, "ceil_mode", false));
+    if (!call_bool(call, 5, "return_indices", false)) return call_gives(call, values);
+    if (!values) return call_gives_two(call, NULL, NULL);
+    see_counts(&p, values);
+    return call_gives_two(call, values, max_places(x, &p));
+}
+
+/* The sum of each window: its mean, with padding in place so that all have as many elements. */
+static sn_tensor *window_sums(sn_tensor *x, const Pool *p, const OpinfoRow *row) {
+    int64_t taps = 1;
+    for (int32_t i = 0; i < p->axes; i++) taps *= number_of(&p->kernel, i, 1);
+    sn_tensor *means = row->with.avg_pool(pad_windows(x, p, 0), p->kernel.numbers, p->kernel.count,
+                                          p->stride.numbers, p->stride.count, SN_I0, false, true);
+    return sn_mul(means, sn_c((double)taps));
+}
+
+/* Of integers in f64: quotients of sums below 2^53 are right there, and PyTorch cuts off what is
+ * behind the point. With a divisor the means only tell how many windows there are. */
+static bool avg_pool(OpinfoCall *call, const OpinfoRow *row) {
+    Pool p = read_pool(call, row);
+    bool divides = call_arg(call, 5, "divisor_override") != NULL;
+    int64_t divisor = call_int(call, 5, "divisor_override", 1);
+    if (divisor == 0) return opinfo_refuse(call, SN_ERROR_ARGUMENT, "avg_pool: the divisor is 0");
+    sn_tensor *x = call_self(call);
+    bool whole = x && sn_dtype_of(x) < SN_F16;
+    if (whole) x = sn_cast(x, SN_F64);
+    sn_tensor *y = row->with.avg_pool(x, p.kernel.numbers, p.kernel.count, p.stride.numbers,
+                                      p.stride.count, p.padding.numbers, p.padding.count,
+                                      call_bool(call, 3, "ceil_mode", false),
+                                      call_bool(call, 4, "count_include_pad", true));
+    if (y && divides) {
+        see_counts(&p, y);
+        y = window_sums(x, &p, row);
+        y = sn_div(whole ? sn_round(y) : y, sn_c((double)divisor));
+    }
+    return call_gives(call, whole ? sn_cast(y, sn_dtype_of(call_self(call))) : y);
+}
+
+/* ---- batch norm ------------------------------------------------------------------------------ */
+
+/* In training the statistics are the batch's; what becomes of the running ones is no result. */
+static bool batch_norm(OpinfoCall *call, const OpinfoRow *row) {
+    (void)row;
+    sn_tensor *x = call_self(call), *mean, *var;
+    if (x && sn_rank(x) < 2)
+        return call_skip(call, "no such op: batch_norm of a vector, which PyTorch takes if empty");
+    if (call_bool(call, 4, "training", false)) {
+        int64_t axes[SN_MAX_RANK] = {0};
+        int32_t count = 1;
+        for (int32_t i = 2; i < sn_rank(x); i++) axes[count++] = i;
+        mean = sn_mean(x, axes, count, false);
+        var = sn_var(x, axes, count, false, 0);
+    } else {
+        mean = call_tensor(call, 0, "running_mean");
+        var = call_tensor(call, 1, "running_var");
+    }
+    return call_gives(call,
+                      sn_batch_norm(x, mean, var, optional(call, 2, "weight"),
+                                    optional(call, 3, "bias"), call_float(call, 6, "eps", 1e-5)));
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static const OpinfoRow rows[] = {
+    {"nn.functional.conv1d", NULL, conv, {.conv = sn_conv1d}},
+    {"nn.functional.conv2d", NULL, conv, {.conv = sn_conv2d}},
+    {"nn.functional.max_pool1d", NULL, max_pool, {.max_pool = sn_max_pool1d}},
+    {"nn.functional.max_pool2d", NULL, max_pool, {.max_pool = sn_max_pool2d}},
+    {"nn.functional.max_pool3d", NULL, max_pool, {.max_pool = sn_max_pool3d}},
+    {"nn.functional.avg_pool1d", NULL, avg_pool, {.avg_pool = sn_avg_pool1d}},
+    {"nn.functional.avg_pool2d", NULL, avg_pool, {.avg_pool = sn_avg_pool2d}},
+    {"nn.functional.avg_pool3d", NULL, avg_pool, {.avg_pool = sn_avg_pool3d}},
+    FORM("nn.functional.batch_norm", batch_norm),
+};
+
+const OpinfoTable opinfo_window = {rows, sizeof rows / sizeof *rows};
