@@ -49,8 +49,8 @@ bool view_layout(AttrView attrs, const TensorType *input, const int64_t *input_s
  * whatever the strides are. All sizes are numbers. */
 bool reshape_splits(const TensorType *input, const TensorType *result);
 
-/* Windows that an axis has, each of `length` elements `dilation` apart, from every step-th element on; the axis
- * is long enough for one. */
+/* Windows that an axis has, each of `length` elements `dilation` apart, from every step-th element on; the
+ * axis is long enough for one. */
 Dim windows_count(DimTable *table, Dim size, Dim length, int64_t step, int64_t dilation);
 
 void dense_strides(const int64_t *dims, int32_t rank, int64_t *strides);

@@ -6,8 +6,8 @@
 #include "ir/kernel/spread.h"
 
 /* K as an operand sees it: in segments, as the inner sizes of a convolution make it, where all that the
- * operand divides is K, by one number. Of `number` and `within` one may be missing; without a divisor it is not
- * so, and all three are KVALUE_NONE. */
+ * operand divides is K, by one number. Of `number` and `within` one may be missing; without a divisor it is
+ * not so, and all three are KVALUE_NONE. */
 typedef struct KSegments {
     KValue number;  /* of the segment: K / divisor */
     KValue within;  /* the step in it: K mod divisor */

@@ -124,14 +124,33 @@ static void add_count(DimTable *table, Dim trips, LoopCount count, Dim *costs) {
     costs[COST_FLOPS] = dim_add(table, costs[COST_FLOPS], dim_add(table, done, pairs));
 }
 
-/* Arithmetic of all items: each instruction as often as its loops go round. */
-static void count_operations(const Lower *l, Dim points, Dim *costs) {
+/* Is the instruction arithmetic on values? What indices and sizes come to are addresses, and predicates. */
+static bool computes(const Kernel *k, uint32_t at, bool *address) {
+    const KInst *inst = &k->insts.data[at];
+    uint8_t form = kop_row(inst->op)->form;
+    bool given = form == KFORM_INDEX || form == KFORM_GRID ||
+                 ((form == KFORM_PARAM || form == KFORM_CONST) && inst->dtype == SN_I64);
+    if (form != KFORM_PRIM) {
+        address[at] = given;
+        return form == KFORM_REDUCE || form == KFORM_SCAN;
+    }
+    address[at] = true;
+    for (uint32_t i = 0; i < kop_row(inst->op)->n_inputs; i++)
+        address[at] = address[at] && address[inst->in[i]];
+    return !address[at] && inst->op != OP_BITCAST;
+}
+
+/* Arithmetic of all items: each instruction as often as its loops go round. False when out of memory. */
+static bool count_operations(const Lower *l, Dim points, Dim *costs) {
     enum { LOOPS_DEEP = 8 }; /* lowering nests two */
     DimTable *table = l->graph->table;
     const Kernel *k = l->kernel;
     Dim trips[LOOPS_DEEP + 1] = {points};
     LoopCount counts[LOOPS_DEEP + 1] = {{0}};
     int32_t depth = 0;
+    bool chain = kernel_has_chain(k);
+    bool *address = arena_zalloc(&l->context->arena, k->insts.count + 1);
+    if (!address) return false;
     for (uint32_t i = 0; i < k->insts.count; i++) {
         const KInst *inst = &k->insts.data[i];
         uint8_t form = kop_row(inst->op)->form;
@@ -145,12 +164,14 @@ static void count_operations(const Lower *l, Dim points, Dim *costs) {
             add_count(table, trips[depth], counts[depth], costs);
             depth--;
         }
-        bool prim = form == KFORM_PRIM && inst->op != OP_BITCAST;
-        if (!prim && form != KFORM_REDUCE && form != KFORM_SCAN) continue;
+        bool made =
+            computes(k, i, address); /* operands of a chain are made once for a row or column */
+        if (!made || (chain && depth == 2 && form != KFORM_REDUCE)) continue;
         counts[depth].instructions++;
         counts[depth].pairs += inst->op == OP_FMA;
     }
     add_count(table, points, counts[0], costs);
+    return true;
 }
 
 /* ---- the launch ------------------------------------------------------------------------------ */
@@ -207,7 +228,7 @@ sn_status lower_launch(Lower *l, Step *step) {
     if (has_b) l->params.data[b_param].size = grid.b_size;
     Dim points = dims_count(table, grid.sizes, grid.rank), costs[STEP_COSTS] = {{0}};
     count_bytes(l, costs);
-    count_operations(l, points, costs);
+    bool counted = count_operations(l, points, costs);
     launch->b_param = has_b ? kernel_param_word(l->kernel, b_param) : -1;
     launch->is_column = has_b && has_k;
     launch->may_stream = !has_k || l->k_vector;
@@ -217,7 +238,7 @@ sn_status lower_launch(Lower *l, Step *step) {
     launch->unit = program_zeros(l->program, 1);
     launch->streams = program_zeros(l->program, 1);
     step->costs = program_sizes(l->program, table, costs, STEP_COSTS);
-    bool ok = launch->k != PLACE_NONE && launch->items != PLACE_NONE &&
+    bool ok = counted && launch->k != PLACE_NONE && launch->items != PLACE_NONE &&
               launch->unit != PLACE_NONE && launch->streams != PLACE_NONE &&
               step->costs != PLACE_NONE;
     return ok && push_args(l, launch) && push_params(l, launch, &grid)

@@ -155,8 +155,8 @@ static Dim count_taps(DimTable *table, const Windows *w) {
     return taps;
 }
 
-/* [n · groups, places…, taps…, channels] as [n, groups, places…, k, 1], without the groups where there is
- * one. */
+/* [n · groups, places…, taps…, channels] as [n, groups, places…, k, 1], without the groups where there
+ * is one. */
 static NodeId rows_of(GraphBuilder *b, const Conv *c) {
     int32_t axes = c->windows.axes, rank = 0;
     DimTable *table = b->graph->table;
@@ -237,8 +237,8 @@ static NodeId sums_of(GraphBuilder *b, NodeId x, NodeId y, int32_t k) {
     return gb_cast(b, (sn_dtype)type.dtype, gb_reduce(b, OP_SUM, products, 1u << k));
 }
 
-/* The contraction, with channels last: [n, groups, places…, out], [n, places…, groups, out], or, of one group,
- * without it. */
+/* The contraction, with channels last: [n, groups, places…, out], [n, places…, groups, out], or, of one
+ * group, without it. */
 static NodeId contract_windows(GraphBuilder *b, const Conv *c) {
     int32_t axes = c->windows.axes, k = axes + 1 + (c->groups > 1 && !c->each);
     NodeId x = c->each ? rows_of_each(b, c) : rows_of(b, c);
