@@ -3,6 +3,7 @@
 #include "tests/fuzz_make.h"
 
 #include "frontend/tensor/tensor.h"
+#include "ir/infer/window.h"
 #include "ir/op/dtype.h"
 
 #include <stdlib.h>
@@ -740,7 +741,7 @@ static void add_numbers(Maker *m, FuzzStep *step, int32_t axes, int64_t least, i
 }
 
 static bool recipe_conv(Maker *m, FuzzStep *step) {
-    int32_t axes = (int32_t)(step->op - OP_CONV1D) + 1, rank;
+    int32_t axes = window_axes(step->op), rank;
     int64_t groups = chance(m, 60) ? 1 : 1 + below(m, 4), channels = 1 + below(m, 5);
     int64_t dims[SN_MAX_RANK], weight[SN_MAX_RANK] = {groups * (1 + below(m, 5)), channels};
     sn_dtype dtype = chance(m, 85) ? float_dtype(m) : palette_dtype(m);
@@ -761,8 +762,8 @@ static bool recipe_conv(Maker *m, FuzzStep *step) {
 }
 
 static bool recipe_pool(Maker *m, FuzzStep *step) {
-    bool max = step->op >= OP_MAX_POOL1D && step->op <= OP_MAX_POOL3D;
-    int32_t axes = (int32_t)(step->op - (max ? OP_MAX_POOL1D : OP_AVG_POOL1D)) + 1;
+    bool max = step->op < OP_AVG_POOL1D || step->op > OP_AVG_POOL3D;
+    int32_t axes = window_axes(step->op);
     int64_t dims[SN_MAX_RANK];
     int32_t rank = windowed_dims(m, axes, 1 + below(m, 9), dims);
     sn_dtype dtype = max ? palette_dtype(m) : float_dtype(m);
@@ -776,6 +777,76 @@ static bool recipe_pool(Maker *m, FuzzStep *step) {
     if (max) add_numbers(m, step, axes, 1, 2);
     add_word(step, below(m, 2));
     if (!max) add_word(step, below(m, 2));
+    return true;
+}
+
+static bool recipe_adaptive_pool(Maker *m, FuzzStep *step) {
+    bool max = step->op >= OP_ADAPTIVE_MAX_POOL1D && step->op <= OP_ADAPTIVE_MAX_POOL3D;
+    int32_t axes = window_axes(step->op);
+    int64_t dims[SN_MAX_RANK], sizes[SN_MAX_RANK];
+    int32_t rank = windowed_dims(m, axes, 1 + below(m, 5), dims);
+    sn_dtype dtype = max ? palette_dtype(m) : float_dtype(m);
+    for (int32_t i = 0; i < axes; i++) sizes[i] = chance(m, 20) ? -1 : 1 + below(m, 7);
+    if (!add_operand(step, same_shape(m, dims, rank, dtype))) return false;
+    add_list(step, sizes, axes);
+    return true;
+}
+
+static bool recipe_unfold(Maker *m, FuzzStep *step) {
+    int64_t dims[SN_MAX_RANK];
+    int32_t rank = windowed_dims(m, 2, 1 + below(m, 4), dims);
+    if (!add_operand(step, same_shape(m, dims, rank, palette_dtype(m)))) return false;
+    add_numbers(m, step, 2, 1, 3);
+    add_numbers(m, step, 2, 1, 2);
+    add_numbers(m, step, 2, 0, 2);
+    add_numbers(m, step, 2, 1, 3);
+    return true;
+}
+
+/* Columns that fit planes which are drawn first. */
+static bool recipe_fold(Maker *m, FuzzStep *step) {
+    int64_t dims[3], sizes[2], number[4], windows = 1;
+    int32_t rank = 0;
+    for (int32_t i = 0; i < 4; i++) number[i] = (i != 2) + below(m, i == 1 ? 2 : 3);
+    for (int32_t i = 0; i < 2; i++) {
+        int64_t reach = number[1] * (number[0] - 1) + 1 - 2 * number[2];
+        sizes[i] = (reach > 1 ? reach : 1) + below(m, 6);
+        windows *= (sizes[i] - reach) / number[3] + 1;
+    }
+    if (chance(m, 85)) dims[rank++] = 1 + below(m, 3);
+    dims[rank++] = (1 + below(m, 3)) * number[0] * number[0];
+    dims[rank++] = windows;
+    if (!add_operand(step, same_shape(m, dims, rank, palette_dtype(m)))) return false;
+    add_list(step, sizes, 2);
+    for (int32_t i = 0; i < 4; i++) add_list(step, &number[i], 1);
+    return true;
+}
+
+static bool recipe_group_norm(Maker *m, FuzzStep *step) {
+    int64_t dims[SN_MAX_RANK] = {1 + below(m, 3)};
+    int64_t groups = 1 + below(m, 4), channels = groups * (1 + below(m, 4));
+    int32_t rank = 2 + (int32_t)below(m, 3);
+    sn_dtype dtype = float_dtype(m);
+    dims[1] = channels;
+    for (int32_t i = 2; i < rank; i++) dims[i] = 1 + below(m, 7);
+    if (!add_operand(step, same_shape(m, dims, rank, dtype))) return false;
+    if (step->op == OP_GROUP_NORM) add_word(step, groups);
+    for (int32_t i = 0; i < 2; i++) {
+        if (chance(m, 40))
+            add_none(step);
+        else if (!add_operand(step, new_input(m, dtype, FUZZ_SMALL, 0, 1, &channels)))
+            return false;
+    }
+    add_real(step, named_real(m, ATTR_EPS));
+    return true;
+}
+
+static bool recipe_local_norm(Maker *m, FuzzStep *step) {
+    if (!add_operand(step, pick(m, NEED_FLOAT, 3))) return false;
+    add_word(step, 1 + below(m, 5));
+    add_real(step, chance(m, 70) ? 1e-4 : named_real(m, ATTR_ALPHA));
+    add_real(step, chance(m, 70) ? 0.75 : named_real(m, ATTR_BETA));
+    add_real(step, chance(m, 70) ? 1 : 2);
     return true;
 }
 
@@ -832,6 +903,20 @@ static Recipe *const recipes[OP_COUNT] = {
     [OP_AVG_POOL1D] = recipe_pool,
     [OP_AVG_POOL2D] = recipe_pool,
     [OP_AVG_POOL3D] = recipe_pool,
+    [OP_MAX_POOL1D_INDICES] = recipe_pool,
+    [OP_ADAPTIVE_AVG_POOL1D] = recipe_adaptive_pool,
+    [OP_ADAPTIVE_MAX_POOL1D] = recipe_adaptive_pool,
+    [OP_MAX_POOL2D_INDICES] = recipe_pool,
+    [OP_ADAPTIVE_AVG_POOL2D] = recipe_adaptive_pool,
+    [OP_ADAPTIVE_MAX_POOL2D] = recipe_adaptive_pool,
+    [OP_MAX_POOL3D_INDICES] = recipe_pool,
+    [OP_ADAPTIVE_AVG_POOL3D] = recipe_adaptive_pool,
+    [OP_ADAPTIVE_MAX_POOL3D] = recipe_adaptive_pool,
+    [OP_UNFOLD] = recipe_unfold,
+    [OP_FOLD] = recipe_fold,
+    [OP_GROUP_NORM] = recipe_group_norm,
+    [OP_INSTANCE_NORM] = recipe_group_norm,
+    [OP_LOCAL_RESPONSE_NORM] = recipe_local_norm,
     [OP_BATCH_NORM] = recipe_batch_norm,
 };
 

@@ -21,6 +21,8 @@ typedef sn_tensor *OpinfoAvgPool(sn_tensor *x, const int64_t *kernel, int32_t ke
                                  const int64_t *padding, int32_t padding_count, bool ceil,
                                  bool count_pad);
 
+typedef sn_tensor *OpinfoAdaptive(sn_tensor *x, const int64_t *sizes, int32_t sizes_count);
+
 /* An operator: evaluated by `form`, which reads the arguments and leaves the results. It gives
  * false and sets call->skip when there is no such op here; after an error, which is the thread's,
  * results are NULL. */
@@ -29,16 +31,17 @@ typedef struct OpinfoRow {
     const char *variant; /* of the recorded calls; NULL = any */
     bool (*form)(OpinfoCall *call, const struct OpinfoRow *row); /* false: skipped */
     union {
-        OpinfoUnary *unary;      /* x */
-        OpinfoBinary *binary;    /* x, y */
-        OpinfoReduce *reduce;    /* x, axes, keepdim */
-        OpinfoAxis *axis;        /* x, axis */
-        OpinfoConv *conv;        /* x, weight, bias, numbers by axis, groups */
-        OpinfoMaxPool *max_pool; /* x, numbers by axis, ceil */
-        OpinfoAvgPool *avg_pool; /* x, numbers by axis, ceil, count_pad */
-        sn_dtype dtype;          /* of a cast */
-        double number;           /* a fill value */
-    } with;                      /* what the form works with */
+        OpinfoUnary *unary;       /* x */
+        OpinfoBinary *binary;     /* x, y */
+        OpinfoReduce *reduce;     /* x, axes, keepdim */
+        OpinfoAxis *axis;         /* x, axis */
+        OpinfoConv *conv;         /* x, weight, bias, numbers by axis, groups */
+        OpinfoMaxPool *max_pool;  /* x, numbers by axis, ceil */
+        OpinfoAvgPool *avg_pool;  /* x, numbers by axis, ceil, count_pad */
+        OpinfoAdaptive *adaptive; /* x, sizes */
+        sn_dtype dtype;           /* of a cast */
+        double number;            /* a fill value */
+    } with;                       /* what the form works with */
 } OpinfoRow;
 
 /* A row whose form needs nothing more. */

@@ -1,7 +1,6 @@
 /* Convolutions, pools and batch norm; see opinfo_row.h. Lists of the recorded calls are handed on as they
  * are, empty or with one number for all axes. What PyTorch has and the ops have not (padding by name,
- * the indices of max_pool, another divisor, averages of integers, statistics of the batch) is written
- * around them. */
+ * another divisor, averages of integers, statistics of the batch) is written around them. */
 #include "opinfo_window.h"
 
 #include <math.h>
@@ -107,60 +106,25 @@ static sn_tensor *pad_windows(sn_tensor *x, const Pool *p, double value) {
     return sn_pad(x, pads, 2 * p->axes, value);
 }
 
-/* The elements of each window along one more axis, the last. */
-static sn_tensor *windows_of(sn_tensor *x, const Pool *p) {
-    int64_t dims[SN_MAX_RANK] = {0}, order[SN_MAX_RANK], taps = 1;
-    int32_t axes = p->axes, first = sn_rank(x) - axes, rank = first + 2 * axes;
-    for (int32_t i = 0; i < axes; i++) {
-        int64_t stride = stride_of(p, i), dilation = number_of(&p->dilation, i, 1);
-        int64_t kernel = number_of(&p->kernel, i, 1);
-        sn_tensor *starts = sn_arange(0, (double)(p->counts[i] * stride), (double)stride, SN_I64);
-        sn_tensor *steps = sn_arange(0, (double)(kernel * dilation), (double)dilation, SN_I64);
-        sn_tensor *positions = sn_add(sn_unsqueeze(starts, 1), steps);
-        x = sn_index_select(x, first + i, sn_reshape(positions, SN_I(-1)));
-    }
-    sn_shape(x, dims, NULL);
-    for (int32_t i = 0; i < first; i++) order[i] = i;
-    for (int32_t i = 0; i < axes; i++) {
-        order[first + i] = first + 2 * i;
-        order[first + axes + i] = first + 2 * i + 1;
-        dims[first + 2 * i] = p->counts[i];
-        dims[first + 2 * i + 1] = number_of(&p->kernel, i, 1);
-        taps *= dims[first + 2 * i + 1];
-    }
-    x = sn_permute(sn_reshape(x, dims, rank), order, rank);
-    for (int32_t i = 0; i < axes; i++) dims[first + i] = p->counts[i];
-    dims[first + axes] = taps;
-    return sn_reshape(x, dims, first + axes + 1);
+/* The op that tells where the largest of a window is. */
+static OpinfoMaxPool *places_of(int32_t axes) {
+    return axes == 1   ? sn_max_pool1d_indices
+           : axes == 2 ? sn_max_pool2d_indices
+                       : sn_max_pool3d_indices;
 }
 
-/* Where in its channel of x each maximum is, row-major. A window of nothing but -inf may give a
- * place of padding, and one with NaN its first: PyTorch gives the last. */
-static sn_tensor *max_places(sn_tensor *x, const Pool *p) {
-    int64_t dims[SN_MAX_RANK] = {0}, wanted[SN_MAX_RANK] = {0}, size = 1;
-    int32_t first = sn_rank(x) - p->axes;
-    sn_tensor *elements = windows_of(pad_windows(x, p, -INFINITY), p);
-    sn_shape(x, dims, NULL);
-    for (int32_t i = first; i < sn_rank(x); i++) size *= dims[i];
-    sn_tensor *places = sn_reshape(sn_arange(0, (double)size, 1, SN_I64), dims + first, p->axes);
-    sn_shape(elements, wanted, NULL);
-    places = sn_expand(windows_of(pad_windows(places, p, 0), p), wanted, sn_rank(elements));
-    sn_tensor *largest = sn_argmax(elements, SN_I(-1), true);
-    return sn_squeeze(sn_gather(places, -1, largest), SN_I(-1));
+static sn_tensor *call_max_pool(OpinfoCall *call, const Pool *p, OpinfoMaxPool *op) {
+    return op(call_self(call), p->kernel.numbers, p->kernel.count, p->stride.numbers,
+              p->stride.count, p->padding.numbers, p->padding.count, p->dilation.numbers,
+              p->dilation.count, call_bool(call, 4, "ceil_mode", false));
 }
 
 static bool max_pool(OpinfoCall *call, const OpinfoRow *row) {
     Pool p = read_pool(call, row);
     p.dilation = read_list(call, 3, "dilation");
-    sn_tensor *x = call_self(call);
-    sn_tensor *values =
-        row->with.max_pool(x, p.kernel.numbers, p.kernel.count, p.stride.numbers, p.stride.count,
-                           p.padding.numbers, p.padding.count, p.dilation.numbers, p.dilation.count,
-                           call_bool(call, 4, "ceil_mode", false));
+    sn_tensor *values = call_max_pool(call, &p, row->with.max_pool);
     if (!call_bool(call, 5, "return_indices", false)) return call_gives(call, values);
-    if (!values) return call_gives_two(call, NULL, NULL);
-    see_counts(&p, values);
-    return call_gives_two(call, values, max_places(x, &p));
+    return call_gives_two(call, values, call_max_pool(call, &p, places_of(p.axes)));
 }
 
 /* The sum of each window: its mean, with padding in place so that all have as many elements. */
@@ -217,6 +181,61 @@ static bool batch_norm(OpinfoCall *call, const OpinfoRow *row) {
                                     optional(call, 3, "bias"), call_float(call, 6, "eps", 1e-5)));
 }
 
+/* ---- norms of groups, of neighbours ----------------------------------------------------------- */
+
+static bool group_norm(OpinfoCall *call, const OpinfoRow *row) {
+    (void)row;
+    return call_gives(call, sn_group_norm(call_self(call), call_int(call, 0, "num_groups", 1),
+                                          optional(call, 1, "weight"), optional(call, 2, "bias"),
+                                          call_float(call, 3, "eps", 1e-5)));
+}
+
+/* Without the statistics of the input it is a batch norm of the running ones. */
+static bool instance_norm(OpinfoCall *call, const OpinfoRow *row) {
+    (void)row;
+    sn_tensor *weight = optional(call, 2, "weight"), *bias = optional(call, 3, "bias");
+    double eps = call_float(call, 6, "eps", 1e-5);
+    if (call_bool(call, 4, "use_input_stats", true))
+        return call_gives(call, sn_instance_norm(call_self(call), weight, bias, eps));
+    return call_gives(call, sn_batch_norm(call_self(call), call_tensor(call, 0, "running_mean"),
+                                          call_tensor(call, 1, "running_var"), weight, bias, eps));
+}
+
+/* Of integers PyTorch gives f32. */
+static bool local_response_norm(OpinfoCall *call, const OpinfoRow *row) {
+    (void)row;
+    sn_tensor *x = call_self(call);
+    double alpha = call_float(call, 1, "alpha", 1e-4), beta = call_float(call, 2, "beta", 0.75);
+    if (x && sn_dtype_of(x) < SN_F16) x = sn_cast(x, SN_F32);
+    return call_gives(call, sn_local_response_norm(x, call_int(call, 0, "size", 1), alpha, beta,
+                                                   call_float(call, 3, "k", 1)));
+}
+
+/* ---- adaptive pools, unfold ------------------------------------------------------------------- */
+
+/* null keeps a size. Of two results the second is the indices, which we have not. */
+static bool adaptive_pool(OpinfoCall *call, const OpinfoRow *row) {
+    int64_t sizes[MOST_AXES] = {0};
+    const cJSON *node = call_arg(call, 0, "output_size"), *size;
+    int32_t count = 0;
+    if (cJSON_IsNumber(node)) sizes[count++] = (int64_t)node->valuedouble;
+    cJSON_ArrayForEach(size, node) {
+        if (count < MOST_AXES)
+            sizes[count++] = cJSON_IsNull(size) ? -1 : (int64_t)size->valuedouble;
+    }
+    call->first_only = call_bool(call, 1, "return_indices", false);
+    return call_gives(call, row->with.adaptive(call_self(call), sizes, count));
+}
+
+static bool unfold(OpinfoCall *call, const OpinfoRow *row) {
+    (void)row;
+    List kernel = read_list(call, 0, "kernel_size"), dilation = read_list(call, 1, "dilation");
+    List padding = read_list(call, 2, "padding"), stride = read_list(call, 3, "stride");
+    return call_gives(call, sn_unfold(call_self(call), kernel.numbers, kernel.count,
+                                      dilation.numbers, dilation.count, padding.numbers,
+                                      padding.count, stride.numbers, stride.count));
+}
+
 /* ---- the table ------------------------------------------------------------------------------- */
 
 static const OpinfoRow rows[] = {
@@ -229,6 +248,22 @@ static const OpinfoRow rows[] = {
     {"nn.functional.avg_pool2d", NULL, avg_pool, {.avg_pool = sn_avg_pool2d}},
     {"nn.functional.avg_pool3d", NULL, avg_pool, {.avg_pool = sn_avg_pool3d}},
     FORM("nn.functional.batch_norm", batch_norm),
+    FORM("nn.functional.group_norm", group_norm),
+    FORM("nn.functional.instance_norm", instance_norm),
+    FORM("nn.functional.local_response_norm", local_response_norm),
+    FORM("nn.functional.unfold", unfold),
+    {"nn.functional.adaptive_avg_pool1d",
+     NULL,
+     adaptive_pool,
+     {.adaptive = sn_adaptive_avg_pool1d}},
+    {"nn.functional.adaptive_avg_pool2d",
+     NULL,
+     adaptive_pool,
+     {.adaptive = sn_adaptive_avg_pool2d}},
+    {"nn.functional.adaptive_max_pool2d",
+     NULL,
+     adaptive_pool,
+     {.adaptive = sn_adaptive_max_pool2d}},
 };
 
 const OpinfoTable opinfo_window = {rows, sizeof rows / sizeof *rows};

@@ -191,6 +191,242 @@ static OracleStatus avg_pool(const OracleCall *call) {
     return ORACLE_OK;
 }
 
+/* ---- indices --------------------------------------------------------------------------------- */
+
+static OracleStatus pool_indices(const OracleCall *call) {
+    const OracleTensor *x = &call->in[0], *out = call->out;
+    WindowCall w = pool_call(call);
+    int64_t taps = count_taps(&w);
+    for (int64_t i = 0; i < out->count; i++) {
+        int64_t index[SN_MAX_RANK], at[SN_MAX_RANK], best = 0;
+        oracle_unravel(i, out->dims, out->rank, index);
+        memcpy(at, index, sizeof at);
+        OracleNumber largest = {0, 0};
+        for (int64_t tap = 0; tap < taps; tap++) {
+            OracleNumber is = least_of(x->dtype);
+            if (locate(call, &w, index, tap, at))
+                is = oracle_number(x, oracle_ravel(at, x->dims, x->rank));
+            bool same = x->real && is.real == 0 && largest.real == 0; /* +0 equals -0 */
+            if (tap && (same || !is_larger(x, is, largest))) continue;
+            largest = is;
+            best = tap;
+        }
+        locate(call, &w, index, best, at);
+        for (int32_t j = 0; j < w.axes; j++) {
+            int64_t size = x->dims[w.first + j];
+            call->out->integer[i] = call->out->integer[i] * (j ? size : 1) + at[w.first + j];
+        }
+    }
+    return ORACLE_OK;
+}
+
+/* ---- adaptive pools -------------------------------------------------------------------------- */
+
+/* Begins and ends of a result's elements along the axes of windows. */
+typedef struct Box {
+    int64_t begin[MOST_AXES], end[MOST_AXES];
+} Box;
+
+static Box box_of(const OracleCall *call, int32_t axes, const int64_t *index) {
+    Box box = {.begin = {0}};
+    for (int32_t i = 0; i < axes; i++) {
+        int32_t axis = call->out->rank - axes + i;
+        int64_t size = call->in[0].dims[axis], parts = call->out->dims[axis];
+        box.begin[i] = index[axis] * size / parts;
+        box.end[i] = ((index[axis] + 1) * size + parts - 1) / parts;
+    }
+    return box;
+}
+
+static OracleStatus adaptive_pool(const OracleCall *call) {
+    const OracleTensor *x = &call->in[0], *out = call->out;
+    bool max = call->op >= OP_ADAPTIVE_MAX_POOL1D && call->op <= OP_ADAPTIVE_MAX_POOL3D;
+    int32_t axes;
+    oracle_list(call, ATTR_SIZES, &axes);
+    for (int64_t i = 0; i < out->count; i++) {
+        int64_t index[SN_MAX_RANK], sizes[MOST_AXES], count = 1;
+        oracle_unravel(i, out->dims, out->rank, index);
+        Box box = box_of(call, axes, index);
+        for (int32_t j = 0; j < axes; j++) count *= sizes[j] = box.end[j] - box.begin[j];
+        Sum sum = {.count = 0};
+        OracleNumber largest = least_of(x->dtype);
+        for (int64_t k = 0; k < count; k++) {
+            int64_t at[SN_MAX_RANK], within[MOST_AXES];
+            memcpy(at, index, sizeof at);
+            oracle_unravel(k, sizes, axes, within);
+            for (int32_t j = 0; j < axes; j++) at[x->rank - axes + j] = box.begin[j] + within[j];
+            OracleNumber is = oracle_number(x, oracle_ravel(at, x->dims, x->rank));
+            if (is_larger(x, is, largest)) largest = is;
+            if (!max) sum_add(&sum, is.real);
+        }
+        if (max) {
+            oracle_put(call->out, i, largest);
+            continue;
+        }
+        long double n = (long double)count;
+        long double bound = sum_bound(&sum, out->dtype) / n + oracle_tiny(out->dtype);
+        if (isfinite(sum.terms)) bound += oracle_epsilon(out->dtype) * fabsl(sum.value / n);
+        oracle_put_real(call->out, i, sum.value / n, bound);
+    }
+    return ORACLE_OK;
+}
+
+/* ---- unfold, fold ---------------------------------------------------------------------------- */
+
+/* Windows of planes, counted. */
+typedef struct Planes {
+    WindowCall w;                          /* their windows */
+    int64_t sizes[MOST_AXES];              /* of a plane */
+    int64_t counts[MOST_AXES];             /* windows along each axis */
+    int64_t taps, windows, channels, many; /* of a window; of a plane; of a sample; samples */
+} Planes;
+
+static Planes planes_of(const OracleCall *call, const int64_t *sizes, int64_t many,
+                        int64_t channels) {
+    int32_t axes;
+    const int64_t *kernel = oracle_list(call, ATTR_KERNEL, &axes);
+    Planes p = {.w = window_call(call, axes, kernel), .many = many, .channels = channels};
+    p.taps = count_taps(&p.w);
+    p.windows = 1;
+    for (int32_t i = 0; i < axes; i++) {
+        int64_t reach = p.w.dilation[i] * (p.w.taps[i] - 1);
+        p.sizes[i] = sizes[i];
+        p.counts[i] = (sizes[i] + 2 * p.w.padding[i] - reach - 1) / p.w.stride[i] + 1;
+        p.windows *= p.counts[i];
+    }
+    return p;
+}
+
+/* Position in a plane of a window's tap; -1 where it is padding. */
+static int64_t position_of(const Planes *p, int64_t window, int64_t tap) {
+    int64_t taps[MOST_AXES], places[MOST_AXES], at = 0;
+    oracle_unravel(tap, p->w.taps, p->w.axes, taps);
+    oracle_unravel(window, p->counts, p->w.axes, places);
+    for (int32_t i = 0; i < p->w.axes; i++) {
+        int64_t is = places[i] * p->w.stride[i] + taps[i] * p->w.dilation[i] - p->w.padding[i];
+        if (is < 0 || is >= p->sizes[i]) return -1;
+        at = at * p->sizes[i] + is;
+    }
+    return at;
+}
+
+static OracleStatus unfold(const OracleCall *call) {
+    const OracleTensor *x = &call->in[0];
+    const int64_t *sizes = x->dims + x->rank - 2;
+    Planes p = planes_of(call, sizes, x->rank == 4 ? x->dims[0] : 1, x->dims[x->rank - 3]);
+    for (int64_t i = 0; i < call->out->count; i++) {
+        int64_t window = i % p.windows, tap = i / p.windows % p.taps,
+                plane = i / p.windows / p.taps;
+        int64_t at = position_of(&p, window, tap);
+        OracleNumber zero = {0, 0};
+        oracle_put(call->out, i,
+                   at < 0 ? zero : oracle_number(x, plane * sizes[0] * sizes[1] + at));
+    }
+    return ORACLE_OK;
+}
+
+static OracleStatus fold(const OracleCall *call) {
+    const OracleTensor *x = &call->in[0];
+    OracleTensor *out = call->out;
+    const int64_t *sizes = out->dims + out->rank - 2;
+    Planes p = planes_of(call, sizes, out->rank == 4 ? out->dims[0] : 1, out->dims[out->rank - 3]);
+    int64_t plane = sizes[0] * sizes[1];
+    for (int64_t i = 0; i < out->count; i++) {
+        Sum sum = {.count = 0};
+        uint64_t total = 0;
+        if (out->real) sum_add(&sum, 0);
+        for (int64_t k = 0; k < p.taps * p.windows; k++) {
+            if (position_of(&p, k % p.windows, k / p.windows) != i % plane) continue;
+            OracleNumber is = oracle_number(x, i / plane * p.taps * p.windows + k);
+            if (out->real)
+                sum_add(&sum, is.real);
+            else
+                total += (uint64_t)is.integer;
+        }
+        if (out->real)
+            oracle_put_real(out, i, sum.value, sum_bound(&sum, out->dtype));
+        else
+            out->integer[i] = oracle_wrap(out->dtype, total);
+    }
+    return ORACLE_OK;
+}
+
+/* ---- norms ----------------------------------------------------------------------------------- */
+
+/* (x - mean) * scale + bias of one group: what a few roundings of each part come to. */
+static void norm_group(const OracleCall *call, int64_t first, int64_t count, int64_t spatial,
+                       int32_t weight) {
+    const OracleTensor *x = &call->in[0];
+    OracleTensor *out = call->out;
+    long double epsilon = oracle_epsilon(out->dtype), mean = 0, var = 0, largest = 0;
+    long double most = oracle_format(oracle_compute(out->dtype)).largest, n = (long double)count;
+    for (int64_t i = 0; i < count; i++) mean += element(x, first + i) / n;
+    for (int64_t i = 0; i < count; i++) {
+        long double d = element(x, first + i) - mean;
+        var += d * d / n;
+        largest = fmaxl(largest, fabsl(element(x, first + i)));
+    }
+    long double eps = oracle_double(call, ATTR_EPS), scale = 1 / sqrtl(var + eps);
+    bool strange = !isfinite(var) || !isfinite(scale) || var > most || largest > sqrtl(most) / 4;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t channel = (first + i) / spatial % x->dims[1];
+        bool scaled = !oracle_absent(call, weight), moved = !oracle_absent(call, weight + 1);
+        long double times = scaled ? element(&call->in[weight], channel) : 1;
+        long double plus = moved ? element(&call->in[weight + 1], channel) : 0;
+        long double d = element(x, first + i) - mean, y = d * scale * times;
+        long double off = 8 * (n + 8) * epsilon * largest * scale; /* of the mean, and the spread */
+        long double bound =
+            (off + 16 * (n + 8) * epsilon * fabsl(d * scale) * (1 + off * fabsl(d * scale))) *
+                fabsl(times) +
+            8 * epsilon * (fabsl(y) + fabsl(plus)) + 8 * oracle_tiny(out->dtype);
+        bool wild = strange || off > 0.01L || !isfinite(y + plus) || fabsl(y) > most / 4;
+        oracle_put_real(out, first + i, y + plus, wild ? INFINITY : bound);
+    }
+}
+
+static OracleStatus group_norm(const OracleCall *call) {
+    const OracleTensor *x = &call->in[0];
+    bool grouped = call->op == OP_GROUP_NORM;
+    int64_t groups = grouped ? oracle_int(call, ATTR_GROUPS) : x->dims[1], spatial = 1;
+    for (int32_t i = 2; i < x->rank; i++) spatial *= x->dims[i];
+    if (x->count == 0) return ORACLE_OK;
+    int64_t count = x->dims[1] / groups * spatial;
+    for (int64_t first = 0; first < x->count; first += count)
+        norm_group(call, first, count, spatial, 1);
+    return ORACLE_OK;
+}
+
+static OracleStatus local_norm(const OracleCall *call) {
+    const OracleTensor *x = &call->in[0];
+    OracleTensor *out = call->out;
+    int64_t size = oracle_int(call, ATTR_SIZE), spatial = 1;
+    long double alpha = oracle_double(call, ATTR_ALPHA), beta = oracle_double(call, ATTR_BETA);
+    long double k = oracle_double(call, ATTR_K), epsilon = oracle_epsilon(out->dtype);
+    long double most = oracle_format(oracle_compute(out->dtype)).largest;
+    for (int32_t i = 2; i < x->rank; i++) spatial *= x->dims[i];
+    for (int64_t i = 0; i < x->count; i++) {
+        int64_t channel = i / spatial % x->dims[1];
+        long double sum = 0;
+        for (int64_t j = channel - size / 2; j <= channel + (size - 1) / 2; j++)
+            if (j >= 0 && j < x->dims[1]) {
+                long double is = element(x, i + (j - channel) * spatial);
+                sum += is * is;
+            }
+        long double mean = sum / (long double)size, base = mean * alpha + k;
+        long double terms = fabsl(mean * alpha) + fabsl(k), y = element(x, i) / powl(base, beta);
+        long double relative = ((long double)size + 8) * epsilon * terms / fabsl(base);
+        bool wild = !isfinite(sum) || sum > most || terms > most || !(base > 0) ||
+                    relative > 0.01L || !isfinite(y) || fabsl(y) > most ||
+                    powl(base, beta) > most ||
+                    powl(base, beta) < 4 * oracle_tiny(out->dtype) / epsilon ||
+                    sum < oracle_tiny(out->dtype) / epsilon;
+        long double bound =
+            fabsl(y) * (4 * fabsl(beta) * relative + 8 * epsilon) + 4 * oracle_tiny(out->dtype);
+        oracle_put_real(out, i, y, wild ? INFINITY : bound);
+    }
+    return ORACLE_OK;
+}
+
 /* ---- batch_norm ------------------------------------------------------------------------------ */
 
 /* x * scale + shift: each of the four terms of (x - mean) * scale + bias may be rounded some times. */
@@ -218,10 +454,30 @@ static OracleStatus batch_norm(const OracleCall *call) {
 
 OracleRule *oracle_window_rule(OpCode op) {
     static OracleRule *const rules[OP_COUNT] = {
-        [OP_CONV1D] = conv,           [OP_CONV2D] = conv,         [OP_CONV3D] = conv,
-        [OP_MAX_POOL1D] = max_pool,   [OP_MAX_POOL2D] = max_pool, [OP_MAX_POOL3D] = max_pool,
-        [OP_AVG_POOL1D] = avg_pool,   [OP_AVG_POOL2D] = avg_pool, [OP_AVG_POOL3D] = avg_pool,
+        [OP_CONV1D] = conv,
+        [OP_CONV2D] = conv,
+        [OP_CONV3D] = conv,
+        [OP_MAX_POOL1D] = max_pool,
+        [OP_MAX_POOL2D] = max_pool,
+        [OP_MAX_POOL3D] = max_pool,
+        [OP_AVG_POOL1D] = avg_pool,
+        [OP_AVG_POOL2D] = avg_pool,
+        [OP_AVG_POOL3D] = avg_pool,
+        [OP_MAX_POOL1D_INDICES] = pool_indices,
+        [OP_MAX_POOL2D_INDICES] = pool_indices,
+        [OP_MAX_POOL3D_INDICES] = pool_indices,
+        [OP_ADAPTIVE_AVG_POOL1D] = adaptive_pool,
+        [OP_ADAPTIVE_AVG_POOL2D] = adaptive_pool,
+        [OP_ADAPTIVE_AVG_POOL3D] = adaptive_pool,
+        [OP_ADAPTIVE_MAX_POOL1D] = adaptive_pool,
+        [OP_ADAPTIVE_MAX_POOL2D] = adaptive_pool,
+        [OP_ADAPTIVE_MAX_POOL3D] = adaptive_pool,
         [OP_BATCH_NORM] = batch_norm,
+        [OP_UNFOLD] = unfold,
+        [OP_FOLD] = fold,
+        [OP_GROUP_NORM] = group_norm,
+        [OP_INSTANCE_NORM] = group_norm,
+        [OP_LOCAL_RESPONSE_NORM] = local_norm,
     };
     return rules[op];
 }

@@ -90,6 +90,19 @@ static const Row rows[] = {
     {OP_AVG_POOL1D, "f32[1,2,5]", "[2] [2] [1] 0 1"},
     {OP_AVG_POOL2D, "f32[1,1,3,4]", "[2,2] [1,2] [1,0] 1 0"},
     {OP_AVG_POOL3D, "f32[1,1,2,2,3]", "[2] [1] [0,1,0] 0 1"},
+    {OP_MAX_POOL1D_INDICES, "f32[1,2,5]", "[2] [2] [1] [1] 0"},
+    {OP_MAX_POOL2D_INDICES, "f32[1,1,3,4]", "[2,2] [1,2] [1,0] [1] 1"},
+    {OP_MAX_POOL3D_INDICES, "f32[1,1,2,2,3]", "[2] [1] [0,1,0] [1] 0"},
+    {OP_ADAPTIVE_AVG_POOL1D, "f32[1,2,5]", "[3]"},
+    {OP_ADAPTIVE_AVG_POOL2D, "f32[1,1,3,4]", "[2,2]"},
+    {OP_ADAPTIVE_AVG_POOL3D, "f32[1,1,2,2,3]", "[1,2,2]"},
+    {OP_ADAPTIVE_MAX_POOL1D, "f32[1,2,5]", "[3]"},
+    {OP_ADAPTIVE_MAX_POOL2D, "f32[1,1,3,4]", "[2,2]"},
+    {OP_ADAPTIVE_MAX_POOL3D, "f32[1,1,2,2,3]", "[1,2,2]"},
+    {OP_UNFOLD, "f32[1,1,3,4]", "[2] [1] [1,0] [1]"},
+    {OP_FOLD, "f32[1,4,3]", "[2,4] [2] [1] [0] [1]"},
+    {OP_GROUP_NORM, "f32[2,2,3] f32[2] f32[2]", "2 d1e-05"},
+    {OP_LOCAL_RESPONSE_NORM, "f32[1,3,4]", "2 d0.0001 d0.75 d1"},
 };
 
 static bool is_integer(const OpParam *param) {

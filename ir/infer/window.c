@@ -6,14 +6,24 @@
 enum { MOST_NUMBER = INT32_MAX }; /* of stride, padding, dilation, kernel */
 
 /* ORDER: the ops of 1, 2 and 3 axes follow one another. */
-_Static_assert(OP_CONV2D == OP_CONV1D + 1 && OP_CONV3D == OP_CONV1D + 2, "ORDER of conv");
-_Static_assert(OP_MAX_POOL2D == OP_MAX_POOL1D + 1 && OP_MAX_POOL3D == OP_MAX_POOL1D + 2,
-               "ORDER of max_pool");
-_Static_assert(OP_AVG_POOL2D == OP_AVG_POOL1D + 1 && OP_AVG_POOL3D == OP_AVG_POOL1D + 2,
-               "ORDER of avg_pool");
+#define IN_ORDER(op) _Static_assert(op##2D == op##1D + 1 && op##3D == op##1D + 2, "ORDER of " #op)
+IN_ORDER(OP_CONV);
+IN_ORDER(OP_MAX_POOL);
+IN_ORDER(OP_AVG_POOL);
+_Static_assert(OP_MAX_POOL2D_INDICES == OP_MAX_POOL1D_INDICES + 1 &&
+                   OP_MAX_POOL3D_INDICES == OP_MAX_POOL1D_INDICES + 2,
+               "ORDER of max_pool_indices");
+IN_ORDER(OP_ADAPTIVE_AVG_POOL);
+IN_ORDER(OP_ADAPTIVE_MAX_POOL);
 
 int32_t window_axes(OpCode op) {
-    static const OpCode first[] = {OP_CONV1D, OP_MAX_POOL1D, OP_AVG_POOL1D};
+    static const OpCode first[] = {OP_CONV1D,
+                                   OP_MAX_POOL1D,
+                                   OP_AVG_POOL1D,
+                                   OP_MAX_POOL1D_INDICES,
+                                   OP_ADAPTIVE_AVG_POOL1D,
+                                   OP_ADAPTIVE_MAX_POOL1D};
+    if (op == OP_UNFOLD || op == OP_FOLD) return 2;
     for (size_t i = 0; i < sizeof first / sizeof *first; i++)
         if (op >= first[i] && op < first[i] + WINDOW_MOST_AXES) return (int32_t)(op - first[i]) + 1;
     return 0;
@@ -77,7 +87,8 @@ void windows_of(DimTable *table, AttrView attrs, const TensorType *x, const Tens
     *windows = (Windows){.axes = axes};
     for (int32_t i = 0; i < axes; i++) {
         WindowAxis *a = &windows->axis[i];
-        a->size = x->dims[x->rank - axes + i];
+        a->size = op_has_attr(attrs.op, ATTR_SIZES) ? attr_dims(attrs, ATTR_SIZES, &count)[i]
+                                                    : x->dims[x->rank - axes + i];
         a->length = weight ? weight->dims[2 + i] : dim_of(attr_list(attrs, ATTR_KERNEL, &count)[i]);
         a->step = attr_list(attrs, ATTR_STRIDE, &count)[i];
         a->padding = attr_list(attrs, ATTR_PADDING, &count)[i];
@@ -204,12 +215,96 @@ sn_status shape_avg_pool(Infer *call) {
     return shape_pool(call);
 }
 
-/* ---- batch_norm ------------------------------------------------------------------------------ */
+/* ---- adaptive pools -------------------------------------------------------------------------- */
 
-sn_status shape_batch_norm(Infer *call) {
+sn_status shape_adaptive_pool(Infer *call) {
     const TensorType *x = infer_input(call, 0);
-    if (x->rank < 2) return infer_refuse_types(call, SN_ERROR_SHAPE, "x must have at least 2 dims");
-    for (int32_t i = 1; i < call->n_inputs; i++) {
+    int32_t axes = window_axes(call->op), count;
+    INFER_TRY(check_rank(call, axes));
+    const Dim *given = infer_dims(call, ATTR_SIZES, &count);
+    Dim sizes[WINDOW_MOST_AXES];
+    if (count != axes && count != 1)
+        return infer_refuse(call, SN_ERROR_SHAPE, "sizes has %d numbers for %d axes", (int)count,
+                            (int)axes);
+    for (int32_t i = 0; i < axes; i++) sizes[i] = given[count == 1 ? 0 : i];
+    INFER_TRY(infer_set_same(call));
+    for (int32_t i = 0; i < axes; i++) {
+        Dim size = x->dims[x->rank - axes + i];
+        if (dim_is(sizes[i], -1)) sizes[i] = size;
+        if (dim_equal(call->table, size, dim_of(0)))
+            return infer_refuse_types(call, SN_ERROR_SHAPE, "axis %d has no elements",
+                                      (int)(x->rank - axes + i));
+        call->result->dims[x->rank - axes + i] = sizes[i];
+    }
+    INFER_TRY(infer_check_dims(call, sizes, axes));
+    return infer_set_list(call, ATTR_SIZES, words_of_dims(sizes), axes);
+}
+
+/* ---- unfold, fold ---------------------------------------------------------------------------- */
+
+/* Numbers of the windows of both. */
+static sn_status normalise_fold(Infer *call) {
+    INFER_TRY(normalise(call, ATTR_KERNEL, "kernel", 2, 1, NULL));
+    INFER_TRY(normalise(call, ATTR_DILATION, "dilation", 2, 1, ones));
+    INFER_TRY(normalise(call, ATTR_PADDING, "padding", 2, 0, zeros));
+    return normalise(call, ATTR_STRIDE, "stride", 2, 1, ones);
+}
+
+/* Windows of a plane, and elements of one. */
+static void count_plane(DimTable *table, const Windows *w, Dim *count, Dim *taps) {
+    *count = dim_mul(table, w->axis[0].count, w->axis[1].count);
+    *taps = dim_mul(table, w->axis[0].length, w->axis[1].length);
+}
+
+sn_status shape_unfold(Infer *call) {
+    const TensorType *x = infer_input(call, 0);
+    Windows windows;
+    Dim count, taps, dims[SN_MAX_RANK];
+    INFER_TRY(check_rank(call, 2));
+    INFER_TRY(normalise_fold(call));
+    windows_of(call->table, infer_attrs(call), x, NULL, &windows);
+    INFER_TRY(check_windows(call, &windows));
+    count_plane(call->table, &windows, &count, &taps);
+    dims[0] = x->dims[0];
+    dims[x->rank - 3] = dim_mul(call->table, x->dims[x->rank - 3], taps);
+    dims[x->rank - 2] = count;
+    return infer_set_dims(call, dims, x->rank - 1);
+}
+
+sn_status shape_fold(Infer *call) {
+    const TensorType *x = infer_input(call, 0);
+    Windows windows;
+    Dim count, taps, dims[SN_MAX_RANK];
+    int32_t n_sizes;
+    if (x->rank != 2 && x->rank != 3)
+        return infer_refuse_types(call, SN_ERROR_SHAPE, "x must have 2 or 3 dims");
+    Dim *sizes = infer_dims(call, ATTR_SIZES, &n_sizes);
+    if (n_sizes != 2)
+        return infer_refuse(call, SN_ERROR_SHAPE, "sizes has %d numbers for 2 axes", (int)n_sizes);
+    INFER_TRY(infer_check_dims(call, sizes, 2));
+    INFER_TRY(normalise_fold(call));
+    windows_of(call->table, infer_attrs(call), x, NULL, &windows);
+    INFER_TRY(check_windows(call, &windows));
+    count_plane(call->table, &windows, &count, &taps);
+    Dim channels = dim_quotient(call->table, x->dims[x->rank - 2], taps);
+    if (!dim_equal(call->table, dim_mul(call->table, channels, taps), x->dims[x->rank - 2]) ||
+        !dim_equal(call->table, count, x->dims[x->rank - 1]))
+        return infer_refuse_types(
+            call, SN_ERROR_SHAPE, "x is not of %lld windows of %lld elements each",
+            (long long)infer_hint(call, count), (long long)infer_hint(call, taps));
+    dims[0] = x->dims[0];
+    dims[x->rank - 2] = channels;
+    dims[x->rank - 1] = sizes[0];
+    dims[x->rank] = sizes[1];
+    return infer_set_dims(call, dims, x->rank + 1);
+}
+
+/* ---- norms ----------------------------------------------------------------------------------- */
+
+/* Operands behind x have a number for each of its channels. */
+static sn_status check_per_channel(const Infer *call, int32_t first) {
+    const TensorType *x = infer_input(call, 0);
+    for (int32_t i = first; i < call->n_inputs; i++) {
         const TensorType *type = infer_input(call, i);
         bool fits = type_absent(type) ||
                     (type->rank == 1 && dim_equal(call->table, type->dims[0], x->dims[1]));
@@ -218,5 +313,37 @@ sn_status shape_batch_norm(Infer *call) {
                                       "%s must have a number for each channel",
                                       infer_input_name(call, i).text);
     }
+    return SN_OK;
+}
+
+sn_status shape_batch_norm(Infer *call) {
+    if (infer_input(call, 0)->rank < 2)
+        return infer_refuse_types(call, SN_ERROR_SHAPE, "x must have at least 2 dims");
+    INFER_TRY(check_per_channel(call, 1));
+    return infer_set_same(call);
+}
+
+sn_status shape_group_norm(Infer *call) {
+    const TensorType *x = infer_input(call, 0);
+    if (x->rank < 2) return infer_refuse_types(call, SN_ERROR_SHAPE, "x must have at least 2 dims");
+    if (op_has_attr(call->op, ATTR_GROUPS)) {
+        int64_t groups = attr_int(infer_attrs(call), ATTR_GROUPS);
+        if (groups < 1 || groups > MOST_NUMBER)
+            return infer_refuse(call, SN_ERROR_ARGUMENT, "groups is %lld", (long long)groups);
+        Dim each = dim_quotient(call->table, x->dims[1], dim_of(groups));
+        if (!dim_equal(call->table, dim_mul(call->table, each, dim_of(groups)), x->dims[1]))
+            return infer_refuse_types(call, SN_ERROR_SHAPE, "x's channels do not make %lld groups",
+                                      (long long)groups);
+    }
+    INFER_TRY(check_per_channel(call, 1));
+    return infer_set_same(call);
+}
+
+sn_status shape_local_norm(Infer *call) {
+    int64_t size = attr_int(infer_attrs(call), ATTR_SIZE);
+    if (infer_input(call, 0)->rank < 3)
+        return infer_refuse_types(call, SN_ERROR_SHAPE, "x must have at least 3 dims");
+    if (size < 1 || size > MOST_NUMBER)
+        return infer_refuse(call, SN_ERROR_ARGUMENT, "size is %lld", (long long)size);
     return infer_set_same(call);
 }

@@ -52,6 +52,9 @@ const DecomposeRow decompose_rows[OP_COUNT] = {
     [OP_RMS_NORM] = {.rule = rule_rms_norm},
     [OP_CROSS_ENTROPY] = {.rule = rule_cross_entropy},
     [OP_ATTENTION] = {.rule = rule_attention},
+    [OP_GROUP_NORM] = {.rule = rule_group_norm},
+    [OP_INSTANCE_NORM] = {.rule = rule_group_norm},
+    [OP_LOCAL_RESPONSE_NORM] = {.rule = rule_local_response_norm},
 };
 
 /* What a rule makes contracts only if the op's row says so: whoever records the op looks at layouts

@@ -20,7 +20,8 @@ RewriteRule rule_softplus, rule_addcmul;
 /* decompose_reduce.c */
 RewriteRule rule_sum, rule_prod, rule_mean, rule_extremum, rule_any, rule_all, rule_arg, rule_var;
 RewriteRule rule_logsumexp, rule_cumsum, rule_softmax, rule_log_softmax, rule_layer_norm;
-RewriteRule rule_rms_norm, rule_cross_entropy, rule_attention;
+RewriteRule rule_rms_norm, rule_cross_entropy, rule_attention, rule_group_norm;
+RewriteRule rule_local_response_norm;
 
 /* decompose_shape.c */
 RewriteRule rule_view, rule_cat, rule_stack, rule_pad, rule_gather, rule_index_select;

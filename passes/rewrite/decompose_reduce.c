@@ -220,18 +220,93 @@ static NodeId scale_rows(Rewrite *r, NodeId x, NodeId mean_square) {
     return gb_op2(b, OP_MUL, x, gb_op1(b, OP_RSQRT, gb_op2(b, OP_ADD, mean_square, eps)));
 }
 
+/* (x - mean) / sqrt(var + eps) over the axes. */
+static NodeId normal_of(Rewrite *r, NodeId x, uint32_t mask) {
+    GraphBuilder *b = r->b;
+    Spread spread = spread_of(b, x, mask);
+    NodeId distance = gb_op2(b, OP_SUB, spread.distance, spread.off);
+    return scale_rows(r, distance, over_count(b, spread.squares, x, mask));
+}
+
 NodeId rule_layer_norm(Rewrite *r) {
     GraphBuilder *b = r->b;
     NodeId x = gb_widen(b, rewrite_input(r, 0));
     NodeId weight = rewrite_input(r, 1), bias = rewrite_input(r, 2);
     sn_dtype dtype = gb_dtype(b, x);
-    uint32_t mask = norm_mask(r, x, weight != NODE_NONE ? weight : bias);
-    Spread spread = spread_of(b, x, mask);
-    NodeId distance = gb_op2(b, OP_SUB, spread.distance, spread.off);
-    NodeId y = scale_rows(r, distance, over_count(b, spread.squares, x, mask));
+    NodeId y = normal_of(r, x, norm_mask(r, x, weight != NODE_NONE ? weight : bias));
     if (weight != NODE_NONE) y = gb_op2(b, OP_MUL, y, gb_cast(b, dtype, weight));
     if (bias != NODE_NONE) y = gb_op2(b, OP_ADD, y, gb_cast(b, dtype, bias));
     return rewrite_finish(r, y);
+}
+
+/* Numbers of channels, axis 1 of `rank`, as what meets the others. */
+static NodeId per_channel(GraphBuilder *b, NodeId x, sn_dtype dtype, int32_t rank) {
+    Dim dims[SN_MAX_RANK] = {gb_type(b, x).dims[0]};
+    for (int32_t i = 1; i < rank - 1; i++) dims[i] = dim_of(1);
+    return gb_cast(b, dtype, gb_reshape(b, x, dims, rank - 1));
+}
+
+/* group_norm, and instance_norm, of which each channel is a group. */
+NodeId rule_group_norm(Rewrite *r) {
+    GraphBuilder *b = r->b;
+    DimTable *table = b->graph->table;
+    NodeId x = gb_widen(b, rewrite_input(r, 0));
+    NodeId weight = rewrite_input(r, 1), bias = rewrite_input(r, 2);
+    TensorType type = gb_type(b, x);
+    Dim groups = type.dims[1], each = dim_of(1);
+    if (r->node->op == OP_GROUP_NORM) {
+        groups = dim_of(node_attr_int(r->from, r->id, ATTR_GROUPS));
+        each = dim_quotient(table, type.dims[1], groups);
+    }
+    Dim rest = dims_count(table, type.dims + 2, type.rank - 2);
+    Dim dims[3] = {type.dims[0], groups, dim_mul(table, each, rest)};
+    NodeId y = normal_of(r, gb_reshape(b, x, dims, 3), 1u << 2);
+    y = gb_reshape(b, y, type.dims, type.rank);
+    sn_dtype dtype = (sn_dtype)type.dtype;
+    if (weight != NODE_NONE) y = gb_op2(b, OP_MUL, y, per_channel(b, weight, dtype, type.rank));
+    if (bias != NODE_NONE) y = gb_op2(b, OP_ADD, y, per_channel(b, bias, dtype, type.rank));
+    return rewrite_finish(r, y);
+}
+
+/* So many neighbours on one side, but for those that no channel has. */
+static Dim neighbours_of(DimTable *table, int64_t count, Dim channels) {
+    enum { FEW = 16 }; /* are not worth a guard */
+    if (count <= FEW || !dim_less(table, channels, dim_of(count))) return dim_of(count);
+    return channels;
+}
+
+/* Sums over windows of `size` neighbours along axis 1, of which half lie before. */
+static NodeId neighbours(GraphBuilder *b, NodeId x, int64_t size) {
+    TensorType type = gb_type(b, x);
+    int32_t rank = type.rank;
+    DimTable *table = b->graph->table;
+    Dim pads[2 * SN_MAX_RANK], before = neighbours_of(table, size / 2, type.dims[1]);
+    Dim behind = neighbours_of(table, (size - 1) / 2, type.dims[1]);
+    for (int32_t i = 0; i < 2 * rank; i++) pads[i] = dim_of(0);
+    pads[2 * (rank - 2)] = before;
+    pads[2 * (rank - 2) + 1] = behind;
+    if (size > 1) x = gb_pad(b, x, pads, 2 * (rank - 1), -0.0);
+    AttrList attrs = {.count = 0};
+    attr_add_int(&attrs, 1);
+    attr_add_int(&attrs, dim_add(table, dim_add(table, before, behind), dim_of(1)).word);
+    attr_add_int(&attrs, 1);
+    attr_add_int(&attrs, 1);
+    x = gb_emit(b, OP_WINDOWS, &x, 1, &attrs);
+    x = gb_exchange(b, x, rank - 1, rank); /* the sum's order is that of columns */
+    return gb_reshape(b, gb_reduce(b, OP_SUM, x, 1u << (rank - 1)), type.dims, rank);
+}
+
+NodeId rule_local_response_norm(Rewrite *r) {
+    GraphBuilder *b = r->b;
+    NodeId x = gb_widen(b, rewrite_input(r, 0));
+    sn_dtype dtype = gb_dtype(b, x);
+    int64_t size = node_attr_int(r->from, r->id, ATTR_SIZE);
+    NodeId sum = neighbours(b, gb_op2(b, OP_MUL, x, x), size);
+    NodeId mean = gb_op2(b, OP_DIV, sum, gb_hoisted(b, dtype, (double)size));
+    NodeId alpha = rewrite_number(r, dtype, ATTR_ALPHA), beta = rewrite_number(r, dtype, ATTR_BETA);
+    NodeId k = rewrite_number(r, dtype, ATTR_K);
+    NodeId base = gb_op2(b, OP_ADD, gb_op2(b, OP_MUL, mean, alpha), k);
+    return rewrite_finish(r, gb_op2(b, OP_DIV, x, gb_op2(b, OP_POW, base, beta)));
 }
 
 NodeId rule_rms_norm(Rewrite *r) {

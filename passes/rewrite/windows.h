@@ -1,0 +1,28 @@
+/* Inside the rewrite of windows (windows.c): what rules of convolutions and pools share. */
+#ifndef SN_PASSES_REWRITE_WINDOWS_H
+#define SN_PASSES_REWRITE_WINDOWS_H
+
+#include "ir/infer/window.h"
+#include "ir/op/dtype.h"
+#include "passes/rewrite/rewrite.h"
+
+/* Axes of [n, spatial…, channels] in the order [n, channels, spatial…], and back: permutes. */
+NodeId channels_first(GraphBuilder *b, NodeId x);
+NodeId channels_last(GraphBuilder *b, NodeId x);
+/* Is x, of the new graph, a view of what was computed with channels last? What is it a view of? */
+bool windows_last(const Rewrite *r, NodeId x);
+NodeId windows_under(const Rewrite *r, NodeId view);
+/* y, [n, spatial…, channels], as the program sees it: such a view. */
+NodeId windows_view(Rewrite *r, NodeId y);
+/* x with axes of size 1 in front, so many in all. */
+NodeId windows_rank(GraphBuilder *b, NodeId x, int32_t rank);
+/* x, padded, by windows of its axes from `first` on: their elements are new axes behind all others. */
+NodeId windows_of_axes(GraphBuilder *b, NodeId x, const Windows *w, int32_t first, double padding);
+/* Elements of a window. */
+Dim windows_taps(DimTable *table, const Windows *w);
+
+/* windows_conv.c, windows_pool.c, windows_fold.c */
+RewriteRule rule_conv, rule_max_pool, rule_avg_pool, rule_pool_indices, rule_adaptive_pool;
+RewriteRule rule_unfold, rule_fold;
+
+#endif

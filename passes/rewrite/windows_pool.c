@@ -1,0 +1,258 @@
+/* The rewrite of windows, pools: reductions of windows; see windows.c. */
+#include "passes/rewrite/windows.h"
+
+#include <math.h>
+
+/* ---- pools ----------------------------------------------------------------------------------- */
+
+/* A pool of x, [n, channels, spatial…], or with channels last. */
+typedef struct Pool {
+    Windows windows;
+    bool last;     /* channels are last */
+    int32_t first; /* of the axes of windows */
+    NodeId x;      /* what is pooled */
+} Pool;
+
+/* `op` over the last axes of x, which stand for elements of windows; they go in front of the one before them:
+ * that axis is then the vector's, and the order of sums that of columns. */
+static NodeId reduce_last(GraphBuilder *b, NodeId x, int32_t axes, OpCode op) {
+    TensorType type = gb_type(b, x);
+    int32_t rank = type.rank - axes, at = 0;
+    int64_t order[SN_MAX_RANK];
+    for (int32_t i = 0; i < rank - 1; i++) order[at++] = i;
+    for (int32_t i = 0; i < axes; i++) order[at++] = rank + i;
+    order[at] = rank - 1;
+    x = gb_permute(b, x, order, rank + axes);
+    uint32_t mask = ((1u << axes) - 1) << (rank - 1);
+    return gb_reshape(b, gb_reduce(b, op, x, mask), type.dims, rank);
+}
+
+/* `op` over the elements of the windows. */
+static NodeId reduce_windows(GraphBuilder *b, const Pool *p, OpCode op, double padding) {
+    NodeId x = windows_of_axes(b, p->x, &p->windows, p->first, padding);
+    return reduce_last(b, x, p->windows.axes, op);
+}
+
+static Pool pool_of(Rewrite *r, NodeId x) {
+    Pool p = {.last = windows_last(r, x)};
+    TensorType type = gb_type(r->b, x);
+    windows_of(r->b->graph->table, node_attrs(r->from, r->node), &type, NULL, &p.windows);
+    p.x = p.last ? windows_under(r, x) : windows_rank(r->b, x, p.windows.axes + 2);
+    p.first = p.last ? 1 : 2;
+    return p;
+}
+
+static NodeId finish_pool(Rewrite *r, const Pool *p, NodeId y) {
+    y = gb_cast(r->b, rewrite_dtype(r), y);
+    if (p->last) y = windows_view(r, y);
+    return gb_reshape(r->b, y, node_dims(r->from, r->node), r->node->rank);
+}
+
+/* Padding is what no element is below. */
+static double least_of(sn_dtype dtype) {
+    if (dtype_is_float(dtype)) return -INFINITY;
+    if (dtype == SN_BOOL || dtype == SN_U8) return 0;
+    return -ldexp(1, 8 * (int)sn_dtype_size(dtype) - 1);
+}
+
+NodeId rule_max_pool(Rewrite *r) {
+    NodeId x = rewrite_input(r, 0);
+    Pool p = pool_of(r, x);
+    return finish_pool(r, &p, reduce_windows(r->b, &p, OP_MAX, least_of(gb_dtype(r->b, x))));
+}
+
+/* Elements of a window along one axis that count: i64, by the axis of windows. */
+static NodeId count_elements(GraphBuilder *b, const WindowAxis *a, bool include_pad) {
+    NodeId first =
+        gb_op2(b, OP_MUL, gb_iota(b, &a->count, 1, 0), gb_literal(b, SN_I64, (double)a->step));
+    first = gb_op2(b, OP_SUB, first, gb_literal(b, SN_I64, (double)a->padding));
+    Dim end = dim_add(b->graph->table, a->size, dim_of(include_pad ? a->padding : 0));
+    NodeId last = gb_op2(b, OP_ADD, first, gb_size(b, SN_I64, a->length));
+    last = gb_op2(b, OP_MINIMUM, last, gb_size(b, SN_I64, end));
+    if (!include_pad) first = gb_op2(b, OP_MAXIMUM, first, gb_literal(b, SN_I64, 0));
+    return gb_op2(b, OP_SUB, last, first);
+}
+
+/* The same of all axes, of the pool's dtype, in the place of its axes. */
+static NodeId divisor_of(GraphBuilder *b, const Pool *p, sn_dtype dtype, bool include_pad) {
+    NodeId all = NODE_NONE;
+    bool ceil = false;
+    for (int32_t i = 0; i < p->windows.axes; i++)
+        ceil = ceil || !dim_is(p->windows.axis[i].behind, 0);
+    if (!p->windows.padded || (include_pad && !ceil))
+        return gb_size(b, dtype, windows_taps(b->graph->table, &p->windows));
+    for (int32_t i = 0; i < p->windows.axes; i++) {
+        NodeId count = count_elements(b, &p->windows.axis[i], include_pad);
+        Dim dims[SN_MAX_RANK];
+        int32_t rank = p->windows.axes - i + p->last;
+        for (int32_t j = 0; j < rank; j++) dims[j] = j == 0 ? p->windows.axis[i].count : dim_of(1);
+        count = gb_reshape(b, count, dims, rank);
+        all = all == NODE_NONE ? count : gb_op2(b, OP_MUL, all, count);
+    }
+    return gb_cast(b, dtype, all);
+}
+
+/* Padding is -0, which no sum sees. */
+NodeId rule_avg_pool(Rewrite *r) {
+    GraphBuilder *b = r->b;
+    Pool p = pool_of(r, rewrite_input(r, 0));
+    p.x = gb_widen(b, p.x);
+    sn_dtype dtype = gb_dtype(b, p.x);
+    NodeId sum = reduce_windows(b, &p, OP_SUM, -0.0);
+    NodeId divisor = divisor_of(b, &p, dtype, node_attr_bool(r->from, r->id, ATTR_COUNT_PAD));
+    return finish_pool(r, &p, gb_op2(b, OP_DIV, sum, divisor));
+}
+
+/* ---- indices --------------------------------------------------------------------------------- */
+
+static NodeId count_up(GraphBuilder *b, Dim size, int32_t behind) {
+    Dim dims[SN_MAX_RANK] = {size};
+    for (int32_t i = 1; i <= behind; i++) dims[i] = dim_of(1);
+    return gb_reshape(b, gb_iota(b, dims, 1, 0), dims, behind + 1);
+}
+
+/* i64: where along axis i of the windows the tap lies, for each window and the number of a tap. The window
+ * begins within x, or in the padding before. */
+static NodeId place_of(GraphBuilder *b, const Pool *p, int32_t i, NodeId tap) {
+    const WindowAxis *a = &p->windows.axis[i];
+    DimTable *table = b->graph->table;
+    Dim inner = dim_of(1);
+    for (int32_t j = i + 1; j < p->windows.axes; j++)
+        inner = dim_mul(table, inner, p->windows.axis[j].length);
+    tap = gb_op2(b, OP_FLOOR_DIVIDE, tap, gb_size(b, SN_I64, inner));
+    tap = gb_op2(b, OP_REMAINDER, tap, gb_size(b, SN_I64, a->length));
+    NodeId first = count_up(b, a->count, p->windows.axes - 1 - i + p->last);
+    first = gb_op2(b, OP_MUL, first, gb_literal(b, SN_I64, (double)a->step));
+    NodeId within = gb_op2(b, OP_MUL, tap, gb_literal(b, SN_I64, (double)a->dilation));
+    NodeId at = gb_op2(b, OP_ADD, first, within);
+    return gb_op2(b, OP_SUB, at, gb_literal(b, SN_I64, (double)a->padding));
+}
+
+/* The number of the tap that is largest, of several the first: an argmax of axes that become one. A padded
+ * place is no tap of a window with others, unless all of these are the least number. */
+NodeId rule_pool_indices(Rewrite *r) {
+    GraphBuilder *b = r->b;
+    NodeId x = rewrite_input(r, 0);
+    Pool p = pool_of(r, x);
+    int32_t axes = p.windows.axes, rank = axes + 2;
+    x = windows_of_axes(b, p.x, &p.windows, p.first, least_of(gb_dtype(b, x)));
+    TensorType type = gb_type(b, x);
+    type.dims[rank] = windows_taps(b->graph->table, &p.windows);
+    x = gb_reshape(b, x, type.dims, rank + 1);
+    NodeId tap = gb_reshape(b, gb_reduce(b, OP_ARGMAX, x, 1u << rank), type.dims, rank);
+    NodeId all = NODE_NONE;
+    for (int32_t i = 0; i < axes; i++) {
+        NodeId at = place_of(b, &p, i, tap);
+        if (all != NODE_NONE)
+            all = gb_op2(b, OP_MUL, all, gb_size(b, SN_I64, p.windows.axis[i].size));
+        all = all == NODE_NONE ? at : gb_op2(b, OP_ADD, all, at);
+    }
+    return finish_pool(r, &p, all);
+}
+
+/* ---- adaptive pools -------------------------------------------------------------------------- */
+
+/* The elements of one result along an axis: [begin, end), i64 by result. */
+typedef struct Span {
+    NodeId begin, end;
+} Span;
+
+static Span span_of(GraphBuilder *b, Dim size, Dim out) {
+    NodeId i = gb_iota(b, &out, 1, 0), parts = gb_size(b, SN_I64, out);
+    NodeId elements = gb_size(b, SN_I64, size), one = gb_literal(b, SN_I64, 1);
+    NodeId begin = gb_op2(b, OP_FLOOR_DIVIDE, gb_op2(b, OP_MUL, i, elements), parts);
+    NodeId end = gb_op2(b, OP_MUL, gb_op2(b, OP_ADD, i, one), elements);
+    end = gb_op2(b, OP_ADD, end, gb_op2(b, OP_SUB, parts, one));
+    return (Span){begin, gb_op2(b, OP_FLOOR_DIVIDE, end, parts)};
+}
+
+/* Axis `at` of x as [out, elements]: those of each result, and behind its end `padding`. */
+static NodeId spread_axis(GraphBuilder *b, NodeId x, int32_t at, Dim out, double padding) {
+    TensorType type = gb_type(b, x);
+    DimTable *table = b->graph->table;
+    Dim size = type.dims[at], most = dim_add(table, dim_quotient(table, size, out), dim_of(2));
+    Span span = span_of(b, size, out);
+    NodeId begin = gb_reshape(b, span.begin, (Dim[]){out, {1}}, 2);
+    NodeId place = gb_op2(b, OP_ADD, begin, gb_iota(b, &most, 1, 0));
+    NodeId last = gb_size(b, SN_I64, dim_sub(table, size, dim_of(1)));
+    NodeId safe = gb_op2(b, OP_MINIMUM, place, last);
+    Dim all = dim_mul(table, out, most);
+    x = gb_look_up(b, OP_INDEX_SELECT, x, at, gb_reshape(b, safe, &all, 1));
+    Dim dims[SN_MAX_RANK], mask[SN_MAX_RANK] = {out, most};
+    for (int32_t i = 0; i <= type.rank; i++) dims[i] = type.dims[i - (i > at)];
+    dims[at] = out;
+    dims[at + 1] = most;
+    x = gb_reshape(b, x, dims, type.rank + 1);
+    NodeId inside = gb_op2(b, OP_LT, place, gb_reshape(b, span.end, (Dim[]){out, {1}}, 2));
+    for (int32_t i = 2; i < type.rank + 1 - at; i++) mask[i] = dim_of(1);
+    inside = gb_reshape(b, inside, mask, type.rank + 1 - at);
+    return gb_op3(b, OP_WHERE, inside, x, gb_literal(b, (sn_dtype)type.dtype, padding));
+}
+
+/* Windows that are as many elements apart as they have: of sizes that divide those of x. */
+static bool is_even(Pool *p) {
+    for (int32_t i = 0; i < p->windows.axes; i++) {
+        WindowAxis *a = &p->windows.axis[i];
+        bool numbers = dim_is_number(a->size) && dim_is_number(a->count) && a->count.word > 0;
+        if (!numbers || a->size.word % a->count.word != 0) return false;
+        a->step = a->size.word / a->count.word;
+        a->length = dim_of(a->step);
+        a->dilation = 1;
+    }
+    return true;
+}
+
+/* All results' elements as last axes. */
+static NodeId spread_axes(GraphBuilder *b, const Pool *p, NodeId x, double padding) {
+    int32_t axes = p->windows.axes, rank = axes + 2, at = 0;
+    for (int32_t i = 0; i < axes; i++)
+        x = spread_axis(b, x, p->first + 2 * i, p->windows.axis[i].count, padding);
+    int64_t order[SN_MAX_RANK];
+    for (int32_t i = 0; i < rank; i++) {
+        int32_t axis = i - p->first; /* of the windows, where it is one */
+        order[at++] = axis < 0 ? i : axis < axes ? p->first + 2 * axis : i + axes;
+    }
+    for (int32_t i = 0; i < axes; i++) order[at++] = p->first + 2 * i + 1;
+    return gb_permute(b, x, order, rank + axes);
+}
+
+/* What a sum is divided by, in the place of the axes. */
+static NodeId elements_of(GraphBuilder *b, const Pool *p, sn_dtype dtype) {
+    NodeId all = NODE_NONE;
+    for (int32_t i = 0; i < p->windows.axes; i++) {
+        const WindowAxis *a = &p->windows.axis[i];
+        Span span = span_of(b, a->size, a->count);
+        Dim dims[SN_MAX_RANK] = {a->count};
+        int32_t rank = p->windows.axes - i + p->last;
+        for (int32_t j = 1; j < rank; j++) dims[j] = dim_of(1);
+        NodeId count = gb_reshape(b, gb_op2(b, OP_SUB, span.end, span.begin), dims, rank);
+        all = all == NODE_NONE ? count : gb_op2(b, OP_MUL, all, count);
+    }
+    return gb_cast(b, dtype, all);
+}
+
+NodeId rule_adaptive_pool(Rewrite *r) {
+    GraphBuilder *b = r->b;
+    NodeId x = rewrite_input(r, 0);
+    TensorType result = node_type(r->from, r->id);
+    if (type_is_empty(b->graph->table, &result)) return gb_zeros(b, &result);
+    Pool p = {.last = windows_last(r, x), .windows.axes = window_axes((OpCode)r->node->op)};
+    TensorType type = gb_type(b, x);
+    for (int32_t i = 0; i < p.windows.axes; i++) {
+        p.windows.axis[i].size = type.dims[type.rank - p.windows.axes + i];
+        p.windows.axis[i].count = node_dims(r->from, r->node)[type.rank - p.windows.axes + i];
+    }
+    bool max = r->node->op >= OP_ADAPTIVE_MAX_POOL1D && r->node->op <= OP_ADAPTIVE_MAX_POOL3D;
+    p.x = p.last ? windows_under(r, x) : windows_rank(b, x, p.windows.axes + 2);
+    p.first = p.last ? 1 : 2;
+    if (!max) p.x = gb_widen(b, p.x);
+    sn_dtype dtype = gb_dtype(b, p.x);
+    double padding = max ? least_of(dtype) : -0.0;
+    OpCode op = max ? OP_MAX : OP_SUM;
+    bool even = is_even(&p);
+    NodeId y = even ? reduce_windows(b, &p, op, padding)
+                    : reduce_last(b, spread_axes(b, &p, p.x, padding), p.windows.axes, op);
+    if (max) return finish_pool(r, &p, y);
+    NodeId divisor = even ? divisor_of(b, &p, dtype, false) : elements_of(b, &p, dtype);
+    return finish_pool(r, &p, gb_op2(b, OP_DIV, y, divisor));
+}
