@@ -6,6 +6,12 @@
 #include "ir/op/dtype.h"
 #include "passes/rewrite/rewrite.h"
 
+/* Of the pass while it runs. */
+typedef struct LastChannels {
+    /* By node: a permute of what was computed with channels last; nodes that are not there are none. */
+    VEC(bool) views;
+} LastChannels;
+
 /* Axes of [n, spatial…, channels] in the order [n, channels, spatial…], and back: permutes. */
 NodeId channels_first(GraphBuilder *b, NodeId x);
 NodeId channels_last(GraphBuilder *b, NodeId x);
