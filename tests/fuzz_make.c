@@ -761,6 +761,29 @@ static bool recipe_conv(Maker *m, FuzzStep *step) {
     return true;
 }
 
+static bool recipe_conv_transpose(Maker *m, FuzzStep *step) {
+    int32_t axes = window_axes(step->op), rank;
+    int64_t groups = chance(m, 60) ? 1 : 1 + below(m, 3), out = 1 + below(m, 4);
+    int64_t dims[SN_MAX_RANK], weight[SN_MAX_RANK] = {groups * (1 + below(m, 4)), out};
+    sn_dtype dtype = chance(m, 85) ? float_dtype(m) : palette_dtype(m);
+    rank = windowed_dims(m, axes, weight[0], dims);
+    for (int32_t i = 0; i < axes; i++) weight[2 + i] = 1 + below(m, 4);
+    int32_t x = same_shape(m, dims, rank, dtype);
+    int32_t w = new_input(m, dtype, FUZZ_SMALL, 0, axes + 2, weight);
+    if (!add_operand(step, x) || !add_operand(step, w)) return false;
+    const int64_t channels = groups * out;
+    if (chance(m, 50))
+        add_none(step);
+    else if (!add_operand(step, new_input(m, dtype, FUZZ_SMALL, 0, 1, &channels)))
+        return false;
+    add_numbers(m, step, axes, 1, 3);
+    add_numbers(m, step, axes, 0, 1);
+    add_numbers(m, step, axes, 0, 0);
+    add_word(step, groups);
+    add_numbers(m, step, axes, 1, 3);
+    return true;
+}
+
 static bool recipe_pool(Maker *m, FuzzStep *step) {
     bool max = step->op < OP_AVG_POOL1D || step->op > OP_AVG_POOL3D;
     int32_t axes = window_axes(step->op);
@@ -897,6 +920,9 @@ static Recipe *const recipes[OP_COUNT] = {
     [OP_CONV1D] = recipe_conv,
     [OP_CONV2D] = recipe_conv,
     [OP_CONV3D] = recipe_conv,
+    [OP_CONV_TRANSPOSE1D] = recipe_conv_transpose,
+    [OP_CONV_TRANSPOSE2D] = recipe_conv_transpose,
+    [OP_CONV_TRANSPOSE3D] = recipe_conv_transpose,
     [OP_MAX_POOL1D] = recipe_pool,
     [OP_MAX_POOL2D] = recipe_pool,
     [OP_MAX_POOL3D] = recipe_pool,

@@ -12,6 +12,12 @@ typedef sn_tensor *OpinfoConv(sn_tensor *x, sn_tensor *weight, sn_tensor *bias,
                               const int64_t *stride, int32_t stride_count, const int64_t *padding,
                               int32_t padding_count, const int64_t *dilation,
                               int32_t dilation_count, int64_t groups);
+typedef sn_tensor *OpinfoConvTranspose(sn_tensor *x, sn_tensor *weight, sn_tensor *bias,
+                                       const int64_t *stride, int32_t stride_count,
+                                       const int64_t *padding, int32_t padding_count,
+                                       const int64_t *out_padding, int32_t out_padding_count,
+                                       int64_t groups, const int64_t *dilation,
+                                       int32_t dilation_count);
 typedef sn_tensor *OpinfoMaxPool(sn_tensor *x, const int64_t *kernel, int32_t kernel_count,
                                  const int64_t *stride, int32_t stride_count,
                                  const int64_t *padding, int32_t padding_count,
@@ -31,17 +37,18 @@ typedef struct OpinfoRow {
     const char *variant; /* of the recorded calls; NULL = any */
     bool (*form)(OpinfoCall *call, const struct OpinfoRow *row); /* false: skipped */
     union {
-        OpinfoUnary *unary;       /* x */
-        OpinfoBinary *binary;     /* x, y */
-        OpinfoReduce *reduce;     /* x, axes, keepdim */
-        OpinfoAxis *axis;         /* x, axis */
-        OpinfoConv *conv;         /* x, weight, bias, numbers by axis, groups */
-        OpinfoMaxPool *max_pool;  /* x, numbers by axis, ceil */
-        OpinfoAvgPool *avg_pool;  /* x, numbers by axis, ceil, count_pad */
-        OpinfoAdaptive *adaptive; /* x, sizes */
-        sn_dtype dtype;           /* of a cast */
-        double number;            /* a fill value */
-    } with;                       /* what the form works with */
+        OpinfoUnary *unary;                  /* x */
+        OpinfoBinary *binary;                /* x, y */
+        OpinfoReduce *reduce;                /* x, axes, keepdim */
+        OpinfoAxis *axis;                    /* x, axis */
+        OpinfoConv *conv;                    /* x, weight, bias, numbers by axis, groups */
+        OpinfoConvTranspose *conv_transpose; /* as conv, in another order */
+        OpinfoMaxPool *max_pool;             /* x, numbers by axis, ceil */
+        OpinfoAvgPool *avg_pool;             /* x, numbers by axis, ceil, count_pad */
+        OpinfoAdaptive *adaptive;            /* x, sizes */
+        sn_dtype dtype;                      /* of a cast */
+        double number;                       /* a fill value */
+    } with;                                  /* what the form works with */
 } OpinfoRow;
 
 /* A row whose form needs nothing more. */

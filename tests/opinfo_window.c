@@ -68,6 +68,16 @@ static bool conv(OpinfoCall *call, const OpinfoRow *row) {
                                      dilation.count, call_int(call, 5, "groups", 1)));
 }
 
+static bool conv_transpose(OpinfoCall *call, const OpinfoRow *row) {
+    List stride = read_list(call, 2, "stride"), padding = read_list(call, 3, "padding");
+    List more = read_list(call, 4, "output_padding"), dilation = read_list(call, 6, "dilation");
+    return call_gives(call, row->with.conv_transpose(
+                                call_self(call), call_tensor(call, 0, "weight"),
+                                optional(call, 1, "bias"), stride.numbers, stride.count,
+                                padding.numbers, padding.count, more.numbers, more.count,
+                                call_int(call, 5, "groups", 1), dilation.numbers, dilation.count));
+}
+
 /* ---- pools ----------------------------------------------------------------------------------- */
 
 /* A recorded pool. */
@@ -240,6 +250,18 @@ static bool unfold(OpinfoCall *call, const OpinfoRow *row) {
 /* ---- the table ------------------------------------------------------------------------------- */
 
 static const OpinfoRow rows[] = {
+    {"nn.functional.conv_transpose1d",
+     NULL,
+     conv_transpose,
+     {.conv_transpose = sn_conv_transpose1d}},
+    {"nn.functional.conv_transpose2d",
+     NULL,
+     conv_transpose,
+     {.conv_transpose = sn_conv_transpose2d}},
+    {"nn.functional.conv_transpose3d",
+     NULL,
+     conv_transpose,
+     {.conv_transpose = sn_conv_transpose3d}},
     {"nn.functional.conv1d", NULL, conv, {.conv = sn_conv1d}},
     {"nn.functional.conv2d", NULL, conv, {.conv = sn_conv2d}},
     {"nn.functional.max_pool1d", NULL, max_pool, {.max_pool = sn_max_pool1d}},

@@ -115,6 +115,52 @@ static OracleStatus conv(const OracleCall *call) {
     return ORACLE_OK;
 }
 
+/* ---- transposed convolutions ------------------------------------------------------------------ */
+
+/* Where in x the tap meets the place `index`: false where it falls between two elements. */
+static bool meets(const OracleCall *call, const WindowCall *w, const int64_t *index, int64_t tap,
+                  int64_t *at, bool *inside) {
+    int64_t taps[MOST_AXES];
+    oracle_unravel(tap, w->taps, w->axes, taps);
+    *inside = true;
+    for (int32_t i = 0; i < w->axes; i++) {
+        int64_t axis = w->first + i;
+        int64_t ahead = index[axis] + w->padding[i] - taps[i] * w->dilation[i];
+        if (ahead % w->stride[i] != 0) return false;
+        at[axis] = ahead / w->stride[i];
+        *inside = *inside && at[axis] >= 0 && at[axis] < call->in[0].dims[axis];
+    }
+    return true;
+}
+
+static OracleStatus conv_transpose(const OracleCall *call) {
+    const OracleTensor *x = &call->in[0], *weight = &call->in[1], *out = call->out;
+    WindowCall w = window_call(call, weight->rank - 2, weight->dims + 2);
+    int64_t taps = count_taps(&w), out_of_group = weight->dims[1];
+    int64_t channels = weight->dims[0] / oracle_int(call, ATTR_GROUPS);
+    int32_t axis = w.first - 1; /* of channels */
+    for (int64_t i = 0; i < out->count; i++) {
+        int64_t index[SN_MAX_RANK], at[SN_MAX_RANK];
+        oracle_unravel(i, out->dims, out->rank, index);
+        memcpy(at, index, sizeof at);
+        Dot dot = {.call = call};
+        for (int64_t k = 0; k < taps * channels; k++) {
+            bool inside;
+            if (!meets(call, &w, index, k / channels, at, &inside)) continue;
+            at[axis] = index[axis] / out_of_group * channels + k % channels;
+            int64_t y_at =
+                (at[axis] * out_of_group + index[axis] % out_of_group) * taps + k / channels;
+            if (inside)
+                add_product(&dot, x, oracle_ravel(at, x->dims, x->rank), weight, y_at);
+            else
+                add_padding(&dot, weight, y_at);
+        }
+        if (!oracle_absent(call, 2)) add_product(&dot, &call->in[2], index[axis], NULL, 0);
+        put_dot(&dot, i);
+    }
+    return ORACLE_OK;
+}
+
 /* ---- pools ----------------------------------------------------------------------------------- */
 
 static WindowCall pool_call(const OracleCall *call) {
@@ -457,6 +503,9 @@ OracleRule *oracle_window_rule(OpCode op) {
         [OP_CONV1D] = conv,
         [OP_CONV2D] = conv,
         [OP_CONV3D] = conv,
+        [OP_CONV_TRANSPOSE1D] = conv_transpose,
+        [OP_CONV_TRANSPOSE2D] = conv_transpose,
+        [OP_CONV_TRANSPOSE3D] = conv_transpose,
         [OP_MAX_POOL1D] = max_pool,
         [OP_MAX_POOL2D] = max_pool,
         [OP_MAX_POOL3D] = max_pool,

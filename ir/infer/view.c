@@ -295,15 +295,16 @@ static sn_status shape_windows(Infer *call) {
     INFER_TRY(refuse_scalar(call));
     INFER_TRY(infer_axis(call, ATTR_AXIS, &axis));
     Dim length = *infer_dim(call, ATTR_LENGTH), size = x->dims[axis];
-    bool counts = step >= 1 && dilation >= 1;
+    int64_t apart = dilation < 0 ? -dilation : dilation;
+    bool counts = step >= 1 && dilation != 0 && dilation > -INT32_MAX;
     if (counts && infer_is_number(call, length) && infer_is_number(call, size)) {
         int64_t reach;
-        counts = length.word >= 1 && !__builtin_mul_overflow(length.word - 1, dilation, &reach) &&
+        counts = length.word >= 1 && !__builtin_mul_overflow(length.word - 1, apart, &reach) &&
                  reach < size.word;
     }
     if (!counts) return infer_refuse_types(call, SN_ERROR_SHAPE, "there are no such windows");
     INFER_TRY(infer_insert_dim(call, x->rank, length));
-    call->result->dims[axis] = windows_count(call->table, size, length, step, dilation);
+    call->result->dims[axis] = windows_count(call->table, size, length, step, apart);
     return SN_OK;
 }
 
@@ -394,8 +395,12 @@ static void map_narrow(const ViewCase *c, ViewMap *map) {
 static void map_windows(const ViewCase *c, ViewMap *map) {
     ViewAxis *axis = &map->axes[attr_int(c->attrs, ATTR_AXIS)];
     axis->step = dim_of(attr_int(c->attrs, ATTR_STEP));
+    int64_t dilation = attr_int(c->attrs, ATTR_DILATION);
     axis->inner = c->result->rank;
-    axis->inner_step = dim_of(attr_int(c->attrs, ATTR_DILATION));
+    axis->inner_step = dim_of(dilation);
+    if (dilation > 0) return;
+    Dim length = c->result->dims[c->result->rank - 1];
+    axis->start = dim_mul(c->table, dim_sub(c->table, length, dim_of(1)), dim_of(-dilation));
 }
 
 /* ---- strides of axes that come from nowhere -------------------------------------------------- */

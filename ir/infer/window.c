@@ -8,6 +8,7 @@ enum { MOST_NUMBER = INT32_MAX }; /* of stride, padding, dilation, kernel */
 /* ORDER: the ops of 1, 2 and 3 axes follow one another. */
 #define IN_ORDER(op) _Static_assert(op##2D == op##1D + 1 && op##3D == op##1D + 2, "ORDER of " #op)
 IN_ORDER(OP_CONV);
+IN_ORDER(OP_CONV_TRANSPOSE);
 IN_ORDER(OP_MAX_POOL);
 IN_ORDER(OP_AVG_POOL);
 _Static_assert(OP_MAX_POOL2D_INDICES == OP_MAX_POOL1D_INDICES + 1 &&
@@ -18,6 +19,7 @@ IN_ORDER(OP_ADAPTIVE_MAX_POOL);
 
 int32_t window_axes(OpCode op) {
     static const OpCode first[] = {OP_CONV1D,
+                                   OP_CONV_TRANSPOSE1D,
                                    OP_MAX_POOL1D,
                                    OP_AVG_POOL1D,
                                    OP_MAX_POOL1D_INDICES,
@@ -174,6 +176,74 @@ sn_status shape_conv(Infer *call) {
     INFER_TRY(normalise(call, ATTR_DILATION, "dilation", axes, 1, ones));
     INFER_TRY(check_channels(call, x->dims[x->rank - axes - 1]));
     return set_result(call, weight->dims[0]);
+}
+
+/* Places that the elements of an axis reach. */
+static Dim count_places(DimTable *table, AttrView attrs, int32_t axis, Dim size, Dim taps) {
+    int32_t count;
+    int64_t stride = attr_list(attrs, ATTR_STRIDE, &count)[axis];
+    int64_t padding = attr_list(attrs, ATTR_PADDING, &count)[axis];
+    int64_t more = attr_list(attrs, ATTR_OUT_PADDING, &count)[axis];
+    int64_t dilation = attr_list(attrs, ATTR_DILATION, &count)[axis];
+    Dim first = dim_mul(table, dim_sub(table, size, dim_of(1)), dim_of(stride));
+    Dim reach = dim_mul(table, dim_sub(table, taps, dim_of(1)), dim_of(dilation));
+    return dim_add(table, dim_add(table, first, reach), dim_of(more + 1 - 2 * padding));
+}
+
+/* Places more at the end than elements reach must be fewer than those between two. */
+static sn_status check_out_padding(const Infer *call, int32_t axes) {
+    int32_t count;
+    AttrView attrs = infer_attrs(call);
+    for (int32_t i = 0; i < axes; i++) {
+        int64_t more = attr_list(attrs, ATTR_OUT_PADDING, &count)[i];
+        int64_t stride = attr_list(attrs, ATTR_STRIDE, &count)[i];
+        int64_t dilation = attr_list(attrs, ATTR_DILATION, &count)[i];
+        if (more >= stride && more >= dilation)
+            return infer_refuse(call, SN_ERROR_ARGUMENT,
+                                "out_padding is %lld, not below stride or dilation",
+                                (long long)more);
+    }
+    return SN_OK;
+}
+
+sn_status shape_conv_transpose(Infer *call) {
+    const TensorType *x = infer_input(call, 0), *weight = infer_input(call, 1);
+    const TensorType *bias = infer_input(call, 2);
+    int32_t axes = window_axes(call->op);
+    INFER_TRY(check_rank(call, axes));
+    if (weight->rank != axes + 2)
+        return infer_refuse_types(call, SN_ERROR_SHAPE, "weight must have %d dims", (int)axes + 2);
+    INFER_TRY(normalise(call, ATTR_STRIDE, "stride", axes, 1, ones));
+    INFER_TRY(normalise(call, ATTR_PADDING, "padding", axes, 0, zeros));
+    INFER_TRY(normalise(call, ATTR_OUT_PADDING, "out_padding", axes, 0, zeros));
+    INFER_TRY(normalise(call, ATTR_DILATION, "dilation", axes, 1, ones));
+    INFER_TRY(check_out_padding(call, axes));
+    int64_t groups = attr_int(infer_attrs(call), ATTR_GROUPS);
+    if (groups < 1 || groups > MOST_NUMBER)
+        return infer_refuse(call, SN_ERROR_ARGUMENT, "groups is %lld", (long long)groups);
+    Dim each = dim_quotient(call->table, weight->dims[0], dim_of(groups));
+    Dim out = dim_mul(call->table, weight->dims[1], dim_of(groups));
+    if (!dim_equal(call->table, weight->dims[0], x->dims[x->rank - axes - 1]) ||
+        !dim_equal(call->table, dim_mul(call->table, each, dim_of(groups)), weight->dims[0]))
+        return infer_refuse_types(call, SN_ERROR_SHAPE,
+                                  "weight is for other channels than x has in %lld groups",
+                                  (long long)groups);
+    if (!type_absent(bias) && !(bias->rank == 1 && dim_equal(call->table, bias->dims[0], out)))
+        return infer_refuse_types(call, SN_ERROR_SHAPE, "bias must have a number for each channel");
+    INFER_TRY(infer_set_same(call));
+    int32_t first = x->rank - axes;
+    call->result->dims[first - 1] = out;
+    for (int32_t i = 0; i < axes; i++) {
+        Dim places = count_places(call->table, infer_attrs(call), i, x->dims[first + i],
+                                  weight->dims[2 + i]);
+        bool none = (infer_is_number(call, places) && places.word < 1) ||
+                    dim_is(weight->dims[2 + i], 0) || dim_is(x->dims[first + i], 0);
+        if (none)
+            return infer_refuse_types(call, SN_ERROR_SHAPE, "axis %d of the result has no places",
+                                      (int)(first + i));
+        call->result->dims[first + i] = places;
+    }
+    return SN_OK;
 }
 
 /* ---- pools ----------------------------------------------------------------------------------- */

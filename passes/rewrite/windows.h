@@ -28,7 +28,8 @@ NodeId windows_of_axes(GraphBuilder *b, NodeId x, const Windows *w, int32_t firs
 Dim windows_taps(DimTable *table, const Windows *w);
 
 /* windows_conv.c, windows_pool.c, windows_fold.c */
-RewriteRule rule_conv, rule_max_pool, rule_avg_pool, rule_pool_indices, rule_adaptive_pool;
+RewriteRule rule_conv, rule_conv_transpose, rule_max_pool, rule_avg_pool, rule_pool_indices,
+    rule_adaptive_pool;
 RewriteRule rule_unfold, rule_fold;
 
 #endif

@@ -181,3 +181,186 @@ NodeId rule_conv(Rewrite *r) {
     y = gb_cast(b, rewrite_dtype(r), join_groups(b, &c, y));
     return gb_reshape(b, windows_view(r, y), node_dims(r->from, r->node), r->node->rank);
 }
+
+/* ---- transposed convolutions ------------------------------------------------------------------ */
+
+/* Places o of one axis with (o + padding) mod stride = residue, and the taps that meet them: those with
+ * tap dilation mod stride = residue, every so many from the first one on. The elements of x that they meet go
+ * backwards from tap to tap. */
+typedef struct PhaseAxis {
+    int64_t first_tap, tap_step, taps; /* taps 0: none meets */
+    int64_t back;                      /* elements from one tap's to the next one's */
+    int64_t first_place, stride;       /* places */
+    Dim places;                        /* how many */
+    Dim before, behind;                /* elements by which x is padded, or, below 0, cut */
+} PhaseAxis;
+
+static int64_t common_divisor(int64_t a, int64_t b) {
+    while (b) {
+        int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* An axis of a transposed convolution. */
+typedef struct Transposed {
+    Dim size, places; /* of x and of the result */
+    int64_t taps, stride, padding, dilation;
+} Transposed;
+
+static PhaseAxis phase_axis(DimTable *table, const Transposed *t, int64_t residue) {
+    int64_t common = common_divisor(t->stride, t->dilation), first = 0;
+    PhaseAxis p = {
+        .tap_step = t->stride / common, .back = t->dilation / common, .stride = t->stride};
+    while (first < t->taps && first * t->dilation % t->stride != residue) first++;
+    p.first_tap = first;
+    p.taps = first < t->taps ? (t->taps - first - 1) / p.tap_step + 1 : 0;
+    int64_t ahead = t->padding - residue; /* places from the padding's first to place 0 */
+    int64_t first_step = ahead > 0 ? (ahead + t->stride - 1) / t->stride : 0;
+    p.first_place = first_step * t->stride - ahead;
+    Dim left = dim_sub(table, t->places, dim_of(p.first_place + 1));
+    p.places = dim_add(table, dim_quotient(table, left, dim_of(t->stride)), dim_of(1));
+    if (dim_is_number(left) && left.word < 0) p.places = dim_of(0);
+    /* the first tap of the first place meets this element */
+    int64_t element = first_step - (first * t->dilation - residue) / t->stride;
+    p.before = dim_of((p.taps - 1) * p.back - element);
+    Dim last = dim_add(table, dim_of(element), dim_sub(table, p.places, dim_of(1)));
+    p.behind = dim_sub(table, last, dim_sub(table, t->size, dim_of(1)));
+    return p;
+}
+
+/* The contraction of one phase, with channels last. */
+static NodeId contract_phase(GraphBuilder *b, const Conv *whole, const PhaseAxis *phase) {
+    Conv c = *whole;
+    int32_t axes = c.windows.axes;
+    DimTable *table = b->graph->table;
+    Dim pads[2 * WINDOW_MOST_AXES], starts[SN_MAX_RANK], steps[SN_MAX_RANK];
+    TensorType w = gb_type(b, c.w);
+    bool padded = false;
+    for (int32_t i = 0; i < axes + 2; i++) {
+        starts[i] = dim_of(0);
+        steps[i] = dim_of(1);
+    }
+    for (int32_t i = 0; i < axes; i++) {
+        const PhaseAxis *p = &phase[i];
+        pads[2 * (axes - 1 - i)] = p->before;
+        pads[2 * (axes - 1 - i) + 1] = p->behind;
+        padded = padded || !dim_is(p->before, 0) || !dim_is(p->behind, 0);
+        starts[2 + i] = dim_of(p->first_tap);
+        steps[2 + i] = dim_of(p->tap_step);
+        w.dims[2 + i] = dim_of(p->taps);
+        c.windows.axis[i] = (WindowAxis){.length = dim_of(p->taps),
+                                         .step = 1,
+                                         .dilation = -p->back,
+                                         .count = p->places,
+                                         .behind = dim_of(0)};
+    }
+    if (padded) c.x = gb_pad(b, c.x, pads, 2 * axes, 0);
+    c.w = gb_slice(b, c.w, starts, steps, w.dims);
+    c.k = dim_mul(table, windows_taps(table, &c.windows), c.in);
+    return join_groups(b, &c, contract_windows(b, &c));
+}
+
+/* Writes what the phases with these residues give into y, [n, places…, channels]. */
+static NodeId put_phase(GraphBuilder *b, const Conv *c, const Transposed *t,
+                        const int64_t *residues, NodeId y) {
+    int32_t axes = c->windows.axes;
+    PhaseAxis phase[WINDOW_MOST_AXES];
+    Dim starts[SN_MAX_RANK], steps[SN_MAX_RANK];
+    for (int32_t i = 0; i < axes + 2; i++) {
+        starts[i] = dim_of(0);
+        steps[i] = dim_of(1);
+    }
+    for (int32_t i = 0; i < axes; i++) {
+        phase[i] = phase_axis(b->graph->table, &t[i], residues[i]);
+        if (!phase[i].taps || dim_is(phase[i].places, 0)) return y;
+        starts[1 + i] = dim_of(phase[i].first_place);
+        steps[1 + i] = dim_of(phase[i].stride);
+    }
+    NodeId part = contract_phase(b, c, phase);
+    return y == NODE_NONE ? part : gb_put_slice(b, y, part, starts, steps);
+}
+
+/* Weight [in, out of a group, taps…] as a convolution has it. */
+static NodeId turn_weight(GraphBuilder *b, NodeId w, int64_t groups) {
+    TensorType type = gb_type(b, w);
+    DimTable *table = b->graph->table;
+    int32_t axes = type.rank - 2;
+    Dim in = dim_quotient(table, type.dims[0], dim_of(groups)), out = type.dims[1];
+    Dim dims[SN_MAX_RANK] = {dim_of(groups), in, out};
+    int64_t order[SN_MAX_RANK] = {0, 2, 1};
+    for (int32_t i = 0; i < axes; i++) {
+        dims[3 + i] = type.dims[2 + i];
+        order[3 + i] = 3 + i;
+    }
+    w = gb_permute(b, gb_reshape(b, w, dims, axes + 3), order, axes + 3);
+    type.dims[0] = dim_mul(table, dim_of(groups), out);
+    type.dims[1] = in;
+    return gb_reshape(b, w, type.dims, axes + 2);
+}
+
+/* Reads the numbers of the axes. How many taps there are decides which phases there are: it must be known. */
+static void read_axes(Rewrite *r, const TensorType *x, const TensorType *w, Transposed *t) {
+    AttrView attrs = node_attrs(r->from, r->node);
+    DimTable *table = r->b->graph->table;
+    int32_t axes = window_axes(attrs.op), count;
+    const Dim *places = node_dims(r->from, r->node) + r->node->rank - axes;
+    for (int32_t i = 0; i < axes; i++) {
+        if (!dim_is_number(w->dims[2 + i])) table->failed = true;
+        t[i] = (Transposed){.size = x->dims[x->rank - axes + i],
+                            .places = places[i],
+                            .taps = dim_hint(table, w->dims[2 + i]),
+                            .stride = attr_list(attrs, ATTR_STRIDE, &count)[i],
+                            .padding = attr_list(attrs, ATTR_PADDING, &count)[i],
+                            .dilation = attr_list(attrs, ATTR_DILATION, &count)[i]};
+    }
+}
+
+/* All phases: each residue of each axis, but for those that no tap meets. */
+static NodeId put_phases(GraphBuilder *b, const Conv *c, const Transposed *t, NodeId y) {
+    int64_t residues[WINDOW_MOST_AXES], taps[WINDOW_MOST_AXES] = {0};
+    int32_t axes = c->windows.axes, i = 0;
+    while (i < axes) {
+        bool first = true; /* tap of its residue */
+        for (int32_t j = 0; j < axes; j++) {
+            residues[j] = taps[j] * t[j].dilation % t[j].stride;
+            first = first && taps[j] < t[j].stride / common_divisor(t[j].stride, t[j].dilation);
+        }
+        if (first) y = put_phase(b, c, t, residues, y);
+        for (i = 0; i < axes && ++taps[i] == t[i].taps; i++) taps[i] = 0;
+    }
+    return y;
+}
+
+NodeId rule_conv_transpose(Rewrite *r) {
+    GraphBuilder *b = r->b;
+    DimTable *table = b->graph->table;
+    Conv c = {.groups = node_attr_int(r->from, r->id, ATTR_GROUPS)};
+    Transposed t[WINDOW_MOST_AXES];
+    NodeId bias = operand(r, 2), weight = operand(r, 1);
+    c.x = operand(r, 0);
+    TensorType x = gb_type(b, c.x), w = gb_type(b, weight), result = x;
+    read_axes(r, &x, &w, t);
+    c.windows.axes = window_axes((OpCode)r->node->op);
+    c.x = windows_rank(b, c.x, c.windows.axes + 2);
+    c.w = turn_weight(b, weight, c.groups);
+    c.n = gb_type(b, c.x).dims[0];
+    c.in = gb_type(b, c.w).dims[1];
+    c.out = w.dims[1];
+    c.each = c.groups > 1 && dim_is(c.in, 1);
+    bool one = true; /* phase is all */
+    result.rank = (uint8_t)(c.windows.axes + 2);
+    result.dims[0] = c.n;
+    for (int32_t i = 0; i < c.windows.axes; i++) {
+        one = one && t[i].stride == 1;
+        result.dims[1 + i] = t[i].places;
+    }
+    result.dims[c.windows.axes + 1] = dim_mul(table, dim_of(c.groups), c.out);
+    NodeId y = one ? NODE_NONE : gb_op1(b, OP_CLONE, gb_zeros(b, &result));
+    y = put_phases(b, &c, t, y);
+    if (bias != NODE_NONE) y = gb_op2(b, OP_ADD, y, bias);
+    y = windows_view(r, gb_cast(b, rewrite_dtype(r), y));
+    return gb_reshape(b, y, node_dims(r->from, r->node), r->node->rank);
+}
