@@ -71,11 +71,11 @@ static NodeId rows_of_each(GraphBuilder *b, const Conv *c) {
     return gb_reshape(b, x, dims, rank);
 }
 
-/* [groups · out, 1, taps…] as [1, 1…, k, groups, out]. */
+/* [groups · out, 1, taps…] as [1, 1…, k, groups, out], copied: each tap's channels are read side by side. */
 static NodeId columns_of_each(GraphBuilder *b, const Conv *c) {
     int32_t axes = c->windows.axes, rank = 0;
     NodeId w = gb_reshape(b, c->w, (Dim[]){dim_of(c->groups), c->out, c->k}, 3);
-    w = gb_permute(b, w, (int64_t[]){2, 0, 1}, 3);
+    w = gb_op1(b, OP_CLONE, gb_permute(b, w, (int64_t[]){2, 0, 1}, 3));
     Dim dims[SN_MAX_RANK];
     for (int32_t i = 0; i <= axes; i++) dims[rank++] = dim_of(1);
     dims[rank++] = c->k;
