@@ -96,6 +96,14 @@ foreach(isa IN ITEMS avx2 avx512)
         ENVIRONMENT "${environment};SINTER_ISA=${isa}"
         WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
 endforeach()
+# The same of convolutions and pools.
+foreach(isa IN ITEMS avx2 avx512)
+    add_test(NAME convolutions_${isa} COMMAND tests_convolutions --count 300)
+    set_tests_properties(convolutions_${isa} PROPERTIES
+        TIMEOUT ${timeout}
+        ENVIRONMENT "${environment};SINTER_ISA=${isa}"
+        WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+endforeach()
 # Fast code keeps to its error.
 add_test(NAME fast COMMAND tests_fast --count 300)
 set_tests_properties(fast fuzz fuzz_finds_a_bug fuzz_invalid fuzz_invalid_finds_a_bug
