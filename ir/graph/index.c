@@ -327,6 +327,45 @@ void index_through_map(IndexSpace *space, const ViewMap *map, const IndexExpr *r
     for (int32_t i = 0; i < map->rank; i++) input[i] = through_axis(space, &map->axes[i], result);
 }
 
+/* A reshape, from both ends: what is left of its dims and coordinates. */
+typedef struct Regroup {
+    const Dim *result, *input; /* dims */
+    int32_t n_result, n_input; /* how many */
+    const IndexExpr *from;     /* coordinates in the result … */
+    IndexExpr *to;             /* … and those in the input, to be filled */
+} Regroup;
+
+/* Dims of size 1 at an end have no say. */
+static void drop_ones(Regroup *g) {
+    while (g->n_result && dim_is(g->result[g->n_result - 1], 1)) g->n_result--;
+    while (g->n_input && dim_is(g->input[g->n_input - 1], 1))
+        g->to[--g->n_input] = index_constant(dim_of(0));
+    for (; g->n_result && dim_is(*g->result, 1); g->n_result--, g->result++) g->from++;
+    for (; g->n_input && dim_is(*g->input, 1); g->n_input--, g->input++)
+        *g->to++ = index_constant(dim_of(0));
+}
+
+/* Dims that agree at either end keep their coordinates. Those of others are regrouped by division, which is
+ * dear, and hard to simplify: coordinates need not lie within dims where a predicate holds back. */
+static void through_regroup(IndexSpace *space, Regroup *g) {
+    drop_ones(g);
+    while (g->n_result && g->n_input &&
+           dim_same(g->result[g->n_result - 1], g->input[g->n_input - 1])) {
+        g->to[--g->n_input] = g->from[--g->n_result];
+        drop_ones(g);
+    }
+    while (g->n_result && g->n_input && dim_same(*g->result, *g->input)) {
+        *g->to++ = *g->from++;
+        g->result++;
+        g->input++;
+        g->n_result--;
+        g->n_input--;
+        drop_ones(g);
+    }
+    IndexExpr position = index_flatten(space, g->from, g->result, g->n_result);
+    index_unflatten(space, &position, g->input, g->n_input, g->to);
+}
+
 void index_through_view(IndexSpace *space, const Graph *graph, NodeId view, const IndexExpr *result,
                         IndexExpr *input) {
     ViewMap map;
@@ -337,6 +376,11 @@ void index_through_view(IndexSpace *space, const Graph *graph, NodeId view, cons
     }
     const Node *node = graph_node(graph, view);
     const Node *from = graph_node(graph, node_inputs(graph, node)[0]);
-    IndexExpr position = index_flatten(space, result, node_dims(graph, node), node->rank);
-    index_unflatten(space, &position, node_dims(graph, from), from->rank, input);
+    Regroup g = {.result = node_dims(graph, node),
+                 .input = node_dims(graph, from),
+                 .n_result = node->rank,
+                 .n_input = from->rank,
+                 .from = result,
+                 .to = input};
+    through_regroup(space, &g);
 }

@@ -14,21 +14,27 @@ typedef struct Conv {
     NodeId x, w;    /* [n, channels, spatial…], [out, channels of a group, taps…] */
 } Conv;
 
-/* [n · groups, places…, taps…, channels] as [n, groups, places…, k, 1], without the groups where there
- * is one. */
+/* Windows as [n, groups, places…, k, 1], without the groups where there is one. Groups are an axis of x,
+ * which of three axes of windows is one with n: there is no room for more. */
 static NodeId rows_of(GraphBuilder *b, const Conv *c) {
-    int32_t axes = c->windows.axes, rank = 0;
+    int32_t axes = c->windows.axes, rank = 0, first = 0;
     DimTable *table = b->graph->table;
     TensorType type = gb_type(b, c->x);
-    Dim dims[SN_MAX_RANK] = {dim_mul(table, c->n, dim_of(c->groups)), c->in};
-    for (int32_t i = 0; i < axes; i++) dims[2 + i] = type.dims[2 + i];
-    NodeId x = windows_of_axes(b, gb_reshape(b, c->x, dims, type.rank), &c->windows, 2, 0);
-    int64_t order[SN_MAX_RANK] = {0};
-    for (int32_t i = 0; i < 2 * axes; i++) order[1 + i] = 2 + i;
-    order[2 * axes + 1] = 1;
-    x = gb_permute(b, x, order, 2 * axes + 2);
+    Dim dims[SN_MAX_RANK], groups = dim_of(c->groups);
+    bool joined = axes == WINDOW_MOST_AXES;
+    dims[first++] = joined ? dim_mul(table, c->n, groups) : c->n;
+    if (c->groups > 1 && !joined) dims[first++] = groups;
+    dims[first] = c->in;
+    for (int32_t i = 0; i < axes; i++) dims[first + 1 + i] = type.dims[2 + i];
+    NodeId x = gb_reshape(b, c->x, dims, first + 1 + axes);
+    x = windows_of_axes(b, x, &c->windows, first + 1, 0);
+    int64_t order[SN_MAX_RANK];
+    for (int32_t i = 0; i < first; i++) order[i] = i;
+    for (int32_t i = 0; i < 2 * axes; i++) order[first + i] = first + 1 + i;
+    order[first + 2 * axes] = first;
+    x = gb_permute(b, x, order, first + 1 + 2 * axes);
     dims[rank++] = c->n;
-    if (c->groups > 1) dims[rank++] = dim_of(c->groups);
+    if (c->groups > 1) dims[rank++] = groups;
     for (int32_t i = 0; i < axes; i++) dims[rank++] = c->windows.axis[i].count;
     dims[rank++] = c->k;
     dims[rank++] = dim_of(1);
@@ -71,7 +77,7 @@ static NodeId rows_of_each(GraphBuilder *b, const Conv *c) {
     return gb_reshape(b, x, dims, rank);
 }
 
-/* [groups · out, 1, taps…] as [1, 1…, k, groups, out], copied: channels of a tap are read side by side. */
+/* [groups · out, 1, taps…] as [1, 1…, k, groups, out], a copy: a tap's channels are read side by side. */
 static NodeId columns_of_each(GraphBuilder *b, const Conv *c) {
     int32_t axes = c->windows.axes, rank = 0;
     NodeId w = gb_reshape(b, c->w, (Dim[]){dim_of(c->groups), c->out, c->k}, 3);
