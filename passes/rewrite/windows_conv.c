@@ -77,7 +77,7 @@ static NodeId rows_of_each(GraphBuilder *b, const Conv *c) {
     return gb_reshape(b, x, dims, rank);
 }
 
-/* [groups · out, 1, taps…] as [1, 1…, k, groups, out], a copy: a tap's channels are read side by side. */
+/* [groups · out, 1, taps…] as [1, 1…, k, groups, out], a copy with channels side by side. */
 static NodeId columns_of_each(GraphBuilder *b, const Conv *c) {
     int32_t axes = c->windows.axes, rank = 0;
     NodeId w = gb_reshape(b, c->w, (Dim[]){dim_of(c->groups), c->out, c->k}, 3);
