@@ -3,15 +3,15 @@
 
 /* ---- convolutions ---------------------------------------------------------------------------- */
 
-/* A convolution in the type that it is computed in. Windows have [n, places…, taps…, channels] as axes;
- * places, and the axes of K, are one each: `inner` is [places…, k]. */
+/* A convolution in the type that it is computed in: a contraction whose rows are places, whose columns are
+ * channels, and whose k is tap × channels of a group + channel. */
 typedef struct Conv {
-    Windows windows;
-    int64_t groups;
-    Dim n, in, out; /* samples; channels of a group, before and behind */
-    Dim k;          /* taps times channels of a group */
-    bool each;      /* a group has one channel */
-    NodeId x, w;    /* [n, channels, spatial…], [out, channels of a group, taps…] */
+    Windows windows; /* of x */
+    int64_t groups;  /* of channels */
+    Dim n, in, out;  /* samples; channels of a group, before and behind */
+    Dim k;           /* taps times channels of a group */
+    bool each;       /* a group has one channel */
+    NodeId x, w;     /* [n, channels, spatial…], [out, channels of a group, taps…] */
 } Conv;
 
 /* Windows as [n, groups, places…, k, 1], without the groups where there is one. Groups are an axis of x,
@@ -212,8 +212,8 @@ static int64_t common_divisor(int64_t a, int64_t b) {
 
 /* An axis of a transposed convolution. */
 typedef struct Transposed {
-    Dim size, places; /* of x and of the result */
-    int64_t taps, stride, padding, dilation;
+    Dim size, places;                        /* of x and of the result */
+    int64_t taps, stride, padding, dilation; /* as the op has them */
 } Transposed;
 
 static PhaseAxis phase_axis(DimTable *table, const Transposed *t, int64_t residue) {
@@ -228,7 +228,7 @@ static PhaseAxis phase_axis(DimTable *table, const Transposed *t, int64_t residu
     p.first_place = first_step * t->stride - ahead;
     Dim left = dim_sub(table, t->places, dim_of(p.first_place + 1));
     p.places = dim_add(table, dim_quotient(table, left, dim_of(t->stride)), dim_of(1));
-    if (dim_is_number(left) && left.word < 0) p.places = dim_of(0);
+    if (dim_less(table, left, dim_of(0))) p.places = dim_of(0);
     /* the first tap of the first place meets this element */
     int64_t element = first_step - (first * t->dilation - residue) / t->stride;
     p.before = dim_of((p.taps - 1) * p.back - element);

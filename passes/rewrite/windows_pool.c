@@ -7,7 +7,7 @@
 
 /* A pool of x, [n, channels, spatial…], or with channels last. */
 typedef struct Pool {
-    Windows windows;
+    Windows windows; /* of x */
     bool last;     /* channels are last */
     int32_t first; /* of the axes of windows */
     NodeId x;      /* what is pooled */
