@@ -8,9 +8,9 @@
 /* A pool of x, [n, channels, spatial…], or with channels last. */
 typedef struct Pool {
     Windows windows; /* of x */
-    bool last;     /* channels are last */
-    int32_t first; /* of the axes of windows */
-    NodeId x;      /* what is pooled */
+    bool last;       /* channels are last */
+    int32_t first;   /* of the axes of windows */
+    NodeId x;        /* what is pooled */
 } Pool;
 
 /* `op` over the last axes of x, which stand for elements of windows; they go in front of the one before them:
