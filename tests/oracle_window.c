@@ -248,15 +248,17 @@ static OracleStatus pool_indices(const OracleCall *call) {
         oracle_unravel(i, out->dims, out->rank, index);
         memcpy(at, index, sizeof at);
         OracleNumber largest = {0, 0};
+        bool any = false;
         for (int64_t tap = 0; tap < taps; tap++) {
-            OracleNumber is = least_of(x->dtype);
-            if (locate(call, &w, index, tap, at))
-                is = oracle_number(x, oracle_ravel(at, x->dims, x->rank));
+            if (!locate(call, &w, index, tap, at)) continue;
+            OracleNumber is = oracle_number(x, oracle_ravel(at, x->dims, x->rank));
             bool same = x->real && is.real == 0 && largest.real == 0; /* +0 equals -0 */
-            if (tap && (same || !is_larger(x, is, largest))) continue;
+            if (any && (same || !is_larger(x, is, largest))) continue;
             largest = is;
             best = tap;
+            any = true;
         }
+        if (!any) return ORACLE_UNKNOWN; /* a window of padding alone */
         locate(call, &w, index, best, at);
         for (int32_t j = 0; j < w.axes; j++) {
             int64_t size = x->dims[w.first + j];

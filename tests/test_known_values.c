@@ -158,8 +158,44 @@ static void long_prefix_sums_do_not_drift(void **state) {
     }
 }
 
+/* Padding is no element, however small the others are. */
+static void indices_of_pools_are_those_of_elements(void **state) {
+    (void)state;
+    EXPECT_VALUES(
+        sn_max_pool1d_indices(sn_zeros(SN_I(1, 4), SN_U8), SN_I(3), SN_I(1), SN_I(1), SN_I0, false),
+        0, 0, 1, 2);
+    EXPECT_VALUES(sn_max_pool2d_indices(sn_zeros(SN_I(1, 2, 2), SN_U8), SN_I(3), SN_I(1), SN_I(1),
+                                        SN_I0, false),
+                  0, 0, 0, 0);
+}
+
+static sn_tensor *pooled(sn_tensor *x) {
+    return sn_adaptive_avg_pool2d(x, SN_I(1));
+}
+
+/* Whether sizes divide is known of some graphs only: the order of the sum must not hang on it. */
+static void adaptive_means_are_the_same_of_any_sizes(void **state) {
+    (void)state;
+    sn_compile_options options = {.shapes = SN_SHAPES_DYNAMIC};
+    sn_compiled *c = sn_compile(pooled, "t:t", &options);
+    for (int64_t n = 2; n < 14; n += 3) {
+        sn_tensor *x = tensor_random((uint32_t)n, SN_F32, SN_I(2, 3, n, n + 3));
+        EXPECT_SAME(SN_FN(c, pooled)(x), pooled(x));
+    }
+    sn_compiled_release(c);
+}
+
+static void a_norm_of_no_channels_is_empty(void **state) {
+    (void)state;
+    EXPECT_SHAPE(sn_local_response_norm(sn_zeros(SN_I(2, 0, 3), SN_F32), 5, 1, 1, 1), SN_F32,
+                 SN_I(2, 0, 3));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        API_TEST(indices_of_pools_are_those_of_elements),
+        API_TEST(adaptive_means_are_the_same_of_any_sizes),
+        API_TEST(a_norm_of_no_channels_is_empty),
         API_TEST(lerp_starts_from_the_nearer_end),
         API_TEST(lerp_gives_zeros_the_sign_of_its_formula),
         API_TEST(a_query_that_sees_no_key_gives_zero),

@@ -301,6 +301,7 @@ NodeId rule_local_response_norm(Rewrite *r) {
     NodeId x = gb_widen(b, rewrite_input(r, 0));
     sn_dtype dtype = gb_dtype(b, x);
     int64_t size = node_attr_int(r->from, r->id, ATTR_SIZE);
+    if (gb_is_empty(b, x)) return rewrite_finish(r, gb_op1(b, OP_CLONE, x));
     NodeId sum = neighbours(b, gb_op2(b, OP_MUL, x, x), size);
     NodeId mean = gb_op2(b, OP_DIV, sum, gb_hoisted(b, dtype, (double)size));
     NodeId alpha = rewrite_number(r, dtype, ATTR_ALPHA), beta = rewrite_number(r, dtype, ATTR_BETA);

@@ -111,8 +111,15 @@ static NodeId count_up(GraphBuilder *b, Dim size, int32_t behind) {
     return gb_reshape(b, gb_iota(b, dims, 1, 0), dims, behind + 1);
 }
 
-/* i64: where along axis i of the windows the tap lies, for each window and the number of a tap. The window
- * begins within x, or in the padding before. */
+/* i64: where along axis i the windows begin, which may be in the padding before. */
+static NodeId begin_of(GraphBuilder *b, const Pool *p, int32_t i) {
+    const WindowAxis *a = &p->windows.axis[i];
+    NodeId first = count_up(b, a->count, p->windows.axes - 1 - i + p->last);
+    first = gb_op2(b, OP_MUL, first, gb_literal(b, SN_I64, (double)a->step));
+    return gb_op2(b, OP_SUB, first, gb_literal(b, SN_I64, (double)a->padding));
+}
+
+/* i64: where along axis i the tap of that number lies, in each window. */
 static NodeId place_of(GraphBuilder *b, const Pool *p, int32_t i, NodeId tap) {
     const WindowAxis *a = &p->windows.axis[i];
     DimTable *table = b->graph->table;
@@ -121,18 +128,40 @@ static NodeId place_of(GraphBuilder *b, const Pool *p, int32_t i, NodeId tap) {
         inner = dim_mul(table, inner, p->windows.axis[j].length);
     tap = gb_op2(b, OP_FLOOR_DIVIDE, tap, gb_size(b, SN_I64, inner));
     tap = gb_op2(b, OP_REMAINDER, tap, gb_size(b, SN_I64, a->length));
-    NodeId first = count_up(b, a->count, p->windows.axes - 1 - i + p->last);
-    first = gb_op2(b, OP_MUL, first, gb_literal(b, SN_I64, (double)a->step));
     NodeId within = gb_op2(b, OP_MUL, tap, gb_literal(b, SN_I64, (double)a->dilation));
-    NodeId at = gb_op2(b, OP_ADD, first, within);
-    return gb_op2(b, OP_SUB, at, gb_literal(b, SN_I64, (double)a->padding));
+    return gb_op2(b, OP_ADD, begin_of(b, p, i), within);
 }
 
-/* The number of the tap that is largest, of several the first: an argmax of axes that become one. A padded
- * place is no tap of a window with others, unless all of these are the least number. */
+/* i64: the first place along axis i, in each window, that is no padding; of padding alone any place. */
+static NodeId first_place(GraphBuilder *b, const Pool *p, int32_t i) {
+    const WindowAxis *a = &p->windows.axis[i];
+    NodeId begin = begin_of(b, p, i), zero = gb_literal(b, SN_I64, 0);
+    NodeId apart = gb_literal(b, SN_I64, (double)a->dilation);
+    NodeId before = gb_op2(b, OP_MAXIMUM, gb_op1(b, OP_NEG, begin), zero);
+    NodeId taps = gb_op2(b, OP_ADD, before, gb_literal(b, SN_I64, (double)(a->dilation - 1)));
+    taps = gb_op2(b, OP_FLOOR_DIVIDE, taps, apart);
+    NodeId place = gb_op2(b, OP_ADD, begin, gb_op2(b, OP_MUL, taps, apart));
+    NodeId last = gb_size(b, SN_I64, dim_sub(b->graph->table, a->size, dim_of(1)));
+    return gb_op2(b, OP_MINIMUM, place, last);
+}
+
+/* bool: do all places lie in x? */
+static NodeId all_inside(GraphBuilder *b, const Pool *p, const NodeId *places) {
+    NodeId all = NODE_NONE, zero = gb_literal(b, SN_I64, 0);
+    for (int32_t i = 0; i < p->windows.axes; i++) {
+        NodeId size = gb_size(b, SN_I64, p->windows.axis[i].size);
+        NodeId low = gb_op2(b, OP_GE, places[i], zero), high = gb_op2(b, OP_LT, places[i], size);
+        NodeId inside = gb_op2(b, OP_LOGICAL_AND, low, high);
+        all = all == NODE_NONE ? inside : gb_op2(b, OP_LOGICAL_AND, all, inside);
+    }
+    return all;
+}
+
+/* The number of the tap that is largest, of several the first: an argmax of axes that become one. Where all
+ * elements are the least number a padded place may come first: the first element is meant. */
 NodeId rule_pool_indices(Rewrite *r) {
     GraphBuilder *b = r->b;
-    NodeId x = rewrite_input(r, 0);
+    NodeId x = rewrite_input(r, 0), places[WINDOW_MOST_AXES];
     Pool p = pool_of(r, x);
     int32_t axes = p.windows.axes, rank = axes + 2;
     x = windows_of_axes(b, p.x, &p.windows, p.first, least_of(gb_dtype(b, x)));
@@ -141,8 +170,11 @@ NodeId rule_pool_indices(Rewrite *r) {
     x = gb_reshape(b, x, type.dims, rank + 1);
     NodeId tap = gb_reshape(b, gb_reduce(b, OP_ARGMAX, x, 1u << rank), type.dims, rank);
     NodeId all = NODE_NONE;
+    for (int32_t i = 0; i < axes; i++) places[i] = place_of(b, &p, i, tap);
+    NodeId inside = p.windows.padded ? all_inside(b, &p, places) : NODE_NONE;
     for (int32_t i = 0; i < axes; i++) {
-        NodeId at = place_of(b, &p, i, tap);
+        NodeId at = places[i];
+        if (inside != NODE_NONE) at = gb_op3(b, OP_WHERE, inside, at, first_place(b, &p, i));
         if (all != NODE_NONE)
             all = gb_op2(b, OP_MUL, all, gb_size(b, SN_I64, p.windows.axis[i].size));
         all = all == NODE_NONE ? at : gb_op2(b, OP_ADD, all, at);
@@ -231,6 +263,13 @@ static NodeId elements_of(GraphBuilder *b, const Pool *p, sn_dtype dtype) {
     return gb_cast(b, dtype, all);
 }
 
+/* The elements of the last axes, an axis after the other from the last on: so sums are the same whether all
+ * windows have equally many, as views, or some fewer, filled up. */
+static NodeId reduce_each(GraphBuilder *b, NodeId x, int32_t axes, OpCode op) {
+    for (int32_t i = 0; i < axes; i++) x = reduce_last(b, x, 1, op);
+    return x;
+}
+
 NodeId rule_adaptive_pool(Rewrite *r) {
     GraphBuilder *b = r->b;
     NodeId x = rewrite_input(r, 0);
@@ -250,8 +289,9 @@ NodeId rule_adaptive_pool(Rewrite *r) {
     double padding = max ? least_of(dtype) : -0.0;
     OpCode op = max ? OP_MAX : OP_SUM;
     bool even = is_even(&p);
-    NodeId y = even ? reduce_windows(b, &p, op, padding)
-                    : reduce_last(b, spread_axes(b, &p, p.x, padding), p.windows.axes, op);
+    NodeId elements = even ? windows_of_axes(b, p.x, &p.windows, p.first, padding)
+                           : spread_axes(b, &p, p.x, padding);
+    NodeId y = reduce_each(b, elements, p.windows.axes, op);
     if (max) return finish_pool(r, &p, y);
     NodeId divisor = even ? divisor_of(b, &p, dtype, false) : elements_of(b, &p, dtype);
     return finish_pool(r, &p, gb_op2(b, OP_DIV, y, divisor));
