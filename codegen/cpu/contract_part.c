@@ -20,8 +20,7 @@ typedef struct Cut {
 } Cut;
 
 KSegments contract_segments(const KContract *contract, ContractPart part) {
-    static const KSegments none = {KVALUE_NONE, KVALUE_NONE, KVALUE_NONE};
-    if (part == PART_RESULTS) return none;
+    if (part == PART_RESULTS) return (KSegments)KSEGMENTS_NONE;
     return part == PART_ROWS ? contract->row_segments : contract->column_segments;
 }
 

@@ -265,6 +265,16 @@ NodeId gb_slice(GraphBuilder *b, NodeId x, const Dim *starts, const Dim *steps, 
     return gb_emit(b, OP_SLICE, &x, 1, &attrs);
 }
 
+NodeId gb_windows(GraphBuilder *b, NodeId x, int32_t axis, Dim length, int64_t step,
+                  int64_t dilation) {
+    AttrList attrs = {.count = 0};
+    attr_add_int(&attrs, axis);
+    attr_add_int(&attrs, length.word);
+    attr_add_int(&attrs, step);
+    attr_add_int(&attrs, dilation);
+    return gb_emit(b, OP_WINDOWS, &x, 1, &attrs);
+}
+
 /* ---- moving elements ------------------------------------------------------------------------- */
 
 NodeId gb_pad(GraphBuilder *b, NodeId x, const Dim *pads, int32_t count, double value) {

@@ -91,6 +91,10 @@ NodeId gb_exchange(GraphBuilder *b, NodeId x, int32_t axis0, int32_t axis1);
 /* x[start + i * step], i < dim, along every axis. */
 NodeId gb_slice(GraphBuilder *b, NodeId x, const Dim *starts, const Dim *steps, const Dim *dims);
 
+/* Windows of an axis: see the op. */
+NodeId gb_windows(GraphBuilder *b, NodeId x, int32_t axis, Dim length, int64_t step,
+                  int64_t dilation);
+
 /* ---- moving elements ------------------------------------------------------------------------- */
 
 /* `count` pads: before and after each axis, the last axis first. */

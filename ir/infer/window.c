@@ -141,21 +141,31 @@ static sn_status set_result(Infer *call, Dim channels) {
     return SN_OK;
 }
 
+/* The attribute groups. */
+static sn_status read_groups(const Infer *call, int64_t *groups) {
+    *groups = attr_int(infer_attrs(call), ATTR_GROUPS);
+    if (*groups >= 1 && *groups <= MOST_NUMBER) return SN_OK;
+    return infer_refuse(call, SN_ERROR_ARGUMENT, "groups is %lld", (long long)*groups);
+}
+
+/* Do the elements make so many groups? */
+static bool makes_groups(DimTable *table, Dim size, int64_t groups) {
+    Dim each = dim_quotient(table, size, dim_of(groups));
+    return dim_equal(table, dim_mul(table, each, dim_of(groups)), size);
+}
+
 /* ---- convolutions ---------------------------------------------------------------------------- */
 
 static sn_status check_channels(const Infer *call, Dim channels) {
     const TensorType *weight = infer_input(call, 1), *bias = infer_input(call, 2);
-    int64_t groups = attr_int(infer_attrs(call), ATTR_GROUPS);
-    if (groups < 1 || groups > MOST_NUMBER)
-        return infer_refuse(call, SN_ERROR_ARGUMENT, "groups is %lld", (long long)groups);
+    int64_t groups;
+    INFER_TRY(read_groups(call, &groups));
     Dim taken = dim_mul(call->table, weight->dims[1], dim_of(groups));
     if (!dim_equal(call->table, taken, channels))
         return infer_refuse_types(call, SN_ERROR_SHAPE,
                                   "weight is for other channels than x has in %lld groups",
                                   (long long)groups);
-    Dim out = dim_mul(call->table, dim_quotient(call->table, weight->dims[0], dim_of(groups)),
-                      dim_of(groups));
-    if (!dim_equal(call->table, out, weight->dims[0]))
+    if (!makes_groups(call->table, weight->dims[0], groups))
         return infer_refuse_types(call, SN_ERROR_SHAPE, "weight's rows are not for %lld groups",
                                   (long long)groups);
     bool fits = type_absent(bias) ||
@@ -165,15 +175,20 @@ static sn_status check_channels(const Infer *call, Dim channels) {
                               "bias must have a number for each row of weight");
 }
 
-sn_status shape_conv(Infer *call) {
-    const TensorType *x = infer_input(call, 0), *weight = infer_input(call, 1);
-    int32_t axes = window_axes(call->op);
+/* Ranks, and the numbers that a convolution and a transposed one have. */
+static sn_status read_conv(Infer *call, int32_t axes) {
     INFER_TRY(check_rank(call, axes));
-    if (weight->rank != axes + 2)
+    if (infer_input(call, 1)->rank != axes + 2)
         return infer_refuse_types(call, SN_ERROR_SHAPE, "weight must have %d dims", (int)axes + 2);
     INFER_TRY(normalise(call, ATTR_STRIDE, "stride", axes, 1, ones));
     INFER_TRY(normalise(call, ATTR_PADDING, "padding", axes, 0, zeros));
-    INFER_TRY(normalise(call, ATTR_DILATION, "dilation", axes, 1, ones));
+    return normalise(call, ATTR_DILATION, "dilation", axes, 1, ones);
+}
+
+sn_status shape_conv(Infer *call) {
+    const TensorType *x = infer_input(call, 0), *weight = infer_input(call, 1);
+    int32_t axes = window_axes(call->op);
+    INFER_TRY(read_conv(call, axes));
     INFER_TRY(check_channels(call, x->dims[x->rank - axes - 1]));
     return set_result(call, weight->dims[0]);
 }
@@ -210,21 +225,14 @@ sn_status shape_conv_transpose(Infer *call) {
     const TensorType *x = infer_input(call, 0), *weight = infer_input(call, 1);
     const TensorType *bias = infer_input(call, 2);
     int32_t axes = window_axes(call->op);
-    INFER_TRY(check_rank(call, axes));
-    if (weight->rank != axes + 2)
-        return infer_refuse_types(call, SN_ERROR_SHAPE, "weight must have %d dims", (int)axes + 2);
-    INFER_TRY(normalise(call, ATTR_STRIDE, "stride", axes, 1, ones));
-    INFER_TRY(normalise(call, ATTR_PADDING, "padding", axes, 0, zeros));
+    INFER_TRY(read_conv(call, axes));
     INFER_TRY(normalise(call, ATTR_OUT_PADDING, "out_padding", axes, 0, zeros));
-    INFER_TRY(normalise(call, ATTR_DILATION, "dilation", axes, 1, ones));
     INFER_TRY(check_out_padding(call, axes));
-    int64_t groups = attr_int(infer_attrs(call), ATTR_GROUPS);
-    if (groups < 1 || groups > MOST_NUMBER)
-        return infer_refuse(call, SN_ERROR_ARGUMENT, "groups is %lld", (long long)groups);
-    Dim each = dim_quotient(call->table, weight->dims[0], dim_of(groups));
+    int64_t groups;
+    INFER_TRY(read_groups(call, &groups));
     Dim out = dim_mul(call->table, weight->dims[1], dim_of(groups));
     if (!dim_equal(call->table, weight->dims[0], x->dims[x->rank - axes - 1]) ||
-        !dim_equal(call->table, dim_mul(call->table, each, dim_of(groups)), weight->dims[0]))
+        !makes_groups(call->table, weight->dims[0], groups))
         return infer_refuse_types(call, SN_ERROR_SHAPE,
                                   "weight is for other channels than x has in %lld groups",
                                   (long long)groups);
@@ -397,11 +405,9 @@ sn_status shape_group_norm(Infer *call) {
     const TensorType *x = infer_input(call, 0);
     if (x->rank < 2) return infer_refuse_types(call, SN_ERROR_SHAPE, "x must have at least 2 dims");
     if (op_has_attr(call->op, ATTR_GROUPS)) {
-        int64_t groups = attr_int(infer_attrs(call), ATTR_GROUPS);
-        if (groups < 1 || groups > MOST_NUMBER)
-            return infer_refuse(call, SN_ERROR_ARGUMENT, "groups is %lld", (long long)groups);
-        Dim each = dim_quotient(call->table, x->dims[1], dim_of(groups));
-        if (!dim_equal(call->table, dim_mul(call->table, each, dim_of(groups)), x->dims[1]))
+        int64_t groups;
+        INFER_TRY(read_groups(call, &groups));
+        if (!makes_groups(call->table, x->dims[1], groups))
             return infer_refuse_types(call, SN_ERROR_SHAPE, "x's channels do not make %lld groups",
                                       (long long)groups);
     }

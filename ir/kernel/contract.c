@@ -1,20 +1,21 @@
 /* What a contraction is; see contract.h. */
 #include "ir/kernel/contract.h"
 
-KCoef kcontract_step(const Kernel *kernel, const KAccess *access, uint32_t axis) {
+static KCoef coef_of(const Kernel *kernel, const KAccess *access, uint32_t axis, KValue value) {
     KCoef coef = kcoef_literal(0);
-    for (uint32_t t = 0; t < access->n_terms; t++)
-        if (kernel_term(kernel, access, t)->axis == axis)
-            coef = kernel_term(kernel, access, t)->coef;
+    for (uint32_t t = 0; t < access->n_terms; t++) {
+        const KTerm *term = kernel_term(kernel, access, t);
+        if (term->axis == axis && term->value == value) coef = term->coef;
+    }
     return coef;
 }
 
+KCoef kcontract_step(const Kernel *kernel, const KAccess *access, uint32_t axis) {
+    return coef_of(kernel, access, axis, KVALUE_NONE);
+}
+
 KCoef kcontract_digit_step(const Kernel *kernel, const KAccess *access, KValue digit) {
-    KCoef coef = kcoef_literal(0);
-    for (uint32_t t = 0; digit != KVALUE_NONE && t < access->n_terms; t++)
-        if (kernel_term(kernel, access, t)->value == digit)
-            coef = kernel_term(kernel, access, t)->coef;
-    return coef;
+    return coef_of(kernel, access, KVALUE_NONE, digit);
 }
 
 /* The access of an operand that is memory as it is, in terms of axes alone, each in one; or, with K in
@@ -55,13 +56,11 @@ static void mark_needed(const Kernel *kernel, const KLoop *inner, KValue operand
     }
 }
 
-static const KSegments no_segments = {KVALUE_NONE, KVALUE_NONE, KVALUE_NONE};
-
 /* Finds what the operand divides K by. */
 static bool find_segments(const Kernel *kernel, const KLoop *inner, uint32_t k_axis, KValue operand,
                           Arena *arena, KSegments *segments) {
     bool *needed = arena_zalloc(arena, kernel->insts.count + 1);
-    *segments = no_segments;
+    *segments = (KSegments)KSEGMENTS_NONE;
     if (!needed) return false;
     mark_needed(kernel, inner, operand, needed);
     for (uint32_t i = inner->begin; i < inner->end; i++) {
@@ -71,7 +70,7 @@ static bool find_segments(const Kernel *kernel, const KLoop *inner, uint32_t k_a
         if (!kop_is(of->op, KFORM_INDEX) || of->imm != k_axis) continue;
         bool other = segments->divisor != KVALUE_NONE && inst->in[1] != segments->divisor;
         if (other || kernel_inst(kernel, inst->in[1])->op != OP_PARAM) {
-            *segments = no_segments;
+            *segments = (KSegments)KSEGMENTS_NONE;
             return true;
         }
         segments->divisor = inst->in[1];

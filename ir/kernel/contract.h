@@ -13,6 +13,8 @@ typedef struct KSegments {
     KValue within;  /* the step in it: K mod divisor */
     KValue divisor; /* steps of a segment, a PARAM */
 } KSegments;
+#define KSEGMENTS_NONE                                                                             \
+    { KVALUE_NONE, KVALUE_NONE, KVALUE_NONE }
 
 /* The loops and values of such a kernel. */
 typedef struct KContract {

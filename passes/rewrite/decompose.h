@@ -22,6 +22,8 @@ RewriteRule rule_sum, rule_prod, rule_mean, rule_extremum, rule_any, rule_all, r
 RewriteRule rule_logsumexp, rule_cumsum, rule_softmax, rule_log_softmax, rule_layer_norm;
 RewriteRule rule_rms_norm, rule_cross_entropy, rule_attention, rule_group_norm;
 RewriteRule rule_local_response_norm;
+/* Numbers of channels, axis 1 of `rank`, as what meets the others. */
+NodeId per_channel(GraphBuilder *b, NodeId x, sn_dtype dtype, int32_t rank);
 
 /* decompose_shape.c */
 RewriteRule rule_view, rule_cat, rule_stack, rule_pad, rule_gather, rule_index_select;

@@ -239,8 +239,7 @@ NodeId rule_layer_norm(Rewrite *r) {
     return rewrite_finish(r, y);
 }
 
-/* Numbers of channels, axis 1 of `rank`, as what meets the others. */
-static NodeId per_channel(GraphBuilder *b, NodeId x, sn_dtype dtype, int32_t rank) {
+NodeId per_channel(GraphBuilder *b, NodeId x, sn_dtype dtype, int32_t rank) {
     Dim dims[SN_MAX_RANK] = {gb_type(b, x).dims[0]};
     for (int32_t i = 1; i < rank - 1; i++) dims[i] = dim_of(1);
     return gb_cast(b, dtype, gb_reshape(b, x, dims, rank - 1));
@@ -286,12 +285,8 @@ static NodeId neighbours(GraphBuilder *b, NodeId x, int64_t size) {
     pads[2 * (rank - 2)] = before;
     pads[2 * (rank - 2) + 1] = behind;
     if (size > 1) x = gb_pad(b, x, pads, 2 * (rank - 1), -0.0);
-    AttrList attrs = {.count = 0};
-    attr_add_int(&attrs, 1);
-    attr_add_int(&attrs, dim_add(table, dim_add(table, before, behind), dim_of(1)).word);
-    attr_add_int(&attrs, 1);
-    attr_add_int(&attrs, 1);
-    x = gb_emit(b, OP_WINDOWS, &x, 1, &attrs);
+    Dim length = dim_add(table, dim_add(table, before, behind), dim_of(1));
+    x = gb_windows(b, x, 1, length, 1, 1);
     x = gb_exchange(b, x, rank - 1, rank); /* the sum's order is that of columns */
     return gb_reshape(b, gb_reduce(b, OP_SUM, x, 1u << (rank - 1)), type.dims, rank);
 }

@@ -57,11 +57,9 @@ static NodeId rule_batch_norm(Rewrite *r) {
     if (of[3] != NODE_NONE) scale = gb_op2(b, OP_MUL, of[3], scale);
     NodeId shift = gb_op2(b, OP_MUL, of[1], scale);
     shift = of[4] == NODE_NONE ? gb_op1(b, OP_NEG, shift) : gb_op2(b, OP_SUB, of[4], shift);
-    Dim dims[SN_MAX_RANK];
-    int32_t rank = last ? 1 : r->node->rank - 1;
-    for (int32_t i = 0; i < rank; i++) dims[i] = i == 0 ? gb_type(b, scale).dims[0] : dim_of(1);
-    scale = gb_reshape(b, scale, dims, rank);
-    shift = gb_reshape(b, shift, dims, rank);
+    int32_t rank = last ? 2 : r->node->rank; /* axes from the channels on, and one */
+    scale = per_channel(b, scale, dtype, rank);
+    shift = per_channel(b, shift, dtype, rank);
     NodeId y = gb_op2(b, OP_ADD, gb_op2(b, OP_MUL, x, scale), shift);
     y = gb_cast(b, rewrite_dtype(r), y);
     return last ? windows_view(r, y) : y;

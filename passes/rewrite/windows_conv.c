@@ -14,6 +14,16 @@ typedef struct Conv {
     NodeId x, w;     /* [n, channels, spatial…], [out, channels of a group, taps…] */
 } Conv;
 
+/* Windows of x by axes behind `first`, which has the channels: these go behind places and taps. */
+static NodeId windows_then_channels(GraphBuilder *b, NodeId x, const Windows *w, int32_t first) {
+    x = windows_of_axes(b, x, w, first + 1, 0);
+    int64_t order[SN_MAX_RANK];
+    for (int32_t i = 0; i < first; i++) order[i] = i;
+    for (int32_t i = 0; i < 2 * w->axes; i++) order[first + i] = first + 1 + i;
+    order[first + 2 * w->axes] = first;
+    return gb_permute(b, x, order, first + 1 + 2 * w->axes);
+}
+
 /* Windows as [n, groups, places…, k, 1], without the groups where there is one. Groups are an axis of x,
  * which of three axes of windows is one with n: there is no room for more. */
 static NodeId rows_of(GraphBuilder *b, const Conv *c) {
@@ -27,12 +37,7 @@ static NodeId rows_of(GraphBuilder *b, const Conv *c) {
     dims[first] = c->in;
     for (int32_t i = 0; i < axes; i++) dims[first + 1 + i] = type.dims[2 + i];
     NodeId x = gb_reshape(b, c->x, dims, first + 1 + axes);
-    x = windows_of_axes(b, x, &c->windows, first + 1, 0);
-    int64_t order[SN_MAX_RANK];
-    for (int32_t i = 0; i < first; i++) order[i] = i;
-    for (int32_t i = 0; i < 2 * axes; i++) order[first + i] = first + 1 + i;
-    order[first + 2 * axes] = first;
-    x = gb_permute(b, x, order, first + 1 + 2 * axes);
+    x = windows_then_channels(b, x, &c->windows, first);
     dims[rank++] = c->n;
     if (c->groups > 1) dims[rank++] = groups;
     for (int32_t i = 0; i < axes; i++) dims[rank++] = c->windows.axis[i].count;
@@ -63,11 +68,7 @@ static NodeId columns_of(GraphBuilder *b, const Conv *c) {
 /* Of one channel a group: [n, places…, k, groups, 1]: channels are columns. */
 static NodeId rows_of_each(GraphBuilder *b, const Conv *c) {
     int32_t axes = c->windows.axes, rank = 0;
-    NodeId x = windows_of_axes(b, c->x, &c->windows, 2, 0);
-    int64_t order[SN_MAX_RANK] = {0};
-    for (int32_t i = 0; i < 2 * axes; i++) order[1 + i] = 2 + i;
-    order[2 * axes + 1] = 1;
-    x = gb_permute(b, x, order, 2 * axes + 2);
+    NodeId x = windows_then_channels(b, c->x, &c->windows, 1);
     Dim dims[SN_MAX_RANK];
     dims[rank++] = c->n;
     for (int32_t i = 0; i < axes; i++) dims[rank++] = c->windows.axis[i].count;

@@ -73,6 +73,15 @@ static NodeId count_elements(GraphBuilder *b, const WindowAxis *a, bool include_
     return gb_op2(b, OP_SUB, last, first);
 }
 
+/* `all` times what each window along axis i has, by that axis, in its place; NODE_NONE: that alone. */
+static NodeId times_axis(GraphBuilder *b, const Pool *p, NodeId all, int32_t i, NodeId count) {
+    Dim dims[SN_MAX_RANK] = {p->windows.axis[i].count};
+    int32_t rank = p->windows.axes - i + p->last;
+    for (int32_t j = 1; j < rank; j++) dims[j] = dim_of(1);
+    count = gb_reshape(b, count, dims, rank);
+    return all == NODE_NONE ? count : gb_op2(b, OP_MUL, all, count);
+}
+
 /* The same of all axes, of the pool's dtype, in the place of its axes. */
 static NodeId divisor_of(GraphBuilder *b, const Pool *p, sn_dtype dtype, bool include_pad) {
     NodeId all = NODE_NONE;
@@ -83,11 +92,7 @@ static NodeId divisor_of(GraphBuilder *b, const Pool *p, sn_dtype dtype, bool in
         return gb_size(b, dtype, windows_taps(b->graph->table, &p->windows));
     for (int32_t i = 0; i < p->windows.axes; i++) {
         NodeId count = count_elements(b, &p->windows.axis[i], include_pad);
-        Dim dims[SN_MAX_RANK];
-        int32_t rank = p->windows.axes - i + p->last;
-        for (int32_t j = 0; j < rank; j++) dims[j] = j == 0 ? p->windows.axis[i].count : dim_of(1);
-        count = gb_reshape(b, count, dims, rank);
-        all = all == NODE_NONE ? count : gb_op2(b, OP_MUL, all, count);
+        all = times_axis(b, p, all, i, count);
     }
     return gb_cast(b, dtype, all);
 }
@@ -254,11 +259,7 @@ static NodeId elements_of(GraphBuilder *b, const Pool *p, sn_dtype dtype) {
     for (int32_t i = 0; i < p->windows.axes; i++) {
         const WindowAxis *a = &p->windows.axis[i];
         Span span = span_of(b, a->size, a->count);
-        Dim dims[SN_MAX_RANK] = {a->count};
-        int32_t rank = p->windows.axes - i + p->last;
-        for (int32_t j = 1; j < rank; j++) dims[j] = dim_of(1);
-        NodeId count = gb_reshape(b, gb_op2(b, OP_SUB, span.end, span.begin), dims, rank);
-        all = all == NODE_NONE ? count : gb_op2(b, OP_MUL, all, count);
+        all = times_axis(b, p, all, i, gb_op2(b, OP_SUB, span.end, span.begin));
     }
     return gb_cast(b, dtype, all);
 }

@@ -73,12 +73,8 @@ NodeId windows_of_axes(GraphBuilder *b, NodeId x, const Windows *w, int32_t firs
     }
     if (w->padded) x = gb_pad(b, x, pads, count, padding);
     for (int32_t i = 0; i < w->axes; i++) {
-        AttrList attrs = {.count = 0};
-        attr_add_int(&attrs, first + i);
-        attr_add_int(&attrs, w->axis[i].length.word);
-        attr_add_int(&attrs, w->axis[i].step);
-        attr_add_int(&attrs, w->axis[i].dilation);
-        x = gb_emit(b, OP_WINDOWS, &x, 1, &attrs);
+        const WindowAxis *a = &w->axis[i];
+        x = gb_windows(b, x, first + i, a->length, a->step, a->dilation);
     }
     return x;
 }
