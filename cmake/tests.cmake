@@ -88,18 +88,12 @@ set_tests_properties(fuzz_library_products PROPERTIES
     TIMEOUT ${timeout}
     ENVIRONMENT "${environment};SINTER_PRODUCTS=library"
     WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
-# Products of the library's own are what a plain loop gives, with either instruction set.
+# Products of the library's own are what a plain loop gives, convolutions and pools too, with either
+# instruction set.
 foreach(isa IN ITEMS avx2 avx512)
     add_test(NAME products_${isa} COMMAND tests_products --count 400)
-    set_tests_properties(products_${isa} PROPERTIES
-        TIMEOUT ${timeout}
-        ENVIRONMENT "${environment};SINTER_ISA=${isa}"
-        WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
-endforeach()
-# The same of convolutions and pools.
-foreach(isa IN ITEMS avx2 avx512)
     add_test(NAME convolutions_${isa} COMMAND tests_convolutions --count 300)
-    set_tests_properties(convolutions_${isa} PROPERTIES
+    set_tests_properties(products_${isa} convolutions_${isa} PROPERTIES
         TIMEOUT ${timeout}
         ENVIRONMENT "${environment};SINTER_ISA=${isa}"
         WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
