@@ -19,7 +19,8 @@ typedef struct Group {
     uint8_t order;   /* ReduceOrder of its reductions; REDUCE_BY_POSITION if there are none */
     bool sequential; /* K runs one element after the other (scan, ordered writes) */
     bool is_extern;  /* a contraction: one member */
-    bool dead;       /* merged into another */
+    bool hoists; /* a product whose results need values of columns alone (passes/fuse/columns.c) */
+    bool dead;   /* merged into another */
 } Group;
 
 enum { GROUP_NONE = -1 };

@@ -11,6 +11,7 @@ typedef struct Product {
     bool rows_apart;             /* x is k × m in memory */
     bool columns_apart;          /* y is n × k in memory */
     bool own_columns;            /* each row has a y of its own */
+    bool shared;                 /* the text says that rows share z */
     const char *before, *behind; /* lines: %p and %q of %x and %y; %r of %s */
 } Product;
 
@@ -41,8 +42,9 @@ static void add(Lines *lines, const char *text) {
 
 static Case case_of(const Product *p) {
     Lines lines = {.dtype = sn_dtype_name(p->dtype)};
-    add(&lines,
-        "kernel {\n params 6\n arg a0 D in\n arg a1 D in\n arg a2 D in\n arg a3 D out\n axis i p0");
+    add(&lines, "kernel {\n params 6\n arg a0 D in\n arg a1 D in\n");
+    add(&lines, p->shared ? " arg a2 D shared\n" : " arg a2 D in\n");
+    add(&lines, " arg a3 D out\n axis i p0");
     add(&lines, p->block ? " split\n axis j p1\n" : "\n axis j p1\n");
     add(&lines, " access c0 a0 j*p2\n access c1 a1 j*p3 + i*p4\n access c2 a2 i*1\n"
                 " access c3 a3 i*1\n access c4 a1 j*p3 + i*1\n %a = const D 0x1p+0\n"
@@ -168,6 +170,42 @@ static void what_is_computed_before_and_behind(void **state) {
             }
 }
 
+/* What hangs on the column alone: much, five values of it, what an index makes; and too little. */
+static const char *const of_columns[] = {
+    (" %d = fma %z, %z, %b : D\n %e = sqrt %d : D\n %f = div %a, %e : D\n %g = mul %f, %z : D\n"
+     " %h = mul %s, %f : D\n %r = add %h, %g : D\n"),
+    (" %d = abs %z : D\n %e = sqrt %d : D\n %f = add %d, %e : D\n %g = mul %e, %z : D\n"
+     " %h = neg %g : D\n %k = mul %s, %d : D\n %l = add %k, %e : D\n %m = mul %l, %f : D\n"
+     " %n = add %m, %g : D\n %r = mul %n, %h : D\n"),
+    (" %d = index i : i64\n %e = cast %d : D\n %f = mul %e, %z : D\n %g = add %f, %b : D\n"
+     " %h = mul %g, %g : D\n %r = add %s, %h : D\n"),
+    " %d = neg %z : D\n %r = add %s, %d : D\n",
+};
+
+static void what_rows_share_is_computed_once(void **state) {
+    (void)state;
+    for (int b = 0; b < 4; b++)
+        for (int64_t m = 1; m < 400; m += 193)
+            for (int64_t block = 0; block < 40; block += 24)
+                check((Product){b % 2 ? SN_F64 : SN_F32, .batch = b % 3, .m = m, .n = 290, .k = 20,
+                                .block = block, .shared = true, .behind = of_columns[b]});
+    if (!case_backend) skip();
+    for (int b = 0; b < 8; b++) {
+        Product p = {SN_F32, .m = 1, .n = 1, .k = 1, .shared = b < 4, .behind = of_columns[b % 4]};
+        Case c = case_of(&p);
+        StrBuf text = {0};
+        sn_error error = {0};
+        Target target = target_for(ISA_AVX2);
+        assert_int_equal(case_backend->print(&c.kernel, &target, &(Schedule){0}, "kernel",
+                                             STAGE_SOURCE, &text, &error),
+                         SN_OK);
+        bool hoisted = strstr(strbuf_text(&text), "@kernel_hoisted") != NULL;
+        assert_int_equal(hoisted, b < 3);
+        strbuf_free(&text);
+        case_close(&c);
+    }
+}
+
 /* ---- the code -------------------------------------------------------------------------------- */
 
 /* What a loop without inner ones has in it, from its label to the jump back there. */
@@ -256,6 +294,7 @@ int main(void) {
         cmocka_unit_test(layouts),
         cmocka_unit_test(blocks_and_lines),
         cmocka_unit_test(what_is_computed_before_and_behind),
+        cmocka_unit_test(what_rows_share_is_computed_once),
         cmocka_unit_test(a_step_of_a_tile_is_its_products),
     };
     return cmocka_run_group_tests(tests, case_setup, NULL);

@@ -374,7 +374,7 @@ static void bad_text_gives_line_and_column(void **state) {
         {"kernel {\n  %0 = const i64 9223372036854775808\n}", "2:18: expected a constant"},
         {"kernel {\n  %0 = const f99 0\n}", "2:14: expected a dtype"},
         {"kernel {\n  arg a1 f32 in\n}", "2:7: arguments are numbered in order"},
-        {"kernel {\n  arg a0 f32 on\n}", "2:14: expected in, out, inout or local"},
+        {"kernel {\n  arg a0 f32 on\n}", "2:14: expected in, shared, out, inout or local"},
         {"kernel {\n  axis j 1\n}", "2:8: expected an axis"},
         {"kernel {\n  axis i 2\n}", "2:10: expected a parameter"},
         {"kernel {\n  axis i p0\n}", "2:10: expected a parameter"},

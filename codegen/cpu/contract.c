@@ -6,6 +6,7 @@
  *       pack rows             chunk × rows, unless they are read where they lie
  *       pack columns          chunk × group, unless they are read where they lie
  *       tiles                 rows × panel: a chain of multiply-adds in registers, added to the sums
+ *     hoisted               what all rows' results share: values of columns alone
  *     results               what follows the loop over K, for each row
  *
  * Packing, tiles and results are functions of their own. What is computed of operands, and what is done with
@@ -67,12 +68,16 @@ static void emit_run(const Driver *d, const Run *run, LLVMValueRef first, LLVMVa
     Group group = {.first = groups.i, .width = contract_least(e, left, const_i64(e, d->group))};
     clear_sums(d, run);
     emit_chunks(d, run, &group);
-    PartCall call = {.part = PART_RESULTS,
-                     .memory = d->sums,
+    PartCall call = {.part = PART_HOISTED,
+                     .memory = d->values,
                      .point = run->point,
-                     .points = run->rows,
+                     .points = const_i64(e, 1),
                      .first_column = group.first,
                      .columns = group.width};
+    if (d->hoisted.count) contract_call(d, &call);
+    call.part = PART_RESULTS;
+    call.memory = d->sums;
+    call.points = run->rows;
     contract_call(d, &call);
     count_close(e, &groups, const_i64(e, d->group));
 }
@@ -197,21 +202,26 @@ static void place_memory(Driver *d) {
     rows = LLVMBuildAdd(e->b, rows, const_i64(e, KCHAIN_TILE - 1), "");
     rows = LLVMBuildAnd(e->b, rows, const_i64(e, -KCHAIN_TILE), "");
     LLVMValueRef bytes = LLVMBuildMul(e->b, steps, const_i64(e, KCHAIN_STEP_BYTES), "");
-    d->columns = LLVMGetParam(e->function, ARG_SCRATCH);
+    d->values = LLVMGetParam(e->function, ARG_SCRATCH);
+    LLVMValueRef behind = const_i64(e, KCHAIN_HOISTED * KCHAIN_SUM_BYTES);
+    d->columns = LLVMBuildGEP2(e->b, e->i8, d->values, &behind, 1, "");
     d->sums = LLVMBuildGEP2(e->b, e->i8, d->columns, &bytes, 1, "");
     bytes = LLVMBuildMul(e->b, rows, const_i64(e, KCHAIN_SUM_BYTES), "");
     d->rows = LLVMBuildGEP2(e->b, e->i8, d->sums, &bytes, 1, "");
 }
 
 static sn_status make_parts(Driver *d, const char *name, Kernel *kernels) {
-    static const char *const suffixes[CONTRACT_PARTS] = {"rows", "columns", "results"};
+    static const char *const suffixes[CONTRACT_PARTS] = {"rows", "columns", "hoisted", "results"};
     contract_tile_functions(d, name);
     contract_pack_functions(d, name);
     for (int32_t part = 0; part < CONTRACT_PARTS; part++) {
-        if ((part == PART_ROWS && d->copy) || (part == PART_COLUMNS && d->pack)) continue;
+        if ((part == PART_ROWS && d->copy) || (part == PART_COLUMNS && d->pack) ||
+            (part == PART_HOISTED && !d->hoisted.count))
+            continue;
         char text[96];
         snprintf(text, sizeof text, "%s_%s", name, suffixes[part]);
-        sn_status status = contract_part(d->e, d->contract, (ContractPart)part, &kernels[part]);
+        sn_status status =
+            contract_part(d->e, d->contract, &d->hoisted, (ContractPart)part, &kernels[part]);
         if (status != SN_OK) return status;
         d->parts[part] = emit_function(d->e, &kernels[part], part, text);
         if (!d->parts[part]) return d->e->error->status;
@@ -275,6 +285,9 @@ sn_status emit_contract(Emit *e, const KContract *contract, const char *name) {
     d.panel = kcontract_panel(d.dtype, e->target->vector_bits);
     d.group = GROUP_PANELS * d.panel;
     d.row = ORDER_CHAIN + ROW_GAP / size;
+    d.hoisted.apart = d.group;
+    if (!contract_hoist(e->kernel, &e->loops, contract, &e->arena, &d.hoisted))
+        return error_memory(e->error);
     Kernel kernels[CONTRACT_PARTS];
     for (int32_t part = 0; part < CONTRACT_PARTS; part++) kernel_init(&kernels[part]);
     sn_status status = make_parts(&d, name, kernels);

@@ -8,10 +8,12 @@
 #include "ir/kernel/contract.h"
 
 /* The pieces that a contraction consists of, as kernels over its grid points. Each has the arguments of the
- * whole and one more, and CONTRACT_PARAMS parameters more. */
+ * whole and one more, or two where values are hoisted, which the second one holds; and CONTRACT_PARAMS
+ * parameters more. */
 typedef enum ContractPart {
     PART_ROWS,    /* rows × K: operand `row`, stored to the argument */
     PART_COLUMNS, /* K × columns of a panel: operand `column`, stored to the argument */
+    PART_HOISTED, /* values of columns that all rows share, stored to the argument */
     PART_RESULTS, /* what follows the loop over K, with the sums read from the argument */
     CONTRACT_PARTS
 } ContractPart;
@@ -28,11 +30,22 @@ enum {
     CONTRACT_PARAMS
 };
 
+/* Values of the results that hang on nothing but the column, computed once for all rows of a run. */
+enum { HOISTED_MOST = KCHAIN_HOISTED };
+typedef struct Hoisted {
+    KValue values[HOISTED_MOST]; /* instructions of the whole */
+    uint32_t count;              /* how many */
+    int64_t apart;               /* elements from one value's columns to the next one's */
+} Hoisted;
+/* Finds them. False when out of memory; the arena is for the time of the call. */
+bool contract_hoist(const Kernel *kernel, const KLoops *loops, const KContract *contract,
+                    Arena *arena, Hoisted *hoisted);
+
 /* The segments of K in which a part is asked for; without a divisor: in one. */
 KSegments contract_segments(const KContract *contract, ContractPart part);
 /* Makes a part; an empty kernel goes in, for kernel_free. */
-sn_status contract_part(const Emit *e, const KContract *contract, ContractPart part,
-                        Kernel *kernel);
+sn_status contract_part(const Emit *e, const KContract *contract, const Hoisted *hoisted,
+                        ContractPart part, Kernel *kernel);
 
 /* Emits the whole function into e->module. */
 sn_status emit_contract(Emit *e, const KContract *contract, const char *name);

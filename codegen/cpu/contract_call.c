@@ -106,8 +106,14 @@ static int64_t own_strides(const Driver *d) {
     return KPARAM_STRIDES + SN_MAX_RANK * (int64_t)d->e->kernel->args.count;
 }
 
+/* The numbered parameters of parts. */
+static int64_t own_params(const Driver *d) {
+    int64_t own = d->hoisted.count ? 2 : 1;
+    return own_strides(d) + SN_MAX_RANK * own;
+}
+
 static void set_param(const Driver *d, int32_t which, LLVMValueRef value) {
-    int64_t word = own_strides(d) + SN_MAX_RANK + d->e->kernel->n_params + which;
+    int64_t word = own_params(d) + d->e->kernel->n_params + which;
     if (value) LLVMBuildStore(d->e->b, value, word_at(d, d->params, const_i64(d->e, word)));
 }
 
@@ -115,23 +121,26 @@ static void set_param(const Driver *d, int32_t which, LLVMValueRef value) {
 void contract_prepare(Driver *d) {
     Emit *e = d->e;
     int64_t args = (int64_t)e->kernel->args.count, strides = own_strides(d);
-    d->args = emit_alloca(e, e->ptr, args + 1);
-    d->params =
-        emit_alloca(e, e->i64, strides + SN_MAX_RANK + e->kernel->n_params + CONTRACT_PARAMS);
+    int64_t first = own_params(d);
+    d->args = emit_alloca(e, e->ptr, args + 2);
+    d->params = emit_alloca(e, e->i64, first + e->kernel->n_params + CONTRACT_PARAMS);
     LLVMValueRef words = LLVMGetParam(e->function, ARG_PARAMS);
     copy_words(d, LLVMGetParam(e->function, ARG_ARGS), 0, d->args, 0, args);
     copy_words(d, words, 0, d->params, 0, strides);
-    for (int32_t i = 0; i < SN_MAX_RANK; i++)
-        LLVMBuildStore(e->b, const_i64(e, 0), word_at(d, d->params, const_i64(e, strides + i)));
-    copy_words(d, words, strides, d->params, strides + SN_MAX_RANK, e->kernel->n_params);
+    for (int64_t i = strides; i < first; i++)
+        LLVMBuildStore(e->b, const_i64(e, 0), word_at(d, d->params, const_i64(e, i)));
+    LLVMValueRef behind = const_i64(e, args + 1);
+    if (d->hoisted.count)
+        LLVMBuildStore(e->b, d->values, LLVMBuildGEP2(e->b, e->ptr, d->args, &behind, 1, ""));
+    copy_words(d, words, strides, d->params, first, e->kernel->n_params);
     set_param(d, CONTRACT_PANEL, const_i64(e, d->panel));
     for (int32_t i = CONTRACT_SEGMENT; i < CONTRACT_PARAMS; i++) set_param(d, i, const_i64(e, 0));
 }
 
 /* Elements from row to row of a part's argument. */
 static int64_t row_stride(const Driver *d, ContractPart part) {
-    if (part == PART_COLUMNS) return 0;
-    return part == PART_ROWS ? d->row : d->group;
+    if (part == PART_ROWS) return d->row;
+    return part == PART_RESULTS ? d->group : 0;
 }
 
 /* The argument begins as many rows before its memory as points are before the first: it is addressed by

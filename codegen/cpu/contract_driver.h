@@ -21,6 +21,7 @@ typedef enum TileKind {
 typedef struct Driver {
     Emit *e;                     /* of the whole */
     const KContract *contract;   /* its loops and values */
+    Hoisted hoisted;             /* what is computed once for all rows of a run */
     sn_dtype dtype;              /* of the chain */
     int32_t lanes, panel, group; /* elements: of a vector, of a panel's step, of a group's */
     int32_t row;                 /* elements from one packed row to the next */
@@ -31,6 +32,7 @@ typedef struct Driver {
     LLVMValueRef args, params;          /* what parts are called with */
     LLVMValueRef packed;                /* all columns, where the caller packed them; else null */
     LLVMValueRef rows, columns, sums;   /* memory: packed ones, and the chunks' sums so far */
+    LLVMValueRef values;                /* memory: those that are hoisted */
     LLVMValueRef points, line;          /* of the grid, of its innermost dimension */
     LLVMValueRef innermost;             /* that dimension's number */
     LLVMValueRef dense;    /* memory: by dimension, points from one index to the next */

@@ -8,6 +8,7 @@
 typedef struct Cut {
     const Emit *e;             /* the analysed whole */
     const KContract *contract; /* its loops and values */
+    const Hoisted *hoisted;    /* values that have a part of their own */
     ContractPart part;         /* which */
     KSegments segments;        /* of K in it */
     Kernel *kernel;            /* the result */
@@ -16,12 +17,14 @@ typedef struct Cut {
     KValue *renamed;           /* by instruction of the whole: its number in the part */
     KValue first_column, first_k; /* values of these parameters … */
     KValue segment, first_within; /* … and of these, where K is in segments */
-    bool failed;                  /* out of memory */
+    KValue places
+        [HOISTED_MOST]; /* where hoisted values lie: elements from their argument's beginning */
+    bool failed;        /* out of memory */
 } Cut;
 
 KSegments contract_segments(const KContract *contract, ContractPart part) {
-    if (part == PART_RESULTS) return (KSegments)KSEGMENTS_NONE;
-    return part == PART_ROWS ? contract->row_segments : contract->column_segments;
+    if (part == PART_ROWS) return contract->row_segments;
+    return part == PART_COLUMNS ? contract->column_segments : (KSegments)KSEGMENTS_NONE;
 }
 
 static KValue append(Cut *c, KInst inst) {
@@ -47,6 +50,13 @@ static bool is_digit(const Cut *c, KValue value) {
     return value != KVALUE_NONE && (value == c->segments.number || value == c->segments.within);
 }
 
+/* Is it read from memory, where another part left it? */
+static bool is_left(const Cut *c, KValue value) {
+    for (uint32_t i = 0; c->part == PART_RESULTS && i < c->hoisted->count; i++)
+        if (c->hoisted->values[i] == value) return true;
+    return value == c->contract->chain;
+}
+
 static void need_operands(Cut *c, const KInst *inst) {
     const Kernel *whole = c->e->kernel;
     for (uint32_t i = 0; i < 3; i++) need(c, inst->in[i]);
@@ -59,11 +69,13 @@ static void find_needed(Cut *c) {
     const Kernel *whole = c->e->kernel;
     if (c->part == PART_ROWS) need(c, c->contract->row);
     if (c->part == PART_COLUMNS) need(c, c->contract->column);
+    for (uint32_t i = 0; c->part == PART_HOISTED && i < c->hoisted->count; i++)
+        need(c, c->hoisted->values[i]);
     for (uint32_t i = whole->insts.count; i-- > 0;) {
         const KInst *inst = kernel_inst(whole, i);
         bool acts = kop_is(inst->op, KFORM_STORE) || kop_is(inst->op, KFORM_CHECK);
         if (acts && c->part == PART_RESULTS) c->needed[i] = true;
-        if (c->needed[i] && i != c->contract->chain && !is_digit(c, i)) need_operands(c, inst);
+        if (c->needed[i] && !is_left(c, i) && !is_digit(c, i)) need_operands(c, inst);
     }
 }
 
@@ -86,7 +98,7 @@ static bool has_columns(const Cut *c) {
     return c->part != PART_ROWS;
 }
 static bool has_k(const Cut *c) {
-    return c->part != PART_RESULTS;
+    return c->part == PART_ROWS || c->part == PART_COLUMNS;
 }
 
 static uint32_t column_axis(const Cut *c) {
@@ -161,6 +173,19 @@ static uint32_t own_access(Cut *c) {
     return c->kernel->accesses.count - 1;
 }
 
+/* The access of a hoisted value: the part that makes it and the one that reads it have different arguments. */
+static uint32_t hoisted_access(Cut *c, uint32_t which) {
+    bool makes = c->part == PART_HOISTED;
+    KAccess access = {.arg = c->e->kernel->args.count + !makes,
+                      .first_term = c->kernel->terms.count,
+                      .offset = kcoef_literal(0)};
+    KCoef one = kcoef_literal(1);
+    add_term(c, &access, (KTerm){column_axis(c), KVALUE_NONE, one});
+    if (which) add_term(c, &access, (KTerm){KVALUE_NONE, c->places[which], one});
+    if (!vec_push(&c->kernel->accesses, access)) c->failed = true;
+    return c->kernel->accesses.count - 1;
+}
+
 /* ---- instructions ---------------------------------------------------------------------------- */
 
 /* The step in a segment. */
@@ -197,12 +222,34 @@ static void read_sums(Cut *c) {
     c->renamed[c->contract->chain] = append(c, load);
 }
 
-static void store_packed(Cut *c) {
-    KValue value = c->part == PART_ROWS ? c->contract->row : c->contract->column;
-    KInst store = inst_of(OP_STORE, (sn_dtype)kernel_inst(c->e->kernel, value)->dtype);
-    store.in[0] = c->renamed[value];
-    store.imm = own_access(c);
-    append(c, store);
+/* A value that another part left. */
+static void read_left(Cut *c, KValue at) {
+    if (at == c->contract->chain) return; /* read where its loop ends */
+    uint32_t which = 0;
+    while (c->hoisted->values[which] != at) which++;
+    KInst load = inst_of(OP_LOAD, chain_dtype(c));
+    load.imm = hoisted_access(c, which);
+    c->renamed[at] = append(c, load);
+}
+
+static void store(Cut *c, KValue value, uint32_t access) {
+    KInst inst = inst_of(OP_STORE, (sn_dtype)kernel_inst(c->e->kernel, value)->dtype);
+    inst.in[0] = c->renamed[value];
+    inst.imm = access;
+    append(c, inst);
+}
+
+/* What the part is for, at the end of the loop over K … */
+static void end_steps(Cut *c) {
+    if (has_k(c))
+        store(c, c->part == PART_ROWS ? c->contract->row : c->contract->column, own_access(c));
+    if (c->part == PART_RESULTS) read_sums(c);
+}
+
+/* … and at that of the one over columns. */
+static void end_columns(Cut *c) {
+    for (uint32_t i = 0; c->part == PART_HOISTED && i < c->hoisted->count; i++)
+        store(c, c->hoisted->values[i], hoisted_access(c, i));
 }
 
 static void copy_loop(Cut *c, KValue at, bool opens) {
@@ -234,18 +281,24 @@ static void copy_insts(Cut *c) {
         bool of_columns = i == columns->begin || i == columns->end;
         bool of_inner = i == inner->begin || i == inner->end;
         if (i == inner->begin) copy_before_steps(c);
-        if (i == inner->end && has_k(c)) store_packed(c);
-        if (i == inner->end && !has_k(c)) read_sums(c);
+        if (i == inner->end) end_steps(c);
+        if (i == columns->end) end_columns(c);
         if ((of_columns && has_columns(c)) || (of_inner && has_k(c)))
             copy_loop(c, i, i == columns->begin || i == inner->begin);
-        else if (!of_columns && !of_inner && c->needed[i] && i != c->contract->chain)
-            copy_inst(c, i);
+        else if (!of_columns && !of_inner && c->needed[i])
+            is_left(c, i) ? read_left(c, i) : copy_inst(c, i);
     }
 }
 
 static KValue param_value(Cut *c, int32_t which) {
     KInst inst = inst_of(OP_PARAM, SN_I64);
     inst.imm = (uint64_t)own_param(c, which).param;
+    return append(c, inst);
+}
+
+static KValue place_of(Cut *c, uint32_t which) {
+    KInst inst = inst_of(OP_CONST, SN_I64);
+    inst.imm = (uint64_t)(which * c->hoisted->apart);
     return append(c, inst);
 }
 
@@ -257,12 +310,15 @@ static void copy_args(Cut *c) {
                 .role = c->part == PART_RESULTS ? KARG_IN : KARG_OUT,
                 .size = kcoef_literal(0)};
     if (!vec_push(&c->kernel->args, own)) c->failed = true;
+    own.role = KARG_IN;
+    if (c->hoisted->count && !vec_push(&c->kernel->args, own)) c->failed = true;
 }
 
-sn_status contract_part(const Emit *e, const KContract *contract, ContractPart part,
-                        Kernel *kernel) {
+sn_status contract_part(const Emit *e, const KContract *contract, const Hoisted *hoisted,
+                        ContractPart part, Kernel *kernel) {
     Cut c = {.e = e,
              .contract = contract,
+             .hoisted = hoisted,
              .part = part,
              .kernel = kernel,
              .segments = contract_segments(contract, part)};
@@ -281,6 +337,7 @@ sn_status contract_part(const Emit *e, const KContract *contract, ContractPart p
         c.first_k = param_value(&c, CONTRACT_FIRST_K);
         c.segment = param_value(&c, CONTRACT_SEGMENT);
         c.first_within = param_value(&c, CONTRACT_WITHIN);
+        for (uint32_t i = 1; i < hoisted->count; i++) c.places[i] = place_of(&c, i);
         copy_insts(&c);
     }
     arena_free(&arena);

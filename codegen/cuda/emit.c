@@ -280,7 +280,7 @@ static void enter_item(Emit *e) {
     for (uint32_t a = 0; a < k->args.count; a++) {
         const KArg *arg = &k->args.data[a];
         const char *type = ctype_memory((sn_dtype)arg->dtype);
-        const char *constant = arg->role == KARG_IN ? "const " : "";
+        const char *constant = karg_is_input(arg) ? "const " : "";
         if (arg->role != KARG_LOCAL)
             emit_line(e, "%s%s *const a%u = (%s%s *)args[%u] + o%u;", constant, type, a, constant,
                       type, a, a);

@@ -66,10 +66,11 @@ static inline bool kcoef_is(KCoef coef, int32_t literal) {
 }
 
 typedef enum KArgRole {
-    KARG_IN,    /* read only */
-    KARG_OUT,   /* written; elements not written keep their content */
-    KARG_INOUT, /* read and written at the same element by the same item */
-    KARG_LOCAL  /* a buffer of one item (a row): scratch memory, `size` elements, no grid strides */
+    KARG_IN,     /* read only */
+    KARG_SHARED, /* the same, and no grid strides: all items see the same elements */
+    KARG_OUT,    /* written; elements not written keep their content */
+    KARG_INOUT,  /* read and written at the same element by the same item */
+    KARG_LOCAL /* a buffer of one item (a row): scratch memory, `size` elements, no grid strides */
 } KArgRole;
 
 typedef struct KArg {
@@ -77,6 +78,11 @@ typedef struct KArg {
     uint8_t role;  /* KArgRole */
     KCoef size;    /* LOCAL: elements; offset in scratch is assigned in order of arguments */
 } KArg;
+
+/* Is the argument only read? */
+static inline bool karg_is_input(const KArg *arg) {
+    return arg->role == KARG_IN || arg->role == KARG_SHARED;
+}
 
 typedef struct KAxis {
     KCoef size; /* trip count */
@@ -158,14 +164,15 @@ static inline int32_t kernel_param_word(const Kernel *k, int32_t param) {
     return KPARAM_STRIDES + SN_MAX_RANK * (int32_t)k->args.count + param;
 }
 /* What a kernel with a chain gets of scratch memory, behind its LOCAL buffers: room for columns of a chunk
- * and for rows and their sums. Items are best given KCHAIN_ROWS at a time. */
+ * for rows and their sums, and for values of columns. Items are best given KCHAIN_ROWS at a time. */
 enum {
     KCHAIN_ROWS = 192,        /* of items, that share columns */
     KCHAIN_TILE = 4,          /* rows are rounded up to a multiple of this */
     KCHAIN_PANEL_VECTORS = 2, /* of columns that are packed side by side */
     KCHAIN_STEP_BYTES = 1024, /* columns in a step of K, multiples of 64 like the others */
     KCHAIN_SUM_BYTES = 1024,  /* sums of a row */
-    KCHAIN_ROW_BYTES = 4160   /* a chunk of a row */
+    KCHAIN_HOISTED = 4,     /* values that columns alone make, each as many bytes as a row's sums */
+    KCHAIN_ROW_BYTES = 4160 /* a chunk of a row */
 };
 bool kernel_has_chain(const Kernel *kernel);
 /* Room is there for so many rows and steps. */
@@ -175,7 +182,8 @@ static inline int64_t kchain_rows(int64_t points) {
 }
 static inline int64_t kchain_scratch_bytes(int64_t points, int64_t k) {
     int64_t steps = k < ORDER_CHAIN ? k : ORDER_CHAIN;
-    return steps * KCHAIN_STEP_BYTES + kchain_rows(points) * (KCHAIN_SUM_BYTES + KCHAIN_ROW_BYTES);
+    return KCHAIN_HOISTED * KCHAIN_SUM_BYTES + steps * KCHAIN_STEP_BYTES +
+           kchain_rows(points) * (KCHAIN_SUM_BYTES + KCHAIN_ROW_BYTES);
 }
 /* Scratch bytes of a LOCAL argument: of its elements, rounded up to a multiple of ALIGN (a power of
  * two), and GAP more, into which the last whole vector may reach. The code generators emit the same

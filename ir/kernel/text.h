@@ -10,7 +10,7 @@ enum { AXIS_LETTERS = 8 };
 static const char axis_letters[AXIS_LETTERS + 1] = "ijklmnoq";
 
 /* By KArgRole. */
-static const char *const role_words[] = {"in", "out", "inout", "local"};
+static const char *const role_words[] = {"in", "shared", "out", "inout", "local"};
 enum { ROLE_COUNT = sizeof role_words / sizeof *role_words };
 
 /* By ReduceOrder; the first is no word of the text. */

@@ -184,7 +184,7 @@ static sn_status check_access_use(const Checker *c, const KInst *inst) {
             return refuse(c, "the access needs a loop over its axis");
     }
     bool stores = kop_is(inst->op, KFORM_STORE), adds = kop_adds_in_memory(inst->op);
-    if (stores && arg->role == KARG_IN) return refuse(c, "writes an input");
+    if (stores && karg_is_input(arg)) return refuse(c, "writes an input");
     if (!stores && arg->role == KARG_OUT) return refuse(c, "reads an output");
     uint32_t wanted = adds ? (uint32_t)dtype_compute(arg->dtype) : arg->dtype;
     if (inst->dtype != wanted) return refuse(c, "value and memory differ in dtype");

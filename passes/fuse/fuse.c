@@ -1,7 +1,8 @@
 /* fuse: decides which nodes share a kernel. Nodes are visited in order; each joins the producer
  * group from which most bytes are saved, if every value it reads from there lies at the same point
- * of the iteration space, and drags other producer groups along. Then groups that read the same
- * memory are merged side by side. A reason is kept for each refusal. */
+ * of the iteration space, and drags other producer groups along. Then products take in what is made for
+ * their columns alone, and groups that read the same memory are merged side by side. A reason is kept for
+ * each refusal. */
 #include "base/assert.h"
 #include "base/status.h"
 #include "base/thread/log.h"
@@ -274,6 +275,7 @@ static sn_status fuse_all(Fuser *f) {
         if (f->fusion->roles[i] == ROLE_MEMBER) status = visit(f, i);
         if (f->fusion->roles[i] == ROLE_EXTERN) status = visit_extern(f, i);
     }
+    if (status == SN_OK) status = fuse_columns(f);
     if (status == SN_OK) status = fuse_siblings(f);
     if (status == SN_OK) status = mark_materialized(f);
     if (status == SN_OK && !add_orders(f)) status = error_memory(f->context->error);

@@ -233,3 +233,12 @@ bool fuser_merge(Fuser *f, int32_t into, int32_t from, const Group *joined) {
     add_state(&f->states.data[into], &f->states.data[from]);
     return precedence_merge(&f->precedence, into, from);
 }
+
+bool fuser_take_room(Fuser *f, uint32_t into, uint32_t from) {
+    GroupState *x = &f->states.data[into];
+    const GroupState *y = &f->states.data[from];
+    if (x->cost + y->cost > FUSE_MOST_COST || x->reads + y->reads > FUSE_MOST_READS) return false;
+    x->cost += y->cost;
+    x->reads += y->reads;
+    return true;
+}

@@ -48,6 +48,8 @@ int32_t fuser_group(Fuser *f, NodeId id);
 Refusal fuser_can_merge(Fuser *f, int32_t into, int32_t from, Group *joined);
 /* Does so. False when out of memory. */
 bool fuser_merge(Fuser *f, int32_t into, int32_t from, const Group *joined);
+/* Adds what a group computes and reads to the size of another, unless that becomes too large; false then. */
+bool fuser_take_room(Fuser *f, uint32_t into, uint32_t from);
 
 /* Notes that `reader` reads `value` from memory; false when out of memory. May the groups become one, as far
  * as writes are concerned? (writes.c) */
@@ -55,5 +57,7 @@ bool fuse_note_read(Fuser *f, NodeId reader, NodeId value);
 Refusal fuse_writes_fit(Fuser *f, const Group *joined, int32_t x, int32_t y);
 /* Groups with the same space that read the same value become one. (siblings.c) */
 sn_status fuse_siblings(Fuser *f);
+/* What products alone read, column by column, is computed in their kernels. (columns.c) */
+sn_status fuse_columns(Fuser *f);
 
 #endif

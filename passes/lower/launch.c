@@ -205,12 +205,21 @@ static bool push_params(Lower *l, Launch *launch, const Grid *grid) {
     return ok;
 }
 
+/* Do all items see the same elements of it, in a kernel where that is of use? */
+static bool is_shared(const Lower *l, const LowerArg *arg) {
+    bool moves = false;
+    for (int32_t d = 0; d < l->n_grid; d++) moves = moves || !dim_is(arg->grid[d], 0);
+    return l->group->hoists && !moves;
+}
+
 static bool push_args(Lower *l, Launch *launch) {
     for (uint32_t i = 0; i < l->args.count; i++) {
         const LowerArg *arg = &l->args.data[i];
         KArg *karg = &l->kernel->args.data[i];
         if (karg->role != KARG_LOCAL)
-            karg->role = arg->written ? (arg->read ? KARG_INOUT : KARG_OUT) : KARG_IN;
+            karg->role = arg->written        ? (arg->read ? KARG_INOUT : KARG_OUT)
+                         : is_shared(l, arg) ? KARG_SHARED
+                                             : KARG_IN;
         ArgRef ref = {arg->buffer, program_sizes(l->program, l->graph->table, &arg->offset, 1)};
         if (ref.offset == PLACE_NONE || !vec_push(&launch->args, ref)) return false;
         if (karg->role == KARG_LOCAL && !vec_push(&launch->locals, karg->dtype)) return false;
