@@ -261,7 +261,8 @@ static bool parse_arg(Parser *p) {
         return fail(p, "arguments are numbered in order");
     }
     if (!parse_dtype(p, &arg.dtype)) return false;
-    if (!parse_word_of(p, role_words, 0, ROLE_COUNT, &arg.role, "expected in, shared, out, inout or local"))
+    if (!parse_word_of(p, role_words, 0, ROLE_COUNT, &arg.role,
+                       "expected in, shared, out, inout or local"))
         return false;
     if (arg.role == KARG_LOCAL && !parse_coef(p, &arg.size)) return false;
     return vec_push(&p->kernel->args, arg) || fail_memory(p);
