@@ -277,6 +277,51 @@ void emit_load(Emit *e, uint32_t at, int32_t copy) {
     }
 }
 
+/* ---- padding --------------------------------------------------------------------------------- */
+
+bool load_is_padded(const Emit *e, uint32_t at) {
+    const KInst *load = kernel_inst(e->kernel, at);
+    if (!kop_is(load->op, KFORM_LOAD) || !e->vector || at + 1 >= e->kernel->insts.count)
+        return false;
+    const KInst *where = load + 1;
+    KValue predicate = predicate_of(load);
+    bool paired = predicate != KVALUE_NONE && where->op == OP_WHERE && where->in[0] == predicate &&
+                  where->in[1] == at && e->shape.rare[at + 1] == KVALUE_NONE;
+    if (!paired || sn_dtype_size((sn_dtype)load->dtype) < 4) return false;
+    bool uniform = e->spread[predicate].kind == SPREAD_UNIFORM &&
+                   e->spread[where->in[2]].kind == SPREAD_UNIFORM;
+    if (!uniform || pattern_of(e, load->imm, e->vector->loop) != PATTERN_CONTIGUOUS) return false;
+    for (uint32_t i = at + 2; i < e->vector->loop->end; i++)
+        for (uint32_t o = 0; o < 3; o++)
+            if (kernel_inst(e->kernel, i)->in[o] == at) return false;
+    return true;
+}
+
+uint32_t emit_padded_load(Emit *e, uint32_t at) {
+    const KInst *load = kernel_inst(e->kernel, at), *where = load + 1;
+    Place places[COPIES_MOST];
+    LLVMValueRef loaded[COPIES_MOST], outside[COPIES_MOST];
+    LLVMValueRef inside = value_scalar(e, predicate_of(load), 0);
+    for (int32_t c = 0; c < e->copies; c++) {
+        places[c] = place_of(e, (uint32_t)load->imm, c);
+        outside[c] = value_lanes(e, where->in[2], c, e->lanes);
+    }
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b), reads = emit_block(e),
+                      done = emit_block(e);
+    LLVMBuildCondBr(e->b, inside, reads, done);
+    emit_at(e, reads);
+    for (int32_t c = 0; c < e->copies; c++) loaded[c] = load_lanes(e, &places[c], KVALUE_NONE, c);
+    LLVMBasicBlockRef after = LLVMGetInsertBlock(e->b);
+    LLVMBuildBr(e->b, done);
+    emit_at(e, done);
+    for (int32_t c = 0; c < e->copies; c++) {
+        LLVMValueRef x = emit_phi(e, LLVMTypeOf(loaded[c]), outside[c], before);
+        phi_add(x, loaded[c], after);
+        value_set_vector(e, at + 1, c, x);
+    }
+    return at + 1;
+}
+
 /* ---- stores ---------------------------------------------------------------------------------- */
 
 static LLVMValueRef to_memory(Emit *e, sn_dtype dtype, int32_t lanes, LLVMValueRef x) {

@@ -173,7 +173,7 @@ static uint32_t own_access(Cut *c) {
     return c->kernel->accesses.count - 1;
 }
 
-/* The access of a hoisted value: the part that makes it and the one that reads it have different arguments. */
+/* The access of a hoisted value: the part that makes it and those that read it have it in other arguments. */
 static uint32_t hoisted_access(Cut *c, uint32_t which) {
     bool makes = c->part == PART_HOISTED;
     KAccess access = {.arg = c->e->kernel->args.count + !makes,

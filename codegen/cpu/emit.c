@@ -128,6 +128,10 @@ void emit_range(Emit *e, uint32_t first, uint32_t last) {
             at = emit_rare(e, at);
             continue;
         }
+        if (load_is_padded(e, at)) {
+            at = emit_padded_load(e, at);
+            continue;
+        }
         if (nans_share_branch(e, at)) {
             emit_nans(e, at);
             continue;

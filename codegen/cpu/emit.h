@@ -45,6 +45,7 @@ typedef struct LoopShape {
     uint8_t chunk;       /* log2 of the smallest chunk of its reductions */
     bool masked_only;    /* one masked loop instead of an unmasked one and a masked tail */
     bool stream;         /* its stores to OUT arguments may bypass the caches */
+    bool once;           /* it does the same for all items: only the call's first one runs it */
 } LoopShape;
 
 /* What is chosen for this kernel on this machine. */
@@ -54,6 +55,7 @@ typedef struct Shape {
     uint32_t *rare;            /* by instruction: the run of rare WHEREs that it is one of, or that
                                 * alone needs it (rare.c); KVALUE_NONE: none */
     int32_t copies;            /* most copies of any loop */
+    bool runs_once;            /* some loop does: see LoopShape.once */
     bool floats;               /* computes with floats, so the floating point mode matters */
     uint32_t deferred;         /* the loop that runs inside its predecessor, in the next item, or
                                 * KLOOP_NONE */
@@ -130,6 +132,7 @@ typedef struct Emit {
     LLVMValueRef *index;        /* per axis: current index, NULL when not open */
     LLVMValueRef grid_index;    /* memory of the 8 grid indices */
     LLVMValueRef block;         /* current block of the split axis */
+    LLVMValueRef is_first;      /* i1, where loops run once: the item is the call's first one */
     LLVMValueRef zero_slot;     /* 64 bytes of zeros that masked lanes read */
     LLVMValueRef sink_slot;     /* 64 bytes that masked lanes write */
     LLVMValueRef narrow_buffer; /* a vector's worth of memory for tails of narrow types */
@@ -291,6 +294,10 @@ LLVMValueRef emit_row_step(Emit *e, uint32_t arg);
 
 /* ---- access.c -------------------------------------------------------------------------------- */
 void emit_load(Emit *e, uint32_t inst, int32_t copy);
+/* Is it a load and the WHERE behind it that gives what lies outside, where all lanes are inside or outside as
+ * one? Emits both, for all vectors side by side, behind one branch; returns the WHERE. */
+bool load_is_padded(const Emit *e, uint32_t at);
+uint32_t emit_padded_load(Emit *e, uint32_t at);
 void emit_store(Emit *e, uint32_t inst, int32_t copy);
 void emit_store_add(Emit *e, uint32_t inst, int32_t copy);
 void emit_check(Emit *e, uint32_t inst, int32_t copy);

@@ -158,6 +158,11 @@ static bool reads_grid_index(const Emit *e) {
 
 static void emit_item(Emit *e, const Items *items) {
     e->block = items->block;
+    e->is_first = NULL;
+    if (e->shape.runs_once) {
+        LLVMValueRef begin = LLVMGetParam(e->function, ARG_BEGIN);
+        e->is_first = LLVMBuildICmp(e->b, LLVMIntEQ, items->number, begin, "");
+    }
     if (reads_grid_index(e)) LLVMBuildStore(e->b, items->place, grid_slot(e, items->innermost));
     emit_locate_accesses(e, e->item_base, e->address);
     defer_open_item(e, items->number);

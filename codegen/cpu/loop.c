@@ -360,10 +360,10 @@ static void emit_vector_loop(Emit *e, Frame *f) {
     e->copies = 1;
 }
 
-void emit_loop(Emit *e, uint32_t loop) {
+static void emit_whole_loop(Emit *e, uint32_t loop) {
     Frame f = {.loop = &e->loops.loops[loop], .shape = &e->shape.loops[loop]};
     LoopState state;
-    if (e->status != SN_OK || !open_frame(e, &f, &state)) return;
+    if (!open_frame(e, &f, &state)) return;
     find_range(e, &f);
     reduce_open(e, &f);
     address_fold(e, f.loop);
@@ -374,4 +374,18 @@ void emit_loop(Emit *e, uint32_t loop) {
         run_chunks(e, &f, run_scalar);
     reduce_close(e, &f);
     close_frame(e, &f, &state);
+}
+
+void emit_loop(Emit *e, uint32_t loop) {
+    if (e->status != SN_OK) return;
+    if (!e->shape.loops[loop].once) {
+        emit_whole_loop(e, loop);
+        return;
+    }
+    LLVMBasicBlockRef body = emit_block(e), behind = emit_block(e);
+    LLVMBuildCondBr(e->b, e->is_first, body, behind);
+    emit_at(e, body);
+    emit_whole_loop(e, loop);
+    LLVMBuildBr(e->b, behind);
+    emit_at(e, behind);
 }

@@ -213,6 +213,54 @@ static void choose_deferred(Emit *e) {
     copy_accumulators(host, loop->weight + host->weight);
 }
 
+/* ---- loops that run once --------------------------------------------------------------------- */
+
+/* Does another instruction than those of the loop store to the argument? */
+static bool stored_elsewhere(const Emit *e, const KLoop *loop, uint32_t arg) {
+    for (uint32_t i = 0; i < e->kernel->insts.count; i++) {
+        const KInst *inst = kernel_inst(e->kernel, i);
+        bool inside = i > loop->begin && i < loop->end;
+        if (!inside && kop_is(inst->op, KFORM_STORE) &&
+            kernel_access(e->kernel, inst->imm)->arg == arg)
+            return true;
+    }
+    return false;
+}
+
+/* Does the loop, at item level, fill row buffers of its own with what hangs on no item? `item`: by
+ * instruction, it does. */
+static bool fills_tables(const Emit *e, const KLoop *loop, const bool *item) {
+    if (loop->parent != KLOOP_NONE || loop->nested || loop->n_reductions) return false;
+    for (uint32_t i = loop->begin + 1; i < loop->end; i++) {
+        const KInst *inst = kernel_inst(e->kernel, i);
+        if (item[i] || kop_is(inst->op, KFORM_CHECK)) return false;
+        if (!kop_is(inst->op, KFORM_STORE)) continue;
+        if (kernel_access_arg(e->kernel, inst->imm)->role != KARG_LOCAL) return false;
+        if (stored_elsewhere(e, loop, kernel_access(e->kernel, inst->imm)->arg)) return false;
+    }
+    return loop->stores;
+}
+
+static bool find_once(Emit *e) {
+    const Kernel *k = e->kernel;
+    bool *item = arena_zalloc(&e->arena, k->insts.count + 1), locals = false;
+    for (uint32_t a = 0; a < k->args.count; a++)
+        locals = locals || k->args.data[a].role == KARG_LOCAL;
+    if (!item || !locals) return item != NULL;
+    for (uint32_t i = 0; i < k->insts.count; i++) {
+        const KInst *inst = kernel_inst(k, i);
+        item[i] = kop_is(inst->op, KFORM_GRID) || kop_is(inst->op, KFORM_LOAD) ||
+                  kop_accumulates(inst->op);
+        for (uint32_t o = 0; o < 3; o++)
+            item[i] = item[i] || (inst->in[o] != KVALUE_NONE && item[inst->in[o]]);
+    }
+    for (uint32_t l = 0; l < e->loops.n_loops; l++) {
+        e->shape.loops[l].once = fills_tables(e, &e->loops.loops[l], item);
+        e->shape.runs_once = e->shape.runs_once || e->shape.loops[l].once;
+    }
+    return true;
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static bool analyse(Emit *e) {
@@ -236,6 +284,7 @@ bool shape_make(Emit *e) {
     for (uint32_t i = 0; i < n_insts; i++)
         shape->floats |= dtype_is_float(kernel_inst(e->kernel, i)->dtype);
     for (uint32_t l = 0; l < n_loops; l++) choose_shape(e, l);
+    if (!find_once(e)) return false;
     choose_deferred(e);
     for (uint32_t l = 0; l < n_loops; l++) {
         if (shape->loops[l].copies > shape->copies) shape->copies = shape->loops[l].copies;

@@ -222,6 +222,7 @@ static sn_status lower_kernel(Lower *l) {
         return l->context->error->status ? l->context->error->status
                                          : error_memory(l->context->error);
     sn_status status = kbuilder_finish(l->builder, l->kernel, l->context->error);
+    if (status == SN_OK) status = lower_tables(l);
     if (status != SN_OK) return status;
     step->label = label_of(l);
     step->site = site_of(l);

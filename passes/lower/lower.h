@@ -172,6 +172,9 @@ void lower_group(Lower *l);
 void lower_copy(Lower *l);
 void lower_check(Lower *l);
 
+/* What the finished kernel computes of indices for each column again goes to tables; see tables.c. */
+sn_status lower_tables(Lower *l);
+
 /* ---- steps (launch.c, gemm.c) ---------------------------------------------------------------- */
 
 /* Fills the launch: merged grid, blocks, strides, parameters, argument references. */
