@@ -27,6 +27,7 @@ void program_free(Program *program) {
     vec_free(&program->buffers);
     vec_free(&program->kernels);
     vec_free(&program->steps);
+    vec_free(&program->tilings);
     vec_free(&program->outputs);
     vec_free(&program->sites);
     vec_free(&program->checks);
@@ -103,7 +104,10 @@ static void print_buffer(const Program *program, const int64_t *numbers, uint32_
     if (b->kind != BUFFER_TEMP) strbuf_addf(out, " %d", b->number);
     strbuf_addf(out, ", %lld x %s, holds %%%u", (long long)numbers[b->elements],
                 sn_dtype_name((sn_dtype)b->dtype), b->node);
-    if (b->kind == BUFFER_TEMP)
+    bool tiled = b->tiling && numbers[program->tilings.data[b->tiling - 1].rows];
+    if (tiled)
+        strbuf_addf(out, ", in tiles of steps %d to %d", b->first_step, b->last_step);
+    else if (b->kind == BUFFER_TEMP)
         strbuf_addf(out, ", at %lld, steps %d to %d", (long long)numbers[b->offset], b->first_step,
                     b->last_step);
     strbuf_add_char(out, '\n');
@@ -140,6 +144,15 @@ static void print_gemm(const GemmStep *g, const int64_t *numbers, StrBuf *out) {
     strbuf_add_char(out, '\n');
 }
 
+static void print_tiling(const RowTiling *tiling, const int64_t *numbers, StrBuf *out) {
+    strbuf_addf(out, "  tiling: steps %u to %u, ", tiling->first, tiling->last);
+    if (numbers[tiling->rows])
+        strbuf_addf(out, "%lld rows of %lld, %lld bytes\n", (long long)numbers[tiling->rows],
+                    (long long)numbers[tiling->line], (long long)numbers[tiling->bytes]);
+    else
+        strbuf_add(out, "not with these sizes\n");
+}
+
 void program_print(const Program *program, const int64_t *numbers, StrBuf *out) {
     strbuf_addf(out, "program: %d inputs, %d results, %lld temporary bytes, peak %lld bytes\n",
                 program->n_inputs, program->n_outputs, (long long)numbers[PROGRAM_TEMP_BYTES],
@@ -159,6 +172,8 @@ void program_print(const Program *program, const int64_t *numbers, StrBuf *out) 
         else
             print_gemm(&step->gemm, numbers, out);
     }
+    for (uint32_t i = 0; i < program->tilings.count; i++)
+        print_tiling(&program->tilings.data[i], numbers, out);
 }
 
 void fusion_note_print(const FusionNote *note, StrBuf *out) {

@@ -32,6 +32,9 @@ typedef struct Buffer {
     Site call;          /* that made it, for errors */
     int32_t first_step; /* TEMP: first and last step that touch it */
     int32_t last_step;
+    uint32_t
+        tiling; /* TEMP: 1 + number of the tiling that it is handed on in, and nowhere else; 0: none */
+    Place row; /* its elements of one row there */
 } Buffer;
 
 typedef enum StepKind { STEP_KERNEL, STEP_GEMM } StepKind;
@@ -91,10 +94,25 @@ typedef struct Step {
     NodeId commit_code; /* > 0: writes an input; not run once a lower error code was recorded */
     uint32_t site;      /* a source line it came from */
     Place costs;        /* first of STEP_COSTS */
+    uint32_t tiling;    /* 1 + number of the one that begins with it; 0: none */
     const char *label;  /* for dumps: "softmax+add"; owned by the program's arena strings */
     Launch launch;      /* STEP_KERNEL */
     GemmStep gemm;      /* STEP_GEMM */
 } Step;
+
+/* Steps in a row that run tile by tile: a thread takes some rows (points of the grid, of which all these
+ * steps have one number) through all of them before it takes others, so that what they hand on stays in its
+ * caches, and is never in memory as a whole. No bit hangs on it. */
+typedef struct RowTiling {
+    uint32_t first, last; /* steps; at most TILING_STEPS, with TILING_ARGS arguments at most */
+    uint32_t
+        product; /* one of them, a product: what its columns are made of stays for a line of its grid */
+    Place moving, still; /* bytes that tiles read again: see passes/lower/tile.c */
+    Place rows;          /* of a tile; 0: with these sizes one step runs after the other; fitted */
+    Place line;          /* rows, after which tiles begin anew; fitted */
+    Place bytes;         /* of a tile's buffers; fitted */
+} RowTiling;
+enum { TILING_STEPS = 8, TILING_ARGS = 96 };
 
 /* Where a result lies. */
 typedef struct ProgramOutput {
@@ -156,6 +174,7 @@ typedef struct Program {
     VEC(Buffer) buffers;        /* inputs first, by number; then OUTPUT ones, by number */
     VEC(Kernel) kernels;        /* what launches run; the text of one is its key in caches */
     VEC(Step) steps;            /* in order */
+    VEC(RowTiling) tilings;     /* in order */
     VEC(ProgramOutput) outputs; /* in the graph's order */
     VEC(Site) sites;            /* of the graph */
     VEC(ProgramCheck) checks;   /* where data errors can arise */
@@ -166,6 +185,7 @@ typedef struct Program {
     int32_t reorders;           /* kernels that only copy into another layout for an extern call */
     int32_t threads;            /* for which columns are cut */
     int64_t cache_bytes;        /* beyond these, stores that may stream do */
+    int64_t tile_bytes;         /* that a tile's buffers may have: a part of a core's cache */
 } Program;
 
 /* A buffer and a step by their numbers; one of the numbers by its place. */
@@ -218,6 +238,12 @@ sn_status program_fit(const Program *program, int64_t *numbers, sn_error *error)
  * as bits of their dtypes. */
 sn_status program_bind(const Program *program, const int64_t *values, const uint64_t *scalars,
                        int64_t *numbers, sn_error *error);
+/* The tiling in force that the step is one of; NULL. */
+const RowTiling *program_tiling(const Program *program, const int64_t *numbers, uint32_t step);
+/* Bytes that the step moves between memory and caches: its COST_BYTES, or COST_BYTES_STORED, less what is
+ * handed on in tiles. */
+int64_t program_step_bytes(const Program *program, const int64_t *numbers, uint32_t step,
+                           StepCost cost);
 /* Steps and buffers, readable, with these numbers. */
 void program_print(const Program *program, const int64_t *numbers, StrBuf *out);
 

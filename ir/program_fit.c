@@ -14,7 +14,9 @@ enum {
     COLUMN_BLOCK = 256,     /* least columns of an item: a row of it fills whole cache lines */
     CHAIN_BLOCK = 64,       /* the same where an item holds a chain: two tiles and more */
     CHAIN_UNITS = 8,        /* pieces for each thread, of columns where rows are few */
-    ITEMS_PER_THREAD = 4    /* so that threads end together */
+    ITEMS_PER_THREAD = 4,   /* so that threads end together */
+    TILE_ROWS = 12, /* rows of a tile of a product: tilings take a multiple, or all of a line */
+    TILING_LEAST = 1 << 12 /* bytes that are handed on from which on a tiling pays */
 };
 
 /* One fitting. */
@@ -64,7 +66,8 @@ static int64_t block_size(const Launch *launch, int64_t points, int64_t b_size, 
     return size < b_size ? size : b_size;
 }
 
-static void cut_launch(Fit *f, const Launch *launch) {
+/* `whole`: an item has all of B. */
+static void cut_launch(Fit *f, const Launch *launch, bool whole) {
     SN_ASSERT(launch->params < f->program->numbers.count);
     SN_ASSERT(launch->b_param < (int32_t)launch->n_params);
     int64_t *words = f->numbers + launch->params;
@@ -72,7 +75,7 @@ static void cut_launch(Fit *f, const Launch *launch) {
     int64_t b_size = launch->b_param < 0 ? 1 : words[launch->b_param], points = 1;
     for (int64_t i = 0; i < words[KPARAM_RANK]; i++)
         points = times(f, points, words[KPARAM_SIZES + i]);
-    int64_t block = block_size(launch, points, b_size, f->program->threads);
+    int64_t block = whole ? b_size : block_size(launch, points, b_size, f->program->threads);
     int64_t blocks = 1;
     if (launch->b_param >= 0) blocks = block < 1 ? 0 : (b_size + block - 1) / block;
     words[KPARAM_BLOCKS] = blocks;
@@ -95,6 +98,97 @@ static int64_t scratch_of(Fit *f, const Launch *launch) {
     return plus(f, bytes, kchain_scratch_bytes(points, elements));
 }
 
+/* ---- tilings --------------------------------------------------------------------------------- */
+
+/* Bytes of a tiling's buffers for so many rows; each is given its place, where that is wanted. */
+static int64_t place_rows(Fit *f, uint32_t tiling, int64_t rows, bool places) {
+    int64_t bytes = 0;
+    for (uint32_t i = 0; i < f->program->buffers.count; i++) {
+        const Buffer *buffer = &f->program->buffers.data[i];
+        if (buffer->tiling != tiling + 1) continue;
+        if (places) f->numbers[buffer->offset] = bytes;
+        int64_t row =
+            times(f, f->numbers[buffer->row], (int64_t)sn_dtype_size((sn_dtype)buffer->dtype));
+        bytes = round_up(plus(f, bytes, times(f, rows, row)), BUFFER_ALIGN);
+    }
+    return bytes;
+}
+
+/* Rows in a row that share the product's columns: those of the innermost dimension of its grid. */
+static int64_t line_of(const Fit *f, const Launch *launch, int64_t points) {
+    const int64_t *words = f->numbers + launch->params;
+    int64_t rank = words[KPARAM_RANK];
+    return rank > 1 ? words[KPARAM_SIZES + rank - 1] : points;
+}
+
+/* Rows of a tile, of which a line has whole ones and a rest. */
+static int64_t rows_of_tile(int64_t most, int64_t line) {
+    most = most < KCHAIN_ROWS ? most : KCHAIN_ROWS;
+    if (most < TILE_ROWS) most = TILE_ROWS;
+    if (most >= line) return line;
+    int64_t tiles = (line + most - 1) / most;
+    int64_t rows = round_up((line + tiles - 1) / tiles, TILE_ROWS);
+    return rows < line ? rows : line;
+}
+
+/* Bytes that tiles of so many rows read more often than a product by itself does. */
+static int64_t reads_again(Fit *f, const RowTiling *t, int64_t rows, int64_t points, int64_t line) {
+    int64_t more = (line + rows - 1) / rows - (line + KCHAIN_ROWS - 1) / KCHAIN_ROWS;
+    int64_t still = times(f, f->numbers[t->still], points / line);
+    return more > 0 ? times(f, plus(f, f->numbers[t->moving], still), more) : 0;
+}
+
+/* Chooses the tiling's rows; 0 where rows are too few for all threads, or there is little to hand on. */
+static void fit_tiling(Fit *f, uint32_t number) {
+    const RowTiling *t = &f->program->tilings.data[number];
+    const Launch *launch = &program_step(f->program, t->product)->launch;
+    const int64_t *words = f->numbers + launch->params;
+    int64_t points = 1, threads = f->program->threads;
+    for (int64_t i = 0; i < words[KPARAM_RANK]; i++)
+        points = times(f, points, words[KPARAM_SIZES + i]);
+    f->numbers[t->rows] = f->numbers[t->line] = f->numbers[t->bytes] = 0;
+    int64_t row = place_rows(f, number, 1, false), saved = place_rows(f, number, points, false);
+    if (f->too_large || points < 2 * TILE_ROWS * threads || saved < TILING_LEAST) return;
+    int64_t line = line_of(f, launch, points), most = f->program->tile_bytes / (row < 1 ? 1 : row);
+    int64_t shares = threads > 1 ? threads * ITEMS_PER_THREAD : 1;
+    int64_t fair = (points + shares - 1) / shares;
+    int64_t rows = rows_of_tile(most < fair ? most : fair, line);
+    if (reads_again(f, t, rows, points, line) > 2 * saved) return;
+    f->numbers[t->line] = line;
+    f->numbers[t->rows] = rows;
+    f->numbers[t->bytes] = place_rows(f, number, f->numbers[t->rows], true);
+}
+
+const RowTiling *program_tiling(const Program *program, const int64_t *numbers, uint32_t step) {
+    for (uint32_t i = 0; i < program->tilings.count; i++) {
+        const RowTiling *t = &program->tilings.data[i];
+        if (t->first <= step && step <= t->last && numbers[t->rows] > 0) return t;
+    }
+    return NULL;
+}
+
+static bool lies_in_tile(const Program *program, const int64_t *numbers, const Buffer *buffer) {
+    return buffer->tiling && numbers[program->tilings.data[buffer->tiling - 1].rows] > 0;
+}
+
+int64_t program_step_bytes(const Program *program, const int64_t *numbers, uint32_t step,
+                           StepCost cost) {
+    const Launch *launch = &program_step(program, step)->launch;
+    int64_t bytes = numbers[program_step(program, step)->costs + cost];
+    if (!program_tiling(program, numbers, step)) return bytes;
+    for (uint32_t i = 0; i < launch->args.count; i++) {
+        if (launch->args.data[i].buffer == UINT32_MAX) continue;
+        const Buffer *buffer = program_buffer(program, launch->args.data[i].buffer);
+        bool reads = karg_is_input(&program_kernel(program, launch)->args.data[i]);
+        if (!lies_in_tile(program, numbers, buffer) || (reads && cost == COST_BYTES_STORED))
+            continue;
+        bytes -= numbers[buffer->elements] * (int64_t)sn_dtype_size((sn_dtype)buffer->dtype);
+    }
+    return bytes < 0 ? 0 : bytes;
+}
+
+/* ---- all launches ---------------------------------------------------------------------------- */
+
 static void cut_launches(Fit *f) {
     const Program *program = f->program;
     int64_t *numbers = f->numbers, most = 0;
@@ -103,11 +197,13 @@ static void cut_launches(Fit *f) {
         SN_ASSERT(step->costs + STEP_COSTS <= program->numbers.count);
         const int64_t *costs = numbers + step->costs;
         if (step->kind != STEP_KERNEL) continue;
-        cut_launch(f, &step->launch);
+        const RowTiling *tiling = program_tiling(program, numbers, i);
+        cut_launch(f, &step->launch, tiling != NULL);
         /* Beyond the cache, a store that first fetches its line moves twice the bytes. */
         numbers[step->launch.streams] = step->launch.may_stream && costs[COST_BYTES_STORED] > 0 &&
-                                        costs[COST_BYTES] > program->cache_bytes;
+                                        costs[COST_BYTES] > program->cache_bytes && !tiling;
         int64_t scratch = scratch_of(f, &step->launch);
+        if (tiling) scratch = plus(f, scratch, numbers[tiling->bytes]);
         if (scratch > most) most = scratch;
     }
     numbers[PROGRAM_SCRATCH_BYTES] = most;
@@ -158,13 +254,13 @@ static void place(Temporary *placed, uint32_t count, Temporary *one) {
     placed[at] = *one;
 }
 
-/* The temporaries in the order of their buffers; how many there are. */
+/* The temporaries that lie in memory, in the order of their buffers; how many there are. */
 static uint32_t list_temporaries(Fit *f, Temporary *temps) {
     uint32_t count = 0;
     int64_t all = 0; /* where the sum is a number, so is every place */
     for (uint32_t i = 0; i < f->program->buffers.count; i++) {
         const Buffer *buffer = &f->program->buffers.data[i];
-        if (buffer->kind != BUFFER_TEMP) continue;
+        if (buffer->kind != BUFFER_TEMP || lies_in_tile(f->program, f->numbers, buffer)) continue;
         SN_ASSERT(buffer->first_step <= buffer->last_step);
         int64_t bytes = room_of(f, buffer);
         all = plus(f, all, bytes);
@@ -201,6 +297,7 @@ static void find_peak(Fit *f) {
 
 sn_status program_fit(const Program *program, int64_t *numbers, sn_error *error) {
     Fit f = {program, numbers, false};
+    for (uint32_t i = 0; i < program->tilings.count; i++) fit_tiling(&f, i);
     cut_launches(&f);
     sn_status status = place_temporaries(&f, error);
     if (status != SN_OK) return status;

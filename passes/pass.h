@@ -76,11 +76,31 @@ typedef struct Plan {
     VEC(PlanStep) steps; /* what is to be lowered, in order */
 } Plan;
 
+/* An argument of a launch, as what it hands on to others is concerned. */
+typedef struct RowArg {
+    uint32_t buffer; /* in the program */
+    bool written;    /* by the launch; else it only reads it */
+    bool moves;      /* with the grid */
+    bool by_row;     /* point p of the grid touches elements [p row, (p + 1) row) alone */
+    Dim row;         /* elements of a row */
+} RowArg;
+
+/* A step and its arguments. */
+typedef struct StepRows {
+    Dim points;      /* of its grid */
+    uint32_t first;  /* in PassContext.row_args */
+    uint32_t count;  /* how many */
+    bool alone;      /* no tiling may have it: it can fail, or writes in an order of its own */
+    bool is_product; /* it has a chain */
+} StepRows;
+
 typedef struct PassContext {
     Arena arena;          /* memory of the passes' own structures */
     Graph graph;          /* the graph, replaced by graph passes */
     Fusion fusion;        /* filled by fuse */
     Plan plan;            /* filled by plan */
+    VEC(StepRows) rows;   /* by step of the program; filled by lower */
+    VEC(RowArg) row_args; /* theirs */
     Program *program;     /* filled by plan and lower */
     const Target *target; /* what code will be generated for */
     int32_t threads;      /* threads of a parallel region */
@@ -107,6 +127,7 @@ PassFunction pass_layout;
 PassFunction pass_fuse;
 PassFunction pass_plan;
 PassFunction pass_lower;
+PassFunction pass_tile;
 
 /* Called after each pass; may print. */
 typedef void PassObserver(void *user, const char *pass, const PassContext *context);

@@ -12,6 +12,7 @@ const Pass pass_pipeline[] = {
     {"fuse", pass_fuse, true},
     {"plan", pass_plan, true},
     {"lower", pass_lower, true},
+    {"tile", pass_tile, false},
     {NULL, NULL, false},
 };
 
@@ -62,6 +63,8 @@ sn_status pipeline_run(const Graph *graph, const PipelineOptions *options, Progr
     vec_free(&context.fusion.groups);
     vec_free(&context.fusion.order);
     vec_free(&context.plan.steps);
+    vec_free(&context.rows);
+    vec_free(&context.row_args);
     graph_free(&context.graph);
     arena_free(&context.arena);
     /* A pass that found no memory may know only that something was not possible, and go another way. */

@@ -10,7 +10,8 @@
 const PassFactKind pass_fact_kinds[] = {
     {"after", NULL},      {"gone after", NULL}, {"role", "fuse"},   {"stored", "fuse"},
     {"refused", "fuse"},  {"step", "plan"},     {"memory", "plan"}, {"kernels", "lower"},
-    {"program", "lower"}, {"kernel", "lower"},  {"guards", "fuse"}, {NULL, NULL},
+    {"program", "lower"}, {"kernel", "lower"},  {"guards", "fuse"}, {"tile", "tile"},
+    {NULL, NULL},
 };
 
 /* What the observer of a run adds to. */
@@ -169,7 +170,7 @@ static void observe(void *user, const char *pass, const PassContext *context) {
         add_refusals(run, context->program);
         if (!context->program->notes.count) add_fact(run, "refused: nothing");
         if (run->coverage) find_ops(&context->graph, run->coverage->ops);
-    } else if (strcmp(pass, "lower") != 0) {
+    } else if (strcmp(pass, "lower") != 0 && strcmp(pass, "tile") != 0) {
         add_graph(run, pass, &context->graph);
     }
 }
@@ -192,6 +193,13 @@ static void add_program(Run *run, const Program *program) {
         strbuf_free(&head);
     }
     add_fact(run, "kernels %d, externs %d", kernels, externs);
+    for (uint32_t i = 0; i < program->tilings.count; i++) {
+        const RowTiling *t = &program->tilings.data[i];
+        add_fact(run, "tile %u: steps %u to %u, %lld rows of %lld", i, t->first, t->last,
+                 (long long)program->numbers.data[t->rows],
+                 (long long)program->numbers.data[t->line]);
+    }
+    if (!program->tilings.count) add_fact(run, "tile: none");
     strbuf_free(&text);
 }
 

@@ -21,12 +21,13 @@ static void explain_steps(const Executable *executable, sn_explanation *e) {
     for (uint32_t i = 0; i < program->steps.count; i++) {
         const Step *step = &program->steps.data[i];
         const int64_t *costs = numbers + step->costs;
-        if (step->kind == STEP_KERNEL)
-            e->kernels++;
-        else
+        const RowTiling *tiling = program_tiling(program, numbers, i);
+        if (step->kind != STEP_KERNEL)
             e->extern_calls++;
-        e->bytes += costs[COST_BYTES];
-        e->bytes_stored += costs[COST_BYTES_STORED];
+        else
+            e->kernels += !tiling || tiling->first == i;
+        e->bytes += program_step_bytes(program, numbers, i, COST_BYTES);
+        e->bytes_stored += program_step_bytes(program, numbers, i, COST_BYTES_STORED);
         e->flops += costs[COST_FLOPS];
         e->instructions += costs[COST_INSTRUCTIONS];
     }
@@ -262,12 +263,15 @@ static void print_step(const GraphInstance *instance, uint32_t i, StrBuf *out) {
     const Program *program = executable_program(instance->executable);
     const Step *step = program_step(program, i);
     const LoadedKernel *kernel = executable_kernel(instance->executable, i);
-    const int64_t *costs = executable_numbers(instance->executable) + step->costs;
+    const int64_t *numbers = executable_numbers(instance->executable);
     Site site = program_site(program, step->site);
     int32_t runs;
     int64_t ns = executable_step_ns(instance->executable, i, &runs);
-    strbuf_addf(out, "  %s %s: %s, %lld bytes", kernel ? "kernel" : "extern",
-                kernel ? kernel->name : "gemm", step->label, (long long)costs[COST_BYTES]);
+    const RowTiling *tiling = program_tiling(program, numbers, i);
+    strbuf_addf(out, "  %s%s %s: %s, %lld bytes",
+                tiling && i > tiling->first ? "in tiles with the one before: " : "",
+                kernel ? "kernel" : "extern", kernel ? kernel->name : "gemm", step->label,
+                (long long)program_step_bytes(program, numbers, i, COST_BYTES));
     if (ns) {
         strbuf_add(out, ", ");
         strbuf_add_fixed(out, (ns + 500) / 1000, 3);

@@ -38,11 +38,11 @@ SN_API void sn_counters_get(sn_counters *counters);
 
 /** What became of one compiled function. */
 typedef struct sn_explanation {
-    size_t size;          /**< sizeof(sn_explanation), or 0 */
-    int32_t entries;      /**< guarded entries */
-    int32_t graphs;       /**< graphs, over all entries */
-    int32_t ops;          /**< ops recorded in the latest entry */
-    int32_t kernels;      /**< kernels of the latest entry */
+    size_t size;     /**< sizeof(sn_explanation), or 0 */
+    int32_t entries; /**< guarded entries */
+    int32_t graphs;  /**< graphs, over all entries */
+    int32_t ops;     /**< ops recorded in the latest entry */
+    int32_t kernels; /**< launches of the latest entry: kernels that run tile by tile are one */
     int32_t extern_calls; /**< extern calls of the latest entry */
     int32_t reorders;     /**< kernels that only change a layout for an extern call */
     int32_t host_reads;   /**< host reads of the latest entry */

@@ -505,6 +505,7 @@ sn_status pass_plan(PassContext *context) {
     context->program->threads = context->threads;
     SN_ASSERT(context->target->kind == TARGET_CPU);
     context->program->cache_bytes = context->target->cpu.l3_bytes;
+    context->program->tile_bytes = context->target->cpu.l2_bytes / 2;
     Planner p = {.context = context,
                  .space = {.table = context->graph.table},
                  .graph = &context->graph,

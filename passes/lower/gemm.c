@@ -75,6 +75,7 @@ sn_status lower_gemm(Lower *l, NodeId id) {
     bool ok = gemm->a.offset != PLACE_NONE && gemm->b.offset != PLACE_NONE &&
               (inputs[2] == NODE_NONE || gemm->bias.offset != PLACE_NONE) &&
               gemm->c.offset != PLACE_NONE && gemm->numbers != PLACE_NONE &&
-              step.costs != PLACE_NONE && vec_push(&l->program->steps, step);
+              step.costs != PLACE_NONE && vec_push(&l->program->steps, step) &&
+              vec_push(&l->context->rows, (StepRows){.alone = true});
     return ok ? SN_OK : error_memory(l->context->error);
 }

@@ -227,6 +227,63 @@ static bool push_args(Lower *l, Launch *launch) {
     return true;
 }
 
+/* Does a value say what is touched of the argument, or whether it is? */
+static bool is_indirect(const Kernel *kernel, uint32_t arg) {
+    for (uint32_t i = 0; i < kernel->insts.count; i++) {
+        const KInst *inst = &kernel->insts.data[i];
+        if (!kop_is_access(inst->op) || kernel_access(kernel, inst->imm)->arg != arg) continue;
+        const KAccess *access = kernel_access(kernel, inst->imm);
+        if (inst->flags & K_PREDICATED) return true;
+        for (uint32_t t = 0; t < access->n_terms; t++)
+            if (kernel_term(kernel, access, t)->value != KVALUE_NONE) return true;
+    }
+    return false;
+}
+
+/* Does point p of the grid touch only the elements [p row, (p + 1) row) of the argument's buffer? Strides say
+ * so where they are those of dense rows that fill the buffer: whatever a point touches lies inside for the
+ * first and the last one too. */
+static bool touches_rows(const Lower *l, uint32_t arg, const Grid *grid, Dim *row) {
+    const LowerArg *a = &l->args.data[arg];
+    DimTable *table = l->graph->table;
+    if (grid->rank == 0 || !dim_is(a->offset, 0)) return false;
+    *row = a->grid[grid->from[grid->rank - 1]];
+    Dim stride = *row;
+    for (int32_t d = grid->rank - 1; d >= 0; d--) {
+        if (!dim_same(a->grid[grid->from[d]], stride)) return false;
+        stride = dim_mul(table, stride, grid->sizes[d]);
+    }
+    NodeId node = program_buffer(l->program, a->buffer)->node;
+    return dim_same(stride, node_count(l->graph, node));
+}
+
+static bool has_inst(const Kernel *kernel, OpCode op) {
+    for (uint32_t i = 0; i < kernel->insts.count; i++)
+        if (kernel->insts.data[i].op == op) return true;
+    return false;
+}
+
+/* Notes for pass_tile what the launch touches. */
+static bool note_rows(const Lower *l, const Step *step, const Grid *grid, Dim points) {
+    PassContext *context = l->context;
+    StepRows rows = {.points = points,
+                     .first = context->row_args.count,
+                     .alone =
+                         step->commit_code || l->group->sequential || has_inst(l->kernel, OP_CHECK),
+                     .is_product = step->launch.chains};
+    for (uint32_t i = 0; i < l->args.count; i++) {
+        const LowerArg *arg = &l->args.data[i];
+        if (arg->buffer == UINT32_MAX) continue;
+        RowArg own = {.buffer = arg->buffer, .written = arg->written};
+        for (int32_t d = 0; d < grid->rank; d++)
+            own.moves = own.moves || !dim_is(arg->grid[grid->from[d]], 0);
+        own.by_row = !is_indirect(l->kernel, i) && touches_rows(l, i, grid, &own.row);
+        if (!vec_push(&context->row_args, own)) return false;
+        rows.count++;
+    }
+    return vec_push(&context->rows, rows);
+}
+
 sn_status lower_launch(Lower *l, Step *step) {
     DimTable *table = l->graph->table;
     Launch *launch = &step->launch;
@@ -250,7 +307,8 @@ sn_status lower_launch(Lower *l, Step *step) {
     bool ok = counted && launch->k != PLACE_NONE && launch->items != PLACE_NONE &&
               launch->unit != PLACE_NONE && launch->streams != PLACE_NONE &&
               step->costs != PLACE_NONE;
-    return ok && push_args(l, launch) && push_params(l, launch, &grid)
+    return ok && push_args(l, launch) && push_params(l, launch, &grid) &&
+                   note_rows(l, step, &grid, points)
                ? SN_OK
                : error_memory(l->context->error);
 }
