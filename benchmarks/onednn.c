@@ -302,20 +302,20 @@ static bool call(void) {
 static bool load(const Shape *s, const Operands *o, char how[64]) {
     static const double trial = 0.03; /* seconds of a way */
     Ready best = {0};
-    double least = -1;
+    double least = 0; /* of the best */
     const char *code = "";
     dnnl_status_t status = dnnl_unimplemented;
     for (int i = 0; i < WAYS; i++) {
         if ((s->kind == SHAPE_CONV) != (ways[i].operation == CONVOLUTION)) continue;
-        int64_t calls;
+        ShapeTime time;
         dnnl_status_t made = ready_make(&ready, &ways[i], s, o);
-        double taken = made == dnnl_success ? shape_least_time(&library, trial, &calls) : -1;
+        bool timed = made == dnnl_success && shape_time(&library, trial, &time);
         if (made != dnnl_success && !best.way) status = made;
         Ready worse = ready;
-        if (taken >= 0 && (least < 0 || taken < least)) {
+        if (timed && (!best.way || time.least < least)) {
             worse = best;
             best = ready;
-            least = taken;
+            least = time.least;
         }
         ready = (Ready){0};
         ready_free(&worse);

@@ -1,12 +1,13 @@
 /* The server of one shape at a time; see shape_lines.h. */
 #include "shape_lines.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { LINE_SIZE = 1024, HOW_SIZE = 64 };
+enum { LINE_SIZE = 1024, HOW_SIZE = 64, MOST_SAMPLES = 501 };
 /* Least length of a sample, far above the clock's grain. */
 static const double SAMPLE_SECONDS = 1e-3;
 
@@ -127,19 +128,24 @@ static double time_calls(const ShapeLibrary *library, int64_t calls) {
     return (now_seconds() - begin) / (double)calls;
 }
 
-double shape_least_time(const ShapeLibrary *library, double seconds, int64_t *calls) {
-    double once = time_calls(library, 1), least = time_calls(library, 1);
-    if (once < 0 || least < 0) return -1;
-    int64_t in_sample = least < SAMPLE_SECONDS ? (int64_t)(SAMPLE_SECONDS / (least + 1e-9)) + 1 : 1;
+static int compare_doubles(const void *x, const void *y) {
+    double a = *(const double *)x, b = *(const double *)y;
+    return (a > b) - (a < b);
+}
+
+bool shape_time(const ShapeLibrary *library, double seconds, ShapeTime *time) {
+    double samples[MOST_SAMPLES], first = time_calls(library, 1), once = time_calls(library, 1);
+    if (first < 0 || once < 0) return false;
+    int64_t calls = once < SAMPLE_SECONDS ? (int64_t)(SAMPLE_SECONDS / (once + 1e-9)) + 1 : 1;
     double begin = now_seconds();
-    *calls = 0;
+    int count = 0;
     do {
-        double taken = time_calls(library, in_sample);
-        if (taken < 0) return -1;
-        if (taken < least) least = taken;
-        *calls += in_sample;
-    } while (now_seconds() - begin < seconds);
-    return least;
+        samples[count] = time_calls(library, calls);
+        if (samples[count] < 0) return false;
+    } while (++count < MOST_SAMPLES && now_seconds() - begin < seconds);
+    qsort(samples, (size_t)count, sizeof *samples, compare_doubles);
+    *time = (ShapeTime){samples[count / 2], samples[0], calls * count};
+    return true;
 }
 
 /* ---- the server ------------------------------------------------------------------------------ */
@@ -179,12 +185,11 @@ static void load(Session *session, const char *line) {
 }
 
 static void run(const Session *session, double seconds) {
-    int64_t calls = 0;
-    double least = shape_least_time(session->library, seconds, &calls);
-    if (least < 0)
-        printf("error %s\n", session->library->error);
+    ShapeTime time;
+    if (shape_time(session->library, seconds, &time))
+        printf("ok %.9g %lld %.9g\n", time.median, (long long)time.calls, time.least);
     else
-        printf("ok %.9g %lld\n", least, (long long)calls);
+        printf("error %s\n", session->library->error);
 }
 
 static void save(const Session *session, const char *path) {
@@ -199,6 +204,33 @@ static void save(const Session *session, const char *path) {
     puts(ok ? "ok" : "error the result cannot be written");
 }
 
+/* What is no number differs from all. */
+static double largest_difference(const float *x, const float *y, size_t count) {
+    double most = 0, largest = 0;
+    for (size_t i = 0; i < count; i++) {
+        double difference = fabs((double)x[i] - (double)y[i]);
+        if (!(difference <= most)) most = difference == difference ? difference : INFINITY;
+        if (fabs((double)x[i]) > largest) largest = fabs((double)x[i]);
+    }
+    return largest > 0 ? most / largest : most;
+}
+
+static void compare(const Session *session, const char *path) {
+    if (!session->library->result(&session->shape, &session->operands)) {
+        printf("error %s\n", session->library->error);
+        return;
+    }
+    size_t count = (size_t)shape_y_count(&session->shape);
+    float *theirs = malloc(count * sizeof *theirs);
+    FILE *file = fopen(path, "rb");
+    if (theirs && file && fread(theirs, sizeof *theirs, count, file) == count)
+        printf("ok %.3g\n", largest_difference(session->operands.y, theirs, count));
+    else
+        puts("error the other result cannot be read");
+    if (file) fclose(file);
+    free(theirs);
+}
+
 int shape_serve(ShapeLibrary *library) {
     Session session = {.library = library};
     char line[LINE_SIZE], path[LINE_SIZE];
@@ -210,6 +242,8 @@ int shape_serve(ShapeLibrary *library) {
             run(&session, seconds);
         else if (session.loaded && sscanf(line, "save %1023s", path) == 1)
             save(&session, path);
+        else if (session.loaded && sscanf(line, "compare %1023s", path) == 1)
+            compare(&session, path);
         else
             puts("error not understood, or nothing is loaded");
         fflush(stdout);

@@ -3,8 +3,9 @@
  * and output, as those of `sinter bench --serve`:
  *   gemm M K N TURNED BIAS RELU                          -> ok HOW
  *   conv N C H W OUT KH KW SH SW PH PW GROUPS BIAS RELU  -> ok HOW
- *   save FILE  -> ok                (the result, raw f32: rows, or with channels last)
- *   run S      -> ok SECONDS CALLS  (the least time of a call within about S seconds)
+ *   save FILE     -> ok              (the result, raw f32: rows, or with channels last)
+ *   compare FILE  -> ok DIFFERENCE   (from what another program saved: its largest, over the largest number)
+ *   run S         -> ok MEDIAN CALLS LEAST  (seconds of a call, sampled for about S seconds)
  *   quit
  * A failure is answered with "error TEXT". HOW says in a few words how it is computed. */
 #ifndef BENCHMARKS_SHAPE_LINES_H
@@ -54,8 +55,13 @@ int64_t shape_w_count(const Shape *shape);
 int64_t shape_y_count(const Shape *shape);
 /* Channels, or columns, of the result. */
 int64_t shape_channels(const Shape *shape);
-/* Least seconds of a call, sampled for about so long; negative on failure. */
-double shape_least_time(const ShapeLibrary *library, double seconds, int64_t *calls);
+/* Seconds of a call. */
+typedef struct ShapeTime {
+    double median, least; /* of the samples */
+    int64_t calls;        /* in all samples */
+} ShapeTime;
+/* Samples calls for about so long. False on failure. */
+bool shape_time(const ShapeLibrary *library, double seconds, ShapeTime *time);
 /* Serves until "quit" or the end of the input; returns the exit status. */
 int shape_serve(ShapeLibrary *library);
 

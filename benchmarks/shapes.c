@@ -29,7 +29,7 @@ static sn_tensor *convolution(sn_tensor *x, sn_tensor *w, sn_tensor *bias) {
     const Shape *s = &shape_now;
     sn_tensor *y = sn_conv2d(sn_permute(x, SN_I(0, 3, 1, 2)), w, s->bias ? bias : SN_NONE,
                              s->stride, 2, s->padding, 2, SN_I0, s->groups);
-    return sn_permute(s->relu ? sn_relu(y) : y, SN_I(0, 2, 3, 1));
+    return sn_contiguous(sn_permute(s->relu ? sn_relu(y) : y, SN_I(0, 2, 3, 1)));
 }
 
 /* ---- the server's side ----------------------------------------------------------------------- */
