@@ -349,6 +349,9 @@ int main(int argc, char **argv) {
         fprintf(stderr, "onednn: oneDNN says %d\n", (int)status);
         return 1;
     }
+    const dnnl_version_t *version = dnnl_version();
+    snprintf(library.version, sizeof library.version, "oneDNN %d.%d.%d", version->major,
+             version->minor, version->patch);
     int exit_status = shape_serve(&library);
     dnnl_stream_destroy(stream);
     dnnl_engine_destroy(engine);

@@ -236,7 +236,9 @@ int shape_serve(ShapeLibrary *library) {
     char line[LINE_SIZE], path[LINE_SIZE];
     double seconds;
     while (fgets(line, sizeof line, stdin) && strcmp(line, "quit\n") != 0) {
-        if (strncmp(line, "gemm ", 5) == 0 || strncmp(line, "conv ", 5) == 0)
+        if (strcmp(line, "version\n") == 0)
+            printf("ok %s\n", library->version);
+        else if (strncmp(line, "gemm ", 5) == 0 || strncmp(line, "conv ", 5) == 0)
             load(&session, line);
         else if (session.loaded && sscanf(line, "run %lf", &seconds) == 1)
             run(&session, seconds);

@@ -1,6 +1,7 @@
 /* One product or one convolution, described by a line, which programs of several libraries measure on
  * request: what benchmarks/compare.py sets side by side. Requests and answers are lines on standard input
  * and output, as those of `sinter bench --serve`:
+ *   version -> ok TEXT
  *   gemm M K N TURNED BIAS RELU                          -> ok HOW
  *   conv N C H W OUT KH KW SH SW PH PW GROUPS BIAS RELU  -> ok HOW
  *   save FILE     -> ok              (the result, raw f32: rows, or with channels last)
@@ -44,7 +45,8 @@ typedef struct ShapeLibrary {
     /* Puts the result of a call into operands->y. */
     bool (*result)(const Shape *shape, const Operands *operands);
     void (*unload)(void);
-    char error[256]; /* what went wrong */
+    char version[64]; /* name and version */
+    char error[256];  /* what went wrong */
 } ShapeLibrary;
 
 /* Size of the convolution's result along an axis: 0 down, 1 across. */

@@ -115,5 +115,6 @@ int main(int argc, char **argv) {
         return 2;
     }
     sn_set_threads(threads);
+    snprintf(library.version, sizeof library.version, "sinter %s", sn_version_text());
     return shape_serve(&library);
 }
