@@ -10,9 +10,13 @@ same numbers, and results that differ are told. Printed are medians over the rou
 call (of gemm and conv the least times), and ratios within a round: above 1 Sinter is faster.
 
 Peers: sinter, sinter-eager (the same without compiling), torch (eager), torch-compile (Inductor, frozen
-weights), torch-compile-nhwc (channels last; convolutions only), ort (ONNX Runtime), jax, onednn (matmul_1024
-only, on numbers of its own). FILE is JSON lines, xz-compressed or not, an operator call a line:
-{"op": "aten.convolution.default", "args": [{"T": [1,64,56,56]}, ...]}.
+weights), torch-compile-nhwc (channels last; convolutions only), torch-compile-max (max-autotune, which takes
+minutes: only when named), ort (ONNX Runtime), jax, onednn (matmul_1024 only, on numbers of its own).
+
+FILE is JSON lines, xz-compressed or not, an operator call a line: its op as PyTorch names it, its args in
+order, of which a tensor is {"T": sizes} with "s", strides, where it is not dense:
+{"op": "aten.convolution.default", "args": [{"T": [1,64,56,56]}, ...]}. Of a convolution or product oneDNN
+takes whichever of its ways is the fastest, with weights packed beforehand.
 
 The exit status is 1 where a side failed or a result is wrong.
 """
@@ -30,11 +34,12 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-PEERS = ["sinter", "sinter-eager", "torch", "torch-compile", "torch-compile-nhwc", "ort", "jax",
-         "onednn"]
+PEERS = ["sinter", "sinter-eager", "torch", "torch-compile", "torch-compile-nhwc", "torch-compile-max",
+         "ort", "jax", "onednn"]
+SLOW_TO_LOAD = ["torch-compile-max"]
 # Threads of one library may wait actively for more work after a call; another's turn begins after that.
 PAUSE_SECONDS = 0.05
-# Largest difference from Sinter's result, over the largest element, that sums of f32 in another order explain.
+# Largest difference from Sinter's result, over the largest element, that another order of sums explains.
 TOLERANCE = 1e-4
 # Share of the processors that other programs take from which on figures mean little.
 BUSY = 0.05
@@ -220,7 +225,8 @@ def readable(seconds):
     return f"{seconds * 1e9:.3g} ns"
 
 
-HEADS = {"sinter-eager": "eager", "torch-compile": "compile", "torch-compile-nhwc": "nhwc"}
+HEADS = {"sinter-eager": "eager", "torch-compile": "compile", "torch-compile-nhwc": "nhwc",
+         "torch-compile-max": "max"}
 
 
 def print_header(options):
@@ -261,7 +267,8 @@ def print_absent(results):
         for peer, reason in result["absent"].items():
             said.setdefault((peer, reason), []).append(result["workload"])
     for (peer, reason), names in said.items():
-        where = "" if len(names) == len(results) else f" ({', '.join(names)})"
+        count = ", ".join(names) if len(names) < 4 else f"{len(names)} of {len(results)} workloads"
+        where = "" if len(names) == len(results) else f" ({count})"
         print(f"absent: {peer}{where}: {reason}")
 
 
@@ -526,7 +533,8 @@ def parse_arguments():
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="default: all; or gemm, or conv")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)),
                         help="default: one per processor")
-    parser.add_argument("--peers", type=peer_list, default=PEERS, help="comma-separated; default: all")
+    parser.add_argument("--peers", type=peer_list, help="comma-separated; default: all that load fast",
+                        default=[peer for peer in PEERS if peer not in SLOW_TO_LOAD])
     parser.add_argument("--rounds", type=int, help="default 5; of gemm and conv 20")
     parser.add_argument("--seconds", type=float, help="of a turn; default 0.3, of gemm and conv 0.02")
     parser.add_argument("--mode", choices=["exact", "fast"], default="exact", help="of Sinter's numerics")
@@ -541,6 +549,7 @@ def parse_arguments():
     options.sweep = options.workloads[0] if options.workloads and options.workloads[0] in SWEEPS else None
     if options.sweep and (len(options.workloads) > 1 or not options.calls):
         parser.error(f"{options.sweep} stands alone, and needs --calls FILE")
+    options.peers = ["sinter", *(peer for peer in options.peers if peer != "sinter")]
     options.rounds = options.rounds or (20 if options.sweep else 5)
     options.seconds = options.seconds or (0.02 if options.sweep else 0.3)
     return options

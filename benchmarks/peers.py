@@ -2,7 +2,7 @@
 
     peers.py PEER THREADS
 
-PEER is torch, torch-compile, torch-compile-nhwc, ort or jax. Requests and answers are lines on standard
+PEER is a key of PEERS below. Requests and answers are lines on standard
 input and output, as those of `sinter bench --serve`:
 
     version          -> ok VERSION
@@ -241,9 +241,9 @@ class Torch:
 class TorchCompile(Torch):
     """torch.compile with Inductor, weights frozen; convolutions with channels last if asked for."""
 
-    def __init__(self, threads, channels_last=False):
+    def __init__(self, threads, channels_last=False, mode=None):
         super().__init__(threads)
-        self.channels_last = channels_last
+        self.channels_last, self.mode = channels_last, mode
         importlib.import_module("torch._inductor.config").freezing = True
 
     def guard(self):
@@ -254,13 +254,13 @@ class TorchCompile(Torch):
         if self.channels_last and not any(w.dim() == 4 for w in weights):
             raise NoSuchWorkload("no convolution")
         if not weights:
-            return self.torch.compile(function), data
+            return self.torch.compile(function, mode=self.mode), data
         model = self.module(function, weights)
         if self.channels_last:
             last = self.torch.channels_last
             model = model.to(memory_format=last)
             data = [x.to(memory_format=last) for x in data]
-        return self.torch.compile(model), data
+        return self.torch.compile(model, mode=self.mode), data
 
 
 class OnnxRuntime(Torch):
@@ -418,6 +418,7 @@ PEERS = {
     "torch": Torch,
     "torch-compile": TorchCompile,
     "torch-compile-nhwc": lambda threads: TorchCompile(threads, channels_last=True),
+    "torch-compile-max": lambda threads: TorchCompile(threads, mode="max-autotune-no-cudagraphs"),
     "ort": OnnxRuntime,
     "jax": Jax,
 }
