@@ -48,13 +48,16 @@ function(sinter_module name)
     set_property(GLOBAL APPEND PROPERTY SINTER_MODULES sinter_${name})
 endfunction()
 
-# sinter_programs(FOLDER LINK libraries): FOLDER/NAME.c becomes the program FOLDER/NAME of the build
-# folder, but a source with a header of the same name beside it is shared by all of them. Programs
+# sinter_programs(FOLDER LINK libraries [EXCEPT files]): FOLDER/NAME.c becomes the program FOLDER/NAME of
+# the build folder, but a source with a header of the same name beside it is shared by all of them. Programs
 # that hold the library's code themselves find its modules by their run path. Returns the names in
 # SINTER_PROGRAMS; the target of NAME is FOLDER_NAME.
 function(sinter_programs folder)
-    cmake_parse_arguments(arg "" "" "LINK" ${ARGN})
+    cmake_parse_arguments(arg "" "" "LINK;EXCEPT" ${ARGN})
     file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.c)
+    foreach(file IN LISTS arg_EXCEPT)
+        list(REMOVE_ITEM sources ${PROJECT_SOURCE_DIR}/${file})
+    endforeach()
     set(shared "")
     set(names "")
     foreach(source IN LISTS sources)

@@ -1,5 +1,7 @@
 /* The `sinter` command as a user meets it: its output, its messages, its exit statuses. Runs the
  * program of this build, which lies at ../tools/sinter from the folder that tests run in. */
+#include <sinter/sinter.h>
+
 #include <cjson/cJSON.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -189,16 +191,31 @@ static void the_server_measures_on_request(void **state) {
     (void)state;
     Run result = run("bench --serve 2>&1 <<'END'\n"
                      "run eager 0.01\nload fly\nload tiny_2args\nrun eager 0.01\n"
-                     "run compiled 0.01\nquit\nEND\n");
+                     "run compiled 0.01\nroof\nsave no_such_folder/file\nquit\nEND\n");
     char *line = strtok(result.text, "\n");
-    static const char *const starts[] = {"error ", "error ", "ok", "ok ", "ok "};
-    for (int i = 0; i < 5; i++, line = strtok(NULL, "\n")) {
+    static const char *const starts[] = {"error ", "error ", "ok", "ok ", "ok ", "ok ", "error "};
+    for (int i = 0; i < 7; i++, line = strtok(NULL, "\n")) {
         assert_non_null(line);
         assert_memory_equal(line, starts[i], strlen(starts[i]));
-        if (i > 2) assert_true(strtod(line + 3, NULL) > 0);
+        if (starts[i][2] == ' ') assert_true(strtod(line + 3, NULL) > 0);
     }
     assert_int_equal(result.status, 0);
     free(result.text);
+}
+
+/* What another program computes on, and has to come to. */
+static void the_server_saves_inputs_and_result(void **state) {
+    (void)state;
+    expect("bench --serve <<'END'\nload tiny_2args\nsave served.safetensors\nEND\n", 0, "ok\nok\n");
+    sn_scope scope = sn_scope_begin();
+    sn_safetensors *file = sn_safetensors_open("served.safetensors");
+    assert_int_equal(sn_safetensors_count(file), 3);
+    sn_tensor *x0 = sn_safetensors_get(file, "x0"), *x1 = sn_safetensors_get(file, "x1");
+    sn_tensor *y = sn_safetensors_get(file, "y");
+    assert_true(sn_item(sn_all(sn_eq(y, sn_add(sn_mul(x0, x1), sn_c(1))), SN_I0, false)) == 1);
+    sn_safetensors_close(file);
+    sn_scope_end(scope, NULL);
+    remove("served.safetensors");
 }
 
 /* ---- dump ------------------------------------------------------------------------------------ */
@@ -253,6 +270,7 @@ int main(void) {
         cmocka_unit_test(a_bench_line_has_the_promised_fields),
         cmocka_unit_test(the_output_does_not_depend_on_threads),
         cmocka_unit_test(the_server_measures_on_request),
+        cmocka_unit_test(the_server_saves_inputs_and_result),
         cmocka_unit_test(every_stage_of_a_graph_prints),
         cmocka_unit_test(guards_need_a_workload),
         cmocka_unit_test(a_malformed_graph_is_named_with_its_line),

@@ -2,7 +2,6 @@
  * each. */
 #include "sinter_child.h"
 #include "sinter_measure.h"
-#include "sinter_roof.h"
 #include "sinter_serve.h"
 #include "sinter_tool.h"
 
@@ -53,7 +52,6 @@ typedef struct BenchResult {
     double warm_load_s;          /* see FirstCalls */
     double dispatch_s;           /* a call less a direct entry into its kernels */
     int64_t bytes;               /* that the kernels and extern calls have to move */
-    int64_t bytes_stored;        /* those among them that they write */
     int64_t flops;               /* floating point and integer operations, a multiply-add two */
     int64_t instructions;        /* the same, a multiply-add one */
     double roofline_share;       /* the machine's least time over compiled_s */
@@ -215,24 +213,9 @@ static bool measure_costs(const Subject *eager, const Subject *compiled, sn_comp
     r->reorders = explanation.reorders;
     r->fallbacks = explanation.fallbacks;
     r->bytes = explanation.bytes;
-    r->bytes_stored = explanation.bytes_stored;
     r->flops = explanation.flops;
     r->instructions = explanation.instructions;
     return true;
-}
-
-/* The machine's least time for the bytes and the instructions, as a share of the time taken. Every
- * arithmetic instruction takes the place of a fused multiply-add. */
-static bool measure_roof(const Subject *compiled, BenchResult *r) {
-    Roof roof;
-    if (!roof_open(&roof, r->bytes, (int32_t)r->threads)) return true; /* the share stays 0 */
-    double taken = time_under_roof(compiled, &roof);
-    double stored = r->bytes ? (double)r->bytes_stored / (double)r->bytes : 0;
-    double moving = (double)r->bytes / roof_bandwidth(&roof, stored);
-    double computing = (double)r->instructions / roof_multiply_adds(&roof);
-    roof_close(&roof);
-    if (taken > 0) r->roofline_share = (moving > computing ? moving : computing) / taken;
-    return taken > 0;
 }
 
 static bool measure_calls(const Workload *workload, const BenchOptions *options,
@@ -248,7 +231,7 @@ static bool measure_calls(const Workload *workload, const BenchOptions *options,
     if (!measure_costs(&eager, &compiled, handle, r)) return false;
     if (!time_pair(&eager, &compiled, options->seconds, &r->eager_s, &r->compiled_s)) return false;
     r->speedup = r->eager_s / r->compiled_s;
-    if (!measure_roof(&compiled, r)) return false;
+    if (!roof_share(&compiled, handle, &r->roofline_share)) return false;
     return time_dispatch(&compiled, handle, options->seconds / 3, &r->dispatch_s);
 }
 
@@ -314,7 +297,7 @@ enum {
     OPTION_MODE,
     OPTION_SECONDS,
     OPTION_HELP,
-    OPTION_SERVE, /* of benchmarks/compare_torch.py */
+    OPTION_SERVE, /* of benchmarks/compare.py */
     OPTION_CHILD  /* of this program's own children */
 };
 

@@ -94,7 +94,9 @@ bool time_pair(const Subject *x, const Subject *y, double budget, double *x_s, d
     return true;
 }
 
-double time_under_roof(const Subject *subject, Roof *roof) {
+/* Seconds of one call, sampled in turn with the rounds of a roof, which are all done then; the median.
+ * Negative on error. */
+static double time_under_roof(const Subject *subject, Roof *roof) {
     double seconds[ROOF_ROUNDS];
     int64_t calls = calls_for(subject, SAMPLE_SECONDS);
     for (int32_t i = 0; i < ROOF_ROUNDS; i++) {
@@ -104,6 +106,21 @@ double time_under_roof(const Subject *subject, Roof *roof) {
         roof_round(roof);
     }
     return median(seconds, ROOF_ROUNDS);
+}
+
+bool roof_share(const Subject *subject, sn_compiled *compiled, double *share) {
+    sn_explanation cost = {.size = sizeof cost};
+    Roof roof;
+    *share = 0;
+    if (sn_explain(compiled, &cost) != SN_OK) return false;
+    if (!roof_open(&roof, cost.bytes, sn_threads())) return true;
+    double taken = time_under_roof(subject, &roof);
+    double stored = cost.bytes ? (double)cost.bytes_stored / (double)cost.bytes : 0;
+    double moving = (double)cost.bytes / roof_bandwidth(&roof, stored);
+    double computing = (double)cost.instructions / roof_multiply_adds(&roof);
+    roof_close(&roof);
+    if (taken > 0) *share = (moving > computing ? moving : computing) / taken;
+    return taken > 0;
 }
 
 bool time_dispatch(const Subject *subject, sn_compiled *compiled, double budget,

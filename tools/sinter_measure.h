@@ -25,9 +25,10 @@ double median(double *values, int32_t count);
 /* Medians of one call of each, from samples that alternate for about `budget` seconds. False on
  * error. */
 bool time_pair(const Subject *x, const Subject *y, double budget, double *x_s, double *y_s);
-/* Seconds of one call, sampled in turn with the rounds of a roof, which are all done then; the median.
- * Negative on error. */
-double time_under_roof(const Subject *subject, Roof *roof);
+/* The machine's least time for the bytes and the instructions of a compiled call, as a share of the time
+ * that it takes, measured in turn; 0 where there is no memory to measure in. Every arithmetic instruction
+ * takes the place of a fused multiply-add. False on error. */
+bool roof_share(const Subject *subject, sn_compiled *compiled, double *share);
 /* Median over samples of a compiled call less a direct entry into its kernels; -1 where there are
  * none. False on error. */
 bool time_dispatch(const Subject *subject, sn_compiled *compiled, double budget,
