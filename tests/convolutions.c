@@ -118,7 +118,7 @@ typedef sn_tensor *Conv(sn_tensor *, sn_tensor *, sn_tensor *, const int64_t *, 
 typedef sn_tensor *MaxPool(sn_tensor *, const int64_t *, int32_t, const int64_t *, int32_t,
                            const int64_t *, int32_t, const int64_t *, int32_t, bool);
 typedef sn_tensor *AveragePool(sn_tensor *, const int64_t *, int32_t, const int64_t *, int32_t,
-                               const int64_t *, int32_t, bool, bool);
+                               const int64_t *, int32_t, bool, bool, int64_t);
 
 /* The library's op. */
 static sn_tensor *apply(const WindowCall *c, int32_t n, sn_tensor *x, sn_tensor *w, sn_tensor *b) {
@@ -132,7 +132,7 @@ static sn_tensor *apply(const WindowCall *c, int32_t n, sn_tensor *x, sn_tensor 
         return convs[n - 1](x, w, b, stride, n, padding, n, dilation, n, c->groups);
     if (c->op == WINDOW_MAX)
         return max_pools[n - 1](x, taps, n, stride, n, padding, n, dilation, n, c->ceil);
-    return average_pools[n - 1](x, taps, n, stride, n, padding, n, c->ceil, c->count_pad);
+    return average_pools[n - 1](x, taps, n, stride, n, padding, n, c->ceil, c->count_pad, 0);
 }
 
 static sn_tensor *in_front(const Function *f, sn_tensor *x) {

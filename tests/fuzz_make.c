@@ -672,6 +672,22 @@ static bool recipe_linear(Maker *m, FuzzStep *step) {
     return true;
 }
 
+static bool recipe_bilinear(Maker *m, FuzzStep *step) {
+    if (!add_operand(step, pick(m, NEED_FLOAT, 1))) return false;
+    const sn_tensor *x = value_of(m, step, 0);
+    int32_t rank = x->rank;
+    sn_dtype dtype = (sn_dtype)x->dtype;
+    int64_t like[SN_MAX_RANK], dims[3] = {random_size(m), x->dims[rank - 1], 1 + below(m, 5)};
+    memcpy(like, x->dims, sizeof like);
+    like[rank - 1] = dims[2];
+    if (!add_operand(step, same_shape(m, like, rank, dtype)) ||
+        !add_operand(step, new_input(m, dtype, FUZZ_SMALL, 0, 3, dims)))
+        return false;
+    if (chance(m, 60)) return add_operand(step, new_input(m, dtype, FUZZ_SMALL, 0, 1, dims));
+    add_none(step);
+    return true;
+}
+
 static bool recipe_norm(Maker *m, FuzzStep *step) {
     if (!add_operand(step, pick(m, NEED_FLOAT, 1))) return false;
     const sn_tensor *x = value_of(m, step, 0);
@@ -799,12 +815,14 @@ static bool recipe_pool(Maker *m, FuzzStep *step) {
     add_numbers(m, step, axes, 0, 1);
     if (max) add_numbers(m, step, axes, 1, 2);
     add_word(step, below(m, 2));
-    if (!max) add_word(step, below(m, 2));
+    if (max) return true;
+    add_word(step, below(m, 2));
+    add_word(step, chance(m, 70) ? 0 : below(m, 9) - 4);
     return true;
 }
 
 static bool recipe_adaptive_pool(Maker *m, FuzzStep *step) {
-    bool max = step->op >= OP_ADAPTIVE_MAX_POOL1D && step->op <= OP_ADAPTIVE_MAX_POOL3D;
+    bool max = step->op < OP_ADAPTIVE_AVG_POOL1D || step->op > OP_ADAPTIVE_AVG_POOL3D;
     int32_t axes = window_axes(step->op);
     int64_t dims[SN_MAX_RANK], sizes[SN_MAX_RANK];
     int32_t rank = windowed_dims(m, axes, 1 + below(m, 5), dims);
@@ -916,6 +934,7 @@ static Recipe *const recipes[OP_COUNT] = {
     [OP_RMS_NORM] = recipe_norm,
     [OP_CROSS_ENTROPY] = recipe_cross_entropy,
     [OP_LINEAR] = recipe_linear,
+    [OP_BILINEAR] = recipe_bilinear,
     [OP_ATTENTION] = recipe_attention,
     [OP_CONV1D] = recipe_conv,
     [OP_CONV2D] = recipe_conv,
@@ -932,12 +951,15 @@ static Recipe *const recipes[OP_COUNT] = {
     [OP_MAX_POOL1D_INDICES] = recipe_pool,
     [OP_ADAPTIVE_AVG_POOL1D] = recipe_adaptive_pool,
     [OP_ADAPTIVE_MAX_POOL1D] = recipe_adaptive_pool,
+    [OP_ADAPTIVE_MAX_POOL1D_INDICES] = recipe_adaptive_pool,
     [OP_MAX_POOL2D_INDICES] = recipe_pool,
     [OP_ADAPTIVE_AVG_POOL2D] = recipe_adaptive_pool,
     [OP_ADAPTIVE_MAX_POOL2D] = recipe_adaptive_pool,
+    [OP_ADAPTIVE_MAX_POOL2D_INDICES] = recipe_adaptive_pool,
     [OP_MAX_POOL3D_INDICES] = recipe_pool,
     [OP_ADAPTIVE_AVG_POOL3D] = recipe_adaptive_pool,
     [OP_ADAPTIVE_MAX_POOL3D] = recipe_adaptive_pool,
+    [OP_ADAPTIVE_MAX_POOL3D_INDICES] = recipe_adaptive_pool,
     [OP_UNFOLD] = recipe_unfold,
     [OP_FOLD] = recipe_fold,
     [OP_GROUP_NORM] = recipe_group_norm,

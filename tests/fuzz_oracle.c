@@ -272,8 +272,9 @@ static bool agrees(const OracleTensor *wanted, const char *data, const int64_t *
 
 static int64_t work_of(const OracleStep *oracle, const sn_tensor *result, OpCode op) {
     int64_t work = sn_count(result);
-    if (op != OP_MATMUL && op != OP_LINEAR) return work;
     const OracleTensor *x = &oracle->operands[0];
+    if (op == OP_BILINEAR) return work * (1 + oracle->operands[2].count / 8);
+    if (op != OP_MATMUL && op != OP_LINEAR) return work;
     return x->rank ? work * (1 + x->dims[x->rank - 1] / 8) : work;
 }
 

@@ -31,7 +31,8 @@ bool fuzz_chance(FuzzRandom *random, int percent) {
 bool fuzz_has_products(const FuzzProgram *p) {
     for (int32_t i = 0; i < p->n_steps; i++) {
         OpCode op = p->steps[i].op;
-        if (op == OP_MATMUL || op == OP_LINEAR || op == OP_ATTENTION) return true;
+        if (op == OP_MATMUL || op == OP_LINEAR || op == OP_BILINEAR || op == OP_ATTENTION)
+            return true;
     }
     return false;
 }

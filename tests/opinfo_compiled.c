@@ -2,6 +2,7 @@
 #include "opinfo_compiled.h"
 
 #include "opinfo_compose.h"
+#include "opinfo_contract.h"
 #include "opinfo_index.h"
 #include "opinfo_pointwise.h"
 #include "opinfo_reduce.h"
@@ -12,7 +13,8 @@
 
 static const OpinfoRow *find_row(const OpinfoCase *c) {
     const OpinfoTable *tables[] = {&opinfo_pointwise, &opinfo_reduce, &opinfo_view,
-                                   &opinfo_index,     &opinfo_window, &opinfo_compose};
+                                   &opinfo_index,     &opinfo_window, &opinfo_contract,
+                                   &opinfo_compose};
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         for (size_t i = 0; i < tables[t]->count; i++) {
             const OpinfoRow *row = &tables[t]->rows[i];

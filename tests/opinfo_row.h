@@ -25,7 +25,7 @@ typedef sn_tensor *OpinfoMaxPool(sn_tensor *x, const int64_t *kernel, int32_t ke
 typedef sn_tensor *OpinfoAvgPool(sn_tensor *x, const int64_t *kernel, int32_t kernel_count,
                                  const int64_t *stride, int32_t stride_count,
                                  const int64_t *padding, int32_t padding_count, bool ceil,
-                                 bool count_pad);
+                                 bool count_pad, int64_t divisor);
 
 typedef sn_tensor *OpinfoAdaptive(sn_tensor *x, const int64_t *sizes, int32_t sizes_count);
 

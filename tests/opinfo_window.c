@@ -1,6 +1,6 @@
 /* Convolutions, pools and batch norm; see opinfo_row.h. Lists of the recorded calls are handed on as they
  * are, empty or with one number for all axes. What PyTorch has and the ops have not (padding by name,
- * another divisor, averages of integers, statistics of the batch) is written around them. */
+ * averages of integers) is written around them. */
 #include "opinfo_window.h"
 
 #include <math.h>
@@ -82,10 +82,9 @@ static bool conv_transpose(OpinfoCall *call, const OpinfoRow *row) {
 
 /* A recorded pool. */
 typedef struct Pool {
-    int32_t axes;              /* of windows, the last ones of x */
-    List kernel, stride;       /* elements of a window, and between two; no stride = kernel */
-    List padding, dilation;    /* before and after x; between elements of a window */
-    int64_t counts[MOST_AXES]; /* windows along each axis: seen from a result */
+    int32_t axes;           /* of windows, the last ones of x */
+    List kernel, stride;    /* elements of a window, and between two; no stride = kernel */
+    List padding, dilation; /* before and after x; between elements of a window */
 } Pool;
 
 static Pool read_pool(OpinfoCall *call, const OpinfoRow *row) {
@@ -93,27 +92,6 @@ static Pool read_pool(OpinfoCall *call, const OpinfoRow *row) {
                   .kernel = read_list(call, 0, "kernel_size"),
                   .stride = read_list(call, 1, "stride"),
                   .padding = read_list(call, 2, "padding")};
-}
-
-static void see_counts(Pool *p, const sn_tensor *result) {
-    for (int32_t i = 0; i < p->axes; i++) p->counts[i] = sn_size(result, i - p->axes);
-}
-
-static int64_t stride_of(const Pool *p, int32_t axis) {
-    return number_of(&p->stride, axis, number_of(&p->kernel, axis, 1));
-}
-
-/* x from the start of the first window to the end of the last: what no window sees goes. */
-static sn_tensor *pad_windows(sn_tensor *x, const Pool *p, double value) {
-    int64_t pads[2 * MOST_AXES];
-    for (int32_t i = 0; i < p->axes; i++) {
-        int64_t within = (number_of(&p->kernel, i, 1) - 1) * number_of(&p->dilation, i, 1);
-        int64_t end = (p->counts[i] - 1) * stride_of(p, i) + within + 1;
-        int64_t *pad = &pads[2 * (p->axes - 1 - i)];
-        pad[0] = number_of(&p->padding, i, 0);
-        pad[1] = end - pad[0] - sn_size(x, i - p->axes);
-    }
-    return sn_pad(x, pads, 2 * p->axes, value);
 }
 
 /* The op that tells where the largest of a window is. */
@@ -137,58 +115,40 @@ static bool max_pool(OpinfoCall *call, const OpinfoRow *row) {
     return call_gives_two(call, values, call_max_pool(call, &p, places_of(p.axes)));
 }
 
-/* The sum of each window: its mean, with padding in place so that all have as many elements. */
-static sn_tensor *window_sums(sn_tensor *x, const Pool *p, const OpinfoRow *row) {
-    int64_t taps = 1;
-    for (int32_t i = 0; i < p->axes; i++) taps *= number_of(&p->kernel, i, 1);
-    sn_tensor *means = row->with.avg_pool(pad_windows(x, p, 0), p->kernel.numbers, p->kernel.count,
-                                          p->stride.numbers, p->stride.count, SN_I0, false, true);
-    return sn_mul(means, sn_c((double)taps));
-}
-
 /* Of integers in f64: quotients of sums below 2^53 are right there, and PyTorch cuts off what is
- * behind the point. With a divisor the means only tell how many windows there are. */
+ * behind the point. */
 static bool avg_pool(OpinfoCall *call, const OpinfoRow *row) {
     Pool p = read_pool(call, row);
-    bool divides = call_arg(call, 5, "divisor_override") != NULL;
-    int64_t divisor = call_int(call, 5, "divisor_override", 1);
-    if (divisor == 0) return opinfo_refuse(call, SN_ERROR_ARGUMENT, "avg_pool: the divisor is 0");
+    int64_t divisor = call_int(call, 5, "divisor_override", 0);
+    if (call_arg(call, 5, "divisor_override") && divisor == 0)
+        return opinfo_refuse(call, SN_ERROR_ARGUMENT, "avg_pool: the divisor is 0");
     sn_tensor *x = call_self(call);
     bool whole = x && sn_dtype_of(x) < SN_F16;
     if (whole) x = sn_cast(x, SN_F64);
     sn_tensor *y = row->with.avg_pool(x, p.kernel.numbers, p.kernel.count, p.stride.numbers,
                                       p.stride.count, p.padding.numbers, p.padding.count,
                                       call_bool(call, 3, "ceil_mode", false),
-                                      call_bool(call, 4, "count_include_pad", true));
-    if (y && divides) {
-        see_counts(&p, y);
-        y = window_sums(x, &p, row);
-        y = sn_div(whole ? sn_round(y) : y, sn_c((double)divisor));
-    }
+                                      call_bool(call, 4, "count_include_pad", true), divisor);
     return call_gives(call, whole ? sn_cast(y, sn_dtype_of(call_self(call))) : y);
 }
 
 /* ---- batch norm ------------------------------------------------------------------------------ */
 
-/* In training the statistics are the batch's; what becomes of the running ones is no result. */
+/* In training the running statistics of a copy move: they are no result. */
 static bool batch_norm(OpinfoCall *call, const OpinfoRow *row) {
     (void)row;
-    sn_tensor *x = call_self(call), *mean, *var;
+    sn_tensor *x = call_self(call), *mean = optional(call, 0, "running_mean");
+    sn_tensor *var = optional(call, 1, "running_var");
+    sn_tensor *weight = optional(call, 2, "weight"), *bias = optional(call, 3, "bias");
+    double eps = call_float(call, 6, "eps", 1e-5);
     if (x && sn_rank(x) < 2)
         return call_skip(call, "no such op: batch_norm of a vector, which PyTorch takes if empty");
-    if (call_bool(call, 4, "training", false)) {
-        int64_t axes[SN_MAX_RANK] = {0};
-        int32_t count = 1;
-        for (int32_t i = 2; i < sn_rank(x); i++) axes[count++] = i;
-        mean = sn_mean(x, axes, count, false);
-        var = sn_var(x, axes, count, false, 0);
-    } else {
-        mean = call_tensor(call, 0, "running_mean");
-        var = call_tensor(call, 1, "running_var");
-    }
-    return call_gives(call,
-                      sn_batch_norm(x, mean, var, optional(call, 2, "weight"),
-                                    optional(call, 3, "bias"), call_float(call, 6, "eps", 1e-5)));
+    if (!call_bool(call, 4, "training", false))
+        return call_gives(call, sn_batch_norm(x, mean, var, weight, bias, eps));
+    if (mean != SN_NONE) mean = sn_clone(mean);
+    if (var != SN_NONE) var = sn_clone(var);
+    return call_gives(call, sn_batch_norm_training(x, mean, var, weight, bias,
+                                                   call_float(call, 5, "momentum", 0.1), eps));
 }
 
 /* ---- norms of groups, of neighbours ----------------------------------------------------------- */
@@ -224,7 +184,7 @@ static bool local_response_norm(OpinfoCall *call, const OpinfoRow *row) {
 
 /* ---- adaptive pools, unfold ------------------------------------------------------------------- */
 
-/* null keeps a size. Of two results the second is the indices, which we have not. */
+/* null keeps a size. */
 static bool adaptive_pool(OpinfoCall *call, const OpinfoRow *row) {
     int64_t sizes[MOST_AXES] = {0};
     const cJSON *node = call_arg(call, 0, "output_size"), *size;
@@ -234,8 +194,10 @@ static bool adaptive_pool(OpinfoCall *call, const OpinfoRow *row) {
         if (count < MOST_AXES)
             sizes[count++] = cJSON_IsNull(size) ? -1 : (int64_t)size->valuedouble;
     }
-    call->first_only = call_bool(call, 1, "return_indices", false);
-    return call_gives(call, row->with.adaptive(call_self(call), sizes, count));
+    sn_tensor *values = row->with.adaptive(call_self(call), sizes, count);
+    if (!call_bool(call, 1, "return_indices", false)) return call_gives(call, values);
+    return call_gives_two(call, values,
+                          sn_adaptive_max_pool2d_indices(call_self(call), sizes, count));
 }
 
 static bool unfold(OpinfoCall *call, const OpinfoRow *row) {

@@ -363,36 +363,48 @@ static OracleStatus cross_entropy(const OracleCall *call) {
 
 /* ---- contractions ---------------------------------------------------------------------------- */
 
-/* One element of a product: both operands as rows of numbers with a stride, after conversion to the
- * result's dtype. */
-static void dot(const OracleCall *call, int64_t to, int64_t x_at, int64_t x_step, int64_t y_at,
-                int64_t y_step, int64_t count, const OracleTensor *bias, int64_t bias_at) {
-    const OracleTensor *x = &call->in[0], *y = &call->in[1];
-    OracleTensor *out = call->out;
-    Sum sum = {.count = 0};
-    uint64_t total = 0;
-    for (int64_t k = 0; k < count; k++) {
-        OracleNumber a = oracle_convert(out->dtype, x->dtype, oracle_number(x, x_at + k * x_step));
-        OracleNumber b = oracle_convert(out->dtype, y->dtype, oracle_number(y, y_at + k * y_step));
-        if (out->real)
-            sum_add(&sum, a.real * b.real);
-        else
-            total += (uint64_t)a.integer * (uint64_t)b.integer;
-    }
-    if (bias) {
-        OracleNumber b = oracle_convert(out->dtype, bias->dtype, oracle_number(bias, bias_at));
-        if (out->real)
-            sum_add(&sum, b.real);
-        else
-            total += (uint64_t)b.integer;
-    }
+/* A sum of products, of integers or of floats. */
+typedef struct Dot {
+    const OracleCall *call; /* the op */
+    Sum sum;                /* of floats */
+    uint64_t total;         /* of integers */
+} Dot;
+
+/* An element after conversion to the result's dtype. */
+static OracleNumber converted(const OracleCall *call, const OracleTensor *x, int64_t at) {
+    return oracle_convert(call->out->dtype, x->dtype, oracle_number(x, at));
+}
+
+static void dot_add(Dot *d, OracleNumber a, OracleNumber b) {
+    if (d->call->out->real)
+        sum_add(&d->sum, a.real * b.real);
+    else
+        d->total += (uint64_t)a.integer * (uint64_t)b.integer;
+}
+
+/* Element `to` of the result; `more` is what terms were off by before they were products. */
+static void dot_put(Dot *d, int64_t to, const OracleTensor *bias, int64_t bias_at,
+                    long double more) {
+    OracleTensor *out = d->call->out;
+    if (bias) dot_add(d, converted(d->call, bias, bias_at), (OracleNumber){1, 1});
     if (!out->real) {
-        out->integer[to] = oracle_wrap(out->dtype, total);
+        out->integer[to] = oracle_wrap(out->dtype, d->total);
         return;
     }
-    bool plain = isfinite(sum.terms);
-    oracle_put_real(out, to, sum.value,
-                    plain ? products_bound(&sum, out->dtype) : sum_bound(&sum, out->dtype));
+    bool plain = isfinite(d->sum.terms);
+    long double bound =
+        plain ? products_bound(&d->sum, out->dtype) : sum_bound(&d->sum, out->dtype);
+    oracle_put_real(out, to, d->sum.value, bound + more);
+}
+
+/* One element of a product: both operands as rows of numbers with a stride. */
+static void dot(const OracleCall *call, int64_t to, int64_t x_at, int64_t x_step, int64_t y_at,
+                int64_t y_step, int64_t count, const OracleTensor *bias, int64_t bias_at) {
+    Dot d = {.call = call};
+    for (int64_t k = 0; k < count; k++)
+        dot_add(&d, converted(call, &call->in[0], x_at + k * x_step),
+                converted(call, &call->in[1], y_at + k * y_step));
+    dot_put(&d, to, bias, bias_at, 0);
 }
 
 static OracleStatus matmul(const OracleCall *call) {
@@ -424,6 +436,39 @@ static OracleStatus linear(const OracleCall *call) {
     for (int64_t i = 0; i < call->out->count; i++) {
         int64_t row = i / columns, column = i % columns;
         dot(call, i, row * inner, 1, column * inner, 1, inner, bias, column);
+    }
+    return ORACLE_OK;
+}
+
+/* x1[i] x2[j], rounded; what rounding does to the term of this weight is added to `off`. */
+static OracleNumber rounded_product(const OracleCall *call, OracleNumber a, OracleNumber b,
+                                    long double weight, long double *off) {
+    if (!call->out->real)
+        return (OracleNumber){0, (int64_t)((uint64_t)a.integer * (uint64_t)b.integer)};
+    sn_dtype dtype = oracle_compute(call->out->dtype);
+    OracleNumber product = {a.real * b.real, 0};
+    long double error = oracle_epsilon(dtype) * fabsl(product.real) + oracle_tiny(dtype);
+    bool strange = !isfinite(product.real) || fabsl(product.real) > oracle_format(dtype).largest;
+    *off += strange ? INFINITY : isfinite(weight) ? error * fabsl(weight) : 0;
+    return product;
+}
+
+/* A product that overflows is not what its term is. */
+static OracleStatus bilinear(const OracleCall *call) {
+    const OracleTensor *x1 = &call->in[0], *x2 = &call->in[1], *weight = &call->in[2];
+    const OracleTensor *bias = oracle_absent(call, 3) ? NULL : &call->in[3];
+    int64_t columns = weight->dims[0], size1 = weight->dims[1], size2 = weight->dims[2];
+    for (int64_t i = 0; i < call->out->count; i++) {
+        int64_t row = i / columns, column = i % columns;
+        long double off = 0;
+        Dot d = {.call = call};
+        for (int64_t k = 0; k < size1 * size2; k++) {
+            OracleNumber w = converted(call, weight, column * size1 * size2 + k);
+            OracleNumber a = converted(call, x1, row * size1 + k / size2);
+            OracleNumber b = converted(call, x2, row * size2 + k % size2);
+            dot_add(&d, rounded_product(call, a, b, w.real, &off), w);
+        }
+        dot_put(&d, i, bias, column, off);
     }
     return ORACLE_OK;
 }
@@ -529,10 +574,8 @@ static OracleStatus attention(const OracleCall *call) {
 
 OracleRule *oracle_reduce_rule(OpCode op) {
     static OracleRule *const rules[OP_COUNT] = {
-        [OP_CROSS_ENTROPY] = cross_entropy,
-        [OP_MATMUL] = matmul,
-        [OP_LINEAR] = linear,
-        [OP_ATTENTION] = attention,
+        [OP_CROSS_ENTROPY] = cross_entropy, [OP_MATMUL] = matmul,       [OP_LINEAR] = linear,
+        [OP_BILINEAR] = bilinear,           [OP_ATTENTION] = attention,
     };
     return bucket_ops[op].rule ? by_buckets : rules[op];
 }

@@ -229,8 +229,9 @@ static OracleStatus avg_pool(const OracleCall *call) {
         for (int64_t tap = 0; tap < taps; tap++)
             if (locate(call, &w, index, tap, at))
                 sum_add(&sum, element(x, oracle_ravel(at, x->dims, x->rank)));
-        long double n = (long double)count_elements(call, &w, index);
-        long double bound = sum_bound(&sum, out->dtype) / n + oracle_tiny(out->dtype);
+        int64_t given = oracle_int(call, ATTR_DIVISOR);
+        long double n = (long double)(given ? given : count_elements(call, &w, index));
+        long double bound = sum_bound(&sum, out->dtype) / fabsl(n) + oracle_tiny(out->dtype);
         if (isfinite(sum.terms)) bound += oracle_epsilon(out->dtype) * fabsl(sum.value / n);
         oracle_put_real(call->out, i, sum.value / n, bound);
     }
@@ -315,6 +316,40 @@ static OracleStatus adaptive_pool(const OracleCall *call) {
         long double bound = sum_bound(&sum, out->dtype) / n + oracle_tiny(out->dtype);
         if (isfinite(sum.terms)) bound += oracle_epsilon(out->dtype) * fabsl(sum.value / n);
         oracle_put_real(call->out, i, sum.value / n, bound);
+    }
+    return ORACLE_OK;
+}
+
+/* Where in a channel the first of the largest elements of a box is. */
+static int64_t place_in(const OracleCall *call, const Box *box, int32_t axes, int64_t *at) {
+    const OracleTensor *x = &call->in[0];
+    int32_t first = x->rank - axes;
+    int64_t best = 0, sizes[MOST_AXES], count = 1;
+    OracleNumber largest = {0, 0};
+    for (int32_t j = 0; j < axes; j++) count *= sizes[j] = box->end[j] - box->begin[j];
+    for (int64_t k = 0; k < count; k++) {
+        int64_t within[MOST_AXES];
+        oracle_unravel(k, sizes, axes, within);
+        for (int32_t j = 0; j < axes; j++) at[first + j] = box->begin[j] + within[j];
+        OracleNumber is = oracle_number(x, oracle_ravel(at, x->dims, x->rank));
+        bool same = x->real && is.real == 0 && largest.real == 0; /* +0 equals -0 */
+        if (k && (same || !is_larger(x, is, largest))) continue;
+        largest = is;
+        best = oracle_ravel(at + first, x->dims + first, axes);
+    }
+    return best;
+}
+
+static OracleStatus adaptive_indices(const OracleCall *call) {
+    const OracleTensor *out = call->out;
+    int32_t axes;
+    oracle_list(call, ATTR_SIZES, &axes);
+    for (int64_t i = 0; i < out->count; i++) {
+        int64_t index[SN_MAX_RANK], at[SN_MAX_RANK];
+        oracle_unravel(i, out->dims, out->rank, index);
+        memcpy(at, index, sizeof at);
+        Box box = box_of(call, axes, index);
+        out->integer[i] = place_in(call, &box, axes, at);
     }
     return ORACLE_OK;
 }
@@ -523,6 +558,9 @@ OracleRule *oracle_window_rule(OpCode op) {
         [OP_ADAPTIVE_MAX_POOL1D] = adaptive_pool,
         [OP_ADAPTIVE_MAX_POOL2D] = adaptive_pool,
         [OP_ADAPTIVE_MAX_POOL3D] = adaptive_pool,
+        [OP_ADAPTIVE_MAX_POOL1D_INDICES] = adaptive_indices,
+        [OP_ADAPTIVE_MAX_POOL2D_INDICES] = adaptive_indices,
+        [OP_ADAPTIVE_MAX_POOL3D_INDICES] = adaptive_indices,
         [OP_BATCH_NORM] = batch_norm,
         [OP_UNFOLD] = unfold,
         [OP_FOLD] = fold,

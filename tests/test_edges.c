@@ -90,9 +90,9 @@ static const Row rows[] = {
     {OP_MAX_POOL1D, "f32[1,2,5]", "[2] [2] [1] [1] 0"},
     {OP_MAX_POOL2D, "f32[1,1,3,4]", "[2,2] [1,2] [1,0] [1] 1"},
     {OP_MAX_POOL3D, "f32[1,1,2,2,3]", "[2] [1] [0,1,0] [1] 0"},
-    {OP_AVG_POOL1D, "f32[1,2,5]", "[2] [2] [1] 0 1"},
-    {OP_AVG_POOL2D, "f32[1,1,3,4]", "[2,2] [1,2] [1,0] 1 0"},
-    {OP_AVG_POOL3D, "f32[1,1,2,2,3]", "[2] [1] [0,1,0] 0 1"},
+    {OP_AVG_POOL1D, "f32[1,2,5]", "[2] [2] [1] 0 1 3"},
+    {OP_AVG_POOL2D, "f32[1,1,3,4]", "[2,2] [1,2] [1,0] 1 0 0"},
+    {OP_AVG_POOL3D, "f32[1,1,2,2,3]", "[2] [1] [0,1,0] 0 1 -2"},
     {OP_MAX_POOL1D_INDICES, "f32[1,2,5]", "[2] [2] [1] [1] 0"},
     {OP_MAX_POOL2D_INDICES, "f32[1,1,3,4]", "[2,2] [1,2] [1,0] [1] 1"},
     {OP_MAX_POOL3D_INDICES, "f32[1,1,2,2,3]", "[2] [1] [0,1,0] [1] 0"},
@@ -102,6 +102,9 @@ static const Row rows[] = {
     {OP_ADAPTIVE_MAX_POOL1D, "f32[1,2,5]", "[3]"},
     {OP_ADAPTIVE_MAX_POOL2D, "f32[1,1,3,4]", "[2,2]"},
     {OP_ADAPTIVE_MAX_POOL3D, "f32[1,1,2,2,3]", "[1,2,2]"},
+    {OP_ADAPTIVE_MAX_POOL1D_INDICES, "f32[1,2,5]", "[3]"},
+    {OP_ADAPTIVE_MAX_POOL2D_INDICES, "f32[1,1,3,4]", "[2,2]"},
+    {OP_ADAPTIVE_MAX_POOL3D_INDICES, "f32[1,1,2,2,3]", "[1,2,2]"},
     {OP_UNFOLD, "f32[1,1,3,4]", "[2] [1] [1,0] [1]"},
     {OP_FOLD, "f32[1,4,3]", "[2,4] [2] [1] [0] [1]"},
     {OP_GROUP_NORM, "f32[2,2,3] f32[2] f32[2]", "2 d1e-05"},
@@ -637,6 +640,9 @@ static void ranks_and_axes_take_any_number(void **state) {
         expect_words(sn_ones(dims, edge, SN_F32) != NULL);
         expect_words(sn_reshape(x, dims, edge) != NULL);
         expect_words(sn_permute(x, dims, edge) != NULL);
+        expect_words(sn_einsum("ij,ij", (sn_tensor *[]){x, x}, edge) != NULL);
+        expect_words(sn_tensordot(x, x, dims, edge, dims, edge) != NULL);
+        expect_words(sn_tensordot(x, x, SN_I(edge), SN_I(edge)) != NULL);
         expect_words(sn_from_copy(&data, sizeof data, dims, edge, SN_F32) != NULL);
         expect_words(sn_from_borrow(&data, sizeof data, dims, edge, SN_F32, NULL, NULL) != NULL);
         assert_true((sn_size(x, edge) > 0) == axis);

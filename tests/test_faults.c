@@ -208,6 +208,8 @@ static void sizes_from_data(Run *run) {
     TRY(x, make(SN_I(5, 6)));
     KEEP(sn_nonzero(sn_gt(x, sn_c(1))));
     KEEP(sn_masked_select(x, sn_lt(x, sn_c(1))));
+    KEEP(sn_einsum("ij,kj,ij->ki", SN_T(x, x, x)));
+    KEEP(sn_tensordot(x, x, SN_I(1), SN_I(1)));
     KEEP(sn_unique(sn_round(x), &inverse, &counts));
     KEEP(inverse);
     KEEP(counts);

@@ -323,6 +323,8 @@ static void contractions_follow_numpys_rules(void **state) {
         {OP_CONTRACT, "f32[2,3] f32[2,3]", "[-1] 0 5", "f32[2]", "[1] 0 5"},
         {OP_LINEAR, "f32[7,2,3] f32[4,3] f32[4]", "", "f32[7,2,4]", NULL},
         {OP_LINEAR, "f32[3] f32[4,3] -", "", "f32[4]", NULL},
+        {OP_BILINEAR, "f32[7,2,3] f32[7,2,5] f32[4,3,5] f32[4]", "", "f32[7,2,4]", NULL},
+        {OP_BILINEAR, "i8[3] i16[5] i8[4,3,5] -", "", "i16[4]", NULL},
     };
     static const Invalid refused[] = {
         {OP_MATMUL, "f32[32,768] f32[512,3072]", "", SN_ERROR_SHAPE,
@@ -355,6 +357,17 @@ static void contractions_follow_numpys_rules(void **state) {
         {OP_LINEAR, "f32[3] f32[3] -", "", SN_ERROR_SHAPE,
          "linear: x must have at least 1 dim and weight must have 2: x is f32[3], "
          "weight is f32[3]"},
+        {OP_BILINEAR, "f32[2,3] f32[1,5] f32[4,3,5] -", "", SN_ERROR_SHAPE,
+         "bilinear: x1 and x2 must have the same dims but for the last: x1 is f32[2,3], "
+         "x2 is f32[1,5], weight is f32[4,3,5]"},
+        {OP_BILINEAR, "f32[2,3] f32[2,5] f32[4,5,3] -", "", SN_ERROR_SHAPE,
+         "bilinear: inner sizes differ: x1 is f32[2,3], x2 is f32[2,5], weight is f32[4,5,3]"},
+        {OP_BILINEAR, "f32[] f32[2,5] f32[4,5,3] -", "", SN_ERROR_SHAPE,
+         "bilinear: x1 must have at least 1 dim and weight must have 3: x1 is f32[], "
+         "x2 is f32[2,5], weight is f32[4,5,3]"},
+        {OP_BILINEAR, "f32[3] f32[5] f32[4,3,5] f32[3]", "", SN_ERROR_SHAPE,
+         "bilinear: bias must have 4 elements in 1 dim: x1 is f32[3], x2 is f32[5], "
+         "weight is f32[4,3,5], bias is f32[3]"},
         {OP_LINEAR, "f32[2,4] f32[4,3] -", "", SN_ERROR_SHAPE,
          "linear: inner sizes differ: x is f32[2,4], weight is f32[4,3]"},
     };

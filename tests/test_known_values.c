@@ -169,6 +169,35 @@ static void indices_of_pools_are_those_of_elements(void **state) {
                   0, 0, 0, 0);
 }
 
+/* Of windows of several sizes, the last of which overlap; NaN is the largest, of equal ones the first. */
+static void adaptive_indices_are_those_of_elements(void **state) {
+    (void)state;
+    sn_tensor *x = tensor_of(SN_F32, SN_I(1, 5), V(-INFINITY, -INFINITY, 3, NAN, NAN));
+    EXPECT_VALUES(sn_adaptive_max_pool1d(x, SN_I(3)), -INFINITY, NAN, NAN);
+    EXPECT_VALUES(sn_adaptive_max_pool1d_indices(x, SN_I(3)), 0, 3, 3);
+    EXPECT_VALUES(sn_adaptive_max_pool1d_indices(x, SN_I(5)), 0, 1, 2, 3, 4);
+    EXPECT_VALUES(sn_adaptive_max_pool1d_indices(x, SN_I(7)), 0, 0, 2, 2, 3, 3, 4);
+    sn_tensor *equal = sn_zeros(SN_I(1, 3, 4), SN_U8);
+    EXPECT_VALUES(sn_adaptive_max_pool2d_indices(equal, SN_I(2)), 0, 2, 4, 6);
+    EXPECT_VALUES(sn_adaptive_max_pool2d_indices(sn_transpose(equal, 1, 2), SN_I(2, 3)), 0, 1, 2, 6,
+                  7, 8);
+    sn_tensor *cube = sn_reshape(sn_arange(0, 24, 1, SN_I32), SN_I(1, 2, 3, 4));
+    EXPECT_VALUES(sn_adaptive_max_pool3d_indices(cube, SN_I(1, 2, 2)), 17, 19, 21, 23);
+    EXPECT_OK();
+}
+
+/* The divisor takes the place of the number of elements, whatever that is. */
+static void sums_of_windows_are_divided_as_asked(void **state) {
+    (void)state;
+    sn_tensor *x = tensor_of(SN_F32, SN_I(1, 2, 3), V(1, 2, 3, 4, 5, 6));
+    EXPECT_VALUES(sn_avg_pool2d(x, SN_I(2), SN_I(1), SN_I0, false, true, 2), 6, 8);
+    EXPECT_VALUES(sn_avg_pool2d(x, SN_I(2), SN_I(1), SN_I0, false, false, -1), -12, -16);
+    EXPECT_VALUES(sn_avg_pool2d(x, SN_I(2), SN_I(2), SN_I(1), false, false, 4), 0.25, 1.25, 1,
+                  2.75);
+    EXPECT_VALUES(sn_avg_pool1d(x, SN_I(2), SN_I0, SN_I0, true, true, 1), 3, 3, 9, 6);
+    EXPECT_OK();
+}
+
 static sn_tensor *pooled(sn_tensor *x) {
     return sn_adaptive_avg_pool2d(x, SN_I(1));
 }
@@ -194,6 +223,8 @@ static void a_norm_of_no_channels_is_empty(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         API_TEST(indices_of_pools_are_those_of_elements),
+        API_TEST(adaptive_indices_are_those_of_elements),
+        API_TEST(sums_of_windows_are_divided_as_asked),
         API_TEST(adaptive_means_are_the_same_of_any_sizes),
         API_TEST(a_norm_of_no_channels_is_empty),
         API_TEST(lerp_starts_from_the_nearer_end),

@@ -6,6 +6,7 @@
 #include <sinter/base.h>
 #include <sinter/binding.h>
 #include <sinter/compile.h>
+#include <sinter/compose.h>
 #include <sinter/error.h>
 #include <sinter/inspect.h>
 #include <sinter/io.h>

@@ -241,6 +241,7 @@ static const DtypeDemand dtype_demands[OP_COUNT] = {
     [OP_CONTRACT] = {.same = 2},
     [OP_GEMM] = {.refuse = REFUSE_BOOL, .same = 6},
     [OP_LINEAR] = {.refuse = REFUSE_BOOL},
+    [OP_BILINEAR] = {.refuse = REFUSE_BOOL},
     [OP_ARANGE] = {.refuse = REFUSE_BOOL},
     [OP_RAND] = {.refuse = REFUSE_BOOL | REFUSE_INT},
     [OP_RANDN] = {.refuse = REFUSE_BOOL | REFUSE_INT},

@@ -189,6 +189,25 @@ sn_status shape_linear(Infer *call) {
     return SN_OK;
 }
 
+sn_status shape_bilinear(Infer *call) {
+    const TensorType *x1 = infer_input(call, 0), *x2 = infer_input(call, 1);
+    const TensorType *weight = infer_input(call, 2);
+    int32_t last = x1->rank - 1;
+    if (last < 0 || weight->rank != 3)
+        return infer_refuse_types(call, SN_ERROR_SHAPE,
+                                  "x1 must have at least 1 dim and weight must have 3");
+    if (x2->rank != x1->rank || !dims_equal(call->table, x1->dims, x2->dims, last))
+        return infer_refuse_types(call, SN_ERROR_SHAPE,
+                                  "x1 and x2 must have the same dims but for the last");
+    if (!dim_equal(call->table, x1->dims[last], weight->dims[1]) ||
+        !dim_equal(call->table, x2->dims[last], weight->dims[2]))
+        return infer_refuse_types(call, SN_ERROR_SHAPE, "inner sizes differ");
+    INFER_TRY(check_bias(call, 3, weight->dims[0]));
+    INFER_TRY(shape_same(call));
+    call->result->dims[last] = weight->dims[0];
+    return SN_OK;
+}
+
 /* ---- composites ------------------------------------------------------------------------------ */
 
 /* Operands after x (weight, bias) have the shape of x's last dims. */

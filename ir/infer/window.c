@@ -16,6 +16,9 @@ _Static_assert(OP_MAX_POOL2D_INDICES == OP_MAX_POOL1D_INDICES + 1 &&
                "ORDER of max_pool_indices");
 IN_ORDER(OP_ADAPTIVE_AVG_POOL);
 IN_ORDER(OP_ADAPTIVE_MAX_POOL);
+_Static_assert(OP_ADAPTIVE_MAX_POOL2D_INDICES == OP_ADAPTIVE_MAX_POOL1D_INDICES + 1 &&
+                   OP_ADAPTIVE_MAX_POOL3D_INDICES == OP_ADAPTIVE_MAX_POOL1D_INDICES + 2,
+               "ORDER of adaptive_max_pool_indices");
 
 int32_t window_axes(OpCode op) {
     static const OpCode first[] = {OP_CONV1D,
@@ -24,7 +27,8 @@ int32_t window_axes(OpCode op) {
                                    OP_AVG_POOL1D,
                                    OP_MAX_POOL1D_INDICES,
                                    OP_ADAPTIVE_AVG_POOL1D,
-                                   OP_ADAPTIVE_MAX_POOL1D};
+                                   OP_ADAPTIVE_MAX_POOL1D,
+                                   OP_ADAPTIVE_MAX_POOL1D_INDICES};
     if (op == OP_UNFOLD || op == OP_FOLD) return 2;
     for (size_t i = 0; i < sizeof first / sizeof *first; i++)
         if (op >= first[i] && op < first[i] + WINDOW_MOST_AXES) return (int32_t)(op - first[i]) + 1;

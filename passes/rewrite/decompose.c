@@ -43,6 +43,7 @@ const DecomposeRow decompose_rows[OP_COUNT] = {
     [OP_INDEX_COPY] = {.rule = rule_scatter, .leaves_op = true},
     [OP_MATMUL] = {.rule = rule_matmul},
     [OP_LINEAR] = {.rule = rule_linear},
+    [OP_BILINEAR] = {.rule = rule_bilinear},
     [OP_RAND] = {.rule = rule_random, .leaves_op = true},
     [OP_RANDN] = {.rule = rule_random, .leaves_op = true},
     [OP_DROPOUT] = {.rule = rule_dropout},

@@ -39,6 +39,6 @@ sn_status sink_joins(PassContext *context);
 sn_status decompose_windows(PassContext *context);
 
 /* decompose_matmul.c */
-RewriteRule rule_matmul, rule_linear;
+RewriteRule rule_matmul, rule_linear, rule_bilinear;
 
 #endif

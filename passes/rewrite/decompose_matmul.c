@@ -135,3 +135,26 @@ NodeId rule_linear(Rewrite *r) {
     NodeId bias = operand(r, 2), x = operand(r, 0);
     return rewrite_finish(r, matmul(r->b, x, weight, bias));
 }
+
+/* x, [rows, size], once for each pair of i and j: at `place` of (row, i, j). */
+static NodeId for_pairs(GraphBuilder *b, NodeId x, const Dim *pairs, int32_t place) {
+    Dim dims[3] = {pairs[0], {1}, {1}}, all[2] = {pairs[0]};
+    dims[place] = pairs[place];
+    all[1] = dim_mul(b->graph->table, pairs[1], pairs[2]);
+    return gb_reshape(b, gb_expand(b, gb_reshape(b, x, dims, 3), pairs, 3), all, 2);
+}
+
+/* A linear layer of all products x1[i] x2[j]: (i, j) is its inner axis. */
+NodeId rule_bilinear(Rewrite *r) {
+    GraphBuilder *b = r->b;
+    NodeId bias = operand(r, 3), weight = operand(r, 2), x2 = operand(r, 1), x1 = operand(r, 0);
+    TensorType t1 = gb_type(b, x1), t2 = gb_type(b, x2);
+    Dim rows = dims_count(b->graph->table, t1.dims, t1.rank - 1), out = gb_type(b, weight).dims[0];
+    Dim pairs[3] = {rows, t1.dims[t1.rank - 1], t2.dims[t2.rank - 1]};
+    x1 = for_pairs(b, x1, pairs, 1);
+    x2 = for_pairs(b, x2, pairs, 2);
+    NodeId products = gb_op2(b, OP_MUL, x1, x2);
+    Dim dims[2] = {out, gb_type(b, products).dims[1]};
+    weight = gb_exchange(b, gb_reshape(b, weight, dims, 2), 0, 1);
+    return rewrite_finish(r, matmul(b, products, weight, bias));
+}

@@ -29,7 +29,7 @@ Dim windows_taps(DimTable *table, const Windows *w);
 
 /* windows_conv.c, windows_pool.c, windows_fold.c */
 RewriteRule rule_conv, rule_conv_transpose, rule_max_pool, rule_avg_pool, rule_pool_indices,
-    rule_adaptive_pool;
+    rule_adaptive_avg_pool, rule_adaptive_max_pool, rule_adaptive_pool_indices;
 RewriteRule rule_unfold, rule_fold;
 
 #endif

@@ -9,6 +9,7 @@
 typedef struct Pool {
     Windows windows; /* of x */
     bool last;       /* channels are last */
+    bool even;       /* adaptive: have all windows equally many elements, known by their sizes? */
     int32_t first;   /* of the axes of windows */
     NodeId x;        /* what is pooled */
 } Pool;
@@ -73,12 +74,17 @@ static NodeId count_elements(GraphBuilder *b, const WindowAxis *a, bool include_
     return gb_op2(b, OP_SUB, last, first);
 }
 
-/* `all` times what each window along axis i has, by that axis, in its place; NODE_NONE: that alone. */
-static NodeId times_axis(GraphBuilder *b, const Pool *p, NodeId all, int32_t i, NodeId count) {
+/* What each window along axis i has, by that axis, in its place. */
+static NodeId along_axis(GraphBuilder *b, const Pool *p, int32_t i, NodeId x) {
     Dim dims[SN_MAX_RANK] = {p->windows.axis[i].count};
     int32_t rank = p->windows.axes - i + p->last;
     for (int32_t j = 1; j < rank; j++) dims[j] = dim_of(1);
-    count = gb_reshape(b, count, dims, rank);
+    return gb_reshape(b, x, dims, rank);
+}
+
+/* `all` times what each window along axis i has, by that axis, in its place; NODE_NONE: that alone. */
+static NodeId times_axis(GraphBuilder *b, const Pool *p, NodeId all, int32_t i, NodeId count) {
+    count = along_axis(b, p, i, count);
     return all == NODE_NONE ? count : gb_op2(b, OP_MUL, all, count);
 }
 
@@ -104,36 +110,36 @@ NodeId rule_avg_pool(Rewrite *r) {
     p.x = gb_widen(b, p.x);
     sn_dtype dtype = gb_dtype(b, p.x);
     NodeId sum = reduce_windows(b, &p, OP_SUM, -0.0);
-    NodeId divisor = divisor_of(b, &p, dtype, node_attr_bool(r->from, r->id, ATTR_COUNT_PAD));
+    int64_t given = node_attr_int(r->from, r->id, ATTR_DIVISOR);
+    NodeId divisor = given
+                         ? gb_hoisted(b, dtype, (double)given)
+                         : divisor_of(b, &p, dtype, node_attr_bool(r->from, r->id, ATTR_COUNT_PAD));
     return finish_pool(r, &p, gb_op2(b, OP_DIV, sum, divisor));
 }
 
 /* ---- indices --------------------------------------------------------------------------------- */
 
-static NodeId count_up(GraphBuilder *b, Dim size, int32_t behind) {
-    Dim dims[SN_MAX_RANK] = {size};
-    for (int32_t i = 1; i <= behind; i++) dims[i] = dim_of(1);
-    return gb_reshape(b, gb_iota(b, dims, 1, 0), dims, behind + 1);
-}
-
 /* i64: where along axis i the windows begin, which may be in the padding before. */
 static NodeId begin_of(GraphBuilder *b, const Pool *p, int32_t i) {
     const WindowAxis *a = &p->windows.axis[i];
-    NodeId first = count_up(b, a->count, p->windows.axes - 1 - i + p->last);
+    NodeId first = along_axis(b, p, i, gb_iota(b, &a->count, 1, 0));
     first = gb_op2(b, OP_MUL, first, gb_literal(b, SN_I64, (double)a->step));
     return gb_op2(b, OP_SUB, first, gb_literal(b, SN_I64, (double)a->padding));
 }
 
-/* i64: where along axis i the tap of that number lies, in each window. */
-static NodeId place_of(GraphBuilder *b, const Pool *p, int32_t i, NodeId tap) {
-    const WindowAxis *a = &p->windows.axis[i];
-    DimTable *table = b->graph->table;
+/* i64: which one along axis i the tap of that number is, in each window. */
+static NodeId tap_along(GraphBuilder *b, const Pool *p, int32_t i, NodeId tap) {
     Dim inner = dim_of(1);
     for (int32_t j = i + 1; j < p->windows.axes; j++)
-        inner = dim_mul(table, inner, p->windows.axis[j].length);
+        inner = dim_mul(b->graph->table, inner, p->windows.axis[j].length);
     tap = gb_op2(b, OP_FLOOR_DIVIDE, tap, gb_size(b, SN_I64, inner));
-    tap = gb_op2(b, OP_REMAINDER, tap, gb_size(b, SN_I64, a->length));
-    NodeId within = gb_op2(b, OP_MUL, tap, gb_literal(b, SN_I64, (double)a->dilation));
+    return gb_op2(b, OP_REMAINDER, tap, gb_size(b, SN_I64, p->windows.axis[i].length));
+}
+
+/* i64: where along axis i it lies. */
+static NodeId place_of(GraphBuilder *b, const Pool *p, int32_t i, NodeId tap) {
+    NodeId apart = gb_literal(b, SN_I64, (double)p->windows.axis[i].dilation);
+    NodeId within = gb_op2(b, OP_MUL, tap_along(b, p, i, tap), apart);
     return gb_op2(b, OP_ADD, begin_of(b, p, i), within);
 }
 
@@ -162,29 +168,38 @@ static NodeId all_inside(GraphBuilder *b, const Pool *p, const NodeId *places) {
     return all;
 }
 
-/* The number of the tap that is largest, of several the first: an argmax of axes that become one. Where all
- * elements are the least number a padded place may come first: the first element is meant. */
+/* The number of the tap that is largest, of several the first: an argmax of the last axes, which become
+ * one. */
+static NodeId largest_tap(GraphBuilder *b, const Pool *p, NodeId x) {
+    TensorType type = gb_type(b, x);
+    int32_t rank = p->windows.axes + 2;
+    type.dims[rank] = windows_taps(b->graph->table, &p->windows);
+    x = gb_reshape(b, x, type.dims, rank + 1);
+    return gb_reshape(b, gb_reduce(b, OP_ARGMAX, x, 1u << rank), type.dims, rank);
+}
+
+/* Places along the axes as an index in a channel. */
+static NodeId index_of(GraphBuilder *b, const Pool *p, const NodeId *places) {
+    NodeId all = places[0];
+    for (int32_t i = 1; i < p->windows.axes; i++) {
+        all = gb_op2(b, OP_MUL, all, gb_size(b, SN_I64, p->windows.axis[i].size));
+        all = gb_op2(b, OP_ADD, all, places[i]);
+    }
+    return all;
+}
+
+/* Where all elements are the least number a padded place may come first: the first element is meant. */
 NodeId rule_pool_indices(Rewrite *r) {
     GraphBuilder *b = r->b;
     NodeId x = rewrite_input(r, 0), places[WINDOW_MOST_AXES];
     Pool p = pool_of(r, x);
-    int32_t axes = p.windows.axes, rank = axes + 2;
     x = windows_of_axes(b, p.x, &p.windows, p.first, least_of(gb_dtype(b, x)));
-    TensorType type = gb_type(b, x);
-    type.dims[rank] = windows_taps(b->graph->table, &p.windows);
-    x = gb_reshape(b, x, type.dims, rank + 1);
-    NodeId tap = gb_reshape(b, gb_reduce(b, OP_ARGMAX, x, 1u << rank), type.dims, rank);
-    NodeId all = NODE_NONE;
-    for (int32_t i = 0; i < axes; i++) places[i] = place_of(b, &p, i, tap);
+    NodeId tap = largest_tap(b, &p, x);
+    for (int32_t i = 0; i < p.windows.axes; i++) places[i] = place_of(b, &p, i, tap);
     NodeId inside = p.windows.padded ? all_inside(b, &p, places) : NODE_NONE;
-    for (int32_t i = 0; i < axes; i++) {
-        NodeId at = places[i];
-        if (inside != NODE_NONE) at = gb_op3(b, OP_WHERE, inside, at, first_place(b, &p, i));
-        if (all != NODE_NONE)
-            all = gb_op2(b, OP_MUL, all, gb_size(b, SN_I64, p.windows.axis[i].size));
-        all = all == NODE_NONE ? at : gb_op2(b, OP_ADD, all, at);
-    }
-    return finish_pool(r, &p, all);
+    for (int32_t i = 0; i < p.windows.axes && inside != NODE_NONE; i++)
+        places[i] = gb_op3(b, OP_WHERE, inside, places[i], first_place(b, &p, i));
+    return finish_pool(r, &p, index_of(b, &p, places));
 }
 
 /* ---- adaptive pools -------------------------------------------------------------------------- */
@@ -203,11 +218,16 @@ static Span span_of(GraphBuilder *b, Dim size, Dim out) {
     return (Span){begin, gb_op2(b, OP_FLOOR_DIVIDE, end, parts)};
 }
 
+/* No result has more elements along an axis. */
+static Dim longest(DimTable *table, Dim size, Dim out) {
+    return dim_add(table, dim_quotient(table, size, out), dim_of(2));
+}
+
 /* Axis `at` of x as [out, elements]: those of each result, and behind its end `padding`. */
 static NodeId spread_axis(GraphBuilder *b, NodeId x, int32_t at, Dim out, double padding) {
     TensorType type = gb_type(b, x);
     DimTable *table = b->graph->table;
-    Dim size = type.dims[at], most = dim_add(table, dim_quotient(table, size, out), dim_of(2));
+    Dim size = type.dims[at], most = longest(table, size, out);
     Span span = span_of(b, size, out);
     NodeId begin = gb_reshape(b, span.begin, (Dim[]){out, {1}}, 2);
     NodeId place = gb_op2(b, OP_ADD, begin, gb_iota(b, &most, 1, 0));
@@ -271,29 +291,71 @@ static NodeId reduce_each(GraphBuilder *b, NodeId x, int32_t axes, OpCode op) {
     return x;
 }
 
-NodeId rule_adaptive_pool(Rewrite *r) {
-    GraphBuilder *b = r->b;
-    NodeId x = rewrite_input(r, 0);
-    TensorType result = node_type(r->from, r->id);
-    if (type_is_empty(b->graph->table, &result)) return gb_zeros(b, &result);
+static Pool adaptive_of(Rewrite *r, NodeId x) {
     Pool p = {.last = windows_last(r, x), .windows.axes = window_axes((OpCode)r->node->op)};
-    TensorType type = gb_type(b, x);
-    for (int32_t i = 0; i < p.windows.axes; i++) {
-        p.windows.axis[i].size = type.dims[type.rank - p.windows.axes + i];
-        p.windows.axis[i].count = node_dims(r->from, r->node)[type.rank - p.windows.axes + i];
+    TensorType type = gb_type(r->b, x);
+    DimTable *table = r->b->graph->table;
+    int32_t axes = p.windows.axes;
+    for (int32_t i = 0; i < axes; i++) {
+        WindowAxis *a = &p.windows.axis[i];
+        a->size = type.dims[type.rank - axes + i];
+        a->count = node_dims(r->from, r->node)[type.rank - axes + i];
     }
-    bool max = r->node->op >= OP_ADAPTIVE_MAX_POOL1D && r->node->op <= OP_ADAPTIVE_MAX_POOL3D;
-    p.x = p.last ? windows_under(r, x) : windows_rank(b, x, p.windows.axes + 2);
+    p.x = p.last ? windows_under(r, x) : windows_rank(r->b, x, axes + 2);
     p.first = p.last ? 1 : 2;
-    if (!max) p.x = gb_widen(b, p.x);
+    p.even = is_even(&p);
+    for (int32_t i = 0; i < axes && !p.even; i++)
+        p.windows.axis[i].length = longest(table, p.windows.axis[i].size, p.windows.axis[i].count);
+    return p;
+}
+
+/* All results' elements as last axes, those that are filled up with padding. */
+static NodeId elements_of_all(GraphBuilder *b, const Pool *p, double padding) {
+    return p->even ? windows_of_axes(b, p->x, &p->windows, p->first, padding)
+                   : spread_axes(b, p, p->x, padding);
+}
+
+static bool is_empty_result(const Rewrite *r) {
+    TensorType result = node_type(r->from, r->id);
+    return type_is_empty(r->b->graph->table, &result);
+}
+
+static NodeId empty_result(const Rewrite *r) {
+    TensorType result = node_type(r->from, r->id);
+    return gb_zeros(r->b, &result);
+}
+
+NodeId rule_adaptive_avg_pool(Rewrite *r) {
+    GraphBuilder *b = r->b;
+    if (is_empty_result(r)) return empty_result(r);
+    Pool p = adaptive_of(r, rewrite_input(r, 0));
+    p.x = gb_widen(b, p.x);
     sn_dtype dtype = gb_dtype(b, p.x);
-    double padding = max ? least_of(dtype) : -0.0;
-    OpCode op = max ? OP_MAX : OP_SUM;
-    bool even = is_even(&p);
-    NodeId elements = even ? windows_of_axes(b, p.x, &p.windows, p.first, padding)
-                           : spread_axes(b, &p, p.x, padding);
-    NodeId y = reduce_each(b, elements, p.windows.axes, op);
-    if (max) return finish_pool(r, &p, y);
-    NodeId divisor = even ? divisor_of(b, &p, dtype, false) : elements_of(b, &p, dtype);
-    return finish_pool(r, &p, gb_op2(b, OP_DIV, y, divisor));
+    NodeId sum = reduce_each(b, elements_of_all(b, &p, -0.0), p.windows.axes, OP_SUM);
+    NodeId divisor = p.even ? divisor_of(b, &p, dtype, false) : elements_of(b, &p, dtype);
+    return finish_pool(r, &p, gb_op2(b, OP_DIV, sum, divisor));
+}
+
+NodeId rule_adaptive_max_pool(Rewrite *r) {
+    GraphBuilder *b = r->b;
+    if (is_empty_result(r)) return empty_result(r);
+    Pool p = adaptive_of(r, rewrite_input(r, 0));
+    NodeId elements = elements_of_all(b, &p, least_of(gb_dtype(b, p.x)));
+    return finish_pool(r, &p, reduce_each(b, elements, p.windows.axes, OP_MAX));
+}
+
+/* What fills up is behind a result's own elements, of which there is one: where all are the least number,
+ * the first is an element. */
+NodeId rule_adaptive_pool_indices(Rewrite *r) {
+    GraphBuilder *b = r->b;
+    NodeId places[WINDOW_MOST_AXES];
+    if (is_empty_result(r)) return empty_result(r);
+    Pool p = adaptive_of(r, rewrite_input(r, 0));
+    NodeId tap = largest_tap(b, &p, elements_of_all(b, &p, least_of(gb_dtype(b, p.x))));
+    for (int32_t i = 0; i < p.windows.axes; i++) {
+        NodeId begin = span_of(b, p.windows.axis[i].size, p.windows.axis[i].count).begin;
+        begin = along_axis(b, &p, i, begin);
+        places[i] = gb_op2(b, OP_ADD, begin, tap_along(b, &p, i, tap));
+    }
+    return finish_pool(r, &p, index_of(b, &p, places));
 }
