@@ -180,10 +180,10 @@ static NodeId largest_tap(GraphBuilder *b, const Pool *p, NodeId x) {
 
 /* Places along the axes as an index in a channel. */
 static NodeId index_of(GraphBuilder *b, const Pool *p, const NodeId *places) {
-    NodeId all = places[0];
-    for (int32_t i = 1; i < p->windows.axes; i++) {
-        all = gb_op2(b, OP_MUL, all, gb_size(b, SN_I64, p->windows.axis[i].size));
-        all = gb_op2(b, OP_ADD, all, places[i]);
+    NodeId all = NODE_NONE;
+    for (int32_t i = 0; i < p->windows.axes; i++) {
+        if (i) all = gb_op2(b, OP_MUL, all, gb_size(b, SN_I64, p->windows.axis[i].size));
+        all = i ? gb_op2(b, OP_ADD, all, places[i]) : places[i];
     }
     return all;
 }
