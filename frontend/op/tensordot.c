@@ -39,7 +39,7 @@ static bool label_axes(const DotOperand *o, int32_t first, Labelled *to, Site si
                                 o->name);
         to->labels[axis] = (uint8_t)i;
     }
-    for (int32_t i = 0; i < rank; i++)
+    for (int32_t i = 0; i < rank && i < SN_MAX_RANK; i++) /* gcc does not know the rank's bound */
         if (to->labels[i] == LABEL_MOST) to->labels[i] = (uint8_t)(first + i);
     return true;
 }
