@@ -215,7 +215,11 @@ static void draw_letters(char x[16], char y[16], char kept[16], char sums[16], c
     }
     for (int32_t of_y = 0; of_y < 2; of_y++)
         for (const char *c = of_y ? y : x; *c; c++)
-            if (!strchr(kept, *c) && !strchr(sums, *c)) add_letter(sums, *c);
+            if (!strchr(kept, *c) && !strchr(sums, *c)) {
+                size_t length = strlen(sums);
+                sums[length] = *c;
+                sums[length + 1] = '\0';
+            }
 }
 
 static void random_pairs_are_the_loops(void **state) {
