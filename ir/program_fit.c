@@ -131,11 +131,12 @@ static int64_t rows_of_tile(int64_t most, int64_t line) {
     return rows < line ? rows : line;
 }
 
-/* Bytes that tiles of so many rows read more often than a product by itself does. */
+/* Bytes that tiles of so many rows read again, where a product by itself has them in its cache: what is the
+ * same for a line in all of its tiles but the first, what is the same for all rows in all tiles but one. */
 static int64_t reads_again(Fit *f, const RowTiling *t, int64_t rows, int64_t points, int64_t line) {
-    int64_t more = (line + rows - 1) / rows - (line + KCHAIN_ROWS - 1) / KCHAIN_ROWS;
-    int64_t still = times(f, f->numbers[t->still], points / line);
-    return more > 0 ? times(f, plus(f, f->numbers[t->moving], still), more) : 0;
+    int64_t in_line = (line + rows - 1) / rows, tiles = times(f, points / line, in_line);
+    return plus(f, times(f, f->numbers[t->moving], in_line - 1),
+                times(f, f->numbers[t->still], tiles - 1));
 }
 
 /* Chooses the tiling's rows; 0 where rows are too few for all threads, or there is little to hand on. */
