@@ -14,6 +14,8 @@ enum {
     COLUMN_BLOCK = 256,     /* least columns of an item: a row of it fills whole cache lines */
     CHAIN_BLOCK = 64,       /* the same where an item holds a chain: two tiles and more */
     CHAIN_UNITS = 8,        /* pieces for each thread, of columns where rows are few */
+    CHAIN_ROWS_PACKED = 48, /* rows for each thread that are not few, where they are packed … */
+    CHAIN_ROWS_PLAIN = 96,  /* … and where they are memory as it is */
     ITEMS_PER_THREAD = 4,   /* so that threads end together */
     TILE_ROWS = 12, /* rows of a tile of a product: tilings take a multiple, or all of a line */
     TILING_LEAST = 1 << 12 /* bytes that are handed on from which on a tiling pays */
@@ -44,19 +46,36 @@ static int64_t round_up(int64_t value, int64_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
 }
 
-/* The same of a chain: as many blocks as there are too few rows for. */
-static int64_t chain_block(int64_t points, int64_t b_size, int32_t threads) {
+/* Rows for each thread that are not few. */
+static int64_t rows_fair(const Launch *launch) {
+    return launch->packs_rows ? CHAIN_ROWS_PACKED : CHAIN_ROWS_PLAIN;
+}
+
+/* The same of a chain: as many blocks as there are too few rows for. Rows that are packed would be packed for
+ * each block again. */
+static int64_t chain_block(const Launch *launch, int64_t points, int64_t b_size, int32_t threads) {
     int64_t units = (points + KCHAIN_ROWS - 1) / KCHAIN_ROWS;
     int64_t wanted = threads > 1 ? (int64_t)threads * CHAIN_UNITS : 1;
+    if (points >= threads * rows_fair(launch)) return b_size;
     int64_t blocks = units < 1 || units >= wanted ? 1 : (wanted + units - 1) / units;
     int64_t size = round_up((b_size + blocks - 1) / blocks, CHAIN_BLOCK);
     return size < b_size ? size : b_size;
 }
 
+/* Rows of a chain that a thread takes at a time: as many as share columns, in parts of one size, of which
+ * each thread gets as many as the others. */
+static int64_t chain_unit(const Launch *launch, int64_t points, int64_t blocks, int32_t threads) {
+    int64_t units = (points + KCHAIN_ROWS - 1) / KCHAIN_ROWS;
+    if (blocks == 1 && (units > 1 || points >= threads * rows_fair(launch)))
+        units = round_up(units, threads);
+    int64_t unit = round_up((points + units - 1) / units, KCHAIN_TILE);
+    return unit < points ? unit : points;
+}
+
 /* Elements of B in one item. */
 static int64_t block_size(const Launch *launch, int64_t points, int64_t b_size, int32_t threads) {
     if (launch->b_param < 0) return 1;
-    if (launch->chains) return chain_block(points, b_size, threads);
+    if (launch->chains) return chain_block(launch, points, b_size, threads);
     if (!launch->is_column) return b_size <= BLOCK_ELEMENTS ? b_size : BLOCK_ELEMENTS;
     int64_t wanted = (int64_t)threads * ITEMS_PER_THREAD;
     if (points < 1) points = 1;
@@ -81,8 +100,8 @@ static void cut_launch(Fit *f, const Launch *launch, bool whole) {
     words[KPARAM_BLOCKS] = blocks;
     words[KPARAM_BLOCK_SIZE] = block;
     f->numbers[launch->items] = times(f, points, blocks);
-    int64_t unit = points < KCHAIN_ROWS ? points : KCHAIN_ROWS;
-    f->numbers[launch->unit] = launch->chains && unit > 1 ? unit : 1;
+    f->numbers[launch->unit] =
+        launch->chains && points > 1 ? chain_unit(launch, points, blocks, f->program->threads) : 1;
 }
 
 static int64_t scratch_of(Fit *f, const Launch *launch) {

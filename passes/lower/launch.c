@@ -300,6 +300,7 @@ sn_status lower_launch(Lower *l, Step *step) {
     launch->may_stream = !has_k || l->k_vector;
     launch->k = program_sizes(l->program, table, &l->group->k, 1);
     launch->chains = kernel_has_chain(l->kernel);
+    launch->packs_rows = l->packs_rows;
     launch->items = program_zeros(l->program, 1);
     launch->unit = program_zeros(l->program, 1);
     launch->streams = program_zeros(l->program, 1);

@@ -73,6 +73,7 @@ typedef struct Lower {
     int32_t k_axis, b_axis;      /* axes of the kernel */
     bool b_used;                 /* the B index is a value */
     bool k_vector;               /* the loop over K is the vector loop */
+    bool packs_rows;             /* see Launch */
     IndexExpr full, row;         /* row-major positions of FULL and ROW values */
     uint32_t regions[3];         /* by depth: the region being filled */
     int32_t stage;               /* current loop over K; -1 outside */

@@ -310,12 +310,14 @@ static bool open_cut(Cut *c, Lower *l, uint32_t begin, uint32_t end, uint32_t be
 /* ---- the kernels that get tables ------------------------------------------------------------- */
 
 /* A loop over columns with one loop over K in it, that is no product of shared rows and columns. */
-static bool has_columns(const Lower *l, const KLoops *loops, Arena *arena) {
+static bool has_columns(Lower *l, const KLoops *loops, Arena *arena) {
     if (loops->n_loops != 2 || loops->loops[1].parent != 0) return false;
     if (!loops->loops[0].vector || loops->loops[0].parent != KLOOP_NONE) return false;
     const KSpread *spread = kernel_spread(l->kernel, loops, arena);
     KContract contract;
-    return spread && !kernel_contract(l->kernel, loops, spread, arena, &contract);
+    if (!spread || !kernel_contract(l->kernel, loops, spread, arena, &contract)) return spread != NULL;
+    l->packs_rows = contract.plain_row == NULL;
+    return false;
 }
 
 /* By instruction of what stands before the loops: it hangs on the item. */
@@ -350,11 +352,11 @@ sn_status lower_tables(Lower *l) {
     Arena *arena = &l->context->arena;
     bool columns = l->b_symbol != LOWER_NO_AXIS && l->k_symbol != LOWER_NO_AXIS;
     if (!columns || l->context->target->kind != TARGET_CPU) return SN_OK;
-    if (dim_hint(l->graph->table, l->group->k) > MOST_STEPS) return SN_OK;
     KLoops loops;
     Cut c;
     if (!kernel_loops(l->kernel, arena, &loops)) return error_memory(l->context->error);
-    if (!has_columns(l, &loops, arena)) return SN_OK;
+    if (!has_columns(l, &loops, arena) || dim_hint(l->graph->table, l->group->k) > MOST_STEPS)
+        return SN_OK;
     const KLoop *inner = &loops.loops[1];
     if (!open_cut(&c, l, inner->begin, inner->end, loops.loops[0].begin))
         return error_memory(l->context->error);
