@@ -49,6 +49,7 @@ typedef struct Fusion {
     uint8_t *roles;      /* NodeRole by node */
     int32_t *group_of;   /* group by node, GROUP_NONE */
     bool *materialized;  /* by node: its value is stored in a buffer */
+    bool *turned;        /* by node: a clone in the kernel of what it copies (turned_source) */
     VEC(uint32_t) order; /* live groups in execution order */
     int32_t *stages; /* by member: first of its kernel's loops over K in which it can be computed */
     WriteOrder writes; /* what the order of writes is */

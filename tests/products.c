@@ -118,9 +118,10 @@ typedef struct Case {
 } Case;
 
 static int64_t draw_size(int64_t most) {
-    static const int64_t edges[] = {0,   1,   2,   3,   4,   5,   6,   7,   8,   11,   12,   13,
-                                    16,  17,  24,  31,  32,  33,  48,  63,  64,  65,   96,   128,
-                                    191, 192, 193, 203, 204, 205, 255, 256, 257, 511, 512, 513, 1024, 1025, 1537};
+    static const int64_t edges[] = {0,   1,   2,   3,   4,   5,   6,    7,    8,   11,
+                                    12,  13,  16,  17,  24,  31,  32,   33,   48,  63,
+                                    64,  65,  96,  128, 191, 192, 193,  203,  204, 205,
+                                    255, 256, 257, 511, 512, 513, 1024, 1025, 1537};
     int64_t size = below(3) ? edges[below((int64_t)(sizeof edges / sizeof *edges))] : below(70);
     return size <= most ? size : 1 + below(most);
 }

@@ -166,8 +166,8 @@ static inline int32_t kernel_param_word(const Kernel *k, int32_t param) {
 /* What a kernel with a chain gets of scratch memory, behind its LOCAL buffers: room for columns of a chunk
  * for rows and their sums, and for values of columns. Items are best given KCHAIN_ROWS at a time. */
 enum {
-    KCHAIN_ROWS = 204,        /* of items, that share columns: 14 x 14 pixels, or 197 tokens, at once */
-    KCHAIN_TILE = 4,          /* rows are rounded up to a multiple of this */
+    KCHAIN_ROWS = 204, /* of items, that share columns: 14 x 14 pixels, or 197 tokens, at once */
+    KCHAIN_TILE = 4,   /* rows are rounded up to a multiple of this */
     KCHAIN_PANEL_VECTORS = 2, /* of columns that are packed side by side */
     KCHAIN_STEP_BYTES = 1024, /* columns in a step of K, multiples of 64 like the others */
     KCHAIN_SUM_BYTES = 1024,  /* sums of a row */

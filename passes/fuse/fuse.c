@@ -261,8 +261,9 @@ static sn_status start_groups(Fuser *f) {
     uint32_t count = f->graph->nodes.count;
     fusion->group_of = arena_alloc(&f->context->arena, sizeof(int32_t) * (count + 1));
     fusion->materialized = arena_zalloc(&f->context->arena, count + 1);
+    fusion->turned = arena_zalloc(&f->context->arena, count + 1);
     f->latest_reader = arena_zalloc(&f->context->arena, sizeof(uint32_t) * (count + 1));
-    if (!fusion->group_of || !fusion->materialized || !f->latest_reader)
+    if (!fusion->group_of || !fusion->materialized || !fusion->turned || !f->latest_reader)
         return error_memory(f->context->error);
     for (NodeId i = 0; i < count; i++) fusion->group_of[i] = GROUP_NONE;
     sn_status status = fuse_roles(f->context);

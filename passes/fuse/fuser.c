@@ -107,6 +107,15 @@ static bool scan_allows(const Graph *graph, const Group *joined, NodeId id) {
     return group_level(graph->table, joined, node_count(graph, id)) == LEVEL_FULL;
 }
 
+/* Is the consumer, which is alone so far, a clone that turns the value? */
+static bool may_turn(const Fuser *f, NodeId consumer, NodeId value) {
+    NodeId source;
+    int32_t from[SN_MAX_RANK];
+    const Group *own = &f->fusion->groups.data[f->fusion->group_of[consumer]];
+    return own->members.count == 1 && !f->fusion->writes.writes[consumer] &&
+           turned_source(f->graph, consumer, &source, from) && source == value;
+}
+
 /* Every value that `consumer` reads from group `from` lies where it is computed. */
 static Refusal edges_aligned(Fuser *f, const Group *space, NodeId consumer, int32_t from) {
     f->reads.count = 0;
@@ -117,12 +126,16 @@ static Refusal edges_aligned(Fuser *f, const Group *space, NodeId consumer, int3
     for (uint32_t i = 0; i < f->reads.count; i++) {
         const Read *read = &f->reads.data[i];
         if (f->fusion->group_of[read->node] != from) continue;
-        /* An update's value exists in memory only. */
-        if (op_is((OpCode)graph_node(f->graph, read->node)->op, CLASS_UPDATE)) return REFUSE_INDEX;
+        /* An update's value, and one that is turned, exists in memory only. */
+        if (op_is((OpCode)graph_node(f->graph, read->node)->op, CLASS_UPDATE) ||
+            f->fusion->turned[read->node])
+            return REFUSE_INDEX;
         Level level = group_level(f->graph->table, space, node_count(f->graph, read->node));
         if (level == LEVEL_NONE) return REFUSE_SPACE;
         IndexExpr own = level_position(f->graph->table, space, level);
-        if (!index_equal(&own, &read->index)) return REFUSE_INDEX;
+        if (index_equal(&own, &read->index)) continue;
+        if (!may_turn(f, consumer, read->node)) return REFUSE_INDEX;
+        f->turned = consumer;
     }
     return REFUSE_NONE;
 }
@@ -189,6 +202,7 @@ Refusal fuser_can_merge(Fuser *f, int32_t into, int32_t from, Group *joined) {
     SN_ASSERT(into != from && into >= 0 && from >= 0);
     if (x->dead || y->dead || is_closed(f->graph, x) || is_closed(f->graph, y))
         return REFUSE_CLOSED;
+    f->turned = NODE_NONE;
     Refusal refusal = join_spaces(f->graph->table, x, y, joined);
     if (refusal != REFUSE_NONE) return refusal;
     if (x->members.count + y->members.count > FUSE_MOST_MEMBERS ||
@@ -230,6 +244,7 @@ bool fuser_merge(Fuser *f, int32_t into, int32_t from, const Group *joined) {
     x->sequential = joined->sequential;
     vec_free(&y->members);
     y->dead = true;
+    if (f->turned != NODE_NONE) f->fusion->turned[f->turned] = true;
     add_state(&f->states.data[into], &f->states.data[from]);
     return precedence_merge(&f->precedence, into, from);
 }

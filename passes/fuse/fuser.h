@@ -40,6 +40,8 @@ typedef struct Fuser {
     VEC(NodeOrder) orders;   /* what writes wait for */
     VEC(NodeId) unchecked;   /* ops that can fail, for which the next write of an input waits */
     GroupEdgeList edges;     /* which groups read from which, at the end */
+    NodeId
+        turned; /* the clone that is turned if the groups that were looked at last are merged; NODE_NONE */
 } Fuser;
 
 /* A group of this node alone; GROUP_NONE when out of memory. */

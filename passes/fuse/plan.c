@@ -165,7 +165,7 @@ static bool may_overwrite(Planner *p, NodeId id, NodeId old) {
     if (p->overwritten[old]) return false;
     IndexExpr written = {.count = INDEX_OVERFLOW};
     bool beside = false; /* the same kernel reads it */
-    if (!group->is_extern && flat_space(group, &p->space))
+    if (!group->is_extern && !p->fusion->turned[id] && flat_space(group, &p->space))
         written = written_position(p->graph, group, id, &p->space);
     for (uint32_t i = p->latest[old]; i != (uint32_t)NO_READER; i = p->readers.data[i].next) {
         const Reader *reader = &p->readers.data[i];

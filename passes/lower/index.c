@@ -131,7 +131,24 @@ KValue lower_checked_index(Lower *l, NodeId node, KValue index, Dim size) {
 
 /* ---- coordinates ----------------------------------------------------------------------------- */
 
+/* Coordinates of a clone at those of what it turns. */
+static void turned_index(Lower *l, NodeId clone, IndexExpr *index) {
+    NodeId source = NODE_NONE;
+    int32_t from[SN_MAX_RANK];
+    IndexExpr inner[SN_MAX_RANK];
+    bool turned = turned_source(l->graph, clone, &source, from);
+    SN_ASSERT(turned);
+    (void)turned;
+    lower_own_index(l, source, inner);
+    for (int32_t i = 0; i < graph_node(l->graph, clone)->rank && !l->failed; i++)
+        index[i] = from[i] < 0 ? index_constant(dim_of(0)) : inner[from[i]];
+}
+
 void lower_own_index(Lower *l, NodeId shaped, IndexExpr *index) {
+    if (l->fusion->turned[shaped] && lower_is_member(l, shaped)) {
+        turned_index(l, shaped, index);
+        return;
+    }
     const Node *node = graph_node(l->graph, shaped);
     Level level = group_level(l->graph->table, l->group, node_count(l->graph, shaped));
     if (level == LEVEL_NONE) {

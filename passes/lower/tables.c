@@ -315,7 +315,8 @@ static bool has_columns(Lower *l, const KLoops *loops, Arena *arena) {
     if (!loops->loops[0].vector || loops->loops[0].parent != KLOOP_NONE) return false;
     const KSpread *spread = kernel_spread(l->kernel, loops, arena);
     KContract contract;
-    if (!spread || !kernel_contract(l->kernel, loops, spread, arena, &contract)) return spread != NULL;
+    if (!spread || !kernel_contract(l->kernel, loops, spread, arena, &contract))
+        return spread != NULL;
     l->packs_rows = contract.plain_row == NULL;
     return false;
 }
