@@ -51,16 +51,16 @@ typedef struct Launch {
     uint32_t n_params; /* how many */
     VEC(ArgRef) args;  /* one for each kernel argument; unused for LOCAL ones */
     VEC(uint8_t)
-    locals;          /* sn_dtype of each LOCAL argument: a row of k elements in scratch memory */
-    Place items;     /* grid points × blocks; fitted */
-    Place unit;      /* grid points of a block that a thread takes at a time, at least; fitted */
-    Place k;         /* steps of the loop over K, which row buffers are as long as */
-    Place streams;   /* 1: see Schedule; fitted */
-    int32_t b_param; /* the word of params that is the size of the loop over B; -1: none */
-    bool is_column;  /* B is cut for threads, not for items of a fair length */
-    bool chains;     /* it holds a chain: see kchain_scratch_bytes */
-    bool packs_rows; /* the chain is a product's, whose rows are not memory as it is */
-    bool may_stream; /* its stores follow one another, so that they may bypass the caches */
+    locals;             /* sn_dtype of each LOCAL argument: a row of k elements in scratch memory */
+    Place items;        /* grid points × blocks; fitted */
+    Place unit;         /* grid points of a block that a thread takes at a time, at least; fitted */
+    Place k;            /* steps of the loop over K, which row buffers are as long as */
+    Place streams;      /* 1: see Schedule; fitted */
+    int32_t b_param;    /* the word of params that is the size of the loop over B; -1: none */
+    bool is_column;     /* B is cut for threads, not for items of a fair length */
+    uint8_t chain_size; /* bytes of an element of the chain that it holds; 0: none */
+    bool packs_rows;    /* the chain is a product's, whose rows are not memory as it is */
+    bool may_stream;    /* its stores follow one another, so that they may bypass the caches */
 } Launch;
 
 /* C[o,b] = A[o,b] B[o,b] (+ bias) (relu): numbers from GemmStep.numbers on. Strides are in elements,

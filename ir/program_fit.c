@@ -17,8 +17,10 @@ enum {
     CHAIN_ROWS_PACKED = 48, /* rows for each thread that are not few, where they are packed … */
     CHAIN_ROWS_PLAIN = 96,  /* … and where they are memory as it is */
     ITEMS_PER_THREAD = 4,   /* so that threads end together */
-    TILE_ROWS = 12, /* rows of a tile of a product: tilings take a multiple, or all of a line */
-    TILING_LEAST = 1 << 12 /* bytes that are handed on from which on a tiling pays */
+    TILE_ROWS = 12,   /* rows of a tile of a product: tilings take a multiple, or all of a line */
+    TILING_WORTH = 2, /* bytes read again that are worth one which is not handed on in memory … */
+    TILING_WORTH_BEYOND = 16, /* … and where that would be beyond the caches */
+    TILING_LEAST = 1 << 12    /* bytes that are handed on from which on a tiling pays */
 };
 
 /* One fitting. */
@@ -75,7 +77,7 @@ static int64_t chain_unit(const Launch *launch, int64_t points, int64_t blocks, 
 /* Elements of B in one item. */
 static int64_t block_size(const Launch *launch, int64_t points, int64_t b_size, int32_t threads) {
     if (launch->b_param < 0) return 1;
-    if (launch->chains) return chain_block(launch, points, b_size, threads);
+    if (launch->chain_size) return chain_block(launch, points, b_size, threads);
     if (!launch->is_column) return b_size <= BLOCK_ELEMENTS ? b_size : BLOCK_ELEMENTS;
     int64_t wanted = (int64_t)threads * ITEMS_PER_THREAD;
     if (points < 1) points = 1;
@@ -100,21 +102,24 @@ static void cut_launch(Fit *f, const Launch *launch, bool whole) {
     words[KPARAM_BLOCKS] = blocks;
     words[KPARAM_BLOCK_SIZE] = block;
     f->numbers[launch->items] = times(f, points, blocks);
-    f->numbers[launch->unit] =
-        launch->chains && points > 1 ? chain_unit(launch, points, blocks, f->program->threads) : 1;
+    f->numbers[launch->unit] = launch->chain_size && points > 1
+                                   ? chain_unit(launch, points, blocks, f->program->threads)
+                                   : 1;
 }
 
-static int64_t scratch_of(Fit *f, const Launch *launch) {
+/* Scratch bytes of a call of so many items at most. */
+static int64_t scratch_of(Fit *f, const Launch *launch, int64_t items) {
     int64_t bytes = 0, elements = program_number(f->program, f->numbers, launch->k);
     for (uint32_t i = 0; i < launch->locals.count; i++) {
         f->too_large |= elements > SIZE_MOST / 2; /* of fewer the bytes are a number, padded too */
         if (f->too_large) return 0;
         bytes = plus(f, bytes, kernel_local_bytes((sn_dtype)launch->locals.data[i], elements));
     }
-    if (!launch->chains) return bytes;
+    if (!launch->chain_size) return bytes;
     const int64_t *words = f->numbers + launch->params;
-    int64_t points = f->numbers[launch->items] / (words[KPARAM_BLOCKS] ? words[KPARAM_BLOCKS] : 1);
-    return plus(f, bytes, kchain_scratch_bytes(points, elements));
+    int64_t columns = launch->b_param < 0 ? 1 : words[launch->b_param];
+    int64_t wide = times(f, columns, launch->chain_size);
+    return plus(f, bytes, kchain_scratch_bytes(items, elements, f->too_large ? 0 : wide));
 }
 
 /* ---- tilings --------------------------------------------------------------------------------- */
@@ -173,7 +178,8 @@ static void fit_tiling(Fit *f, uint32_t number) {
     int64_t shares = threads > 1 ? threads * ITEMS_PER_THREAD : 1;
     int64_t fair = (points + shares - 1) / shares;
     int64_t rows = rows_of_tile(most < fair ? most : fair, line);
-    if (reads_again(f, t, rows, points, line) > 2 * saved) return;
+    int64_t worth = saved > f->program->cache_bytes ? TILING_WORTH_BEYOND : TILING_WORTH;
+    if (reads_again(f, t, rows, points, line) > times(f, saved, worth)) return;
     f->numbers[t->line] = line;
     f->numbers[t->rows] = rows;
     f->numbers[t->bytes] = place_rows(f, number, f->numbers[t->rows], true);
@@ -222,7 +228,8 @@ static void cut_launches(Fit *f) {
         /* Beyond the cache, a store that first fetches its line moves twice the bytes. */
         numbers[step->launch.streams] = step->launch.may_stream && costs[COST_BYTES_STORED] > 0 &&
                                         costs[COST_BYTES] > program->cache_bytes && !tiling;
-        int64_t scratch = scratch_of(f, &step->launch);
+        int64_t items = tiling ? numbers[tiling->rows] : numbers[step->launch.items];
+        int64_t scratch = scratch_of(f, &step->launch, items);
         if (tiling) scratch = plus(f, scratch, numbers[tiling->bytes]);
         if (scratch > most) most = scratch;
     }

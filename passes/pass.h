@@ -77,11 +77,19 @@ typedef struct Plan {
     VEC(PlanStep) steps; /* what is to be lowered, in order */
 } Plan;
 
+/* Which points of a grid read the same elements of an argument. */
+typedef enum RowReach {
+    REACH_ROW,  /* each has its own */
+    REACH_LINE, /* those of a line, the innermost dimension */
+    REACH_ALL   /* all */
+} RowReach;
+
 /* An argument of a launch, as what it hands on to others is concerned. */
 typedef struct RowArg {
     uint32_t buffer; /* in the program */
     bool written;    /* by the launch; else it only reads it */
-    bool moves;      /* with the grid */
+    uint8_t reach;   /* RowReach: whose rows read the same of it */
+    Dim bytes;       /* that are read of it in all, each once */
     bool by_row;     /* point p of the grid touches elements [p row, (p + 1) row) alone */
     Dim row;         /* elements of a row */
 } RowArg;

@@ -54,7 +54,7 @@ static sn_status prepare_columns(const Executable *e, uint32_t i, const Executab
     const Launch *launch = &program_step(program, i)->launch;
     ColumnsUse *use = &e->steps[i].columns;
     use->input = -1;
-    if (!launch->chains) return SN_OK;
+    if (!launch->chain_size) return SN_OK;
     if (known)
         use->arg = known->steps[i].columns.arg;
     else if (!columns_find(program_kernel(program, launch), &use->arg))

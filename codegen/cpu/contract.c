@@ -191,17 +191,29 @@ static LLVMValueRef emit_function(const Emit *e, const Kernel *kernel, int32_t p
     return own.function;
 }
 
+/* As kchain_step_bytes has it. */
+static LLVMValueRef step_bytes(const Driver *d, int32_t size) {
+    Emit *e = d->e;
+    LLVMValueRef columns = emit_coef(e, e->kernel->axes.data[d->contract->column_axis].size);
+    LLVMValueRef bytes = LLVMBuildMul(e->b, columns, const_i64(e, size), "");
+    bytes = contract_least(e, bytes, const_i64(e, KCHAIN_STEP_BYTES));
+    bytes = LLVMBuildAdd(e->b, bytes, const_i64(e, KCHAIN_PANEL_BYTES - 1), "");
+    return LLVMBuildAnd(e->b, bytes, const_i64(e, -KCHAIN_PANEL_BYTES), "");
+}
+
 /* Where packed columns, sums and packed rows lie in scratch memory, as kchain_scratch_bytes has it. */
 static void place_memory(Driver *d) {
     Emit *e = d->e;
     int32_t size = (int32_t)sn_dtype_size(d->dtype);
     SN_ASSERT(d->group * size <= KCHAIN_STEP_BYTES && d->group * size <= KCHAIN_SUM_BYTES);
-    SN_ASSERT(d->row * size <= KCHAIN_ROW_BYTES);
+    SN_ASSERT(d->row * size <= KCHAIN_ROW_BYTES && d->panel * size <= KCHAIN_PANEL_BYTES);
     LLVMValueRef steps = contract_least(e, steps_of_all(d), const_i64(e, ORDER_CHAIN));
-    LLVMValueRef rows = contract_least(e, d->points, const_i64(e, ROWS_MOST));
+    LLVMValueRef items = LLVMBuildSub(e->b, LLVMGetParam(e->function, ARG_END),
+                                      LLVMGetParam(e->function, ARG_BEGIN), "");
+    LLVMValueRef rows = contract_least(e, items, const_i64(e, ROWS_MOST));
     rows = LLVMBuildAdd(e->b, rows, const_i64(e, KCHAIN_TILE - 1), "");
     rows = LLVMBuildAnd(e->b, rows, const_i64(e, -KCHAIN_TILE), "");
-    LLVMValueRef bytes = LLVMBuildMul(e->b, steps, const_i64(e, KCHAIN_STEP_BYTES), "");
+    LLVMValueRef bytes = LLVMBuildMul(e->b, steps, step_bytes(d, size), "");
     d->values = LLVMGetParam(e->function, ARG_SCRATCH);
     LLVMValueRef behind = const_i64(e, KCHAIN_HOISTED * KCHAIN_SUM_BYTES);
     d->columns = LLVMBuildGEP2(e->b, e->i8, d->values, &behind, 1, "");

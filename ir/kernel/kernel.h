@@ -169,21 +169,27 @@ enum {
     KCHAIN_ROWS = 204, /* of items, that share columns: 14 x 14 pixels, or 197 tokens, at once */
     KCHAIN_TILE = 4,   /* rows are rounded up to a multiple of this */
     KCHAIN_PANEL_VECTORS = 2, /* of columns that are packed side by side */
-    KCHAIN_STEP_BYTES = 1024, /* columns in a step of K, multiples of 64 like the others */
-    KCHAIN_SUM_BYTES = 1024,  /* sums of a row */
+    KCHAIN_PANEL_BYTES = 128, /* these, at most */
+    KCHAIN_STEP_BYTES =
+        1024,                /* columns in a step of K, multiples of 64 like the others; or fewer */
+    KCHAIN_SUM_BYTES = 1024, /* sums of a row */
     KCHAIN_HOISTED = 4,     /* values that columns alone make, each as many bytes as a row's sums */
     KCHAIN_ROW_BYTES = 4160 /* a chunk of a row */
 };
 bool kernel_has_chain(const Kernel *kernel);
-/* Room is there for so many rows and steps. */
-static inline int64_t kchain_rows(int64_t points) {
-    int64_t rows = points < KCHAIN_ROWS ? points : KCHAIN_ROWS;
+/* Room is there for as many rows as a call has items, and for columns of so many bytes. */
+static inline int64_t kchain_rows(int64_t items) {
+    int64_t rows = items < KCHAIN_ROWS ? items : KCHAIN_ROWS;
     return (rows + KCHAIN_TILE - 1) / KCHAIN_TILE * KCHAIN_TILE;
 }
-static inline int64_t kchain_scratch_bytes(int64_t points, int64_t k) {
+static inline int64_t kchain_step_bytes(int64_t column_bytes) {
+    int64_t bytes = column_bytes < KCHAIN_STEP_BYTES ? column_bytes : KCHAIN_STEP_BYTES;
+    return (bytes + KCHAIN_PANEL_BYTES - 1) / KCHAIN_PANEL_BYTES * KCHAIN_PANEL_BYTES;
+}
+static inline int64_t kchain_scratch_bytes(int64_t items, int64_t k, int64_t column_bytes) {
     int64_t steps = k < ORDER_CHAIN ? k : ORDER_CHAIN;
-    return KCHAIN_HOISTED * KCHAIN_SUM_BYTES + steps * KCHAIN_STEP_BYTES +
-           kchain_rows(points) * (KCHAIN_SUM_BYTES + KCHAIN_ROW_BYTES);
+    return KCHAIN_HOISTED * KCHAIN_SUM_BYTES + steps * kchain_step_bytes(column_bytes) +
+           kchain_rows(items) * (KCHAIN_SUM_BYTES + KCHAIN_ROW_BYTES);
 }
 /* Scratch bytes of a LOCAL argument: of its elements, rounded up to a multiple of ALIGN (a power of
  * two), and GAP more, into which the last whole vector may reach. The code generators emit the same

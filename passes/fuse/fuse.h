@@ -40,9 +40,9 @@ IndexExpr written_position(const Graph *graph, const Group *group, NodeId id, In
 /* A space that holds the three flat axes. */
 bool flat_space(const Group *group, IndexSpace *space);
 
-/* What a clone copies with its dims in another order, but for the last that is longer than 1; `from`, of
- * SN_MAX_RANK, becomes by dim of the clone that of the source, −1 where it is of size 1. False where the node
- * is no such clone. */
+/* What a clone copies with its dims in another order, but for the last longer than 1; `from`, of SN_MAX_RANK,
+ * becomes by dim of the clone that of the source, −1 where it is of size 1. False where the node is none
+ * such. */
 bool turned_source(const Graph *graph, NodeId clone, NodeId *source, int32_t *from);
 
 /* Why two groups were not fused: (identifier, text). */

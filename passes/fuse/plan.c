@@ -226,7 +226,7 @@ static bool same_elements(const Planner *p, NodeId x, NodeId y) {
 /* An elementwise result over a temporary that the same kernel reads for the last time. */
 static void reuse_operand(Planner *p, NodeId id) {
     const Group *group = &p->fusion->groups.data[p->fusion->group_of[id]];
-    if (group->is_extern || group_has_k(group)) return;
+    if (group->is_extern || group->sequential || group->order == REDUCE_CHAIN) return;
     int32_t position = p->position[p->fusion->group_of[id]];
     for (uint32_t i = p->first_at[position]; i < p->first_at[position + 1]; i++) {
         NodeId old = p->readers.data[i].node;

@@ -263,6 +263,23 @@ static bool has_inst(const Kernel *kernel, OpCode op) {
     return false;
 }
 
+static RowReach reach_of(const LowerArg *arg, const Grid *grid) {
+    RowReach reach = REACH_ALL;
+    for (int32_t d = 0; d < grid->rank; d++)
+        if (!dim_is(arg->grid[grid->from[d]], 0))
+            reach = d == grid->rank - 1 ? REACH_ROW : REACH_LINE;
+    return reach;
+}
+
+/* Bytes that the accesses of an argument move. */
+static Dim bytes_of(const Lower *l, uint32_t arg) {
+    Dim bytes = dim_of(0);
+    for (uint32_t i = 0; i < l->accesses.count; i++)
+        if (l->accesses.data[i].arg == arg)
+            bytes = dim_add(l->graph->table, bytes, access_bytes(l, &l->accesses.data[i]));
+    return bytes;
+}
+
 /* Notes for pass_tile what the launch touches. */
 static bool note_rows(const Lower *l, const Step *step, const Grid *grid, Dim points) {
     PassContext *context = l->context;
@@ -270,18 +287,26 @@ static bool note_rows(const Lower *l, const Step *step, const Grid *grid, Dim po
                      .first = context->row_args.count,
                      .alone =
                          step->commit_code || l->group->sequential || has_inst(l->kernel, OP_CHECK),
-                     .is_product = step->launch.chains};
+                     .is_product = step->launch.chain_size > 0};
     for (uint32_t i = 0; i < l->args.count; i++) {
         const LowerArg *arg = &l->args.data[i];
         if (arg->buffer == UINT32_MAX) continue;
         RowArg own = {.buffer = arg->buffer, .written = arg->written};
-        for (int32_t d = 0; d < grid->rank; d++)
-            own.moves = own.moves || !dim_is(arg->grid[grid->from[d]], 0);
+        own.reach = (uint8_t)reach_of(arg, grid);
+        own.bytes = bytes_of(l, i);
         own.by_row = !is_indirect(l->kernel, i) && touches_rows(l, i, grid, &own.row);
         if (!vec_push(&context->row_args, own)) return false;
         rows.count++;
     }
     return vec_push(&context->rows, rows);
+}
+
+/* Bytes of an element of a chain; 0 where there is none. */
+static uint8_t chain_size(const Kernel *kernel) {
+    for (uint32_t i = 0; i < kernel->insts.count; i++)
+        if (kop_is_chain(kernel->insts.data[i].op))
+            return (uint8_t)sn_dtype_size((sn_dtype)kernel->insts.data[i].dtype);
+    return 0;
 }
 
 sn_status lower_launch(Lower *l, Step *step) {
@@ -299,7 +324,7 @@ sn_status lower_launch(Lower *l, Step *step) {
     launch->is_column = has_b && has_k;
     launch->may_stream = !has_k || l->k_vector;
     launch->k = program_sizes(l->program, table, &l->group->k, 1);
-    launch->chains = kernel_has_chain(l->kernel);
+    launch->chain_size = chain_size(l->kernel);
     launch->packs_rows = l->packs_rows;
     launch->items = program_zeros(l->program, 1);
     launch->unit = program_zeros(l->program, 1);

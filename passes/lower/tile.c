@@ -89,8 +89,8 @@ static bool mark_buffers(Tiler *t, const RowTiling *tiling, bool *any) {
     return true;
 }
 
-/* Bytes that a tile reads again though another one has: those of operands that are not read row by row. Of
- * `still` ones all rows read the same, others move from line to line of the product's grid. */
+/* Bytes that a tile reads again though another one has: of `still` operands all rows read the same, others
+ * move from line to line. */
 static void count_again(const Tiler *t, const RowTiling *tiling, Dim *moving, Dim *still) {
     DimTable *table = t->context->graph.table;
     *moving = *still = dim_of(0);
@@ -98,12 +98,9 @@ static void count_again(const Tiler *t, const RowTiling *tiling, Dim *moving, Di
         const StepRows *rows = rows_of(t, s);
         for (uint32_t i = 0; i < rows->count; i++) {
             const RowArg *arg = arg_of(t, rows, i);
-            if (arg->by_row || arg->written) continue;
-            const Buffer *buffer = program_buffer(t->program, arg->buffer);
-            Dim count = node_count(&t->context->graph, buffer->node);
-            Dim size = dim_of((int64_t)sn_dtype_size((sn_dtype)buffer->dtype));
-            Dim *sum = arg->moves ? moving : still;
-            *sum = dim_add(table, *sum, dim_mul(table, count, size));
+            if (arg->reach == REACH_ROW || arg->written) continue;
+            Dim *sum = arg->reach == REACH_LINE ? moving : still;
+            *sum = dim_add(table, *sum, arg->bytes);
         }
     }
 }
