@@ -59,6 +59,7 @@ typedef struct Launch {
     int32_t b_param;    /* the word of params that is the size of the loop over B; -1: none */
     bool is_column;     /* B is cut for threads, not for items of a fair length */
     uint8_t chain_size; /* bytes of an element of the chain that it holds; 0: none */
+    bool tables;        /* all columns of an item read the same tables: see passes/lower/tables.c */
     bool packs_rows;    /* the chain is a product's, whose rows are not memory as it is */
     bool may_stream;    /* its stores follow one another, so that they may bypass the caches */
 } Launch;

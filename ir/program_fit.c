@@ -17,6 +17,8 @@ enum {
     CHAIN_ROWS_PACKED = 48, /* rows for each thread that are not few, where they are packed … */
     CHAIN_ROWS_PLAIN = 96,  /* … and where they are memory as it is */
     ITEMS_PER_THREAD = 4,   /* so that threads end together */
+    TAP_BLOCK = 64,         /* columns of windows: blocks are multiples */
+    TAP_BYTES = 1 << 14,    /* that the taps of a block have */
     TILE_ROWS = 12,   /* rows of a tile of a product: tilings take a multiple, or all of a line */
     TILING_WORTH = 2, /* bytes read again that are worth one which is not handed on in memory … */
     TILING_WORTH_BEYOND = 16, /* … and where that would be beyond the caches */
@@ -74,9 +76,20 @@ static int64_t chain_unit(const Launch *launch, int64_t points, int64_t blocks, 
     return unit < points ? unit : points;
 }
 
+/* The same where each column has weights of its own for each tap: those of a block stay in the first cache
+ * while all points go by. */
+static int64_t tap_block(const Fit *f, const Launch *launch, int64_t b_size) {
+    int64_t taps = program_number(f->program, f->numbers, launch->k);
+    int64_t most = TAP_BYTES / (int64_t)sizeof(float) / (taps < 1 ? 1 : taps);
+    if (b_size <= most + most / 2) return b_size;
+    return most < TAP_BLOCK ? TAP_BLOCK : most / TAP_BLOCK * TAP_BLOCK;
+}
+
 /* Elements of B in one item. */
-static int64_t block_size(const Launch *launch, int64_t points, int64_t b_size, int32_t threads) {
+static int64_t block_size(const Fit *f, const Launch *launch, int64_t points, int64_t b_size,
+                          int32_t threads) {
     if (launch->b_param < 0) return 1;
+    if (launch->tables) return tap_block(f, launch, b_size);
     if (launch->chain_size) return chain_block(launch, points, b_size, threads);
     if (!launch->is_column) return b_size <= BLOCK_ELEMENTS ? b_size : BLOCK_ELEMENTS;
     int64_t wanted = (int64_t)threads * ITEMS_PER_THREAD;
@@ -96,7 +109,7 @@ static void cut_launch(Fit *f, const Launch *launch, bool whole) {
     int64_t b_size = launch->b_param < 0 ? 1 : words[launch->b_param], points = 1;
     for (int64_t i = 0; i < words[KPARAM_RANK]; i++)
         points = times(f, points, words[KPARAM_SIZES + i]);
-    int64_t block = whole ? b_size : block_size(launch, points, b_size, f->program->threads);
+    int64_t block = whole ? b_size : block_size(f, launch, points, b_size, f->program->threads);
     int64_t blocks = 1;
     if (launch->b_param >= 0) blocks = block < 1 ? 0 : (b_size + block - 1) / block;
     words[KPARAM_BLOCKS] = blocks;

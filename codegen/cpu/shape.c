@@ -53,6 +53,14 @@ static int32_t lane_bytes(const Emit *e, const KLoop *loop) {
     return sizes & 2 ? 2 : 1;
 }
 
+/* Of the instructions that are one for each vector: others are done once for all of them side by side. */
+static uint32_t weight_in_lanes(const Emit *e, const KLoop *loop) {
+    uint32_t weight = 0;
+    for (uint32_t i = loop->begin + 1; i < loop->end; i++)
+        if (e->spread[i].kind != SPREAD_UNIFORM) weight += weight_of(e, i, loop);
+    return weight > 0 ? weight : 1;
+}
+
 /* Does a scalar loop inside keep 32 lanes in memory? These are many enough for one vector. */
 static bool holds_row_sums(const Emit *e, const KLoop *loop) {
     for (uint32_t i = 0; i < e->loops.n_reductions; i++) {
@@ -97,7 +105,7 @@ static void choose_vectors(Emit *e, LoopShape *shape, bool reduces, bool stores,
     SN_ASSERT(shape->lanes > 1 && shape->lanes <= LANES_MOST);
     if (rows && shape->lanes > ORDER_LANES) shape->lanes = ORDER_LANES;
     if (loop->nested && !reduces) {
-        shape->copies = holds_row_sums(e, loop) ? 1 : column_copies(shape->weight);
+        shape->copies = holds_row_sums(e, loop) ? 1 : column_copies(weight_in_lanes(e, loop));
         shape->tail_copies = (shape->copies + 1) / 2;
         shape->in_step = shape->copies;
     } else if (reduces) {

@@ -34,10 +34,23 @@ static bool continues_in_b(const Lower *l, int32_t dim, Dim b_size) {
     return l->accesses.count > 0;
 }
 
+/* The dimensions in the order in which they are launched, outermost first: those along which a product's
+ * columns move come before the others, so that as many points as can be follow one another and share
+ * columns. */
+static void order_grid(const Lower *l, int32_t *order) {
+    int32_t count = 0;
+    for (int32_t moving = 1; moving >= 0; moving--)
+        for (int32_t d = 0; d < l->n_grid; d++) {
+            bool moves = l->columns_arg >= 0 && !dim_is(l->args.data[l->columns_arg].grid[d], 0);
+            if (moves == (moving == 1)) order[count++] = d;
+        }
+    SN_ASSERT(count == l->n_grid);
+}
+
 static Grid merge_grid(const Lower *l) {
     DimTable *table = l->graph->table;
     Grid grid = {.b_size = {1}};
-    int32_t rank = l->n_grid;
+    int32_t rank = l->n_grid, order[SN_MAX_RANK];
     Dim sizes[SN_MAX_RANK];
     memcpy(sizes, l->grid_sizes, sizeof sizes);
     if (l->b_symbol != LOWER_NO_AXIS) {
@@ -45,16 +58,17 @@ static Grid merge_grid(const Lower *l) {
         while (rank > 0 && continues_in_b(l, rank - 1, grid.b_size))
             grid.b_size = dim_mul(table, grid.b_size, sizes[--rank]);
     }
+    order_grid(l, order);
     for (int32_t i = 0; i < rank; i++) {
-        int32_t last = grid.rank - 1;
-        bool merges = grid.rank > 0 && !l->grid_used[i] && !l->grid_used[grid.from[last]] &&
-                      evenly(l, grid.from[last], i, sizes[i]);
+        int32_t last = grid.rank - 1, d = order[i];
+        bool merges = grid.rank > 0 && !l->grid_used[d] && !l->grid_used[grid.from[last]] &&
+                      evenly(l, grid.from[last], d, sizes[d]);
         if (merges) {
-            grid.sizes[last] = dim_mul(table, grid.sizes[last], sizes[i]);
-            grid.from[last] = i;
+            grid.sizes[last] = dim_mul(table, grid.sizes[last], sizes[d]);
+            grid.from[last] = d;
         } else {
-            grid.sizes[grid.rank] = sizes[i];
-            grid.from[grid.rank++] = i;
+            grid.sizes[grid.rank] = sizes[d];
+            grid.from[grid.rank++] = d;
         }
     }
     return grid;
@@ -326,6 +340,7 @@ sn_status lower_launch(Lower *l, Step *step) {
     launch->k = program_sizes(l->program, table, &l->group->k, 1);
     launch->chain_size = chain_size(l->kernel);
     launch->packs_rows = l->packs_rows;
+    launch->tables = l->tables;
     launch->items = program_zeros(l->program, 1);
     launch->unit = program_zeros(l->program, 1);
     launch->streams = program_zeros(l->program, 1);

@@ -283,6 +283,7 @@ static sn_status lower_step(PassContext *context, const PlanStep *step, NodeTabl
                .program = context->program,
                .step = step,
                .predicate = KVALUE_NONE,
+               .columns_arg = -1,
                .reduced = tables->reduced,
                .kept_from = tables->kept_from,
                .kept_access = tables->kept_access,

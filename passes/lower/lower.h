@@ -73,7 +73,8 @@ typedef struct Lower {
     int32_t k_axis, b_axis;      /* axes of the kernel */
     bool b_used;                 /* the B index is a value */
     bool k_vector;               /* the loop over K is the vector loop */
-    bool packs_rows;             /* see Launch */
+    bool packs_rows, tables;     /* see Launch */
+    int32_t columns_arg;         /* a product's argument that its columns are; −1: none */
     IndexExpr full, row;         /* row-major positions of FULL and ROW values */
     uint32_t regions[3];         /* by depth: the region being filled */
     int32_t stage;               /* current loop over K; -1 outside */

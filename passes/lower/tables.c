@@ -317,7 +317,9 @@ static bool has_columns(Lower *l, const KLoops *loops, Arena *arena) {
     KContract contract;
     if (!spread || !kernel_contract(l->kernel, loops, spread, arena, &contract))
         return spread != NULL;
+    const KAccess *columns = contract.plain ? contract.plain : contract.segmented;
     l->packs_rows = contract.plain_row == NULL;
+    if (columns) l->columns_arg = (int32_t)columns->arg;
     return false;
 }
 
@@ -362,6 +364,7 @@ sn_status lower_tables(Lower *l) {
     if (!open_cut(&c, l, inner->begin, inner->end, loops.loops[0].begin))
         return error_memory(l->context->error);
     if (find_moves(&c, NULL) < LEAST_WORK) return SN_OK;
+    l->tables = true;
     sn_status status = cut(&c);
     return status == SN_OK ? cut_tables(l) : status;
 }
