@@ -103,6 +103,32 @@ static void every_workload_is_listed(void **state) {
     free(list.text);
 }
 
+/* Kernels that a workload launches, as `sinter explain` says in its first line. */
+static int launches_of(const char *workload) {
+    char line[128];
+    int ops = 0, kernels = 0;
+    snprintf(line, sizeof line, "explain %s", workload);
+    Run result = run(line);
+    assert_int_equal(result.status, 0);
+    const char *colon = strchr(result.text, ':');
+    assert_true(colon && sscanf(colon, ": %d ops, %d kernels", &ops, &kernels) == 2);
+    free(result.text);
+    return kernels;
+}
+
+/* A convolution with its norm, residual and relu is one, and so is an attention. Of resnet50 there are the
+ * copy of the image besides, the pool, the mean and the classifier; of a block of gpt2 two norms, four
+ * products and the attention. */
+static void models_take_few_launches(void **state) {
+    (void)state;
+    setenv("SINTER_THREADS", "2", 1);
+    assert_true(launches_of("resnet50_b1") <= 53 + 4);
+    assert_int_equal(launches_of("block_1x256"), 7);
+    assert_int_equal(launches_of("mlp_128x768x3072"), 2);
+    assert_int_equal(launches_of("attention_4x12x256x64"), 1);
+    unsetenv("SINTER_THREADS");
+}
+
 /* ---- bench ----------------------------------------------------------------------------------- */
 
 static cJSON *bench(const char *arguments) {
@@ -267,6 +293,7 @@ int main(void) {
         cmocka_unit_test(help_and_version_succeed),
         cmocka_unit_test(wrong_command_lines_are_refused),
         cmocka_unit_test(every_workload_is_listed),
+        cmocka_unit_test(models_take_few_launches),
         cmocka_unit_test(a_bench_line_has_the_promised_fields),
         cmocka_unit_test(the_output_does_not_depend_on_threads),
         cmocka_unit_test(the_server_measures_on_request),
