@@ -4,10 +4,12 @@
  * versions 2 and 3. */
 #include "shape_lines.h"
 
-#include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* oneDNN's threads are libgomp's, whose header is gcc's own. */
+void omp_set_num_threads(int threads);
 
 static bool load(const Shape *shape, const Operands *operands, char how[64]);
 static bool call(void);

@@ -6,15 +6,11 @@ set(SINTER_MODULE_DIR ${PROJECT_BINARY_DIR}/lib)
 set(SINTER_LAYERS "" CACHE INTERNAL "layers that have sources, lowest first")
 set(SINTER_LAYERS_LINK "" CACHE INTERNAL "libraries of others that they need")
 
-# sinter_layer(NAME [USES lower layers] [LINK libraries] [EXCEPT files]): the static library
-# sinter_NAME from the folder NAME and those in it, and the flag SINTER_HAS_NAME when there is something
-# in it.
+# sinter_layer(NAME [USES lower layers] [LINK libraries]): the static library sinter_NAME from the folder
+# NAME and those in it, and the flag SINTER_HAS_NAME when there is something in it.
 function(sinter_layer name)
-    cmake_parse_arguments(arg "" "" "USES;LINK;EXCEPT" ${ARGN})
+    cmake_parse_arguments(arg "" "" "USES;LINK" ${ARGN})
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${name}/*.c)
-    foreach(file IN LISTS arg_EXCEPT)
-        list(REMOVE_ITEM sources ${PROJECT_SOURCE_DIR}/${file})
-    endforeach()
     list(TRANSFORM arg_USES PREPEND sinter_)
     set(SINTER_LAYERS_LINK ${SINTER_LAYERS_LINK} ${arg_LINK} CACHE INTERNAL "")
     if(NOT sources)

@@ -19,13 +19,11 @@ if(SINTER_SANITIZERS)
 else()
     set(timeout 900)
 endif()
-# Waiting threads sleep instead of spinning: ctest runs more of them than there are cores.
 set(environment
-    OMP_WAIT_POLICY=passive
     SINTER_MODULE_DIR=${SINTER_MODULE_DIR}
     SINTER_CACHE_DIR=off
     SINTER_VERIFY=1
-    ASAN_OPTIONS=intercept_tls_get_addr=0 # else its leak check dies once oneDNN is loaded
+    ASAN_OPTIONS=intercept_tls_get_addr=0 # else gcc 12's leak check dies once LLVM is loaded
     LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/cmake/lsan.supp:print_suppressions=0
     TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/cmake/tsan.supp
     UBSAN_OPTIONS=print_stacktrace=1)
@@ -82,14 +80,7 @@ add_test(NAME fuzz_guards_finds_mixed_entries
     COMMAND tests_fuzz --guards --plant mixed --count 8000 --jobs 1 --expect-finding 3)
 add_test(NAME fuzz_guards_finds_unguarded_sizes
     COMMAND tests_fuzz --guards --plant sizes --seed 500 --count 20000 --jobs 1 --expect-finding 3)
-# oneDNN's products, in place of the library's own.
-add_test(NAME fuzz_library_products COMMAND tests_fuzz --seed 5000000 --count 1500 --seconds 5 --jobs 1)
-set_tests_properties(fuzz_library_products PROPERTIES
-    TIMEOUT ${timeout}
-    ENVIRONMENT "${environment};SINTER_PRODUCTS=library"
-    WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
-# Products of the library's own are what a plain loop gives, convolutions and pools too, with either
-# instruction set.
+# Products are what a plain loop gives, convolutions and pools too, with either instruction set.
 foreach(isa IN ITEMS avx2 avx512)
     add_test(NAME products_${isa} COMMAND tests_products --count 400)
     add_test(NAME convolutions_${isa} COMMAND tests_convolutions --count 300)

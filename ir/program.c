@@ -15,7 +15,6 @@ void program_init(Program *program) {
 void program_free(Program *program) {
     for (uint32_t i = 0; i < program->steps.count; i++) {
         Launch *launch = &program->steps.data[i].launch;
-        if (program->steps.data[i].kind != STEP_KERNEL) continue;
         vec_free(&launch->args);
         vec_free(&launch->locals);
     }
@@ -128,22 +127,6 @@ static void print_launch(const Launch *launch, const int64_t *numbers, StrBuf *o
     strbuf_add_char(out, '\n');
 }
 
-static void print_gemm(const GemmStep *g, const int64_t *numbers, StrBuf *out) {
-    const int64_t *n = numbers + g->numbers + GEMM_SIZES;
-    strbuf_addf(out, "%lld x [%lld,%lld] x [%lld,%lld], ", (long long)(n[0] * n[1]),
-                (long long)n[2], (long long)n[4], (long long)n[4], (long long)n[3]);
-    print_ref(g->a, numbers, out);
-    strbuf_add_char(out, ' ');
-    print_ref(g->b, numbers, out);
-    if (g->bias.buffer != UINT32_MAX) {
-        strbuf_add(out, " + ");
-        print_ref(g->bias, numbers, out);
-    }
-    strbuf_add(out, " -> ");
-    print_ref(g->c, numbers, out);
-    strbuf_add_char(out, '\n');
-}
-
 static void print_tiling(const RowTiling *tiling, const int64_t *numbers, StrBuf *out) {
     strbuf_addf(out, "  tiling: steps %u to %u, ", tiling->first, tiling->last);
     if (numbers[tiling->rows])
@@ -161,16 +144,12 @@ void program_print(const Program *program, const int64_t *numbers, StrBuf *out) 
     for (uint32_t i = 0; i < program->steps.count; i++) {
         const Step *step = &program->steps.data[i];
         const int64_t *costs = numbers + step->costs;
-        strbuf_addf(out, "  step %u: %s %s (%lld bytes, %lld operations)", i,
-                    step->kind == STEP_KERNEL ? "kernel" : "extern", step->label,
+        strbuf_addf(out, "  step %u: kernel %s (%lld bytes, %lld operations)", i, step->label,
                     (long long)costs[COST_BYTES], (long long)costs[COST_FLOPS]);
         Site site = program_site(program, step->site);
         if (site.file) strbuf_addf(out, " ; %s:%d", site.file, (int)site.line);
         strbuf_add(out, "\n    ");
-        if (step->kind == STEP_KERNEL)
-            print_launch(&step->launch, numbers, out);
-        else
-            print_gemm(&step->gemm, numbers, out);
+        print_launch(&step->launch, numbers, out);
     }
     for (uint32_t i = 0; i < program->tilings.count; i++)
         print_tiling(&program->tilings.data[i], numbers, out);

@@ -1,5 +1,5 @@
-/* Program: what the passes make of a graph. Kernels and extern calls in order, the buffers they
- * work on, and where the results lie. It holds kernel IR, not code; runtime/executable.c loads
+/* Program: what the passes make of a graph. Kernels in order, the buffers they work on, and
+ * where the results lie. It holds kernel IR, not code; runtime/executable.c loads
  * it, and for running, binding and settling nothing looks into its kernels.
  *
  * Whatever follows from sizes is no field but a place in one array of numbers. Where the graph has
@@ -37,8 +37,6 @@ typedef struct Buffer {
     Place row; /* its elements of one row there */
 } Buffer;
 
-typedef enum StepKind { STEP_KERNEL, STEP_GEMM } StepKind;
-
 typedef struct ArgRef {
     uint32_t buffer; /* index in Program.buffers */
     Place offset;    /* elements from its start */
@@ -64,23 +62,6 @@ typedef struct Launch {
     bool may_stream;    /* its stores follow one another, so that they may bypass the caches */
 } Launch;
 
-/* C[o,b] = A[o,b] B[o,b] (+ bias) (relu): numbers from GemmStep.numbers on. Strides are in elements,
- * of [outer][batch][row][column]; 0 repeats a batch. */
-typedef enum GemmNumber {
-    GEMM_SIZES, /* outer, batch, m, n, k */
-    GEMM_A_STRIDES = GEMM_SIZES + 5,
-    GEMM_B_STRIDES = GEMM_A_STRIDES + 4,
-    GEMM_C_STRIDES = GEMM_B_STRIDES + 4,
-    GEMM_NUMBERS = GEMM_C_STRIDES + 4
-} GemmNumber;
-
-typedef struct GemmStep {
-    Place numbers;        /* first of GEMM_NUMBERS */
-    ArgRef a, b, bias, c; /* operands; bias.buffer is UINT32_MAX when there is none */
-    bool relu;            /* max(x, 0) at the end */
-    uint8_t dtype;        /* sn_dtype */
-} GemmStep;
-
 /* What a step costs: numbers from Step.costs on. */
 typedef enum StepCost {
     COST_BYTES,        /* bytes it must move: each buffer element touched, once */
@@ -91,15 +72,13 @@ typedef enum StepCost {
 } StepCost;
 
 typedef struct Step {
-    uint8_t kind;       /* StepKind */
     int32_t group;      /* of the fusion that it carries out, for dumps; -1: it copies or checks */
     NodeId commit_code; /* > 0: writes an input; not run once a lower error code was recorded */
     uint32_t site;      /* a source line it came from */
     Place costs;        /* first of STEP_COSTS */
     uint32_t tiling;    /* 1 + number of the one that begins with it; 0: none */
     const char *label;  /* for dumps: "softmax+add"; owned by the program's arena strings */
-    Launch launch;      /* STEP_KERNEL */
-    GemmStep gemm;      /* STEP_GEMM */
+    Launch launch;      /* of its kernel */
 } Step;
 
 /* Steps in a row that run tile by tile: a thread takes some rows (points of the grid, of which all these
@@ -184,7 +163,7 @@ typedef struct Program {
     VEC(FusionNote) notes;      /* what was not fused, if asked for */
     int32_t n_inputs;           /* inputs of the graph */
     int32_t n_outputs;          /* new memory blocks to allocate */
-    int32_t reorders;           /* kernels that only copy into another layout for an extern call */
+    int32_t reorders;           /* kernels that compute nothing: they change a layout */
     int32_t threads;            /* for which columns are cut */
     int64_t cache_bytes;        /* beyond these, stores that may stream do */
     int64_t tile_bytes;         /* that a tile's buffers may have: a part of a core's cache */

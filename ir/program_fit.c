@@ -235,7 +235,6 @@ static void cut_launches(Fit *f) {
         const Step *step = program_step(program, i);
         SN_ASSERT(step->costs + STEP_COSTS <= program->numbers.count);
         const int64_t *costs = numbers + step->costs;
-        if (step->kind != STEP_KERNEL) continue;
         const RowTiling *tiling = program_tiling(program, numbers, i);
         cut_launch(f, &step->launch, tiling != NULL);
         /* Beyond the cache, a store that first fetches its line moves twice the bytes. */

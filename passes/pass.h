@@ -18,7 +18,6 @@ typedef struct Group {
     int32_t k_last;
     uint8_t order;   /* ReduceOrder of its reductions; REDUCE_BY_POSITION if there are none */
     bool sequential; /* K runs one element after the other (scan, ordered writes) */
-    bool is_extern;  /* a contraction: one member */
     bool hoists; /* a product whose results need values of columns alone (passes/fuse/columns.c) */
     bool dead;   /* merged into another */
 } Group;
@@ -30,8 +29,7 @@ typedef enum NodeRole {
     ROLE_LEAF,   /* input, constant: no code of its own */
     ROLE_VIEW,   /* index arithmetic in its consumers */
     ROLE_INLINE, /* computed again in each consumer */
-    ROLE_MEMBER, /* belongs to a group */
-    ROLE_EXTERN  /* a contraction */
+    ROLE_MEMBER  /* belongs to a group */
 } NodeRole;
 
 /* What writes in place ask of kernels and their order (passes/fuse/writes.c). Each is by node. */
@@ -132,7 +130,7 @@ extern const Pass pass_pipeline[];
 PassFunction pass_decompose;
 PassFunction pass_simplify;
 PassFunction pass_split_reductions;
-PassFunction pass_layout;
+PassFunction pass_updates;
 PassFunction pass_fuse;
 PassFunction pass_plan;
 PassFunction pass_lower;

@@ -8,7 +8,7 @@ const Pass pass_pipeline[] = {
     {"decompose", pass_decompose, true},
     {"simplify", pass_simplify, false},
     {"split_reductions", pass_split_reductions, false},
-    {"layout", pass_layout, true},
+    {"updates", pass_updates, true},
     {"fuse", pass_fuse, true},
     {"plan", pass_plan, true},
     {"lower", pass_lower, true},

@@ -4,7 +4,6 @@
 
 #include "base/assert.h"
 #include "base/status.h"
-#include "base/thread/parallel.h"
 
 enum {
     SERIAL_COST = 32 * 1024, /* bytes + operations below which threads cost more than they gain */
@@ -12,22 +11,6 @@ enum {
 };
 
 /* ---- building -------------------------------------------------------------------------------- */
-
-GemmShape gemm_shape(const GemmStep *g, const int64_t *numbers) {
-    const int64_t *n = numbers + g->numbers, *sizes = n + GEMM_SIZES;
-    GemmShape shape = {.outer = sizes[0],
-                       .batch = sizes[1],
-                       .m = sizes[2],
-                       .n = sizes[3],
-                       .k = sizes[4],
-                       .dtype = (sn_dtype)g->dtype,
-                       .bias = g->bias.buffer != UINT32_MAX,
-                       .relu = g->relu};
-    memcpy(shape.a, n + GEMM_A_STRIDES, sizeof shape.a);
-    memcpy(shape.b, n + GEMM_B_STRIDES, sizeof shape.b);
-    memcpy(shape.c, n + GEMM_C_STRIDES, sizeof shape.c);
-    return shape;
-}
 
 static sn_status prepare_kernel(const Kernel *kernel, bool streams, const LoadedKernel **loaded,
                                 sn_error *error) {
@@ -70,11 +53,6 @@ static sn_status prepare_step(const Executable *e, uint32_t i, const Executable 
     const Step *step = program_step(executable_program_of(e), i);
     Prepared *prepared = &e->steps[i];
     const int64_t *costs = e->numbers + step->costs;
-    if (step->kind == STEP_GEMM) {
-        GemmShape shape = gemm_shape(&step->gemm, e->numbers);
-        prepared->threads = parallel_threads();
-        return gemm_get(&shape, prepared->threads, &prepared->gemm, error);
-    }
     prepared->parallel = is_long(costs[COST_BYTES], costs[COST_INSTRUCTIONS]);
     sn_status status = prepare_columns(e, i, known, error);
     if (status != SN_OK) return status;
@@ -180,7 +158,7 @@ int64_t executable_step_ns(const Executable *e, uint32_t step, int32_t *runs) {
 
 bool executable_step_is_parallel(const Executable *e, uint32_t step) {
     SN_ASSERT(step < executable_program_of(e)->steps.count);
-    return executable_program_of(e)->steps.data[step].kind == STEP_GEMM || e->steps[step].parallel;
+    return e->steps[step].parallel;
 }
 
 const Program *executable_program(const Executable *e) {

@@ -1,5 +1,5 @@
-/* Executable: a program with its numbers, whose kernels are loaded and whose extern calls are
- * prepared. It is immutable and may be run by any number of threads at once. */
+/* Executable: a program with its numbers, whose kernels are loaded. It is immutable and may be
+ * run by any number of threads at once. */
 #ifndef SN_RUNTIME_EXECUTABLE_H
 #define SN_RUNTIME_EXECUTABLE_H
 
@@ -17,8 +17,7 @@ typedef struct RunInput {
 
 /* Counters of launches, process wide. */
 typedef struct LaunchCounters {
-    int64_t kernels;      /* kernels launched */
-    int64_t extern_calls; /* extern calls */
+    int64_t kernels; /* kernels launched */
 } LaunchCounters;
 
 /* Loads all kernels of the program, which it takes over on success. */
@@ -42,7 +41,7 @@ bool executable_measure(Executable *executable);
 int64_t executable_step_ns(const Executable *executable, uint32_t step, int32_t *runs);
 /* Does the step run on all threads of a run? */
 bool executable_step_is_parallel(const Executable *executable, uint32_t step);
-/* The loaded kernel of a step; NULL for an extern call. */
+/* The loaded kernel of a step. */
 const LoadedKernel *executable_kernel(const Executable *executable, uint32_t step);
 
 /* So many bytes could not be had for a call in the program. */

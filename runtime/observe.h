@@ -16,14 +16,13 @@ typedef struct LaunchPart {
 
 /* A step of an executable that was run. */
 typedef struct LaunchRecord {
-    const char *name;  /* the kernel's, or that of the extern op */
+    const char *name;  /* the kernel's */
     const char *label; /* its ops; lives as long as the executable */
     Site site;         /* a source line it came from; lives likewise */
     int64_t items;     /* items */
     int64_t bytes;     /* bytes moved */
     int64_t begin_ns;  /* on the monotonic clock */
     int64_t end_ns;
-    bool is_extern;          /* no kernel of ours */
     const LaunchPart *parts; /* of threads that may have shared it; live during the notice */
     int32_t n_parts;         /* 0: this thread alone */
 } LaunchRecord;

@@ -17,11 +17,10 @@ enum {
     FEW_PARTS = 16    /* threads of one kernel whose times do */
 };
 
-static _Atomic int64_t kernels_launched, externs_called;
+static _Atomic int64_t kernels_launched;
 
 void launch_counters(LaunchCounters *counters) {
     counters->kernels = atomic_load_explicit(&kernels_launched, memory_order_relaxed);
-    counters->extern_calls = atomic_load_explicit(&externs_called, memory_order_relaxed);
 }
 
 /* ---- launches -------------------------------------------------------------------------------- */
@@ -86,8 +85,7 @@ static void run_watched(Run *run, int64_t units, const Work *work) {
     parallel_for(run->threads, units, run_watched_share, &watched);
 }
 
-static sn_status run_kernel(Run *run, const Step *step, const Prepared *prepared) {
-    const Launch *launch = &step->launch;
+static sn_status run_kernel(Run *run, const Launch *launch, const Prepared *prepared) {
     int64_t items = run->numbers[launch->items];
     SN_ASSERT(items >= 0 && prepared->kernel && prepared->kernel->fn);
     if (items == 0) return SN_OK; /* sizes that vary left nothing to do */
@@ -114,21 +112,6 @@ static sn_status run_kernel(Run *run, const Step *step, const Prepared *prepared
     return SN_OK;
 }
 
-static sn_status run_gemm(Run *run, const Step *step, const Prepared *prepared) {
-    const GemmStep *g = &step->gemm;
-    const GemmPlan *plan = prepared->gemm;
-    SN_ASSERT(plan);
-    if (run->threads != prepared->threads) {
-        GemmShape shape = gemm_shape(g, run->numbers);
-        sn_status status = gemm_get(&shape, run->threads, &plan, run->error);
-        if (status != SN_OK) return status;
-    }
-    const void *bias = g->bias.buffer == UINT32_MAX ? NULL : run_address(run, g->bias);
-    atomic_fetch_add_explicit(&externs_called, 1, memory_order_relaxed);
-    return gemm_run(plan, run_address(run, g->a), run_address(run, g->b), bias,
-                    run_address(run, g->c), run->error);
-}
-
 /* Of the step and of those that are tiled with it. */
 static int64_t bytes_of(const Run *run, uint32_t i) {
     const RowTiling *tiling = program_tiling(run->program, run->numbers, i);
@@ -141,16 +124,13 @@ static int64_t bytes_of(const Run *run, uint32_t i) {
 /* Tells those who watch this thread of a step. */
 static void tell_step(const Run *run, uint32_t i, int64_t begin_ns, int64_t end_ns) {
     const Step *step = &run->program->steps.data[i];
-    bool kernel = step->kind == STEP_KERNEL;
-    LaunchRecord record = {.name = kernel ? run->e->steps[i].kernel->name : "gemm",
+    LaunchRecord record = {.name = run->e->steps[i].kernel->name,
                            .label = step->label,
                            .site = program_site(run->program, step->site),
-                           .items = kernel ? run->numbers[step->launch.items] : 1,
-                           .bytes =
-                               kernel ? bytes_of(run, i) : run->numbers[step->costs + COST_BYTES],
+                           .items = run->numbers[step->launch.items],
+                           .bytes = bytes_of(run, i),
                            .begin_ns = begin_ns,
                            .end_ns = end_ns,
-                           .is_extern = !kernel,
                            .parts = run->parts,
                            .n_parts = run->n_parts};
     observe_launch(&record);
@@ -167,15 +147,13 @@ static inline const RowTiling *tiling_at(const Run *run, uint32_t i) {
 /* Runs the step, and those that are tiled with it, of which `i` becomes the last. Inline, for few steps are
  * long. */
 __attribute__((always_inline)) static inline sn_status run_step(Run *run, uint32_t *i) {
-    const Step *step = &run->program->steps.data[*i];
     const RowTiling *tiling = tiling_at(run, *i);
     if (tiling) {
         *i = tiling->last;
         atomic_fetch_add_explicit(&kernels_launched, 1, memory_order_relaxed);
         return run_tiled(run, tiling);
     }
-    return step->kind == STEP_KERNEL ? run_kernel(run, step, &run->e->steps[*i])
-                                     : run_gemm(run, step, &run->e->steps[*i]);
+    return run_kernel(run, &run->program->steps.data[*i].launch, &run->e->steps[*i]);
 }
 
 /* Is the step one of a write that must not happen? */

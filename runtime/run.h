@@ -4,7 +4,6 @@
 
 #include "runtime/columns.h"
 #include "runtime/executable.h"
-#include "runtime/gemm.h"
 #include "runtime/observe.h"
 #include "runtime/step_times.h"
 
@@ -16,9 +15,7 @@
 
 /* What one step needs at run time. */
 typedef struct Prepared {
-    const LoadedKernel *kernel; /* STEP_KERNEL */
-    const GemmPlan *gemm;       /* STEP_GEMM */
-    int32_t threads;            /* for which the gemm plan was made */
+    const LoadedKernel *kernel; /* its code */
     bool parallel;              /* worth more than one thread */
     ColumnsUse columns;         /* of a kernel with a chain */
 } Prepared;
@@ -51,8 +48,6 @@ typedef struct Run {
     int32_t n_parts;        /* that the latest step has */
 } Run;
 
-/* The product of a step, with these numbers. */
-GemmShape gemm_shape(const GemmStep *g, const int64_t *numbers);
 /* Where an argument lies. */
 static inline char *run_address(const Run *run, ArgRef ref) {
     SN_ASSERT(ref.offset < run->program->numbers.count);

@@ -52,7 +52,6 @@ static FuzzVerdict run_eager(const FuzzProgram *p, Seen *seen, FuzzCoverage *cov
 
 uint64_t fuzz_digest(const FuzzProgram *program) {
     Seen seen = {.status = SN_OK};
-    if (fuzz_has_products(program)) return 0;
     FuzzVerdict verdict = run_eager(program, &seen, NULL);
     seen_free(&seen);
     return verdict.digest;
@@ -90,26 +89,6 @@ static bool may_fall_back(const FuzzProgram *p) {
     return writes && repeats;
 }
 
-/* May a product of matrices read a part of what was written? Eager's layout may be one that no value
- * of a graph has; then the function is run on every call. */
-static bool may_rerun(const FuzzProgram *p) {
-    bool writes = false, gaps = false;
-    for (int32_t i = 0; i < p->n_steps; i++) {
-        writes = writes || fuzz_writes(&p->steps[i]);
-        gaps = gaps || fuzz_is_view(&p->steps[i]);
-    }
-    for (int32_t i = 0; i < p->n_inputs; i++) {
-        const FuzzInput *input = &p->inputs[i];
-        int64_t reach = 1, count = 1;
-        for (int32_t d = 0; d < input->rank; d++) {
-            count *= input->dims[d];
-            reach += (input->dims[d] - 1) * llabs(input->strides[d]);
-        }
-        gaps = gaps || (count > 0 && reach != count);
-    }
-    return writes && gaps && fuzz_has_products(p);
-}
-
 static FuzzVerdict check_fallbacks(Session *s, const FuzzProgram *p, const FuzzFallbacks *before) {
     int64_t overlaps = session_fallbacks.overlaps - before->overlaps;
     int64_t others = session_fallbacks.others - before->others;
@@ -121,7 +100,7 @@ static FuzzVerdict check_fallbacks(Session *s, const FuzzProgram *p, const FuzzF
     }
     if (others && !s->refused)
         return fuzz_fail(FUZZ_FELL_BACK, "call %d: %.600s", s->call, session_fallbacks.text);
-    if (overlaps && !may_fall_back(p) && !may_rerun(p))
+    if (overlaps && !may_fall_back(p))
         return fuzz_fail(FUZZ_FELL_BACK, "call %d, for overlapping memory, but there is none",
                          s->call);
     return fuzz_fine();
@@ -133,8 +112,7 @@ static FuzzVerdict check_guards(Session *s, const FuzzProgram *p, const sn_count
     bool hit = now->guard_hits > before->guard_hits,
          miss = now->guard_misses > before->guard_misses;
     if (c) c->reruns += now->reruns - before->reruns;
-    bool known = may_fall_back(p) || may_rerun(p) || may_rerun(s->program);
-    if (s->reads || s->refused || status != SN_OK || known) return fuzz_fine();
+    if (s->reads || s->refused || status != SN_OK || may_fall_back(p)) return fuzz_fine();
     if (expect == EXPECT_HIT && !hit)
         return fuzz_fail(FUZZ_NO_HIT, "call %d did not go straight to the kernels", s->call);
     if (expect == EXPECT_MISS && !miss)
@@ -177,19 +155,13 @@ static FuzzVerdict check_graph(Session *s) {
     return judged < 0 ? fuzz_fail(FUZZ_ORACLE_GRAPH, "%s", text) : fuzz_fine();
 }
 
-/* A call with another number of threads, which changes no bits but those of products of matrices. */
+/* A call with another number of threads, which changes no bits. */
 static FuzzVerdict check_threads(Session *s, const Seen *eager) {
     static const int32_t threads[] = {1, 2, 5};
     int32_t usual = sn_threads();
-    Seen own = {.status = SN_OK};
-    FuzzVerdict verdict = fuzz_fine();
-    bool products = fuzz_has_products(s->program);
     sn_set_threads(threads[s->program->seed % 3]);
-    if (products) verdict = run_eager(s->program, &own, NULL);
-    if (!verdict.failure)
-        verdict = check_call(s, s->program, products ? &own : eager, 0, EXPECT_HIT);
+    FuzzVerdict verdict = check_call(s, s->program, eager, 0, EXPECT_HIT);
     sn_set_threads(usual);
-    seen_free(&own);
     return verdict;
 }
 

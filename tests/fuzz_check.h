@@ -10,8 +10,7 @@
 /* Checks a program; `plant` is NULL or a bug to put in (fuzz_plant.h). Adds to `coverage` (may be
  * NULL). */
 FuzzVerdict fuzz_check(const FuzzProgram *program, const char *plant, FuzzCoverage *coverage);
-/* Runs it eagerly only and returns the digest of what it leaves; 0 where the bits may depend on the
- * instruction set (products of matrices by the library's own link). */
+/* Runs it eagerly only and returns the digest of what it leaves. */
 uint64_t fuzz_digest(const FuzzProgram *program);
 /* Prints a stage of compiling it (see sn_dump); calls it once. */
 void fuzz_dump(const FuzzProgram *program, const char *stage, FILE *out);

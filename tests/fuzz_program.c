@@ -28,15 +28,6 @@ bool fuzz_chance(FuzzRandom *random, int percent) {
     return fuzz_below(random, 100) < percent;
 }
 
-bool fuzz_has_products(const FuzzProgram *p) {
-    for (int32_t i = 0; i < p->n_steps; i++) {
-        OpCode op = p->steps[i].op;
-        if (op == OP_MATMUL || op == OP_LINEAR || op == OP_BILINEAR || op == OP_ATTENTION)
-            return true;
-    }
-    return false;
-}
-
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 static double special_real(FuzzRandom *random) {

@@ -212,8 +212,6 @@ typedef struct FuzzProgram {
     int32_t outputs[FUZZ_MOST_OUTPUTS];    /* values returned */
 } FuzzProgram;
 
-/* Is there a product of matrices? Its bits depend on instruction set and number of threads. */
-bool fuzz_has_products(const FuzzProgram *program);
 /* Elements of a block, `shift` of them in front; freed with free(). */
 void *fuzz_block_data(const FuzzBlock *block, int64_t shift);
 /* The inputs, on fresh memory whose blocks begin `shift` elements late; false when out of memory.

@@ -38,9 +38,8 @@ bool seen_take(const FuzzProgram *program, Seen *seen, sn_tensor *const *outputs
 bool seen_take_blocks(const FuzzProgram *program, sn_tensor *const *blocks, int64_t shift,
                       char **copies);
 void seen_free(Seen *seen);
-/* Position of the first element whose bits differ, with any_nan two NaNs being equal; -1. */
-int64_t seen_first_difference(sn_dtype dtype, const char *a, const char *b, int64_t count,
-                              bool any_nan);
+/* Position of the first element whose bits differ; -1. */
+int64_t seen_first_difference(sn_dtype dtype, const char *a, const char *b, int64_t count);
 /* `eager` and `compiled` must agree; `call` is for the words. */
 FuzzVerdict seen_compare(const FuzzProgram *program, const Seen *eager, const Seen *compiled,
                          int32_t call);

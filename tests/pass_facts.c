@@ -1,7 +1,6 @@
 /* Facts about a run of the passes; see pass_facts.h. */
 #include "pass_facts.h"
 
-#include "base/settings.h"
 #include "base/status.h"
 
 #include <stdarg.h>
@@ -75,7 +74,7 @@ static void add_graph(Run *run, const char *pass, const Graph *graph) {
 /* ---- fuse ------------------------------------------------------------------------------------ */
 
 static void add_roles(Run *run, const PassContext *context) {
-    static const char *const words[] = {"leaf", "view", "inline", "member", "extern"};
+    static const char *const words[] = {"leaf", "view", "inline", "member"};
     StrBuf stored = {0};
     for (NodeId i = 0; i < context->graph.nodes.count; i++) {
         uint8_t role = context->fusion.roles[i];
@@ -127,10 +126,10 @@ static void add_step(Run *run, const PassContext *context, uint32_t i) {
     StrBuf text = {0};
     if (step->kind == PLAN_GROUP) {
         const Group *group = &context->fusion.groups.data[step->group];
-        strbuf_add(&text, group->is_extern ? "extern" : "group");
+        strbuf_add(&text, "group");
         for (uint32_t m = 0; m < group->members.count; m++)
             strbuf_addf(&text, " %%%u", group->members.data[m]);
-        if (!group->is_extern) print_space(&text, context->graph.table, group);
+        print_space(&text, context->graph.table, group);
         if (run->coverage) run->coverage->orders[group->order] = true;
     } else if (step->kind == PLAN_CHECK) {
         strbuf_addf(&text, "check %%%u", step->node);
@@ -179,12 +178,8 @@ static void add_program(Run *run, const Program *program) {
     StrBuf text = {0};
     program_print(program, program->numbers.data, &text);
     add_lines(run, "program", strbuf_text(&text) + strlen("program: "));
-    int externs = 0, kernels = 0;
     for (uint32_t i = 0; i < program->steps.count; i++) {
         const Step *step = &program->steps.data[i];
-        externs += step->kind == STEP_GEMM;
-        kernels += step->kind == STEP_KERNEL;
-        if (step->kind != STEP_KERNEL) continue;
         StrBuf head = {0};
         strbuf_clear(&text);
         kernel_print(program_kernel(program, &step->launch), &text, NULL);
@@ -192,7 +187,7 @@ static void add_program(Run *run, const Program *program) {
         add_lines(run, strbuf_text(&head), strbuf_text(&text));
         strbuf_free(&head);
     }
-    add_fact(run, "kernels %d, externs %d", kernels, externs);
+    add_fact(run, "kernels %u", program->steps.count);
     for (uint32_t i = 0; i < program->tilings.count; i++) {
         const RowTiling *t = &program->tilings.data[i];
         add_fact(run, "tile %u: steps %u to %u, %lld rows of %lld", i, t->first, t->last,
@@ -215,12 +210,7 @@ static sn_status run_passes(const Graph *graph, const PassRun *how, Run *run, Pr
                                .explain = true,
                                .observer = run ? observe : NULL,
                                .user = run};
-    char before[16];
-    snprintf(before, sizeof before, "%s", setting_text(SETTING_PRODUCTS));
-    if (how->library_products) setting_set(SETTING_PRODUCTS, "library");
-    sn_status status = pipeline_run(graph, &options, program, error);
-    setting_set(SETTING_PRODUCTS, before);
-    return status;
+    return pipeline_run(graph, &options, program, error);
 }
 
 /* A graph and its sizes that vary. */

@@ -8,14 +8,13 @@
 
 /* How the passes are run. */
 typedef struct PassRun {
-    int32_t threads;       /* of a parallel region; 0 = 1 */
-    bool library_products; /* f32 products are extern calls, whatever the setting says */
+    int32_t threads; /* of a parallel region; 0 = 1 */
 } PassRun;
 
 /* What a run came by; runs add up. */
 typedef struct PassCoverage {
     bool ops[OP_COUNT];              /* ops of graphs as written, and as fusion saw them */
-    bool roles[ROLE_EXTERN + 1];     /* NodeRole of some node */
+    bool roles[ROLE_MEMBER + 1];     /* NodeRole of some node */
     bool orders[REDUCE_ORDER_COUNT]; /* ReduceOrder of some group */
     bool buffers[BUFFER_TEMP + 1];   /* BufferKind of some buffer */
 } PassCoverage;

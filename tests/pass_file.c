@@ -49,7 +49,6 @@ static bool is_fact(const char *text) {
 
 static bool read_setting(PassFile *file, int32_t line, const char *text, StrBuf *why) {
     int threads = 0, end = 0;
-    if (strcmp(text, "library products") == 0) return file->run.library_products = true;
     sscanf(text, "%d threads%n", &threads, &end);
     if (end == 0 || text[end] != 0 || threads < 1)
         return wrong(file, line, why, "there is no setting '%s'", text);

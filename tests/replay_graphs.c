@@ -94,8 +94,8 @@ static bool has_op(const ReplayGraphs *graphs, const char *name) {
 /* Not public, yet ops of graphs: what views and writes are recorded as, and what passes make. The
  * remaining ones are of kernels. */
 static bool is_of_graphs(const sn_op_description *op) {
-    static const char *const internal[] = {"const",     "iota",         "empty", "slice",
-                                           "put_slice", "put_diagonal", "gemm"};
+    static const char *const internal[] = {"const", "iota",      "empty",
+                                           "slice", "put_slice", "put_diagonal"};
     for (size_t i = 0; i < sizeof internal / sizeof internal[0]; i++)
         if (strcmp(op->name, internal[i]) == 0) return true;
     return op->is_public;

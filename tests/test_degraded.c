@@ -132,11 +132,6 @@ static void an_op_outside_the_pack_is_an_error_that_says_what_is_missing(void **
     assert_non_null(graph);
     sn_text_free(graph);
     sn_compiled_release(c);
-    setting_set(SETTING_PRODUCTS, "library");
-    assert_null(sn_matmul(x, sn_transpose(y, 0, 1)));
-    EXPECT_ERROR(SN_ERROR_UNSUPPORTED, "cannot load module", "libsinter_gemm.so",
-                 "matrix products need it");
-    setting_set(SETTING_PRODUCTS, "");
 }
 
 static void a_code_generator_that_comes_later_is_found(void **state) {

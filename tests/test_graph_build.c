@@ -157,18 +157,6 @@ static void test_a_reduction_is_a_node_for_each_run_of_axes(void **state) {
                      "%7 = cumsum %2 {axis=1}\n");
 }
 
-static void test_a_gemm_may_lack_its_bias(void **state) {
-    (void)state;
-    Drawing d;
-    drawing_open(&d);
-    const Dim dims[] = {{1}, {2}, {3}}, turned[] = {{1}, {3}, {2}};
-    NodeId x = gb_reshape(&d.b, d.x, dims, 3), y = gb_reshape(&d.b, d.x, turned, 3);
-    gb_gemm(&d.b, x, y, NODE_NONE);
-    assert_drawn(&d, "%2 = reshape %0 {dims=[1,2,3]}\n"
-                     "%3 = reshape %0 {dims=[1,3,2]}\n"
-                     "%4 = gemm %2, %3, none\n");
-}
-
 /* A graph that is copied node by node is the same graph. */
 static void test_copies_of_nodes_make_the_same_graph(void **state) {
     (void)state;
@@ -263,7 +251,6 @@ int main(void) {
         cmocka_unit_test(test_a_view_with_the_same_dims_is_none),
         cmocka_unit_test(test_elements_are_moved),
         cmocka_unit_test(test_a_reduction_is_a_node_for_each_run_of_axes),
-        cmocka_unit_test(test_a_gemm_may_lack_its_bias),
         cmocka_unit_test(test_copies_of_nodes_make_the_same_graph),
         cmocka_unit_test(test_after_a_failure_nothing_is_emitted_and_the_error_stays),
         cmocka_unit_test(test_a_builder_need_not_have_an_error),

@@ -212,7 +212,7 @@ static void a_nan_is_found_at_any_place(void **state) {
     sn_compiled_release(c);
 }
 
-/* A library's product of a NaN has its sign: what it is given is the canonical one where that can be told. */
+/* A sign behind a product is that of the canonical NaN, whatever the machine makes of the factors'. */
 static sn_tensor *sign_of_a_product(sn_tensor *x, sn_tensor *weight) {
     sn_tensor *product = sn_matmul(sn_leaky_relu(x, 0), weight);
     return sn_cat(((sn_tensor *[]){sn_cast(sn_signbit(product), SN_F32), product}), 2, 0);

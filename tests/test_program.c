@@ -76,7 +76,7 @@ static void sizes_whose_bytes_are_no_number_are_refused(void **state) {
 
 /* A launch over n * n * 4 points, with a row buffer of n elements of each thread. */
 static void add_launch(Fixture *f, bool has_row) {
-    Step step = {.kind = STEP_KERNEL};
+    Step step = {0};
     const Dim words[] = {[KPARAM_RANK] = {3}, [KPARAM_SIZES] = f->n, f->n, dim_of(4)};
     Launch *launch = &step.launch;
     launch->params = program_sizes(&f->program, &f->table, words, KPARAM_SIZES + 3);

@@ -85,7 +85,7 @@ static void a_product_sees_written_memory_in_eagers_layout(void **state) {
         }
 }
 
-/* Overlapping windows of a row, as matrices of a batch: oneDNN does not take them as they are. */
+/* Overlapping windows of a row, as matrices of a batch. */
 static void a_batch_of_overlapping_matrices_is_multiplied(void **state) {
     (void)state;
     sn_tensor *row = tensor_random(3, SN_F32, SN_I(20));

@@ -133,8 +133,8 @@ static void test_a_changed_instruction_is_found(void **state) {
 
 static void test_a_renamed_word_is_no_difference(void **state) {
     const Folders *f = *state;
-    change(f->new_file, "--- after layout ---", "--- after operand_layouts ---");
-    write_file(f->words, "# a comment\nlayout operand_layouts\nrow line\n");
+    change(f->new_file, "--- after updates ---", "--- after copied_bases ---");
+    write_file(f->words, "# a comment\nupdates copied_bases\nrow line\n");
     assert_int_equal(compare(f, NULL, false), 1);
     assert_int_equal(compare(f, f->words, false), 0);
 }

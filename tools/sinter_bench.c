@@ -43,15 +43,15 @@ typedef struct BenchResult {
     double speedup;              /* eager_s / compiled_s */
     int64_t eager_kernels;       /* launches */
     int64_t compiled_kernels;    /* launches */
-    int64_t extern_calls;        /* of the compiled function */
-    int64_t reorders;            /* kernels that only change a layout for an extern call */
-    int64_t phases;              /* kernels and extern calls: a barrier ends each */
+    int64_t extern_calls;        /* always 0: kept for who reads the lines */
+    int64_t reorders;            /* kernels that compute nothing: they change a layout */
+    int64_t phases;              /* launches of the compiled function: a barrier ends each */
     int64_t fallbacks;           /* graphs that were run node by node */
     double cold_compile_s;       /* see FirstCalls */
     double llvm_load_s;          /* see FirstCalls */
     double warm_load_s;          /* see FirstCalls */
     double dispatch_s;           /* a call less a direct entry into its kernels */
-    int64_t bytes;               /* that the kernels and extern calls have to move */
+    int64_t bytes;               /* that the kernels have to move */
     int64_t flops;               /* floating point and integer operations, a multiply-add two */
     int64_t instructions;        /* the same, a multiply-add one */
     double roofline_share;       /* the machine's least time over compiled_s */
@@ -148,28 +148,27 @@ static const char *readable(double seconds, char text[16]) {
 }
 
 static void print_header(void) {
-    printf("%-24s %8s %8s %7s %12s %4s %5s %8s %8s %8s %6s %4s %13s\n", "workload", "eager",
-           "compiled", "speedup", "kernels", "ext", "reord", "dispatch", "cold", "warm", "roof",
-           "bits", "peak MiB");
+    printf("%-24s %8s %8s %7s %12s %5s %8s %8s %8s %6s %4s %13s\n", "workload", "eager", "compiled",
+           "speedup", "kernels", "reord", "dispatch", "cold", "warm", "roof", "bits", "peak MiB");
 }
 
 static void print_row(const BenchResult *r) {
     char eager[16], compiled[16], dispatch[16], cold[16], warm[16];
-    printf("%-24s %8s %8s %6.2fx %5" PRId64 " -> %-3" PRId64 " %4" PRId64 " %5" PRId64
+    printf("%-24s %8s %8s %6.2fx %5" PRId64 " -> %-3" PRId64 " %5" PRId64
            " %8s %8s %8s %6.2f %4s %6.1f/%-6.1f\n",
            r->workload, readable(r->eager_s, eager), readable(r->compiled_s, compiled), r->speedup,
-           r->eager_kernels, r->compiled_kernels, r->extern_calls, r->reorders,
-           readable(r->dispatch_s, dispatch), readable(r->cold_compile_s, cold),
-           readable(r->warm_load_s, warm), r->roofline_share, r->bitwise_equal ? "same" : "DIFF",
-           (double)r->peak_bytes_eager / 1048576, (double)r->peak_bytes_compiled / 1048576);
+           r->eager_kernels, r->compiled_kernels, r->reorders, readable(r->dispatch_s, dispatch),
+           readable(r->cold_compile_s, cold), readable(r->warm_load_s, warm), r->roofline_share,
+           r->bitwise_equal ? "same" : "DIFF", (double)r->peak_bytes_eager / 1048576,
+           (double)r->peak_bytes_compiled / 1048576);
 }
 
 /* ---- measuring ------------------------------------------------------------------------------- */
 
 /* Launches and memory of one call. */
 typedef struct CallCost {
-    int64_t kernels, extern_calls; /* launched */
-    int64_t peak_bytes;            /* beyond what was live */
+    int64_t kernels;    /* launched */
+    int64_t peak_bytes; /* beyond what was live */
 } CallCost;
 
 static bool cost_of(const Subject *subject, CallCost *cost) {
@@ -181,7 +180,6 @@ static bool cost_of(const Subject *subject, CallCost *cost) {
     cost->peak_bytes = sn_memory().peak_bytes - live;
     sn_counters_get(&after);
     cost->kernels = after.kernels - before.kernels;
-    cost->extern_calls = after.extern_calls - before.extern_calls;
     return ok;
 }
 
@@ -205,9 +203,7 @@ static bool measure_costs(const Subject *eager, const Subject *compiled, sn_comp
     if (!cost_of(eager, &eager_cost) || !cost_of(compiled, &compiled_cost)) return false;
     if (sn_explain(handle, &explanation) != SN_OK) return false;
     r->eager_kernels = eager_cost.kernels;
-    r->compiled_kernels = compiled_cost.kernels;
-    r->extern_calls = compiled_cost.extern_calls;
-    r->phases = compiled_cost.kernels + compiled_cost.extern_calls;
+    r->compiled_kernels = r->phases = compiled_cost.kernels;
     r->peak_bytes_eager = eager_cost.peak_bytes;
     r->peak_bytes_compiled = compiled_cost.peak_bytes;
     r->reorders = explanation.reorders;

@@ -25,7 +25,7 @@ static const Stage stages[] = {
     {"split_reductions", "after long reductions were split", false, false},
     {"layout", "after layouts were chosen", false, false},
     {"fuse", "which ops share a kernel", true, false},
-    {"program", "buffers, kernels and extern calls in order", true, false},
+    {"program", "buffers and kernels in order", true, false},
     {"explain", "kernels, their ops and bytes; what was not fused, and why", false, false},
     {"kernels", "kernel IR: loops over scalars", true, false},
     {"llvm", "LLVM IR", true, false},

@@ -32,8 +32,6 @@ typedef enum LockRank {
     RANK_BACKENDS,   /* loaded code generators; held while one is loaded (runtime) */
     RANK_PLUGINS,    /* held while a module is loaded: no child finds one by halves (runtime) */
     RANK_KERNELS,    /* kernels in memory (runtime) */
-    RANK_GEMM,       /* prepared matrix products (runtime) */
-    RANK_PREPARE,    /* held while a matrix product is prepared (runtime) */
     RANK_CODE,       /* the region of executable memory that is being filled (runtime) */
     RANK_SLOTS,      /* memory of what programs name (base) */
     RANK_MEMORY,     /* free blocks of the process (runtime) */

@@ -13,8 +13,7 @@ typedef void ParallelBody(void *context, int64_t begin, int64_t end, int32_t thr
  * not come. Serial, in one piece, when threads ≤ 1, where no thread is to be had, and when called
  * inside a parallel region. Returns when all are done. */
 void parallel_for(int32_t threads, int64_t count, ParallelBody *body, void *context);
-/* Is this a forked child? It has none of its parent's threads, and those of matrix libraries are not
- * made anew. */
+/* Is this a forked child? */
 bool parallel_forked(void);
 /* Threads of this thread's regions: its own number, else the default, which is SINTER_THREADS, else the
  * CPUs this process may use. */

@@ -24,7 +24,7 @@ typedef struct CompileEvent {
         reason; /* why what there was did not serve, or why it is not compiled; NULL: no more to say */
     BuildTimes times; /* of it */
     uint32_t ops;     /* recorded */
-    uint32_t steps;   /* kernels and extern calls */
+    uint32_t steps;   /* kernels */
 } CompileEvent;
 
 enum { COMPILES_KEPT = 64 };

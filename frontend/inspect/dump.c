@@ -76,8 +76,8 @@ static sn_status print_fusion(const DumpStage *stage, const Program *program, St
     (void)stage, (void)error;
     for (uint32_t i = 0; i < program->steps.count; i++) {
         const Step *step = &program->steps.data[i];
-        strbuf_addf(out, "%s %u: %s, %lld bytes\n", step->kind == STEP_KERNEL ? "kernel" : "extern",
-                    i, step->label, (long long)program->numbers.data[step->costs + COST_BYTES]);
+        strbuf_addf(out, "kernel %u: %s, %lld bytes\n", i, step->label,
+                    (long long)program->numbers.data[step->costs + COST_BYTES]);
     }
     refusals_print(program, "not fused: ", out);
     strbuf_addf(out, "peak memory %lld bytes\n",
@@ -90,7 +90,6 @@ static sn_status print_kernels(const DumpStage *stage, const Program *program, S
     (void)stage, (void)error;
     for (uint32_t i = 0; i < program->steps.count; i++) {
         const Step *step = &program->steps.data[i];
-        if (step->kind != STEP_KERNEL) continue;
         strbuf_addf(out, "; kernel %u: %s\n", i, step->label);
         kernel_print(program_kernel(program, &step->launch), out, program->sites.data);
     }
@@ -104,7 +103,6 @@ static sn_status print_code(const DumpStage *stage, const Program *program, StrB
     if (!b) return error->status;
     for (uint32_t i = 0; i < program->steps.count; i++) {
         const Step *step = &program->steps.data[i];
-        if (step->kind != STEP_KERNEL) continue;
         Schedule schedule = {.stream_stores = program->numbers.data[step->launch.streams] != 0};
         char name[32];
         snprintf(name, sizeof name, "kernel_%u", i);
@@ -187,7 +185,7 @@ static void print_groups(const PassContext *context, StrBuf *out) {
     const Fusion *fusion = &context->fusion;
     for (uint32_t i = 0; i < fusion->order.count; i++) {
         const Group *group = &fusion->groups.data[fusion->order.data[i]];
-        strbuf_addf(out, "  %s %u [", group->is_extern ? "extern" : "kernel", i);
+        strbuf_addf(out, "  kernel %u [", i);
         dim_print(out, context->graph.table, group->a);
         strbuf_add(out, ", ");
         dim_print(out, context->graph.table, group->k);

@@ -22,10 +22,7 @@ static void explain_steps(const Executable *executable, sn_explanation *e) {
         const Step *step = &program->steps.data[i];
         const int64_t *costs = numbers + step->costs;
         const RowTiling *tiling = program_tiling(program, numbers, i);
-        if (step->kind != STEP_KERNEL)
-            e->extern_calls++;
-        else
-            e->kernels += !tiling || tiling->first == i;
+        e->kernels += !tiling || tiling->first == i;
         e->bytes += program_step_bytes(program, numbers, i, COST_BYTES);
         e->bytes_stored += program_step_bytes(program, numbers, i, COST_BYTES_STORED);
         e->flops += costs[COST_FLOPS];
@@ -241,8 +238,7 @@ static void print_purity(const Purity *purity, StrBuf *out) {
 
 static void print_summary(const sn_compiled *c, const sn_explanation *e, Site read_site,
                           StrBuf *out) {
-    strbuf_addf(out, "%s: %d ops, %d kernels, %d extern calls", c->name, e->ops, e->kernels,
-                e->extern_calls);
+    strbuf_addf(out, "%s: %d ops, %d kernels", c->name, e->ops, e->kernels);
     if (e->reorders) strbuf_addf(out, ", %d reorders", e->reorders);
     strbuf_addf(out, "; %d entries, %d graphs, %d host reads, %d fallbacks\n", e->entries,
                 e->graphs, e->host_reads, e->fallbacks);
@@ -268,16 +264,15 @@ static void print_step(const GraphInstance *instance, uint32_t i, StrBuf *out) {
     int32_t runs;
     int64_t ns = executable_step_ns(instance->executable, i, &runs);
     const RowTiling *tiling = program_tiling(program, numbers, i);
-    strbuf_addf(out, "  %s%s %s: %s, %lld bytes",
-                tiling && i > tiling->first ? "in tiles with the one before: " : "",
-                kernel ? "kernel" : "extern", kernel ? kernel->name : "gemm", step->label,
-                (long long)program_step_bytes(program, numbers, i, COST_BYTES));
+    strbuf_addf(out, "  %skernel %s: %s, %lld bytes",
+                tiling && i > tiling->first ? "in tiles with the one before: " : "", kernel->name,
+                step->label, (long long)program_step_bytes(program, numbers, i, COST_BYTES));
     if (ns) {
         strbuf_add(out, ", ");
         strbuf_add_fixed(out, (ns + 500) / 1000, 3);
         strbuf_addf(out, " ms (median of %d)", runs);
     }
-    if (kernel) strbuf_addf(out, ", %s", cache_source_name(kernel->source));
+    strbuf_addf(out, ", %s", cache_source_name(kernel->source));
     if (site.file) strbuf_addf(out, ", %s:%d", site.file, (int)site.line);
     strbuf_add_char(out, '\n');
 }

@@ -109,9 +109,9 @@ void html_heading(StrBuf *out, const char *text) {
     strbuf_addf(out, "<h2>%s</h2>\n", text);
 }
 
-void html_mark(StrBuf *out, int32_t kernel, bool is_extern) {
-    strbuf_addf(out, "<span class=\"k\" style=\"--h:%d\">%s %d</span>", (int)html_hue(kernel),
-                is_extern ? "extern" : "kernel", (int)kernel);
+void html_mark(StrBuf *out, int32_t kernel) {
+    strbuf_addf(out, "<span class=\"k\" style=\"--h:%d\">kernel %d</span>", (int)html_hue(kernel),
+                (int)kernel);
 }
 
 void html_figures_open(StrBuf *out) {

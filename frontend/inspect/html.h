@@ -15,7 +15,7 @@ void html_escape(StrBuf *out, const char *text, size_t length);
 void html_escape_text(StrBuf *out, const StrBuf *text);
 void html_heading(StrBuf *out, const char *text);
 /* The mark of a kernel, in its colour: its number goes round the circle so that neighbours differ. */
-void html_mark(StrBuf *out, int32_t kernel, bool is_extern);
+void html_mark(StrBuf *out, int32_t kernel);
 int32_t html_hue(int32_t kernel);
 /* One of the figures at the head: its name and its value, which is of the library's making. */
 void html_figures_open(StrBuf *out);

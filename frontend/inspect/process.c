@@ -69,7 +69,6 @@ void sn_counters_get(sn_counters *out) {
         .host_reads = frontend_counters.host_reads,
         .reruns = frontend_counters.reruns,
         .kernels = launches.kernels,
-        .extern_calls = launches.extern_calls,
         .compiles = cache.compiles,
         .cache_memory_hits = cache.memory_hits,
         .cache_pack_hits = cache.pack_hits,

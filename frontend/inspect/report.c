@@ -81,9 +81,7 @@ static void write_figures(const Report *r) {
     figure_time(out, r->latest->instance);
     figure_count(out, "op recorded", "ops recorded", e.ops);
     figure_count(out, "kernel", "kernels", e.kernels);
-    if (e.extern_calls) figure_count(out, "extern call", "extern calls", e.extern_calls);
-    if (e.reorders)
-        figure_count(out, "copy for extern calls", "copies for extern calls", e.reorders);
+    if (e.reorders) figure_count(out, "kernel that copies", "kernels that copy", e.reorders);
     figure_bytes(out, "moved, a call", e.bytes);
     figure_bytes(out, "moved op by op", e.bytes_unfused);
     figure_bytes(out, "memory at its peak", e.peak_bytes);
@@ -343,7 +341,7 @@ static void write_entry_summary(const Report *r) {
         html_escape(r->out, c->site.file, SIZE_MAX);
         strbuf_addf(r->out, ":%d</code> · ", (int)c->site.line);
     }
-    strbuf_addf(r->out, "%d ops in %d kernels", e.ops, e.kernels + e.extern_calls);
+    strbuf_addf(r->out, "%d ops in %d kernels", e.ops, e.kernels);
     if (ns) {
         strbuf_add(r->out, ", ");
         html_ms(r->out, ns);

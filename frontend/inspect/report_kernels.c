@@ -19,11 +19,9 @@ enum {
 
 /* Elements that are computed with at once where one f32 is: by the narrowest type that the step
  * touches. Half types are computed with as f32. Comparisons, shifts and the like may have a unit beside
- * that of products, by which the roof is measured; a product of bf16 may have units of its own for
- * them. */
+ * that of products, by which the roof is measured. */
 static double lanes_of(const Program *program, const Step *step) {
     size_t least = 8;
-    if (step->kind == STEP_GEMM) return step->gemm.dtype == SN_F32 ? 1 : 16;
     for (uint32_t i = 0; i < step->launch.args.count; i++) {
         uint32_t buffer = step->launch.args.data[i].buffer;
         if (buffer == UINT32_MAX) continue;
@@ -145,7 +143,7 @@ static void write_row(const Executable *e, uint32_t i, const PassContext *contex
     const Step *step = program_step(program, i);
     StepFigures figures = figures_of(e, i);
     strbuf_add(out, "<tr><td class=\"all\">");
-    html_mark(out, (int32_t)i, step->kind == STEP_GEMM);
+    html_mark(out, (int32_t)i);
     strbuf_add(out, "</td><td class=\"all\"><code>");
     write_label(step->label, out);
     strbuf_add(out, "</code>");
@@ -239,7 +237,7 @@ static int64_t moved_by(const Program *program, uint32_t step) {
 /* Is this the first step with its kernel? */
 static bool is_first(const Program *program, uint32_t i, bool *seen) {
     const Step *step = &program->steps.data[i];
-    if (step->kind != STEP_KERNEL || seen[step->launch.kernel]) return false;
+    if (seen[step->launch.kernel]) return false;
     return seen[step->launch.kernel] = true;
 }
 
@@ -280,8 +278,8 @@ void report_code(const Report *r, const PassContext *context) {
         StrBuf text = {0};
         if (!chosen[i]) continue;
         strbuf_add(r->out, "<p>");
-        html_mark(r->out, (int32_t)i, false);
-        if (i < executable_program(e)->steps.count && executable_kernel(e, i))
+        html_mark(r->out, (int32_t)i);
+        if (i < executable_program(e)->steps.count)
             strbuf_addf(r->out, "<code class=\"dim\">%s</code>", executable_kernel(e, i)->name);
         strbuf_add(r->out, "</p>\n");
         kernel_print(program_kernel(program, &step->launch), &text, program->sites.data);

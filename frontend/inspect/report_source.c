@@ -75,13 +75,10 @@ static void write_ops(const Report *r, const Item *items, uint32_t count, StrBuf
     if (ops > OPS_SHOWN) strbuf_addf(out, " and %u more", ops - OPS_SHOWN);
 }
 
-static void write_marks(const PassContext *context, const Item *items, uint32_t count,
-                        StrBuf *out) {
-    const Program *program = context->program;
+static void write_marks(const Item *items, uint32_t count, StrBuf *out) {
     for (uint32_t i = 0; i < count; i++) {
         if (items[i].kind != ITEM_STEP || (i && items[i].value == items[i - 1].value)) continue;
-        html_mark(out, items[i].value,
-                  program_step(program, (uint32_t)items[i].value)->kind == STEP_GEMM);
+        html_mark(out, items[i].value);
     }
 }
 
@@ -94,14 +91,13 @@ static void end_line(StrBuf *out) {
 }
 
 /* Without the file: the lines that recorded something. */
-static void write_bare(const Report *r, const PassContext *context, const Item *items,
-                       uint32_t count) {
+static void write_bare(const Report *r, const Item *items, uint32_t count) {
     for (uint32_t i = 0, end; i < count; i = end) {
         for (end = i + 1; end < count && same_line(&items[end], &items[i]); end++) continue;
         begin_line(r->out, items[i].site.line);
         write_ops(r, items + i, end - i, r->out);
         strbuf_add(r->out, "</code><span>");
-        write_marks(context, items + i, end - i, r->out);
+        write_marks(items + i, end - i, r->out);
         end_line(r->out);
     }
 }
@@ -113,8 +109,7 @@ static bool is_near(const Item *items, uint32_t count, uint32_t at, int32_t line
 }
 
 /* With it: those lines, and some around them. */
-static void write_lines(const Report *r, const PassContext *context, const Item *items,
-                        uint32_t count, const char *text) {
+static void write_lines(const Report *r, const Item *items, uint32_t count, const char *text) {
     uint32_t at = 0;
     int32_t shown = 0, last = items[count - 1].site.line;
     for (int32_t line = 1; *text && line <= last + LINES_AROUND; line++) {
@@ -127,7 +122,7 @@ static void write_lines(const Report *r, const PassContext *context, const Item 
             begin_line(r->out, line);
             html_escape(r->out, text, bytes);
             strbuf_add(r->out, "</code><span>");
-            write_marks(context, items + at, end - at, r->out);
+            write_marks(items + at, end - at, r->out);
             end_line(r->out);
             shown = line;
         }
@@ -136,8 +131,7 @@ static void write_lines(const Report *r, const PassContext *context, const Item 
     }
 }
 
-static void write_file(const Report *r, const PassContext *context, const Item *items,
-                       uint32_t count) {
+static void write_file(const Report *r, const Item *items, uint32_t count) {
     StrBuf text = {0};
     bool there = source_read(items->site.file, &text);
     strbuf_add(r->out, "<p><code>");
@@ -148,9 +142,9 @@ static void write_file(const Report *r, const PassContext *context, const Item *
                              "lines recorded</span></p>\n");
     strbuf_add(r->out, "<div class=\"src\">\n");
     if (there)
-        write_lines(r, context, items, count, strbuf_text(&text));
+        write_lines(r, items, count, strbuf_text(&text));
     else
-        write_bare(r, context, items, count);
+        write_bare(r, items, count);
     strbuf_add(r->out, "</div>\n");
     strbuf_free(&text);
 }
@@ -162,7 +156,7 @@ void report_source(const Report *r, const PassContext *context) {
     for (uint32_t i = 0, end; i < items.count; i = end) {
         for (end = i + 1; end < items.count; end++)
             if (strcmp(items.data[end].site.file, items.data[i].site.file) != 0) break;
-        write_file(r, context, items.data + i, end - i);
+        write_file(r, items.data + i, end - i);
     }
     if (!items.count) strbuf_add(r->out, "<p>No op has a source line.</p>\n");
     vec_free(&items);

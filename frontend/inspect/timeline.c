@@ -16,7 +16,7 @@
 enum { NAME_MOST = 56, LINE_MOST = 80 };
 
 typedef struct Event {
-    const char *what;     /* category: "call", "trace", "compile", "kernel", "extern", "share" */
+    const char *what;     /* category: "call", "trace", "compile", "kernel", "share" */
     char name[NAME_MOST]; /* the function's, or the ops in a kernel */
     char line[LINE_MOST]; /* of a kernel: a source line it came from, or "" */
     int32_t thread;       /* as the system numbers it */
@@ -54,7 +54,7 @@ static void put_line(char *line, Site site) {
 
 static void add_launch(Observer *observer, const LaunchRecord *launch) {
     Timeline *timeline = (Timeline *)observer;
-    Event event = {.what = launch->is_extern ? "extern" : "kernel",
+    Event event = {.what = "kernel",
                    .thread = timeline->thread,
                    .begin_ns = launch->begin_ns,
                    .end_ns = launch->end_ns,

@@ -31,12 +31,8 @@ static bool has_real(const OpCall *call) {
 
 static NodeId operand_node(Trace *trace, const OpCall *call, int32_t i) {
     sn_tensor *x = call->inputs[i];
-    bool strong = x->kind == TENSOR_WEAK && !weak_promotes(call->op);
-    sn_dtype dtype = strong ? weak_operand_dtype(call, i, weak_dtype(call)) : SN_BOOL;
-    NodeId node =
-        strong ? trace_scalar(trace, x, dtype, call->site) : trace_node(trace, x, call->site);
-    if (node == NODE_NONE || !op_has(call->op, F_CONTRACTS)) return node;
-    return trace_laid_out(trace, x, node, call->site);
+    if (x->kind != TENSOR_WEAK || weak_promotes(call->op)) return trace_node(trace, x, call->site);
+    return trace_scalar(trace, x, weak_operand_dtype(call, i, weak_dtype(call)), call->site);
 }
 
 static bool operand_nodes(Trace *trace, const OpCall *call, NodeId *nodes) {
@@ -89,7 +85,6 @@ static NodeId emit_draw(Trace *trace, const OpCall *call, NodeId *nodes, sn_erro
 static NodeId emit_operands(Trace *trace, const OpCall *call, NodeId *nodes) {
     if (has_real(call) && !trace_flush_writes(trace, call->inputs, call->n_inputs, call->site))
         return NODE_NONE;
-    if (op_has(call->op, F_CONTRACTS) && !trace_flush_layouts(trace, call)) return NODE_NONE;
     if (!operand_nodes(trace, call, nodes)) return NODE_NONE;
     sn_error error;
     error_init(&error);

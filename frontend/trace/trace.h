@@ -180,8 +180,6 @@ bool trace_note_written(Trace *trace, int32_t input);
 /* The value of view `record`: what was recorded, or, after a write to its root, derived anew. NODE_NONE
  * with the error set. */
 NodeId trace_view_node(Trace *trace, uint32_t record, Site site, sn_error *error);
-/* The same as it follows from its root's, whatever was written through it. */
-NodeId trace_derive(Trace *trace, uint32_t record, Site site, sn_error *error);
 /* The value of a handle. NODE_NONE with the error raised, or where it is SN_NONE. */
 NodeId trace_node(Trace *trace, sn_tensor *tensor, Site site);
 /* A scalar as a constant of this dtype. NODE_NONE with the error raised. */
@@ -198,16 +196,6 @@ NodeId trace_emit(Trace *trace, const OpCall *call);
 sn_tensor *trace_op(Recorder *recorder, const OpCall *call);
 sn_tensor *trace_view(Recorder *recorder, const OpCall *call);
 sn_tensor *trace_inplace(Recorder *recorder, const OpCall *call);
-
-/* ---- layouts of operands (frontend/trace/layout.c) ------------------------------------------- */
-
-/* Of ops that contract (F_CONTRACTS): no other's results depend on how operands lie.
- *
- * Runs what was recorded where an operand of a matrix product has a layout that no node can have. */
-bool trace_flush_layouts(Trace *trace, const OpCall *call);
-/* `node`, the value of operand x, as a value whose memory eager's operand has. NODE_NONE with the
- * error raised. */
-NodeId trace_laid_out(Trace *trace, const sn_tensor *x, NodeId node, Site site);
 
 /* ---- running what was recorded (frontend/trace/flush.c) -------------------------------------- */
 

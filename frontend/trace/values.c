@@ -15,13 +15,13 @@ static bool is_current(const Trace *trace, const TraceView *view) {
     return view->node != NODE_NONE && view->version == trace->roots.data[view->root].version;
 }
 
-/* Notes the views to be derived for this one, itself first. Returns the one from which they are: all of the
- * root, or, where such will do, the first that is current. -1 with the error set. */
-static int64_t note_path(Trace *trace, uint32_t record, bool current_do, sn_error *error) {
+/* Notes the views to be derived for this one, itself first. Returns the one from which they are: the first
+ * that is current, or the root's. -1 with the error set. */
+static int64_t note_path(Trace *trace, uint32_t record, sn_error *error) {
     trace->path.count = 0;
     for (int64_t at = record;;) {
         const TraceView *view = &trace->views.data[at];
-        if (view->parent < 0 || (current_do && is_current(trace, view))) return at;
+        if (view->parent < 0 || is_current(trace, view)) return at;
         if (!vec_push(&trace->path, (uint32_t)at)) {
             error_memory(error);
             return -1;
@@ -39,7 +39,7 @@ static NodeId keep_node(Trace *trace, TraceView *view, NodeId node) {
 NodeId trace_view_node(Trace *trace, uint32_t record, Site site, sn_error *error) {
     TraceView *view = &trace->views.data[record];
     if (is_current(trace, view)) return view->node;
-    int64_t known = note_path(trace, record, true, error);
+    int64_t known = note_path(trace, record, error);
     if (known < 0) return NODE_NONE;
     view = &trace->views.data[known];
     if (!is_current(trace, view)) keep_node(trace, view, trace->roots.data[view->root].node);
@@ -49,14 +49,6 @@ NodeId trace_view_node(Trace *trace, uint32_t record, Site site, sn_error *error
         node = emit_view(trace, view, node, site, error);
         if (node != NODE_NONE) keep_node(trace, view, node);
     }
-    return node;
-}
-
-NodeId trace_derive(Trace *trace, uint32_t record, Site site, sn_error *error) {
-    if (note_path(trace, record, false, error) < 0) return NODE_NONE;
-    NodeId node = trace->roots.data[trace->views.data[record].root].node;
-    for (uint32_t i = trace->path.count; i-- > 0 && node != NODE_NONE;)
-        node = emit_view(trace, &trace->views.data[trace->path.data[i]], node, site, error);
     return node;
 }
 

@@ -19,7 +19,7 @@ typedef struct sn_counters {
     int64_t host_reads;        /**< flushes inside compiled functions */
     int64_t reruns;            /**< calls that ran the function to match it */
     int64_t kernels;           /**< kernels launched */
-    int64_t extern_calls;      /**< extern calls (matrix products) */
+    int64_t extern_calls;      /**< always 0: kept for the layout of the struct */
     int64_t compiles;          /**< kernels compiled by LLVM */
     int64_t cache_memory_hits; /**< kernels found in this process */
     int64_t cache_pack_hits;   /**< kernels found in the library's own pack */
@@ -43,16 +43,16 @@ typedef struct sn_explanation {
     int32_t graphs;  /**< graphs, over all entries */
     int32_t ops;     /**< ops recorded in the latest entry */
     int32_t kernels; /**< launches of the latest entry: kernels that run tile by tile are one */
-    int32_t extern_calls; /**< extern calls of the latest entry */
-    int32_t reorders;     /**< kernels that only change a layout for an extern call */
-    int32_t host_reads;   /**< host reads of the latest entry */
-    int32_t fallbacks;    /**< graphs that run node by node */
-    bool rerun;           /**< the function is run on every call */
-    int64_t trace_ns;     /**< of the latest entry */
+    int32_t extern_calls; /**< always 0: kept for the layout of the struct */
+    int32_t reorders; /**< kernels of the latest entry that compute nothing: they change a layout */
+    int32_t host_reads; /**< host reads of the latest entry */
+    int32_t fallbacks;  /**< graphs that run node by node */
+    bool rerun;         /**< the function is run on every call */
+    int64_t trace_ns;   /**< of the latest entry */
     int64_t plan_ns;
     int64_t compile_ns;
     int64_t bytes;         /**< that the kernels move */
-    int64_t flops;         /**< scalar operations, a multiply-add as two; extern calls included */
+    int64_t flops;         /**< scalar operations, a multiply-add as two */
     int64_t instructions;  /**< the same with a multiply-add as one */
     int64_t bytes_unfused; /**< that the same ops move when run one by one */
     int64_t peak_bytes;    /**< temporary memory and results of one call */
@@ -69,7 +69,7 @@ SN_API char *sn_explain_text(sn_compiled *compiled);
  *  | --- | --- |
  *  | "graph", "dot" | the graph as recorded; the same for Graphviz |
  *  | "decompose", "simplify", "fuse", … | what the pass of that name leaves |
- *  | "program" | buffers, kernels and extern calls in order |
+ *  | "program" | buffers and kernels in order |
  *  | "explain" | kernels, their ops and bytes; what was not fused, and why |
  *  | "kernels" | kernel IR |
  *  | "llvm", "asm", "cuda", "ptx" | code of the kernels; "ptx" where NVRTC is installed |
@@ -83,7 +83,7 @@ SN_API void sn_text_free(char *text);
 
 /** A launch in the kernel history. */
 typedef struct sn_launch_record {
-    char name[40];  /**< the kernel's name, which is its hash; "gemm" for an extern call */
+    char name[40];  /**< the kernel's name, which is its hash */
     char label[56]; /**< the ops in it */
     int64_t items;  /**< items it ran over */
     int64_t bytes;  /**< it moves */
@@ -94,7 +94,7 @@ SN_API void sn_history_begin(void);
 SN_API int32_t sn_history_end(sn_launch_record *records, int32_t capacity);
 
 /** Starts (or restarts) a timeline of this thread: calls of compiled functions, traces, compilations,
- *  kernels and extern calls, and what the library's helper threads do of a kernel ("share"). Kernels have
+ *  kernels, and what the library's helper threads do of a kernel ("share"). Kernels have
  *  the source line that they come from. Times are CLOCK_MONOTONIC's, in microseconds: timelines of several
  *  threads lie side by side in a viewer once their events are in one file. */
 SN_API void sn_timeline_begin(void);

@@ -351,10 +351,3 @@ NodeId gb_reduce(GraphBuilder *b, OpCode op, NodeId x, uint32_t mask) {
 NodeId gb_contract(GraphBuilder *b, NodeId x, NodeId y, int32_t k) {
     return reduce_run(b, OP_CONTRACT, (NodeId[]){x, y}, 2, k, k, REDUCE_CHAIN);
 }
-
-NodeId gb_gemm(GraphBuilder *b, NodeId x, NodeId y, NodeId bias) {
-    AttrList attrs;
-    attrs.count = 0;
-    attr_add_int(&attrs, false); /* relu */
-    return gb_emit(b, OP_GEMM, (NodeId[]){x, y, bias}, 3, &attrs);
-}

@@ -116,9 +116,7 @@ NodeId gb_reduce_run(GraphBuilder *b, OpCode op, NodeId x, int32_t first, int32_
 /* Over the axes with bits set in `mask`, kept as size 1: a node for each run of adjacent axes, innermost
  * first. */
 NodeId gb_reduce(GraphBuilder *b, OpCode op, NodeId x, uint32_t mask);
-/* bias may be NODE_NONE. */
 /* Sum of x · y along axis k of both, which stays with size 1. */
 NodeId gb_contract(GraphBuilder *b, NodeId x, NodeId y, int32_t k);
-NodeId gb_gemm(GraphBuilder *b, NodeId x, NodeId y, NodeId bias);
 
 #endif

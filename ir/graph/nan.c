@@ -42,8 +42,7 @@ void graph_nans_told(const Graph *graph, bool *told) {
     for (uint32_t i = 0; i < graph->outputs.count; i++) told[graph->outputs.data[i].node] = true;
     for (NodeId id = graph->nodes.count; id-- > 0;) {
         const Node *node = graph_node(graph, id);
-        bool as_given = moves(graph, node) || op_is((OpCode)node->op, CLASS_CONTRACT);
-        if (told[id] && as_given) tell_operands(graph, node, told);
+        if (told[id] && moves(graph, node)) tell_operands(graph, node, told);
         if (op_has((OpCode)node->op, F_SIGN))
             told[node_inputs(graph, node)[node->n_inputs - 1]] = true;
     }

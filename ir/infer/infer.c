@@ -239,7 +239,6 @@ static const DtypeDemand dtype_demands[OP_COUNT] = {
     [OP_INDEX_COPY] = {.index = 2, .same = 4},
     [OP_MATMUL] = {.refuse = REFUSE_BOOL},
     [OP_CONTRACT] = {.same = 2},
-    [OP_GEMM] = {.refuse = REFUSE_BOOL, .same = 6},
     [OP_LINEAR] = {.refuse = REFUSE_BOOL},
     [OP_BILINEAR] = {.refuse = REFUSE_BOOL},
     [OP_ARANGE] = {.refuse = REFUSE_BOOL},

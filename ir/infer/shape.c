@@ -22,6 +22,10 @@ sn_status shape_none(Infer *call) {
     return infer_check_dims(call, call->result->dims, call->result->rank);
 }
 
+sn_status shape_retired(Infer *call) {
+    return infer_refuse(call, SN_ERROR_ARGUMENT, "it is no op any more");
+}
+
 sn_status shape_dims(Infer *call) {
     int32_t rank;
     const Dim *dims = infer_dims(call, ATTR_DIMS, &rank);
@@ -154,26 +158,6 @@ static sn_status check_bias(const Infer *call, int32_t input, Dim size) {
     if (bias->rank == 1 && dim_equal(call->table, bias->dims[0], size)) return SN_OK;
     return infer_refuse_types(call, SN_ERROR_SHAPE, "bias must have %lld elements in 1 dim",
                               (long long)dim_hint(call->table, size));
-}
-
-/* One or two batch dims, each of which one operand may repeat. */
-sn_status shape_gemm(Infer *call) {
-    const TensorType *x = infer_input(call, 0), *y = infer_input(call, 1);
-    int32_t rank = x->rank;
-    if (rank < 3 || rank > 4 || y->rank != rank)
-        return infer_refuse_types(call, SN_ERROR_SHAPE,
-                                  "operands must have 3 or 4 dims, equally many");
-    if (!dim_equal(call->table, x->dims[rank - 1], y->dims[rank - 2]))
-        return infer_refuse_types(call, SN_ERROR_SHAPE, "inner sizes differ");
-    INFER_TRY(infer_set_dims(call, x->dims, rank - 2));
-    if (!infer_broadcast(call, y->dims, rank - 2))
-        return infer_refuse_types(call, SN_ERROR_SHAPE, "batch sizes do not broadcast");
-    INFER_TRY(check_bias(call, 2, y->dims[rank - 1]));
-    Dim dims[4];
-    memcpy(dims, call->result->dims, sizeof *dims * (size_t)(rank - 2));
-    dims[rank - 2] = x->dims[rank - 2];
-    dims[rank - 1] = y->dims[rank - 1];
-    return infer_set_dims(call, dims, rank);
 }
 
 sn_status shape_linear(Infer *call) {

@@ -37,7 +37,7 @@ static bool may_hoist(const Fuser *f, NodeId id) {
 /* A map of a few nodes, of whose operands none is overwritten. */
 static bool find_candidate(Columns *c, const Group *group) {
     Fuser *f = c->f;
-    if (group->dead || group->is_extern || group_has_k(group)) return true;
+    if (group->dead || group_has_k(group)) return true;
     if (group->members.count > MOST_MEMBERS) return true;
     for (uint32_t m = 0; m < group->members.count; m++)
         if (!may_hoist(f, group->members.data[m])) return true;
@@ -75,8 +75,7 @@ static bool note_demand(Columns *c, uint32_t number) {
     for (uint32_t m = 0; m < group->members.count; m++) {
         NodeId id = group->members.data[m];
         f->reads.count = 0;
-        if (!group->is_extern && !reads_of(f->graph, f->fusion, group, id, &f->space, &f->reads))
-            return false;
+        if (!reads_of(f->graph, f->fusion, group, id, &f->space, &f->reads)) return false;
         for (uint32_t i = 0; i < f->reads.count; i++) {
             const Read *read = &f->reads.data[i];
             int32_t from = f->fusion->group_of[read->node];
@@ -96,16 +95,6 @@ static void drop_results(Columns *c) {
     for (uint32_t i = 0; i < f->graph->outputs.count; i++) {
         int32_t group = f->fusion->group_of[view_base(f->graph, f->graph->outputs.data[i].node)];
         if (group != GROUP_NONE) c->candidate[group] = false;
-    }
-    for (NodeId id = 0; id < f->graph->nodes.count; id++) {
-        const Node *node = graph_node(f->graph, id);
-        if (f->fusion->roles[id] != ROLE_EXTERN) continue;
-        for (uint32_t i = 0; i < node->n_inputs; i++) {
-            NodeId operand = node_inputs(f->graph, node)[i];
-            if (operand == NODE_NONE) continue;
-            int32_t group = f->fusion->group_of[view_base(f->graph, operand)];
-            if (group != GROUP_NONE) c->candidate[group] = false;
-        }
     }
 }
 

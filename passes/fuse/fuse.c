@@ -153,23 +153,6 @@ static sn_status visit(Fuser *f, NodeId id) {
     return SN_OK;
 }
 
-/* An extern call: a group of its own that only orders the others. */
-static sn_status visit_extern(Fuser *f, NodeId id) {
-    int32_t own = fuser_group(f, id);
-    if (own == GROUP_NONE) return error_memory(f->context->error);
-    const Node *node = graph_node(f->graph, id);
-    for (uint32_t i = 0; i < node->n_inputs; i++) {
-        NodeId operand = node_inputs(f->graph, node)[i];
-        if (operand == NODE_NONE) continue;
-        NodeId base = view_base(f->graph, operand);
-        int32_t from = f->fusion->group_of[base];
-        if (!fuse_note_read(f, id, base)) return error_memory(f->context->error);
-        if (from != GROUP_NONE && !precedence_link(&f->precedence, from, own))
-            return error_memory(f->context->error);
-    }
-    return order_writes(f, id) ? SN_OK : error_memory(f->context->error);
-}
-
 /* ---- results --------------------------------------------------------------------------------- */
 
 static void materialize_base(Fuser *f, NodeId id) {
@@ -184,15 +167,6 @@ static bool note_read(Fuser *f, uint32_t group, NodeId id) {
     int32_t from = f->fusion->group_of[view_base(f->graph, id)];
     if (from == GROUP_NONE || from == (int32_t)group) return true;
     return vec_push(&f->edges, ((GroupEdge){(uint32_t)from, group}));
-}
-
-static sn_status note_extern_reads(Fuser *f, uint32_t group, const Node *node) {
-    for (uint32_t i = 0; i < node->n_inputs; i++) {
-        NodeId operand = node_inputs(f->graph, node)[i];
-        if (operand != NODE_NONE && !note_read(f, group, operand))
-            return error_memory(f->context->error);
-    }
-    return SN_OK;
 }
 
 static sn_status note_member_reads(Fuser *f, uint32_t number, NodeId id) {
@@ -215,10 +189,9 @@ static sn_status mark_materialized(Fuser *f) {
         const Group *group = &f->fusion->groups.data[g];
         for (uint32_t m = 0; m < group->members.count && status == SN_OK; m++) {
             NodeId id = group->members.data[m];
-            const Node *node = graph_node(f->graph, id);
-            if (group->is_extern || op_is((OpCode)node->op, CLASS_UPDATE))
+            if (op_is((OpCode)graph_node(f->graph, id)->op, CLASS_UPDATE))
                 f->fusion->materialized[id] = true;
-            status = group->is_extern ? note_extern_reads(f, g, node) : note_member_reads(f, g, id);
+            status = note_member_reads(f, g, id);
         }
     }
     return status;
@@ -272,10 +245,8 @@ static sn_status start_groups(Fuser *f) {
 
 static sn_status fuse_all(Fuser *f) {
     sn_status status = start_groups(f);
-    for (NodeId i = 0; i < f->graph->nodes.count && status == SN_OK; i++) {
+    for (NodeId i = 0; i < f->graph->nodes.count && status == SN_OK; i++)
         if (f->fusion->roles[i] == ROLE_MEMBER) status = visit(f, i);
-        if (f->fusion->roles[i] == ROLE_EXTERN) status = visit_extern(f, i);
-    }
     if (status == SN_OK) status = fuse_columns(f);
     if (status == SN_OK) status = fuse_siblings(f);
     if (status == SN_OK) status = mark_materialized(f);

@@ -20,7 +20,7 @@ bool group_has_k(const Group *group);
 
 /* A value that a node reads: reached through views and inlined nodes. */
 typedef struct Read {
-    NodeId node;     /* a member, an extern's result, or an input */
+    NodeId node;     /* a member, or an input */
     IndexExpr index; /* its row-major position */
 } Read;
 typedef VEC(Read) ReadList;
@@ -54,7 +54,7 @@ bool turned_source(const Graph *graph, NodeId clone, NodeId *source, int32_t *fr
     R(CYCLE, "one depends on the other through a third kernel")                                    \
     R(PRODUCT, "a product's loop is fast by itself, beside no other reduction")                    \
     R(SIZE, "the kernel would become too large")                                                   \
-    R(CLOSED, "ordered writes and extern calls stand alone")                                       \
+    R(CLOSED, "ordered writes stand alone")                                                        \
     R(OVERWRITES, "one reads elsewhere in memory that the other overwrites")                       \
     R(FAILS, "one is left out where an op before it fails, the other is needed there")
 typedef enum Refusal {

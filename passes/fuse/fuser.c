@@ -22,7 +22,7 @@ static bool is_sequential(OpCode op) {
 /* Nothing else may join, whatever fits: the order of its writes is part of the op. */
 static bool is_closed(const Graph *graph, const Group *group) {
     const UpdateRow *update = update_row_if((OpCode)graph_node(graph, group->members.data[0])->op);
-    return group->is_extern || (update && update->ordered);
+    return update && update->ordered;
 }
 
 static Dim product(DimTable *table, const Dim *dims, int32_t first, int32_t last) {
@@ -65,7 +65,6 @@ static Group space_of(const Graph *graph, NodeId id) {
 
 int32_t fuser_group(Fuser *f, NodeId id) {
     Group group = space_of(f->graph, id);
-    group.is_extern = f->fusion->roles[id] == ROLE_EXTERN;
     if (!vec_push(&f->fusion->groups, group)) return GROUP_NONE;
     if (!vec_push(&f->states, (GroupState){0}) || !precedence_add(&f->precedence, id)) {
         f->fusion->groups.count--;

@@ -14,7 +14,7 @@ enum { POSITION_END = INT32_MAX };
 typedef struct Reader {
     NodeId node;      /* the value */
     int32_t position; /* of the group in the order; POSITION_END = the caller */
-    NodeId consumer;  /* the member that reads; NODE_NONE = an extern call or the caller */
+    NodeId consumer;  /* the member that reads; NODE_NONE = the caller */
     uint32_t next;    /* another reader of the same value; NO_READER */
     bool replaced;    /* the base of the update `consumer`: read only if it has to be copied */
     IndexExpr index;  /* row-major position that it reads, in the group's flat space */
@@ -66,23 +66,6 @@ static bool push_reader(Planner *p, Reader reader) {
     return true;
 }
 
-static bool add_reader(Planner *p, NodeId node, int32_t position, NodeId consumer,
-                       const IndexExpr *index) {
-    return push_reader(p, (Reader){node, position, consumer, (uint32_t)NO_READER, false, *index});
-}
-
-static bool read_by_extern(Planner *p, NodeId id, int32_t position) {
-    const Node *node = graph_node(p->graph, id);
-    IndexExpr anywhere = {.count = INDEX_OVERFLOW};
-    for (uint32_t i = 0; i < node->n_inputs; i++) {
-        NodeId operand = node_inputs(p->graph, node)[i];
-        if (operand == NODE_NONE) continue;
-        if (!add_reader(p, view_base(p->graph, operand), position, NODE_NONE, &anywhere))
-            return false;
-    }
-    return true;
-}
-
 static bool is_update(const Planner *p, NodeId id) {
     return op_is((OpCode)graph_node(p->graph, id)->op, CLASS_UPDATE);
 }
@@ -113,9 +96,7 @@ static sn_status find_readers(Planner *p) {
         p->first_at[i] = p->readers.count;
         for (uint32_t m = 0; m < group->members.count; m++) {
             NodeId id = group->members.data[m];
-            bool ok = group->is_extern ? read_by_extern(p, id, (int32_t)i)
-                                       : read_by_member(p, group, id, (int32_t)i);
-            if (!ok) return memory_error(p);
+            if (!read_by_member(p, group, id, (int32_t)i)) return memory_error(p);
         }
     }
     p->first_at[p->fusion->order.count] = p->readers.count;
@@ -124,7 +105,8 @@ static sn_status find_readers(Planner *p) {
     for (uint32_t i = 0; i < p->graph->outputs.count; i++) {
         NodeId node = view_base(p->graph, p->graph->outputs.data[i].node);
         if (p->graph->outputs.data[i].writes_input < 0) p->returned[node] = true;
-        if (!add_reader(p, node, POSITION_END, NODE_NONE, &anywhere)) return memory_error(p);
+        Reader caller = {node, POSITION_END, NODE_NONE, (uint32_t)NO_READER, false, anywhere};
+        if (!push_reader(p, caller)) return memory_error(p);
     }
     return SN_OK;
 }
@@ -165,7 +147,7 @@ static bool may_overwrite(Planner *p, NodeId id, NodeId old) {
     if (p->overwritten[old]) return false;
     IndexExpr written = {.count = INDEX_OVERFLOW};
     bool beside = false; /* the same kernel reads it */
-    if (!group->is_extern && !p->fusion->turned[id] && flat_space(group, &p->space))
+    if (!p->fusion->turned[id] && flat_space(group, &p->space))
         written = written_position(p->graph, group, id, &p->space);
     for (uint32_t i = p->latest[old]; i != (uint32_t)NO_READER; i = p->readers.data[i].next) {
         const Reader *reader = &p->readers.data[i];
@@ -226,7 +208,7 @@ static bool same_elements(const Planner *p, NodeId x, NodeId y) {
 /* An elementwise result over a temporary that the same kernel reads for the last time. */
 static void reuse_operand(Planner *p, NodeId id) {
     const Group *group = &p->fusion->groups.data[p->fusion->group_of[id]];
-    if (group->is_extern || group->sequential || group->order == REDUCE_CHAIN) return;
+    if (group->sequential || group->order == REDUCE_CHAIN) return;
     int32_t position = p->position[p->fusion->group_of[id]];
     for (uint32_t i = p->first_at[position]; i < p->first_at[position + 1]; i++) {
         NodeId old = p->readers.data[i].node;

@@ -110,8 +110,6 @@ static NodeRole role_of(const Graph *graph, const RoleFacts *facts, NodeId id) {
     case CLASS_VIEW:
         infos[id] = infos[node_inputs(graph, node)[0]];
         return ROLE_VIEW;
-    case CLASS_CONTRACT:
-        return ROLE_EXTERN;
     case CLASS_POINTWISE:
         if (facts->kept[id]) return ROLE_MEMBER;
         return role_of_pointwise(graph, facts->pad_feeds, infos, id);
@@ -120,20 +118,9 @@ static NodeRole role_of(const Graph *graph, const RoleFacts *facts, NodeId id) {
     }
 }
 
-/* A value that must lie in memory: what outputs, extern calls, gathers and updates refer to. */
+/* A value that must lie in memory: what outputs, gathers and updates refer to. */
 static void keep_base(const Graph *graph, bool *kept, NodeId id) {
     kept[view_base(graph, id)] = true;
-}
-
-/* Values that refer to memory: of a contraction all operands, of an update the base. */
-static void keep_operands(const Graph *graph, bool *kept, const Node *node) {
-    bool contracts = op_is((OpCode)node->op, CLASS_CONTRACT);
-    if (!contracts && !op_is((OpCode)node->op, CLASS_UPDATE)) return;
-    uint32_t count = contracts ? node->n_inputs : 1;
-    for (uint32_t j = 0; j < count; j++) {
-        NodeId operand = node_inputs(graph, node)[j];
-        if (operand != NODE_NONE) keep_base(graph, kept, operand);
-    }
 }
 
 sn_status fuse_roles(PassContext *context) {
@@ -150,7 +137,11 @@ sn_status fuse_roles(PassContext *context) {
         return error_memory(context->error);
     for (uint32_t i = 0; i < graph->outputs.count; i++)
         keep_base(graph, facts.kept, graph->outputs.data[i].node);
-    for (NodeId i = 0; i < count; i++) keep_operands(graph, facts.kept, graph_node(graph, i));
+    for (NodeId i = 0; i < count; i++) {
+        const Node *node = graph_node(graph, i);
+        if (op_is((OpCode)node->op, CLASS_UPDATE))
+            keep_base(graph, facts.kept, node_inputs(graph, node)[0]);
+    }
     for (NodeId i = 0; i < count; i++) fusion->roles[i] = (uint8_t)role_of(graph, &facts, i);
     return SN_OK;
 }

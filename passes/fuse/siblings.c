@@ -47,7 +47,7 @@ sn_status fuse_siblings(Fuser *f) {
     if (!reader) return error_memory(f->context->error);
     for (uint32_t i = 0; i < f->graph->nodes.count; i++) reader[i] = GROUP_NONE;
     for (uint32_t g = 0; g < count; g++) {
-        if (f->fusion->groups.data[g].dead || f->fusion->groups.data[g].is_extern) continue;
+        if (f->fusion->groups.data[g].dead) continue;
         sn_status status = fuse_sibling(f, (int32_t)g, reader);
         if (status != SN_OK) return status;
     }

@@ -35,8 +35,8 @@ static void follow_output(const Graph *graph, Fusion *fusion, const GraphOutput 
 static void find_update(const Graph *graph, Fusion *fusion, NodeId id) {
     WriteOrder *w = &fusion->writes;
     NodeId base = node_inputs(graph, graph_node(graph, id))[0];
-    bool stored = fusion->roles[base] == ROLE_MEMBER || fusion->roles[base] == ROLE_EXTERN;
-    if (node_is_input(graph_node(graph, base)) ? !w->writes[id] : !stored) return;
+    bool given = node_is_input(graph_node(graph, base));
+    if (given ? !w->writes[id] : fusion->roles[base] != ROLE_MEMBER) return;
     NodeId other = w->writer[base];
     if (other != NODE_NONE && w->writes[other] && !w->writes[id]) return;
     if (other != NODE_NONE) w->replaces[other] = NODE_NONE;

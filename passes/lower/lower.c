@@ -1,5 +1,5 @@
-/* lower: turns each planned step into a kernel, or the call of the matrix library. A kernel is made for the
- * step's space (its axes), filled (body.c), and launched (launch.c). */
+/* lower: turns each planned step into a kernel: made for the step's space (its axes), filled (body.c), and
+ * launched (launch.c). */
 #include "passes/lower/lower.h"
 
 #include "base/status.h"
@@ -192,16 +192,37 @@ static bool share_kernel(Lower *l, Step *step) {
     return true;
 }
 
+/* Does the kernel have the value from memory, through views, pads and copies alone? */
+static bool is_moved(const Lower *l, NodeId id) {
+    const Node *node = graph_node(l->graph, id);
+    OpCode op = (OpCode)node->op;
+    if (l->fusion->roles[id] == ROLE_MEMBER || node_is_input(node)) return true;
+    bool passes = op == OP_CLONE || op == OP_PAD || op_is(op, CLASS_VIEW);
+    return passes && is_moved(l, node_inputs(l->graph, node)[0]);
+}
+
+/* Does the kernel compute nothing: is all in it a clone, or a pad beside some? */
+static bool only_reorders(const Lower *l) {
+    bool clones = false;
+    for (uint32_t m = 0; m < l->group->members.count; m++) {
+        const Node *node = graph_node(l->graph, l->group->members.data[m]);
+        if (node->op != OP_CLONE && node->op != OP_PAD) return false;
+        if (!is_moved(l, node_inputs(l->graph, node)[0])) return false;
+        clones = clones || node->op == OP_CLONE;
+    }
+    return clones;
+}
+
 static sn_status lower_kernel(Lower *l) {
     if (space_is_empty(l)) return SN_OK;
     Program *program = l->program;
-    Step first = {.kind = STEP_KERNEL,
-                  .group = l->step->kind == PLAN_GROUP ? (int32_t)l->step->group : -1,
+    Step first = {.group = l->step->kind == PLAN_GROUP ? (int32_t)l->step->group : -1,
                   .commit_code = l->step->commit,
                   .launch = {.kernel = program->kernels.count}};
     if (!vec_push(&program->kernels, (Kernel){0}) || !vec_push(&program->steps, first))
         return error_memory(l->context->error);
     Step *step = &vec_last(&program->steps);
+    program->reorders += only_reorders(l);
     l->kernel = &vec_last(&program->kernels);
     l->builder = kbuilder_new();
     if (!l->builder) return error_memory(l->context->error);
@@ -301,8 +322,7 @@ static sn_status lower_step(PassContext *context, const PlanStep *step, NodeTabl
         map = map_of(&context->graph, step);
         l.group = &map;
     }
-    sn_status status =
-        l.group->is_extern ? lower_gemm(&l, l.group->members.data[0]) : lower_kernel(&l);
+    sn_status status = lower_kernel(&l);
     lower_release(&l);
     return status;
 }

@@ -177,11 +177,9 @@ void lower_check(Lower *l);
 /* What the finished kernel computes of indices for each column again goes to tables; see tables.c. */
 sn_status lower_tables(Lower *l);
 
-/* ---- steps (launch.c, gemm.c) ---------------------------------------------------------------- */
+/* ---- steps (launch.c) ------------------------------------------------------------------------ */
 
 /* Fills the launch: merged grid, blocks, strides, parameters, argument references. */
 sn_status lower_launch(Lower *l, Step *step);
-/* Appends the step of a contraction. */
-sn_status lower_gemm(Lower *l, NodeId id);
 
 #endif

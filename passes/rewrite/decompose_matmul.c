@@ -1,9 +1,6 @@
-/* decompose, contractions: matmul in all its rank combinations becomes a gemm of matrices with one or
- * two batch dims in f32; for f64 a contraction, for integers a product and a sum, which the fusion pass makes
- * one kernel. */
+/* decompose, contractions: matmul in all its rank combinations becomes a contraction of matrices with one or
+ * two batch dims; of integers a product and a sum, which the fusion pass makes one kernel. */
 #include "passes/rewrite/decompose.h"
-
-#include "base/settings.h"
 
 enum { LEVELS_MOST = 2 };
 
@@ -76,12 +73,7 @@ static NodeId multiply(GraphBuilder *b, const Contraction *c) {
     return gb_cast(b, dtype, gb_reduce(b, OP_SUM, products, 1u << (levels + 1)));
 }
 
-static bool own_products(void) {
-    return strcmp(setting_text(SETTING_PRODUCTS), "library") != 0;
-}
-
 static NodeId contract(GraphBuilder *b, const Contraction *c, NodeId bias) {
-    if (gb_dtype(b, c->x) == SN_F32 && !own_products()) return gb_gemm(b, c->x, c->y, bias);
     NodeId y = multiply(b, c);
     if (bias == NODE_NONE) return y;
     return gb_op2(b, OP_ADD, gb_reshape(b, y, (Dim[]){{1}, c->m, c->n}, 3), bias);

@@ -1,5 +1,5 @@
 /* Plugins, which users know as modules: shared objects that are loaded when first needed, because what
- * they link (libLLVM, oneDNN) is large or may be absent. Found in SINTER_MODULE_DIR if that is set,
+ * they link (libLLVM, say) is large or may be absent. Found in SINTER_MODULE_DIR if that is set,
  * else beside the object this code is in, else by the loader's own search. Never unloaded. */
 #ifndef SN_RUNTIME_KERNELS_PLUGIN_H
 #define SN_RUNTIME_KERNELS_PLUGIN_H
