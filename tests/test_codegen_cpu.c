@@ -297,6 +297,26 @@ static void test_grid_of_every_rank(void **state) {
     }
 }
 
+/* Where an element lies, counted from where another does: along the grid, a loop, and by a value. */
+static void test_addresses(void **state) {
+    (void)state;
+    static const char text[] =
+        "kernel {\n params 2\n arg a0 f64 in\n arg a1 i64 out\n axis i p0\n"
+        " access c0 a0 i*p1 + %0*1 + 1\n access c1 a1 i*1\n access c2 a0 1\n"
+        " %0 = grid_index 0 : i64\n loop i\n %1 = address c0 : i64\n %2 = address c2 : i64\n"
+        " %3 = sub %1, %2 : i64\n store c1 %3\n end\n}\n";
+    Case c = case_open(text);
+    case_param(&c, 0, 5);
+    case_param(&c, 1, 7);
+    case_dim(&c, 3);
+    case_stride(&c, 0, 0, 40);
+    case_stride(&c, 1, 0, 5);
+    case_arg(&c, 0, 130, FILL_MIXED);
+    case_arg(&c, 1, 15, FILL_MIXED);
+    case_run(&c);
+    case_close(&c);
+}
+
 /* ---- access patterns ------------------------------------------------------------------------- */
 
 /* For every dtype: a strided load, a broadcast load, a predicated load, a flipped store. */
@@ -644,6 +664,7 @@ int main(void) {
         cmocka_unit_test(test_narrow_types_alone),
         cmocka_unit_test(test_split_axis_and_blocks),
         cmocka_unit_test(test_grid_of_every_rank),
+        cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_strides_broadcasts_predicates),
         cmocka_unit_test(test_gather_scatter_and_checks),
         cmocka_unit_test(test_affine_values_address_neighbours),

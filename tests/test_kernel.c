@@ -84,6 +84,7 @@ static const char full_text[] = "kernel {\n"
                                 "    store_add c3 %17\n"
                                 "    store c4 %7\n"
                                 "    %19 = bitcast %11 : i32\n"
+                                "    %20 = address c1 : i64\n"
                                 "    store c2 %14\n"
                                 "  end\n"
                                 "}\n";
@@ -498,6 +499,8 @@ static void verifier_refuses_what_has_no_meaning(void **state) {
         {"%0 = const bool true\n%1 = sub %0, %0 : bool\n", "does not take operands of this dtype"},
         {"%0 = const f32 0x1p+0\n%1 = bitwise_and %0, %0 : f32\n", "does not take operands"},
         {"%0 = grid_index 0 : i32\n", "wrong dtype of the result"},
+        {"loop i vector\n%0 = address c0 : i64\nend\n", "inside a vector loop"},
+        {"%0 = address c0 : i64\n", "the access needs a loop over its axis"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[1024];

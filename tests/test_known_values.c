@@ -214,6 +214,28 @@ static void adaptive_means_are_the_same_of_any_sizes(void **state) {
     sn_compiled_release(c);
 }
 
+static double around; /* what a convolution's x is padded with */
+
+static sn_tensor *of_padded(sn_tensor *x, sn_tensor *w) {
+    sn_tensor *padded = sn_pad(x, SN_I(1, 1, 1, 1), around);
+    return sn_relu(sn_conv2d(padded, w, SN_NONE, SN_I0, SN_I0, SN_I0, 1));
+}
+
+/* 8 channels and more are read where they lie, and what is around them is not 0. */
+static void a_convolution_sees_what_its_operand_was_padded_with(void **state) {
+    (void)state;
+    static const double values[] = {2.5, -0.0, INFINITY, NAN};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        for (int64_t channels = 4; channels < 40; channels += 9) {
+            around = values[i];
+            sn_compiled *c = sn_compile(of_padded, "tt:t", NULL);
+            sn_tensor *x = tensor_random(1, SN_F32, SN_I(2, channels, 5, 6));
+            sn_tensor *w = tensor_random(2, SN_F32, SN_I(7, channels, 3, 3));
+            EXPECT_SAME(SN_FN(c, of_padded)(x, w), of_padded(x, w));
+            sn_compiled_release(c);
+        }
+}
+
 static void a_norm_of_no_channels_is_empty(void **state) {
     (void)state;
     EXPECT_SHAPE(sn_local_response_norm(sn_zeros(SN_I(2, 0, 3), SN_F32), 5, 1, 1, 1), SN_F32,
@@ -226,6 +248,7 @@ int main(void) {
         API_TEST(adaptive_indices_are_those_of_elements),
         API_TEST(sums_of_windows_are_divided_as_asked),
         API_TEST(adaptive_means_are_the_same_of_any_sizes),
+        API_TEST(a_convolution_sees_what_its_operand_was_padded_with),
         API_TEST(a_norm_of_no_channels_is_empty),
         API_TEST(lerp_starts_from_the_nearer_end),
         API_TEST(lerp_gives_zeros_the_sign_of_its_formula),

@@ -3,7 +3,7 @@
  *
  *   groups of columns     whose sums stay in memory
  *     chunks of K           of one chain each
- *       pack rows             chunk × rows, unless they are read where they lie
+ *       rows                  where they lie, or packed: chunk × rows
  *       pack columns          chunk × group, unless they are read where they lie
  *       tiles                 rows × panel: a chain of multiply-adds in registers, added to the sums
  *     hoisted               what all rows' results share: values of columns alone
@@ -21,10 +21,7 @@ enum {
     GROUP_PANELS = 8,        /* of a group */
     LINE_ROWS = 48,          /* a line of so many is long */
     ROWS_MOST = KCHAIN_ROWS, /* of a run */
-    NEAR_BYTES =
-        1 << 20, /* rows of so many are near: they, and those of one panel, are not copied … */
-    SET_BYTES = 4096, /* … unless so far apart that all fall into one set of a cache … */
-    ROW_GAP = 64      /* … to which end so many bytes lie behind a packed row */
+    ROW_GAP = 64 /* bytes behind a packed row, so that not all fall into one set of a cache */
 };
 
 /* ---- one run --------------------------------------------------------------------------------- */
@@ -42,7 +39,7 @@ static void emit_chunks(const Driver *d, const Run *run, Group *group) {
         contract_least(e, LLVMBuildSub(e->b, size, chunks.i, ""), const_i64(e, ORDER_CHAIN));
     LLVMValueRef is_first = LLVMBuildICmp(e->b, LLVMIntEQ, chunks.i, const_i64(e, 0), "");
     group->is_first = LLVMBuildZExt(e->b, is_first, e->i64, "");
-    contract_pack_rows(d, run, group);
+    contract_rows(d, run, group);
     contract_pack(d, run, group);
     contract_tiles(d, run, group);
     count_close(e, &chunks, const_i64(e, ORDER_CHAIN));
@@ -132,7 +129,7 @@ static LLVMValueRef find_shared(const Driver *d, const Kernel *columns) {
     return LLVMBuildLoad2(e->b, e->i64, shared, "");
 }
 
-/* Rows that are copied, and lie line by line in any way, come from a line if that is long. */
+/* Rows that are packed line by line come from one line if that is long. */
 static LLVMValueRef shared_lines(const Driver *d, LLVMValueRef shared) {
     Emit *e = d->e;
     LLVMValueRef is_long = LLVMBuildICmp(e->b, LLVMIntSGE, d->line, const_i64(e, LINE_ROWS), "");
@@ -158,8 +155,6 @@ static void emit_runs(const Driver *d) {
         end = contract_least(e, LLVMBuildAdd(e->b, first, size, ""), all);
     }
     if (d->pack) run.column_offset = contract_offset(d, d->contract->plain->arg, run.point);
-    if (d->copy || d->turn)
-        run.row_offset = contract_offset(d, d->contract->plain_row->arg, run.point);
     emit_run(d, &run, first, end);
     count_close(e, &items, run.rows);
 }
@@ -220,15 +215,23 @@ static void place_memory(Driver *d) {
     d->sums = LLVMBuildGEP2(e->b, e->i8, d->columns, &bytes, 1, "");
     bytes = LLVMBuildMul(e->b, rows, const_i64(e, KCHAIN_SUM_BYTES), "");
     d->rows = LLVMBuildGEP2(e->b, e->i8, d->sums, &bytes, 1, "");
+    bytes = LLVMBuildMul(e->b, rows, const_i64(e, KCHAIN_ROW_BYTES), "");
+    d->outside = LLVMBuildGEP2(e->b, e->i8, d->rows, &bytes, 1, "");
+    bytes = const_i64(e, KCHAIN_OUTSIDE_BYTES);
+    d->places = LLVMBuildGEP2(e->b, e->i8, d->outside, &bytes, 1, "");
+    d->apart = LLVMBuildAdd(e->b, rows, const_i64(e, KCHAIN_TILE), "");
+    d->pointers = LLVMBuildGEP2(e->b, e->ptr, d->places, &d->apart, 1, "");
 }
 
 static sn_status make_parts(Driver *d, const char *name, Kernel *kernels) {
-    static const char *const suffixes[CONTRACT_PARTS] = {"rows", "columns", "hoisted", "results"};
+    static const char *const suffixes[CONTRACT_PARTS] = {"places", "rows", "columns", "hoisted",
+                                                         "results"};
     contract_tile_functions(d, name);
     contract_pack_functions(d, name);
+    contract_row_functions(d, name);
     for (int32_t part = 0; part < CONTRACT_PARTS; part++) {
-        if ((part == PART_ROWS && d->copy) || (part == PART_COLUMNS && d->pack) ||
-            (part == PART_HOISTED && !d->hoisted.count))
+        if ((part == PART_ROWS && d->copy) || (part == PART_PLACES && !d->copy) ||
+            (part == PART_COLUMNS && d->pack) || (part == PART_HOISTED && !d->hoisted.count))
             continue;
         char text[96];
         snprintf(text, sizeof text, "%s_%s", name, suffixes[part]);
@@ -239,23 +242,6 @@ static sn_status make_parts(Driver *d, const char *name, Kernel *kernels) {
         if (!d->parts[part]) return d->e->error->status;
     }
     return SN_OK;
-}
-
-/* i1: are rows read where they lie? */
-static LLVMValueRef find_rows_lie(const Driver *d) {
-    Emit *e = d->e;
-    LLVMValueRef size = const_i64(e, (int64_t)sn_dtype_size(d->dtype)), none = const_i64(e, 0);
-    LLVMValueRef bytes = LLVMBuildMul(e->b, d->points, steps_of_all(d), "");
-    bytes = LLVMBuildMul(e->b, bytes, size, "");
-    LLVMValueRef near = LLVMBuildICmp(e->b, LLVMIntSLE, bytes, const_i64(e, NEAR_BYTES), "");
-    LLVMValueRef columns = emit_coef(e, e->kernel->axes.data[d->contract->column_axis].size);
-    LLVMValueRef once = LLVMBuildICmp(e->b, LLVMIntSLE, columns, const_i64(e, d->panel), "");
-    near = LLVMBuildOr(e->b, near, once, "");
-    LLVMValueRef apart = LLVMBuildMul(e->b, contract_row_step(d), size, "");
-    apart = LLVMBuildAnd(e->b, apart, const_i64(e, SET_BYTES - 1), "");
-    LLVMValueRef spread = LLVMBuildICmp(e->b, LLVMIntNE, apart, none, "");
-    LLVMValueRef evenly = LLVMBuildICmp(e->b, LLVMIntSLE, d->shared, d->line, "");
-    return LLVMBuildAnd(e->b, LLVMBuildAnd(e->b, near, spread, ""), evenly, "");
 }
 
 /* The caller's packed columns lie behind the arguments. */
@@ -277,11 +263,11 @@ static void emit_driver(Driver *d, const Kernel *columns) {
     d->dense = emit_alloca(e, e->i64, SN_MAX_RANK);
     d->points = count_points(d);
     d->shared = find_shared(d, columns);
-    if (d->copy || d->turn) d->shared = shared_lines(d, d->shared);
-    if (d->copy) d->rows_lie = find_rows_lie(d);
+    if (d->turn) d->shared = shared_lines(d, d->shared);
     place_memory(d);
     d->packed = find_packed_arg(d);
     contract_prepare(d);
+    contract_prepare_rows(d);
     emit_runs(d);
 }
 

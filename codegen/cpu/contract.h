@@ -11,6 +11,7 @@
  * whole and one more, or two where values are hoisted, which the second one holds; and CONTRACT_PARAMS
  * parameters more. */
 typedef enum ContractPart {
+    PART_PLACES, /* rows: where the first step of K lies, an address that is stored to the argument, i64 */
     PART_ROWS,    /* rows × K: operand `row`, stored to the argument */
     PART_COLUMNS, /* K × columns of a panel: operand `column`, stored to the argument */
     PART_HOISTED, /* values of columns that all rows share, stored to the argument */
@@ -27,6 +28,7 @@ enum {
     CONTRACT_PANEL, /* elements from one step of K of packed columns to the next */
     CONTRACT_SEGMENT, /* of K in segments, which are asked for one by one: the number of this one … */
     CONTRACT_WITHIN, /* … and the step in it that is the first */
+    CONTRACT_OUTSIDE, /* the address of what rows are outside of memory, as often as a chunk has steps */
     CONTRACT_PARAMS
 };
 

@@ -7,7 +7,7 @@
 
 LLVMValueRef contract_aside_open(const Driver *d, const char *name, const char *suffix,
                                  const AsideType *types, uint32_t count, LLVMValueRef *params) {
-    enum { MOST = 12 };
+    enum { MOST = 16 };
     Emit *e = d->e;
     char text[96];
     LLVMTypeRef own[MOST];
@@ -32,8 +32,8 @@ void contract_aside_call(const Driver *d, LLVMValueRef function, LLVMValueRef *a
 
 /* ---- operands that are memory ---------------------------------------------------------------- */
 
-/* The access at its first column and the group's first step of K. */
-static LLVMValueRef locate(const Driver *d, const KAccess *access, const Group *group,
+/* The access at its first column and the step of K. */
+static LLVMValueRef locate(const Driver *d, const KAccess *access, LLVMValueRef k,
                            LLVMValueRef offset) {
     Emit *e = d->e;
     LLVMValueRef number = const_i64(e, access->arg);
@@ -42,7 +42,7 @@ static LLVMValueRef locate(const Driver *d, const KAccess *access, const Group *
     base = LLVMBuildLoad2(e->b, e->ptr, base, "");
     LLVMValueRef at = LLVMBuildAdd(e->b, offset, emit_coef(e, access->offset), "");
     LLVMValueRef step = contract_step(d, access, d->contract->k_axis);
-    at = LLVMBuildAdd(e->b, at, LLVMBuildMul(e->b, group->chunk, step, ""), "");
+    at = LLVMBuildAdd(e->b, at, LLVMBuildMul(e->b, k, step, ""), "");
     return contract_at(d, base, at, 0);
 }
 
@@ -53,11 +53,12 @@ LLVMValueRef contract_locate(const Driver *d, const Run *run, const Group *group
     LLVMValueRef step = contract_step(d, access, d->contract->column_axis);
     column = LLVMBuildAdd(e->b, group->first, column, "");
     LLVMValueRef part = LLVMBuildMul(e->b, column, step, "");
-    return contract_at(d, locate(d, access, group, run->column_offset), part, 0);
+    return contract_at(d, locate(d, access, group->chunk, run->column_offset), part, 0);
 }
 
-LLVMValueRef contract_locate_rows(const Driver *d, const Run *run, const Group *group) {
-    return locate(d, d->contract->plain_row, group, run->row_offset);
+LLVMValueRef contract_locate_row(const Driver *d, const KAccess *access, LLVMValueRef point,
+                                 LLVMValueRef k) {
+    return locate(d, access, k, contract_offset(d, access->arg, point));
 }
 
 LLVMValueRef contract_offset(const Driver *d, uint32_t arg, LLVMValueRef point) {
@@ -112,7 +113,7 @@ static int64_t own_params(const Driver *d) {
     return own_strides(d) + SN_MAX_RANK * own;
 }
 
-static void set_param(const Driver *d, int32_t which, LLVMValueRef value) {
+void contract_set_param(const Driver *d, int32_t which, LLVMValueRef value) {
     int64_t word = own_params(d) + d->e->kernel->n_params + which;
     if (value) LLVMBuildStore(d->e->b, value, word_at(d, d->params, const_i64(d->e, word)));
 }
@@ -133,25 +134,28 @@ void contract_prepare(Driver *d) {
     if (d->hoisted.count)
         LLVMBuildStore(e->b, d->values, LLVMBuildGEP2(e->b, e->ptr, d->args, &behind, 1, ""));
     copy_words(d, words, strides, d->params, first, e->kernel->n_params);
-    set_param(d, CONTRACT_PANEL, const_i64(e, d->panel));
-    for (int32_t i = CONTRACT_SEGMENT; i < CONTRACT_PARAMS; i++) set_param(d, i, const_i64(e, 0));
+    contract_set_param(d, CONTRACT_PANEL, const_i64(e, d->panel));
+    for (int32_t i = CONTRACT_SEGMENT; i < CONTRACT_PARAMS; i++)
+        contract_set_param(d, i, const_i64(e, 0));
 }
 
 /* Elements from row to row of a part's argument. */
 static int64_t row_stride(const Driver *d, ContractPart part) {
+    if (part == PART_PLACES) return 1;
     if (part == PART_ROWS) return d->row;
     return part == PART_RESULTS ? d->group : 0;
 }
 
 /* The argument begins as many rows before its memory as points are before the first: it is addressed by
  * points. */
-static void set_own_arg(const Driver *d, const PartCall *call, LLVMValueRef memory) {
+static void set_own_arg(const Driver *d, const PartCall *call) {
     Emit *e = d->e;
     int64_t stride = row_stride(d, call->part);
     LLVMValueRef back = LLVMBuildMul(e->b, call->point, const_i64(e, -stride), "");
     LLVMValueRef number = const_i64(e, (int64_t)e->kernel->args.count);
     LLVMValueRef arg = LLVMBuildGEP2(e->b, e->ptr, d->args, &number, 1, "");
-    LLVMBuildStore(e->b, contract_at(d, memory, back, 0), arg);
+    LLVMTypeRef element = call->part == PART_PLACES ? e->i64 : contract_element(d);
+    LLVMBuildStore(e->b, LLVMBuildGEP2(e->b, element, call->memory, &back, 1, ""), arg);
 }
 
 /* Its strides. */
@@ -178,39 +182,46 @@ static void call_part(const Driver *d, const PartCall *call) {
     LLVMBuildCall2(e->b, LLVMGlobalGetValueType(function), function, args, ARG_COUNT, "");
 }
 
-/* Segment by segment. */
-static void call_segments(const Driver *d, const PartCall *call, KValue steps_of_one) {
+Piece contract_piece(const Driver *d, ContractPart part, LLVMValueRef k, LLVMValueRef end) {
     Emit *e = d->e;
-    KCoef word = kcoef_param((int32_t)kernel_inst(e->kernel, steps_of_one)->imm);
-    LLVMValueRef divisor = emit_coef(e, word);
-    LLVMValueRef end = LLVMBuildAdd(e->b, call->first_k, call->steps, "");
-    int64_t apart = call->part == PART_ROWS ? 1 : d->panel;
-    CountLoop k = count_open(e, call->first_k, end);
-    LLVMValueRef within = LLVMBuildURem(e->b, k.i, divisor, "");
-    LLVMValueRef steps = LLVMBuildSub(e->b, divisor, within, "");
-    steps = contract_least(e, steps, LLVMBuildSub(e->b, end, k.i, ""));
-    LLVMValueRef before = LLVMBuildSub(e->b, k.i, call->first_k, "");
-    before = LLVMBuildMul(e->b, before, const_i64(e, apart), "");
-    set_own_arg(d, call, contract_at(d, call->memory, before, 0));
-    set_param(d, CONTRACT_FIRST_K, k.i);
-    set_param(d, CONTRACT_K, steps);
-    set_param(d, CONTRACT_SEGMENT, LLVMBuildUDiv(e->b, k.i, divisor, ""));
-    set_param(d, CONTRACT_WITHIN, within);
+    Piece piece = {.k = k, .steps = LLVMBuildSub(e->b, end, k, "")};
+    KSegments segments = contract_segments(d->contract, part);
+    if (segments.divisor == KVALUE_NONE) return piece;
+    piece.length =
+        emit_coef(e, kcoef_param((int32_t)kernel_inst(e->kernel, segments.divisor)->imm));
+    piece.segment = LLVMBuildUDiv(e->b, k, piece.length, "");
+    piece.within = LLVMBuildURem(e->b, k, piece.length, "");
+    LLVMValueRef left = LLVMBuildSub(e->b, piece.length, piece.within, "");
+    piece.steps = contract_least(e, piece.steps, left);
+    return piece;
+}
+
+void contract_call_piece(const Driver *d, const PartCall *call, const Piece *piece) {
+    set_own_strides(d, call);
+    set_own_arg(d, call);
+    contract_set_param(d, CONTRACT_FIRST_COLUMN, call->first_column);
+    contract_set_param(d, CONTRACT_COLUMNS, call->columns);
+    contract_set_param(d, CONTRACT_FIRST_K, piece->k);
+    contract_set_param(d, CONTRACT_K, piece->steps);
+    contract_set_param(d, CONTRACT_SEGMENT, piece->segment);
+    contract_set_param(d, CONTRACT_WITHIN, piece->within);
     call_part(d, call);
-    count_close(e, &k, steps);
 }
 
 void contract_call(const Driver *d, const PartCall *call) {
-    set_own_strides(d, call);
-    set_param(d, CONTRACT_FIRST_COLUMN, call->first_column);
-    set_param(d, CONTRACT_COLUMNS, call->columns);
-    KSegments segments = contract_segments(d->contract, call->part);
-    if (segments.divisor != KVALUE_NONE) {
-        call_segments(d, call, segments.divisor);
+    Emit *e = d->e;
+    if (contract_segments(d->contract, call->part).divisor == KVALUE_NONE) {
+        contract_call_piece(d, call, &(Piece){.k = call->first_k, .steps = call->steps});
         return;
     }
-    set_own_arg(d, call, call->memory);
-    set_param(d, CONTRACT_FIRST_K, call->first_k);
-    set_param(d, CONTRACT_K, call->steps);
-    call_part(d, call);
+    LLVMValueRef end = LLVMBuildAdd(e->b, call->first_k, call->steps, "");
+    int64_t apart = call->part == PART_ROWS ? 1 : d->panel;
+    CountLoop k = count_open(e, call->first_k, end);
+    Piece piece = contract_piece(d, call->part, k.i, end);
+    LLVMValueRef before = LLVMBuildSub(e->b, k.i, call->first_k, "");
+    before = LLVMBuildMul(e->b, before, const_i64(e, apart), "");
+    PartCall own = *call;
+    own.memory = contract_at(d, call->memory, before, 0);
+    contract_call_piece(d, &own, &piece);
+    count_close(e, &k, piece.steps);
 }

@@ -28,33 +28,40 @@ typedef struct Driver {
     bool across, along; /* columns are memory, where the next one, or next step of K, follows */
     LLVMValueRef parts[CONTRACT_PARTS]; /* functions, each a KernelFn; NULL: not needed */
     LLVMValueRef tiles[TILES];          /* functions: see contract_tile.c */
-    LLVMValueRef pack, copy, turn;      /* functions: see contract_pack.c; NULL: a part does it */
+    LLVMValueRef pack, copy, turn;      /* functions that pack; NULL: a part does it */
+    LLVMValueRef point;                 /* function: see contract_rows.c */
     LLVMValueRef args, params;          /* what parts are called with */
     LLVMValueRef packed;                /* all columns, where the caller packed them; else null */
     LLVMValueRef rows, columns, sums;   /* memory: packed ones, and the chunks' sums so far */
+    LLVMValueRef places, pointers;      /* memory: addresses of rows, see contract_rows.c */
+    LLVMValueRef outside;               /* memory: what rows are outside of memory */
+    LLVMValueRef apart;                 /* addresses of rows from one segment to the next */
     LLVMValueRef values;                /* memory: those that are hoisted */
     LLVMValueRef points, line;          /* of the grid, of its innermost dimension */
     LLVMValueRef innermost;             /* that dimension's number */
     LLVMValueRef dense;    /* memory: by dimension, points from one index to the next */
     LLVMValueRef shared;   /* points in a row of them that share columns */
-    LLVMValueRef rows_lie; /* i1: rows that fill tall tiles are read where they lie */
+    LLVMValueRef rows_lie; /* i1: rows are read where they lie; NULL: never */
 } Driver;
 
 /* Rows that share columns: points that follow one another, of a line or of several. */
 typedef struct Run {
     LLVMValueRef point; /* the first one's */
     LLVMValueRef rows;  /* how many */
-    /* Where operands that are memory lie for the first point: elements from their arguments' beginnings. */
-    LLVMValueRef row_offset, column_offset;
+    LLVMValueRef
+        column_offset; /* elements from the argument's beginning to what the columns share, if
+                                 * they are memory */
 } Run;
 
 /* A group of columns in a chunk of K. */
 typedef struct Group {
-    LLVMValueRef first, width; /* columns; fewer than a group has where there are no more */
-    LLVMValueRef chunk, steps; /* of K */
-    LLVMValueRef is_first;     /* i64: 1 where no chunk came before */
-    LLVMValueRef direct;       /* so many of its columns are read where they lie */
-    LLVMValueRef panels;       /* the others' memory, counted from the group's first */
+    LLVMValueRef first, width;  /* columns; fewer than a group has where there are no more */
+    LLVMValueRef chunk, steps;  /* of K */
+    LLVMValueRef is_first;      /* i64: 1 where no chunk came before */
+    LLVMValueRef direct;        /* so many of its columns are read where they lie */
+    LLVMValueRef panels;        /* the others' memory, counted from the group's first */
+    LLVMValueRef table;         /* addresses of rows, segment after segment */
+    LLVMValueRef begun, length; /* steps in the first segment, in the others */
 } Group;
 
 /* ---- calls ----------------------------------------------------------------------------------- */
@@ -76,9 +83,22 @@ typedef struct PartCall {
     LLVMValueRef first_k, steps; /* see CONTRACT_FIRST_K; of K in segments, those of several */
 } PartCall;
 
+/* Steps of K that lie in one segment, as the part has those. */
+typedef struct Piece {
+    LLVMValueRef k, steps;        /* the first one, how many */
+    LLVMValueRef segment, within; /* see CONTRACT_SEGMENT; NULL where K is in no segments … */
+    LLVMValueRef length;          /* … as are the steps of a whole one */
+} Piece;
+/* The one that begins with step `k`, and ends before `end` or with its segment. */
+Piece contract_piece(const Driver *d, ContractPart part, LLVMValueRef k, LLVMValueRef end);
+
 /* Room for the parts' arguments and words, with those of the call in it: once, before any contract_call. */
 void contract_prepare(Driver *d);
 void contract_call(const Driver *d, const PartCall *call);
+/* The same for one piece, whatever the call says of K. */
+void contract_call_piece(const Driver *d, const PartCall *call, const Piece *piece);
+/* A parameter of parts that no call changes. */
+void contract_set_param(const Driver *d, int32_t which, LLVMValueRef value);
 /* Elements from an argument's beginning to the point. */
 LLVMValueRef contract_offset(const Driver *d, uint32_t arg, LLVMValueRef point);
 
@@ -111,14 +131,16 @@ static inline LLVMValueRef contract_step(const Driver *d, const KAccess *access,
 /* Where the columns' operand, which is memory, lies so many columns into the group. */
 LLVMValueRef contract_locate(const Driver *d, const Run *run, const Group *group,
                              LLVMValueRef column);
-/* Where the rows' operand, which is memory, lies for the run's first row. */
-LLVMValueRef contract_locate_rows(const Driver *d, const Run *run, const Group *group);
+/* Where a row's operand, which is memory, has a step of K. */
+LLVMValueRef contract_locate_row(const Driver *d, const KAccess *access, LLVMValueRef point,
+                                 LLVMValueRef k);
+/* As many of a vector's elements as are present there, the others 0. */
+LLVMValueRef contract_load_present(const Driver *d, LLVMValueRef from, LLVMValueRef present);
 
 /* Elements from one row of that to the next. */
-static inline LLVMValueRef contract_row_step(const Driver *d) {
+static inline LLVMValueRef contract_row_step(const Driver *d, const KAccess *access) {
     Emit *e = d->e;
-    uint32_t arg = d->contract->plain_row->arg;
-    return emit_word(e, e->b, emit_stride_word(e, e->b, d->innermost, arg));
+    return emit_word(e, e->b, emit_stride_word(e, e->b, d->innermost, access->arg));
 }
 
 /* ---- packing and tiles ----------------------------------------------------------------------- */
@@ -126,10 +148,13 @@ static inline LLVMValueRef contract_row_step(const Driver *d) {
 /* Emit the functions that the others call. */
 void contract_pack_functions(Driver *d, const char *name);
 void contract_tile_functions(Driver *d, const char *name);
-/* Rows of a tall tile. */
-int32_t contract_tall_rows(const Driver *d);
-/* Packs the run's rows for a chunk of K, but for those that are read where they lie. */
-void contract_pack_rows(const Driver *d, const Run *run, const Group *group);
+void contract_row_functions(Driver *d, const char *name);
+/* Before the first run: whether rows lie, and what does not change from run to run. */
+void contract_prepare_rows(Driver *d);
+/* Makes the run's rows readable for a chunk of K: fills in where they are, in the group. */
+void contract_rows(const Driver *d, const Run *run, Group *group);
+/* Emits the function d->turn, see contract_rows.c. */
+void contract_turn_function(Driver *d, const char *name);
 /* Makes the group's columns readable in panels, but for those that are read where they lie. Fills `direct`
  * and `panels`. */
 void contract_pack(const Driver *d, const Run *run, Group *group);

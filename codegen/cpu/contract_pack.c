@@ -20,7 +20,7 @@ static LLVMValueRef load_some(const Driver *d, LLVMValueRef from, LLVMValueRef p
 }
 
 /* The same without a mask where all are: masked loads wait for the stores before them. */
-static LLVMValueRef load_present(const Driver *d, LLVMValueRef from, LLVMValueRef present) {
+LLVMValueRef contract_load_present(const Driver *d, LLVMValueRef from, LLVMValueRef present) {
     Emit *e = d->e;
     LLVMTypeRef vector = type_lanes(contract_element(d), d->lanes);
     LLVMBasicBlockRef all = emit_block(e), some = emit_block(e), done = emit_block(e);
@@ -51,7 +51,7 @@ static void emit_lines(const Driver *d, LLVMValueRef from, LLVMValueRef to, LLVM
     for (int32_t v = 0; v < d->panel; v += d->lanes) {
         LLVMValueRef column = LLVMBuildAdd(e->b, panels.i, const_i64(e, v), "");
         LLVMValueRef present = LLVMBuildSub(e->b, width, column, "");
-        LLVMValueRef x = load_present(d, contract_at(d, line, column, 0), present);
+        LLVMValueRef x = contract_load_present(d, contract_at(d, line, column, 0), present);
         LLVMBuildStore(e->b, x, contract_at(d, place, const_i64(e, v), 0));
     }
     count_close(e, &panels, const_i64(e, d->panel));
@@ -164,27 +164,8 @@ static void emit_pack_function(Driver *d, const char *name) {
     contract_aside_close(d);
 }
 
-/* (from, to, step, rows, steps): rows whose steps of K follow one another. */
-static void emit_copy_function(Driver *d, const char *name) {
-    static const AsideType types[] = {ASIDE_PTR, ASIDE_PTR, ASIDE_I64, ASIDE_I64, ASIDE_I64};
-    Emit *e = d->e;
-    LLVMValueRef p[5];
-    d->copy = contract_aside_open(d, name, "copy", types, 5, p);
-    CountLoop rows = count_open(e, const_i64(e, 0), p[3]);
-    LLVMValueRef from = contract_at(d, p[0], LLVMBuildMul(e->b, rows.i, p[2], ""), 0);
-    LLVMValueRef to = LLVMBuildMul(e->b, rows.i, const_i64(e, d->row), "");
-    to = contract_at(d, p[1], to, 0);
-    CountLoop k = count_open(e, const_i64(e, 0), p[4]);
-    LLVMValueRef present = LLVMBuildSub(e->b, p[4], k.i, "");
-    LLVMValueRef x = load_present(d, contract_at(d, from, k.i, 0), present);
-    LLVMBuildStore(e->b, x, contract_at(d, to, k.i, 0));
-    count_close(e, &k, const_i64(e, d->lanes));
-    count_close(e, &rows, const_i64(e, 1));
-    contract_aside_close(d);
-}
-
 /* (from, to, step, rows, steps): rows that follow one another in each step of K. */
-static void emit_turn_function(Driver *d, const char *name) {
+void contract_turn_function(Driver *d, const char *name) {
     static const AsideType types[] = {ASIDE_PTR, ASIDE_PTR, ASIDE_I64, ASIDE_I64, ASIDE_I64};
     LLVMValueRef p[5];
     d->turn = contract_aside_open(d, name, "turn", types, 5, p);
@@ -195,79 +176,10 @@ static void emit_turn_function(Driver *d, const char *name) {
 }
 
 void contract_pack_functions(Driver *d, const char *name) {
-    const KContract *c = d->contract;
     if (d->across || d->along) emit_pack_function(d, name);
-    if (!c->plain_row) return;
-    if (kcoef_is(kcontract_step(d->e->kernel, c->plain_row, c->k_axis), 1))
-        emit_copy_function(d, name);
-    else
-        emit_turn_function(d, name);
 }
 
 /* ---- calls ----------------------------------------------------------------------------------- */
-
-/* Rows of the run from `first` on, line by line: by `function`, with `step` among its arguments. */
-static void pack_lines(const Driver *d, const Run *run, const Group *group, LLVMValueRef function,
-                       LLVMValueRef first, LLVMValueRef step) {
-    Emit *e = d->e;
-    CountLoop rows = count_open(e, first, run->rows);
-    LLVMValueRef point = LLVMBuildAdd(e->b, run->point, rows.i, "");
-    LLVMValueRef left = LLVMBuildSub(e->b, run->rows, rows.i, "");
-    LLVMValueRef place = LLVMBuildURem(e->b, point, d->line, "");
-    LLVMValueRef count = contract_least(e, left, LLVMBuildSub(e->b, d->line, place, ""));
-    Run piece = *run;
-    piece.row_offset = contract_offset(d, d->contract->plain_row->arg, point);
-    LLVMValueRef to = LLVMBuildMul(e->b, rows.i, const_i64(e, d->row), "");
-    LLVMValueRef args[5] = {contract_locate_rows(d, &piece, group), contract_at(d, d->rows, to, 0),
-                            step, count, group->steps};
-    contract_aside_call(d, function, args, 5);
-    count_close(e, &rows, count);
-}
-
-/* Rows that are not read where they lie. */
-static void copy_rows(const Driver *d, const Run *run, const Group *group) {
-    Emit *e = d->e;
-    LLVMValueRef tall = const_i64(e, contract_tall_rows(d));
-    LLVMValueRef rest = LLVMBuildURem(e->b, run->rows, tall, "");
-    LLVMValueRef first = LLVMBuildSub(e->b, run->rows, rest, "");
-    first = emit_select(e, d->rows_lie, first, const_i64(e, 0));
-    pack_lines(d, run, group, d->copy, first, contract_row_step(d));
-}
-
-static void turn_rows(const Driver *d, const Run *run, const Group *group) {
-    LLVMValueRef step = contract_step(d, d->contract->plain_row, d->contract->k_axis);
-    pack_lines(d, run, group, d->turn, const_i64(d->e, 0), step);
-}
-
-/* Rows of any other kind. */
-static void compute_rows(const Driver *d, const Run *run, const Group *group) {
-    PartCall call = {.part = PART_ROWS,
-                     .memory = d->rows,
-                     .point = run->point,
-                     .points = run->rows,
-                     .first_k = group->chunk,
-                     .steps = group->steps};
-    contract_call(d, &call);
-}
-
-void contract_pack_rows(const Driver *d, const Run *run, const Group *group) {
-    Emit *e = d->e;
-    if (d->copy || !d->turn) {
-        (d->copy ? copy_rows : compute_rows)(d, run, group);
-        return;
-    }
-    LLVMBasicBlockRef turn = emit_block(e), compute = emit_block(e), done = emit_block(e);
-    LLVMValueRef step = contract_row_step(d);
-    LLVMValueRef follow = LLVMBuildICmp(e->b, LLVMIntEQ, step, const_i64(e, 1), "");
-    LLVMBuildCondBr(e->b, follow, turn, compute);
-    emit_at(e, turn);
-    turn_rows(d, run, group);
-    LLVMBuildBr(e->b, done);
-    emit_at(e, compute);
-    compute_rows(d, run, group);
-    LLVMBuildBr(e->b, done);
-    emit_at(e, done);
-}
 
 /* The columns of one panel of the group, from `column` on. */
 static void compute_panel(const Driver *d, const Run *run, const Group *group,

@@ -16,14 +16,15 @@ typedef struct Cut {
     bool *turns;               /* by instruction of the whole: may differ from step to step of K */
     KValue *renamed;           /* by instruction of the whole: its number in the part */
     KValue first_column, first_k; /* values of these parameters … */
-    KValue segment, first_within; /* … and of these, where K is in segments */
+    KValue segment, first_within; /* … and of these, where K is in segments … */
+    KValue outside;               /* … and of this one, of PART_PLACES */
     KValue places
         [HOISTED_MOST]; /* where hoisted values lie: elements from their argument's beginning */
     bool failed;        /* out of memory */
 } Cut;
 
 KSegments contract_segments(const KContract *contract, ContractPart part) {
-    if (part == PART_ROWS) return contract->row_segments;
+    if (part == PART_ROWS || part == PART_PLACES) return contract->row_segments;
     return part == PART_COLUMNS ? contract->column_segments : (KSegments)KSEGMENTS_NONE;
 }
 
@@ -57,17 +58,24 @@ static bool is_left(const Cut *c, KValue value) {
     return value == c->contract->chain;
 }
 
+static void need_terms(Cut *c, const KAccess *access) {
+    for (uint32_t t = 0; t < access->n_terms; t++)
+        need(c, kernel_term(c->e->kernel, access, t)->value);
+}
+
 static void need_operands(Cut *c, const KInst *inst) {
     const Kernel *whole = c->e->kernel;
     for (uint32_t i = 0; i < 3; i++) need(c, inst->in[i]);
-    if (!kop_is_access(inst->op)) return;
-    const KAccess *access = kernel_access(whole, inst->imm);
-    for (uint32_t t = 0; t < access->n_terms; t++) need(c, kernel_term(whole, access, t)->value);
+    if (kop_is_access(inst->op)) need_terms(c, kernel_access(whole, inst->imm));
 }
 
 static void find_needed(Cut *c) {
     const Kernel *whole = c->e->kernel;
     if (c->part == PART_ROWS) need(c, c->contract->row);
+    if (c->part == PART_PLACES) {
+        need(c, c->contract->placed.inside);
+        need_terms(c, c->contract->placed.access);
+    }
     if (c->part == PART_COLUMNS) need(c, c->contract->column);
     for (uint32_t i = 0; c->part == PART_HOISTED && i < c->hoisted->count; i++)
         need(c, c->hoisted->values[i]);
@@ -79,23 +87,11 @@ static void find_needed(Cut *c) {
     }
 }
 
-/* Does the value, in a segment of K, hang on the step? Of its operands that is known. */
-static bool find_turns(const Cut *c, KValue value) {
-    const Kernel *whole = c->e->kernel;
-    const KInst *inst = kernel_inst(whole, value);
-    if (value == c->segments.within || value == c->contract->chain) return true;
-    if (value == c->segments.number) return false;
-    if (kop_is(inst->op, KFORM_INDEX)) return true;
-    for (uint32_t i = 0; i < 3; i++)
-        if (inst->in[i] != KVALUE_NONE && c->turns[inst->in[i]]) return true;
-    return kop_is_access(inst->op); /* it stays where it is */
-}
-
 /* ---- axes and addresses ---------------------------------------------------------------------- */
 
 /* Is the axis of this loop counted from a parameter in the part? */
 static bool has_columns(const Cut *c) {
-    return c->part != PART_ROWS;
+    return c->part != PART_ROWS && c->part != PART_PLACES;
 }
 static bool has_k(const Cut *c) {
     return c->part == PART_ROWS || c->part == PART_COLUMNS;
@@ -132,9 +128,8 @@ static void add_term(Cut *c, KAccess *access, KTerm term) {
 }
 
 /* The access with its values' new numbers, and where an axis is counted from a parameter that added. */
-static uint32_t copy_access(Cut *c, uint64_t number) {
+static uint32_t copy_access(Cut *c, const KAccess *from) {
     const Kernel *whole = c->e->kernel;
-    const KAccess *from = kernel_access(whole, number);
     KAccess access = *from;
     access.first_term = c->kernel->terms.count;
     access.n_terms = 0;
@@ -142,13 +137,13 @@ static uint32_t copy_access(Cut *c, uint64_t number) {
         KTerm term = *kernel_term(whole, from, t);
         if (term.axis == column_axis(c) && !has_columns(c)) continue; /* the row's: times 0 */
         if (term.value == c->segments.within && term.value != KVALUE_NONE) {
-            add_term(c, &access, (KTerm){k_axis(c), KVALUE_NONE, term.coef});
+            if (has_k(c)) add_term(c, &access, (KTerm){k_axis(c), KVALUE_NONE, term.coef});
             add_term(c, &access, (KTerm){KVALUE_NONE, c->first_within, term.coef});
             continue;
         }
         if (term.value != KVALUE_NONE) term.value = c->renamed[term.value];
-        add_term(c, &access, term);
         bool column = term.axis == column_axis(c), k = term.axis == k_axis(c);
+        if (!k || has_k(c)) add_term(c, &access, term);
         if (term.value != KVALUE_NONE || !(column || k)) continue;
         term.axis = KVALUE_NONE;
         term.value = column ? c->first_column : c->first_k;
@@ -205,7 +200,7 @@ static void copy_inst(Cut *c, KValue at) {
     }
     for (uint32_t i = 0; i < 3; i++)
         if (inst.in[i] != KVALUE_NONE) inst.in[i] = c->renamed[inst.in[i]];
-    if (kop_is_access(inst.op)) inst.imm = copy_access(c, inst.imm);
+    if (kop_is_access(inst.op)) inst.imm = copy_access(c, kernel_access(c->e->kernel, inst.imm));
     c->renamed[at] = append(c, inst);
     if (!kop_is(inst.op, KFORM_INDEX)) return;
     bool column = inst.imm == column_axis(c);
@@ -252,6 +247,23 @@ static void end_columns(Cut *c) {
         store(c, c->hoisted->values[i], hoisted_access(c, i));
 }
 
+/* Where the row begins: in memory, or that of what lies outside. */
+static void store_place(Cut *c) {
+    const KPlaced *placed = &c->contract->placed;
+    KInst address = inst_of(OP_ADDRESS, SN_I64), store = inst_of(OP_STORE, SN_I64);
+    address.imm = copy_access(c, placed->access);
+    store.in[0] = append(c, address);
+    if (placed->inside != KVALUE_NONE) {
+        KInst where = inst_of(OP_WHERE, SN_I64);
+        where.in[0] = c->renamed[placed->inside];
+        where.in[1] = store.in[0];
+        where.in[2] = c->outside;
+        store.in[0] = append(c, where);
+    }
+    store.imm = own_access(c);
+    append(c, store);
+}
+
 static void copy_loop(Cut *c, KValue at, bool opens) {
     KInst inst = *kernel_inst(c->e->kernel, at);
     if (opens)
@@ -261,15 +273,16 @@ static void copy_loop(Cut *c, KValue at, bool opens) {
     append(c, inst);
 }
 
-/* What is the same for all steps of a segment is computed before them. */
+/* What is the same for all steps of a segment is computed before them; where a row lies hangs on nothing
+ * else. */
 static void copy_before_steps(Cut *c) {
     const KLoop *inner = &c->e->loops.loops[c->contract->inner];
-    if (c->segments.divisor == KVALUE_NONE) return;
+    if (c->segments.divisor == KVALUE_NONE && c->part != PART_PLACES) return;
+    kcontract_find_turns(c->e->kernel, inner, &c->segments, c->turns);
     for (uint32_t i = inner->begin + 1; i < inner->end && !c->failed; i++) {
-        c->turns[i] = find_turns(c, i);
-        if (c->turns[i] || !c->needed[i]) continue;
-        copy_inst(c, i);
-        c->needed[i] = false;
+        bool turns = c->turns[i];
+        if (c->needed[i] && !turns) copy_inst(c, i);
+        if (!turns || c->part == PART_PLACES) c->needed[i] = false;
     }
 }
 
@@ -281,6 +294,7 @@ static void copy_insts(Cut *c) {
         bool of_columns = i == columns->begin || i == columns->end;
         bool of_inner = i == inner->begin || i == inner->end;
         if (i == inner->begin) copy_before_steps(c);
+        if (i == inner->begin && c->part == PART_PLACES) store_place(c);
         if (i == inner->end) end_steps(c);
         if (i == columns->end) end_columns(c);
         if ((of_columns && has_columns(c)) || (of_inner && has_k(c)))
@@ -306,7 +320,8 @@ static void copy_args(Cut *c) {
     const Kernel *whole = c->e->kernel;
     for (uint32_t a = 0; a < whole->args.count; a++)
         if (!vec_push(&c->kernel->args, whole->args.data[a])) c->failed = true;
-    KArg own = {.dtype = kernel_inst(whole, c->contract->chain)->dtype,
+    uint8_t dtype = c->part == PART_PLACES ? SN_I64 : (uint8_t)chain_dtype(c);
+    KArg own = {.dtype = dtype,
                 .role = c->part == PART_RESULTS ? KARG_IN : KARG_OUT,
                 .size = kcoef_literal(0)};
     if (!vec_push(&c->kernel->args, own)) c->failed = true;
@@ -337,6 +352,7 @@ sn_status contract_part(const Emit *e, const KContract *contract, const Hoisted 
         c.first_k = param_value(&c, CONTRACT_FIRST_K);
         c.segment = param_value(&c, CONTRACT_SEGMENT);
         c.first_within = param_value(&c, CONTRACT_WITHIN);
+        c.outside = param_value(&c, CONTRACT_OUTSIDE);
         for (uint32_t i = 1; i < hoisted->count; i++) c.places[i] = place_of(&c, i);
         copy_insts(&c);
     }

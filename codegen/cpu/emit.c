@@ -94,6 +94,10 @@ void emit_inst(Emit *e, uint32_t at, int32_t copy) {
         else
             emit_store(e, at, copy);
         break;
+    case KFORM_ADDRESS:
+        emit_value(e, at,
+                   LLVMBuildPtrToInt(e->b, emit_address(e, (uint32_t)inst->imm), e->i64, ""));
+        break;
     case KFORM_CHECK:
         emit_check(e, at, copy);
         break;

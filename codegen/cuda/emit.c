@@ -199,6 +199,12 @@ static void emit_inst(Emit *e, uint32_t at) {
     case KFORM_STORE:
         emit_store(e, at);
         break;
+    case KFORM_ADDRESS:
+        begin_value(e, at);
+        strbuf_add(&e->body, "(long long)&");
+        add_element(e, inst->imm);
+        end_value(e);
+        break;
     case KFORM_CHECK:
         emit_check(e, at);
         break;

@@ -79,6 +79,64 @@ static bool find_segments(const Kernel *kernel, const KLoop *inner, uint32_t k_a
     return true;
 }
 
+/* ---- rows that lie in memory ----------------------------------------------------------------- */
+
+static bool turns_here(const KInst *inst, const KSegments *segments, KValue value,
+                       const bool *turns) {
+    if (value == segments->within && value != KVALUE_NONE) return true;
+    if (value == segments->number && value != KVALUE_NONE) return false;
+    if (kop_is(inst->op, KFORM_INDEX) || kop_accumulates(inst->op)) return true;
+    for (uint32_t i = 0; i < 3; i++)
+        if (inst->in[i] != KVALUE_NONE && turns[inst->in[i]]) return true;
+    return kop_is_access(inst->op); /* it stays where it is */
+}
+
+void kcontract_find_turns(const Kernel *kernel, const KLoop *inner, const KSegments *segments,
+                          bool *turns) {
+    for (uint32_t i = inner->begin + 1; i < inner->end; i++)
+        turns[i] = turns_here(kernel_inst(kernel, i), segments, i, turns);
+}
+
+/* Does the address move by an element from step to step, and in no other way? */
+static bool follows(const Kernel *kernel, const KContract *c, const KAccess *access,
+                    const bool *turns) {
+    KValue within = c->row_segments.within;
+    uint32_t steps = 0;
+    for (uint32_t t = 0; t < access->n_terms; t++) {
+        const KTerm *term = kernel_term(kernel, access, t);
+        bool step = within == KVALUE_NONE ? term->axis == c->k_axis : term->value == within;
+        if (step && !kcoef_is(term->coef, 1)) return false;
+        if (!step && term->value == KVALUE_NONE && term->axis == c->k_axis) return false;
+        if (!step && term->value != KVALUE_NONE && turns[term->value]) return false;
+        steps += step;
+    }
+    return steps == 1;
+}
+
+/* Finds KContract.placed. */
+static bool find_placed(const Kernel *kernel, const KLoop *inner, Arena *arena, KContract *c) {
+    const KInst *row = kernel_inst(kernel, c->row), *load = row;
+    KPlaced placed = {.inside = KVALUE_NONE, .outside = KVALUE_NONE};
+    bool *turns = arena_zalloc(arena, kernel->insts.count + 1);
+    if (!turns) return false;
+    kcontract_find_turns(kernel, inner, &c->row_segments, turns);
+    if (row->op == OP_WHERE) {
+        placed.inside = row->in[0];
+        placed.outside = row->in[2];
+        load = kernel_inst(kernel, row->in[1]);
+        uint16_t outside = kernel_inst(kernel, row->in[2])->op;
+        if (outside != OP_PARAM && outside != OP_CONST) return true;
+    }
+    bool predicated = load->flags & K_PREDICATED;
+    if (!kop_is(load->op, KFORM_LOAD) || predicated != (placed.inside != KVALUE_NONE)) return true;
+    if (predicated && (load->in[0] != placed.inside || turns[placed.inside])) return true;
+    placed.access = kernel_access(kernel, load->imm);
+    if (follows(kernel, c, placed.access, turns)) c->placed = placed;
+    return true;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
 static bool has_check(const Kernel *kernel, const KLoop *loop) {
     for (uint32_t i = loop->begin; i < loop->end; i++)
         if (kop_is(kernel_inst(kernel, i)->op, KFORM_CHECK)) return true;
@@ -113,5 +171,5 @@ bool kernel_contract(const Kernel *kernel, const KLoops *loops, const KSpread *s
     contract->plain = find_plain(kernel, contract, contract->column, false);
     if (!contract->plain && contract->column_segments.divisor != KVALUE_NONE)
         contract->segmented = find_plain(kernel, contract, contract->column, true);
-    return true;
+    return find_placed(kernel, inner, arena, contract);
 }

@@ -16,6 +16,15 @@ typedef struct KSegments {
 #define KSEGMENTS_NONE                                                                             \
     { KVALUE_NONE, KVALUE_NONE, KVALUE_NONE }
 
+/* The rows' operand where it is memory, or a value for all that lies outside of it, and from step to step of
+ * K, or of a segment where K is in segments, the next element: at which place, and whether inside, hangs on
+ * none of these steps. */
+typedef struct KPlaced {
+    const KAccess *access; /* NULL: not so */
+    KValue inside;         /* the condition for memory; KVALUE_NONE: always */
+    KValue outside;        /* else this, a PARAM or CONST */
+} KPlaced;
+
 /* The loops and values of such a kernel. */
 typedef struct KContract {
     uint32_t columns;     /* the loop over columns, in KLoops.loops */
@@ -30,11 +39,16 @@ typedef struct KContract {
     const KAccess *plain_row, *plain;
     /* The same of the columns with K in segments: in a term each of number and step. */
     const KAccess *segmented;
+    KPlaced placed; /* rows */
 } KContract;
 
 /* Is the kernel one? Not, either, where memory ran out; the arena is for the time of the call. */
 bool kernel_contract(const Kernel *kernel, const KLoops *loops, const KSpread *spread, Arena *arena,
                      KContract *contract);
+/* Fills in, by instruction of the loop over K, what may differ from step to step: of a segment, if K is in
+ * such. */
+void kcontract_find_turns(const Kernel *kernel, const KLoop *inner, const KSegments *segments,
+                          bool *turns);
 /* Elements from segment to segment, or from step to step of one, where the access has such a term or none. */
 KCoef kcontract_digit_step(const Kernel *kernel, const KAccess *access, KValue digit);
 /* Elements from step to step of an axis, where the access has one term of it or none. */

@@ -8,19 +8,20 @@
 #include "ir/op/op.h"
 
 typedef enum KForm {
-    KFORM_NONE,   /* no op of kernel IR */
-    KFORM_PRIM,   /* %r = op %x, %y : dtype */
-    KFORM_CONST,  /* %r = const f32 0x1.8p+0 */
-    KFORM_PARAM,  /* %r = param p2 : f32 */
-    KFORM_INDEX,  /* %r = index i : i64 */
-    KFORM_GRID,   /* %r = grid_index 0 : i64 */
-    KFORM_LOAD,   /* %r = load c0 if %p : f32 */
-    KFORM_STORE,  /* store c1 %x if %p; store_add alike */
-    KFORM_CHECK,  /* check %x p5 */
-    KFORM_LOOP,   /* loop i vector */
-    KFORM_END,    /* end */
-    KFORM_REDUCE, /* %r = reduce_sum %x row : f32 */
-    KFORM_SCAN    /* %r = scan_sum %x : f32 */
+    KFORM_NONE,    /* no op of kernel IR */
+    KFORM_PRIM,    /* %r = op %x, %y : dtype */
+    KFORM_CONST,   /* %r = const f32 0x1.8p+0 */
+    KFORM_PARAM,   /* %r = param p2 : f32 */
+    KFORM_INDEX,   /* %r = index i : i64 */
+    KFORM_GRID,    /* %r = grid_index 0 : i64 */
+    KFORM_LOAD,    /* %r = load c0 if %p : f32 */
+    KFORM_STORE,   /* store c1 %x if %p; store_add alike */
+    KFORM_ADDRESS, /* %r = address c0 : i64 */
+    KFORM_CHECK,   /* check %x p5 */
+    KFORM_LOOP,    /* loop i vector */
+    KFORM_END,     /* end */
+    KFORM_REDUCE,  /* %r = reduce_sum %x row : f32 */
+    KFORM_SCAN     /* %r = scan_sum %x : f32 */
 } KForm;
 
 typedef enum KResult {
@@ -69,9 +70,9 @@ static inline bool kop_is(uint32_t op, KForm form) {
 static inline bool kop_has_value(uint32_t op) {
     return kop_row(op)->result != KRESULT_NONE;
 }
-/* Reads or writes the element that its access names? */
+/* Has an access: reads or writes the element that it names, or says where that lies? */
 static inline bool kop_is_access(uint32_t op) {
-    return kop_is(op, KFORM_LOAD) || kop_is(op, KFORM_STORE);
+    return kop_is(op, KFORM_LOAD) || kop_is(op, KFORM_STORE) || kop_is(op, KFORM_ADDRESS);
 }
 /* A store that reads the element too, so that trips have to follow one another? */
 static inline bool kop_adds_in_memory(uint32_t op) {

@@ -201,6 +201,12 @@ static void add_to_element(sn_dtype memory, sn_dtype compute, char *at, uint64_t
     dtype_store(memory, at, dtype_bits_cast(memory, compute, sum));
 }
 
+static sn_status run_address(Machine *m, uint32_t at) {
+    char *memory = element(m, m->kernel->insts.data[at].imm);
+    m->values[at] = (uint64_t)(uintptr_t)memory;
+    return memory ? SN_OK : SN_ERROR_INTERNAL;
+}
+
 static sn_status run_memory(Machine *m, uint32_t at) {
     const KInst *inst = &m->kernel->insts.data[at];
     uint32_t predicate = kop_row(inst->op)->n_inputs;
@@ -305,6 +311,8 @@ static sn_status run_inst(Machine *m, uint32_t at) {
     case KFORM_LOAD:
     case KFORM_STORE:
         return run_memory(m, at);
+    case KFORM_ADDRESS:
+        return run_address(m, at);
     case KFORM_CHECK:
         if (!m->values[inst->in[0]])
             record_error(m->error_word, (uint64_t)param_value(m, (int32_t)inst->imm));

@@ -74,6 +74,7 @@ const KOpRow kop_rows[OP_COUNT] = {
     [OP_STORE] = {KFORM_STORE, 1, KRESULT_NONE, K_PREDICATED, .inputs = D_ANY},
     [OP_STORE_ADD] = {KFORM_STORE, 1, KRESULT_NONE, K_PREDICATED, .merge = OP_ADD,
                       .inputs = D_COMPUTE},
+    [OP_ADDRESS] = {KFORM_ADDRESS, 0, .result = KRESULT_I64},
     [OP_CHECK] = {KFORM_CHECK, 1, KRESULT_NONE, .inputs = D_BOOL},
     [OP_LOOP] = {KFORM_LOOP, 0, KRESULT_NONE, .flags = K_VECTOR},
     [OP_END] = {KFORM_END, 0, .result = KRESULT_NONE},

@@ -163,8 +163,9 @@ static inline int32_t kernel_param_word(const Kernel *k, int32_t param) {
     SN_ASSERT(param >= 0 && param < k->n_params);
     return KPARAM_STRIDES + SN_MAX_RANK * (int32_t)k->args.count + param;
 }
-/* What a kernel with a chain gets of scratch memory, behind its LOCAL buffers: room for columns of a chunk
- * for rows and their sums, and for values of columns. Items are best given KCHAIN_ROWS at a time. */
+/* What a kernel with a chain gets of scratch memory, behind its LOCAL buffers: room for columns of a chunk,
+ * for rows, where they lie, and their sums, and for values of columns. Items are best given KCHAIN_ROWS at a
+ * time. */
 enum {
     KCHAIN_ROWS = 204, /* of items, that share columns: 14 x 14 pixels, or 197 tokens, at once */
     KCHAIN_TILE = 4,   /* rows are rounded up to a multiple of this */
@@ -173,8 +174,10 @@ enum {
     KCHAIN_STEP_BYTES =
         1024,                /* columns in a step of K, multiples of 64 like the others; or fewer */
     KCHAIN_SUM_BYTES = 1024, /* sums of a row */
-    KCHAIN_HOISTED = 4,     /* values that columns alone make, each as many bytes as a row's sums */
-    KCHAIN_ROW_BYTES = 4160 /* a chunk of a row */
+    KCHAIN_HOISTED = 4, /* values that columns alone make, each as many bytes as a row's sums */
+    KCHAIN_ROW_BYTES = 4160,    /* a chunk of a row, or where it lies in each of … */
+    KCHAIN_SEGMENTS = 66,       /* … so many segments of a chunk at most */
+    KCHAIN_OUTSIDE_BYTES = 4096 /* a chunk of what lies outside of memory */
 };
 bool kernel_has_chain(const Kernel *kernel);
 /* Room is there for as many rows as a call has items, and for columns of so many bytes. */
@@ -189,7 +192,8 @@ static inline int64_t kchain_step_bytes(int64_t column_bytes) {
 static inline int64_t kchain_scratch_bytes(int64_t items, int64_t k, int64_t column_bytes) {
     int64_t steps = k < ORDER_CHAIN ? k : ORDER_CHAIN;
     return KCHAIN_HOISTED * KCHAIN_SUM_BYTES + steps * kchain_step_bytes(column_bytes) +
-           kchain_rows(items) * (KCHAIN_SUM_BYTES + KCHAIN_ROW_BYTES);
+           kchain_rows(items) * (KCHAIN_SUM_BYTES + KCHAIN_ROW_BYTES) + KCHAIN_OUTSIDE_BYTES +
+           2 * (kchain_rows(items) + KCHAIN_TILE) * (int64_t)sizeof(void *);
 }
 /* Scratch bytes of a LOCAL argument: of its elements, rounded up to a multiple of ALIGN (a power of
  * two), and GAP more, into which the last whole vector may reach. The code generators emit the same

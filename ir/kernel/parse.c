@@ -342,6 +342,7 @@ static bool parse_immediate(Parser *p, KInst *inst) {
         return true;
     case KFORM_LOAD:
     case KFORM_STORE:
+    case KFORM_ADDRESS:
         return parse_number(p, 'c', k->accesses.count, &inst->imm, "expected an access");
     default:
         return true;

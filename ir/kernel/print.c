@@ -175,6 +175,7 @@ static void print_immediate(const Printer *p, const KInst *inst) {
         break;
     case KFORM_LOAD:
     case KFORM_STORE:
+    case KFORM_ADDRESS:
         strbuf_add_char(out, ' ');
         add_prefixed(out, 'c', (int64_t)inst->imm);
         break;

@@ -183,6 +183,8 @@ static sn_status check_access_use(const Checker *c, const KInst *inst) {
         else if (!axis_open(c, term->axis))
             return refuse(c, "the access needs a loop over its axis");
     }
+    if (kop_is(inst->op, KFORM_ADDRESS))
+        return c->vectors ? refuse(c, "inside a vector loop") : SN_OK;
     bool stores = kop_is(inst->op, KFORM_STORE), adds = kop_adds_in_memory(inst->op);
     if (stores && karg_is_input(arg)) return refuse(c, "writes an input");
     if (!stores && arg->role == KARG_OUT) return refuse(c, "reads an output");
@@ -247,6 +249,7 @@ static sn_status check_immediate(const Checker *c, const KInst *inst) {
         break;
     case KFORM_LOAD:
     case KFORM_STORE:
+    case KFORM_ADDRESS:
         good = inst->imm < k->accesses.count;
         break;
     default:
@@ -262,6 +265,7 @@ static sn_status check_form(Checker *c, const KInst *inst) {
         return axis_open(c, inst->imm) ? SN_OK : refuse(c, "outside a loop over its axis");
     case KFORM_LOAD:
     case KFORM_STORE:
+    case KFORM_ADDRESS:
         return check_access_use(c, inst);
     case KFORM_LOOP:
         return check_loop(c, inst);
