@@ -47,11 +47,16 @@ static int64_t coef_value(const Program *program, const Launch *launch, const in
     return words[kernel_param_word(program_kernel(program, launch), coef.param)];
 }
 
-/* Is it the same for every point of the grid? */
-static bool is_shared(const int64_t *words, int32_t arg) {
+/* Is it the same for every point of the grid, or another matrix along one dimension of that? */
+static bool find_matrices(const int64_t *words, int32_t arg, Columns *columns) {
+    columns->matrices = 1;
+    columns->matrix_step = 0;
     for (int64_t d = 0; d < words[KPARAM_RANK]; d++) {
         int64_t stride = words[KPARAM_STRIDES + SN_MAX_RANK * arg + d];
-        if (stride != 0 && words[KPARAM_SIZES + d] > 1) return false;
+        if (stride == 0 || words[KPARAM_SIZES + d] <= 1) continue;
+        if (columns->matrices > 1) return false;
+        columns->matrices = words[KPARAM_SIZES + d];
+        columns->matrix_step = stride;
     }
     return true;
 }
@@ -75,7 +80,8 @@ void columns_bind(const Program *program, const Launch *launch, const int64_t *n
         .size = arg->size,
     };
     bool panels_whole = words[KPARAM_BLOCKS] <= 1 || words[KPARAM_BLOCK_SIZE] % arg->panel == 0;
-    if (buffer->kind == BUFFER_INPUT && panels_whole && is_shared(words, arg->arg) &&
-        use->columns.columns > 0 && use->columns.k > 0 && use->columns.segment > 0)
+    if (buffer->kind == BUFFER_INPUT && panels_whole &&
+        find_matrices(words, arg->arg, &use->columns) && use->columns.columns > 0 &&
+        use->columns.k > 0 && use->columns.segment > 0)
         use->input = buffer->number;
 }

@@ -43,15 +43,20 @@ static int64_t count_panels(const Columns *c) {
     return c->columns / c->panel + (c->columns % c->panel != 0);
 }
 
+static int64_t count_chunks(const Columns *c) {
+    return c->k / ORDER_CHAIN + (c->k % ORDER_CHAIN != 0);
+}
+
 size_t columns_bytes(const Columns *c) {
     size_t bytes;
     bool fits =
         !__builtin_mul_overflow((size_t)count_panels(c), (size_t)(c->panel * c->size), &bytes) &&
-        !__builtin_mul_overflow(bytes, (size_t)c->k, &bytes);
+        !__builtin_mul_overflow(bytes, (size_t)c->k, &bytes) &&
+        !__builtin_mul_overflow(bytes, (size_t)c->matrices, &bytes);
     return fits && bytes <= PTRDIFF_MAX ? bytes : 0;
 }
 
-/* Panels to be packed: pieces are those of all chunks, chunk by chunk. */
+/* Panels to be packed: pieces are those of all chunks of all matrices, chunk by chunk. */
 typedef struct Packing {
     const Columns *columns; /* of what */
     const char *first;      /* from where */
@@ -102,13 +107,17 @@ static void pack_pieces(void *context, int64_t begin, int64_t end, int32_t threa
     const Packing *packing = context;
     const Columns *c = packing->columns;
     int64_t panels = count_panels(c), width = (int64_t)c->panel * c->size;
+    int64_t pieces = count_chunks(c) * panels;
     (void)thread;
-    for (int64_t i = begin; i < end; i++) {
+    for (int64_t at = begin; at < end; at++) {
+        int64_t matrix = at / pieces, i = at % pieces;
         int64_t chunk = i / panels * ORDER_CHAIN, column = i % panels * c->panel;
         int64_t steps = c->k - chunk < ORDER_CHAIN ? c->k - chunk : ORDER_CHAIN;
         int64_t present = c->columns - column < c->panel ? c->columns - column : c->panel;
-        const char *from = packing->first + column * c->column_step * c->size;
-        char *to = packing->packed + (chunk * panels + i % panels * steps) * width;
+        int64_t offset = matrix * c->matrix_step + column * c->column_step;
+        const char *from = packing->first + offset * c->size;
+        char *to =
+            packing->packed + ((matrix * c->k + chunk) * panels + i % panels * steps) * width;
         if (c->size == 4)
             pack_steps(c, from, to, present, chunk, steps, 4);
         else
@@ -119,15 +128,16 @@ static void pack_pieces(void *context, int64_t begin, int64_t end, int32_t threa
 void columns_pack(const Columns *columns, const char *first, char *packed, int32_t threads) {
     SN_ASSERT(columns->size == 4 || columns->size == 8);
     Packing packing = {columns, first, packed};
-    int64_t chunks = columns->k / ORDER_CHAIN + (columns->k % ORDER_CHAIN != 0);
-    bool few = columns->columns < SERIAL_ELEMENTS / (columns->k + 1);
-    parallel_for(few ? 1 : threads, chunks * count_panels(columns), pack_pieces, &packing);
+    int64_t pieces = columns->matrices * count_chunks(columns) * count_panels(columns);
+    bool few = columns_bytes(columns) < SERIAL_ELEMENTS * (size_t)columns->size;
+    parallel_for(few ? 1 : threads, pieces, pack_pieces, &packing);
 }
 
 /* ---- forms ----------------------------------------------------------------------------------- */
 
 static bool same_columns(const Columns *a, const Columns *b) {
-    return a->columns == b->columns && a->k == b->k && a->column_step == b->column_step &&
+    return a->matrices == b->matrices && a->matrix_step == b->matrix_step &&
+           a->columns == b->columns && a->k == b->k && a->column_step == b->column_step &&
            a->k_step == b->k_step && a->segment == b->segment &&
            a->segment_step == b->segment_step && a->panel == b->panel && a->size == b->size;
 }

@@ -10,11 +10,13 @@
 
 #include <sinter/base.h>
 
-/* A matrix, and how it is packed: chunks of K (ORDER_CHAIN) one after the other, in each its panels, in each
- * of these its steps, in each of these the panel's columns; columns that are not there are 0. */
+/* A matrix, or several, as the groups of a convolution have them, and how they are packed, one after the
+ * other: chunks of K (ORDER_CHAIN), in each its panels, in each of these its steps, in each of these the
+ * panel's columns; columns that are not there are 0. */
 typedef struct Columns {
-    int64_t columns, k;          /* sizes */
-    int64_t column_step, k_step; /* elements from one to the next, of K in a segment */
+    int64_t matrices, matrix_step; /* how many; elements from one to the next */
+    int64_t columns, k;            /* sizes */
+    int64_t column_step, k_step;   /* elements from one to the next, of K in a segment */
     int64_t segment,
         segment_step; /* steps of K in a segment; elements from one segment to the next */
     int32_t panel;    /* columns side by side */
@@ -27,7 +29,7 @@ typedef struct WeightCounters {
     int64_t bytes; /* of packed forms that are there now */
 } WeightCounters;
 
-/* The packed form of the matrix whose first element is `first`, in memory of the storage, for the duration
+/* The packed form of the matrices whose first element is `first`, in memory of the storage, for the duration
  * of a call that holds the storage; NULL: it is to be read where it lies. Thread-safe. */
 const void *weights_get(Storage *storage, const char *first, const Columns *columns,
                         int32_t threads);

@@ -303,30 +303,39 @@ static void panels_hold_the_matrix(void **state) {
     static float from[1100 * 80];
     static float packed[1100 * 96];
     for (int i = 0; i < 1100 * 80; i++) from[i] = (float)i + 1;
-    const Columns cases[] = {
-        {70, 1030, 1, 80, 1030, 0, 32, 4}, {70, 1030, 1100, 1, 1030, 0, 32, 4},
-        {16, 5, 0, 3, 5, 0, 16, 4},        {1, 700, 1, 1, 700, 0, 32, 4},
-        {33, 512, -2, 80, 512, 0, 16, 4},  {70, 9 * 100, 9 * 100, 9, 100, 1, 32, 4},
-        {33, 7 * 80, 1, 30, 7, 300, 16, 4}};
+    const Columns cases[] = {{1, 0, 70, 1030, 1, 80, 1030, 0, 32, 4},
+                             {1, 0, 70, 1030, 1100, 1, 1030, 0, 32, 4},
+                             {1, 0, 16, 5, 0, 3, 5, 0, 16, 4},
+                             {1, 0, 1, 700, 1, 1, 700, 0, 32, 4},
+                             {1, 0, 33, 512, -2, 80, 512, 0, 16, 4},
+                             {1, 0, 70, 9 * 100, 9 * 100, 9, 100, 1, 32, 4},
+                             {1, 0, 33, 7 * 80, 1, 30, 7, 300, 16, 4},
+                             {3, 1000, 20, 520, 1, 20, 520, 0, 32, 4},
+                             {4, 9 * 50, 12, 9 * 50, 1800, 9, 50, 1, 16, 4}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const Columns *c = &cases[i];
         const float *first = from + (c->column_step < 0 ? -c->column_step * c->columns : 0);
-        int64_t panels = (c->columns + c->panel - 1) / c->panel;
-        assert_int_equal(columns_bytes(c), panels * c->panel * c->k * 4);
+        int64_t panels = (c->columns + c->panel - 1) / c->panel, all = panels * c->panel * c->k;
+        assert_int_equal(columns_bytes(c), c->matrices * all * 4);
         columns_pack(c, (const char *)first, (char *)packed, 3);
-        for (int64_t k = 0; k < c->k; k++)
+        for (int64_t at_k = 0; at_k < c->matrices * c->k; at_k++)
             for (int64_t j = 0; j < panels * c->panel; j++) {
+                int64_t matrix = at_k / c->k, k = at_k % c->k;
                 int64_t chunk = k / ORDER_CHAIN * ORDER_CHAIN;
                 int64_t steps = c->k - chunk < ORDER_CHAIN ? c->k - chunk : ORDER_CHAIN;
-                int64_t at = chunk * panels * c->panel + j / c->panel * steps * c->panel +
-                             (k - chunk) * c->panel + j % c->panel;
+                int64_t at = matrix * all + chunk * panels * c->panel +
+                             j / c->panel * steps * c->panel + (k - chunk) * c->panel +
+                             j % c->panel;
                 int64_t from_k = k / c->segment * c->segment_step + k % c->segment * c->k_step;
+                from_k += matrix * c->matrix_step;
                 float want = j < c->columns ? first[j * c->column_step + from_k] : 0;
                 assert_true(packed[at] == want);
             }
     }
-    Columns huge = {INT64_MAX / 2, INT64_MAX / 2, 1, 1, 1, 0, 32, 4};
+    Columns huge = {1, 0, INT64_MAX / 2, INT64_MAX / 2, 1, 1, 1, 0, 32, 4};
     assert_int_equal(columns_bytes(&huge), 0);
+    Columns many = {INT64_MAX / 2, 0, 33, 7, 1, 1, 1, 0, 32, 4};
+    assert_int_equal(columns_bytes(&many), 0);
 }
 
 #define WEIGHTS_TEST(function) cmocka_unit_test_setup_teardown(function, prepare, finish)

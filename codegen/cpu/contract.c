@@ -154,7 +154,8 @@ static void emit_runs(const Driver *d) {
         first = contract_least(e, LLVMBuildMul(e->b, block, size, ""), all);
         end = contract_least(e, LLVMBuildAdd(e->b, first, size, ""), all);
     }
-    if (d->pack) run.column_offset = contract_offset(d, d->contract->plain->arg, run.point);
+    const KAccess *columns = contract_columns(d->contract);
+    if (columns) run.column_offset = contract_offset(d, columns->arg, run.point);
     emit_run(d, &run, first, end);
     count_close(e, &items, run.rows);
 }
@@ -253,6 +254,27 @@ static LLVMValueRef find_packed_arg(const Driver *d) {
     return LLVMBuildLoad2(e->b, e->ptr, at, "");
 }
 
+/* The caller packed as many matrices as the one dimension has along which columns move. */
+static LLVMValueRef find_matrix_step(const Driver *d) {
+    Emit *e = d->e;
+    const KAccess *columns = contract_columns(d->contract);
+    LLVMValueRef found = const_i64(e, 1), none = const_i64(e, 0);
+    if (!columns) return found;
+    LLVMValueRef step = emit_alloca(e, e->i64, 1);
+    LLVMBuildStore(e->b, found, step);
+    LLVMValueRef rank = emit_word(e, e->b, const_i64(e, KPARAM_RANK));
+    CountLoop dims = count_open(e, none, rank);
+    LLVMValueRef before = LLVMBuildLoad2(e->b, e->i64, step, "");
+    LLVMValueRef stride = emit_word(e, e->b, emit_stride_word(e, e->b, dims.i, columns->arg));
+    LLVMValueRef word = LLVMBuildAdd(e->b, dims.i, const_i64(e, KPARAM_SIZES), "");
+    LLVMValueRef many = LLVMBuildICmp(e->b, LLVMIntSGT, emit_word(e, e->b, word), found, "");
+    LLVMValueRef moves = LLVMBuildICmp(e->b, LLVMIntNE, stride, none, "");
+    moves = LLVMBuildAnd(e->b, moves, many, "");
+    LLVMBuildStore(e->b, emit_select(e, moves, stride, before), step);
+    count_close(e, &dims, found);
+    return LLVMBuildLoad2(e->b, e->i64, step, "");
+}
+
 static void emit_driver(Driver *d, const Kernel *columns) {
     Emit *e = d->e;
     d->innermost = emit_innermost_dim(e);
@@ -266,6 +288,7 @@ static void emit_driver(Driver *d, const Kernel *columns) {
     if (d->turn) d->shared = shared_lines(d, d->shared);
     place_memory(d);
     d->packed = find_packed_arg(d);
+    d->matrix_step = find_matrix_step(d);
     contract_prepare(d);
     contract_prepare_rows(d);
     emit_runs(d);

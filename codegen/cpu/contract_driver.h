@@ -32,16 +32,17 @@ typedef struct Driver {
     LLVMValueRef point;                 /* function: see contract_rows.c */
     LLVMValueRef args, params;          /* what parts are called with */
     LLVMValueRef packed;                /* all columns, where the caller packed them; else null */
-    LLVMValueRef rows, columns, sums;   /* memory: packed ones, and the chunks' sums so far */
-    LLVMValueRef places, pointers;      /* memory: addresses of rows, see contract_rows.c */
-    LLVMValueRef outside;               /* memory: what rows are outside of memory */
-    LLVMValueRef apart;                 /* addresses of rows from one segment to the next */
-    LLVMValueRef values;                /* memory: those that are hoisted */
-    LLVMValueRef points, line;          /* of the grid, of its innermost dimension */
-    LLVMValueRef innermost;             /* that dimension's number */
-    LLVMValueRef dense;    /* memory: by dimension, points from one index to the next */
-    LLVMValueRef shared;   /* points in a row of them that share columns */
-    LLVMValueRef rows_lie; /* i1: rows are read where they lie; NULL: never */
+    LLVMValueRef matrix_step; /* elements between the first columns of matrices that were packed */
+    LLVMValueRef rows, columns, sums; /* memory: packed ones, and the chunks' sums so far */
+    LLVMValueRef places, pointers;    /* memory: addresses of rows, see contract_rows.c */
+    LLVMValueRef outside;             /* memory: what rows are outside of memory */
+    LLVMValueRef apart;               /* addresses of rows from one segment to the next */
+    LLVMValueRef values;              /* memory: those that are hoisted */
+    LLVMValueRef points, line;        /* of the grid, of its innermost dimension */
+    LLVMValueRef innermost;           /* that dimension's number */
+    LLVMValueRef dense;               /* memory: by dimension, points from one index to the next */
+    LLVMValueRef shared;              /* points in a row of them that share columns */
+    LLVMValueRef rows_lie;            /* i1: rows are read where they lie; NULL: never */
 } Driver;
 
 /* Rows that share columns: points that follow one another, of a line or of several. */
@@ -123,6 +124,10 @@ static inline LLVMValueRef contract_load(const Driver *d, LLVMValueRef memory) {
 }
 static inline LLVMValueRef contract_least(Emit *e, LLVMValueRef x, LLVMValueRef y) {
     return emit_select(e, LLVMBuildICmp(e->b, LLVMIntSLT, x, y, ""), x, y);
+}
+/* The columns' operand where that is memory, with K in segments or not; else NULL. */
+static inline const KAccess *contract_columns(const KContract *contract) {
+    return contract->plain ? contract->plain : contract->segmented;
 }
 /* Elements of an operand that is memory from step to step of an axis. */
 static inline LLVMValueRef contract_step(const Driver *d, const KAccess *access, uint32_t axis) {

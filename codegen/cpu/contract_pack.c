@@ -219,12 +219,18 @@ static void pack_group(const Driver *d, const Run *run, const Group *group) {
 }
 
 /* Where the group's panels lie among all that the caller packed. */
-static LLVMValueRef find_packed(const Driver *d, const Group *group) {
+static LLVMValueRef find_packed(const Driver *d, const Run *run, const Group *group) {
     Emit *e = d->e;
     LLVMValueRef all = emit_coef(e, e->kernel->axes.data[d->contract->column_axis].size);
     all = LLVMBuildAdd(e->b, all, const_i64(e, d->panel - 1), "");
     all = LLVMBuildAnd(e->b, all, const_i64(e, -(int64_t)d->panel), "");
-    LLVMValueRef at = LLVMBuildMul(e->b, group->chunk, all, "");
+    LLVMValueRef k = group->chunk;
+    if (run->column_offset) {
+        LLVMValueRef matrix = LLVMBuildSDiv(e->b, run->column_offset, d->matrix_step, "");
+        LLVMValueRef steps = emit_coef(e, e->kernel->axes.data[d->contract->k_axis].size);
+        k = LLVMBuildAdd(e->b, k, LLVMBuildMul(e->b, matrix, steps, ""), "");
+    }
+    LLVMValueRef at = LLVMBuildMul(e->b, k, all, "");
     at = LLVMBuildAdd(e->b, at, LLVMBuildMul(e->b, group->first, group->steps, ""), "");
     return contract_at(d, d->packed, at, 0);
 }
@@ -234,7 +240,7 @@ void contract_pack(const Driver *d, const Run *run, Group *group) {
     LLVMValueRef none = const_i64(e, 0);
     LLVMValueRef whole = LLVMBuildAnd(e->b, group->width, const_i64(e, -(int64_t)d->panel), "");
     LLVMValueRef here = LLVMBuildIsNull(e->b, d->packed, "");
-    group->panels = emit_select(e, here, d->columns, find_packed(d, group));
+    group->panels = emit_select(e, here, d->columns, find_packed(d, run, group));
     group->direct = none;
     if (d->across) {
         LLVMValueRef most = const_i64(e, ROWS_DIRECT);

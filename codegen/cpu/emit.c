@@ -67,6 +67,17 @@ static void emit_index(Emit *e, uint32_t at, int32_t copy) {
     value_set_scalar(e, at, copy, index);
 }
 
+/* Who asks where an element lies reads it soon: it is fetched meanwhile. Of rows far apart the machine would
+ * not know which comes next. */
+static LLVMValueRef address_of(Emit *e, uint32_t access) {
+    enum { READ = 0, NEAREST = 3, DATA = 1 };
+    LLVMValueRef at = emit_address(e, access);
+    LLVMValueRef args[4] = {at, const_int(e->i32, READ), const_int(e->i32, NEAREST),
+                            const_int(e->i32, DATA)};
+    emit_intrinsic(e, "llvm.prefetch", &e->ptr, 1, args, 4);
+    return LLVMBuildPtrToInt(e->b, at, e->i64, "");
+}
+
 void emit_inst(Emit *e, uint32_t at, int32_t copy) {
     const KInst *inst = kernel_inst(e->kernel, at);
     switch (kop_row(inst->op)->form) {
@@ -95,8 +106,7 @@ void emit_inst(Emit *e, uint32_t at, int32_t copy) {
             emit_store(e, at, copy);
         break;
     case KFORM_ADDRESS:
-        emit_value(e, at,
-                   LLVMBuildPtrToInt(e->b, emit_address(e, (uint32_t)inst->imm), e->i64, ""));
+        emit_value(e, at, address_of(e, (uint32_t)inst->imm));
         break;
     case KFORM_CHECK:
         emit_check(e, at, copy);

@@ -34,14 +34,26 @@ static bool continues_in_b(const Lower *l, int32_t dim, Dim b_size) {
     return l->accesses.count > 0;
 }
 
+/* Are there so many points in the dimensions behind this one that they fill most of a run? */
+static bool fills_runs(const Lower *l, int32_t dim) {
+    int64_t points = 1;
+    for (int32_t d = dim + 1; d < l->n_grid && points < KCHAIN_ROWS; d++) {
+        Dim size = l->grid_sizes[d];
+        if (!dim_is_number(size)) continue;
+        points *= size.word < KCHAIN_ROWS ? size.word : KCHAIN_ROWS;
+    }
+    return points > KCHAIN_ROWS / 2;
+}
+
 /* The dimensions in the order in which they are launched, outermost first: those along which a product's
  * columns move come before the others, so that as many points as can be follow one another and share
- * columns. */
+ * columns; unless enough do as it is, when what lies together in memory is read together. */
 static void order_grid(const Lower *l, int32_t *order) {
     int32_t count = 0;
     for (int32_t moving = 1; moving >= 0; moving--)
         for (int32_t d = 0; d < l->n_grid; d++) {
-            bool moves = l->columns_arg >= 0 && !dim_is(l->args.data[l->columns_arg].grid[d], 0);
+            bool moves = l->columns_arg >= 0 && !dim_is(l->args.data[l->columns_arg].grid[d], 0) &&
+                         !fills_runs(l, d);
             if (moves == (moving == 1)) order[count++] = d;
         }
     SN_ASSERT(count == l->n_grid);

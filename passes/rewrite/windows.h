@@ -10,6 +10,8 @@
 typedef struct LastChannels {
     /* By node: a permute of what was computed with channels last; nodes that are not there are none. */
     VEC(bool) views;
+    /* By node: what was computed with groups as an axis, of which it is such a view; NODE_NONE: nothing. */
+    VEC(NodeId) grouped;
 } LastChannels;
 
 /* Axes of [n, spatial…, channels] in the order [n, channels, spatial…], and back: permutes. */
@@ -20,6 +22,12 @@ bool windows_last(const Rewrite *r, NodeId x);
 NodeId windows_under(const Rewrite *r, NodeId view);
 /* y, [n, spatial…, channels], as the program sees it: such a view. */
 NodeId windows_view(Rewrite *r, NodeId y);
+/* The same of groups: [n, groups, spatial…, channels of a group], and what such a view is of, or NODE_NONE.
+ * A reader that does not know of groups finds channels side by side under the view. */
+NodeId windows_view_groups(Rewrite *r, NodeId y);
+NodeId windows_groups(const Rewrite *r, NodeId view);
+/* [n, spatial…, channels], or an operand that repeats along some of these, with groups as an axis. */
+NodeId windows_split(GraphBuilder *b, NodeId x, Dim groups, Dim channels);
 /* x with axes of size 1 in front, so many in all. */
 NodeId windows_rank(GraphBuilder *b, NodeId x, int32_t rank);
 /* x, padded, by windows of its axes from `first` on: their elements are new axes behind all others. */

@@ -185,8 +185,10 @@ NodeId rule_conv(Rewrite *r) {
     copy_few_channels(b, &c);
     NodeId y = contract_windows(b, &c);
     if (bias != NODE_NONE) y = gb_op2(b, OP_ADD, y, bias_of(b, &c, bias));
-    y = gb_cast(b, rewrite_dtype(r), join_groups(b, &c, y));
-    return gb_reshape(b, windows_view(r, y), node_dims(r->from, r->node), r->node->rank);
+    y = gb_cast(b, rewrite_dtype(r), y);
+    y = c.groups > 1 && !c.each ? windows_view_groups(r, y)
+                                : windows_view(r, join_groups(b, &c, y));
+    return gb_reshape(b, y, node_dims(r->from, r->node), r->node->rank);
 }
 
 /* ---- transposed convolutions ------------------------------------------------------------------ */

@@ -50,6 +50,46 @@ NodeId windows_view(Rewrite *r, NodeId y) {
     return view;
 }
 
+/* ---- groups ---------------------------------------------------------------------------------- */
+
+NodeId windows_groups(const Rewrite *r, NodeId x) {
+    const LastChannels *last = r->state;
+    return x != NODE_NONE && x < last->grouped.count ? last->grouped.data[x] : NODE_NONE;
+}
+
+NodeId windows_view_groups(Rewrite *r, NodeId y) {
+    LastChannels *last = r->state;
+    GraphBuilder *b = r->b;
+    int32_t axes = gb_type(b, y).rank - 3;
+    int64_t order[SN_MAX_RANK] = {0};
+    for (int32_t i = 0; i < axes; i++) order[1 + i] = 2 + i;
+    order[axes + 1] = 1;
+    order[axes + 2] = axes + 2;
+    NodeId x = gb_op1(b, OP_CLONE, gb_permute(b, y, order, axes + 3));
+    TensorType type = gb_type(b, x);
+    type.dims[axes + 1] = dim_mul(b->graph->table, type.dims[axes + 1], type.dims[axes + 2]);
+    NodeId view = windows_view(r, gb_reshape(b, x, type.dims, axes + 2));
+    if (view == NODE_NONE) return view;
+    while (last->grouped.count <= view)
+        if (!vec_push(&last->grouped, NODE_NONE))
+            return gb_fail(b, SN_ERROR_MEMORY, "out of memory");
+    last->grouped.data[view] = y;
+    return view;
+}
+
+NodeId windows_split(GraphBuilder *b, NodeId x, Dim groups, Dim channels) {
+    TensorType type = gb_type(b, x);
+    int32_t axes = type.rank - 2;
+    bool repeats = dim_is(type.dims[axes + 1], 1);
+    type.dims[axes + 1] = repeats ? dim_of(1) : groups;
+    type.dims[axes + 2] = repeats ? dim_of(1) : channels;
+    x = gb_reshape(b, x, type.dims, axes + 3);
+    int64_t order[SN_MAX_RANK] = {0, axes + 1};
+    for (int32_t i = 0; i < axes; i++) order[2 + i] = 1 + i;
+    order[axes + 2] = axes + 2;
+    return gb_permute(b, x, order, axes + 3);
+}
+
 /* x with axes of size 1 in front, so many in all. */
 NodeId windows_rank(GraphBuilder *b, NodeId x, int32_t rank) {
     TensorType type = gb_type(b, x);
