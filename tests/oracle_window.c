@@ -512,7 +512,8 @@ static OracleStatus local_norm(const OracleCall *call) {
 
 /* ---- batch_norm ------------------------------------------------------------------------------ */
 
-/* x * scale + shift: each of the four terms of (x - mean) * scale + bias may be rounded some times. */
+/* x * scale + shift: each of the four terms of (x - mean) * scale + bias may be rounded some times; and a
+ * variance below 0 cancels against eps. */
 static OracleStatus batch_norm(const OracleCall *call) {
     const OracleTensor *x = &call->in[0];
     OracleTensor *out = call->out;
@@ -526,11 +527,13 @@ static OracleStatus batch_norm(const OracleCall *call) {
         long double scale = of[3] / sqrtl(of[2] + eps), value = element(x, i);
         long double y = (value - of[1]) * scale + of[4];
         long double terms = fabsl(value * scale) + fabsl(of[1] * scale) + fabsl(of[4]);
+        long double cancelled = (fabsl(of[2]) + fabsl(eps)) / (of[2] + eps);
         long double largest = oracle_format(oracle_compute(out->dtype)).largest;
         bool strange =
             !isfinite(terms) || terms > largest || fabsl(scale) > largest || !(of[2] + eps > 0);
         oracle_put_real(out, i, y,
-                        strange ? INFINITY : 8 * epsilon * terms + 4 * oracle_tiny(out->dtype));
+                        strange ? INFINITY
+                                : (7 + cancelled) * epsilon * terms + 4 * oracle_tiny(out->dtype));
     }
     return ORACLE_OK;
 }
