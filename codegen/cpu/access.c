@@ -48,6 +48,12 @@ static LLVMValueRef lanes_acting(Emit *e, KValue predicate, int32_t copy) {
     return e->mask[copy] ? LLVMBuildAnd(e->b, mask, e->mask[copy], "") : mask;
 }
 
+/* Lanes that a load reads: of trips that were run before too. */
+static LLVMValueRef lanes_read(Emit *e, KValue predicate, int32_t copy) {
+    if (!e->shifted) return lanes_acting(e, predicate, copy);
+    return predicate == KVALUE_NONE ? NULL : value_vector(e, predicate, copy);
+}
+
 static KValue predicate_of(const KInst *inst) {
     return inst->flags & K_PREDICATED ? inst->in[kop_row(inst->op)->n_inputs] : KVALUE_NONE;
 }
@@ -180,9 +186,10 @@ static LLVMValueRef load_if(Emit *e, const Place *p, LLVMValueRef condition) {
 static LLVMValueRef load_lanes(Emit *e, const Place *p, KValue predicate, int32_t copy) {
     LLVMTypeRef vector = type_lanes(p->type, e->lanes);
     bool uniform = predicate != KVALUE_NONE && e->spread[predicate].kind == SPREAD_UNIFORM;
-    if (uniform && p->pattern == PATTERN_CONTIGUOUS && !e->mask[copy])
+    bool whole = !e->mask[copy] || e->shifted;
+    if (uniform && p->pattern == PATTERN_CONTIGUOUS && whole)
         return load_if(e, p, value_scalar(e, predicate, 0));
-    LLVMValueRef mask = lanes_acting(e, predicate, copy);
+    LLVMValueRef mask = lanes_read(e, predicate, copy);
     if (p->pattern == PATTERN_UNIFORM) return load_broadcast(e, p, mask);
     if (p->pattern != PATTERN_CONTIGUOUS) return gather(e, p, mask);
     if (!mask) return load_aligned(e, vector, p->base, p->dtype);

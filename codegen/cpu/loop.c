@@ -6,8 +6,9 @@
 #include <llvm-c/DebugInfo.h>
 
 /* Whether a span of trips runs whole vectors or under a mask; LAST is a masked one of at most one
- * trip, which needs no loop. */
-typedef enum SpanKind { SPAN_SCALAR, SPAN_FULL, SPAN_MASKED, SPAN_LAST } SpanKind;
+ * trip, which needs no loop. SHIFTED computes whole vectors that end with the span, and masks what it
+ * stores: a masked load would wait for the stores before it. */
+typedef enum SpanKind { SPAN_SCALAR, SPAN_FULL, SPAN_MASKED, SPAN_SHIFTED, SPAN_LAST } SpanKind;
 
 /* ---- carried values -------------------------------------------------------------------------- */
 
@@ -82,7 +83,28 @@ static void set_masks(Emit *e, LLVMValueRef i, LLVMValueRef limit, int32_t copie
     }
 }
 
+/* Moves trips back so that whole vectors end at `limit`; masks the lanes before those of trip `i`. */
+static LLVMValueRef shift_back(Emit *e, LLVMValueRef i, LLVMValueRef limit, int32_t copies) {
+    LLVMTypeRef lane =
+        LLVMIntTypeInContext(e->context, (unsigned)(e->target->vector_bits / e->lanes));
+    LLVMValueRef first = LLVMBuildSub(e->b, limit, const_i64(e, (int64_t)copies * e->lanes), "");
+    LLVMValueRef over = LLVMBuildICmp(e->b, LLVMIntSGT, i, first, "");
+    first = emit_select(e, over, first, i);
+    LLVMValueRef again = LLVMBuildSub(e->b, i, first, "");
+    if (lane != e->i64) again = LLVMBuildTrunc(e->b, again, lane, "");
+    again = emit_splat(e, e->b, again, e->lanes);
+    LLVMValueRef numbers = const_lane_numbers(e, lane, e->lanes, 1);
+    for (int32_t c = 0; c < copies; c++) {
+        LLVMValueRef before = emit_splat(e, e->b, const_int(lane, (uint64_t)(c * e->lanes)), e->lanes);
+        before = LLVMBuildAdd(e->b, numbers, before, "");
+        e->mask[c] = LLVMBuildICmp(e->b, LLVMIntSGE, before, again, "");
+    }
+    e->shifted = true;
+    return first;
+}
+
 static void clear_masks(Emit *e) {
+    e->shifted = false;
     for (int32_t c = 0; c < COPIES_MOST; c++) e->mask[c] = NULL;
 }
 
@@ -141,8 +163,9 @@ static void emit_span(Emit *e, Frame *f, SpanKind kind, LLVMValueRef from, LLVMV
         set_index(e, f, i);
         emit_range(e, f->loop->begin + 1, f->loop->end);
     } else {
-        if (kind != SPAN_FULL) set_masks(e, i, limit, copies);
-        emit_vectors(e, f, i, copies);
+        if (kind == SPAN_MASKED || kind == SPAN_LAST) set_masks(e, i, limit, copies);
+        bool shifts = kind == SPAN_SHIFTED;
+        emit_vectors(e, f, shifts ? shift_back(e, i, limit, copies) : i, copies);
         clear_masks(e);
     }
     LLVMBasicBlockRef latch = LLVMGetInsertBlock(e->b);
@@ -218,6 +241,23 @@ static void run_masked(Emit *e, Frame *f, LLVMValueRef from, LLVMValueRef to) {
     emit_span(e, f, SPAN_MASKED, from, end, to);
 }
 
+/* The rest of a loop of `from` to `to` that is at least as long as the last vectors together. */
+static void run_rest(Emit *e, Frame *f, LLVMValueRef from, LLVMValueRef middle, LLVMValueRef to) {
+    LLVMValueRef all = LLVMBuildSub(e->b, to, from, "");
+    LLVMValueRef width = const_i64(e, (int64_t)f->shape->tail_copies * f->shape->lanes);
+    LLVMValueRef fits = LLVMBuildICmp(e->b, LLVMIntSGE, all, width, "");
+    LLVMBasicBlockRef shifted = emit_block(e), masked = emit_block(e), done = emit_block(e);
+    SN_ASSERT(f->shape->n_carry == 0);
+    LLVMBuildCondBr(e->b, fits, shifted, masked);
+    emit_at(e, shifted);
+    emit_span(e, f, SPAN_SHIFTED, middle, to, to);
+    LLVMBuildBr(e->b, done);
+    emit_at(e, masked);
+    emit_span(e, f, SPAN_MASKED, middle, to, to);
+    LLVMBuildBr(e->b, done);
+    emit_at(e, done);
+}
+
 static void run_vector(Emit *e, Frame *f, LLVMValueRef from, LLVMValueRef to) {
     const LoopShape *shape = f->shape;
     if (shape->masked_only) {
@@ -230,6 +270,8 @@ static void run_vector(Emit *e, Frame *f, LLVMValueRef from, LLVMValueRef to) {
     emit_span(e, f, SPAN_FULL, from, middle, middle);
     if (vectors == 1)
         emit_span(e, f, SPAN_LAST, middle, to, to);
+    else if (shape->shifts)
+        run_rest(e, f, from, middle, to);
     else
         run_masked(e, f, middle, to);
 }

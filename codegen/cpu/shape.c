@@ -98,6 +98,16 @@ static uint8_t smallest_chunk(const Emit *e, const KLoop *loop) {
     return chunk;
 }
 
+/* Are stores of any lanes of a vector masked ones? */
+static bool masks_stores(const Emit *e, const KLoop *loop) {
+    for (uint32_t i = loop->begin + 1; i < loop->end; i++) {
+        const KInst *inst = kernel_inst(e->kernel, i);
+        bool narrow = sn_dtype_size((sn_dtype)inst->dtype) < 4;
+        if (kop_is(inst->op, KFORM_STORE) && narrow && e->target->isa == ISA_AVX2) return false;
+    }
+    return true;
+}
+
 static void choose_vectors(Emit *e, LoopShape *shape, bool reduces, bool stores, bool settles) {
     const KLoop *loop = shape->loop;
     bool rows = shape->chunk == ORDER_ROW_LOG2, light = shape->weight * 4 <= WEIGHT_UNROLL;
@@ -108,6 +118,7 @@ static void choose_vectors(Emit *e, LoopShape *shape, bool reduces, bool stores,
         shape->copies = holds_row_sums(e, loop) ? 1 : column_copies(weight_in_lanes(e, loop));
         shape->tail_copies = (shape->copies + 1) / 2;
         shape->in_step = shape->copies;
+        shape->shifts = shape->copies > 1 && masks_stores(e, loop);
     } else if (reduces) {
         shape->slots = rows ? ORDER_LANES / shape->lanes : light ? 4 : 1;
         if (!loop->nested) copy_accumulators(shape, shape->weight);
