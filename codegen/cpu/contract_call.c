@@ -182,13 +182,17 @@ static void call_part(const Driver *d, const PartCall *call) {
     LLVMBuildCall2(e->b, LLVMGlobalGetValueType(function), function, args, ARG_COUNT, "");
 }
 
+LLVMValueRef contract_segment(const Driver *d, ContractPart part) {
+    KValue divisor = contract_segments(d->contract, part).divisor;
+    if (divisor == KVALUE_NONE) return NULL;
+    return emit_coef(d->e, kcoef_param((int32_t)kernel_inst(d->e->kernel, divisor)->imm));
+}
+
 Piece contract_piece(const Driver *d, ContractPart part, LLVMValueRef k, LLVMValueRef end) {
     Emit *e = d->e;
     Piece piece = {.k = k, .steps = LLVMBuildSub(e->b, end, k, "")};
-    KSegments segments = contract_segments(d->contract, part);
-    if (segments.divisor == KVALUE_NONE) return piece;
-    piece.length =
-        emit_coef(e, kcoef_param((int32_t)kernel_inst(e->kernel, segments.divisor)->imm));
+    piece.length = contract_segment(d, part);
+    if (!piece.length) return piece;
     piece.segment = LLVMBuildUDiv(e->b, k, piece.length, "");
     piece.within = LLVMBuildURem(e->b, k, piece.length, "");
     LLVMValueRef left = LLVMBuildSub(e->b, piece.length, piece.within, "");

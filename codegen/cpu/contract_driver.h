@@ -29,7 +29,7 @@ typedef struct Driver {
     LLVMValueRef parts[CONTRACT_PARTS]; /* functions, each a KernelFn; NULL: not needed */
     LLVMValueRef tiles[TILES];          /* functions: see contract_tile.c */
     LLVMValueRef pack, copy, turn;      /* functions that pack; NULL: a part does it */
-    LLVMValueRef point;                 /* function: see contract_rows.c */
+    LLVMValueRef point, shift;          /* functions: see contract_rows.c */
     LLVMValueRef args, params;          /* what parts are called with */
     LLVMValueRef packed;                /* all columns, where the caller packed them; else null */
     LLVMValueRef matrix_step; /* elements between the first columns of matrices that were packed */
@@ -90,6 +90,8 @@ typedef struct Piece {
     LLVMValueRef segment, within; /* see CONTRACT_SEGMENT; NULL where K is in no segments … */
     LLVMValueRef length;          /* … as are the steps of a whole one */
 } Piece;
+/* Steps of a whole segment; NULL where K is in none. */
+LLVMValueRef contract_segment(const Driver *d, ContractPart part);
 /* The one that begins with step `k`, and ends before `end` or with its segment. */
 Piece contract_piece(const Driver *d, ContractPart part, LLVMValueRef k, LLVMValueRef end);
 

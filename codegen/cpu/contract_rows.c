@@ -4,13 +4,8 @@
  * or from which a cache would not be read well, are packed, and the table says where. */
 #include "codegen/cpu/contract_driver.h"
 
-#include <stdio.h>
-
 enum {
-    NEAR_BYTES =
-        1 << 20, /* rows of so many are near: they, and those of one panel, are not copied … */
-    SET_BYTES = 4096, /* … unless so far apart that all fall into one set of a cache … */
-    LEAST_SEGMENT = ORDER_CHAIN / (KCHAIN_SEGMENTS - 2) /* … or in segments of fewer steps */
+    SET_BYTES = 4096 /* rows so far apart, or a multiple, would fall into one set of a cache */
 };
 
 /* ---- functions ------------------------------------------------------------------------------- */
@@ -49,9 +44,32 @@ static void emit_point_function(Driver *d, const char *name) {
     contract_aside_close(d);
 }
 
+/* (from, to, count): addresses as far from those of `from` as the first one is. */
+static void emit_shift_function(Driver *d, const char *name) {
+    static const AsideType types[] = {ASIDE_PTR, ASIDE_PTR, ASIDE_I64};
+    Emit *e = d->e;
+    int32_t lanes = e->target->vector_bits / 64;
+    LLVMTypeRef vector = type_lanes(e->i64, lanes);
+    LLVMValueRef p[3];
+    d->shift = contract_aside_open(d, name, "shift", types, 3, p);
+    LLVMValueRef first = LLVMBuildLoad2(e->b, e->i64, p[1], "");
+    LLVMValueRef apart = LLVMBuildSub(e->b, first, LLVMBuildLoad2(e->b, e->i64, p[0], ""), "");
+    apart = emit_splat(e, e->b, apart, lanes);
+    CountLoop at = count_open(e, const_i64(e, 0), p[2]);
+    LLVMValueRef from = LLVMBuildGEP2(e->b, e->i64, p[0], &at.i, 1, "");
+    LLVMValueRef places = LLVMBuildLoad2(e->b, vector, from, "");
+    LLVMSetAlignment(places, 8);
+    LLVMValueRef to = LLVMBuildGEP2(e->b, e->i64, p[1], &at.i, 1, "");
+    LLVMSetAlignment(LLVMBuildStore(e->b, LLVMBuildAdd(e->b, places, apart, ""), to), 8);
+    count_close(e, &at, const_i64(e, lanes));
+    contract_aside_close(d);
+}
+
 void contract_row_functions(Driver *d, const char *name) {
     const KContract *c = d->contract;
     emit_point_function(d, name);
+    if (c->placed.evenly && contract_segments(c, PART_PLACES).divisor != KVALUE_NONE)
+        emit_shift_function(d, name);
     if (c->placed.access)
         emit_copy_function(d, name);
     else if (c->plain_row)
@@ -60,26 +78,22 @@ void contract_row_functions(Driver *d, const char *name) {
 
 /* ---- once a call ----------------------------------------------------------------------------- */
 
-/* i1: may rows be read where they lie? */
+/* i1: are rows read where they lie? Not where a cache would keep few of them, or there is no room for all
+ * their addresses. */
 static LLVMValueRef find_rows_lie(const Driver *d) {
     Emit *e = d->e;
     const KContract *c = d->contract;
     LLVMValueRef size = const_i64(e, (int64_t)sn_dtype_size(d->dtype)), none = const_i64(e, 0);
     LLVMValueRef apart = LLVMBuildMul(e->b, contract_row_step(d, c->placed.access), size, "");
     apart = LLVMBuildAnd(e->b, apart, const_i64(e, SET_BYTES - 1), "");
-    LLVMValueRef spread = LLVMBuildICmp(e->b, LLVMIntNE, apart, none, ""), good;
-    Piece whole = contract_piece(d, PART_PLACES, none, none);
-    if (whole.length) {
-        good = LLVMBuildICmp(e->b, LLVMIntSGE, whole.length, const_i64(e, LEAST_SEGMENT), "");
-    } else {
-        LLVMValueRef columns = emit_coef(e, e->kernel->axes.data[c->column_axis].size);
-        LLVMValueRef steps = emit_coef(e, e->kernel->axes.data[c->k_axis].size);
-        LLVMValueRef bytes = LLVMBuildMul(e->b, LLVMBuildMul(e->b, d->points, steps, ""), size, "");
-        LLVMValueRef once = LLVMBuildICmp(e->b, LLVMIntSLE, columns, const_i64(e, d->panel), "");
-        good = LLVMBuildICmp(e->b, LLVMIntSLE, bytes, const_i64(e, NEAR_BYTES), "");
-        good = LLVMBuildOr(e->b, good, once, "");
-    }
-    return LLVMBuildAnd(e->b, good, spread, "");
+    LLVMValueRef spread = LLVMBuildICmp(e->b, LLVMIntNE, apart, none, "");
+    LLVMValueRef length = contract_segment(d, PART_PLACES);
+    if (!length) return spread;
+    LLVMValueRef steps = emit_coef(e, e->kernel->axes.data[c->k_axis].size);
+    steps = contract_least(e, steps, const_i64(e, ORDER_CHAIN));
+    LLVMValueRef most = LLVMBuildMul(e->b, length, const_i64(e, KCHAIN_SEGMENTS - 2), "");
+    LLVMValueRef few = LLVMBuildICmp(e->b, LLVMIntSLE, steps, most, "");
+    return LLVMBuildAnd(e->b, few, spread, "");
 }
 
 /* Memory full of what lies outside. */
@@ -119,12 +133,24 @@ static LLVMValueRef place_at(const Driver *d, LLVMValueRef table, LLVMValueRef n
     return LLVMBuildGEP2(d->e->b, d->e->ptr, table, &number, 1, "");
 }
 
-/* The addresses of a piece, and for the last tile of few rows the last one's some times more. */
-static void find_places(const Driver *d, const Run *run, const Piece *piece, LLVMValueRef table) {
+/* The addresses of a piece, and for the last tile of few rows the last one's some times more. Where rows move
+ * evenly the first one's is found, and the others are as far from those of the first segment. */
+static void find_places(const Driver *d, const Run *run, const Piece *piece, LLVMValueRef number,
+                        LLVMValueRef table) {
     Emit *e = d->e;
     PartCall call = {
         .part = PART_PLACES, .memory = table, .point = run->point, .points = run->rows};
+    LLVMValueRef none = const_i64(e, 0), shifts = NULL;
+    if (d->shift) {
+        shifts = LLVMBuildICmp(e->b, LLVMIntSGT, number, none, "");
+        shifts = LLVMBuildAnd(e->b, shifts, d->rows_lie, "");
+        call.points = emit_select(e, shifts, const_i64(e, 1), run->rows);
+    }
     contract_call_piece(d, &call, piece);
+    if (d->shift) {
+        LLVMValueRef args[3] = {d->rows, table, emit_select(e, shifts, run->rows, none)};
+        contract_aside_call(d, d->shift, args, 3);
+    }
     LLVMValueRef end = place_at(d, table, run->rows), one = const_i64(e, -1);
     LLVMValueRef last = LLVMBuildLoad2(e->b, e->ptr, place_at(d, end, one), "");
     for (int32_t i = 0; i < KCHAIN_TILE - 1; i++)
@@ -142,7 +168,7 @@ static void place_rows(const Driver *d, const Run *run, Group *group) {
     if (piece.segment) number = LLVMBuildSub(e->b, piece.segment, first.segment, "");
     LLVMValueRef table = place_at(d, d->rows, LLVMBuildMul(e->b, number, d->apart, ""));
     table = emit_select(e, d->rows_lie, table, d->places);
-    find_places(d, run, &piece, table);
+    find_places(d, run, &piece, number, table);
     LLVMValueRef before = LLVMBuildSub(e->b, k.i, group->chunk, "");
     LLVMValueRef args[4] = {table, contract_at(d, d->rows, before, 0),
                             emit_select(e, d->rows_lie, const_i64(e, 0), run->rows), piece.steps};

@@ -46,7 +46,7 @@ typedef struct LoopShape {
     bool masked_only;    /* one masked loop instead of an unmasked one and a masked tail */
     bool stream;         /* its stores to OUT arguments may bypass the caches */
     bool once;           /* it does the same for all items: only the call's first one runs it */
-    bool shifts;         /* its last vectors may overlap those before, whose lanes are not stored again */
+    bool shifts; /* its last vectors may overlap those before, whose lanes are not stored again */
 } LoopShape;
 
 /* What is chosen for this kernel on this machine. */
@@ -141,10 +141,10 @@ typedef struct Emit {
     Deferred deferred;          /* the loop that runs in the next item */
     bool in_deferred;           /* its instructions are being emitted */
 
-    Frame *frame;                     /* innermost loop */
-    const LoopShape *vector;          /* the vector loop we are in, or NULL */
-    LLVMBasicBlockRef before;         /* block before that loop: broadcasts go to its end */
-    LLVMValueRef mask[COPIES_MOST];   /* by copy: active lanes, NULL when all are */
+    Frame *frame;                   /* innermost loop */
+    const LoopShape *vector;        /* the vector loop we are in, or NULL */
+    LLVMBasicBlockRef before;       /* block before that loop: broadcasts go to its end */
+    LLVMValueRef mask[COPIES_MOST]; /* by copy: active lanes, NULL when all are */
     bool shifted; /* lanes that are not active are of trips that were run before */
     LLVMValueRef active[COPIES_MOST]; /* by copy: their number, below 1 when there are none */
     int32_t lanes;                    /* of that loop, 1 outside */

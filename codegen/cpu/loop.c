@@ -95,7 +95,8 @@ static LLVMValueRef shift_back(Emit *e, LLVMValueRef i, LLVMValueRef limit, int3
     again = emit_splat(e, e->b, again, e->lanes);
     LLVMValueRef numbers = const_lane_numbers(e, lane, e->lanes, 1);
     for (int32_t c = 0; c < copies; c++) {
-        LLVMValueRef before = emit_splat(e, e->b, const_int(lane, (uint64_t)(c * e->lanes)), e->lanes);
+        LLVMValueRef before =
+            emit_splat(e, e->b, const_int(lane, (uint64_t)(c * e->lanes)), e->lanes);
         before = LLVMBuildAdd(e->b, numbers, before, "");
         e->mask[c] = LLVMBuildICmp(e->b, LLVMIntSGE, before, again, "");
     }

@@ -23,6 +23,7 @@ typedef struct KPlaced {
     const KAccess *access; /* NULL: not so */
     KValue inside;         /* the condition for memory; KVALUE_NONE: always */
     KValue outside;        /* else this, a PARAM or CONST */
+    bool evenly;           /* always memory, and as far from segment to segment for all rows */
 } KPlaced;
 
 /* The loops and values of such a kernel. */

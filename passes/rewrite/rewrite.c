@@ -29,8 +29,8 @@ NodeId rewrite_finish(Rewrite *r, NodeId x) {
 
 /* ---- for results ----------------------------------------------------------------------------- */
 
-/* Are the elements of the view those of its base, dense and in order? */
-static bool is_whole(const Graph *graph, NodeId view, NodeId base) {
+bool rewrite_is_whole(const Graph *graph, NodeId view) {
+    NodeId base = view_base(graph, view);
     Dim own[SN_MAX_RANK], strides[SN_MAX_RANK], dense[SN_MAX_RANK], offset;
     const Node *node = graph_node(graph, view);
     const Dim *dims = node_dims(graph, node);
@@ -50,7 +50,7 @@ NodeId rewrite_own_memory(Rewrite *r, const GraphOutput *output) {
     bool shared = op_is((OpCode)graph_node(graph, base)->op, CLASS_SOURCE) || r->holds_result[base];
     bool copy;
     if (output->writes_input < 0)
-        copy = shared || !is_whole(graph, output->node, base);
+        copy = shared || !rewrite_is_whole(graph, output->node);
     else
         copy = (shared || base != output->node) &&
                graph->inputs.data[output->writes_input] != output->node;

@@ -52,6 +52,8 @@ static inline sn_dtype rewrite_dtype(const Rewrite *r) {
 NodeId rewrite_number(Rewrite *r, sn_dtype dtype, AttrName name);
 /* x, which has the node's elements in its order, in the node's dtype and dims. */
 NodeId rewrite_finish(Rewrite *r, NodeId x);
+/* Are the elements of the view those of its base, dense and in order? */
+bool rewrite_is_whole(const Graph *graph, NodeId view);
 
 /* ---- for results ----------------------------------------------------------------------------- */
 

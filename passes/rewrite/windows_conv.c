@@ -1,4 +1,5 @@
 /* The rewrite of windows, convolutions: contractions of windows and weights; see windows.c. */
+#include "ir/graph/view_graph.h"
 #include "passes/rewrite/windows.h"
 
 /* ---- convolutions ---------------------------------------------------------------------------- */
@@ -145,6 +146,12 @@ static NodeId operand(Rewrite *r, int32_t i) {
     return gb_meet(r->b, rewrite_dtype(r), rewrite_input(r, i));
 }
 
+/* Is it memory that a program passes, in which elements follow one another in order? */
+static bool is_dense_input(const Graph *graph, NodeId x) {
+    const Node *base = graph_node(graph, view_base(graph, x));
+    return node_is_input(base) && rewrite_is_whole(graph, x);
+}
+
 /* x of few channels as a copy, padded, in which those of a row of taps follow one another: taps one by one
  * would be many short pieces. */
 static void copy_few_channels(GraphBuilder *b, Conv *c) {
@@ -154,6 +161,7 @@ static void copy_few_channels(GraphBuilder *b, Conv *c) {
     if (!few || dim_same(c->k, c->in)) return;
     Dim pads[2 * SN_MAX_RANK];
     NodeId x = channels_last(b, c->x);
+    if (!c->windows.padded && is_dense_input(b->graph, x)) return;
     pads[0] = pads[1] = dim_of(0);
     for (int32_t i = 0; i < axes; i++) {
         WindowAxis *a = &c->windows.axis[i];
