@@ -32,12 +32,13 @@ static const TileShape shapes[ISA_COUNT][TILES] = {
 typedef struct Tile {
     TileKind which;
     TileShape shape;
-    int32_t count;                 /* vectors of sums */
-    LLVMValueRef table, further;   /* addresses of rows; from one segment's to the next one's */
-    LLVMValueRef begun, length;    /* steps of K in the first segment, in the others */
-    LLVMValueRef columns;          /* where the first ones lie */
-    LLVMValueRef step, apart;      /* elements from one step of K, or one panel, to the next */
-    LLVMValueRef memory;           /* of the sums, at the first */
+    int32_t count;               /* vectors of sums */
+    LLVMValueRef table, further; /* addresses of rows; from one segment's to the next one's */
+    LLVMValueRef begun, length;  /* steps of K in the first segment, in the others */
+    LLVMValueRef columns;        /* where the first ones lie */
+    LLVMValueRef step, apart;    /* elements from one step of K, or one panel, to the next */
+    LLVMValueRef ahead;  /* bytes from columns to what is fetched meanwhile; NULL: nothing */
+    LLVMValueRef memory; /* of the sums, at the first */
     LLVMValueRef sums[LANES_MOST]; /* of this chunk */
 } Tile;
 
@@ -71,6 +72,17 @@ static int32_t count_lines(const Tile *tile) {
     return (tile->shape.vectors + vectors - 1) / vectors;
 }
 
+/* A line of the next panel. */
+static void fetch_ahead(const Driver *d, const Tile *tile, const Step *step) {
+    enum { READ = 0, SECOND = 2, DATA = 1 };
+    Emit *e = d->e;
+    LLVMValueRef ahead = tile->ahead;
+    LLVMValueRef at = LLVMBuildGEP2(e->b, e->i8, step->lines[0], &ahead, 1, "");
+    LLVMValueRef args[4] = {at, const_int(e->i32, READ), const_int(e->i32, SECOND),
+                            const_int(e->i32, DATA)};
+    emit_intrinsic(e, "llvm.prefetch", &e->ptr, 1, args, 4);
+}
+
 /* The products of the step are added to the sums. Rows are at their ends in the segment, `k` counts up to
  * 0. */
 static void emit_products(const Driver *d, const Tile *tile, LLVMValueRef *rows, LLVMValueRef k,
@@ -93,6 +105,7 @@ static void emit_products(const Driver *d, const Tile *tile, LLVMValueRef *rows,
             *sum = emit_prim(e, OP_FMA, d->dtype, d->dtype, d->lanes, in, NULL);
         }
     }
+    if (tile->ahead) fetch_ahead(d, tile, step);
     for (int32_t l = 0; l < count_lines(tile); l++)
         step->lines[l] = contract_at(d, step->lines[l], tile->step, 0);
 }
@@ -208,47 +221,63 @@ static void emit_sums(const Driver *d, const Tile *tile, LLVMValueRef is_first) 
 
 /* ---- functions ------------------------------------------------------------------------------- */
 
-/* Parameters of a tile's function, which goes over `count` tiles side by side. */
+/* Parameters of a tile's function, which goes over `count` tiles, side by side or one below the other. */
 enum {
-    ACROSS_TABLE,    /* addresses of the rows' elements … */
-    ACROSS_FURTHER,  /* … from one segment to the next */
-    ACROSS_BEGUN,    /* steps of K in the first segment … */
-    ACROSS_LENGTH,   /* … and in the others */
-    ACROSS_COLUMNS,  /* the first tile's */
-    ACROSS_STEP,     /* elements from one step of K to the next … */
-    ACROSS_APART,    /* … from one panel to the next … */
-    ACROSS_NEXT,     /* … and from one tile's columns to the next one's */
-    ACROSS_STEPS,    /* of K */
-    ACROSS_SUMS,     /* the first tile's */
-    ACROSS_COUNT,    /* tiles */
-    ACROSS_IS_FIRST, /* see Group */
-    ACROSS_PARAMS
+    TILES_TABLE,     /* addresses of the first tile's rows … */
+    TILES_BELOW,     /* … entries from there to the next tile's … */
+    TILES_FURTHER,   /* … and from one segment's to the next one's */
+    TILES_BEGUN,     /* steps of K in the first segment … */
+    TILES_LENGTH,    /* … and in the others */
+    TILES_COLUMNS,   /* the first tile's */
+    TILES_STEP,      /* elements from one step of K to the next … */
+    TILES_APART,     /* … from one panel to the next … */
+    TILES_NEXT,      /* … and from one tile's columns to the next one's */
+    TILES_STEPS,     /* of K */
+    TILES_SUMS,      /* the first tile's … */
+    TILES_NEXT_SUMS, /* … and elements from there to the next one's */
+    TILES_COUNT,     /* tiles */
+    TILES_IS_FIRST,  /* see Group */
+    TILES_PARAMS
 };
+
+/* Tall tiles read panels. Those that follow one another below fetch the lines of the next panel by turns. */
+static void be_tall(const Driver *d, Tile *tile, LLVMValueRef number) {
+    enum { LINE_BYTES = 64 };
+    Emit *e = d->e;
+    int64_t size = (int64_t)sn_dtype_size(d->dtype);
+    LLVMValueRef lines = const_i64(e, d->panel * size / LINE_BYTES);
+    LLVMValueRef turn = LLVMBuildURem(e->b, number, lines, "");
+    turn = LLVMBuildMul(e->b, turn, const_i64(e, LINE_BYTES), "");
+    LLVMValueRef panel = LLVMBuildMul(e->b, tile->apart, const_i64(e, size), "");
+    tile->ahead = emit_opaque(e->b, LLVMBuildAdd(e->b, panel, turn, ""));
+    if (e->target->isa == ISA_AVX512) /* its many rows leave no register for it */
+        tile->step = const_i64(e, d->panel);
+}
 
 static void emit_tile_function(Driver *d, const char *name, TileKind which) {
     static const char *const suffixes[TILES] = {"tall", "thin", "low", "pair", "wide"};
-    static const AsideType types[ACROSS_PARAMS] = {
-        [ACROSS_TABLE] = ASIDE_PTR,  [ACROSS_FURTHER] = ASIDE_I64, [ACROSS_BEGUN] = ASIDE_I64,
-        [ACROSS_LENGTH] = ASIDE_I64, [ACROSS_COLUMNS] = ASIDE_PTR, [ACROSS_STEP] = ASIDE_I64,
-        [ACROSS_APART] = ASIDE_I64,  [ACROSS_NEXT] = ASIDE_I64,    [ACROSS_STEPS] = ASIDE_I64,
-        [ACROSS_SUMS] = ASIDE_PTR,   [ACROSS_COUNT] = ASIDE_I64,   [ACROSS_IS_FIRST] = ASIDE_I64};
+    AsideType types[TILES_PARAMS];
+    for (int32_t i = 0; i < TILES_PARAMS; i++) types[i] = ASIDE_I64;
+    types[TILES_TABLE] = types[TILES_COLUMNS] = types[TILES_SUMS] = ASIDE_PTR;
     Emit *e = d->e;
-    LLVMValueRef p[ACROSS_PARAMS];
-    d->tiles[which] = contract_aside_open(d, name, suffixes[which], types, ACROSS_PARAMS, p);
+    LLVMValueRef p[TILES_PARAMS];
+    d->tiles[which] = contract_aside_open(d, name, suffixes[which], types, TILES_PARAMS, p);
     Tile tile = tile_of(d, which);
-    CountLoop tiles = count_open(e, const_i64(e, 0), p[ACROSS_COUNT]);
-    LLVMValueRef width = const_i64(e, tile_width(d, &tile));
-    tile.table = p[ACROSS_TABLE];
-    tile.further = p[ACROSS_FURTHER];
-    tile.begun = p[ACROSS_BEGUN];
-    tile.length = p[ACROSS_LENGTH];
+    CountLoop tiles = count_open(e, const_i64(e, 0), p[TILES_COUNT]);
+    LLVMValueRef below = LLVMBuildMul(e->b, tiles.i, p[TILES_BELOW], "");
+    tile.table = LLVMBuildGEP2(e->b, e->ptr, p[TILES_TABLE], &below, 1, "");
+    tile.further = p[TILES_FURTHER];
+    tile.begun = p[TILES_BEGUN];
+    tile.length = p[TILES_LENGTH];
     tile.columns =
-        contract_at(d, p[ACROSS_COLUMNS], LLVMBuildMul(e->b, tiles.i, p[ACROSS_NEXT], ""), 0);
-    tile.step = p[ACROSS_STEP];
-    tile.apart = p[ACROSS_APART];
-    tile.memory = contract_at(d, p[ACROSS_SUMS], LLVMBuildMul(e->b, tiles.i, width, ""), 0);
-    emit_chains(d, &tile, p[ACROSS_STEPS]);
-    emit_sums(d, &tile, p[ACROSS_IS_FIRST]);
+        contract_at(d, p[TILES_COLUMNS], LLVMBuildMul(e->b, tiles.i, p[TILES_NEXT], ""), 0);
+    tile.step = p[TILES_STEP];
+    tile.apart = p[TILES_APART];
+    if (which == TILE_TALL) be_tall(d, &tile, tiles.i);
+    tile.memory =
+        contract_at(d, p[TILES_SUMS], LLVMBuildMul(e->b, tiles.i, p[TILES_NEXT_SUMS], ""), 0);
+    emit_chains(d, &tile, p[TILES_STEPS]);
+    emit_sums(d, &tile, p[TILES_IS_FIRST]);
     count_close(e, &tiles, const_i64(e, 1));
     contract_aside_close(d);
 }
@@ -266,62 +295,97 @@ typedef struct Across {
     LLVMValueRef from, to; /* columns of the group */
 } Across;
 
-/* The tiles over columns that lie there. */
-static void call_tiles(const Driver *d, const Group *group, const Across *across,
-                       LLVMValueRef columns, LLVMValueRef step, LLVMValueRef apart) {
+/* Columns that lie somewhere: elements from step to step of K, and from panel to panel. */
+typedef struct Lying {
+    LLVMValueRef columns, step, apart;
+} Lying;
+
+/* What all calls of the group's tiles of a kind share. */
+static void fill_call(const Driver *d, const Group *group, LLVMValueRef row, LLVMValueRef column,
+                      const Lying *lying, LLVMValueRef *args) {
+    Emit *e = d->e;
+    LLVMValueRef sums = LLVMBuildMul(e->b, row, const_i64(e, d->group), "");
+    args[TILES_TABLE] = LLVMBuildGEP2(e->b, e->ptr, group->table, &row, 1, "");
+    args[TILES_FURTHER] = d->apart;
+    args[TILES_BEGUN] = group->begun;
+    args[TILES_LENGTH] = group->length;
+    args[TILES_COLUMNS] = lying->columns;
+    args[TILES_STEP] = lying->step;
+    args[TILES_APART] = lying->apart;
+    args[TILES_STEPS] = group->steps;
+    args[TILES_SUMS] = contract_at(d, d->sums, LLVMBuildAdd(e->b, sums, column, ""), 0);
+    args[TILES_IS_FIRST] = group->is_first;
+}
+
+/* Tiles side by side over columns that lie there. */
+static void call_across(const Driver *d, const Group *group, const Across *across,
+                        const Lying *lying) {
     Emit *e = d->e;
     Tile tile = tile_of(d, across->which);
     int64_t width = tile_width(d, &tile);
-    LLVMValueRef count = LLVMBuildSub(e->b, across->to, across->from, "");
-    LLVMValueRef row = across->row;
-    LLVMValueRef sums = LLVMBuildMul(e->b, across->row, const_i64(e, d->group), "");
     int32_t vectors = tile.shape.vectors + KCHAIN_PANEL_VECTORS - 1;
     LLVMValueRef panels = const_i64(e, vectors / KCHAIN_PANEL_VECTORS);
+    LLVMValueRef count = LLVMBuildSub(e->b, across->to, across->from, "");
     count = LLVMBuildAdd(e->b, count, const_i64(e, width - 1), "");
-    LLVMValueRef args[ACROSS_PARAMS] = {
-        [ACROSS_TABLE] = LLVMBuildGEP2(e->b, e->ptr, group->table, &row, 1, ""),
-        [ACROSS_FURTHER] = d->apart,
-        [ACROSS_BEGUN] = group->begun,
-        [ACROSS_LENGTH] = group->length,
-        [ACROSS_COLUMNS] = columns,
-        [ACROSS_STEP] = step,
-        [ACROSS_APART] = apart,
-        [ACROSS_NEXT] = LLVMBuildMul(e->b, apart, panels, ""),
-        [ACROSS_STEPS] = group->steps,
-        [ACROSS_SUMS] = contract_at(d, d->sums, LLVMBuildAdd(e->b, sums, across->from, ""), 0),
-        [ACROSS_COUNT] = LLVMBuildSDiv(e->b, count, const_i64(e, width), ""),
-        [ACROSS_IS_FIRST] = group->is_first};
-    contract_aside_call(d, d->tiles[across->which], args, ACROSS_PARAMS);
+    LLVMValueRef args[TILES_PARAMS];
+    fill_call(d, group, across->row, across->from, lying, args);
+    args[TILES_BELOW] = const_i64(e, 0);
+    args[TILES_NEXT] = LLVMBuildMul(e->b, lying->apart, panels, "");
+    args[TILES_NEXT_SUMS] = const_i64(e, width);
+    args[TILES_COUNT] = LLVMBuildSDiv(e->b, count, const_i64(e, width), "");
+    contract_aside_call(d, d->tiles[across->which], args, TILES_PARAMS);
 }
 
-/* The tiles over columns in panels. */
-static void call_packed(const Driver *d, const Group *group, Across across) {
+/* Tiles one below the other, from the group's first row on, over columns of a panel that lie there. */
+static void call_down(const Driver *d, const Group *group, TileKind which, LLVMValueRef column,
+                      LLVMValueRef count, const Lying *lying) {
+    Emit *e = d->e;
+    int64_t height = tile_of(d, which).shape.height;
+    LLVMValueRef args[TILES_PARAMS], none = const_i64(e, 0);
+    fill_call(d, group, none, column, lying, args);
+    args[TILES_BELOW] = const_i64(e, height);
+    args[TILES_NEXT] = none;
+    args[TILES_NEXT_SUMS] = const_i64(e, height * d->group);
+    args[TILES_COUNT] = count;
+    contract_aside_call(d, d->tiles[which], args, TILES_PARAMS);
+}
+
+/* Columns in panels, from one of the group's on. */
+static Lying lying_packed(const Driver *d, const Group *group, LLVMValueRef column) {
     Emit *e = d->e;
     LLVMValueRef panel = const_i64(e, d->panel);
-    LLVMValueRef at = LLVMBuildMul(e->b, across.from, group->steps, "");
-    LLVMValueRef apart = LLVMBuildMul(e->b, group->steps, panel, "");
-    call_tiles(d, group, &across, contract_at(d, group->panels, at, 0), panel, apart);
+    LLVMValueRef at = LLVMBuildMul(e->b, column, group->steps, "");
+    return (Lying){.columns = contract_at(d, group->panels, at, 0),
+                   .step = panel,
+                   .apart = LLVMBuildMul(e->b, group->steps, panel, "")};
+}
+
+/* Columns that are read where they lie. */
+static Lying lying_direct(const Driver *d, const Run *run, const Group *group,
+                          LLVMValueRef column) {
+    return (Lying){.columns = contract_locate(d, run, group, column),
+                   .step = contract_step(d, d->contract->plain, d->contract->k_axis),
+                   .apart = const_i64(d->e, d->panel)};
 }
 
 /* First those that are read where they lie, then those in panels. */
 static void emit_across(const Driver *d, const Run *run, const Group *group, Across across) {
     Emit *e = d->e;
-    LLVMValueRef panel = const_i64(e, d->panel);
     if (d->across) {
         Across direct = across;
         direct.to = contract_least(e, across.to, group->direct);
-        LLVMValueRef step = contract_step(d, d->contract->plain, d->contract->k_axis);
         LLVMValueRef more = LLVMBuildICmp(e->b, LLVMIntSLT, direct.from, direct.to, "");
         LLVMBasicBlockRef some = emit_block(e), rest = emit_block(e);
         LLVMBuildCondBr(e->b, more, some, rest);
         emit_at(e, some);
-        LLVMValueRef at = contract_locate(d, run, group, direct.from);
-        call_tiles(d, group, &direct, at, step, panel);
+        Lying lying = lying_direct(d, run, group, direct.from);
+        call_across(d, group, &direct, &lying);
         LLVMBuildBr(e->b, rest);
         emit_at(e, rest);
         across.from = emit_select(e, more, direct.to, across.from);
     }
-    call_packed(d, group, across);
+    Lying lying = lying_packed(d, group, across.from);
+    call_across(d, group, &across, &lying);
 }
 
 /* Columns of the group that fill tiles. */
@@ -339,17 +403,24 @@ static LLVMValueRef tall_columns(const Driver *d, const Group *group) {
     return emit_select(e, thin, whole, group->width);
 }
 
-/* Tall tiles while all rows of one are there. Returns the first row that is left. */
+/* Tall tiles of all rows that fill them, panel by panel: of weights that come from far a panel arrives while
+ * the rows meet the one before. Columns that are read where they lie meet few rows. Returns the first row
+ * that is left. */
 static LLVMValueRef emit_tall(const Driver *d, const Run *run, const Group *group) {
     Emit *e = d->e;
-    int32_t height = tile_of(d, TILE_TALL).shape.height;
-    LLVMValueRef none = const_i64(e, 0), thin = tall_columns(d, group);
-    LLVMValueRef end = LLVMBuildSub(e->b, run->rows, const_i64(e, height - 1), "");
-    CountLoop rows = count_open(e, none, end);
-    emit_across(d, run, group, (Across){TILE_TALL, rows.i, none, thin});
-    call_packed(d, group, (Across){TILE_THIN, rows.i, thin, group->width});
-    count_close(e, &rows, const_i64(e, height));
-    return rows.i;
+    LLVMValueRef height = const_i64(e, tile_of(d, TILE_TALL).shape.height), none = const_i64(e, 0);
+    LLVMValueRef thin = tall_columns(d, group);
+    LLVMValueRef packed = LLVMBuildICmp(e->b, LLVMIntEQ, group->direct, none, "");
+    LLVMValueRef count = LLVMBuildUDiv(e->b, run->rows, height, "");
+    count = emit_select(e, packed, count, none);
+    CountLoop panels = count_open(e, none, thin);
+    Lying lying = lying_packed(d, group, panels.i);
+    call_down(d, group, TILE_TALL, panels.i, count, &lying);
+    count_close(e, &panels, const_i64(e, d->panel));
+    LLVMValueRef some = LLVMBuildICmp(e->b, LLVMIntSLT, thin, group->width, "");
+    lying = lying_packed(d, group, thin);
+    call_down(d, group, TILE_THIN, thin, emit_select(e, some, count, none), &lying);
+    return LLVMBuildMul(e->b, count, height, "");
 }
 
 /* Low tiles of all rows from `row` on; those from `last` on have columns from `from` on left. */
