@@ -1,6 +1,6 @@
 /* What the files of contractions share: the loops around tiles (contract.c), what they call
- * (contract_call.c), packing (contract_pack.c) and the tiles (contract_tile.c). The loops are emitted for
- * little time in the compiler; what has to be fast is in functions that they call. */
+ * (contract_call.c), rows (contract_rows.c), columns (contract_pack.c) and the tiles (contract_tile.c). The
+ * loops are emitted for little time in the compiler; what has to be fast is in functions that they call. */
 #ifndef SN_CODEGEN_CPU_CONTRACT_DRIVER_H
 #define SN_CODEGEN_CPU_CONTRACT_DRIVER_H
 
@@ -49,9 +49,8 @@ typedef struct Driver {
 typedef struct Run {
     LLVMValueRef point; /* the first one's */
     LLVMValueRef rows;  /* how many */
-    LLVMValueRef
-        column_offset; /* elements from the argument's beginning to what the columns share, if
-                                 * they are memory */
+    /* Elements from the argument's beginning to the columns' matrix, where they are memory; else NULL. */
+    LLVMValueRef column_offset;
 } Run;
 
 /* A group of columns in a chunk of K. */

@@ -1,5 +1,5 @@
-/* Packing of a contraction's operands; see contract_driver.h. Operands that are memory are copied, by a
- * function each; others are computed, by parts. */
+/* Packing of a contraction's columns, and of rows that follow one another; see contract_driver.h. Operands
+ * that are memory are copied, by a function each; others are computed, by parts. */
 #include "codegen/cpu/contract_driver.h"
 
 enum { ROWS_DIRECT = 12 }; /* for so many rows columns are not packed, if they need not be */
