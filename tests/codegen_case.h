@@ -252,7 +252,7 @@ static inline int64_t case_local_bytes(const Case *c) {
         if (arg->size.param >= 0) size = c->words[kernel_param_word(&c->kernel, arg->size.param)];
         bytes += kernel_local_bytes((sn_dtype)arg->dtype, size);
     }
-    if (kernel_has_chain(&c->kernel))
+    if (kernel_chain_size(&c->kernel))
         bytes += kchain_scratch_bytes(c->items, ORDER_CHAIN, KCHAIN_STEP_BYTES);
     return bytes;
 }

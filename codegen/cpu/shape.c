@@ -262,17 +262,12 @@ static bool fills_tables(const Emit *e, const KLoop *loop, const bool *item) {
 
 static bool find_once(Emit *e) {
     const Kernel *k = e->kernel;
-    bool *item = arena_zalloc(&e->arena, k->insts.count + 1), locals = false;
+    bool locals = false;
     for (uint32_t a = 0; a < k->args.count; a++)
         locals = locals || k->args.data[a].role == KARG_LOCAL;
-    if (!item || !locals) return item != NULL;
-    for (uint32_t i = 0; i < k->insts.count; i++) {
-        const KInst *inst = kernel_inst(k, i);
-        item[i] = kop_is(inst->op, KFORM_GRID) || kop_is(inst->op, KFORM_LOAD) ||
-                  kop_accumulates(inst->op);
-        for (uint32_t o = 0; o < 3; o++)
-            item[i] = item[i] || (inst->in[o] != KVALUE_NONE && item[inst->in[o]]);
-    }
+    if (!locals) return true;
+    const bool *item = kernel_item_values(k, &e->arena);
+    if (!item) return false;
     for (uint32_t l = 0; l < e->loops.n_loops; l++) {
         e->shape.loops[l].once = fills_tables(e, &e->loops.loops[l], item);
         e->shape.runs_once = e->shape.runs_once || e->shape.loops[l].once;

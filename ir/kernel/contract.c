@@ -113,16 +113,6 @@ static bool follows(const Kernel *kernel, const KContract *c, const KAccess *acc
     return steps == 1;
 }
 
-/* Marks what may differ from row to row. */
-static void mark_rows(const Kernel *kernel, bool *rows) {
-    for (uint32_t i = 0; i < kernel->insts.count; i++) {
-        const KInst *inst = kernel_inst(kernel, i);
-        rows[i] = kop_is(inst->op, KFORM_GRID) || kop_is_access(inst->op);
-        for (uint32_t j = 0; j < 3; j++)
-            if (inst->in[j] != KVALUE_NONE && rows[inst->in[j]]) rows[i] = true;
-    }
-}
-
 /* Do the access's terms but for the grid's strides hang on K alone? */
 static bool moves_evenly(const Kernel *kernel, const KAccess *access, const bool *rows) {
     for (uint32_t t = 0; t < access->n_terms; t++) {
@@ -137,10 +127,9 @@ static bool find_placed(const Kernel *kernel, const KLoop *inner, Arena *arena, 
     const KInst *row = kernel_inst(kernel, c->row), *load = row;
     KPlaced placed = {.inside = KVALUE_NONE, .outside = KVALUE_NONE};
     bool *turns = arena_zalloc(arena, kernel->insts.count + 1);
-    bool *rows = arena_zalloc(arena, kernel->insts.count + 1);
+    const bool *rows = kernel_item_values(kernel, arena);
     if (!turns || !rows) return false;
     kcontract_find_turns(kernel, inner, &c->row_segments, turns);
-    mark_rows(kernel, rows);
     if (row->op == OP_WHERE) {
         placed.inside = row->in[0];
         placed.outside = row->in[2];

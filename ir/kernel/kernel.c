@@ -123,10 +123,11 @@ void kernel_free(Kernel *kernel) {
     kernel->n_params = 0;
 }
 
-bool kernel_has_chain(const Kernel *kernel) {
+size_t kernel_chain_size(const Kernel *kernel) {
     for (uint32_t i = 0; i < kernel->insts.count; i++)
-        if (kop_is_chain(kernel->insts.data[i].op)) return true;
-    return false;
+        if (kop_is_chain(kernel->insts.data[i].op))
+            return sn_dtype_size((sn_dtype)kernel->insts.data[i].dtype);
+    return 0;
 }
 
 static bool coef_equal(KCoef a, KCoef b) {

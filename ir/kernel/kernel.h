@@ -179,7 +179,8 @@ enum {
     KCHAIN_SEGMENTS = 66,       /* … so many segments of a chunk at most */
     KCHAIN_OUTSIDE_BYTES = 4096 /* a chunk of what lies outside of memory */
 };
-bool kernel_has_chain(const Kernel *kernel);
+/* Bytes of an element of the kernel's chain; 0 where there is none. */
+size_t kernel_chain_size(const Kernel *kernel);
 /* Room is there for as many rows as a call has items, and for columns of so many bytes. */
 static inline int64_t kchain_rows(int64_t items) {
     int64_t rows = items < KCHAIN_ROWS ? items : KCHAIN_ROWS;

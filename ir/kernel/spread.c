@@ -101,3 +101,15 @@ KSpread *kernel_spread(const Kernel *k, const KLoops *loops, Arena *arena) {
     }
     return spread;
 }
+
+bool *kernel_item_values(const Kernel *k, Arena *arena) {
+    bool *items = arena_zalloc(arena, (k->insts.count + 1) * sizeof *items);
+    for (uint32_t i = 0; items && i < k->insts.count; i++) {
+        const KInst *inst = kernel_inst(k, i);
+        bool reads = kop_is_access(inst->op) && kop_has_value(inst->op);
+        items[i] = reads || kop_is(inst->op, KFORM_GRID) || kop_accumulates(inst->op);
+        for (uint32_t o = 0; o < 3; o++)
+            items[i] = items[i] || (inst->in[o] != KVALUE_NONE && items[inst->in[o]]);
+    }
+    return items;
+}

@@ -32,4 +32,8 @@ KSpread *kernel_spread(const Kernel *kernel, const KLoops *loops, Arena *arena);
 Pattern kernel_pattern(const Kernel *kernel, const KSpread *spread, uint64_t access,
                        const KLoop *loop);
 
+/* By instruction: may its value differ from item to item? It is made of grid indices, of memory, or of what
+ * a loop merges. NULL when out of memory. */
+bool *kernel_item_values(const Kernel *k, Arena *arena);
+
 #endif

@@ -174,7 +174,7 @@ static bool count_operations(const Lower *l, Dim points, Dim *costs) {
     Dim trips[LOOPS_DEEP + 1] = {points};
     LoopCount counts[LOOPS_DEEP + 1] = {{0}};
     int32_t depth = 0;
-    bool chain = kernel_has_chain(k);
+    bool chain = kernel_chain_size(k) != 0;
     bool *address = arena_zalloc(&l->context->arena, k->insts.count + 1);
     if (!address) return false;
     for (uint32_t i = 0; i < k->insts.count; i++) {
@@ -327,14 +327,6 @@ static bool note_rows(const Lower *l, const Step *step, const Grid *grid, Dim po
     return vec_push(&context->rows, rows);
 }
 
-/* Bytes of an element of a chain; 0 where there is none. */
-static uint8_t chain_size(const Kernel *kernel) {
-    for (uint32_t i = 0; i < kernel->insts.count; i++)
-        if (kop_is_chain(kernel->insts.data[i].op))
-            return (uint8_t)sn_dtype_size((sn_dtype)kernel->insts.data[i].dtype);
-    return 0;
-}
-
 sn_status lower_launch(Lower *l, Step *step) {
     DimTable *table = l->graph->table;
     Launch *launch = &step->launch;
@@ -350,7 +342,7 @@ sn_status lower_launch(Lower *l, Step *step) {
     launch->is_column = has_b && has_k;
     launch->may_stream = !has_k || l->k_vector;
     launch->k = program_sizes(l->program, table, &l->group->k, 1);
-    launch->chain_size = chain_size(l->kernel);
+    launch->chain_size = (uint8_t)kernel_chain_size(l->kernel);
     launch->packs_rows = l->packs_rows;
     launch->tables = l->tables;
     launch->items = program_zeros(l->program, 1);

@@ -323,18 +323,6 @@ static bool has_columns(Lower *l, const KLoops *loops, Arena *arena) {
     return false;
 }
 
-/* By instruction of what stands before the loops: it hangs on the item. */
-static bool *find_items(const Kernel *kernel, uint32_t end, Arena *arena) {
-    bool *item = arena_zalloc(arena, kernel->insts.count + 1);
-    for (uint32_t i = 0; item && i < end; i++) {
-        const KInst *inst = kernel_inst(kernel, i);
-        item[i] = kop_is(inst->op, KFORM_GRID) || kop_is(inst->op, KFORM_LOAD);
-        for (uint32_t k = 0; k < 3; k++)
-            item[i] = item[i] || (inst->in[k] != KVALUE_NONE && item[inst->in[k]]);
-    }
-    return item;
-}
-
 /* Cuts the loop that fills the tables, the first one: what divides steps of K does not hang on the item. */
 static sn_status cut_tables(Lower *l) {
     Arena *arena = &l->context->arena;
@@ -342,7 +330,7 @@ static sn_status cut_tables(Lower *l) {
     Cut c;
     if (!kernel_loops(l->kernel, arena, &loops)) return error_memory(l->context->error);
     const KLoop *first = &loops.loops[0];
-    const bool *item = find_items(l->kernel, first->begin, arena);
+    const bool *item = kernel_item_values(l->kernel, arena);
     if (!item || !open_cut(&c, l, first->begin, first->end, first->begin))
         return error_memory(l->context->error);
     int32_t work = find_moves(&c, item);
