@@ -236,6 +236,27 @@ static void a_convolution_sees_what_its_operand_was_padded_with(void **state) {
         }
 }
 
+static sn_tensor *mean_of_channels(sn_tensor *x) {
+    return sn_mean(sn_permute(x, SN_I(0, 3, 1, 2)), SN_I(2, 3), false);
+}
+
+/* Channels that are last in memory are summed side by side, in the order of the view; many rows in blocks. */
+static void means_of_permuted_views_are_those_of_copies(void **state) {
+    (void)state;
+    static const int64_t shapes[][4] = {{1, 7, 7, 200}, {2, 5, 6, 17},     {1, 33, 1, 16},
+                                        {3, 1, 1, 40},  {1, 300, 301, 24}, {1, 513, 2, 33}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const int64_t *s = shapes[i];
+        sn_compiled *c = sn_compile(mean_of_channels, "t:t", NULL);
+        sn_tensor *x = tensor_random((uint32_t)i, SN_F32, SN_I(s[0], s[1], s[2], s[3]));
+        sn_tensor *copy = sn_contiguous(sn_permute(x, SN_I(0, 3, 1, 2)));
+        sn_tensor *means = sn_mean(copy, SN_I(2, 3), false);
+        EXPECT_SAME(SN_FN(c, mean_of_channels)(x), means);
+        EXPECT_SAME(mean_of_channels(x), means);
+        sn_compiled_release(c);
+    }
+}
+
 static void a_norm_of_no_channels_is_empty(void **state) {
     (void)state;
     EXPECT_SHAPE(sn_local_response_norm(sn_zeros(SN_I(2, 0, 3), SN_F32), 5, 1, 1, 1), SN_F32,
@@ -249,6 +270,7 @@ int main(void) {
         API_TEST(sums_of_windows_are_divided_as_asked),
         API_TEST(adaptive_means_are_the_same_of_any_sizes),
         API_TEST(a_convolution_sees_what_its_operand_was_padded_with),
+        API_TEST(means_of_permuted_views_are_those_of_copies),
         API_TEST(a_norm_of_no_channels_is_empty),
         API_TEST(lerp_starts_from_the_nearer_end),
         API_TEST(lerp_gives_zeros_the_sign_of_its_formula),

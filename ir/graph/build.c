@@ -5,6 +5,8 @@
 #include "base/status.h"
 #include "ir/op/dtype.h"
 
+#include <string.h>
+
 enum { FEW_OPERANDS = 16 /* operands that need no allocation */ };
 
 static NodeId note(GraphBuilder *b, NodeId made) {
@@ -336,13 +338,39 @@ NodeId gb_reduce_run(GraphBuilder *b, OpCode op, NodeId x, int32_t first, int32_
     return reduce_run(b, op, &x, 1, first, last, order);
 }
 
+/* Of a permuted view the last axes are reduced, which in memory are one behind the other and before the
+ * last one: what it is a view of is reduced, in the view's order, so that elements side by side are so in a
+ * loop. */
+static NodeId reduce_permuted(GraphBuilder *b, OpCode op, NodeId x, int32_t first, int32_t last) {
+    enum { FEW = 16 };
+    if (x == NODE_NONE) return NODE_NONE;
+    const Node *node = graph_node(b->graph, x);
+    if (node->op != OP_PERMUTE || last != node->rank - 1) return NODE_NONE;
+    int32_t rank;
+    const int64_t *axes = node_attr_list(b->graph, x, ATTR_AXES, &rank);
+    for (int32_t i = first; i < last; i++)
+        if (axes[i + 1] != axes[i] + 1) return NODE_NONE;
+    NodeId base = node_inputs(b->graph, node)[0];
+    TensorType type = gb_type(b, base);
+    Dim side = type.dims[rank - 1];
+    bool few = dim_is_number(side) && side.word < FEW;
+    if (axes[last] == rank - 1 || few) return NODE_NONE;
+    int64_t back[SN_MAX_RANK];
+    memcpy(back, axes, (size_t)rank * sizeof *back);
+    bool ordered = dtype_is_float((sn_dtype)type.dtype) && op_has_attr(op, ATTR_ORDER);
+    NodeId y = gb_reduce_run(b, op, base, (int32_t)back[first], (int32_t)back[last],
+                             ordered ? REDUCE_ROW : REDUCE_FREE);
+    return gb_permute(b, y, back, rank);
+}
+
 NodeId gb_reduce(GraphBuilder *b, OpCode op, NodeId x, uint32_t mask) {
     int32_t rank = rank_of(b, x);
     for (int32_t last = rank - 1; last >= 0; last--) {
         if (!(mask >> last & 1)) continue;
         int32_t first = last;
         while (first > 0 && (mask >> (first - 1) & 1)) first--;
-        x = gb_reduce_run(b, op, x, first, last, REDUCE_BY_POSITION);
+        NodeId y = reduce_permuted(b, op, x, first, last);
+        x = y != NODE_NONE ? y : gb_reduce_run(b, op, x, first, last, REDUCE_BY_POSITION);
         last = first;
     }
     return x;

@@ -115,12 +115,14 @@ static NodeId split(Rewrite *r, const Split *s) {
     NodeId all = gb_reshape(b, rewrite_input(r, 0), (Dim[]){s->a, s->k, s->b}, 3);
     NodeId x = whole_blocks(b, op, all, s);
     bool free_order = s->order == REDUCE_FREE;
-    /* b is 1 for a row order, so one form serves: lanes and columns lie in the same place. */
+    /* Lanes, of a row order, are before columns. */
     Dim inner = dim_mul(b->graph->table, dim_of(s->lanes), s->b);
     x = gb_reshape(b, x, (Dim[]){s->a, s->blocks, s->steps, inner}, 4);
     x = gb_reduce_run(b, op, x, 2, 2, free_order ? REDUCE_FREE : REDUCE_COLUMN);
     x = gb_reduce_run(b, op, x, 1, 1, free_order ? REDUCE_FREE : REDUCE_TREE);
-    if (s->lanes > 1) x = gb_reduce_run(b, op, x, 3, 3, REDUCE_ROW);
+    bool columns = s->lanes > 1 && !dim_is(s->b, 1);
+    if (columns) x = gb_reshape(b, x, (Dim[]){s->a, dim_of(1), dim_of(s->lanes), s->b}, 4);
+    if (s->lanes > 1) x = gb_reduce_run(b, op, x, 3 - columns, 3 - columns, REDUCE_ROW);
     if (!dim_is(s->rest, 0)) x = with_rest(b, op, x, all, s);
     return rewrite_finish(r, x);
 }
