@@ -7,7 +7,7 @@
 /* Of a contraction whose columns are memory. */
 static ColumnsArg columns_arg(const Kernel *kernel, const KContract *c) {
     bool segmented = c->segmented != NULL;
-    const KAccess *access = segmented ? c->segmented : c->plain;
+    const KAccess *access = kcontract_columns(c);
     sn_dtype dtype = (sn_dtype)kernel_inst(kernel, c->chain)->dtype;
     ColumnsArg arg = {
         .arg = kcoef_is(access->offset, 0) ? (int32_t)access->arg : -1,
@@ -35,7 +35,7 @@ bool columns_find(const Kernel *kernel, ColumnsArg *arg) {
     bool fine = kernel_loops(kernel, &arena, &loops);
     KSpread *spread = fine ? kernel_spread(kernel, &loops, &arena) : NULL;
     if (spread && kernel_contract(kernel, &loops, spread, &arena, &contract) &&
-        (contract.plain || contract.segmented))
+        kcontract_columns(&contract))
         *arg = columns_arg(kernel, &contract);
     arena_free(&arena);
     return fine && spread;

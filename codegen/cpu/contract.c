@@ -154,7 +154,7 @@ static void emit_runs(const Driver *d) {
         first = contract_least(e, LLVMBuildMul(e->b, block, size, ""), all);
         end = contract_least(e, LLVMBuildAdd(e->b, first, size, ""), all);
     }
-    const KAccess *columns = contract_columns(d->contract);
+    const KAccess *columns = kcontract_columns(d->contract);
     if (columns) run.column_offset = contract_offset(d, columns->arg, run.point);
     emit_run(d, &run, first, end);
     count_close(e, &items, run.rows);
@@ -257,7 +257,7 @@ static LLVMValueRef find_packed_arg(const Driver *d) {
 /* The caller packed as many matrices as the one dimension has along which columns move. */
 static LLVMValueRef find_matrix_step(const Driver *d) {
     Emit *e = d->e;
-    const KAccess *columns = contract_columns(d->contract);
+    const KAccess *columns = kcontract_columns(d->contract);
     LLVMValueRef found = const_i64(e, 1), none = const_i64(e, 0);
     if (!columns) return found;
     LLVMValueRef step = emit_alloca(e, e->i64, 1);

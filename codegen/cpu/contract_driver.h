@@ -126,10 +126,6 @@ static inline LLVMValueRef contract_load(const Driver *d, LLVMValueRef memory) {
 static inline LLVMValueRef contract_least(Emit *e, LLVMValueRef x, LLVMValueRef y) {
     return emit_select(e, LLVMBuildICmp(e->b, LLVMIntSLT, x, y, ""), x, y);
 }
-/* The columns' operand where that is memory, with K in segments or not; else NULL. */
-static inline const KAccess *contract_columns(const KContract *contract) {
-    return contract->plain ? contract->plain : contract->segmented;
-}
 /* Elements of an operand that is memory from step to step of an axis. */
 static inline LLVMValueRef contract_step(const Driver *d, const KAccess *access, uint32_t axis) {
     return emit_coef(d->e, kcontract_step(d->e->kernel, access, axis));

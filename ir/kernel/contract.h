@@ -55,6 +55,10 @@ KCoef kcontract_digit_step(const Kernel *kernel, const KAccess *access, KValue d
 /* Elements from step to step of an axis, where the access has one term of it or none. */
 KCoef kcontract_step(const Kernel *kernel, const KAccess *access, uint32_t axis);
 
+/* The columns' operand where that is memory, with K in segments or not; else NULL. */
+static inline const KAccess *kcontract_columns(const KContract *contract) {
+    return contract->plain ? contract->plain : contract->segmented;
+}
 /* Columns that are packed side by side, a panel, for vectors of so many bits. */
 static inline int32_t kcontract_panel(sn_dtype dtype, int32_t vector_bits) {
     return KCHAIN_PANEL_VECTORS * (vector_bits / 8 / (int32_t)sn_dtype_size(dtype));

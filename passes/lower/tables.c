@@ -317,7 +317,7 @@ static bool has_columns(Lower *l, const KLoops *loops, Arena *arena) {
     KContract contract;
     if (!spread || !kernel_contract(l->kernel, loops, spread, arena, &contract))
         return spread != NULL;
-    const KAccess *columns = contract.plain ? contract.plain : contract.segmented;
+    const KAccess *columns = kcontract_columns(&contract);
     l->packs_rows = contract.plain_row == NULL;
     if (columns) l->columns_arg = (int32_t)columns->arg;
     return false;

@@ -26,6 +26,8 @@ NodeId windows_view(Rewrite *r, NodeId y);
  * A reader that does not know of groups finds channels side by side under the view. */
 NodeId windows_view_groups(Rewrite *r, NodeId y);
 NodeId windows_groups(const Rewrite *r, NodeId view);
+/* [n, groups, spatial…, channels] as [n, spatial…, groups, channels]. */
+NodeId windows_groups_last(GraphBuilder *b, NodeId y);
 /* [n, spatial…, channels], or an operand that repeats along some of these, with groups as an axis. */
 NodeId windows_split(GraphBuilder *b, NodeId x, Dim groups, Dim channels);
 /* x with axes of size 1 in front, so many in all. */

@@ -128,15 +128,8 @@ static NodeId bias_of(GraphBuilder *b, const Conv *c, NodeId bias) {
 static NodeId join_groups(GraphBuilder *b, const Conv *c, NodeId y) {
     int32_t axes = c->windows.axes;
     if (c->groups == 1) return y;
+    if (!c->each) y = windows_groups_last(b, y);
     TensorType type = gb_type(b, y);
-    if (!c->each) {
-        int64_t order[SN_MAX_RANK] = {0};
-        for (int32_t i = 0; i < axes; i++) order[1 + i] = 2 + i;
-        order[axes + 1] = 1;
-        order[axes + 2] = axes + 2;
-        y = gb_permute(b, y, order, axes + 3);
-        type = gb_type(b, y);
-    }
     type.dims[axes + 1] = dim_mul(b->graph->table, dim_of(c->groups), c->out);
     return gb_reshape(b, y, type.dims, axes + 2);
 }

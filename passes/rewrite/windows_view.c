@@ -57,15 +57,20 @@ NodeId windows_groups(const Rewrite *r, NodeId x) {
     return x != NODE_NONE && x < last->grouped.count ? last->grouped.data[x] : NODE_NONE;
 }
 
-NodeId windows_view_groups(Rewrite *r, NodeId y) {
-    LastChannels *last = r->state;
-    GraphBuilder *b = r->b;
+NodeId windows_groups_last(GraphBuilder *b, NodeId y) {
     int32_t axes = gb_type(b, y).rank - 3;
     int64_t order[SN_MAX_RANK] = {0};
     for (int32_t i = 0; i < axes; i++) order[1 + i] = 2 + i;
     order[axes + 1] = 1;
     order[axes + 2] = axes + 2;
-    NodeId x = gb_op1(b, OP_CLONE, gb_permute(b, y, order, axes + 3));
+    return gb_permute(b, y, order, axes + 3);
+}
+
+NodeId windows_view_groups(Rewrite *r, NodeId y) {
+    LastChannels *last = r->state;
+    GraphBuilder *b = r->b;
+    int32_t axes = gb_type(b, y).rank - 3;
+    NodeId x = gb_op1(b, OP_CLONE, windows_groups_last(b, y));
     TensorType type = gb_type(b, x);
     type.dims[axes + 1] = dim_mul(b->graph->table, type.dims[axes + 1], type.dims[axes + 2]);
     NodeId view = windows_view(r, gb_reshape(b, x, type.dims, axes + 2));
